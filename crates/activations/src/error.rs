@@ -1,0 +1,318 @@
+//! Everything that can go wrong with a store, each with the thing at fault and a hint.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::manifest::Differences;
+use crate::rows::SideOf;
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong with a store.
+///
+/// Every message names the file, row or column at fault and ends in a line `hint: …`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused; the message names the path.
+    // Not a `source`: the message already contains all of it.
+    #[error("{0}\nhint: check that the path exists, that you may write there and that the disk is healthy")]
+    Io(io::Error),
+
+    /// More files than the process may have open: a store under way keeps every column open.
+    #[error("cannot open {path}: the store needs {files} open files at once, more than this process may have\nhint: raise the limit (`ulimit -n {}`) or store fewer hook points", files + 64)]
+    TooManyFiles {
+        /// The file that could not be opened.
+        path: PathBuf,
+        /// How many files the store keeps open.
+        files: usize,
+    },
+
+    /// No room for a file, found before the first row is written.
+    #[error(
+        "no room for {path}: it needs {bytes} bytes, the whole store {total}\nhint: free some space, choose another folder, or keep fewer hook points or rows; what was made so far of a new store has been removed"
+    )]
+    DiskFull {
+        /// The file that did not fit.
+        path: PathBuf,
+        /// Its length in bytes.
+        bytes: u64,
+        /// The length of all arrays of the store together, in bytes.
+        total: u64,
+    },
+
+    /// The folder holds no store, or only a half-created one.
+    #[error("no store in {dir}: {what}\nhint: `llama-ccs extract` makes a store; give its folder")]
+    NotAStore {
+        /// The folder.
+        dir: PathBuf,
+        /// What is missing.
+        what: String,
+    },
+
+    /// A new store was asked for in a folder that holds something else.
+    #[error(
+        "{dir} is not empty and holds no store: it contains {example:?}\nhint: choose a new or empty folder; nothing has been changed"
+    )]
+    ForeignFiles {
+        /// The folder.
+        dir: PathBuf,
+        /// One of the entries that are not ours.
+        example: String,
+    },
+
+    /// Another process is writing this store.
+    #[error(
+        "the store {dir} is being written by another process\nhint: wait until it ends or stop it; readers need not wait"
+    )]
+    Locked {
+        /// The store.
+        dir: PathBuf,
+    },
+
+    /// The store in the folder was begun with other settings.
+    #[error(
+        "the store {dir} was begun with other settings (stored → asked for):\n{differences}\nhint: use the stored settings to continue it, or another folder for these; nothing has been changed"
+    )]
+    Different {
+        /// The store.
+        dir: PathBuf,
+        /// What differs.
+        differences: Differences,
+    },
+
+    /// Not every row is there yet.
+    #[error("the store {dir} is not finished: {done} of {rows} rows are there{}\nhint: run the same extract command again, it continues where it stopped", if done == rows { ", but not all files have their final names" } else { "" })]
+    Incomplete {
+        /// The store.
+        dir: PathBuf,
+        /// Rows that are durable.
+        done: usize,
+        /// Rows in all.
+        rows: usize,
+    },
+
+    /// The manifest breaks a rule of the format.
+    #[error(
+        "{path}: {what}\nhint: FORMAT.md lists what a manifest may contain; if this file was edited, restore it or extract again"
+    )]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// The rule it breaks.
+        what: String,
+    },
+
+    /// Written by another version of the format.
+    #[error(
+        "{path} has schema {found}, this build reads schema {supported}\nhint: use the version of llama-ccs that wrote the store, or extract again"
+    )]
+    Schema {
+        /// The manifest.
+        path: PathBuf,
+        /// Its schema.
+        found: String,
+        /// The schema of this build.
+        supported: u32,
+    },
+
+    /// The rows given do not fit the manifest given.
+    #[error("{what}\nhint: give one row for every row of the manifest's plan, in order")]
+    RowCount {
+        /// The two numbers.
+        what: String,
+    },
+
+    /// `rows.parquet` cannot be read or is not the one the store was begun with.
+    #[error("{path}: {what}\nhint: restore the file from a copy, or extract again")]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+
+    /// The journal is damaged before its last record, or does not belong to the manifest.
+    #[error(
+        "{path}, line {line}: {what}\nhint: the disk or another program changed the file; restore it from a copy, or extract again"
+    )]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+
+    /// An array does not have the header the manifest asks for.
+    #[error(
+        "{path}: the .npy header does not fit the manifest\n  expected {expected:?}\n  found    {found:?}\nhint: the file was replaced or damaged; restore it from a copy, or extract again"
+    )]
+    Header {
+        /// The array.
+        path: PathBuf,
+        /// The header it must have.
+        expected: String,
+        /// The header it has, shortened.
+        found: String,
+    },
+
+    /// An array does not have the length its header promises.
+    #[error(
+        "{path} has {found} bytes instead of {expected}\nhint: the file was cut off or replaced; restore it from a copy, or extract again"
+    )]
+    Length {
+        /// The array.
+        path: PathBuf,
+        /// Bytes it must have.
+        expected: u64,
+        /// Bytes it has.
+        found: u64,
+    },
+
+    /// A file of the store is not there.
+    #[error("{path} is missing\nhint: restore the file from a copy, or extract again")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// Batches are committed in the order of [`StoreWriter::remaining`](crate::StoreWriter::remaining).
+    #[error("batch {batch} was committed where {} is next\nhint: commit the batches in the order of `remaining()`", match expected { Some(batch) => format!("batch {batch}"), None => "none".to_owned() })]
+    BatchOrder {
+        /// The batch given.
+        batch: usize,
+        /// The next in order, if any remains.
+        expected: Option<usize>,
+    },
+
+    /// A batch holds another number of columns than the manifest.
+    #[error(
+        "batch {batch} has states for {found} columns, the manifest has {expected}\nhint: give every column of the manifest, in its order"
+    )]
+    BatchColumns {
+        /// The batch.
+        batch: usize,
+        /// Columns of the manifest.
+        expected: usize,
+        /// Columns given.
+        found: usize,
+    },
+
+    /// A column of a batch has the wrong number of values.
+    #[error(
+        "batch {batch}, {column}, {side}: {found} values instead of {expected} (rows of the batch × values per row)\nhint: the plan in the manifest says which rows the batch has"
+    )]
+    BatchLength {
+        /// The batch.
+        batch: usize,
+        /// The column.
+        column: String,
+        /// Plus or minus.
+        side: SideOf,
+        /// Values it must have.
+        expected: usize,
+        /// Values it has.
+        found: usize,
+    },
+
+    /// A hidden state is NaN or infinite.
+    #[error(
+        "row {row} (idx {idx}), {hook}, {side}: the model gave {value} at position {position} of the row; nothing of this batch has been written\nhint: a non-finite state usually means an overflow in half precision: compute with `--dtype f32`, or look at this prompt"
+    )]
+    NonFinite {
+        /// The row.
+        row: usize,
+        /// Its `idx`.
+        idx: u64,
+        /// The column.
+        hook: String,
+        /// Plus or minus.
+        side: SideOf,
+        /// Which value of the row, in C order.
+        position: usize,
+        /// The value.
+        value: f32,
+    },
+
+    /// A finite value does not fit into half precision.
+    #[error(
+        "row {row} (idx {idx}), {hook}, {side}: {value} at position {position} of the row is beyond half precision (65504); nothing of this batch has been written\nhint: keep the states with `--store-dtype f32`"
+    )]
+    Overflow {
+        /// The row.
+        row: usize,
+        /// Its `idx`.
+        idx: u64,
+        /// The column.
+        hook: String,
+        /// Plus or minus.
+        side: SideOf,
+        /// Which value of the row, in C order.
+        position: usize,
+        /// The value.
+        value: f32,
+    },
+
+    /// `finish` before every batch was committed.
+    #[error(
+        "{remaining} batches have not been committed\nhint: commit every batch of `remaining()` before `finish`; the store can be continued"
+    )]
+    Unfinished {
+        /// How many batches are missing.
+        remaining: usize,
+    },
+
+    /// The writer thread stopped at an earlier error.
+    #[error(
+        "the writer has stopped at an earlier error\nhint: fix that error and open the store again, it continues at the last durable batch"
+    )]
+    Stopped,
+
+    /// The store has no such column.
+    #[error("no column {name:?} in the store{}; it has {known}\nhint: `llama-ccs store info` lists the columns", match nearest { Some(name) => format!(", the nearest is {name:?}"), None => String::new() })]
+    UnknownColumn {
+        /// The name asked for.
+        name: String,
+        /// The most similar name, if one is near.
+        nearest: Option<String>,
+        /// The names there are, shortened.
+        known: String,
+    },
+
+    /// Rows beyond the end of the store.
+    #[error("rows {}..{} were asked for, the store has {rows}\nhint: rows count from 0; the end is exclusive", range.start, range.end)]
+    RowRange {
+        /// The rows asked for.
+        range: Range<usize>,
+        /// The rows there are.
+        rows: usize,
+    },
+
+    /// The store cannot be exported in this layout.
+    #[error(
+        "cannot export to {dir}: {what}\nhint: the layout needs hook_embed and every blocks.*.hook_resid_post of one width, and a different idx for every row; give a folder that does not exist"
+    )]
+    Export {
+        /// The folder asked for.
+        dir: PathBuf,
+        /// What stands in the way.
+        what: String,
+    },
+}
+
+impl Error {
+    /// An error of the operating system that does not name its path yet.
+    pub(crate) fn at(path: &Path, error: &io::Error) -> Self {
+        Self::Io(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

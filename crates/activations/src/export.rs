@@ -1,0 +1,85 @@
+//! Export in llama-ccs' layout: one file per row and side, all layers in it.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::path::Path;
+
+use fs_err::File;
+
+use crate::error::{Error, Result};
+use crate::manifest::{Column, StoreDtype};
+use crate::npy;
+use crate::rows::SideOf;
+use crate::store::{ColumnReader, Store};
+
+/// Rows read from each layer at a time.
+const ROWS: usize = 64;
+
+/// Writes `plus/{idx}.npy` and `minus/{idx}.npy` into the new folder `out`: the residual stream at the last
+/// token after the embedding and after each of the L blocks, in f32. Returns the number of rows.
+///
+/// The folder appears under its name only when it is whole.
+///
+/// # Shapes
+/// Each file is [L + 1, D].
+///
+/// # Errors
+/// [`Error::Export`] where `out` exists, a layer is missing, or two rows have one `idx`.
+pub fn export_llama_ccs(store: &Store, out: impl AsRef<Path>) -> Result<usize> {
+    let out = out.as_ref();
+    let refuse = |what: String| Error::Export { dir: out.to_owned(), what };
+    if fs_err::exists(out)? {
+        return Err(refuse("it exists".to_owned()));
+    }
+    let layers = residual_stream(store).map_err(refuse)?;
+    let dim = layers.first().map_or(0, ColumnReader::row_len);
+    let idx: Vec<u64> = store.rows()?.iter().map(|row| row.idx).collect();
+    let mut seen = HashSet::new();
+    if let Some(twice) = idx.iter().find(|idx| !seen.insert(**idx)) {
+        return Err(refuse(format!("idx {twice} is there twice, and files are named by it")));
+    }
+
+    let partial = out.with_added_extension("partial");
+    match fs_err::remove_dir_all(&partial) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+        _ => {}
+    }
+    let header = npy::header(StoreDtype::F32, layers.len(), &[dim])?;
+    for side in SideOf::BOTH {
+        let folder = partial.join(side.name());
+        fs_err::create_dir_all(&folder)?;
+        for (block, names) in idx.chunks(ROWS).enumerate() {
+            let start = block * ROWS;
+            let states: Vec<Vec<f32>> = layers
+                .iter()
+                .map(|layer| layer.read_rows(side, start..start + names.len()))
+                .collect::<Result<_>>()?;
+            for (i, name) in names.iter().enumerate() {
+                let mut file = File::create(folder.join(format!("{name}.npy")))?;
+                let rows = states.iter().filter_map(|layer| layer.get(i * dim..(i + 1) * dim));
+                let values: Vec<f32> = rows.flatten().copied().collect();
+                file.write_all(&[&header, bytemuck::cast_slice(&values)].concat())?;
+            }
+        }
+    }
+    fs_err::rename(&partial, out)?;
+    Ok(idx.len())
+}
+
+/// The readers of layers 0 to L, at the last token.
+fn residual_stream(store: &Store) -> std::result::Result<Vec<ColumnReader>, String> {
+    let layers: Vec<(usize, &Column)> =
+        store.layers().into_iter().filter(|(_, column)| column.tokens == "last").collect();
+    if layers.is_empty() {
+        return Err("the store has no residual stream at the last token".to_owned());
+    }
+    for (expected, (layer, column)) in layers.iter().enumerate() {
+        if *layer != expected {
+            return Err(format!("layer {expected} is not in the store"));
+        }
+        if column.shape.len() != 1 || column.shape != layers[0].1.shape {
+            return Err(format!("{} has shape {:?}", column.name(), column.shape));
+        }
+    }
+    layers.iter().map(|(_, column)| store.column(&column.name()).map_err(|e| e.to_string())).collect()
+}

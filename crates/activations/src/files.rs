@@ -1,0 +1,299 @@
+//! Where everything lies in a store's folder, how it is created, and how a half-created store is recognised.
+//!
+//! Creation, in this order, each step durable before the next: `journal` (empty, and locked from here on),
+//! `rows.parquet`, the arrays as `*.npy.partial`, the journal's first line, `manifest.json` by rename. So:
+//!
+//! - with a manifest, everything else is there too, at its full length: the store can be continued;
+//! - without one, a journal that names no batch says that nothing is worth keeping: the store is made anew, if
+//!   the folder holds nothing but what creation makes;
+//! - anything else is somebody's data and is left alone.
+
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err::File;
+
+use crate::error::{Error, Result};
+use crate::journal::{self, Chain, Journal};
+use crate::manifest::{Column, Manifest};
+use crate::npy::Geometry;
+use crate::rows::{self, Row, SideOf};
+
+/// The paths of a store.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    pub(crate) dir: PathBuf,
+}
+
+/// What a folder holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing, or no folder.
+    Nothing,
+    /// A store whose creation was interrupted.
+    HalfCreated,
+    /// A store, finished or not.
+    Store,
+}
+
+/// One array of a store.
+#[derive(Debug, Clone)]
+pub(crate) struct ArrayFile {
+    pub(crate) column: usize,
+    pub(crate) side: SideOf,
+    /// `{column}/{side}.npy`, as long as not every row is there with `.partial` behind it.
+    pub(crate) path: PathBuf,
+    pub(crate) partial: PathBuf,
+}
+
+impl Files {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.dir.join("manifest.json")
+    }
+
+    pub(crate) fn rows(&self) -> PathBuf {
+        self.dir.join("rows.parquet")
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
+    pub(crate) fn array(&self, number: usize, column: &Column, side: SideOf) -> ArrayFile {
+        let path = self.dir.join(column.name()).join(format!("{side}.npy"));
+        ArrayFile { column: number, side, partial: path.with_added_extension("partial"), path }
+    }
+
+    /// Every array, columns in manifest order, plus before minus: the order of a record's checksums.
+    pub(crate) fn arrays(&self, manifest: &Manifest) -> Vec<ArrayFile> {
+        let columns = manifest.columns.iter().enumerate();
+        columns.flat_map(|(i, column)| SideOf::BOTH.map(|side| self.array(i, column, side))).collect()
+    }
+
+    /// What the folder holds.
+    ///
+    /// # Errors
+    /// [`Error::ForeignFiles`] where it is neither empty nor ours.
+    pub(crate) fn inspect(&self) -> Result<Found> {
+        if fs_err::exists(self.manifest())? {
+            return Ok(Found::Store);
+        }
+        let entries = match fs_err::read_dir(&self.dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            entries => entries?.collect::<io::Result<Vec<_>>>()?,
+        };
+        if entries.is_empty() {
+            return Ok(Found::Nothing);
+        }
+        let foreign = |name: &OsStr| Error::ForeignFiles {
+            dir: self.dir.clone(),
+            example: name.to_string_lossy().into_owned(),
+        };
+        for entry in &entries {
+            if !is_of_creation(entry)? {
+                return Err(foreign(&entry.file_name()));
+            }
+        }
+        match fs_err::read(self.journal()) {
+            Ok(bytes) if Journal::is_unbegun(&bytes) => Ok(Found::HalfCreated),
+            Ok(_) => Err(foreign(OsStr::new("journal"))),
+            Err(_) => Err(foreign(&entries[0].file_name())),
+        }
+    }
+
+    /// Opens the journal and locks it for this process.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] while another process (or writer) holds it.
+    pub(crate) fn lock(&self, create: bool) -> Result<File> {
+        let path = self.journal();
+        let journal = match File::options().read(true).write(true).create(create).truncate(false).open(&path)
+        {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { path }),
+            opened => opened?,
+        };
+        let locked = || Error::Locked { dir: self.dir.clone() };
+        match journal.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(locked()),
+            Err(std::fs::TryLockError::Error(e)) => return Err(Error::at(&path, &e)),
+        }
+        // Between opening and locking, a failed creation elsewhere may have removed the file.
+        let ours = journal.metadata()?;
+        match fs_err::metadata(&path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => Ok(journal),
+            _ => Err(locked()),
+        }
+    }
+
+    /// Makes a new store around the locked `journal`; what is left of an interrupted creation goes first.
+    pub(crate) fn create(&self, manifest: &Manifest, rows: &[Row], journal: &mut File) -> Result<()> {
+        self.clear()?;
+        let made = self.create_all(manifest, rows, journal);
+        if made.is_err() {
+            // The store was never begun: leave nothing behind. The first error is the one to report.
+            let _ = self.clear();
+            let _ = fs_err::remove_file(self.journal());
+        }
+        made
+    }
+
+    fn create_all(&self, manifest: &Manifest, rows: &[Row], journal: &mut File) -> Result<()> {
+        let bad_rows = |e: polars::error::PolarsError| Error::Rows { path: self.rows(), what: e.to_string() };
+        let table = rows::encode(rows).map_err(bad_rows)?;
+        let manifest = Manifest { rows_hash: hash(&table), ..manifest.clone() };
+        write_whole(&self.rows(), &table)?;
+        let total = manifest.bytes();
+        for array in self.arrays(&manifest) {
+            if array.side == SideOf::Plus {
+                fs_err::create_dir(array.folder())?;
+            }
+            let column = &manifest.columns[array.column];
+            Geometry::new(&manifest, column)?.reserve(&array.partial, total)?.sync_all()?;
+            if array.side == SideOf::Minus {
+                sync_dir(array.folder())?;
+            }
+        }
+        let text = manifest.to_json()?;
+        let (_, first) = Chain::begin(&hash(&text));
+        journal.set_len(0)?;
+        journal.write_all(first.as_bytes())?;
+        Self::reserve_journal(&manifest, journal);
+        journal.sync_all()?;
+        sync_dir(&self.dir)?;
+        write_whole(&self.manifest(), &text)?;
+        tracing::debug!(dir = %self.dir.display(), bytes = total, "store created");
+        Ok(())
+    }
+
+    /// Reserves the journal's room too, without changing its length. A convenience: where the file system cannot,
+    /// a full disk is found when a record is written.
+    pub(crate) fn reserve_journal(manifest: &Manifest, journal: &File) {
+        let bytes = journal::planned_len(manifest.batches.len(), 2 * manifest.columns.len());
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fallocate(journal.file(), rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes);
+        #[cfg(not(target_os = "linux"))]
+        let _ = (journal, bytes);
+    }
+
+    /// Removes what creation makes, except the journal, which is locked.
+    fn clear(&self) -> Result<()> {
+        for entry in fs_err::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name() == "journal" || !is_of_creation(&entry)? {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                fs_err::remove_dir_all(entry.path())?;
+            } else {
+                fs_err::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the manifest and its hash.
+    pub(crate) fn read_manifest(&self) -> Result<(Manifest, String)> {
+        let path = self.manifest();
+        match fs_err::read(&path) {
+            Ok(bytes) => Ok((Manifest::from_json(&path, &bytes)?, hash(&bytes))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let what = match self.inspect() {
+                    Ok(Found::HalfCreated) => "its creation was interrupted; `extract` will begin it anew",
+                    _ => "manifest.json is missing",
+                };
+                Err(Error::NotAStore { dir: self.dir.clone(), what: what.to_owned() })
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Reads the journal of that manifest.
+    pub(crate) fn read_journal(&self, manifest: &Manifest, manifest_hash: &str) -> Result<Journal> {
+        let path = self.journal();
+        let bytes = match fs_err::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { path }),
+            bytes => bytes?,
+        };
+        Journal::parse(&path, &bytes, manifest_hash, manifest.batches.len(), 2 * manifest.columns.len())
+    }
+
+    /// Reads `rows.parquet`, which must be the file the manifest names.
+    pub(crate) fn read_rows(&self, manifest: &Manifest) -> Result<Vec<Row>> {
+        let path = self.rows();
+        let bytes = match fs_err::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { path }),
+            bytes => bytes?,
+        };
+        let bad = |what: String| Error::Rows { path: path.clone(), what };
+        if hash(&bytes) != manifest.rows_hash {
+            return Err(bad("its BLAKE3 is not the manifest's rows_hash".to_owned()));
+        }
+        let rows = rows::decode(&bytes).map_err(bad)?;
+        if rows.len() != manifest.rows {
+            return Err(bad(format!("it has {} rows, the manifest {}", rows.len(), manifest.rows)));
+        }
+        Ok(rows)
+    }
+}
+
+impl ArrayFile {
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
+    /// The name it has now, if it is there.
+    pub(crate) fn present(&self) -> Result<Option<&Path>> {
+        for path in [&self.path, &self.partial] {
+            if fs_err::exists(path)? {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether creation makes such an entry.
+fn is_of_creation(entry: &fs_err::DirEntry) -> io::Result<bool> {
+    let name = entry.file_name();
+    if entry.file_type()?.is_file() {
+        let own = ["journal", "rows.parquet", "rows.parquet.tmp", "manifest.json.tmp"];
+        return Ok(own.iter().any(|own| name == *own));
+    }
+    if !entry.file_type()?.is_dir() {
+        return Ok(false);
+    }
+    for inner in fs_err::read_dir(entry.path())? {
+        let name = inner?.file_name();
+        if !SideOf::BOTH.iter().any(|side| name == *format!("{side}.npy.partial")) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Writes a file that is either whole or not there, and makes it durable.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_added_extension("tmp");
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs_err::rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    Ok(File::open(dir)?.sync_all()?)
+}
+
+/// BLAKE3 in full.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}

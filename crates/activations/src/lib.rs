@@ -1,0 +1,58 @@
+//! Hidden states of contrast pairs on disk: plain `.npy` files that `NumPy` opens, a journal that says which rows
+//! are durable, and a writer that continues after a crash to the same bytes an uninterrupted run would give.
+//! Every row is written, or the store says which is not. The format is in `FORMAT.md`.
+//!
+//! ```
+//! use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, SideOf, Store, StoreDtype, StoreWriter};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let dir = folder.path().join("store");
+//! # let side = |answer: &str| Side { prompt: format!("Is water wet? {answer}"), tokens: 6, answer_start: 5,
+//! #     answer_end: 6, captured_id: 8, captured_text: answer.to_owned() };
+//! # let rows: Vec<Row> = (0..3).map(|idx| Row { idx, label: true, question_id: String::new(), group: String::new(),
+//! #     template: String::new(), dataset: String::new(), plus: side("Yes"), minus: side("No") }).collect();
+//! // Three pairs in two batches, two numbers each after the embedding.
+//! let columns = vec![Column::new("hook_embed", &["d_model"], &[2])];
+//! let plan = vec![vec![2, 0], vec![1]];
+//! let manifest = Manifest::new(StoreDtype::F32, columns, plan, serde_json::Map::new());
+//!
+//! // Run again after a crash, the same lines continue where the last run stopped.
+//! let mut writer = StoreWriter::open(&dir, manifest, &rows)?;
+//! for batch in writer.remaining().to_vec() {
+//!     let states: Vec<f32> =
+//!         writer.manifest().batches[batch].iter().flat_map(|&row| [row as f32, 0.5]).collect();
+//!     let states = ColumnStates { plus: states.clone(), minus: states };
+//!     writer.commit(batch, BatchStates { columns: vec![states] })?;
+//! }
+//! writer.finish()?;
+//!
+//! let store = Store::open(&dir)?;
+//! assert_eq!(store.column("hook_embed")?.read(SideOf::Plus)?, [0.0, 0.5, 1.0, 0.5, 2.0, 0.5]);
+//! assert!(activations::verify(&dir)?.is_sound());
+//! # Ok(()) }
+//! ```
+
+mod error;
+mod export;
+mod files;
+mod journal;
+mod json;
+mod manifest;
+mod npy;
+mod rows;
+mod store;
+mod verify;
+mod worker;
+mod writer;
+
+pub use error::{Error, Result};
+pub use export::export_llama_ccs;
+pub use manifest::{Column, Difference, Differences, Manifest, SCHEMA, StoreDtype};
+pub use rows::{Row, Side, SideOf};
+pub use store::{ColumnReader, Mapped, MappedSlice, Status, Store};
+pub use verify::{Problem, Verification, verify};
+pub use writer::{BatchStates, ColumnStates, Pace, StoreWriter};
+
+// Types of the public API that come from elsewhere.
+pub use half;
+pub use serde_json;

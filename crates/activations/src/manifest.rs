@@ -1,0 +1,457 @@
+//! What a store holds: `manifest.json`, its rules, and how two manifests differ.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::json;
+
+/// The version of the format this build writes and reads.
+pub const SCHEMA: u32 = 1;
+
+/// Names become folder names; file systems end at 255 bytes.
+const MAX_NAME: usize = 120;
+/// More axes than any hook point has, few enough for every reader.
+const MAX_AXES: usize = 8;
+
+/// What one number of an array is kept in. Computing in one type and keeping another are two choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreDtype {
+    /// 32-bit floats: bf16 and f16 widen to it without loss.
+    F32,
+    /// 16-bit floats: half the room; values of 65520 and beyond are refused.
+    F16,
+}
+
+impl StoreDtype {
+    /// Bytes per number.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
+    /// The type in a `.npy` header.
+    pub(crate) fn descr(self) -> &'static str {
+        match self {
+            Self::F32 => "<f4",
+            Self::F16 => "<f2",
+        }
+    }
+
+    /// The smallest magnitude that does not fit: rounding to nearest takes 65520 to infinity in half precision.
+    pub(crate) fn limit(self) -> f32 {
+        match self {
+            Self::F32 => f32::INFINITY,
+            Self::F16 => 65520.0,
+        }
+    }
+}
+
+/// One hook point (or one number per row) and the token it was read at; on disk a folder with two arrays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// `TransformerLens`' name of the hook point, or a name such as `answer_logprob`.
+    pub hook: String,
+    /// The token rule: `last`, or another rule's name.
+    pub tokens: String,
+    /// 0 for `hook_embed`, l ≥ 1 for `blocks.{l-1}.hook_resid_post`, none for everything else.
+    pub layer: Option<usize>,
+    /// What each axis of a row means, for example `["d_model"]`.
+    pub axes: Vec<String>,
+    /// The length of each axis of a row; empty for one number per row.
+    pub shape: Vec<usize>,
+}
+
+impl Column {
+    /// A column of the last token; the layer follows from the name of the hook point.
+    pub fn new(hook: &str, axes: &[&str], shape: &[usize]) -> Self {
+        Self {
+            hook: hook.to_owned(),
+            tokens: "last".to_owned(),
+            layer: layer_of(hook),
+            axes: axes.iter().map(|&axis| axis.to_owned()).collect(),
+            shape: shape.to_vec(),
+        }
+    }
+
+    /// A column with one number per row, such as the answer's log-probability; always kept in f32.
+    pub fn scalar(name: &str) -> Self {
+        Self::new(name, &[], &[])
+    }
+
+    /// The same hook point under another token rule.
+    #[must_use]
+    pub fn at(mut self, tokens: &str) -> Self {
+        tokens.clone_into(&mut self.tokens);
+        self
+    }
+
+    /// The column's folder and name in the store: the hook for the token rule `last`, else `{hook}@{tokens}`.
+    pub fn name(&self) -> String {
+        if self.tokens == "last" { self.hook.clone() } else { format!("{}@{}", self.hook, self.tokens) }
+    }
+
+    /// Numbers per row.
+    pub fn row_len(&self) -> usize {
+        self.shape.iter().fold(1, |len, &n| len.saturating_mul(n))
+    }
+
+    /// What the column is kept in: scalars are f32 in every store.
+    pub fn dtype(&self, store: StoreDtype) -> StoreDtype {
+        if self.shape.is_empty() { StoreDtype::F32 } else { store }
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        for (what, name) in [("hook", &self.hook), ("token rule", &self.tokens)] {
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+            if name.is_empty() || name.len() > MAX_NAME || name.starts_with('.') || !plain {
+                return Err(format!(
+                    "the {what} {name:?} is not a name: 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -, not starting with a dot"
+                ));
+            }
+        }
+        let name = self.name();
+        if self.axes.len() != self.shape.len() || self.shape.len() > MAX_AXES {
+            return Err(format!(
+                "column {name} names {} axes and has {} (at most {MAX_AXES})",
+                self.axes.len(),
+                self.shape.len()
+            ));
+        }
+        if self.shape.contains(&0) {
+            return Err(format!("column {name} has an axis of length 0"));
+        }
+        if self.layer != layer_of(&self.hook) {
+            return Err(format!(
+                "column {name} is given as layer {:?}, but layer 0 is hook_embed and layer l is blocks.{{l-1}}.hook_resid_post",
+                self.layer
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The layer a hook point stands for.
+fn layer_of(hook: &str) -> Option<usize> {
+    if hook == "hook_embed" {
+        return Some(0);
+    }
+    let block: usize = hook.strip_prefix("blocks.")?.strip_suffix(".hook_resid_post")?.parse().ok()?;
+    // The name in full, so that `blocks.+1.` and `blocks.01.` are not layers.
+    (hook == format!("blocks.{block}.hook_resid_post")).then(|| block.checked_add(1))?
+}
+
+/// What a store holds and which settings made it; the content of `manifest.json`.
+///
+/// No clock time and no absolute path belongs here: the same extraction gives the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of the format, [`SCHEMA`].
+    pub schema: u32,
+    /// What hidden states are kept in.
+    pub dtype: StoreDtype,
+    /// Rows (contrast pairs).
+    pub rows: usize,
+    /// BLAKE3 of `rows.parquet`; filled in by the writer.
+    pub rows_hash: String,
+    /// What else made the numbers: sections named by the caller (model, tokenizer, prompts, versions, …).
+    /// A store is continued only with equal settings.
+    pub settings: Map<String, Value>,
+    /// The columns, in the order of [`BatchStates`](crate::BatchStates).
+    pub columns: Vec<Column>,
+    /// The plan: the rows of each batch. A batch is the unit of commit; together they hold every row once.
+    pub batches: Vec<Vec<usize>>,
+}
+
+impl Manifest {
+    /// A manifest of this build's schema; the number of rows follows from the plan.
+    pub fn new(
+        dtype: StoreDtype,
+        columns: Vec<Column>,
+        batches: Vec<Vec<usize>>,
+        settings: Map<String, Value>,
+    ) -> Self {
+        let rows = batches.iter().map(Vec::len).sum();
+        Self { schema: SCHEMA, dtype, rows, rows_hash: String::new(), settings, columns, batches }
+    }
+
+    /// Bytes of all arrays together, headers not counted.
+    pub fn bytes(&self) -> u64 {
+        self.columns.iter().fold(0, |sum: u64, column| {
+            let row = (column.row_len() as u64).saturating_mul(2 * column.dtype(self.dtype).size() as u64);
+            sum.saturating_add(row.saturating_mul(self.rows as u64))
+        })
+    }
+
+    /// What differs between a stored manifest (`self`) and the one asked for, settings first.
+    ///
+    /// `rows_hash` is left out: it hashes an encoding, and the writer compares the rows themselves.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`] where a manifest cannot be written as JSON.
+    pub fn differences(&self, asked: &Self) -> Result<Differences> {
+        let (stored, asked) = (self.as_read_back()?, asked.as_read_back()?);
+        let mut found = Vec::new();
+        for key in ["settings", "schema", "dtype", "rows", "columns", "batches"] {
+            json::differences(key, stored.get(key), asked.get(key), &mut found);
+        }
+        Ok(Differences { found })
+    }
+
+    /// The JSON a reader sees. Both sides of a comparison take this way, so that a float's text decides.
+    fn as_read_back(&self) -> Result<Value> {
+        serde_json::from_slice(&self.to_json()?)
+            .map_err(|e| Error::Manifest { path: "manifest.json".into(), what: e.to_string() })
+    }
+
+    /// The bytes of `manifest.json`: keys of the settings sorted, one column and one batch a line.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        json::to_lines(&Self { settings: json::sorted(self.settings.clone()), ..self.clone() })
+            .map_err(|e| Error::Manifest { path: "manifest.json".into(), what: e.to_string() })
+    }
+
+    /// Reads a manifest; every rule of the format holds afterwards.
+    pub(crate) fn from_json(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let bad = |what: String| Error::Manifest { path: path.to_owned(), what };
+        let value: Value = serde_json::from_slice(bytes).map_err(|e| bad(format!("not JSON: {e}")))?;
+        // Before the fields: another schema may have others.
+        match value.get("schema") {
+            Some(schema) if schema == SCHEMA => {}
+            Some(schema) => {
+                return Err(Error::Schema {
+                    path: path.to_owned(),
+                    found: schema.to_string(),
+                    supported: SCHEMA,
+                });
+            }
+            None => return Err(bad("it names no schema".to_owned())),
+        }
+        let manifest: Self = serde_json::from_value(value).map_err(|e| bad(e.to_string()))?;
+        manifest.check(path)?;
+        Ok(manifest)
+    }
+
+    /// Refuses whatever the format does not allow.
+    pub(crate) fn check(&self, path: &Path) -> Result<()> {
+        self.rule().map_err(|what| Error::Manifest { path: path.to_owned(), what })
+    }
+
+    fn rule(&self) -> std::result::Result<(), String> {
+        if self.schema != SCHEMA {
+            return Err(format!("schema {} cannot be written, only {SCHEMA}", self.schema));
+        }
+        if self.columns.is_empty() {
+            return Err("it has no columns".to_owned());
+        }
+        let mut names = HashSet::new();
+        for column in &self.columns {
+            column.check()?;
+            // Some file systems take `A` and `a` for one name.
+            if !names.insert(column.name().to_ascii_lowercase()) {
+                return Err(format!("column {} is there twice", column.name()));
+            }
+            self.array_bytes(column).ok_or_else(|| format!("column {} is too large", column.name()))?;
+        }
+        self.plan_rule()
+    }
+
+    /// Every row in exactly one batch.
+    fn plan_rule(&self) -> std::result::Result<(), String> {
+        let planned: usize = self.batches.iter().map(Vec::len).sum();
+        if planned == 0 || planned != self.rows {
+            return Err(format!(
+                "the plan has {planned} rows, the store {}; there must be as many, and some",
+                self.rows
+            ));
+        }
+        let mut seen = vec![false; planned];
+        for (batch, rows) in self.batches.iter().enumerate() {
+            if rows.is_empty() {
+                return Err(format!("batch {batch} has no rows"));
+            }
+            for &row in rows {
+                match seen.get_mut(row) {
+                    None => return Err(format!("batch {batch} has row {row} of {planned}")),
+                    Some(seen) if *seen => return Err(format!("row {row} is planned twice")),
+                    Some(seen) => *seen = true,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of one array, with room for the header, if file offsets can hold it.
+    fn array_bytes(&self, column: &Column) -> Option<usize> {
+        let start = column.dtype(self.dtype).size().checked_mul(self.rows)?;
+        let bytes = column.shape.iter().try_fold(start, |bytes, &n| bytes.checked_mul(n))?;
+        bytes.checked_add(1 << 16).filter(|&bytes| i64::try_from(bytes).is_ok())
+    }
+}
+
+/// One place where two manifests (or the rows of two stores) differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The place, for example `settings.model.hash`.
+    pub path: String,
+    /// The stored value as JSON, if there is one.
+    pub stored: Option<String>,
+    /// The value asked for, if there is one.
+    pub asked: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |value: &Option<String>| match value {
+            None => "(none)".to_owned(),
+            Some(text) if text.chars().count() > 80 => text.chars().take(77).collect::<String>() + "…",
+            Some(text) => text.clone(),
+        };
+        write!(f, "{}: {} → {}", self.path, show(&self.stored), show(&self.asked))
+    }
+}
+
+/// The places where two manifests differ; prints the first eight.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Differences {
+    pub(crate) found: Vec<Difference>,
+}
+
+impl Differences {
+    /// The differences, settings first.
+    pub fn as_slice(&self) -> &[Difference] {
+        &self.found
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        for (i, difference) in self.found.iter().take(SHOWN).enumerate() {
+            write!(f, "{}  {difference}", if i == 0 { "" } else { "\n" })?;
+        }
+        match self.found.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let columns = vec![
+            Column::new("hook_embed", &["d_model"], &[3]),
+            Column::new("blocks.0.hook_resid_post", &["d_model"], &[3]),
+            Column::scalar("answer_logprob"),
+        ];
+        let settings = serde_json::json!({"model": {"name": "tiny", "hash": "a"}, "lr": 0.1});
+        let Value::Object(settings) = settings else { unreachable!() };
+        Manifest::new(StoreDtype::F16, columns, vec![vec![2, 0], vec![1]], settings)
+    }
+
+    #[test]
+    fn the_file_is_readable_and_sorted() {
+        let text = String::from_utf8(manifest().to_json().unwrap()).unwrap();
+        let expected = r#"{
+  "schema": 1,
+  "dtype": "f16",
+  "rows": 3,
+  "rows_hash": "",
+  "settings": {
+    "lr": 0.1,
+    "model": {
+      "hash": "a",
+      "name": "tiny"
+    }
+  },
+  "columns": [
+    {"hook": "hook_embed", "tokens": "last", "layer": 0, "axes": ["d_model"], "shape": [3]},
+    {"hook": "blocks.0.hook_resid_post", "tokens": "last", "layer": 1, "axes": ["d_model"], "shape": [3]},
+    {"hook": "answer_logprob", "tokens": "last", "layer": null, "axes": [], "shape": []}
+  ],
+  "batches": [
+    [2, 0],
+    [1]
+  ]
+}
+"#;
+        assert_eq!(text, expected);
+        assert_eq!(Manifest::from_json(Path::new("m"), text.as_bytes()).unwrap().columns, manifest().columns);
+    }
+
+    #[test]
+    fn differences_name_the_place() {
+        let mut asked = manifest();
+        asked.settings["model"]["hash"] = "b".into();
+        asked.settings.insert("seed".to_owned(), 7.into());
+        asked.batches = vec![vec![0, 1, 2]];
+        asked.rows_hash = "not compared".to_owned();
+        let differences = manifest().differences(&asked).unwrap();
+        assert_eq!(
+            differences.to_string(),
+            "  settings.model.hash: \"a\" → \"b\"\n  settings.seed: (none) → 7\n  \
+             batches[0]: [2,0] → [0,1,2]\n  batches[1]: [1] → (none)"
+        );
+        assert!(manifest().differences(&manifest()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn floats_and_key_order_do_not_make_a_difference() {
+        let mut stored = manifest();
+        // Not all of them survive serde_json's fast float parser bit by bit.
+        let floats = (1..20_000u64).map(|i| f64::from_bits(i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 2));
+        stored.settings.insert("floats".to_owned(), floats.collect::<Vec<_>>().into());
+        let read = Manifest::from_json(Path::new("m"), &stored.to_json().unwrap()).unwrap();
+        stored.settings = stored.settings.into_iter().rev().collect();
+        assert_ne!(read.settings, stored.settings, "the test needs such a float");
+        assert!(read.differences(&stored).unwrap().is_empty());
+    }
+
+    #[test]
+    fn layers_follow_from_names() {
+        let layer = |hook| Column::new(hook, &[], &[]).layer;
+        assert_eq!(layer("hook_embed"), Some(0));
+        assert_eq!(layer("blocks.31.hook_resid_post"), Some(32));
+        for other in ["blocks.1.hook_resid_pre", "blocks.01.hook_resid_post", "blocks.+1.hook_resid_post"] {
+            assert_eq!(layer(other), None, "{other}");
+        }
+        assert_eq!(layer(&format!("blocks.{}.hook_resid_post", usize::MAX)), None);
+    }
+
+    #[test]
+    fn the_rules() {
+        let broken = |change: fn(&mut Manifest)| {
+            let mut manifest = manifest();
+            change(&mut manifest);
+            manifest.check(Path::new("m")).unwrap_err().to_string()
+        };
+        assert!(broken(|m| m.rows = 4).contains("plan has 3 rows"));
+        assert!(broken(|m| m.batches[1][0] = 0).contains("row 0 is planned twice"));
+        assert!(broken(|m| m.batches[1][0] = 3).contains("row 3 of 3"));
+        assert!(broken(|m| m.batches.push(vec![])).contains("batch 2 has no rows"));
+        assert!(broken(|m| m.batches.clear()).contains("plan has 0 rows"));
+        assert!(broken(|m| m.columns.clear()).contains("no columns"));
+        assert!(broken(|m| m.columns[0].hook = "../x".to_owned()).contains("not a name"));
+        assert!(broken(|m| m.columns[2].hook = "HOOK_embed".to_owned()).contains("there twice"));
+        assert!(broken(|m| m.columns[1].layer = Some(7)).contains("layer l is blocks"));
+        assert!(broken(|m| m.columns[1].shape = vec![usize::MAX]).contains("too large"));
+        assert!(broken(|m| m.columns[1].shape = vec![0]).contains("length 0"));
+        assert!(broken(|m| m.columns[1].axes.clear()).contains("0 axes"));
+    }
+}

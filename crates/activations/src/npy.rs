@@ -1,0 +1,214 @@
+//! `.npy` arrays of fixed length: the header, where each row lies, and reading and writing rows in place.
+
+use std::borrow::Cow;
+use std::io::{ErrorKind, Read as _};
+use std::ops::Range;
+use std::path::Path;
+
+use fs_err::File;
+use fs_err::os::unix::fs::FileExt as _;
+use half::f16;
+use half::slice::HalfFloatSliceExt as _;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::manifest::{Column, Manifest, StoreDtype};
+
+#[cfg(target_endian = "big")]
+compile_error!("the arrays are little-endian on disk and mapped as they are");
+
+/// Where everything lies in the two arrays of a column.
+#[derive(Debug, Clone)]
+pub(crate) struct Geometry {
+    pub(crate) dtype: StoreDtype,
+    pub(crate) rows: usize,
+    /// Numbers per row.
+    pub(crate) row_len: usize,
+    header: Vec<u8>,
+}
+
+impl Geometry {
+    /// The arrays of `column`; the manifest's rules must hold.
+    pub(crate) fn new(manifest: &Manifest, column: &Column) -> Result<Self> {
+        let dtype = column.dtype(manifest.dtype);
+        let header = header(dtype, manifest.rows, &column.shape)?;
+        Ok(Self { dtype, rows: manifest.rows, row_len: column.row_len(), header })
+    }
+
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.row_len * self.dtype.size()
+    }
+
+    /// The file's length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.offset(self.rows)
+    }
+
+    pub(crate) fn offset(&self, row: usize) -> u64 {
+        (self.header.len() + row * self.row_bytes()) as u64
+    }
+
+    /// Makes the file with its header and its whole length, so that a full disk is found now.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`] with `total`, the store's length, in the message.
+    pub(crate) fn reserve(&self, path: &Path, total: u64) -> Result<File> {
+        let bytes = self.len();
+        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+        let made = match rustix::fs::fallocate(file.file(), FallocateFlags::empty(), 0, bytes) {
+            // Not every file system can reserve; zeros take the room as well.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(&file, bytes),
+            made => made.map_err(Into::into),
+        };
+        made.and_then(|()| file.write_all_at(&self.header, 0)).map_err(|error| match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Error::DiskFull { path: path.to_owned(), bytes, total }
+            }
+            _ => Error::at(path, &error),
+        })?;
+        Ok(file)
+    }
+
+    /// Refuses a file whose header or length is not exactly what the manifest asks for.
+    ///
+    /// The format fixes the header to the byte, so it is compared and never parsed.
+    pub(crate) fn check(&self, path: &Path, file: &File) -> Result<()> {
+        let mut found = Vec::new();
+        file.file().take(self.header.len() as u64).read_to_end(&mut found)?;
+        if found != self.header {
+            let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+            let (expected, found) = (show(&self.header), show(&found));
+            return Err(Error::Header { path: path.to_owned(), expected, found });
+        }
+        let (expected, found) = (self.len(), file.metadata()?.len());
+        if expected != found {
+            return Err(Error::Length { path: path.to_owned(), expected, found });
+        }
+        Ok(())
+    }
+
+    /// Writes a batch's values to its rows.
+    pub(crate) fn write(&self, file: &File, rows: &[usize], bytes: &[u8]) -> Result<()> {
+        let mut rest = bytes;
+        for run in runs(rows) {
+            let (now, later) = rest.split_at(run.len() * self.row_bytes());
+            file.write_all_at(now, self.offset(run.start))?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Reads rows, widened to f32.
+    pub(crate) fn read(&self, file: &File, rows: Range<usize>) -> Result<Vec<f32>> {
+        let numbers = rows.len() * self.row_len;
+        let mut values = vec![0.0f32; numbers];
+        match self.dtype {
+            StoreDtype::F32 => {
+                file.read_exact_at(bytemuck::cast_slice_mut(&mut values), self.offset(rows.start))?;
+            }
+            StoreDtype::F16 => {
+                let mut narrow = vec![f16::ZERO; numbers];
+                file.read_exact_at(bytemuck::cast_slice_mut(&mut narrow), self.offset(rows.start))?;
+                narrow.convert_to_f32_slice(&mut values);
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// The bytes kept for `values`; everything must be below the type's limit.
+pub(crate) fn encode(dtype: StoreDtype, values: &[f32]) -> Cow<'_, [u8]> {
+    match dtype {
+        StoreDtype::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
+        StoreDtype::F16 => {
+            let mut narrow = vec![f16::ZERO; values.len()];
+            narrow.convert_from_f32_slice(values);
+            Cow::Owned(bytemuck::cast_slice(&narrow).to_vec())
+        }
+    }
+}
+
+/// Where the first value at or beyond `limit` (or NaN) is.
+///
+/// The fast answer "nowhere" must not stop early, or it is not vectorised.
+pub(crate) fn first_beyond(values: &[f32], limit: f32) -> Option<usize> {
+    let fine = |value: &f32| value.abs() < limit;
+    if values.iter().fold(true, |all, value| all & fine(value)) {
+        return None;
+    }
+    values.iter().position(|value| !fine(value))
+}
+
+/// Ascending neighbours are one write.
+fn runs(rows: &[usize]) -> impl Iterator<Item = Range<usize>> {
+    rows.chunk_by(|a, b| a + 1 == *b).filter_map(|run| Some(*run.first()?..run.last()? + 1))
+}
+
+fn write_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < bytes {
+        let now = (bytes - at).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..now as usize], at)?;
+        at += now;
+    }
+    Ok(())
+}
+
+/// The header for `[rows, shape…]` in C order, padded to 64 bytes, as `FORMAT.md` gives it.
+pub(crate) fn header(dtype: StoreDtype, rows: usize, shape: &[usize]) -> Result<Vec<u8>> {
+    use npyz::WriterBuilder as _;
+    let kind: npyz::TypeStr = dtype.descr().parse().map_err(std::io::Error::other)?;
+    let shape: Vec<u64> = std::iter::once(rows).chain(shape.iter().copied()).map(|n| n as u64).collect();
+    let mut bytes = Vec::new();
+    npyz::WriteOptions::new_header_only()
+        .dtype(npyz::DType::Plain(kind))
+        .shape(&shape)
+        .writer(&mut bytes)
+        .write_header_only()?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_the_one_in_the_format() {
+        let bytes = header(StoreDtype::F32, 3270, &[4096]).unwrap();
+        assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
+        let text = "{'descr': '<f4', 'fortran_order': False, 'shape': (3270, 4096, ), }";
+        assert_eq!(bytes.len(), 128);
+        assert_eq!(String::from_utf8_lossy(&bytes[10..]), format!("{text:<117}\n"));
+        let scalar = header(StoreDtype::F16, 7, &[]).unwrap();
+        assert!(String::from_utf8_lossy(&scalar).contains("'<f2', 'fortran_order': False, 'shape': (7, )"));
+    }
+
+    #[test]
+    fn neighbours_are_joined() {
+        let joined = |rows: &[usize]| runs(rows).collect::<Vec<_>>();
+        assert_eq!(joined(&[4, 5, 6, 2, 1, 7]), [4..7, 2..3, 1..2, 7..8]);
+        assert!(joined(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_limits_are_those_of_rounding() {
+        let limit = StoreDtype::F16.limit();
+        let below = f32::from_bits(limit.to_bits() - 1);
+        assert_eq!(f16::from_f32(below), f16::MAX);
+        assert_eq!(f16::from_f32(limit), f16::INFINITY);
+        assert_eq!(first_beyond(&[0.0, below, -below], limit), None);
+        assert_eq!(first_beyond(&[0.0, -limit], limit), Some(1));
+        assert_eq!(first_beyond(&[f32::MAX, f32::NAN], f32::INFINITY), Some(1));
+        assert_eq!(first_beyond(&[f32::NEG_INFINITY], f32::INFINITY), Some(0));
+    }
+
+    #[test]
+    fn zeros_where_room_cannot_be_reserved() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("zeros")).unwrap();
+        write_zeros(&file, (1 << 20) + 5).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), (1 << 20) + 5);
+    }
+}

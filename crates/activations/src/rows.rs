@@ -1,0 +1,237 @@
+//! What each row is: [`Row`], and its encoding as `rows.parquet`.
+
+use std::fmt;
+use std::io::Cursor;
+
+use polars::prelude::{
+    DataFrame, DataType, NamedFrom, ParquetCompression, ParquetReader, ParquetWriter, PolarsResult,
+    SerReader as _, Series,
+};
+use serde::{Deserialize, Serialize};
+
+/// One contrast pair: where it comes from, and its two sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The example's number in the prompts.
+    pub idx: u64,
+    /// Whether the statement of the plus side is true.
+    pub label: bool,
+    /// The question's own identifier.
+    pub question_id: String,
+    /// Rows of one group (one passage) stay together when data is split.
+    pub group: String,
+    /// The template that made the prompts.
+    pub template: String,
+    /// The data set.
+    pub dataset: String,
+    /// The side with the positive answer.
+    pub plus: Side,
+    /// The side with the negative answer.
+    pub minus: Side,
+}
+
+/// One side of a contrast pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The prompt with its answer, as the model got it.
+    pub prompt: String,
+    /// How many tokens that is, BOS included.
+    pub tokens: u32,
+    /// The first token of the answer.
+    pub answer_start: u32,
+    /// One past the last token of the answer.
+    pub answer_end: u32,
+    /// The token whose state was taken.
+    pub captured_id: u32,
+    /// That token as text.
+    pub captured_text: String,
+}
+
+/// Which side of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SideOf {
+    /// The positive answer.
+    Plus,
+    /// The negative answer.
+    Minus,
+}
+
+impl SideOf {
+    /// Plus, then minus: the order of every list of files.
+    pub const BOTH: [Self; 2] = [Self::Plus, Self::Minus];
+
+    /// `plus` or `minus`, as in file and column names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plus => "plus",
+            Self::Minus => "minus",
+        }
+    }
+}
+
+impl fmt::Display for SideOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The bytes of `rows.parquet`: the same rows give the same bytes.
+pub(crate) fn encode(rows: &[Row]) -> PolarsResult<Vec<u8>> {
+    let numbers = |get: fn(&Row) -> u64| rows.iter().map(get).collect::<Vec<_>>();
+    let texts = |get: fn(&Row) -> &str| rows.iter().map(get).collect::<Vec<_>>();
+    let labels: Vec<bool> = rows.iter().map(|row| row.label).collect();
+    let mut columns = vec![
+        series("row", (0..rows.len() as u64).collect::<Vec<_>>()),
+        series("idx", numbers(|row| row.idx)),
+        series("label", labels),
+        series("question_id", texts(|row| &row.question_id)),
+        series("group", texts(|row| &row.group)),
+        series("template", texts(|row| &row.template)),
+        series("dataset", texts(|row| &row.dataset)),
+    ];
+    for side in SideOf::BOTH {
+        let sides: Vec<&Side> = rows.iter().map(|row| row.side(side)).collect();
+        let numbers = |get: fn(&Side) -> u32| sides.iter().map(|side| get(side)).collect::<Vec<_>>();
+        let prompts: Vec<&str> = sides.iter().map(|side| side.prompt.as_str()).collect();
+        let captured: Vec<&str> = sides.iter().map(|side| side.captured_text.as_str()).collect();
+        columns.extend([
+            series(&format!("{side}_prompt"), prompts),
+            series(&format!("{side}_tokens"), numbers(|side| side.tokens)),
+            series(&format!("{side}_answer_start"), numbers(|side| side.answer_start)),
+            series(&format!("{side}_answer_end"), numbers(|side| side.answer_end)),
+            series(&format!("{side}_captured_id"), numbers(|side| side.captured_id)),
+            series(&format!("{side}_captured_text"), captured),
+        ]);
+    }
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes)
+        .with_compression(ParquetCompression::Zstd(None))
+        .finish(&mut DataFrame::new(rows.len(), columns)?)?;
+    Ok(bytes)
+}
+
+fn series<T, Phantom: ?Sized>(name: &str, values: T) -> polars::prelude::Column
+where
+    Series: NamedFrom<T, Phantom>,
+{
+    Series::new(name.into(), values).into()
+}
+
+/// The rows in the bytes of a `rows.parquet`.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<Row>, String> {
+    let frame = ParquetReader::new(Cursor::new(bytes)).finish().map_err(|e| e.to_string())?;
+    if unsigned(&frame, "row")?.into_iter().ne(0..frame.height() as u64) {
+        return Err("the column row does not count from 0".to_owned());
+    }
+    let mut plus = sides(&frame, SideOf::Plus)?.into_iter();
+    let mut minus = sides(&frame, SideOf::Minus)?.into_iter();
+    let mut question_id = texts(&frame, "question_id")?.into_iter();
+    let mut group = texts(&frame, "group")?.into_iter();
+    let mut template = texts(&frame, "template")?.into_iter();
+    let mut dataset = texts(&frame, "dataset")?.into_iter();
+    let mut label = labels(&frame)?.into_iter();
+    let rows = unsigned(&frame, "idx")?.into_iter().map_while(|idx| {
+        Some(Row {
+            idx,
+            label: label.next()?,
+            question_id: question_id.next()?,
+            group: group.next()?,
+            template: template.next()?,
+            dataset: dataset.next()?,
+            plus: plus.next()?,
+            minus: minus.next()?,
+        })
+    });
+    Ok(rows.collect())
+}
+
+fn sides(frame: &DataFrame, side: SideOf) -> Result<Vec<Side>, String> {
+    let small = |name: &str| -> Result<Vec<u32>, String> {
+        let values = unsigned(frame, &format!("{side}_{name}"))?;
+        values
+            .into_iter()
+            .map(|value| u32::try_from(value).map_err(|e| format!("{side}_{name}: {e}")))
+            .collect()
+    };
+    let mut answer_start = small("answer_start")?.into_iter();
+    let mut answer_end = small("answer_end")?.into_iter();
+    let mut captured_id = small("captured_id")?.into_iter();
+    let mut captured_text = texts(frame, &format!("{side}_captured_text"))?.into_iter();
+    let mut prompt = texts(frame, &format!("{side}_prompt"))?.into_iter();
+    let sides = small("tokens")?.into_iter().map_while(|tokens| {
+        Some(Side {
+            prompt: prompt.next()?,
+            tokens,
+            answer_start: answer_start.next()?,
+            answer_end: answer_end.next()?,
+            captured_id: captured_id.next()?,
+            captured_text: captured_text.next()?,
+        })
+    });
+    Ok(sides.collect())
+}
+
+fn unsigned(frame: &DataFrame, name: &str) -> Result<Vec<u64>, String> {
+    let series = frame.column(name).map_err(|e| e.to_string())?;
+    let wide = series.cast(&DataType::UInt64).map_err(|e| e.to_string())?;
+    complete(name, wide.u64().map_err(|e| e.to_string())?.iter())
+}
+
+fn texts(frame: &DataFrame, name: &str) -> Result<Vec<String>, String> {
+    let series = frame.column(name).map_err(|e| e.to_string())?;
+    complete(name, series.str().map_err(|e| e.to_string())?.iter().map(|text| text.map(str::to_owned)))
+}
+
+fn labels(frame: &DataFrame) -> Result<Vec<bool>, String> {
+    let series = frame.column("label").map_err(|e| e.to_string())?;
+    complete("label", series.bool().map_err(|e| e.to_string())?.iter())
+}
+
+fn complete<T>(name: &str, values: impl Iterator<Item = Option<T>>) -> Result<Vec<T>, String> {
+    values.collect::<Option<_>>().ok_or_else(|| format!("the column {name} has empty cells"))
+}
+
+impl Row {
+    /// One side of the pair.
+    pub fn side(&self, side: SideOf) -> &Side {
+        match side {
+            SideOf::Plus => &self.plus,
+            SideOf::Minus => &self.minus,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(idx: u64) -> Row {
+        let side = |text: &str| Side {
+            prompt: format!("Ist das wahr? \"{idx}\"\n{text} 🦙"),
+            tokens: 12,
+            answer_start: 10,
+            answer_end: 12,
+            captured_id: u32::MAX,
+            captured_text: "▁No".to_owned(),
+        };
+        Row {
+            idx,
+            label: idx.is_multiple_of(2),
+            question_id: String::new(),
+            group: format!("g{idx}"),
+            template: "t".to_owned(),
+            dataset: "boolq".to_owned(),
+            plus: side("Yes"),
+            minus: side("No"),
+        }
+    }
+
+    #[test]
+    fn rows_come_back() {
+        let rows: Vec<Row> = [3, u64::MAX, 0].map(row).into();
+        let bytes = encode(&rows).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), rows);
+        assert_eq!(encode(&rows).unwrap(), bytes, "the same rows give the same bytes");
+        assert!(decode(b"PAR1 no").is_err());
+    }
+}

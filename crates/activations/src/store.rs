@@ -1,0 +1,300 @@
+//! Reading a finished store: one layer, some rows, or mapped into memory; and how far an unfinished one is.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
+
+use bytemuck::Pod;
+use fs_err::File;
+use half::f16;
+use memmap2::Mmap;
+
+use crate::error::{Error, Result};
+use crate::files::Files;
+use crate::manifest::{Column, Manifest, StoreDtype};
+use crate::npy::Geometry;
+use crate::rows::{Row, SideOf};
+
+/// A finished store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    files: Files,
+    manifest: Manifest,
+    fingerprint: String,
+}
+
+impl Store {
+    /// Opens a finished store, and checks that every array is there with its header and length.
+    ///
+    /// The values are not read; [`verify`](crate::verify) does that.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`] where rows are missing, [`Error::NotAStore`], and what damaged files give.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let files = Files::new(dir.as_ref());
+        let (manifest, hash) = files.read_manifest()?;
+        let journal = files.read_journal(&manifest, &hash)?;
+        let status = Status::new(&files, &manifest, journal.records.len())?;
+        if !status.finished {
+            return Err(Error::Incomplete { dir: files.dir, done: status.rows_done, rows: status.rows });
+        }
+        let store = Self { files, manifest, fingerprint: journal.fingerprint };
+        for (number, column) in store.manifest.columns.iter().enumerate() {
+            let reader = store.reader(number, column)?;
+            SideOf::BOTH.iter().try_for_each(|&side| reader.open(side).map(drop))?;
+        }
+        Ok(store)
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.files.dir
+    }
+
+    /// What the store holds and what made it.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// A hash that stands for the manifest, the rows and every value: two stores with one fingerprint are equal.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// What each row is.
+    ///
+    /// # Errors
+    /// [`Error::Rows`] where `rows.parquet` is not the file the store was begun with.
+    pub fn rows(&self) -> Result<Vec<Row>> {
+        self.files.read_rows(&self.manifest)
+    }
+
+    /// The residual stream's columns by layer, in order: 0 is `hook_embed`, l is `blocks.{l-1}.hook_resid_post`.
+    pub fn layers(&self) -> Vec<(usize, &Column)> {
+        let mut layers: Vec<_> =
+            self.manifest.columns.iter().filter_map(|column| Some((column.layer?, column))).collect();
+        layers.sort_by_key(|&(layer, _)| layer);
+        layers
+    }
+
+    /// The reader of one column, by [`Column::name`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownColumn`] with the nearest name.
+    pub fn column(&self, name: &str) -> Result<ColumnReader> {
+        let mut columns = self.manifest.columns.iter().enumerate();
+        match columns.find(|(_, column)| column.name() == name) {
+            Some((number, column)) => self.reader(number, column),
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    fn reader(&self, number: usize, column: &Column) -> Result<ColumnReader> {
+        let [plus, minus] = SideOf::BOTH.map(|side| self.files.array(number, column, side).path);
+        let geometry = Geometry::new(&self.manifest, column)?;
+        Ok(ColumnReader { column: column.clone(), geometry, plus, minus })
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        const SHOWN: usize = 6;
+        let names: Vec<String> = self.manifest.columns.iter().map(Column::name).collect();
+        let near = |known: &String| (strsim::normalized_damerau_levenshtein(known, name), known.clone());
+        let best =
+            names.iter().map(near).filter(|(score, _)| *score > 0.6).max_by(|a, b| a.0.total_cmp(&b.0));
+        let mut known = names.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+        if names.len() > SHOWN {
+            known.push(format!("and {} more", names.len() - SHOWN));
+        }
+        let known = known.join(", ");
+        Error::UnknownColumn { name: name.to_owned(), nearest: best.map(|(_, name)| name), known }
+    }
+}
+
+/// Reads one column; both sides of it.
+#[derive(Debug, Clone)]
+pub struct ColumnReader {
+    column: Column,
+    geometry: Geometry,
+    plus: PathBuf,
+    minus: PathBuf,
+}
+
+impl ColumnReader {
+    /// The column.
+    pub fn column(&self) -> &Column {
+        &self.column
+    }
+
+    /// What the values are kept in.
+    pub fn dtype(&self) -> StoreDtype {
+        self.geometry.dtype
+    }
+
+    /// Rows of the store, N.
+    pub fn rows(&self) -> usize {
+        self.geometry.rows
+    }
+
+    /// Numbers per row, D.
+    pub fn row_len(&self) -> usize {
+        self.geometry.row_len
+    }
+
+    /// Where the array is.
+    pub fn path(&self, side: SideOf) -> &Path {
+        match side {
+            SideOf::Plus => &self.plus,
+            SideOf::Minus => &self.minus,
+        }
+    }
+
+    /// Every row, widened to f32.
+    ///
+    /// # Shapes
+    /// [N, D] in C order.
+    ///
+    /// # Errors
+    /// Where the file has changed since the store was opened.
+    pub fn read(&self, side: SideOf) -> Result<Vec<f32>> {
+        self.read_rows(side, 0..self.rows())
+    }
+
+    /// Some rows, widened to f32; nothing else is read.
+    ///
+    /// # Shapes
+    /// [`rows.len()`, D] in C order.
+    ///
+    /// # Errors
+    /// [`Error::RowRange`] beyond the end, or where the file has changed since the store was opened.
+    pub fn read_rows(&self, side: SideOf, rows: Range<usize>) -> Result<Vec<f32>> {
+        if rows.start > rows.end || rows.end > self.rows() {
+            return Err(Error::RowRange { range: rows, rows: self.rows() });
+        }
+        self.geometry.read(&self.open(side)?, rows)
+    }
+
+    /// The array in memory without copying it, in the type it is kept in.
+    ///
+    /// # Errors
+    /// Where the file has changed since the store was opened, or cannot be mapped.
+    pub fn map(&self, side: SideOf) -> Result<Mapped> {
+        let map = map_file(&self.open(side)?)?;
+        let start = self.geometry.offset(0) as usize;
+        Ok(match self.geometry.dtype {
+            StoreDtype::F32 => Mapped::F32(MappedSlice { map, start, kind: PhantomData }),
+            StoreDtype::F16 => Mapped::F16(MappedSlice { map, start, kind: PhantomData }),
+        })
+    }
+
+    /// The checked file.
+    fn open(&self, side: SideOf) -> Result<File> {
+        let path = self.path(side);
+        let file = File::open(path)?;
+        self.geometry.check(path, &file)?;
+        Ok(file)
+    }
+}
+
+/// Maps a file whose header and length were checked.
+#[allow(unsafe_code, reason = "memory maps are unsafe because another process may change the file")]
+pub(crate) fn map_file(file: &File) -> Result<Mmap> {
+    // SAFETY: the arrays of a finished store are never written again by this crate, and any bits are a valid
+    // number. Whoever cuts a file short under a running reader gets SIGBUS, as with NumPy's mmap_mode.
+    unsafe { Mmap::map(file.file()) }.map_err(|error| Error::at(file.path(), &error))
+}
+
+/// An array mapped into memory, in the type it is kept in.
+#[derive(Debug)]
+pub enum Mapped {
+    /// An array of f32.
+    F32(MappedSlice<f32>),
+    /// An array of f16.
+    F16(MappedSlice<f16>),
+}
+
+impl Mapped {
+    /// The values, where they are f32.
+    ///
+    /// # Shapes
+    /// [N, D] in C order.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        match self {
+            Self::F32(values) => Some(values),
+            Self::F16(_) => None,
+        }
+    }
+
+    /// The values, where they are f16.
+    ///
+    /// # Shapes
+    /// [N, D] in C order.
+    pub fn as_f16(&self) -> Option<&[f16]> {
+        match self {
+            Self::F32(_) => None,
+            Self::F16(values) => Some(values),
+        }
+    }
+}
+
+/// A mapped array; dereferences to its values, [N, D] in C order.
+#[derive(Debug)]
+pub struct MappedSlice<T> {
+    map: Mmap,
+    /// The header's length.
+    start: usize,
+    kind: PhantomData<T>,
+}
+
+impl<T: Pod> Deref for MappedSlice<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // The header is a multiple of 64 bytes and maps begin at a page, so this always fits.
+        bytemuck::try_cast_slice(self.map.get(self.start..).unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+/// How far a store is, finished or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Rows in all.
+    pub rows: usize,
+    /// Rows that are durable.
+    pub rows_done: usize,
+    /// Batches in all.
+    pub batches: usize,
+    /// Batches that are durable.
+    pub batches_done: usize,
+    /// Whether every row is there and every array has its final name.
+    pub finished: bool,
+}
+
+impl Status {
+    /// Reads how far the store in `dir` is; a writer may be at work.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`] where there is none, and what damaged files give.
+    pub fn of(dir: impl AsRef<Path>) -> Result<Self> {
+        let files = Files::new(dir.as_ref());
+        let (manifest, hash) = files.read_manifest()?;
+        let journal = files.read_journal(&manifest, &hash)?;
+        Self::new(&files, &manifest, journal.records.len())
+    }
+
+    pub(crate) fn new(files: &Files, manifest: &Manifest, batches_done: usize) -> Result<Self> {
+        let mut finished = batches_done == manifest.batches.len();
+        if finished {
+            for array in files.arrays(manifest) {
+                // A missing array is another matter than an unfinished one.
+                finished &= array.present()?.is_none_or(|path| path == array.path);
+            }
+        }
+        Ok(Self {
+            rows: manifest.rows,
+            rows_done: manifest.batches.iter().take(batches_done).map(Vec::len).sum(),
+            batches: manifest.batches.len(),
+            batches_done,
+            finished,
+        })
+    }
+}

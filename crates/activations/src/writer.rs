@@ -1,0 +1,307 @@
+//! Writing a store: create it or continue it, commit batches, finish.
+
+use std::io::{Seek as _, SeekFrom};
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err::File;
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::files::{ArrayFile, Files, Found, sync_dir};
+use crate::journal::{Chain, Journal};
+use crate::json;
+use crate::manifest::{Differences, Manifest};
+use crate::npy::{self, Geometry};
+use crate::rows::{Row, SideOf};
+use crate::store::Store;
+use crate::worker::{Disk, Job, Worker};
+
+/// The states of one batch: the columns in manifest order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchStates {
+    /// One entry for each column of the manifest.
+    pub columns: Vec<ColumnStates>,
+}
+
+/// The states of one batch at one column.
+///
+/// # Shapes
+/// Both are [B, shape…] in C order: the B rows in the order of the plan, each with the column's shape.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ColumnStates {
+    /// The positive answers' side.
+    pub plus: Vec<f32>,
+    /// The negative answers' side.
+    pub minus: Vec<f32>,
+}
+
+/// How often committed batches are made durable: whichever limit comes first.
+///
+/// Only what is lost in a crash depends on it, never a byte of the finished store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The longest a batch waits.
+    pub every: Duration,
+    /// The most that waits, in bytes.
+    pub bytes: u64,
+}
+
+impl Default for Pace {
+    /// Two seconds, 256 MiB.
+    fn default() -> Self {
+        Self { every: Duration::from_secs(2), bytes: 256 << 20 }
+    }
+}
+
+/// Writes a store, a batch at a time, through a thread of its own.
+///
+/// Dropping the writer makes durable what was committed and leaves a store that can be continued.
+#[derive(Debug)]
+pub struct StoreWriter {
+    files: Files,
+    manifest: Manifest,
+    /// Each row's `idx`, for messages.
+    idx: Vec<u64>,
+    geometry: Vec<Geometry>,
+    /// Every batch number; those before `next` are committed.
+    plan: Vec<usize>,
+    next: usize,
+    /// None where no batch remained.
+    worker: Option<Worker>,
+    /// A second handle to the locked journal: the lock is held until the writer is gone.
+    _lock: File,
+}
+
+impl StoreWriter {
+    /// Creates the store in `dir`, or continues the one that is there.
+    ///
+    /// The rows are those of the manifest's plan, by number. A finished store has nothing
+    /// [`remaining`](Self::remaining).
+    ///
+    /// # Errors
+    /// [`Error::Different`] where the store was begun with other settings or rows, [`Error::ForeignFiles`] where
+    /// the folder holds something else, [`Error::Locked`] while another writer has it, [`Error::DiskFull`] where
+    /// a new store does not fit, and what a damaged store gives. A folder that is refused is not changed.
+    pub fn open(dir: impl AsRef<Path>, manifest: Manifest, rows: &[Row]) -> Result<Self> {
+        Self::open_paced(dir, manifest, rows, Pace::default())
+    }
+
+    /// [`open`](Self::open) with another pace.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_paced(dir: impl AsRef<Path>, manifest: Manifest, rows: &[Row], pace: Pace) -> Result<Self> {
+        let files = Files::new(dir.as_ref());
+        manifest.check(&files.manifest())?;
+        if rows.len() != manifest.rows {
+            let what = format!("{} rows were given, the manifest plans {}", rows.len(), manifest.rows);
+            return Err(Error::RowCount { what });
+        }
+        // Before the lock, which would make a journal in a folder that is not ours; and again under it.
+        let fresh = files.inspect()? != Found::Store;
+        if fresh {
+            fs_err::create_dir_all(&files.dir)?;
+        }
+        let mut journal = files.lock(fresh)?;
+        if files.inspect()? != Found::Store {
+            files.create(&manifest, rows, &mut journal)?;
+        }
+        Self::resume(files, manifest, rows, journal, pace)
+    }
+
+    /// Continues the store in the folder, be it as new as can be.
+    fn resume(files: Files, asked: Manifest, rows: &[Row], journal: File, pace: Pace) -> Result<Self> {
+        let (stored, manifest_hash) = files.read_manifest()?;
+        compare(&files, &stored, &asked, rows)?;
+        let manifest = Manifest { rows_hash: stored.rows_hash, ..asked };
+        let read = files.read_journal(&manifest, &manifest_hash)?;
+        let next = read.records.len();
+        let geometry: Vec<Geometry> =
+            manifest.columns.iter().map(|column| Geometry::new(&manifest, column)).collect::<Result<_>>()?;
+        let arrays = check_arrays(&files, &manifest, &geometry)?;
+
+        let lock = journal.file().try_clone().map(|file| File::from_parts(file, files.journal()))?;
+        let plan: Vec<usize> = (0..manifest.batches.len()).collect();
+        let idx = rows.iter().map(|row| row.idx).collect();
+        let worker = if next < plan.len() {
+            let arrays = open_partial(&arrays)?;
+            let journal = cut_off_tail(&files, &manifest, journal, &read)?;
+            let chain = Chain::after(read.fingerprint);
+            let disk = Disk { journal, chain, arrays, geometry: geometry.clone(), pace };
+            Some(Worker::start(disk)?)
+        } else {
+            cut_off_tail(&files, &manifest, journal, &read)?;
+            None
+        };
+        Ok(Self { files, manifest, idx, geometry, plan, next, worker, _lock: lock })
+    }
+
+    /// The manifest, with `rows_hash` filled in.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The batches still to commit, in order: after opening, those not durable.
+    pub fn remaining(&self) -> &[usize] {
+        self.plan.get(self.next..).unwrap_or_default()
+    }
+
+    /// Commits the next batch. It is durable soon after (see [`Pace`]) and at the latest after
+    /// [`finish`](Self::finish) or drop; this waits only while two batches are queued.
+    ///
+    /// # Errors
+    /// [`Error::BatchOrder`], [`Error::BatchColumns`] and [`Error::BatchLength`] for a batch that does not fit
+    /// the plan, [`Error::NonFinite`] and [`Error::Overflow`] for values that must not be kept: nothing of that
+    /// batch is written, and the writer can go on. An error of the disk surfaces here or in `finish`, once; the
+    /// writer has stopped then.
+    pub fn commit(&mut self, batch: usize, states: BatchStates) -> Result<()> {
+        let expected = self.remaining().first().copied();
+        if expected != Some(batch) {
+            return Err(Error::BatchOrder { batch, expected });
+        }
+        let rows = self.manifest.batches.get(batch).cloned().unwrap_or_default();
+        self.check(batch, &rows, &states)?;
+        match &mut self.worker {
+            Some(worker) => worker.send(Job { batch, rows, states })?,
+            None => return Err(Error::Stopped),
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Makes everything durable and gives the arrays their final names.
+    ///
+    /// # Errors
+    /// [`Error::Unfinished`] while batches remain (the store can be continued), or what the disk says.
+    pub fn finish(mut self) -> Result<Store> {
+        if let Some(mut worker) = self.worker.take() {
+            worker.close()?;
+        }
+        match self.remaining().len() {
+            0 => {}
+            remaining => return Err(Error::Unfinished { remaining }),
+        }
+        // Every row is durable by now, so a kill between two renames leaves nothing that cannot be trusted;
+        // the next `open` renames the rest.
+        for array in self.files.arrays(&self.manifest) {
+            if fs_err::exists(&array.partial)? {
+                fs_err::rename(&array.partial, &array.path)?;
+            }
+            if array.side == SideOf::Minus {
+                sync_dir(array.folder())?;
+            }
+        }
+        Store::open(&self.files.dir)
+    }
+
+    /// Refuses what does not fit the plan and what must not be kept.
+    fn check(&self, batch: usize, rows: &[usize], states: &BatchStates) -> Result<()> {
+        let (expected, found) = (self.manifest.columns.len(), states.columns.len());
+        if expected != found {
+            return Err(Error::BatchColumns { batch, expected, found });
+        }
+        for ((states, column), geometry) in
+            states.columns.iter().zip(&self.manifest.columns).zip(&self.geometry)
+        {
+            for (side, values) in SideOf::BOTH.into_iter().zip([&states.plus, &states.minus]) {
+                let (expected, found) = (rows.len() * geometry.row_len, values.len());
+                if expected != found {
+                    return Err(Error::BatchLength { batch, column: column.name(), side, expected, found });
+                }
+                if let Some(at) = npy::first_beyond(values, geometry.dtype.limit()) {
+                    return Err(self.bad_value(rows, geometry.row_len, &column.name(), side, values, at));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn bad_value(
+        &self,
+        rows: &[usize],
+        row_len: usize,
+        hook: &str,
+        side: SideOf,
+        values: &[f32],
+        at: usize,
+    ) -> Error {
+        let row = rows.get(at / row_len).copied().unwrap_or_default();
+        let idx = self.idx.get(row).copied().unwrap_or_default();
+        let value = values.get(at).copied().unwrap_or_default();
+        let (hook, position) = (hook.to_owned(), at % row_len);
+        if value.is_finite() {
+            Error::Overflow { row, idx, hook, side, position, value }
+        } else {
+            Error::NonFinite { row, idx, hook, side, position, value }
+        }
+    }
+}
+
+/// Refuses to continue a store that is not the one asked for.
+fn compare(files: &Files, stored: &Manifest, asked: &Manifest, rows: &[Row]) -> Result<()> {
+    let mut differences = stored.differences(asked)?;
+    let stored_rows = files.read_rows(stored)?;
+    for (row, (stored, asked)) in stored_rows.iter().zip(rows).enumerate().filter(|(_, (a, b))| a != b) {
+        let to_json = |row: &Row| serde_json::to_value(row).ok();
+        json::differences(
+            &format!("rows[{row}]"),
+            to_json(stored).as_ref(),
+            to_json(asked).as_ref(),
+            &mut differences.found,
+        );
+    }
+    refuse(files, differences)
+}
+
+fn refuse(files: &Files, differences: Differences) -> Result<()> {
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Different { dir: files.dir.clone(), differences })
+    }
+}
+
+/// Every array must be there, under either name, whole and with its own header.
+fn check_arrays(files: &Files, manifest: &Manifest, geometry: &[Geometry]) -> Result<Vec<ArrayFile>> {
+    let arrays = files.arrays(manifest);
+    for array in &arrays {
+        let path = array.present()?.ok_or_else(|| Error::Missing { path: array.path.clone() })?;
+        if let Some(geometry) = geometry.get(array.column) {
+            geometry.check(path, &File::open(path)?)?;
+        }
+    }
+    Ok(arrays)
+}
+
+/// Opens the arrays for writing, under the name that says that rows are missing: plus and minus of each column.
+fn open_partial(arrays: &[ArrayFile]) -> Result<Vec<[File; 2]>> {
+    let open = |array: &ArrayFile| {
+        // A finished store whose journal lost its last record: its arrays are not finished any more.
+        if fs_err::exists(&array.path)? {
+            fs_err::rename(&array.path, &array.partial)?;
+            sync_dir(array.folder())?;
+        }
+        // Not through fs_err, which hides the error's number.
+        match std::fs::File::options().read(true).write(true).open(&array.partial) {
+            Ok(file) => Ok(File::from_parts(file, &array.partial)),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::MFILE) => {
+                Err(Error::TooManyFiles { path: array.partial.clone(), files: arrays.len() })
+            }
+            Err(error) => Err(Error::at(&array.partial, &error)),
+        }
+    };
+    arrays.as_chunks().0.iter().map(|[plus, minus]| Ok([open(plus)?, open(minus)?])).collect()
+}
+
+/// Cuts off a torn last record, durably, and moves to the journal's end.
+fn cut_off_tail(files: &Files, manifest: &Manifest, mut journal: File, read: &Journal) -> Result<File> {
+    if let Some(tail) = &read.tail {
+        tracing::warn!(dir = %files.dir.display(), batch = read.records.len(), "last record cut off: {}", tail.what);
+        journal.set_len(read.good)?;
+        Files::reserve_journal(manifest, &journal);
+        journal.sync_all()?;
+    }
+    journal.seek(SeekFrom::Start(read.good))?;
+    Ok(journal)
+}

@@ -1,0 +1,92 @@
+//! `kill -9` at random moments: this binary runs itself as the writer.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use activations::{Pace, Status, Store, StoreDtype, verify};
+
+use crate::support::{Plan, assert_same, plan_of, snapshot};
+
+/// Set in the child: the folder of the store.
+const CHILD: &str = "ACTIVATIONS_TEST_KILL";
+const KILLS: usize = 20;
+
+/// Thirty rows in fifteen batches.
+fn killed_plan() -> Plan {
+    plan_of(StoreDtype::F32, (0..15).map(|batch| vec![29 - batch, batch]).collect())
+}
+
+/// Not a test by itself: the writer that is killed. Every batch is synced on its own.
+#[test]
+fn child() {
+    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let plan = killed_plan();
+    let pace = Pace { every: Duration::ZERO, bytes: 1 };
+    let mut writer = plan.open_paced(Path::new(&dir), pace).unwrap();
+    for batch in writer.remaining().to_vec() {
+        std::thread::sleep(Duration::from_millis(2));
+        writer.commit(batch, plan.states(batch)).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// Runs the child, for at most `limit`. Whether it was killed.
+fn run(dir: &Path, limit: Duration) -> bool {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["kill::child", "--exact", "--test-threads=1"])
+        .env(CHILD, dir)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "the writer failed: {status}");
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    // SIGKILL: no destructor runs.
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert!(status.success() || status.code().is_none(), "the writer failed: {status}");
+    !status.success()
+}
+
+#[test]
+fn a_killed_writer_continues_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let started = Instant::now();
+    assert!(!run(&whole, Duration::from_secs(120)), "the uninterrupted writer took too long");
+    let full = started.elapsed();
+    let expected = snapshot(&whole);
+
+    let (mut kills, mut stores, mut partly) = (0, 0, 0);
+    let mut random = u64::from(std::process::id());
+    while kills < KILLS {
+        stores += 1;
+        let store = dir.path().join(format!("store{stores}"));
+        let mut done = 0;
+        for _ in 0..4 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let moment = full.mul_f64((random >> 33) as f64 / (1u64 << 31) as f64);
+            if !run(&store, moment) {
+                break;
+            }
+            kills += 1;
+            // Whatever is there is sound, and never less than before.
+            if let Ok(status) = Status::of(&store) {
+                assert!(verify(&store).unwrap().is_sound(), "{:?}", verify(&store).unwrap().problems);
+                assert!(status.rows_done >= done, "durable rows were lost");
+                done = status.rows_done;
+                partly += usize::from(done > 0 && done < status.rows);
+                assert_eq!(Store::open(&store).is_ok(), status.finished);
+            }
+        }
+        assert!(!run(&store, Duration::from_secs(120)), "the last writer took too long");
+        assert_same(&expected, &snapshot(&store));
+    }
+    assert!(partly > 0, "no kill hit a store in the middle; the test shows nothing");
+}

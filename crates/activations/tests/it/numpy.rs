@@ -1,0 +1,46 @@
+//! `NumPy` itself reads the arrays: `LLAMA_CCS_PYTHON`, or `python3` where it has numpy.
+
+use std::process::Command;
+
+use activations::{SideOf, StoreDtype};
+
+use crate::support::{plan, value};
+
+const SCRIPT: &str = r"
+import sys, json, numpy as np
+a = np.load(sys.argv[1], mmap_mode='r')
+assert isinstance(a, np.memmap) and a.flags['C_CONTIGUOUS'] and a.ctypes.data % 64 == 0, (type(a), a.flags)
+print(json.dumps({'shape': a.shape, 'dtype': str(a.dtype), 'values': a.astype('f8').ravel().tolist()}))
+";
+
+#[test]
+fn numpy_maps_every_array() {
+    let python = std::env::var("LLAMA_CCS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let has_numpy = Command::new(&python).args(["-c", "import numpy"]).output();
+    if !has_numpy.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED numpy_maps_every_array: {python} has no numpy (set LLAMA_CCS_PYTHON)");
+        return;
+    }
+    for (dtype, name) in [(StoreDtype::F32, "float32"), (StoreDtype::F16, "float16")] {
+        let (dir, plan) = (tempfile::tempdir().unwrap(), plan(dtype));
+        let store = plan.complete(dir.path()).unwrap();
+        for (number, column) in plan.manifest.columns.iter().enumerate() {
+            for side in SideOf::BOTH {
+                let reader = store.column(&column.name()).unwrap();
+                let output =
+                    Command::new(&python).args(["-c", SCRIPT]).arg(reader.path(side)).output().unwrap();
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                let seen: activations::serde_json::Value =
+                    activations::serde_json::from_slice(&output.stdout).unwrap();
+                let shape: Vec<usize> = std::iter::once(7).chain(column.shape.iter().copied()).collect();
+                let values: Vec<f64> = (0..7)
+                    .flat_map(|row| (0..column.row_len()).map(move |i| value(number, side, row, i).into()))
+                    .collect();
+                let name = if column.shape.is_empty() { "float32" } else { name };
+                let expected =
+                    activations::serde_json::json!({"shape": shape, "dtype": name, "values": values});
+                assert_eq!(seen, expected, "{} {side}", column.name());
+            }
+        }
+    }
+}

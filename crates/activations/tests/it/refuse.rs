@@ -1,0 +1,149 @@
+//! What a writer refuses: other settings, other folders, a second writer, wrong batches, wrong numbers.
+
+use activations::{Column, Error, Manifest, SideOf, StoreDtype, verify};
+
+use crate::support::{assert_same, message, plan, snapshot};
+
+#[test]
+fn other_settings_are_refused_with_the_difference() {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    plan.write_some(dir.path(), 1).unwrap();
+    let before = snapshot(dir.path());
+
+    let mut other = plan.clone();
+    other.manifest.settings["model"]["hash"] = "bbbb".into();
+    other.manifest.columns.pop();
+    other.rows[4].plus.prompt.push('!');
+    let text = message(other.open(dir.path()));
+    assert!(text.contains(r#"settings.model.hash: "aaaa" → "bbbb""#), "{text}");
+    assert!(text.contains("columns[4]: {"), "{text}");
+    assert!(text.contains(r#"rows[4].plus.prompt: "Question 4?\nYes" → "Question 4?\nYes!""#), "{text}");
+
+    let mut other = plan.clone();
+    for n in 0..20 {
+        other.manifest.settings.insert(format!("new{n}"), n.into());
+    }
+    assert!(message(other.open(dir.path())).contains("and 12 more"));
+    assert_same(&before, &snapshot(dir.path()));
+    // The same settings, given in another order, are the same.
+    let mut same = plan.clone();
+    same.manifest.settings = plan.manifest.settings.into_iter().rev().collect();
+    same.manifest.rows_hash = "whatever".to_owned();
+    assert_eq!(same.open(dir.path()).unwrap().remaining(), [1, 2, 3]);
+}
+
+#[test]
+fn folders_with_other_files_are_left_alone() {
+    let plan = plan(StoreDtype::F32);
+    let cases: [(&str, &str); 4] = [
+        ("notes.txt", "mine"),
+        ("hook_embed/plus.npy", "mine"),
+        ("rows.parquet", "mine"),
+        ("journal", "line\nline\n"),
+    ];
+    for (name, content) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(&path, content).unwrap();
+        let before = snapshot(dir.path());
+        let text = message(plan.open(dir.path()));
+        assert!(text.contains("is not empty and holds no store"), "{name}: {text}");
+        assert_same(&before, &snapshot(dir.path()));
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert!(plan.open(file.path()).is_err());
+}
+
+#[test]
+fn a_lost_manifest_does_not_cost_the_rows() {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    plan.write_some(dir.path(), 1).unwrap();
+    fs_err::remove_file(dir.path().join("manifest.json")).unwrap();
+    let before = snapshot(dir.path());
+    assert!(matches!(plan.open(dir.path()), Err(Error::ForeignFiles { .. })));
+    assert_same(&before, &snapshot(dir.path()));
+}
+
+#[test]
+fn a_second_writer_is_refused() {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    let first = plan.open(dir.path()).unwrap();
+    assert!(message(plan.open(dir.path())).contains("is being written by another process"));
+    drop(first);
+    plan.complete(dir.path()).unwrap();
+    // Also where nothing remains to be written.
+    let _finished = plan.open(dir.path()).unwrap();
+    assert!(matches!(plan.open(dir.path()), Err(Error::Locked { .. })));
+}
+
+#[test]
+fn numbers_that_must_not_be_kept_are_located() {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F16));
+    let mut writer = plan.open(dir.path()).unwrap();
+    let mut refused = |column: usize, side: SideOf, at: usize, value: f32| {
+        let mut states = plan.states(0);
+        let entry = &mut states.columns[column];
+        let values = if side == SideOf::Plus { &mut entry.plus } else { &mut entry.minus };
+        values[at] = value;
+        message(writer.commit(0, states))
+    };
+    // Batch 0 has the rows 6, 2, 3.
+    let text = refused(1, SideOf::Minus, 5 + 3, f32::NAN);
+    let place = "row 2 (idx 102), blocks.1.hook_resid_post, minus: the model gave NaN at position 3";
+    assert!(text.contains(place), "{text}");
+    let text = refused(4, SideOf::Plus, 12, f32::NEG_INFINITY);
+    assert!(
+        text.contains("row 3 (idx 103), blocks.0.attn.hook_z@first, plus: the model gave -inf"),
+        "{text}"
+    );
+    let text = refused(0, SideOf::Plus, 0, -70000.0);
+    assert!(text.contains("row 6 (idx 106), hook_embed, plus: -70000 at position 0"), "{text}");
+    assert!(text.contains("--store-dtype f32"), "{text}");
+    assert!(refused(2, SideOf::Plus, 1, f32::INFINITY).contains("row 2 (idx 102), answer_logprob, plus"));
+
+    // Scalars are f32 in every store, and a refused batch costs nothing.
+    let mut states = plan.states(0);
+    states.columns[2].plus[1] = -70000.0;
+    states.columns[0].plus[0] = 65519.0;
+    writer.commit(0, states).unwrap();
+    for batch in [1, 2, 3] {
+        writer.commit(batch, plan.states(batch)).unwrap();
+    }
+    let store = writer.finish().unwrap();
+    assert_eq!(store.column("answer_logprob").unwrap().read(SideOf::Plus).unwrap()[2], -70000.0);
+    assert_eq!(store.column("hook_embed").unwrap().read_rows(SideOf::Plus, 6..7).unwrap()[0], 65504.0);
+    assert!(verify(dir.path()).unwrap().is_sound());
+}
+
+#[test]
+fn batches_that_do_not_fit_the_plan_are_refused() {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    let mut writer = plan.open(dir.path()).unwrap();
+    assert!(
+        message(writer.commit(1, plan.states(1))).contains("batch 1 was committed where batch 0 is next")
+    );
+    let mut states = plan.states(0);
+    states.columns[3].minus.pop();
+    let text = message(writer.commit(0, states));
+    assert!(text.contains("batch 0, blocks.0.hook_resid_post, minus: 14 values instead of 15"), "{text}");
+    let mut states = plan.states(0);
+    states.columns.pop();
+    assert!(message(writer.commit(0, states)).contains("states for 4 columns, the manifest has 5"));
+    writer.commit(0, plan.states(0)).unwrap();
+}
+
+#[test]
+fn manifests_against_the_rules_make_no_store() {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    let store = dir.path().join("store");
+    let mut twice = plan.clone();
+    twice.manifest.columns.push(Column::scalar("answer_logprob"));
+    assert!(message(twice.open(&store)).contains("column answer_logprob is there twice"));
+    let mut fewer = plan.clone();
+    fewer.rows.pop();
+    assert!(message(fewer.open(&store)).contains("6 rows were given, the manifest plans 7"));
+    let empty = Manifest::new(StoreDtype::F32, plan.manifest.columns, vec![], plan.manifest.settings);
+    assert!(message(activations::StoreWriter::open(&store, empty, &[])).contains("plan has 0 rows"));
+    assert!(!fs_err::exists(&store).unwrap());
+}

@@ -1,0 +1,132 @@
+//! What is written comes back, through every way of reading.
+
+use activations::{Error, SideOf, Status, Store, StoreDtype, verify};
+use proptest::prelude::*;
+
+use crate::support::{message, plan, plan_of, value};
+
+#[test]
+fn every_value_comes_back() {
+    for dtype in [StoreDtype::F32, StoreDtype::F16] {
+        let (dir, plan) = (tempfile::tempdir().unwrap(), plan(dtype));
+        let store = plan.complete(dir.path()).unwrap();
+        for (number, column) in plan.manifest.columns.iter().enumerate() {
+            let reader = store.column(&column.name()).unwrap();
+            let len = reader.row_len();
+            for side in SideOf::BOTH {
+                let expected: Vec<f32> =
+                    (0..7).flat_map(|row| (0..len).map(move |i| value(number, side, row, i))).collect();
+                assert_eq!(reader.read(side).unwrap(), expected, "{} {side}", column.name());
+                assert_eq!(reader.read_rows(side, 2..4).unwrap(), expected[2 * len..4 * len]);
+                assert!(reader.read_rows(side, 7..7).unwrap().is_empty());
+                let mapped = reader.map(side).unwrap();
+                match reader.dtype() {
+                    StoreDtype::F32 => assert_eq!(mapped.as_f32().unwrap(), expected),
+                    StoreDtype::F16 => {
+                        let wide: Vec<f32> = mapped.as_f16().unwrap().iter().map(|v| v.to_f32()).collect();
+                        assert_eq!(wide, expected);
+                    }
+                }
+                let start = reader.path(side);
+                let header = fs_err::read(start).unwrap().len() - expected.len() * reader.dtype().size();
+                assert_eq!(header % 64, 0, "data is aligned");
+            }
+        }
+        assert_eq!(store.column("answer_logprob").unwrap().dtype(), StoreDtype::F32, "scalars stay f32");
+        assert_eq!(store.rows().unwrap(), plan.rows);
+        assert_eq!(store.manifest().settings, plan.manifest.settings);
+        assert!(verify(dir.path()).unwrap().is_sound());
+        assert_eq!(
+            verify(dir.path()).unwrap().bytes,
+            store.manifest().bytes(),
+            "every byte of every array is under a checksum"
+        );
+    }
+}
+
+#[test]
+fn layers_are_in_order_whatever_the_columns_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = plan(StoreDtype::F32).complete(dir.path()).unwrap();
+    let layers: Vec<_> = store.layers().into_iter().map(|(layer, column)| (layer, column.name())).collect();
+    let names = ["hook_embed", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"];
+    assert_eq!(layers, names.into_iter().map(str::to_owned).enumerate().collect::<Vec<_>>());
+}
+
+#[test]
+fn wrong_names_and_rows_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = plan(StoreDtype::F32).complete(dir.path()).unwrap();
+    let text = message(store.column("blocks.1.hook_resid_pots"));
+    assert!(text.contains(r#"the nearest is "blocks.1.hook_resid_post""#), "{text}");
+    assert!(!message(store.column("zzz")).contains("nearest"));
+    // The token rule is part of the name.
+    assert!(store.column("blocks.0.attn.hook_z").is_err());
+    assert!(store.column("blocks.0.attn.hook_z@first").is_ok());
+    let reader = store.column("hook_embed").unwrap();
+    assert!(
+        message(reader.read_rows(SideOf::Plus, 3..8)).contains("rows 3..8 were asked for, the store has 7")
+    );
+    #[expect(clippy::reversed_empty_ranges, reason = "the range a caller may compute")]
+    let reversed = reader.read_rows(SideOf::Plus, 5..3);
+    assert!(matches!(reversed, Err(Error::RowRange { .. })));
+}
+
+#[test]
+fn an_unfinished_store_says_how_far_it_is() {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    plan.write_some(dir.path(), 2).unwrap();
+    assert!(message(Store::open(dir.path())).contains("4 of 7 rows are there"));
+    let status = Status::of(dir.path()).unwrap();
+    assert_eq!((status.rows_done, status.rows, status.batches_done, status.finished), (4, 7, 2, false));
+    assert!(fs_err::exists(dir.path().join("hook_embed/plus.npy.partial")).unwrap());
+    assert!(!fs_err::exists(dir.path().join("hook_embed/plus.npy")).unwrap());
+    assert!(message(Store::open(dir.path().join("nowhere"))).contains("no store in"));
+}
+
+#[test]
+fn equal_stores_have_equal_fingerprints() {
+    let [a, b, c] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let mut plan = plan(StoreDtype::F32);
+    let one = plan.complete(a.path()).unwrap();
+    assert_eq!(one.fingerprint(), plan.complete(b.path()).unwrap().fingerprint());
+    plan.rows[3].label ^= true;
+    assert_ne!(one.fingerprint(), plan.complete(c.path()).unwrap().fingerprint());
+}
+
+/// The rows in any order, cut into batches anywhere.
+fn any_plan() -> impl Strategy<Value = Vec<Vec<usize>>> {
+    (1usize..12).prop_flat_map(|rows| {
+        let order = Just((0..rows).collect::<Vec<_>>()).prop_shuffle();
+        (order, proptest::collection::vec(any::<bool>(), rows)).prop_map(|(order, cuts)| {
+            let mut batches: Vec<Vec<usize>> = Vec::new();
+            for (row, cut) in order.into_iter().zip(cuts) {
+                match batches.last_mut() {
+                    Some(batch) if !cut => batch.push(row),
+                    _ => batches.push(vec![row]),
+                }
+            }
+            batches
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_plan_does_not_change_the_arrays(batches in any_plan(), stop in 0usize..12) {
+        let [a, b] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let planned = plan_of(StoreDtype::F16, batches);
+        let plain = plan_of(StoreDtype::F16, vec![(0..planned.rows.len()).collect()]);
+        planned.write_some(a.path(), stop).unwrap();
+        let (a, b) = (planned.complete(a.path()).unwrap(), plain.complete(b.path()).unwrap());
+        for column in &planned.manifest.columns {
+            for side in SideOf::BOTH {
+                let path = |store: &Store| store.column(&column.name()).unwrap().path(side).to_owned();
+                prop_assert_eq!(fs_err::read(path(&a)).unwrap(), fs_err::read(path(&b)).unwrap());
+            }
+        }
+        prop_assert!(verify(a.dir()).unwrap().is_sound());
+    }
+}

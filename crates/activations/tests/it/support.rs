@@ -1,0 +1,145 @@
+//! Small stores with known values, and folders compared byte for byte.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use activations::{
+    BatchStates, Column, ColumnStates, Manifest, Pace, Row, Side, SideOf, StoreDtype, StoreWriter, serde_json,
+};
+
+/// A store to write: what `StoreWriter::open` takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) manifest: Manifest,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// Seven rows of three layers of five numbers and a scalar, in batches that are not in row order.
+pub(crate) fn plan(dtype: StoreDtype) -> Plan {
+    plan_of(dtype, vec![vec![6, 2, 3], vec![0], vec![5, 4], vec![1]])
+}
+
+pub(crate) fn plan_of(dtype: StoreDtype, batches: Vec<Vec<usize>>) -> Plan {
+    let columns = vec![
+        Column::new("hook_embed", &["d_model"], &[5]),
+        Column::new("blocks.1.hook_resid_post", &["d_model"], &[5]),
+        Column::scalar("answer_logprob"),
+        Column::new("blocks.0.hook_resid_post", &["d_model"], &[5]),
+        Column::new("blocks.0.attn.hook_z", &["head", "d_head"], &[2, 3]).at("first"),
+    ];
+    let settings = serde_json::json!({
+        "model": {"hash": "aaaa", "layers": 2}, "seed": 7, "extraction": {"rope": 1e-5},
+    });
+    let manifest = Manifest::new(dtype, columns, batches, settings.as_object().unwrap().clone());
+    let rows = (0..manifest.rows).map(row).collect();
+    Plan { manifest, rows }
+}
+
+fn row(row: usize) -> Row {
+    let side = |answer: &str| Side {
+        prompt: format!("Question {row}?\n{answer}"),
+        tokens: 9 + row as u32,
+        answer_start: 8,
+        answer_end: 9,
+        captured_id: 3869,
+        captured_text: format!("▁{answer}"),
+    };
+    Row {
+        idx: 100 + row as u64,
+        label: row.is_multiple_of(3),
+        question_id: format!("q{row}"),
+        group: format!("g{}", row / 2),
+        template: "plain".to_owned(),
+        dataset: "boolq".to_owned(),
+        plus: side("Yes"),
+        minus: side("No"),
+    }
+}
+
+/// The value the tests put at a place: exact in f16, and different almost everywhere.
+pub(crate) fn value(column: usize, side: SideOf, row: usize, position: usize) -> f32 {
+    let sign = if side == SideOf::Plus { 0.5 } else { -0.5 };
+    let n = column * 97 + row * 13 + position;
+    sign * (n % 1009) as f32
+}
+
+impl Plan {
+    pub(crate) fn open(&self, dir: &Path) -> activations::Result<StoreWriter> {
+        StoreWriter::open(dir, self.manifest.clone(), &self.rows)
+    }
+
+    pub(crate) fn open_paced(&self, dir: &Path, pace: Pace) -> activations::Result<StoreWriter> {
+        StoreWriter::open_paced(dir, self.manifest.clone(), &self.rows, pace)
+    }
+
+    pub(crate) fn states(&self, batch: usize) -> BatchStates {
+        let columns = self.manifest.columns.iter().enumerate().map(|(number, column)| {
+            let [plus, minus] = SideOf::BOTH.map(|side| {
+                let rows = self.manifest.batches[batch].iter();
+                rows.flat_map(|&row| (0..column.row_len()).map(move |i| value(number, side, row, i)))
+                    .collect()
+            });
+            ColumnStates { plus, minus }
+        });
+        BatchStates { columns: columns.collect() }
+    }
+
+    /// Commits up to `limit` more batches, then drops the writer.
+    pub(crate) fn write_some(&self, dir: &Path, limit: usize) -> activations::Result<()> {
+        let mut writer = self.open(dir)?;
+        for batch in writer.remaining().iter().copied().take(limit).collect::<Vec<_>>() {
+            writer.commit(batch, self.states(batch))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what remains and finishes.
+    pub(crate) fn complete(&self, dir: &Path) -> activations::Result<activations::Store> {
+        let mut writer = self.open(dir)?;
+        for batch in writer.remaining().to_vec() {
+            writer.commit(batch, self.states(batch))?;
+        }
+        writer.finish()
+    }
+}
+
+/// Every file of a folder with its bytes.
+pub(crate) fn snapshot(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn visit(base: &Path, dir: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs_err::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(base, &path, found);
+            } else {
+                let name = path.strip_prefix(base).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs_err::read(&path).unwrap());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    visit(dir, dir, &mut found);
+    found
+}
+
+/// Asserts that two folders are equal, naming the first file that is not.
+pub(crate) fn assert_same(expected: &BTreeMap<String, Vec<u8>>, found: &BTreeMap<String, Vec<u8>>) {
+    assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+    for (name, bytes) in expected {
+        assert!(bytes == &found[name], "{name} differs");
+    }
+}
+
+/// An error's message, which must end in a hint.
+pub(crate) fn message<T>(result: activations::Result<T>) -> String {
+    let message = result.err().expect("an error").to_string();
+    assert!(message.lines().last().unwrap().starts_with("hint: "), "no hint: {message}");
+    message
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    for (name, bytes) in snapshot(from) {
+        let path = to.join(name);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, bytes).unwrap();
+    }
+}

@@ -1,0 +1,241 @@
+//! The crate's error type. Every message names the file, row, column or template at fault and ends in a hint.
+
+use std::path::PathBuf;
+
+/// What the tokenizer of a caller may fail with; see [`crate::Tokenizer`].
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong between a data file and tokenised contrast pairs.
+///
+/// Rows are counted from 0 (a row's number is the pair's `idx`), lines from 1.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading or writing a file failed; the message carries the path.
+    #[error("{0}\nhint: check that the path exists and that you may read or write it")]
+    Io(#[from] std::io::Error),
+
+    /// Neither the file's extension nor its contents say what it is.
+    #[error(
+        "{}: not recognised as JSONL, CSV or Parquet\nhint: name the file .jsonl, .csv or .parquet; \
+         unpack compressed files first", path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A line that is not what the format asks for: not UTF-8, not a JSON object, or blank.
+    #[error("{}: line {line}: {reason}\nhint: {hint}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// The table reader or writer refused the whole file.
+    #[error("{}: not a readable {format} file: {reason}\nhint: {hint}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// `"CSV"` or `"Parquet"`.
+        format: &'static str,
+        /// The reader's own message.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// The file lacks columns that are needed.
+    #[error(
+        "{}: no column {}; found: {}\nhint: {hint}",
+        path.display(), missing.join(" and no column "), found.join(", ")
+    )]
+    MissingColumns {
+        /// The file.
+        path: PathBuf,
+        /// The columns that are missing; alternatives are in one entry.
+        missing: Vec<String>,
+        /// The columns that are there.
+        found: Vec<String>,
+        /// Which columns the file should have.
+        hint: &'static str,
+    },
+
+    /// The file has a header or nothing at all, but no rows.
+    #[error("{}: no rows\nhint: was the file written completely?", path.display())]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A cell that is not what its column must hold.
+    #[error("{}: row {row} (counted from 0), column `{column}`: {found} where {expected} is needed\nhint: {hint}",
+        path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// The row, counted from 0.
+        row: u64,
+        /// The column.
+        column: String,
+        /// The value, quoted and shortened, or what is there instead.
+        found: String,
+        /// What the column holds.
+        expected: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// Two rows of a prompts file are the same pair.
+    #[error(
+        "{}: row {row} (counted from 0): idx {idx} of template `{template}` stands in the file already\n\
+         hint: every pair is one row; a file joined from several data sets needs distinct idx or dataset values",
+        path.display()
+    )]
+    DuplicatePair {
+        /// The file.
+        path: PathBuf,
+        /// The second of the two rows, counted from 0.
+        row: u64,
+        /// The pair's `idx`.
+        idx: u64,
+        /// The pair's template.
+        template: String,
+    },
+
+    /// `--template` names neither a built-in template nor a file.
+    #[error("no template `{name}`: built in are {}\nhint: {}", known.join(", "), match suggestion {
+        Some(near) => format!("did you mean `{near}`? Or give the path of a Jinja file"),
+        None => "give one of these names or the path of a Jinja file".to_owned(),
+    })]
+    UnknownTemplate {
+        /// The name asked for.
+        name: String,
+        /// The nearest built-in name, if one is near.
+        suggestion: Option<String>,
+        /// The built-in names.
+        known: Vec<String>,
+    },
+
+    /// A template that cannot make a contrast pair out of any data.
+    #[error("template `{template}`: {reason}\nhint: {hint}")]
+    Template {
+        /// The template's name.
+        template: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A template failed on one row.
+    #[error("template `{template}`, row {row} (counted from 0): {reason}\nhint: {hint}")]
+    Render {
+        /// The template's name.
+        template: String,
+        /// The row, counted from 0.
+        row: u64,
+        /// What went wrong.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// The two prompts of a pair are the same text, or differ in white space only on one side.
+    #[error(
+        "pair {idx}: the plus and the minus prompt do not hold two different answers\n\
+         hint: the two prompts must differ in the answer, and in nothing else"
+    )]
+    NoAnswerText {
+        /// The pair's `idx`.
+        idx: u64,
+    },
+
+    /// No token of a prompt covers its answer.
+    #[error(
+        "pair {idx}: no token of the {side} prompt covers its answer {answer:?}\n\
+         hint: the tokenizer must cover all text; check the byte spans it returns"
+    )]
+    NoAnswerToken {
+        /// The pair's `idx`.
+        idx: u64,
+        /// `"plus"` or `"minus"`.
+        side: &'static str,
+        /// The answer's text in that prompt.
+        answer: String,
+    },
+
+    /// The tokenizer failed on a prompt.
+    #[error(
+        "pair {idx}: the tokenizer refused the {side} prompt: {source}\nhint: is this the model's own tokenizer?"
+    )]
+    Tokenizer {
+        /// The pair's `idx`.
+        idx: u64,
+        /// `"plus"` or `"minus"`.
+        side: &'static str,
+        /// The tokenizer's own error.
+        source: BoxError,
+    },
+
+    /// The tokenizer returned a token whose span lies outside the text.
+    #[error(
+        "pair {idx}: token {token} of the {side} prompt claims bytes {start}..{end} of a text of {len} bytes\n\
+         hint: spans are byte ranges of the text given to `encode`"
+    )]
+    TokenSpan {
+        /// The pair's `idx`.
+        idx: u64,
+        /// `"plus"` or `"minus"`.
+        side: &'static str,
+        /// The token's position in the prompt.
+        token: usize,
+        /// The span's start, in bytes.
+        start: usize,
+        /// The span's end, in bytes.
+        end: usize,
+        /// The text's length, in bytes.
+        len: usize,
+    },
+
+    /// A prompt, or a name beside it, is empty where a prompts file must hold text.
+    #[error(
+        "pair {idx}: `{column}` is empty\nhint: pandas reads empty text as missing; every column needs text"
+    )]
+    EmptyField {
+        /// The pair's `idx`.
+        idx: u64,
+        /// The column.
+        column: &'static str,
+    },
+
+    /// Probes need true and false pairs.
+    #[error(
+        "{true_pairs} true and {false_pairs} false pairs: both classes are needed\n\
+         hint: choose other rows with offset and limit, or look at the file's labels"
+    )]
+    OneClass {
+        /// Pairs whose plus prompt holds the right answer.
+        true_pairs: usize,
+        /// Pairs whose minus prompt holds the right answer.
+        false_pairs: usize,
+    },
+}
+
+/// `text` quoted for a message, cut after 60 characters.
+pub(crate) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or(text)),
+    }
+}

@@ -1,0 +1,220 @@
+//! Contrast pairs: the two prompts of one question, and the group that must stay on one side of a split.
+
+use crate::answer::answer_ranges;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::template::Template;
+use crate::warning::Warning;
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// One question as two prompts that differ in the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ContrastPair {
+    /// The row in the data file, counted from 0.
+    pub idx: u64,
+    /// The prompt that ends in the plus answer (True, Yes).
+    pub plus_prompt: String,
+    /// The prompt that ends in the minus answer (False, No).
+    pub minus_prompt: String,
+    /// Whether the plus prompt's answer is the right one.
+    pub label: bool,
+    /// The data's own id of the question, else `idx` as text.
+    pub question_id: String,
+    /// A hash of what the question is about; see [`group_of`]. Pairs with the same group are never split.
+    pub group: String,
+    /// The name of the template.
+    pub template: String,
+    /// The name of the data set.
+    pub dataset: String,
+}
+
+/// Contrast pairs, and what there is to know about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairs {
+    /// The pairs, in the order of their file.
+    pub pairs: Vec<ContrastPair>,
+    /// What the reader of the data, and the grouping, had to assume.
+    pub warnings: Vec<Warning>,
+}
+
+/// The group of a text: the first 16 hex digits of its blake3 hash, runs of white space counted as one space.
+///
+/// The text is the passage of a question, and the subject of a statement. Without these it is the text before the
+/// answer ([`Warning::GroupFromPrompt`]), or the text after it in a template that puts the answer first.
+pub fn group_of(text: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (i, word) in text.split_whitespace().enumerate() {
+        if i > 0 {
+            hasher.update(b" ");
+        }
+        hasher.update(word.as_bytes());
+    }
+    hasher.finalize().to_hex().chars().take(16).collect()
+}
+
+/// Renders every row of `dataset` with `template`.
+///
+/// # Errors
+/// The first row whose template fails, or whose two prompts do not differ in an answer.
+pub fn pairs(dataset: &Dataset, template: &Template) -> Result<Pairs> {
+    let made: Vec<(ContrastPair, bool)> = dataset
+        .questions
+        .par_iter()
+        .map(|question| {
+            let (plus_prompt, minus_prompt) = template.render(dataset, question)?;
+            let context = question.passage.as_deref().or(question.subject.as_deref());
+            let from_prompt = prompt_group(question.row, &plus_prompt, &minus_prompt)?;
+            let pair = ContrastPair {
+                idx: question.row,
+                plus_prompt,
+                minus_prompt,
+                label: question.answer,
+                question_id: question.question_id.clone(),
+                group: context.map_or(from_prompt, group_of),
+                template: template.name().to_owned(),
+                dataset: dataset.name.clone(),
+            };
+            Ok((pair, context.is_none()))
+        })
+        .collect::<Result<_>>()?;
+    let guessed = made.iter().filter(|(_, guessed)| *guessed).count();
+    let pairs: Vec<_> = made.into_iter().map(|(pair, _)| pair).collect();
+    let mut warnings = dataset.warnings.clone();
+    warnings.extend(group_warnings(&pairs, guessed));
+    Ok(Pairs { pairs, warnings })
+}
+
+/// The group of a pair of which only the prompts are known.
+///
+/// # Errors
+/// Prompts without an answer: [`Error::NoAnswerText`].
+pub(crate) fn prompt_group(idx: u64, plus: &str, minus: &str) -> Result<String> {
+    let (answer, _) = answer_ranges(plus, minus).ok_or(Error::NoAnswerText { idx })?;
+    let before = plus.get(..answer.start).unwrap_or_default();
+    let after = plus.get(answer.end..).unwrap_or_default();
+    Ok(group_of(if before.trim().is_empty() { after } else { before }))
+}
+
+pub(crate) fn group_warnings(pairs: &[ContrastPair], guessed: usize) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if guessed > 0 {
+        warnings.push(Warning::GroupFromPrompt { pairs: guessed });
+    }
+    if let [first, rest @ ..] = pairs
+        && !rest.is_empty()
+        && rest.iter().all(|pair| pair.group == first.group)
+    {
+        warnings.push(Warning::SingleGroup { pairs: pairs.len() });
+    }
+    warnings
+}
+
+/// Fails unless there are pairs of both labels: fitting and scoring probes needs them.
+///
+/// # Errors
+/// [`Error::OneClass`] with both counts.
+pub fn require_both_classes<'a>(pairs: impl IntoIterator<Item = &'a ContrastPair>) -> Result<()> {
+    let (mut true_pairs, mut false_pairs) = (0, 0);
+    for pair in pairs {
+        if pair.label {
+            true_pairs += 1;
+        } else {
+            false_pairs += 1;
+        }
+    }
+    if true_pairs == 0 || false_pairs == 0 {
+        Err(Error::OneClass { true_pairs, false_pairs })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{Kind, Question};
+
+    fn statements(rows: &[(&str, Option<&str>, bool)]) -> Dataset {
+        let questions = rows.iter().zip(0..).map(|((text, subject, answer), row)| Question {
+            row,
+            question_id: format!("q{row}"),
+            passage: None,
+            question: (*text).to_owned(),
+            title: None,
+            subject: subject.map(str::to_owned),
+            answer: *answer,
+        });
+        let questions = questions.collect();
+        Dataset {
+            name: "s".into(),
+            identity: String::new(),
+            kind: Kind::Statements,
+            questions,
+            warnings: vec![],
+        }
+    }
+
+    #[test]
+    fn groups_follow_the_passage_or_subject() {
+        assert_eq!(group_of("a b"), group_of("  a\n\tb "));
+        assert_ne!(group_of("a b"), group_of("ab"));
+        assert_eq!(group_of("a b").len(), 16);
+        // printf 'a b' | b3sum
+        assert_eq!(group_of("a b"), blake3::hash(b"a b").to_hex().as_str()[..16]);
+
+        let template = Template::named("statement").expect("built in");
+        let data = statements(&[
+            ("Oslo is in Norway.", Some("Oslo"), true),
+            ("Oslo is in Chad.", Some("Oslo"), false),
+            ("Lima is in Peru.", Some("Lima"), true),
+        ]);
+        let made = pairs(&data, &template).expect("renders");
+        assert!(made.warnings.is_empty());
+        let [a, b, c] = made.pairs.as_slice() else { panic!("three pairs") };
+        assert_eq!(a.group, b.group);
+        assert_ne!(a.group, c.group);
+        assert_eq!((a.idx, a.question_id.as_str(), a.label, b.label), (0, "q0", true, false));
+        assert!(a.plus_prompt.ends_with(" True") && a.minus_prompt.ends_with(" False"));
+    }
+
+    #[test]
+    fn groups_from_the_prompt_come_with_a_warning() {
+        let template = Template::named("statement").expect("built in");
+        let data = statements(&[("A is.", None, true), ("B is.", None, false), ("A is.", None, true)]);
+        let made = pairs(&data, &template).expect("renders");
+        assert_eq!(made.warnings, [Warning::GroupFromPrompt { pairs: 3 }]);
+        assert_eq!(made.pairs[0].group, group_of("A is. Is this statement true or false?"));
+        assert_eq!(made.pairs[0].group, made.pairs[2].group);
+
+        let answer_first =
+            Template::from_source("t", "{{ answer }} is what I say to: {{ statement }}").expect("compiles");
+        let made = pairs(&data, &answer_first).expect("renders");
+        assert_ne!(made.pairs[0].group, made.pairs[1].group, "the text before the answer is empty");
+
+        let constant = Template::from_source("t", "Statement: {{ answer }}").expect("compiles");
+        let made = pairs(&data, &constant).expect("renders");
+        assert!(made.warnings.contains(&Warning::SingleGroup { pairs: 3 }));
+    }
+
+    #[test]
+    fn prompts_that_do_not_differ_are_refused() {
+        let unused = "{% if statement == 'B is.' %}{{ answer }}{% else %}no{% endif %}";
+        let template = Template::from_source("t", unused).expect("compiles");
+        let data = statements(&[("B is.", None, true), ("A is.", None, true)]);
+        assert!(matches!(pairs(&data, &template), Err(Error::NoAnswerText { idx: 1 })));
+    }
+
+    #[test]
+    fn both_classes() {
+        let template = Template::named("statement").expect("built in");
+        let one = pairs(&statements(&[("A.", None, true)]), &template).expect("renders");
+        assert!(matches!(
+            require_both_classes(&one.pairs),
+            Err(Error::OneClass { true_pairs: 1, false_pairs: 0 })
+        ));
+        let both =
+            pairs(&statements(&[("A.", None, true), ("B.", None, false)]), &template).expect("renders");
+        assert!(require_both_classes(&both.pairs).is_ok());
+    }
+}

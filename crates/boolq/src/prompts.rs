@@ -1,0 +1,241 @@
+//! `prompts.csv`: contrast pairs as a table, written and read with polars.
+//!
+//! The columns are llama-ccs' four, `idx,plus_prompt,minus_prompt,label`, and then
+//! `question_id,group,template,dataset`. Labels are `True` and `False`, which pandas reads as booleans. Prompts hold
+//! newlines inside quotes. Files with llama-ccs' four columns alone are read too.
+
+use crate::dataset::{Column, Format, Table, stem};
+use crate::error::{Error, Result, quoted};
+use crate::pair::{ContrastPair, Pairs, group_warnings, prompt_group};
+use polars::prelude::{Column as Series, CsvWriter, DataFrame, PolarsError, SerWriter};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// The columns of a prompts file, in order. The first four are llama-ccs'.
+pub const COLUMNS: [&str; 8] =
+    ["idx", "plus_prompt", "minus_prompt", "label", "question_id", "group", "template", "dataset"];
+
+/// The template of pairs from a file that does not name it.
+pub const UNKNOWN_TEMPLATE: &str = "unknown";
+
+/// Writes pairs to a CSV file, replacing what is there.
+///
+/// # Errors
+/// Empty text in any column (pandas would read it as missing), and what the file system refuses.
+pub fn write<'a>(path: impl AsRef<Path>, pairs: impl IntoIterator<Item = &'a ContrastPair>) -> Result<()> {
+    let path = path.as_ref();
+    let pairs: Vec<&ContrastPair> = pairs.into_iter().collect();
+    for pair in &pairs {
+        let texts = [
+            ("plus_prompt", &pair.plus_prompt),
+            ("minus_prompt", &pair.minus_prompt),
+            ("question_id", &pair.question_id),
+            ("group", &pair.group),
+            ("template", &pair.template),
+            ("dataset", &pair.dataset),
+        ];
+        if let Some((column, _)) = texts.into_iter().find(|(_, text)| text.trim().is_empty()) {
+            return Err(Error::EmptyField { idx: pair.idx, column });
+        }
+    }
+    let csv = to_csv(&pairs).map_err(|e| Error::Table {
+        path: path.to_owned(),
+        format: "CSV",
+        reason: e.to_string(),
+        hint: "this is a defect: the pairs themselves are fine",
+    })?;
+    fs_err::write(path, csv)?;
+    Ok(())
+}
+
+fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
+    let [idx, plus, minus, label, question_id, group, template, dataset] = COLUMNS;
+    let text = |name: &str, of: fn(&ContrastPair) -> &str| {
+        Series::new(name.into(), pairs.iter().map(|pair| of(pair)).collect::<Vec<&str>>())
+    };
+    let mut frame = DataFrame::new(
+        pairs.len(),
+        vec![
+            Series::new(idx.into(), pairs.iter().map(|pair| pair.idx).collect::<Vec<u64>>()),
+            text(plus, |pair| &pair.plus_prompt),
+            text(minus, |pair| &pair.minus_prompt),
+            text(label, |pair| if pair.label { "True" } else { "False" }),
+            text(question_id, |pair| &pair.question_id),
+            text(group, |pair| &pair.group),
+            text(template, |pair| &pair.template),
+            text(dataset, |pair| &pair.dataset),
+        ],
+    )?;
+    let mut csv = Vec::new();
+    CsvWriter::new(&mut csv).finish(&mut frame)?;
+    Ok(csv)
+}
+
+/// Reads a prompts file: this crate's, or one with llama-ccs' four columns.
+///
+/// Columns that are missing among the last four are filled in: `question_id` is `idx`, `dataset` the file's name,
+/// `template` [`UNKNOWN_TEMPLATE`], and `group` a hash of the text before the answer, with
+/// [`Warning::GroupFromPrompt`](crate::Warning::GroupFromPrompt). Other columns are ignored.
+///
+/// # Errors
+/// The file, row and column at fault: missing columns, empty cells, an `idx` that is no whole number, a label that
+/// is no boolean, a pair that stands twice in the file, and prompts without an answer.
+pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
+    let path = path.as_ref();
+    let table = Table::parse(path, &fs_err::read(path)?, Format::Csv)?;
+    let needed = &COLUMNS[..4];
+    let missing: Vec<String> = needed.iter().filter(|n| !table.has(n)).map(|n| format!("`{n}`")).collect();
+    if !missing.is_empty() {
+        return Err(Error::MissingColumns {
+            path: path.to_owned(),
+            missing,
+            found: table.names().to_vec(),
+            hint: "a prompts file is what `llama-ccs prompts` writes; data files are read by that command",
+        });
+    }
+    let optional = |name: &str| table.first_of(&[name]).map(|column| table.texts(&column)).transpose();
+    let filled = |name: &str, default: &dyn Fn(usize) -> String| {
+        Ok::<_, Error>(optional(name)?.unwrap_or_else(|| (0..table.height()).map(default).collect()))
+    };
+    let plus = table.texts(&column("plus_prompt"))?;
+    let minus = table.texts(&column("minus_prompt"))?;
+    let labels = table.booleans(&column("label"))?;
+    let idxs = whole_numbers(&table, "idx")?;
+    let ids = filled("question_id", &|row| idxs.get(row).map_or_else(String::new, u64::to_string))?;
+    let templates = filled("template", &|_| UNKNOWN_TEMPLATE.to_owned())?;
+    let datasets = filled("dataset", &|_| stem(path))?;
+    let prompts = idxs.iter().zip(plus.iter().zip(&minus));
+    let from_prompt: Vec<String> = prompts
+        .enumerate()
+        .map(|(row, (idx, (plus, minus)))| {
+            prompt_group(*idx, plus, minus).map_err(|_| {
+                let hint = "the two prompts of a row must differ in the answer, and in nothing else";
+                let found = quoted(minus);
+                table.cell_error(
+                    row,
+                    &column("minus_prompt"),
+                    found,
+                    "an answer other than plus_prompt's",
+                    hint,
+                )
+            })
+        })
+        .collect::<Result<_>>()?;
+    let groups = optional("group")?;
+    let guessed = if groups.is_none() { table.height() } else { 0 };
+    let groups = groups.unwrap_or(from_prompt);
+
+    let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels);
+    let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets));
+    let pairs: Vec<_> = prompts
+        .zip(names)
+        .map(|(((idx, (plus_prompt, minus_prompt)), label), ((question_id, group), (template, dataset)))| {
+            ContrastPair { idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset }
+        })
+        .collect();
+    refuse_duplicates(path, &pairs)?;
+    let warnings = group_warnings(&pairs, guessed);
+    Ok(Pairs { pairs, warnings })
+}
+
+fn column(name: &str) -> Column {
+    Column(name.to_owned())
+}
+
+fn whole_numbers(table: &Table, name: &str) -> Result<Vec<u64>> {
+    let texts = table.texts(&column(name))?;
+    texts
+        .iter()
+        .enumerate()
+        .map(|(row, text)| {
+            text.trim().parse().map_err(|_| {
+                let hint = "idx is the row in the data file, counted from 0";
+                table.cell_error(row, &column(name), quoted(text), "a whole number", hint)
+            })
+        })
+        .collect()
+}
+
+fn refuse_duplicates(path: &Path, pairs: &[ContrastPair]) -> Result<()> {
+    let mut seen = HashSet::new();
+    for (pair, row) in pairs.iter().zip(0..) {
+        if !seen.insert((pair.idx, pair.template.as_str(), pair.dataset.as_str())) {
+            let template = pair.template.clone();
+            return Err(Error::DuplicatePair { path: path.to_owned(), row, idx: pair.idx, template });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::warning::Warning;
+
+    fn read_text(text: &str) -> Result<Pairs> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("seed.csv");
+        fs_err::write(&path, text).expect("writable");
+        read(path)
+    }
+
+    const FOUR: &str = "idx,plus_prompt,minus_prompt,label\n";
+
+    #[test]
+    fn four_columns_are_filled_up() {
+        let text =
+            format!(",{FOUR}0,0,\"P \n\nQ? True\",\"P \n\nQ? False\",True\n1,1,P Q? True,P Q? False,False\n");
+        let read = read_text(&text).expect("readable");
+        let [first, second] = read.pairs.as_slice() else { panic!("two pairs") };
+        assert_eq!((first.plus_prompt.as_str(), first.label), ("P \n\nQ? True", true));
+        assert_eq!((first.question_id.as_str(), first.template.as_str()), ("0", UNKNOWN_TEMPLATE));
+        assert_eq!(first.dataset, "seed");
+        assert_eq!(first.group, second.group);
+        assert!(!second.label);
+        assert_eq!(read.warnings, [Warning::GroupFromPrompt { pairs: 2 }, Warning::SingleGroup { pairs: 2 }]);
+    }
+
+    #[test]
+    fn errors_name_row_and_column() {
+        let cell = |rows: &str| match read_text(&format!("{FOUR}0,a True,a False,True\n{rows}")) {
+            Err(Error::Cell { path, row, column, .. }) => {
+                assert!(path.ends_with("seed.csv"));
+                (row, column)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(cell("x,b True,b False,True\n"), (1, "idx".into()));
+        assert_eq!(cell("-1,b True,b False,True\n"), (1, "idx".into()));
+        assert_eq!(cell("1,,b False,True\n"), (1, "plus_prompt".into()));
+        assert_eq!(cell("1,b True,\" \",True\n"), (1, "minus_prompt".into()));
+        assert_eq!(cell("1,b True,b True,True\n"), (1, "minus_prompt".into()));
+        assert_eq!(cell("1,b True,b False,maybe\n"), (1, "label".into()));
+        assert_eq!(cell("1,b True,b False\n"), (1, "label".into()), "a short row");
+        let long = read_text(&format!("{FOUR}0,a True,a False,True,more\n"));
+        assert!(matches!(long, Err(Error::Table { .. })), "{long:?}");
+        let twice = read_text(&format!("{FOUR}7,a True,a False,True\n7,b True,b False,True\n"));
+        assert!(matches!(twice, Err(Error::DuplicatePair { row: 1, idx: 7, .. })), "{twice:?}");
+        let Err(Error::MissingColumns { missing, .. }) = read_text("idx,prompt,label\n0,a,1\n") else {
+            panic!("columns are missing")
+        };
+        assert_eq!(missing, ["`plus_prompt`", "`minus_prompt`"]);
+    }
+
+    #[test]
+    fn empty_text_is_not_written() {
+        let pair = ContrastPair {
+            idx: 3,
+            plus_prompt: "a True".into(),
+            minus_prompt: "a False".into(),
+            label: true,
+            question_id: "3".into(),
+            group: String::new(),
+            template: "t".into(),
+            dataset: "d".into(),
+        };
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("p.csv");
+        assert!(matches!(write(&path, [&pair]), Err(Error::EmptyField { idx: 3, column: "group" })));
+        assert!(!path.exists());
+    }
+}

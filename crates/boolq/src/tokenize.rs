@@ -1,0 +1,112 @@
+//! From prompts to tokens. A prompt is tokenised whole, prompt and answer jointly, because a tokenizer may join them
+//! (`▁True` covers the space before it); the answer's tokens are found afterwards, by the bytes they cover.
+
+use crate::answer::answer_ranges;
+use crate::error::{BoxError, Error, Result};
+use crate::pair::ContrastPair;
+use std::ops::Range;
+
+/// One token and the text it covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The token's id in the vocabulary.
+    pub id: u32,
+    /// The bytes of the text that the token covers; empty for tokens that stand for no text, such as BOS (`0..0`).
+    pub span: Range<usize>,
+}
+
+/// What this crate needs of a tokenizer. `llama-core` implements it for its own.
+pub trait Tokenizer {
+    /// The tokens of a whole prompt, BOS included where the model wants one.
+    ///
+    /// # Errors
+    /// Whatever the tokenizer fails with; it is passed on inside [`Error::Tokenizer`].
+    fn encode(&self, text: &str) -> Result<Vec<Token>, BoxError>;
+
+    /// A token's text for people to read, such as `▁True` or `<s>`.
+    fn token_text(&self, id: u32) -> String;
+}
+
+impl<T: Tokenizer + ?Sized> Tokenizer for &T {
+    fn encode(&self, text: &str) -> Result<Vec<Token>, BoxError> {
+        (**self).encode(text)
+    }
+
+    fn token_text(&self, id: u32) -> String {
+        (**self).token_text(id)
+    }
+}
+
+/// One prompt's tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenizedPrompt {
+    /// The token ids.
+    ///
+    /// # Shapes
+    /// `[T]`, BOS included.
+    pub ids: Vec<u32>,
+    /// The positions in `ids` of the tokens that cover the answer.
+    pub answer: Range<usize>,
+}
+
+/// Both prompts of a pair, tokenised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenizedPair {
+    /// The pair.
+    pub pair: ContrastPair,
+    /// The plus prompt's tokens.
+    pub plus: TokenizedPrompt,
+    /// The minus prompt's tokens.
+    pub minus: TokenizedPrompt,
+    /// Whether the tokens before the answer differ between the two sides.
+    ///
+    /// They are the same where the answer starts at a token boundary of both prompts. At a seam the tokenizer joined
+    /// text before the answer with one of the two answers: the pair is valid, but its sides share no prefix of
+    /// tokens up to the answer, and their hidden states differ for another reason than the answer too.
+    pub seam: bool,
+}
+
+impl TokenizedPair {
+    /// Tokenises both prompts of `pair` and finds the answer in each.
+    ///
+    /// # Errors
+    /// A tokenizer that fails or returns spans outside the text; prompts without an answer
+    /// ([`Error::NoAnswerText`]); an answer that no token covers ([`Error::NoAnswerToken`]).
+    pub fn new<T: Tokenizer + ?Sized>(pair: ContrastPair, tokenizer: &T) -> Result<Self> {
+        let (plus_answer, minus_answer) = answer_ranges(&pair.plus_prompt, &pair.minus_prompt)
+            .ok_or(Error::NoAnswerText { idx: pair.idx })?;
+        let plus = tokenize(tokenizer, pair.idx, "plus", &pair.plus_prompt, plus_answer)?;
+        let minus = tokenize(tokenizer, pair.idx, "minus", &pair.minus_prompt, minus_answer)?;
+        let seam = plus.ids.get(..plus.answer.start) != minus.ids.get(..minus.answer.start);
+        Ok(Self { pair, plus, minus, seam })
+    }
+
+    /// The longer side's length in tokens, BOS included: what `max_seq_len` limits.
+    pub fn longer_side(&self) -> usize {
+        self.plus.ids.len().max(self.minus.ids.len())
+    }
+}
+
+fn tokenize<T: Tokenizer + ?Sized>(
+    tokenizer: &T,
+    idx: u64,
+    side: &'static str,
+    text: &str,
+    answer: Range<usize>,
+) -> Result<TokenizedPrompt> {
+    let tokens = tokenizer.encode(text).map_err(|source| Error::Tokenizer { idx, side, source })?;
+    let len = text.len();
+    if let Some((token, Token { span, .. })) =
+        tokens.iter().enumerate().find(|(_, t)| t.span.start > t.span.end || t.span.end > len)
+    {
+        return Err(Error::TokenSpan { idx, side, token, start: span.start, end: span.end, len });
+    }
+    let covers = |t: &Token| t.span.start.max(answer.start) < t.span.end.min(answer.end);
+    let first = tokens.iter().position(covers);
+    let last = tokens.iter().rposition(covers);
+    let (Some(first), Some(last)) = (first, last) else {
+        let answer = text.get(answer).unwrap_or_default().to_owned();
+        return Err(Error::NoAnswerToken { idx, side, answer });
+    };
+    Ok(TokenizedPrompt { ids: tokens.into_iter().map(|t| t.id).collect(), answer: first..last + 1 })
+}

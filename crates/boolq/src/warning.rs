@@ -1,0 +1,78 @@
+//! What a caller should know about data that is usable all the same. Returned beside the data, never printed.
+
+use serde::Serialize;
+use std::fmt;
+
+/// Something noteworthy about a data set, its pairs, or a selection of them.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Warning {
+    /// The subject of statements was taken from the column after the label, by its place and not by its name.
+    SubjectByPosition {
+        /// The column taken.
+        column: String,
+    },
+    /// Groups are hashes of the text before the answer: rows that share a passage or subject may be told apart.
+    GroupFromPrompt {
+        /// How many pairs have such a group.
+        pairs: usize,
+    },
+    /// All pairs are in one group, so no split can keep groups whole.
+    SingleGroup {
+        /// How many pairs there are.
+        pairs: usize,
+    },
+    /// All pairs have the same label.
+    OneClass {
+        /// That label.
+        label: bool,
+        /// How many pairs there are.
+        pairs: usize,
+    },
+    /// Fewer pairs were kept than asked for.
+    LimitNotReached {
+        /// How many were asked for.
+        limit: usize,
+        /// How many were kept.
+        kept: usize,
+    },
+    /// No pair was kept.
+    NothingKept {
+        /// How many were looked at.
+        considered: usize,
+    },
+    /// The tokens before the answer differ between the two prompts of some pairs; see
+    /// [`TokenizedPair::seam`](crate::TokenizedPair::seam).
+    Seams {
+        /// How many pairs.
+        pairs: usize,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SubjectByPosition { column } => {
+                write!(f, "the column `{column}` after the label is taken as the statements' subject")
+            }
+            Self::GroupFromPrompt { pairs } => write!(
+                f,
+                "{pairs} pairs have no passage or subject: their group is a hash of the text before the answer, \
+                 so near duplicates may fall on both sides of a split"
+            ),
+            Self::SingleGroup { pairs } => {
+                write!(f, "all {pairs} pairs are in one group: no split can keep groups whole")
+            }
+            Self::OneClass { label, pairs } => {
+                write!(f, "all {pairs} pairs have the label {label}: probes cannot be scored on them")
+            }
+            Self::LimitNotReached { limit, kept } => write!(f, "{kept} pairs kept, {limit} asked for"),
+            Self::NothingKept { considered } => write!(f, "none of {considered} pairs kept"),
+            Self::Seams { pairs } => write!(
+                f,
+                "{pairs} pairs have different tokens before the answer on their two sides: the answer merges \
+                 with the text before it"
+            ),
+        }
+    }
+}

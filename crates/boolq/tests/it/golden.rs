@@ -1,0 +1,83 @@
+//! Against the shared data: BoolQ's development set, the geometry-of-truth statements, and prompts whose hidden
+//! states were computed elsewhere. Skipped, with a line that says so, where the shared folder is missing.
+
+use boolq::{Dataset, Kind, Pairs, Template, Warning, pairs, prompts};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+fn shared(file: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("LLAMA_CCS_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
+    let path = root.join(file);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("SKIPPED: {} is not here; set LLAMA_CCS_SHARED", path.display());
+    None
+}
+
+fn boolq() -> Option<(Dataset, Pairs)> {
+    let data = Dataset::load(shared("data/boolq/dev.jsonl")?).expect("readable");
+    let made = pairs(&data, &Template::named("llama-ccs").expect("built in")).expect("renders");
+    Some((data, made))
+}
+
+#[test]
+fn boolq_development_set() {
+    let Some((data, made)) = boolq() else { return };
+    assert_eq!((data.name.as_str(), data.kind, data.questions.len()), ("dev", Kind::Questions, 3270));
+    assert!((data.true_share().expect("rows") - 0.6217).abs() < 5e-5);
+    assert!(made.warnings.is_empty());
+    let groups: HashSet<_> = made.pairs.iter().map(|pair| &pair.group).collect();
+    assert_eq!(groups.len(), 2938, "as many as there are different passages");
+}
+
+#[test]
+fn prompts_are_those_the_reference_states_were_computed_from() {
+    let Some((_, made)) = boolq() else { return };
+    for folder in ["meta-tiny", "hf-llama3-tiny"] {
+        let Some(path) = shared(&format!("golden/{folder}/prompts.json")) else { return };
+        let text = fs_err::read_to_string(path).expect("readable");
+        let golden: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+        assert!(!golden.is_empty());
+        for expected in golden {
+            let idx = expected["index"].as_u64().expect("an index");
+            let pair = &made.pairs[idx as usize];
+            assert_eq!(Some(pair.plus_prompt.as_str()), expected["plus_prompt"].as_str(), "{folder} {idx}");
+            assert_eq!(Some(pair.minus_prompt.as_str()), expected["minus_prompt"].as_str(), "{folder} {idx}");
+            assert_eq!(Some(pair.label), expected["answer"].as_bool(), "{folder} {idx}");
+        }
+    }
+}
+
+#[test]
+fn boolq_goes_through_prompts_csv() {
+    let Some((_, made)) = boolq() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("prompts.csv");
+    prompts::write(&path, &made.pairs).expect("writes");
+    assert!(prompts::read(&path).expect("reads") == made);
+}
+
+#[test]
+fn statements_of_geometry_of_truth() {
+    let template = Template::named("statement").expect("built in");
+    // The file, its rows, and how many different subjects pandas finds in its third column.
+    for (file, rows, subjects) in
+        [("cities", 1496, 748), ("neg_cities", 1496, 748), ("larger_than", 1980, 45)]
+    {
+        let Some(path) = shared(&format!("data/statements/{file}.csv")) else { return };
+        let data = Dataset::load(path).expect("readable");
+        let made = pairs(&data, &template).expect("renders");
+        assert_eq!((data.kind, data.questions.len()), (Kind::Statements, rows), "{file}");
+        let groups: HashSet<_> = made.pairs.iter().map(|pair| &pair.group).collect();
+        assert_eq!(groups.len(), subjects, "{file}");
+        assert!(made.warnings.is_empty(), "{file}");
+    }
+    let Some(path) = shared("data/statements/sp_en_trans.csv") else { return };
+    let made = pairs(&Dataset::load(path).expect("readable"), &template).expect("renders");
+    assert_eq!(made.warnings, [Warning::GroupFromPrompt { pairs: made.pairs.len() }]);
+}

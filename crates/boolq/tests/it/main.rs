@@ -1,0 +1,9 @@
+//! Whole ways through the crate: files, prompts, tokens, selections, and the shared reference data.
+// clippy.toml allows these in tests, but not in the functions that tests share.
+#![allow(clippy::expect_used, clippy::print_stdout)]
+
+mod golden;
+mod prompts_csv;
+mod selection;
+mod tables;
+mod toy;

@@ -1,0 +1,50 @@
+//! Toy tokenizers: one that cuts as SentencePiece does (a word takes the space before it along), and one that
+//! returns nonsense.
+
+use boolq::{BoxError, ContrastPair, Token, Tokenizer};
+
+/// BOS, then one token a word, which covers the white space before the word too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words;
+
+pub(crate) const BOS: u32 = 1;
+
+impl Tokenizer for Words {
+    fn encode(&self, text: &str) -> Result<Vec<Token>, BoxError> {
+        if text.contains("unspeakable") {
+            return Err("a word the toy does not speak".into());
+        }
+        let mut tokens = vec![Token { id: BOS, span: 0..0 }];
+        let mut start = 0;
+        for word in text.split_inclusive(char::is_whitespace).flat_map(str::split_whitespace) {
+            let at = start + text[start..].find(word).expect("a word of the text");
+            let end = at + word.len();
+            tokens.push(Token { id: id_of(word), span: start..end });
+            start = end;
+        }
+        Ok(tokens)
+    }
+
+    fn token_text(&self, id: u32) -> String {
+        if id == BOS { "<s>".to_owned() } else { format!("w{id}") }
+    }
+}
+
+pub(crate) fn id_of(word: &str) -> u32 {
+    word.bytes().fold(7, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)))
+}
+
+/// A pair whose plus prompt has `words` words and whose minus prompt has `more` words in addition.
+pub(crate) fn pair(idx: u64, words: usize, more: usize, label: bool) -> ContrastPair {
+    let stem = vec!["word"; words - 1].join(" ");
+    ContrastPair {
+        idx,
+        plus_prompt: format!("{stem} True"),
+        minus_prompt: format!("{stem} False{}", " indeed".repeat(more)),
+        label,
+        question_id: idx.to_string(),
+        group: format!("{:016x}", idx / 2),
+        template: "toy".to_owned(),
+        dataset: "toy".to_owned(),
+    }
+}

@@ -1,0 +1,200 @@
+//! Controls: what random directions, the model's own answer and a constant guess reach.
+
+use rand::RngExt;
+use rand_distr::StandardNormal;
+use tch::{Device, Kind, Tensor};
+
+use crate::bootstrap::quantile;
+use crate::contrast::both_labels;
+use crate::metrics::Scored;
+use crate::normalize::Normalizer;
+use crate::rng::Stream;
+use crate::{Contrast, Error, Result};
+
+/// Scores of rows under one rule; a score above `threshold` predicts true.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// N
+    pub scores: Vec<f64>,
+    /// The decision boundary.
+    pub threshold: f64,
+}
+
+impl Predictions {
+    /// With the labels they are judged by.
+    ///
+    /// # Errors
+    /// Another number of labels, or a score that is NaN.
+    pub fn against<'a>(&'a self, labels: &'a [bool]) -> Result<Scored<'a>> {
+        Scored::new(&self.scores, labels, self.threshold)
+    }
+
+    /// The same answer for `rows` rows.
+    pub fn constant(answer: bool, rows: usize) -> Self {
+        Self { scores: vec![f64::from(u8::from(answer)); rows], threshold: 0.5 }
+    }
+}
+
+/// The label that at least half of the rows carry.
+pub fn majority_label(labels: &[bool]) -> bool {
+    2 * labels.iter().filter(|&&l| l).count() >= labels.len()
+}
+
+/// The share of the more frequent label, which the best constant answer reaches.
+pub fn majority_share(labels: &[bool]) -> f64 {
+    let positive = labels.iter().filter(|&&l| l).count();
+    positive.max(labels.len() - positive) as f64 / labels.len().max(1) as f64
+}
+
+/// The model's own answer: true where it finds the plus side's answer more likely.
+///
+/// # Shapes
+/// `plus`, `minus`: N log-probabilities of the answer on either side.
+///
+/// # Errors
+/// Different lengths.
+pub fn zero_shot(plus: &[f64], minus: &[f64]) -> Result<Predictions> {
+    if plus.len() != minus.len() {
+        return Err(Error::Length { what: "minus log-probabilities", expected: plus.len(), found: minus.len() });
+    }
+    Ok(Predictions { scores: plus.iter().zip(minus).map(|(p, m)| p - m).collect(), threshold: 0.0 })
+}
+
+/// What many random directions give on the same rows, each with its sign from the training rows.
+#[derive(Debug)]
+pub struct RandomBand {
+    /// Of each direction, on training rows.
+    pub train: Vec<Quality>,
+    /// Of each direction, on test rows.
+    pub test: Vec<Quality>,
+    /// Each direction's predictions on test rows.
+    pub predictions: Vec<Predictions>,
+}
+
+/// How one direction does.
+#[derive(Debug, Clone, Copy)]
+pub struct Quality {
+    /// Share of rows judged rightly.
+    pub accuracy: f64,
+    /// Area under the ROC curve; `None` if the rows carry one label.
+    pub auroc: Option<f64>,
+}
+
+impl Quality {
+    fn of(predictions: &Predictions, labels: &[bool]) -> Result<Self> {
+        let scored = predictions.against(labels)?;
+        Ok(Self { accuracy: scored.accuracy(), auroc: scored.auroc() })
+    }
+}
+
+/// Median and central 95 % of a quality over directions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Band {
+    /// 2.5 %.
+    pub low: f64,
+    /// 50 %.
+    pub median: f64,
+    /// 97.5 %.
+    pub high: f64,
+}
+
+impl Band {
+    /// Of the values; `None` without values.
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_unstable_by(f64::total_cmp);
+        Some(Self {
+            low: quantile(&values, 0.025)?,
+            median: quantile(&values, 0.5)?,
+            high: quantile(&values, 0.975)?,
+        })
+    }
+}
+
+/// Scores rows by `directions` Gaussian directions on differences of normalised states.
+///
+/// # Shapes
+/// `train`, `test`: pairs of length D.
+///
+/// # Errors
+/// Training rows of one label, or no directions.
+pub fn random_directions(
+    train: &Contrast,
+    test: &Contrast,
+    directions: usize,
+    stream: &Stream,
+) -> Result<RandomBand> {
+    both_labels(train.labels(), "the training rows")?;
+    if directions == 0 {
+        return Err(Error::Setting {
+            name: "directions",
+            value: "0".to_owned(),
+            reason: "a band needs directions",
+            hint: "the default is 1000",
+        });
+    }
+    let normalizer = Normalizer::fit(train)?;
+    let mut rng = stream.rng();
+    let gaussian: Vec<f32> = (0..directions * train.dim()).map(|_| rng.sample(StandardNormal)).collect();
+    let shape = [directions as i64, train.dim() as i64];
+    let gaussian = Tensor::f_from_slice(&gaussian)?.f_reshape(shape)?.f_to_device(train.plus().device())?;
+    let scores = |pairs: &Contrast| -> Result<Vec<Vec<f64>>> {
+        let differences = normalizer.differences(pairs, Kind::Float)?; // [N, D]
+        let scores = gaussian.f_mm(&differences.f_tr()?)?.f_to_device(Device::Cpu)?; // [directions, N]
+        let scores = Vec::<f64>::try_from(scores.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
+        Ok(scores.chunks(pairs.rows()).map(<[f64]>::to_vec).collect())
+    };
+    let mut band = RandomBand { train: Vec::new(), test: Vec::new(), predictions: Vec::new() };
+    for (on_train, on_test) in scores(train)?.into_iter().zip(scores(test)?) {
+        let mut on_train = Predictions { scores: on_train, threshold: 0.0 };
+        let mut on_test = Predictions { scores: on_test, threshold: 0.0 };
+        if on_train.against(train.labels())?.accuracy() < 0.5 {
+            on_train.scores.iter_mut().chain(&mut on_test.scores).for_each(|s| *s = -*s);
+        }
+        band.train.push(Quality::of(&on_train, train.labels())?);
+        band.test.push(Quality::of(&on_test, test.labels())?);
+        band.predictions.push(on_test);
+    }
+    Ok(band)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_shot_prefers_the_likelier_side() {
+        let predictions = zero_shot(&[-1.0, -3.0, -2.0], &[-2.0, -1.0, -2.0]).unwrap();
+        assert_eq!(predictions.against(&[true, false, false]).unwrap().accuracy(), 1.0, "a tie is not true");
+        assert!(zero_shot(&[-1.0], &[]).is_err());
+    }
+
+    #[test]
+    fn the_majority_is_the_training_rows_more_frequent_label() {
+        assert!(majority_label(&[true, true, false]));
+        assert!(!majority_label(&[true, false, false]));
+        assert_eq!(majority_share(&[true, false, false, false]), 0.75);
+    }
+
+    #[test]
+    fn random_directions_do_well_where_any_direction_does_and_at_chance_where_none_does() {
+        // One dimension that is the label (plus) or its opposite (minus), or noise unrelated to it.
+        let labels: Vec<bool> = (0..200).map(|i| i % 2 == 0).collect();
+        let groups: Vec<String> = (0..200).map(|i| i.to_string()).collect();
+        let make = |value: &dyn Fn(usize) -> f32| {
+            let plus = Tensor::from_slice(&(0..200).map(value).collect::<Vec<f32>>()).reshape([200, 1]);
+            Contrast::new(plus.copy(), -plus, labels.clone(), groups.clone()).unwrap()
+        };
+        let halves = |c: &Contrast| {
+            let rows: Vec<usize> = (0..200).collect();
+            (c.select(&rows[..100]).unwrap(), c.select(&rows[100..]).unwrap())
+        };
+        let median = |c: &Contrast| {
+            let (train, test) = halves(c);
+            let band = random_directions(&train, &test, 20, &Stream::new(0)).unwrap();
+            Band::of(band.test.iter().map(|q| q.accuracy).collect()).unwrap().median
+        };
+        assert_eq!(median(&make(&|i| if i % 2 == 0 { 1.0 } else { -1.0 })), 1.0);
+        let noise = median(&make(&|i| (i as f32 * 12.9898).sin()));
+        assert!((noise - 0.5).abs() < 0.15, "{noise}");
+    }
+}

@@ -1,0 +1,215 @@
+//! 95 % percentile intervals from resampled groups.
+//!
+//! Groups (passages) are drawn with replacement, not rows: rows of one passage are not independent. One set of
+//! resamples serves every method and layer, which makes their differences paired.
+
+use std::collections::HashMap;
+
+use rand::RngExt;
+
+use crate::metrics::Ranking;
+use crate::rng::Stream;
+use crate::{Error, Result};
+
+/// An interval, `[low, high]`.
+pub type Interval = [f64; 2];
+
+/// Gives up on resamples with both labels after this many draws per resample wanted.
+const MOST_DRAWS: usize = 50;
+
+/// How often each group occurs in each resample.
+#[derive(Debug, Clone)]
+pub struct Resamples {
+    group_of_row: Vec<usize>,
+    groups: usize,
+    /// One list of counts by group for each resample.
+    counts: Vec<Vec<u32>>,
+    redrawn: usize,
+}
+
+impl Resamples {
+    /// Draws `count` resamples of the rows' groups. Where the rows carry both labels, so does every resample:
+    /// one that does not is drawn again, and [`Resamples::redrawn`] says how many were.
+    ///
+    /// # Shapes
+    /// `labels`, `groups`: N, at least 1.
+    ///
+    /// # Errors
+    /// Different lengths, no rows, or groups among which resamples with both labels are too rare.
+    pub fn draw(labels: &[bool], groups: &[String], count: usize, stream: &Stream) -> Result<Self> {
+        if labels.len() != groups.len() {
+            return Err(Error::Length { what: "groups", expected: labels.len(), found: groups.len() });
+        }
+        let mut ids: HashMap<&str, usize> = HashMap::new();
+        let group_of_row: Vec<usize> = groups
+            .iter()
+            .map(|group| {
+                let next = ids.len();
+                *ids.entry(group).or_insert(next)
+            })
+            .collect();
+        let total = ids.len();
+        if total == 0 {
+            return Err(Error::TooFewRows { purpose: "an interval".to_owned(), needed: 1, found: 0 });
+        }
+        // Which labels a group brings: bit 0 false, bit 1 true.
+        let mut brings = vec![0u8; total];
+        for (&group, &label) in group_of_row.iter().zip(labels) {
+            if let Some(bits) = brings.get_mut(group) {
+                *bits |= 1 << u8::from(label);
+            }
+        }
+        let wanted = brings.iter().fold(0, |all, bits| all | bits);
+        let mut rng = stream.rng();
+        let mut counts = Vec::with_capacity(count);
+        let mut redrawn = 0;
+        while counts.len() < count {
+            let mut drawn = vec![0u32; total];
+            let mut brought = 0;
+            for _ in 0..total {
+                let group = rng.random_range(0..total);
+                if let (Some(times), Some(bits)) = (drawn.get_mut(group), brings.get(group)) {
+                    *times += 1;
+                    brought |= bits;
+                }
+            }
+            if brought == wanted {
+                counts.push(drawn);
+            } else {
+                redrawn += 1;
+                if redrawn > MOST_DRAWS * count {
+                    let purpose = "intervals with both labels in every resample".to_owned();
+                    return Err(Error::TooFewGroups { purpose, needed: 4, found: total });
+                }
+            }
+        }
+        Ok(Self { group_of_row, groups: total, counts, redrawn })
+    }
+
+    /// The number of groups resampled.
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// The number of resamples.
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Whether there are no resamples.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// Resamples drawn again because they held one label only.
+    pub fn redrawn(&self) -> usize {
+        self.redrawn
+    }
+
+    /// The accuracy in each resample.
+    ///
+    /// # Shapes
+    /// `correct`: N; the result: one value per resample.
+    pub fn accuracies(&self, correct: &[bool]) -> Vec<f64> {
+        (0..self.counts.len()).map(|resample| self.accuracy(resample, correct)).collect()
+    }
+
+    /// The accuracy in one resample.
+    pub fn accuracy(&self, resample: usize, correct: &[bool]) -> f64 {
+        let (mut right, mut rows) = (0u64, 0u64);
+        for (row, &correct) in correct.iter().enumerate() {
+            let weight = self.weight(resample, row);
+            rows += weight;
+            right += if correct { weight } else { 0 };
+        }
+        right as f64 / rows.max(1) as f64
+    }
+
+    /// The AUROC in each resample; `None` if the rows carry one label only.
+    pub fn aurocs(&self, ranking: &Ranking) -> Option<Vec<f64>> {
+        (0..self.counts.len()).map(|resample| self.auroc(resample, ranking)).collect()
+    }
+
+    /// The AUROC in one resample.
+    pub fn auroc(&self, resample: usize, ranking: &Ranking) -> Option<f64> {
+        ranking.auroc(|row| self.weight(resample, row))
+    }
+
+    fn weight(&self, resample: usize, row: usize) -> u64 {
+        let times = self.counts.get(resample).zip(self.group_of_row.get(row));
+        times.and_then(|(counts, &group)| counts.get(group)).map_or(0, |&times| u64::from(times))
+    }
+}
+
+/// The value below which the share `q` (0 to 1) of the values lies, interpolated linearly; `None` without values.
+pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
+    let at = q.clamp(0.0, 1.0) * (sorted.len().checked_sub(1)? as f64);
+    let low = *sorted.get(at.floor() as usize)?;
+    let high = *sorted.get(at.ceil() as usize)?;
+    Some(low + (high - low) * at.fract())
+}
+
+/// The central 95 % of the values; `None` without values.
+pub fn percentile_interval(mut values: Vec<f64>) -> Option<Interval> {
+    values.sort_unstable_by(f64::total_cmp);
+    Some([quantile(&values, 0.025)?, quantile(&values, 0.975)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Scored;
+
+    fn names(n: usize, per_group: usize) -> Vec<String> {
+        (0..n).map(|i| (i / per_group).to_string()).collect()
+    }
+
+    #[test]
+    fn quantiles_interpolate_as_numpy_does() {
+        let values = [0.0, 1.0, 2.0, 3.0];
+        assert_eq!(quantile(&values, 0.5), Some(1.5));
+        assert!((quantile(&values, 0.025).unwrap() - 0.075).abs() < 1e-12);
+        assert_eq!(quantile(&values, 1.0), Some(3.0));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn the_interval_of_an_accuracy_is_the_binomials() {
+        // 400 independent rows, 75 % right: ±1.96·√(.75·.25/400) = ±0.042.
+        let labels: Vec<bool> = (0..400).map(|i| i % 2 == 0).collect();
+        let correct: Vec<bool> = (0..400).map(|i| i % 4 != 0).collect();
+        let resamples = Resamples::draw(&labels, &names(400, 1), 1000, &Stream::new(0)).unwrap();
+        let [low, high] = percentile_interval(resamples.accuracies(&correct)).unwrap();
+        assert!((low - 0.708).abs() < 0.008 && (high - 0.792).abs() < 0.008, "{low} {high}");
+    }
+
+    #[test]
+    fn whole_groups_are_resampled() {
+        // Rows of a group agree, so ten groups of 40 are worth ten rows: the interval must be wide.
+        let labels: Vec<bool> = (0..400).map(|i| i % 2 == 0).collect();
+        let correct: Vec<bool> = (0..400).map(|i| (i / 40) % 4 != 0).collect();
+        let resamples = Resamples::draw(&labels, &names(400, 40), 1000, &Stream::new(0)).unwrap();
+        assert_eq!(resamples.groups(), 10);
+        let [low, high] = percentile_interval(resamples.accuracies(&correct)).unwrap();
+        assert!(high - low > 0.4, "{low} {high}");
+    }
+
+    #[test]
+    fn resamples_with_one_label_are_drawn_again_and_counted() {
+        let labels = [true, false, false, false];
+        let resamples = Resamples::draw(&labels, &names(4, 1), 200, &Stream::new(0)).unwrap();
+        assert!(resamples.redrawn() > 20, "{}", resamples.redrawn());
+        let ranking = Scored::new(&[0.9, 0.1, 0.2, 0.3], &labels, 0.5).unwrap().ranking();
+        assert_eq!(resamples.aurocs(&ranking).unwrap(), vec![1.0; 200]);
+    }
+
+    #[test]
+    fn one_label_gives_accuracies_but_no_auroc() {
+        let labels = [true; 6];
+        let resamples = Resamples::draw(&labels, &names(6, 1), 10, &Stream::new(0)).unwrap();
+        assert_eq!(resamples.redrawn(), 0);
+        let ranking = Scored::new(&[0.0; 6], &labels, 0.5).unwrap().ranking();
+        assert!(resamples.aurocs(&ranking).is_none());
+        assert_eq!(resamples.accuracies(&[true; 6]), vec![1.0; 10]);
+    }
+}

@@ -1,0 +1,136 @@
+//! `ccs fit`.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use ccs::Method;
+use ccs::run::{Execution, LayerSelection, Overwrite, Run, Settings, Source as _, run};
+use ccs::store::StoreSource;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::table;
+
+const EXAMPLES: &str = "\
+Examples:
+  ccs fit store --out run
+  ccs fit store --out run --methods ccs,lr --layers 0,5-12 --seed 7
+  ccs fit store --out run --json | jq .chosen.ccs.test.accuracy";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Fit {
+    /// The store of hidden states, from `llama-ccs extract`.
+    store: PathBuf,
+    /// The folder to write: probes, report.json, results.csv, results.parquet, split.json.
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// Methods, separated by commas: ccs, lr, random, zero_shot, majority. Without it, all that the store allows.
+    #[arg(long, value_delimiter = ',')]
+    methods: Option<Vec<String>>,
+    /// Layers, such as 0,5-12; 0 is the embedding.
+    #[arg(long, default_value = "all")]
+    layers: String,
+    /// The split, the starts, the random directions and the resamples follow from it.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Random starts of CCS; the one with the lowest final training loss is kept.
+    #[arg(long, default_value_t = 10)]
+    restarts: usize,
+    /// Random starts of CCS within cross-validation (at most --restarts).
+    #[arg(long, default_value_t = 3)]
+    fold_restarts: usize,
+    /// Steps of CCS.
+    #[arg(long, default_value_t = 1000)]
+    epochs: usize,
+    /// Share of rows kept for testing; rows of one group (passage) stay together.
+    #[arg(long, default_value_t = 0.4)]
+    test_fraction: f64,
+    /// Folds of the cross-validation inside the training rows that chooses the layer.
+    #[arg(long, default_value_t = 5)]
+    folds: usize,
+    /// Where to compute: cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Layers worked on at once; 0 is one for each core. Does not change results.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Replace the run that --out already holds.
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the report as JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Fit {
+    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+        let started = (SystemTime::now(), Instant::now());
+        let settings = self.settings()?;
+        let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
+        Run::check_folder(&self.out, overwrite)?;
+        let source = StoreSource::open(&self.store)?;
+        let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
+
+        let bar = progress(settings.layers.of(source.layers(), &source.describe())?.len());
+        let done = run(&source, &settings, execution, &|layer| {
+            bar.set_message(layer.hook.clone());
+            bar.inc(1);
+        });
+        bar.finish_and_clear();
+        let done = done?;
+        done.write(&self.out, overwrite)?;
+        log(&self, started, done.report.layers.len())?;
+
+        let text = if self.json { done.report.to_json()? } else { table::table(&done.report).into_bytes() };
+        match std::io::stdout().write_all(&text) {
+            // A reader such as `head` has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn settings(&self) -> Result<Settings, ccs::Error> {
+        let mut settings = Settings::default();
+        if let Some(names) = &self.methods {
+            settings.methods = Some(names.iter().map(|name| name.parse::<Method>()).collect::<Result<_, _>>()?);
+        }
+        settings.layers = self.layers.parse::<LayerSelection>()?;
+        settings.seed = self.seed;
+        settings.test_fraction = self.test_fraction;
+        settings.folds = self.folds;
+        settings.ccs.restarts = self.restarts;
+        settings.ccs.epochs = self.epochs;
+        settings.ccs_fold_restarts = self.fold_restarts;
+        Ok(settings)
+    }
+}
+
+/// A bar on a terminal; nothing anywhere else.
+fn progress(layers: usize) -> ProgressBar {
+    let bar = ProgressBar::new(layers as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} layers  {elapsed}  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Appends to `log.jsonl` what may differ from run to run, and is therefore not in the report.
+fn log(fit: &Fit, started: (SystemTime, Instant), layers: usize) -> Result<(), Box<dyn Error>> {
+    let time = started.0.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let line = serde_json::json!({
+        "command": "ccs fit",
+        "unix_time": time,
+        "seconds": started.1.elapsed().as_secs_f64(),
+        "store": fit.store,
+        "device": fit.device,
+        "threads": fit.threads,
+        "layers": layers,
+        "libtorch": torch_runtime::loaded_version(),
+    });
+    let path: &Path = &fit.out.join("log.jsonl");
+    let mut file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
+    Ok(writeln!(file, "{line}")?)
+}

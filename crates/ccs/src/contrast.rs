@@ -1,0 +1,229 @@
+//! Contrast pairs as tensors: the one input of everything that is fitted or evaluated.
+
+use tch::{Kind, Tensor};
+
+use crate::{Error, Result};
+
+/// The states of N contrast pairs at one hook point, with their labels and groups. Checked once, on construction.
+#[derive(Debug)]
+pub struct Contrast {
+    plus: Tensor,
+    minus: Tensor,
+    labels: Vec<bool>,
+    groups: Vec<String>,
+}
+
+impl Contrast {
+    /// Puts pairs together.
+    ///
+    /// `labels` says whether the plus side is the true one; rows with equal `groups` (one passage) are never
+    /// separated by a split or a resample.
+    ///
+    /// # Shapes
+    /// `plus`, `minus`: \[N, D\], any floating-point kind; `labels`, `groups`: N.
+    ///
+    /// # Errors
+    /// Shapes or lengths that do not fit, no rows, or a value that is not finite (with its row).
+    pub fn new(plus: Tensor, minus: Tensor, labels: Vec<bool>, groups: Vec<String>) -> Result<Self> {
+        let size = plus.size();
+        if size.len() != 2 || size.contains(&0) || !is_float(plus.kind()) {
+            return Err(shape("the plus states", "[N, D] of a floating-point kind, N and D at least 1", &plus));
+        }
+        if minus.size() != size || !is_float(minus.kind()) {
+            return Err(shape("the minus states", &format!("{size:?}, as the plus states"), &minus));
+        }
+        let rows = size.first().copied().unwrap_or_default() as usize;
+        for (what, found) in [("labels", labels.len()), ("groups", groups.len())] {
+            if found != rows {
+                return Err(Error::Length { what, expected: rows, found });
+            }
+        }
+        all_finite("the plus state", &plus)?;
+        all_finite("the minus state", &minus)?;
+        Ok(Self { plus, minus, labels, groups })
+    }
+
+    /// The states of the side whose answer is affirmative. \[N, D\]
+    pub fn plus(&self) -> &Tensor {
+        &self.plus
+    }
+
+    /// The states of the other side. \[N, D\]
+    pub fn minus(&self) -> &Tensor {
+        &self.minus
+    }
+
+    /// Whether the plus side is the true one. N
+    pub fn labels(&self) -> &[bool] {
+        &self.labels
+    }
+
+    /// What must stay together in splits and resamples. N
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// N, the number of pairs.
+    pub fn rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// D, the length of a state.
+    pub fn dim(&self) -> usize {
+        self.plus.size().get(1).map_or(0, |&d| d as usize)
+    }
+
+    /// The pairs at `rows`, in that order.
+    ///
+    /// # Shapes
+    /// `rows`: M row numbers; the result has M pairs.
+    ///
+    /// # Errors
+    /// A row number that is not below N.
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        let device = self.plus.device();
+        let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let index = Tensor::f_from_slice(&index)?.f_to_device(device)?;
+        Ok(Self {
+            plus: self.plus.f_index_select(0, &index)?,
+            minus: self.minus.f_index_select(0, &index)?,
+            labels: pick(&self.labels, rows)?,
+            groups: pick(&self.groups, rows)?,
+        })
+    }
+
+    /// Whether neither side varies over the rows at all, as with the embedding of one and the same answer token.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn is_constant(&self) -> Result<bool> {
+        for side in [&self.plus, &self.minus] {
+            let same = side.f_eq_tensor(&side.f_narrow(0, 0, 1)?)?.f_all()?;
+            if same.f_int64_value(&[])? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The elements at `rows`.
+pub(crate) fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Result<Vec<T>> {
+    rows.iter()
+        .map(|&row| values.get(row).cloned())
+        .collect::<Option<Vec<T>>>()
+        .ok_or_else(|| Error::TooFewRows {
+            purpose: "the rows asked for".to_owned(),
+            needed: rows.iter().max().map_or(0, |m| m + 1),
+            found: values.len(),
+        })
+}
+
+/// Errors if the rows carry only one label.
+pub(crate) fn both_labels(labels: &[bool], part: &str) -> Result<()> {
+    match labels.first() {
+        None => Err(Error::TooFewRows { purpose: part.to_owned(), needed: 2, found: 0 }),
+        Some(&label) if labels.iter().all(|&l| l == label) => {
+            Err(Error::OneClass { part: part.to_owned(), rows: labels.len(), label })
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn is_float(kind: Kind) -> bool {
+    matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16)
+}
+
+fn shape(what: &str, expected: &str, found: &Tensor) -> Error {
+    Error::Shape {
+        what: what.to_owned(),
+        expected: expected.to_owned(),
+        found: found.size(),
+        hint: "plus and minus hold one state per row, in the same order",
+    }
+}
+
+/// Names the first row (and column) of `states` \[N, D\] that is not finite.
+fn all_finite(what: &str, states: &Tensor) -> Result<()> {
+    let finite = states.f_isfinite()?;
+    if finite.f_all()?.f_int64_value(&[])? == 1 {
+        return Ok(());
+    }
+    let first_bad = |finite: &Tensor| -> Result<usize> {
+        Ok(finite.f_logical_not()?.f_to_kind(Kind::Int)?.f_argmax(0, false)?.f_int64_value(&[])? as usize)
+    };
+    let row = first_bad(&finite.f_all_dim(1, false)?)?;
+    let column = first_bad(&finite.f_select(0, row as i64)?)?;
+    Err(Error::NotFinite { what: what.to_owned(), row, column: Some(column) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(n: usize) -> Vec<String> {
+        (0..n).map(|i| i.to_string()).collect()
+    }
+
+    fn states(values: &[f32], rows: i64) -> Tensor {
+        Tensor::from_slice(values).reshape([rows, -1])
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_located() {
+        let good = states(&[0.0; 6], 3);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let minus = states(&[0.0, 0.0, 0.0, 0.0, 0.0, bad], 3);
+            let error = Contrast::new(good.copy(), minus, vec![true, false, true], groups(3)).unwrap_err();
+            assert!(matches!(error, Error::NotFinite { row: 2, column: Some(1), .. }), "{error}");
+            assert!(error.to_string().contains("minus state of row 2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn shapes_and_lengths_must_agree() {
+        let one = || states(&[0.0; 6], 3);
+        let labels = || vec![true, false, true];
+        assert!(matches!(
+            Contrast::new(one(), states(&[0.0; 6], 2), labels(), groups(3)),
+            Err(Error::Shape { .. })
+        ));
+        assert!(matches!(
+            Contrast::new(Tensor::from_slice(&[0.0f32; 3]), one(), labels(), groups(3)),
+            Err(Error::Shape { .. })
+        ));
+        assert!(matches!(
+            Contrast::new(one().to_kind(Kind::Int), one(), labels(), groups(3)),
+            Err(Error::Shape { .. })
+        ));
+        assert!(matches!(
+            Contrast::new(one(), one(), vec![true], groups(3)),
+            Err(Error::Length { what: "labels", .. })
+        ));
+        assert!(matches!(
+            Contrast::new(one(), one(), labels(), groups(2)),
+            Err(Error::Length { what: "groups", .. })
+        ));
+    }
+
+    #[test]
+    fn selecting_keeps_both_sides_labels_and_groups_together() {
+        let plus = states(&[0.0, 1.0, 2.0], 3);
+        let minus = states(&[0.0, -1.0, -2.0], 3);
+        let contrast = Contrast::new(plus, minus, vec![true, false, true], groups(3)).unwrap();
+        let part = contrast.select(&[2, 1]).unwrap();
+        assert_eq!(Vec::<f32>::try_from(part.plus().reshape(-1)).unwrap(), [2.0, 1.0]);
+        assert_eq!(Vec::<f32>::try_from(part.minus().reshape(-1)).unwrap(), [-2.0, -1.0]);
+        assert_eq!(part.labels(), [true, false]);
+        assert_eq!(part.groups(), ["2", "1"]);
+        assert!(contrast.select(&[3]).is_err());
+    }
+
+    #[test]
+    fn constant_means_both_sides_over_all_rows() {
+        let flat = || states(&[3.0, 4.0, 3.0, 4.0], 2);
+        let make = |plus, minus| Contrast::new(plus, minus, vec![true, false], groups(2)).unwrap();
+        assert!(make(flat(), flat()).is_constant().unwrap());
+        assert!(!make(flat(), states(&[3.0, 4.0, 3.0, 4.5], 2)).is_constant().unwrap());
+    }
+}

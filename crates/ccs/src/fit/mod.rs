@@ -1,0 +1,27 @@
+//! Fitting probes on training rows.
+
+pub mod ccs;
+pub mod logistic;
+
+use serde::{Deserialize, Serialize};
+use tch::Kind;
+
+/// The floating-point kind that a fit computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    F32,
+    /// 64 bits.
+    F64,
+}
+
+impl Precision {
+    /// LibTorch's name for it.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::F64 => Kind::Double,
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! A fitted probe: direction, bias, sign and the normalisation it was fitted with; scores pairs, saved as safetensors.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::metrics::Scored;
+use crate::normalize::{Moments, Normalizer};
+use crate::{Contrast, Error, Result, loss};
+
+/// The version of the probe file.
+const SCHEMA: u32 = 1;
+
+/// How a probe turns the normalised states φ⁺, φ⁻ of a pair into one score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Readout {
+    /// p̃ = ½(p⁺ + 1 − p⁻) with p± = σ(wᵀφ± + b), as in CCS; true above ½.
+    Pair,
+    /// wᵀ(φ⁺ − φ⁻) + b, a logit, as in logistic regression on differences; true above 0.
+    Difference,
+}
+
+impl Readout {
+    /// The score above which a pair counts as true.
+    pub fn threshold(self) -> f64 {
+        match self {
+            Self::Pair => 0.5,
+            Self::Difference => 0.0,
+        }
+    }
+
+    /// The score of the opposite answer.
+    fn invert(self, score: f64) -> f64 {
+        match self {
+            Self::Pair => 1.0 - score,
+            Self::Difference => -score,
+        }
+    }
+}
+
+/// Whether a high score means true. A fit without labels finds a direction but not which end of it is truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "i8", try_from = "i8")]
+pub enum Sign {
+    /// High means true.
+    Plus,
+    /// High means false: scores are inverted.
+    Minus,
+}
+
+impl From<Sign> for i8 {
+    fn from(sign: Sign) -> i8 {
+        match sign {
+            Sign::Plus => 1,
+            Sign::Minus => -1,
+        }
+    }
+}
+
+impl TryFrom<i8> for Sign {
+    type Error = String;
+
+    fn try_from(value: i8) -> Result<Self, String> {
+        match value {
+            1 => Ok(Self::Plus),
+            -1 => Ok(Self::Minus),
+            other => Err(format!("a sign is 1 or -1, not {other}")),
+        }
+    }
+}
+
+/// A linear probe.
+#[derive(Debug)]
+pub struct Probe {
+    /// w, \[D\], of the kind it was fitted in.
+    pub weight: Tensor,
+    /// b.
+    pub bias: f64,
+    /// Chosen on training rows.
+    pub sign: Sign,
+    /// How w and b are read.
+    pub readout: Readout,
+    /// Fitted on training rows.
+    pub normalizer: Normalizer,
+    /// Where it comes from: method, layer, hook point, seed, data… Saved with it.
+    pub meta: BTreeMap<String, serde_json::Value>,
+}
+
+/// What the file says besides its tensors; one JSON text, so that the file's bytes are always the same.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    schema: u32,
+    readout: Readout,
+    sign: Sign,
+    meta: BTreeMap<String, serde_json::Value>,
+}
+
+impl Probe {
+    /// D.
+    pub fn dim(&self) -> usize {
+        self.weight.size().first().map_or(0, |&d| d as usize)
+    }
+
+    /// One score per pair, with the sign applied: high means true, [`Readout::threshold`] is the boundary.
+    ///
+    /// # Shapes
+    /// `pairs`: N of the probe's D; the result: N.
+    ///
+    /// # Errors
+    /// Another D.
+    pub fn scores(&self, pairs: &Contrast) -> Result<Vec<f64>> {
+        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?; // [N, D]
+        let scores = match self.readout {
+            Readout::Pair => {
+                let (p_plus, p_minus) = (self.logit(&plus)?.f_sigmoid()?, self.logit(&minus)?.f_sigmoid()?); // [N]
+                p_plus.f_sub(&p_minus)?.f_add_scalar(1.0)?.f_mul_scalar(0.5)?
+            }
+            Readout::Difference => self.logit(&plus.f_sub(&minus)?)?,
+        };
+        let scores: Vec<f64> = Vec::try_from(scores.f_to_device(Device::Cpu)?)?;
+        Ok(match self.sign {
+            Sign::Plus => scores,
+            Sign::Minus => scores.into_iter().map(|s| self.readout.invert(s)).collect(),
+        })
+    }
+
+    /// wᵀx + b in f64. `x`: \[N, D\]; the result: \[N\].
+    fn logit(&self, x: &Tensor) -> Result<Tensor> {
+        let weight = self.weight.f_to_device(x.device())?.f_to_kind(Kind::Double)?;
+        Ok(x.f_mv(&weight)?.f_add_scalar(self.bias)?)
+    }
+
+    /// The share of pairs that the probe judges as their labels do.
+    ///
+    /// # Errors
+    /// As [`Probe::scores`].
+    pub fn accuracy(&self, pairs: &Contrast) -> Result<f64> {
+        let scores = self.scores(pairs)?;
+        Ok(Scored::new(&scores, pairs.labels(), self.readout.threshold())?.accuracy())
+    }
+
+    /// The CCS loss on `pairs`.
+    ///
+    /// # Errors
+    /// As [`Probe::scores`].
+    pub fn loss(&self, pairs: &Contrast) -> Result<loss::Terms> {
+        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?;
+        let p = |x: &Tensor| -> Result<Tensor> { Ok(self.logit(x)?.f_sigmoid()?.f_unsqueeze(1)?) }; // [N, 1]
+        let terms = loss::terms(&p(&plus)?, &p(&minus)?)?;
+        terms.first().copied().ok_or(Error::Diverged)
+    }
+
+    /// Sets the sign under which at least half of the training rows are judged rightly.
+    pub(crate) fn orient(&mut self, train: &Contrast) -> Result<()> {
+        self.sign = Sign::Plus;
+        if self.accuracy(train)? < 0.5 {
+            self.sign = Sign::Minus;
+        }
+        Ok(())
+    }
+
+    /// The probe as a safetensors file: `weight`, `bias` and both sides' `mean` and `std`.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let bias = Tensor::f_from_slice(&[self.bias])?;
+        let parts = [
+            ("weight", &self.weight),
+            ("bias", &bias),
+            ("minus.mean", &self.normalizer.minus.mean),
+            ("minus.std", &self.normalizer.minus.std),
+            ("plus.mean", &self.normalizer.plus.mean),
+            ("plus.std", &self.normalizer.plus.std),
+        ];
+        let data: Vec<(&str, Dtype, Vec<u8>)> =
+            parts.iter().map(|(name, t)| Ok((*name, dtype(t), bytes(t)?))).collect::<Result<_>>()?;
+        let wrong = |e: &dyn std::fmt::Display| Error::Write { what: "a probe", reason: e.to_string() };
+        let mut views = Vec::with_capacity(data.len());
+        for (name, dtype, bytes) in &data {
+            let length = bytes.len() * 8 / dtype.bitsize();
+            views.push((*name, TensorView::new(*dtype, vec![length], bytes).map_err(|e| wrong(&e))?));
+        }
+        let header =
+            Header { schema: SCHEMA, readout: self.readout, sign: self.sign, meta: self.meta.clone() };
+        let header = serde_json::to_string(&header).map_err(|e| wrong(&e))?;
+        let metadata = HashMap::from([("ccs_probe".to_owned(), header)]);
+        safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(&e))
+    }
+
+    /// Writes the probe to a file.
+    ///
+    /// # Errors
+    /// As [`Probe::to_bytes`], and the file system's.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        Ok(fs_err::write(path.as_ref(), self.to_bytes()?)?)
+    }
+
+    /// Reads a probe that [`Probe::save`] wrote.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not such a file; the path is named.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = fs_err::read(path)?;
+        Self::parse(&bytes).map_err(|reason| Error::ProbeFile { path: path.to_owned(), reason })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+        let text = metadata.metadata().as_ref().and_then(|m| m.get("ccs_probe")).ok_or("it has no `ccs_probe` entry")?;
+        let header: Header = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        if header.schema != SCHEMA {
+            return Err(format!("its schema is {}, this version reads {SCHEMA}", header.schema));
+        }
+        let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+        let dim = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
+        let get = |name: &str, length: usize| vector(&file, name, length);
+        let moments = |side: &str| -> Result<Moments, String> {
+            Ok(Moments { mean: get(&format!("{side}.mean"), dim)?, std: get(&format!("{side}.std"), dim)? })
+        };
+        let bias: f64 = get("bias", 1)?.f_double_value(&[0]).map_err(|e| e.to_string())?;
+        Ok(Self {
+            weight: get("weight", dim)?,
+            bias,
+            sign: header.sign,
+            readout: header.readout,
+            normalizer: Normalizer { plus: moments("plus")?, minus: moments("minus")? },
+            meta: header.meta,
+        })
+    }
+}
+
+fn dtype(tensor: &Tensor) -> Dtype {
+    if tensor.kind() == Kind::Float { Dtype::F32 } else { Dtype::F64 }
+}
+
+/// A vector's values, little-endian, as f32 or f64 by [`dtype`].
+fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    let tensor = tensor.f_to_device(Device::Cpu)?;
+    Ok(if dtype(&tensor) == Dtype::F32 {
+        Vec::<f32>::try_from(&tensor)?.into_iter().flat_map(f32::to_le_bytes).collect()
+    } else {
+        Vec::<f64>::try_from(&tensor.f_to_kind(Kind::Double)?)?.into_iter().flat_map(f64::to_le_bytes).collect()
+    })
+}
+
+/// The vector `name` of the file, finite and of the length it must have.
+fn vector(file: &SafeTensors, name: &str, length: usize) -> Result<Tensor, String> {
+    let view = file.tensor(name).map_err(|e| e.to_string())?;
+    if view.shape() != [length] || length == 0 {
+        return Err(format!("`{name}` has shape {:?}, expected [{length}]", view.shape()));
+    }
+    let (tensor, finite) = match view.dtype() {
+        Dtype::F32 => {
+            let values: Vec<f32> = view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            (Tensor::f_from_slice(&values), values.iter().all(|v| v.is_finite()))
+        }
+        Dtype::F64 => {
+            let values: Vec<f64> = view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+            (Tensor::f_from_slice(&values), values.iter().all(|v| v.is_finite()))
+        }
+        other => return Err(format!("`{name}` is {other:?}, expected F32 or F64")),
+    };
+    if !finite {
+        return Err(format!("`{name}` holds a value that is not finite"));
+    }
+    tensor.map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two rows, one dimension, mean 0 and std 1 on both sides.
+    fn pairs(plus: [f64; 2], minus: [f64; 2]) -> Contrast {
+        let column = |v: [f64; 2]| Tensor::from_slice(&v).reshape([2, 1]);
+        Contrast::new(column(plus), column(minus), vec![true, false], vec!["a".into(), "b".into()]).unwrap()
+    }
+
+    fn probe(readout: Readout, sign: Sign) -> Probe {
+        let train = pairs([1.0, -1.0], [-1.0, 1.0]);
+        Probe {
+            weight: Tensor::from_slice(&[2.0f32]),
+            bias: 0.5,
+            sign,
+            readout,
+            normalizer: Normalizer::fit(&train).unwrap(),
+            meta: BTreeMap::from([("layer".to_owned(), 5.into()), ("hook".to_owned(), "hook_embed".into())]),
+        }
+    }
+
+    fn sigma(z: f64) -> f64 {
+        1.0 / (1.0 + (-z).exp())
+    }
+
+    #[test]
+    fn both_readouts_and_the_sign() {
+        let data = pairs([1.0, -0.5], [-1.0, 0.25]);
+        let want = |plus: f64, minus: f64| 0.5 * (sigma(2.0 * plus + 0.5) + 1.0 - sigma(2.0 * minus + 0.5));
+        let scores = probe(Readout::Pair, Sign::Plus).scores(&data).unwrap();
+        assert!((scores[0] - want(1.0, -1.0)).abs() < 1e-12 && (scores[1] - want(-0.5, 0.25)).abs() < 1e-12);
+        let inverted = probe(Readout::Pair, Sign::Minus).scores(&data).unwrap();
+        assert!((inverted[0] + scores[0] - 1.0).abs() < 1e-12);
+        assert_eq!(probe(Readout::Difference, Sign::Plus).scores(&data).unwrap(), [4.5, -1.0]);
+        assert_eq!(probe(Readout::Difference, Sign::Minus).scores(&data).unwrap(), [-4.5, 1.0]);
+    }
+
+    #[test]
+    fn a_perfect_probe_scores_one_and_an_inverted_one_zero_until_oriented() {
+        let data = pairs([1.0, -1.0], [-1.0, 1.0]);
+        assert_eq!(probe(Readout::Pair, Sign::Plus).accuracy(&data).unwrap(), 1.0);
+        let mut inverted = probe(Readout::Pair, Sign::Plus);
+        let _ = inverted.weight.neg_();
+        assert_eq!(inverted.accuracy(&data).unwrap(), 0.0);
+        inverted.orient(&data).unwrap();
+        assert_eq!((inverted.sign, inverted.accuracy(&data).unwrap()), (Sign::Minus, 1.0));
+    }
+
+    #[test]
+    fn a_file_gives_the_same_probe_and_the_same_bytes() {
+        let probe = probe(Readout::Pair, Sign::Minus);
+        let bytes = probe.to_bytes().unwrap();
+        assert_eq!(bytes, probe.to_bytes().unwrap());
+        let back = Probe::parse(&bytes).unwrap();
+        assert_eq!(bytes, back.to_bytes().unwrap());
+        assert_eq!((back.sign, back.readout, back.bias, back.dim()), (Sign::Minus, Readout::Pair, 0.5, 1));
+        assert_eq!(back.meta, probe.meta);
+    }
+
+    #[test]
+    fn foreign_and_damaged_files_are_refused() {
+        let bytes = probe(Readout::Pair, Sign::Plus).to_bytes().unwrap();
+        for end in 0..bytes.len() {
+            assert!(Probe::parse(&bytes[..end]).is_err(), "cut at {end}");
+        }
+        let foreign = safetensors::serialize::<&str, TensorView, _>([], None).unwrap();
+        assert!(Probe::parse(&foreign).unwrap_err().contains("ccs_probe"));
+        let pattern = b"\\\"sign\\\":1";
+        let at = bytes.windows(pattern.len()).position(|w| w == pattern).unwrap() + pattern.len() - 1;
+        let mut other = bytes;
+        other[at] = b'7';
+        assert!(Probe::parse(&other).unwrap_err().contains("a sign is 1 or -1, not 7"));
+        let error = Probe::load("/nonexistent/probe.safetensors").unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/probe.safetensors"), "{error}");
+    }
+}

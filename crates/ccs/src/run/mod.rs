@@ -1,0 +1,174 @@
+//! A whole run: every layer of a data source, every method, controls and intervals, and the report.
+
+mod evaluate;
+mod folder;
+mod layer;
+mod report;
+mod settings;
+mod source;
+mod table;
+mod verdict;
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use tch::Device;
+
+pub use folder::Overwrite;
+pub use report::{
+    Chosen, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report, Side,
+    SplitReport, Verdict,
+};
+pub use settings::{LayerSelection, Settings};
+pub(crate) use source::matrix;
+pub use source::{Layer, Memory, Rows, Source};
+pub use verdict::Finding;
+
+use crate::baselines::majority_share;
+use crate::bootstrap::Resamples;
+use crate::contrast::pick;
+use crate::probe::Probe;
+use crate::rng::Stream;
+use crate::split::{Split, grouped_folds};
+use crate::{Error, Method, Result};
+use layer::{Context, LayerOutcome};
+
+/// Where and how widely a run computes; changes nothing in its results on one machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Execution {
+    /// Where the fits run.
+    pub device: Device,
+    /// Layers worked on at once, each with LibTorch at one thread; 0 is one for each core.
+    pub threads: usize,
+}
+
+impl Default for Execution {
+    fn default() -> Self {
+        Self { device: Device::Cpu, threads: 0 }
+    }
+}
+
+/// The results of a run, in memory; [`Run::write`] makes a folder of them.
+#[derive(Debug)]
+pub struct Run {
+    /// Everything that was found.
+    pub report: Report,
+    /// Which rows trained and which tested.
+    pub split: SplitReport,
+    /// The fitted probes by method and layer.
+    pub probes: Vec<(Method, usize, Probe)>,
+}
+
+/// Fits and evaluates every method on every layer asked for. `on_layer` is called as each layer is done, from
+/// worker threads and in any order.
+///
+/// # Errors
+/// Settings or data that cannot be used, found before the first fit where possible; a failure inside a layer comes
+/// as [`Error::InLayer`].
+pub fn run(
+    source: &dyn Source,
+    settings: &Settings,
+    execution: Execution,
+    on_layer: &(dyn Fn(&LayerReport) + Sync),
+) -> Result<Run> {
+    settings.check()?;
+    let rows = source.rows();
+    rows.check()?;
+    let layers = settings.layers.of(source.layers(), &source.describe())?;
+    let with_logprob = rows.answer_logprob.is_some();
+    if !with_logprob && settings.requires(Method::ZeroShot) {
+        return Err(Error::NoAnswerLogprob);
+    }
+    let stream = Stream::new(settings.seed);
+    let split = Split::grouped(&rows.labels, &rows.groups, settings.test_fraction, &stream.child("split"))?;
+    let (train_labels, train_groups) = (pick(&rows.labels, &split.train)?, pick(&rows.groups, &split.train)?);
+    let (test_labels, test_groups) = (pick(&rows.labels, &split.test)?, pick(&rows.groups, &split.test)?);
+    let folds = grouped_folds(&train_labels, &train_groups, settings.folds, &stream.child("folds"))?;
+    let resamples =
+        Resamples::draw(&test_labels, &test_groups, settings.resamples, &stream.child("bootstrap"))?;
+    let split_report = SplitReport::new(rows, &split, settings)?;
+    let context = Context {
+        source,
+        settings,
+        methods: settings.methods(with_logprob),
+        device: execution.device,
+        split: &split,
+        split_id: split_report.id.clone(),
+        folds: &folds,
+        resamples: &resamples,
+        test_labels: &test_labels,
+        stream,
+    };
+    let outcomes = in_parallel(execution.threads, layers.len(), || {
+        layers.par_iter().map(|layer| {
+            let outcome = context.layer(layer).map_err(|source| Error::InLayer {
+                layer: layer.layer,
+                hook: layer.hook.clone(),
+                source: Box::new(source),
+            })?;
+            on_layer(&outcome.report);
+            Ok(outcome)
+        }).collect::<Result<Vec<LayerOutcome>>>()
+    })?;
+    let counts = Counts::new(&rows.labels, &rows.groups, &split)?;
+    let majority = majority_share(&test_labels);
+    assemble(&context, counts, majority, split_report, outcomes)
+}
+
+/// Runs `work` on its own pool whose threads use one LibTorch thread each: the order of a sum, and so its last bits,
+/// must not depend on the number of cores.
+fn in_parallel<T: Send>(threads: usize, tasks: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = if threads == 0 { cores.min(tasks.max(1)) } else { threads };
+    let before = tch::get_num_threads();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .start_handler(|_| tch::set_num_threads(1))
+        .build()
+        .map_err(|e| Error::Threads { threads, reason: e.to_string() })?;
+    let result = pool.install(work);
+    drop(pool);
+    tch::set_num_threads(before);
+    result
+}
+
+/// Chooses layers, compares the choices, and puts the report together.
+fn assemble(
+    context: &Context<'_>,
+    counts: Counts,
+    majority: f64,
+    split: SplitReport,
+    outcomes: Vec<LayerOutcome>,
+) -> Result<Run> {
+    let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
+    let mut chosen = BTreeMap::new();
+    for method in context.methods.iter().copied().filter(|m| m.is_probe()) {
+        chosen.insert(method, Chosen::of(method, &layers, context.settings.folds));
+    }
+    let chosen_difference = evaluate::between_choices(context, &chosen, &outcomes)?;
+    let verdicts = verdict::verdicts(majority, &layers, &chosen, chosen_difference.as_ref());
+    let mut probes = Vec::new();
+    let mut reports = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        let layer = outcome.report.layer;
+        probes.extend(outcome.probes.into_iter().map(|(method, probe)| (method, layer, probe)));
+        reports.push(outcome.report);
+    }
+    let report = Report {
+        schema: Report::SCHEMA,
+        program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
+        verdicts: verdicts.into_iter().collect(),
+        majority,
+        rows: counts.rows,
+        groups: counts.groups,
+        positives: counts.positives,
+        redrawn_resamples: context.resamples.redrawn(),
+        chosen,
+        chosen_difference,
+        layers: reports,
+        settings: context.settings.clone(),
+        split: split.id.clone(),
+        data: context.source.identity(),
+    };
+    Ok(Run { report, split, probes })
+}

@@ -1,0 +1,220 @@
+//! What a run is asked to do. All of it is in the report.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Layer;
+use crate::fit::ccs::CcsOptions;
+use crate::fit::logistic::LrOptions;
+use crate::{Error, Method, Result};
+
+/// The settings of a run; the defaults are those of the command line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The methods asked for; `None` is all that the data allows (zero-shot needs log-probabilities).
+    pub methods: Option<Vec<Method>>,
+    /// The layers.
+    pub layers: LayerSelection,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// The share of rows kept for testing.
+    pub test_fraction: f64,
+    /// Folds of the cross-validation that chooses layers inside the training rows.
+    pub folds: usize,
+    /// CCS.
+    pub ccs: CcsOptions,
+    /// Restarts of each CCS fit inside cross-validation; never more than [`CcsOptions::restarts`].
+    pub ccs_fold_restarts: usize,
+    /// Logistic regression.
+    pub lr: LrOptions,
+    /// Random directions in the band.
+    pub directions: usize,
+    /// Resamples behind each interval.
+    pub resamples: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            methods: None,
+            layers: LayerSelection::All,
+            seed: 0,
+            test_fraction: 0.4,
+            folds: 5,
+            ccs: CcsOptions::default(),
+            ccs_fold_restarts: 3,
+            lr: LrOptions::default(),
+            directions: 1000,
+            resamples: 1000,
+        }
+    }
+}
+
+impl Settings {
+    /// The methods to run, each once and in the order of reports.
+    pub(crate) fn methods(&self, with_logprob: bool) -> Vec<Method> {
+        let wanted = |method: &Method| match &self.methods {
+            Some(methods) => methods.contains(method),
+            None => *method != Method::ZeroShot || with_logprob,
+        };
+        Method::ALL.into_iter().filter(wanted).collect()
+    }
+
+    /// Whether a method was asked for by name.
+    pub(crate) fn requires(&self, method: Method) -> bool {
+        self.methods.as_ref().is_some_and(|methods| methods.contains(&method))
+    }
+
+    /// Refuses numbers that cannot be meant.
+    pub(crate) fn check(&self) -> Result<()> {
+        let counts = [
+            ("--restarts", self.ccs.restarts),
+            ("--fold-restarts", self.ccs_fold_restarts),
+            ("directions", self.directions),
+            ("resamples", self.resamples),
+        ];
+        for (name, value) in counts {
+            if value == 0 {
+                return Err(Error::Setting {
+                    name,
+                    value: "0".to_owned(),
+                    reason: "at least one is needed",
+                    hint: "leave it out for the default",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which layers to work on; written `all` or `0,5-12`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum LayerSelection {
+    /// Every layer of the data.
+    All,
+    /// Ranges, ends included.
+    Ranges(Vec<(usize, usize)>),
+}
+
+impl LayerSelection {
+    /// The layers selected from those available, ascending, each once. `place` is what has them, for errors.
+    ///
+    /// # Errors
+    /// A layer that is not available.
+    pub fn of(&self, available: &[Layer], place: &str) -> Result<Vec<Layer>> {
+        if available.is_empty() {
+            return Err(Error::UnknownLayer { layer: 0, place: place.to_owned(), available: "none".to_owned() });
+        }
+        let Self::Ranges(ranges) = self else { return Ok(available.to_vec()) };
+        for &(first, last) in ranges {
+            if let Some(layer) = (first..=last).find(|l| available.iter().all(|a| a.layer != *l)) {
+                let available = named(available);
+                return Err(Error::UnknownLayer { layer, place: place.to_owned(), available });
+            }
+        }
+        let within = |layer: usize| ranges.iter().any(|&(first, last)| (first..=last).contains(&layer));
+        Ok(available.iter().filter(|a| within(a.layer)).cloned().collect())
+    }
+}
+
+/// `0-12, 15`, for layers in ascending order.
+fn named(layers: &[Layer]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for layer in layers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == layer.layer => *last = layer.layer,
+            _ => runs.push((layer.layer, layer.layer)),
+        }
+    }
+    LayerSelection::Ranges(runs).to_string().replace(',', ", ")
+}
+
+impl fmt::Display for LayerSelection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Ranges(ranges) = self else { return f.write_str("all") };
+        for (i, (first, last)) in ranges.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            if first == last { write!(f, "{comma}{first}")? } else { write!(f, "{comma}{first}-{last}")? }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for LayerSelection {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text.trim() == "all" {
+            return Ok(Self::All);
+        }
+        let wrong = || Error::Setting {
+            name: "--layers",
+            value: format!("`{text}`"),
+            reason: "it is a list of layers and ranges",
+            hint: "write for example `--layers 0,5-12`, or `--layers all`",
+        };
+        let range = |part: &str| -> Result<(usize, usize)> {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |s: &str| s.trim().parse::<usize>().map_err(|_| wrong());
+            let (first, last) = (number(first)?, number(last)?);
+            if first <= last { Ok((first, last)) } else { Err(wrong()) }
+        };
+        Ok(Self::Ranges(text.split(',').map(range).collect::<Result<_>>()?))
+    }
+}
+
+impl From<LayerSelection> for String {
+    fn from(selection: LayerSelection) -> String {
+        selection.to_string()
+    }
+}
+
+impl TryFrom<String> for LayerSelection {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers(numbers: &[usize]) -> Vec<Layer> {
+        numbers.iter().map(|&layer| Layer { layer, hook: format!("h{layer}") }).collect()
+    }
+
+    #[test]
+    fn layer_lists_are_read_and_written() {
+        let parsed: LayerSelection = "0,5-7".parse().unwrap();
+        assert_eq!(parsed.to_string(), "0,5-7");
+        let found = parsed.of(&layers(&[0, 1, 5, 6, 7, 8]), "it").unwrap();
+        assert_eq!(found.iter().map(|l| l.layer).collect::<Vec<_>>(), [0, 5, 6, 7]);
+        assert_eq!("all".parse::<LayerSelection>().unwrap(), LayerSelection::All);
+        for bad in ["", "x", "1-", "5-2", "1,,2", "-1"] {
+            assert!(bad.parse::<LayerSelection>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_layer_that_is_not_there_is_named_with_those_that_are() {
+        let error = "3-40".parse::<LayerSelection>().unwrap().of(&layers(&[0, 1, 2, 3, 6]), "the store").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("layer 4 is not in the store") && text.contains("0-3, 6"), "{text}");
+        // A huge range is refused at its first missing layer, not walked through.
+        assert!("0-18446744073709551615".parse::<LayerSelection>().unwrap().of(&layers(&[0]), "it").is_err());
+    }
+
+    #[test]
+    fn zero_shot_runs_by_default_only_where_there_are_log_probabilities() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.methods(false), [Method::Ccs, Method::Lr, Method::Random, Method::Majority]);
+        assert_eq!(settings.methods(true), Method::ALL);
+        settings.methods = Some(vec![Method::Lr, Method::Ccs, Method::Lr]);
+        assert_eq!(settings.methods(true), [Method::Ccs, Method::Lr]);
+    }
+}

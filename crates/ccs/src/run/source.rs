@@ -1,0 +1,148 @@
+//! Where a run's data comes from: anything that knows its rows and loads one layer at a time.
+
+use tch::Tensor;
+
+use crate::{Error, Result};
+
+/// The rows of a data source.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    /// Names of the rows, for the saved split. N
+    pub ids: Vec<String>,
+    /// Whether the plus side is the true one. N
+    pub labels: Vec<bool>,
+    /// What must stay together in splits and resamples. N
+    pub groups: Vec<String>,
+    /// The model's log-probability of the answer on the plus and on the minus side, N each.
+    pub answer_logprob: Option<(Vec<f64>, Vec<f64>)>,
+}
+
+impl Rows {
+    /// Checks lengths and that log-probabilities are numbers.
+    ///
+    /// # Errors
+    /// Lists of different lengths, or a log-probability that is NaN or infinite, with its row.
+    pub fn check(&self) -> Result<()> {
+        let expected = self.labels.len();
+        let logprob = self.answer_logprob.iter().flat_map(|(plus, minus)| {
+            [("plus log-probabilities", plus.len()), ("minus log-probabilities", minus.len())]
+        });
+        for (what, found) in [("ids", self.ids.len()), ("groups", self.groups.len())].into_iter().chain(logprob) {
+            if found != expected {
+                return Err(Error::Length { what, expected, found });
+            }
+        }
+        for (side, values) in self.answer_logprob.iter().flat_map(|(p, m)| [("plus", p), ("minus", m)]) {
+            if let Some(row) = values.iter().position(|v| !v.is_finite()) {
+                let what = format!("the answer's log-probability on the {side} side");
+                return Err(Error::NotFinite { what, row, column: None });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A layer of a data source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// 0 is the embedding, l ≥ 1 the residual stream after block l − 1.
+    pub layer: usize,
+    /// The hook point's name.
+    pub hook: String,
+}
+
+/// Data to fit on. Only [`Source::load`] brings states into memory, one layer a call.
+pub trait Source: Sync {
+    /// The rows, the same for every layer.
+    fn rows(&self) -> &Rows;
+
+    /// The layers there are, ascending.
+    fn layers(&self) -> &[Layer];
+
+    /// The plus and minus states of one layer.
+    ///
+    /// # Shapes
+    /// Two tensors \[N, D\] on the CPU, of a floating-point kind.
+    ///
+    /// # Errors
+    /// Whatever keeps the layer from being read.
+    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)>;
+
+    /// What the data is, for the report: what made it, hashes; no absolute path and no clock time.
+    fn identity(&self) -> serde_json::Value;
+
+    /// What made the states, for the probes; unlike [`Source::identity`] nothing that changes with test rows.
+    fn made_by(&self) -> serde_json::Value;
+
+    /// What to call the source in errors.
+    fn describe(&self) -> String {
+        "the data".to_owned()
+    }
+}
+
+/// States that are in memory already.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    rows: Rows,
+    layers: Vec<Layer>,
+    /// Plus and minus of each layer, row after row.
+    states: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl Memory {
+    /// Rows without any layer yet.
+    pub fn new(rows: Rows) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
+    /// Adds the next layer.
+    ///
+    /// # Shapes
+    /// `plus`, `minus`: \[N, D\], row after row, for N rows and any D.
+    #[must_use]
+    pub fn with_layer(mut self, hook: &str, plus: Vec<f32>, minus: Vec<f32>) -> Self {
+        self.layers.push(Layer { layer: self.layers.len(), hook: hook.to_owned() });
+        self.states.push((plus, minus));
+        self
+    }
+}
+
+impl Source for Memory {
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
+        let Some((plus, minus)) = self.states.get(layer.layer) else {
+            let available = format!("0 to {}", self.states.len().saturating_sub(1));
+            return Err(Error::UnknownLayer { layer: layer.layer, place: self.describe(), available });
+        };
+        let n = self.rows.labels.len();
+        Ok((matrix("the plus states", plus, n)?, matrix("the minus states", minus, n)?))
+    }
+
+    fn identity(&self) -> serde_json::Value {
+        serde_json::json!({ "kind": "memory", "rows": self.rows.labels.len() })
+    }
+
+    fn made_by(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
+/// A matrix of `rows` rows from its values. \[N, D\]
+pub(crate) fn matrix(what: &str, values: &[f32], rows: usize) -> Result<Tensor> {
+    if rows == 0 || values.is_empty() || values.len() % rows != 0 {
+        return Err(Error::Shape {
+            what: what.to_owned(),
+            expected: format!("a multiple of {rows} values, one row each"),
+            found: vec![values.len() as i64],
+            hint: "every row has a state of the same length",
+        });
+    }
+    Ok(Tensor::f_from_slice(values)?.f_reshape([rows as i64, -1])?)
+}

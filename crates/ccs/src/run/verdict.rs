@@ -1,0 +1,181 @@
+//! What the intervals say, in sentences. Chance is a statement about intervals: an AUROC interval that contains 0.5,
+//! an accuracy interval that contains the majority's.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::report::{Chosen, Difference, Estimate, Evaluation, LayerReport, Verdict};
+use crate::Method;
+use crate::bootstrap::Interval;
+
+/// A finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// Both intervals lie above chance.
+    AboveChance,
+    /// Truth is ranked above falsehood, but the decisions are no better than the majority's.
+    RanksOnly,
+    /// The AUROC interval contains 0.5, or there is none and the accuracy interval contains the majority's.
+    AtChance,
+    /// The AUROC interval lies below 0.5: the sign of the training rows does not hold on the test rows.
+    BelowChance,
+    /// Nothing could be fitted.
+    NothingToFit,
+    /// No better than random directions.
+    NoBetterThanRandom,
+    /// Better than random directions.
+    BetterThanRandom,
+    /// Fewer training rows than dimensions.
+    Underdetermined,
+    /// Worse than logistic regression.
+    BelowSupervised,
+    /// Not distinguishable from logistic regression, or better.
+    ReachesSupervised,
+}
+
+/// What there is to say about each chosen layer and about the choices together.
+pub(super) fn verdicts(
+    majority: f64,
+    layers: &[&LayerReport],
+    chosen: &BTreeMap<Method, Chosen>,
+    between: Option<&Difference>,
+) -> Vec<Verdict> {
+    let mut found = Vec::new();
+    for (&method, choice) in chosen {
+        let Some((layer, test)) = choice.layer.zip(choice.test.as_ref()) else {
+            let text = format!("{}: {}.", method.title(), choice.rule);
+            found.push(Verdict { method, layer: None, finding: Finding::NothingToFit, text });
+            continue;
+        };
+        let (finding, text) = against_chance(method, layer, test, majority);
+        found.push(Verdict { method, layer: Some(layer), finding, text });
+        let Some(report) = layers.iter().find(|l| l.layer == layer) else { continue };
+        found.extend(against_random(method, report));
+        if report.underdetermined && method == Method::Ccs {
+            let text = format!("Layer {layer}: {}.", report.notes.join("; "));
+            found.push(Verdict { method, layer: Some(layer), finding: Finding::Underdetermined, text });
+        }
+    }
+    found.extend(between.map(against_supervised));
+    found
+}
+
+fn against_chance(method: Method, layer: usize, test: &Evaluation, majority: f64) -> (Finding, String) {
+    let title = method.title();
+    let numbers = numbers(test);
+    let above_majority = test.accuracy_ci.is_some_and(|[low, _]| low > majority);
+    let finding = match test.auroc_ci {
+        Some([low, _]) if low > 0.5 && above_majority => Finding::AboveChance,
+        Some([low, _]) if low > 0.5 => Finding::RanksOnly,
+        Some([_, high]) if high < 0.5 => Finding::BelowChance,
+        None if above_majority => Finding::AboveChance,
+        _ => Finding::AtChance,
+    };
+    let majority = percent(majority);
+    let text = match finding {
+        Finding::AboveChance => format!("{title} reads truth at layer {layer}: {numbers}; the majority's accuracy is {majority}."),
+        Finding::RanksOnly => format!(
+            "{title} ranks true above false at layer {layer}, but decides no better than the majority ({majority}): {numbers}."
+        ),
+        Finding::BelowChance => format!(
+            "{title} at layer {layer} is below chance: {numbers}; the sign found on the training rows does not hold on the test rows."
+        ),
+        _ => format!(
+            "{title} is not distinguishable from chance here (layer {layer}): {numbers}; the majority's accuracy is {majority}."
+        ),
+    };
+    (finding, text)
+}
+
+fn against_random(method: Method, report: &LayerReport) -> Option<Verdict> {
+    let difference = report.differences.iter().find(|d| d.first == method && d.second == Method::Random)?;
+    let estimate = difference.auroc.unwrap_or(difference.accuracy);
+    let [low, _] = estimate.ci?;
+    let (title, layer) = (method.title(), report.layer);
+    let by = by(&estimate, difference.auroc.is_some());
+    let (finding, text) = if low > 0.0 {
+        (Finding::BetterThanRandom, format!("{title} beats random directions at layer {layer} {by}."))
+    } else {
+        (Finding::NoBetterThanRandom, format!("{title} does not beat random directions at layer {layer}: it is ahead {by}."))
+    };
+    Some(Verdict { method, layer: Some(layer), finding, text })
+}
+
+fn against_supervised(difference: &Difference) -> Verdict {
+    let estimate = difference.auroc.unwrap_or(difference.accuracy);
+    let by = by(&estimate, difference.auroc.is_some());
+    let layers = format!(
+        "CCS (layer {}) and logistic regression (layer {})",
+        difference.first_layer, difference.second_layer
+    );
+    let below = estimate.ci.is_some_and(|[_, high]| high < 0.0);
+    let (finding, text) = if below {
+        (Finding::BelowSupervised, format!("Labels find more than CCS does: between {layers} CCS is ahead {by}."))
+    } else {
+        (Finding::ReachesSupervised, format!("CCS is not distinguishably worse than what labels find: between {layers} CCS is ahead {by}."))
+    };
+    Verdict { method: Method::Ccs, layer: None, finding, text }
+}
+
+fn numbers(test: &Evaluation) -> String {
+    let accuracy = format!("accuracy {}{}", percent(test.accuracy), interval(test.accuracy_ci, percent));
+    match test.auroc {
+        Some(auroc) => format!("{accuracy}, AUROC {auroc:.3}{}", interval(test.auroc_ci, |x| format!("{x:.3}"))),
+        None => accuracy,
+    }
+}
+
+fn by(estimate: &Estimate, auroc: bool) -> String {
+    let what = if auroc { "in AUROC" } else { "in accuracy" };
+    format!("by {:+.3}{} {what}", estimate.value, interval(estimate.ci, |x| format!("{x:+.3}")))
+}
+
+fn interval(ci: Option<Interval>, show: impl Fn(f64) -> String) -> String {
+    ci.map(|[low, high]| format!(" (95 % interval {} to {})", show(low), show(high))).unwrap_or_default()
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(accuracy_ci: Interval, auroc_ci: Option<Interval>, majority: f64) -> Finding {
+        let test = Evaluation {
+            accuracy: 0.6,
+            accuracy_ci: Some(accuracy_ci),
+            auroc: auroc_ci.map(|_| 0.6),
+            auroc_ci,
+            confusion: None,
+        };
+        against_chance(Method::Ccs, 3, &test, majority).0
+    }
+
+    #[test]
+    fn chance_is_decided_by_intervals() {
+        assert_eq!(finding([0.65, 0.8], Some([0.6, 0.8]), 0.6), Finding::AboveChance);
+        assert_eq!(finding([0.55, 0.8], Some([0.6, 0.8]), 0.6), Finding::RanksOnly);
+        assert_eq!(finding([0.65, 0.8], Some([0.49, 0.8]), 0.6), Finding::AtChance);
+        assert_eq!(finding([0.3, 0.4], Some([0.3, 0.49]), 0.6), Finding::BelowChance);
+        assert_eq!(finding([0.65, 0.8], None, 0.6), Finding::AboveChance);
+        assert_eq!(finding([0.5, 0.5], Some([0.5, 0.5]), 0.5), Finding::AtChance);
+    }
+
+    #[test]
+    fn sentences_carry_their_numbers() {
+        let test = Evaluation {
+            accuracy: 0.525,
+            accuracy_ci: Some([0.45, 0.6]),
+            auroc: Some(0.527),
+            auroc_ci: Some([0.44, 0.61]),
+            confusion: None,
+        };
+        let text = against_chance(Method::Ccs, 7, &test, 0.55).1;
+        assert!(text.starts_with("CCS is not distinguishable from chance here (layer 7): accuracy 52.5 % (95 % interval 45.0 % to 60.0 %)"), "{text}");
+        assert!(text.contains("AUROC 0.527 (95 % interval 0.440 to 0.610)") && text.contains("55.0 %"), "{text}");
+    }
+}

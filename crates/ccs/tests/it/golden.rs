@@ -1,0 +1,110 @@
+//! Against `shared/golden/ccs`: 600 pairs of real hidden states, in 576 dimensions.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use ccs::Contrast;
+use ccs::baselines::majority_share;
+use ccs::fit::Precision;
+use ccs::fit::ccs::{CcsOptions, Start, ccs_from};
+use ccs::fit::logistic::{LrOptions, logistic};
+use ccs::metrics::Scored;
+use ccs::probe::Probe;
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+
+use crate::data::shared;
+
+struct Golden {
+    train: Contrast,
+    test: Contrast,
+    expected: Value,
+    theta: Vec<f64>,
+    init: Vec<f64>,
+    lr: Vec<f64>,
+}
+
+fn npy<T: npyz::Deserialize>(dir: &Path, name: &str) -> Vec<T> {
+    let file = BufReader::new(File::open(dir.join(name)).unwrap());
+    npyz::NpyFile::new(file).unwrap().into_vec().unwrap()
+}
+
+fn golden() -> Option<Golden> {
+    let dir = shared("golden/ccs")?;
+    let expected: Value = serde_json::from_slice(&std::fs::read(dir.join("expected.json")).unwrap()).unwrap();
+    let rows = expected["rows"].as_u64().unwrap() as usize;
+    let train = expected["train"].as_u64().unwrap() as usize;
+    let matrix = |name| Tensor::from_slice(&npy::<f32>(&dir, name)).reshape([rows as i64, -1]);
+    let labels = npy::<u8>(&dir, "label.npy").into_iter().map(|l| l == 1).collect();
+    let groups = (0..rows).map(|i| i.to_string()).collect();
+    let all = Contrast::new(matrix("plus.npy"), matrix("minus.npy"), labels, groups).unwrap();
+    Some(Golden {
+        train: all.select(&(0..train).collect::<Vec<_>>()).unwrap(),
+        test: all.select(&(train..rows).collect::<Vec<_>>()).unwrap(),
+        expected,
+        theta: npy(&dir, "ccs_adamw_theta.npy"),
+        init: npy(&dir, "ccs_init.npy"),
+        lr: npy(&dir, "lr_coef.npy"),
+    })
+}
+
+fn parameters(probe: &Probe) -> Vec<f64> {
+    let mut all = Vec::<f64>::try_from(probe.weight.to_kind(Kind::Double)).unwrap();
+    all.push(probe.bias);
+    all
+}
+
+fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+fn auroc(probe: &Probe, pairs: &Contrast) -> f64 {
+    let scores = probe.scores(pairs).unwrap();
+    Scored::new(&scores, pairs.labels(), probe.readout.threshold()).unwrap().auroc().unwrap()
+}
+
+#[test]
+fn ccs_reproduces_the_trace_theta_and_quality() {
+    let Some(golden) = golden() else { return };
+    let want = &golden.expected["ccs_adamw"];
+    for (precision, tolerance) in [(Precision::F64, 1e-6), (Precision::F32, 1e-4)] {
+        let start = Start {
+            weight: Tensor::from_slice(&golden.init).unsqueeze(1),
+            bias: Tensor::zeros([1], (Kind::Double, Device::Cpu)),
+        };
+        let options = CcsOptions { epochs: 300, trace: true, precision, ..CcsOptions::default() };
+        let fit = ccs_from(&golden.train, start, &options).unwrap();
+        let off = largest_difference(&parameters(&fit.probe), &golden.theta);
+        println!("{precision:?}: theta off by {off:.2e}");
+        assert!(off <= tolerance, "theta off by {off:.2e} in {precision:?}");
+        for entry in want["losses_before_step"].as_array().unwrap() {
+            let terms = fit.trace[entry[0].as_u64().unwrap() as usize];
+            let wanted = [entry[1].as_f64().unwrap(), entry[2].as_f64().unwrap()];
+            assert!(largest_difference(&[terms.consistency, terms.confidence], &wanted) <= tolerance);
+        }
+        let finals = [want["final_consistency"].as_f64().unwrap(), want["final_confidence"].as_f64().unwrap()];
+        assert!(largest_difference(&[fit.terms.consistency, fit.terms.confidence], &finals) <= tolerance);
+        assert_eq!(i64::from(i8::from(fit.probe.sign)), want["sign_from_train"].as_i64().unwrap());
+        assert_eq!(fit.probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
+        assert!((auroc(&fit.probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-3);
+        if precision == Precision::F64 {
+            assert!((auroc(&fit.probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn logistic_regression_reproduces_coefficients_and_quality() {
+    let Some(golden) = golden() else { return };
+    let want = &golden.expected["lr_on_differences"];
+    let fit = logistic(&golden.train, &LrOptions::default()).unwrap();
+    let off = largest_difference(&parameters(&fit.probe), &golden.lr);
+    println!("coefficients off by {off:.2e} after {} iterations, gradient {:.1e}", fit.iterations, fit.gradient);
+    assert!(off <= 1e-4 && fit.gradient <= 1e-6);
+    assert_eq!(fit.probe.accuracy(&golden.train).unwrap(), want["train_accuracy"].as_f64().unwrap());
+    assert_eq!(fit.probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
+    assert!((auroc(&fit.probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-12);
+    assert_eq!(majority_share(golden.test.labels()), golden.expected["majority_test"].as_f64().unwrap());
+}

@@ -1,0 +1,192 @@
+//! Whole runs on data in memory: what the report says, and that it says the same again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ccs::run::{Execution, Finding, Memory, Overwrite, Report, Run, Settings, run};
+use ccs::{Error, Method, Probe};
+use serde_json::Value;
+
+use crate::data::{Planted, three_layers};
+
+fn settings() -> Settings {
+    let mut settings = Settings { directions: 100, resamples: 200, folds: 3, ..Settings::default() };
+    settings.ccs.epochs = 300;
+    settings.ccs.restarts = 3;
+    settings
+}
+
+fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
+    run(data, settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
+}
+
+/// Every file of a folder, by its path within it.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
+                found.insert(name, std::fs::read(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn truth_is_found_where_it_is_and_nowhere_else() {
+    let done = fit(&three_layers(240, 12), &settings(), 0);
+    let report = &done.report;
+    let [constant, noise, truth] = &report.layers[..] else { panic!() };
+
+    assert!(constant.degenerate && constant.notes[0].contains("the same for every row"));
+    let guess = &constant.methods[&Method::Ccs];
+    assert_eq!((guess.test.auroc, guess.test.auroc_ci), (Some(0.5), Some([0.5, 0.5])));
+    assert!(guess.probe.is_none() && guess.cross_validation.is_none());
+
+    let auroc = |layer: &ccs::run::LayerReport, method| layer.methods[&method].test.auroc_ci.unwrap();
+    for method in [Method::Ccs, Method::Lr] {
+        assert!(auroc(noise, method)[0] < 0.5 && 0.5 < auroc(noise, method)[1] + 0.1, "{method}");
+        assert!(auroc(truth, method)[0] > 0.95, "{method}");
+        let chosen = &report.chosen[&method];
+        assert_eq!(chosen.layer, Some(2));
+        assert_eq!(chosen.test.as_ref(), Some(&truth.methods[&method].test));
+        let oracle = chosen.oracle.unwrap();
+        assert_eq!((oracle.layer, oracle.gap), (2, 0.0));
+    }
+    let random = &truth.methods[&Method::Random].test;
+    let [low, high] = random.accuracy_ci.unwrap();
+    assert!(low < random.accuracy && random.accuracy < high);
+    assert_eq!(truth.methods[&Method::ZeroShot].test.accuracy, 1.0);
+    let majority = &truth.methods[&Method::Majority].test;
+    assert!(majority.accuracy <= report.majority && majority.auroc == Some(0.5));
+
+    let about = |finding| report.verdicts.iter().any(|v| v.method == Method::Ccs && v.finding == finding);
+    assert!(about(Finding::AboveChance) && about(Finding::BetterThanRandom), "{:?}", report.verdicts);
+    let difference = truth.differences.iter().find(|d| d.second == Method::Random && d.first == Method::Ccs).unwrap();
+    assert!(difference.accuracy.ci.unwrap()[0] > 0.0);
+    assert!(truth.methods[&Method::Lr].gradient.unwrap() <= 1e-6);
+    let loss = truth.methods[&Method::Ccs].loss.as_ref().unwrap();
+    assert_eq!(loss.restarts.len(), 3);
+    assert_eq!(loss.train.total(), loss.restarts.iter().copied().fold(f64::INFINITY, f64::min));
+}
+
+#[test]
+fn noise_is_reported_as_chance_and_too_few_rows_as_such() {
+    let noise = Planted::new(160, 120, 0.0, 9);
+    let data = Memory::new(noise.rows()).with_layer("hook_embed", noise.plus.clone(), noise.minus.clone());
+    let report = fit(&data, &settings(), 0).report;
+    assert!(report.layers[0].underdetermined);
+    let ccs: Vec<_> = report.verdicts.iter().filter(|v| v.method == Method::Ccs).collect();
+    let chance = ccs.iter().find(|v| v.finding == Finding::AtChance).unwrap();
+    assert!(chance.text.starts_with("CCS is not distinguishable from chance here"), "{}", chance.text);
+    assert!(ccs.iter().any(|v| v.finding == Finding::Underdetermined && v.text.contains("zero loss")));
+}
+
+#[test]
+fn only_degenerate_layers_choose_none() {
+    let rows = Planted::new(40, 1, 0.0, 9).rows();
+    let data = Memory::new(rows).with_layer("hook_embed", vec![1.0; 80], vec![2.0; 80]);
+    let done = fit(&data, &settings(), 0);
+    assert_eq!(done.report.chosen[&Method::Ccs].layer, None);
+    assert!(done.report.verdicts.iter().any(|v| v.finding == Finding::NothingToFit));
+    assert!(done.probes.is_empty());
+}
+
+#[test]
+fn a_subset_of_layers_gives_the_bytes_of_the_full_run() {
+    let data = three_layers(120, 8);
+    let full = fit(&data, &settings(), 2);
+    let part = fit(&data, &Settings { layers: "2".parse().unwrap(), ..settings() }, 1);
+    let json = |report: &Report, at: usize| serde_json::to_string(&report.layers[at]).unwrap();
+    assert_eq!(json(&part.report, 0), json(&full.report, 2));
+    let probes = |run: &Run| -> Vec<Vec<u8>> {
+        run.probes.iter().filter(|(_, layer, _)| *layer == 2).map(|(_, _, p)| p.to_bytes().unwrap()).collect()
+    };
+    assert_eq!(probes(&part).len(), 2);
+    assert_eq!(probes(&part), probes(&full));
+    assert_eq!(part.split, full.split);
+}
+
+#[test]
+fn a_seed_gives_the_same_folder_and_another_seed_another() {
+    let data = three_layers(120, 8);
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, settings: &Settings, threads| {
+        let path = dir.path().join(name);
+        fit(&data, settings, threads).write(&path, Overwrite::No).unwrap();
+        files(&path)
+    };
+    let first = write("a", &settings(), 1);
+    assert!(first == write("b", &settings(), 3), "the number of threads must not matter");
+    assert!(first["split.json"] != write("c", &Settings { seed: 1, ..settings() }, 1)["split.json"]);
+    let names: Vec<&str> = first.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "probes/ccs/layer_01.safetensors",
+            "probes/ccs/layer_02.safetensors",
+            "probes/lr/layer_01.safetensors",
+            "probes/lr/layer_02.safetensors",
+            "report.json",
+            "results.csv",
+            "results.parquet",
+            "split.json",
+        ]
+    );
+}
+
+#[test]
+fn a_folder_holds_what_the_run_found() {
+    let data = three_layers(120, 8);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let done = fit(&data, &settings(), 0);
+    done.write(&out, Overwrite::No).unwrap();
+    assert_eq!(Report::read(&out).unwrap(), done.report);
+
+    // The keys that others read.
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    assert!(report["majority"].as_f64().unwrap() >= 0.5);
+    assert_eq!(report["rows"]["train"].as_u64().unwrap() + report["rows"]["test"].as_u64().unwrap(), 120);
+    assert_eq!(report["layers"][2]["layer"], 2);
+    for method in ["ccs", "lr", "random", "zero_shot", "majority"] {
+        let test = &report["layers"][2]["methods"][method]["test"];
+        assert!(test["accuracy"].is_f64() && test["accuracy_ci"].as_array().unwrap().len() == 2, "{method}");
+        assert!(test["auroc"].is_f64() && test["auroc_ci"].as_array().unwrap().len() == 2, "{method}");
+    }
+    assert_eq!(report["chosen"]["ccs"]["layer"], 2);
+    assert!(report["chosen"]["lr"]["rule"].as_str().unwrap().contains("3-fold"));
+    assert_eq!(report["chosen"]["lr"]["uses_labels"], true);
+
+    // The probe that the report names gives the report's accuracy on the split's test rows.
+    let name = report["layers"][2]["methods"]["ccs"]["probe"].as_str().unwrap();
+    let probe = Probe::load(out.join(name)).unwrap();
+    assert_eq!(probe.meta["layer"], 2);
+    let test = Planted::new(120, 8, 3.0, 1).contrast().select(&done.split.test.row).unwrap();
+    assert_eq!(probe.accuracy(&test).unwrap(), done.report.layers[2].methods[&Method::Ccs].test.accuracy);
+
+    // No group on both sides.
+    assert!(done.split.test.group.iter().all(|g| !done.split.train.group.contains(g)));
+    let csv = std::fs::read_to_string(out.join("results.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 3 * 5);
+    assert!(csv.starts_with("layer,hook,method,chosen,test_accuracy,"), "{csv}");
+}
+
+#[test]
+fn a_run_is_not_overwritten_unasked_and_foreign_files_never() {
+    let data = three_layers(120, 8);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let done = fit(&data, &Settings { layers: "2".parse().unwrap(), ..settings() }, 0);
+    done.write(&out, Overwrite::No).unwrap();
+    assert!(matches!(done.write(&out, Overwrite::No), Err(Error::RunExists { .. })));
+    done.write(&out, Overwrite::Yes).unwrap();
+    std::fs::write(dir.path().join("thesis.tex"), "mine").unwrap();
+    assert!(matches!(done.write(dir.path(), Overwrite::Yes), Err(Error::RunExists { .. })));
+}

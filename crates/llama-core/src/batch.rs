@@ -1,0 +1,160 @@
+//! Prompts laid out for one forward pass, and where each prompt's tokens are in that layout.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+
+/// Where padding goes when prompts differ in length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Padding {
+    /// After the prompt. Under a causal mask no real token sees it, so no mask is needed: the default.
+    #[default]
+    Right,
+    /// Before the prompt, so that all prompts end in the last column: what generation needs.
+    Left,
+}
+
+/// Which earlier tokens a token attends to.
+#[derive(Debug)]
+pub(crate) enum Attends {
+    /// All columns up to its own.
+    Causal,
+    /// Where the mask is true. `[B, 1, T, S]`, T queries over S keys.
+    Mask(Tensor),
+}
+
+/// Prompts laid out in rows and columns of token ids.
+///
+/// The layout is the batch's own business: a hook asks [`crate::Activation::select`] for the tokens it wants and never
+/// computes a row or a column itself. (Prompts that share a prefix may later share a row.)
+#[derive(Debug)]
+pub struct Batch {
+    /// \[B, T\] i64; 0 where padded.
+    pub(crate) tokens: Tensor,
+    /// \[B, T\] i64: each token's position in its prompt, for the rotary embedding.
+    pub(crate) positions: Tensor,
+    pub(crate) attends: Attends,
+    /// For each prompt the places of its tokens, in order: `row · T + column`.
+    places: Vec<Vec<i64>>,
+}
+
+/// The id in padded places. Any valid id does: nothing real attends to it.
+const PAD: i64 = 0;
+
+impl Batch {
+    /// Lays out prompts of token ids, one a row, padded on the right.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`].
+    pub fn new<P: AsRef<[u32]>>(prompts: &[P]) -> Result<Self> {
+        Self::padded(prompts, Padding::Right)
+    }
+
+    /// Lays out prompts of token ids, one a row, padded on the side given.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`].
+    pub fn padded<P: AsRef<[u32]>>(prompts: &[P], padding: Padding) -> Result<Self> {
+        if let Some(prompt) = prompts.iter().position(|p| p.as_ref().is_empty()) {
+            return Err(Error::EmptyPrompt { prompt });
+        }
+        let rows = prompts.len();
+        let width = prompts.iter().map(|p| p.as_ref().len()).max().unwrap_or(0);
+        let mut tokens = vec![PAD; rows * width];
+        let mut positions = vec![0i64; rows * width];
+        let mut places = Vec::with_capacity(rows);
+        for (row, prompt) in prompts.iter().enumerate() {
+            let prompt = prompt.as_ref();
+            let first = row * width + if padding == Padding::Left { width - prompt.len() } else { 0 };
+            for (position, &id) in prompt.iter().enumerate() {
+                tokens[first + position] = i64::from(id);
+                positions[first + position] = position as i64;
+            }
+            places.push((first..first + prompt.len()).map(|p| p as i64).collect());
+        }
+        let shape = [rows as i64, width as i64];
+        let uneven = prompts.iter().any(|p| p.as_ref().len() != width);
+        let attends = match padding {
+            Padding::Left if uneven => Attends::Mask(left_mask(prompts, width)?),
+            _ => Attends::Causal,
+        };
+        Ok(Self {
+            tokens: Tensor::f_from_slice(&tokens)?.f_view(shape)?,
+            positions: Tensor::f_from_slice(&positions)?.f_view(shape)?,
+            attends,
+            places,
+        })
+    }
+
+    /// One more token for each prompt of a left-padded batch, attending to everything before it in the cache.
+    ///
+    /// # Shapes
+    /// `mask` \[B, S\] bool: which of the cache's columns are real, the new one included.
+    pub(crate) fn step(ids: &[u32], positions: &[i64], mask: &Tensor) -> Result<Self> {
+        let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+        Ok(Self {
+            tokens: Tensor::f_from_slice(&ids)?.f_unsqueeze(1)?,
+            positions: Tensor::f_from_slice(positions)?.f_unsqueeze(1)?,
+            attends: Attends::Mask(mask.f_unsqueeze(1)?.f_unsqueeze(1)?),
+            places: (0..ids.len() as i64).map(|row| vec![row]).collect(),
+        })
+    }
+
+    /// How many prompts there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Each prompt's number of tokens.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.places.iter().map(Vec::len).collect()
+    }
+
+    /// Rows and columns of the layout, padding included: B and T.
+    pub fn shape(&self) -> (i64, i64) {
+        let size = self.tokens.size();
+        (size[0], size[1])
+    }
+
+    /// Places of each prompt's tokens in the layout, flattened: `row · T + column`.
+    pub(crate) fn places(&self) -> &[Vec<i64>] {
+        &self.places
+    }
+
+    /// The first token that the embedding has no row for.
+    pub(crate) fn check_vocabulary(&self, vocab: i64) -> Result<()> {
+        let flat = self.tokens.f_flatten(0, -1)?;
+        if flat.numel() == 0 || flat.f_max()?.f_int64_value(&[])? < vocab {
+            return Ok(());
+        }
+        for (prompt, places) in self.places.iter().enumerate() {
+            for (position, &place) in places.iter().enumerate() {
+                let id = flat.f_int64_value(&[place])?;
+                if id >= vocab {
+                    return Err(Error::TokenOutOfRange { prompt, position, id, vocab });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Causal, and blind to the padding in front; a padded place attends to itself, so that its softmax is defined.
+///
+/// # Shapes
+/// → \[B, 1, T, T\] bool.
+fn left_mask<P: AsRef<[u32]>>(prompts: &[P], width: usize) -> Result<Tensor> {
+    let options = (Kind::Bool, Device::Cpu);
+    let causal = Tensor::f_ones([width as i64, width as i64], options)?.f_tril(0)?;
+    let itself = Tensor::f_eye(width as i64, options)?;
+    let starts: Vec<i64> = prompts.iter().map(|p| (width - p.as_ref().len()) as i64).collect();
+    let starts = Tensor::f_from_slice(&starts)?.f_view([-1, 1])?;
+    let real = Tensor::f_arange(width as i64, (Kind::Int64, Device::Cpu))?.f_ge_tensor(&starts)?; // [B, T]
+    let visible = causal.f_logical_and(&real.f_unsqueeze(1)?)?; // [B, T, T]
+    Ok(visible.f_logical_or(&itself)?.f_unsqueeze(1)?)
+}

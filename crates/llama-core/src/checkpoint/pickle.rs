@@ -1,0 +1,417 @@
+//! A pickle reader that can build dicts, lists, tuples, scalars and descriptions of tensors, and nothing else.
+//!
+//! Python's pickle is a program for a stack machine, and `GLOBAL` + `REDUCE` let it call anything. Here the only
+//! callables are the handful below that `torch.save` writes for a state dict, and calling one makes a plain value.
+//! Reference for the instructions: Python's `pickletools`.
+
+use std::rc::Rc;
+
+use tch::Kind;
+
+/// Where a tensor's elements lie: a strided window into one storage of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TensorInfo {
+    /// The storage's name: the archive's entry `data/{storage}`.
+    pub(crate) storage: Rc<str>,
+    pub(crate) kind: Kind,
+    /// First element, counted in elements from the storage's start.
+    pub(crate) offset: i64,
+    pub(crate) shape: Vec<i64>,
+    pub(crate) stride: Vec<i64>,
+}
+
+/// What the stack machine handles.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    None,
+    Bool,
+    Int(i64),
+    Float,
+    Str(Rc<str>),
+    Tuple(Rc<[Value]>, u8),
+    List(Vec<Value>),
+    Dict(Vec<(Value, Value)>),
+    Callable(Callable),
+    Storage { key: Rc<str>, kind: Kind },
+    Tensor(Rc<TensorInfo>),
+}
+
+/// The callables a state dict needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Callable {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    StorageKind(Kind),
+}
+
+/// Why a pickle is refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) offset: usize,
+    pub(crate) reason: String,
+}
+
+/// Tuples deeper than any checkpoint's: dropping a nested value recurses.
+const MAX_DEPTH: u8 = 32;
+/// Values on the stack and in the memo: a 65B state dict needs about ten thousand.
+const MAX_VALUES: usize = 4_000_000;
+
+/// The named tensors of a pickled state dict.
+pub(crate) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, Rc<TensorInfo>)>, Refused> {
+    let mut machine = Machine { bytes: pickle, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
+    let top = machine.run().map_err(|reason| Refused { offset: machine.at, reason })?;
+    let Value::Dict(entries) = top else {
+        return Err(Refused { offset: machine.at, reason: "it holds no dict of tensors at its top".to_owned() });
+    };
+    Ok(entries
+        .into_iter()
+        .filter_map(|entry| match entry {
+            (Value::Str(name), Value::Tensor(info)) => Some((name.to_string(), info)),
+            _ => None,
+        })
+        .collect())
+}
+
+struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    stack: Vec<Value>,
+    marks: Vec<usize>,
+    memo: Vec<Option<Value>>,
+}
+
+type Step<T = ()> = Result<T, String>;
+
+impl Machine<'_> {
+    fn run(&mut self) -> Step<Value> {
+        loop {
+            let op = self.byte()?;
+            match op {
+                b'.' => return self.pop(),
+                0x80 => self.protocol()?,
+                0x95 => drop(self.take(8)?), // FRAME: a length that only matters to streams
+                b'(' => self.marks.push(self.stack.len()),
+                b'}' => self.push(Value::Dict(Vec::new()))?,
+                b']' => self.push(Value::List(Vec::new()))?,
+                b')' => self.push(Value::Tuple(Rc::new([]), 0))?,
+                b't' => {
+                    let items = self.since_mark()?;
+                    self.push_tuple(items)?;
+                }
+                0x85..=0x87 => {
+                    let items = self.top(usize::from(op - 0x84))?;
+                    self.push_tuple(items)?;
+                }
+                b'N' => self.push(Value::None)?,
+                0x88 => self.push(Value::Bool)?,
+                0x89 => self.push(Value::Bool)?,
+                b'J' | b'K' | b'M' | 0x8a => {
+                    let value = self.integer(op)?;
+                    self.push(Value::Int(value))?;
+                }
+                b'G' => {
+                    self.take(8)?;
+                    self.push(Value::Float)?;
+                }
+                b'X' | 0x8c => {
+                    let length = if op == b'X' { self.u32()? } else { usize::from(self.byte()?) };
+                    let text = self.text(length)?;
+                    self.push(Value::Str(text))?;
+                }
+                b'q' | b'r' | 0x94 => self.memoize(op)?,
+                b'h' | b'j' => self.recall(op)?,
+                b'c' => {
+                    let (module, name) = (self.line()?, self.line()?);
+                    let callable = callable(&module, &name)?;
+                    self.push(Value::Callable(callable))?;
+                }
+                0x93 => self.stack_global()?,
+                b'Q' => self.persistent()?,
+                b'R' => self.reduce()?,
+                b'b' => drop(self.pop()?), // BUILD: attributes such as a state dict's `_metadata`, not needed
+                b's' => {
+                    let items = self.top(2)?;
+                    self.set_items(items)?;
+                }
+                b'u' => {
+                    let items = self.since_mark()?;
+                    self.set_items(items)?;
+                }
+                b'a' => {
+                    let items = self.top(1)?;
+                    self.append(items)?;
+                }
+                b'e' => {
+                    let items = self.since_mark()?;
+                    self.append(items)?;
+                }
+                other => return Err(format!("instruction 0x{other:02x} is not one a state dict needs")),
+            }
+        }
+    }
+
+    fn protocol(&mut self) -> Step {
+        let version = self.byte()?;
+        if (2..=5).contains(&version) { Ok(()) } else { Err(format!("protocol {version} is unknown")) }
+    }
+
+    fn integer(&mut self, op: u8) -> Step<i64> {
+        Ok(match op {
+            b'J' => i64::from(self.u32()? as u32 as i32),
+            b'K' => i64::from(self.byte()?),
+            b'M' => i64::from(u16::from_le_bytes([self.byte()?, self.byte()?])),
+            _ => {
+                // LONG1: little-endian two's complement of stated length.
+                let length = usize::from(self.byte()?);
+                let bytes = self.take(length)?;
+                if length > 8 {
+                    return Err("an integer of more than 64 bits".to_owned());
+                }
+                let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
+                let mut wide = [fill; 8];
+                wide[..length].copy_from_slice(bytes);
+                i64::from_le_bytes(wide)
+            }
+        })
+    }
+
+    fn memoize(&mut self, op: u8) -> Step {
+        let slot = match op {
+            b'q' => usize::from(self.byte()?),
+            b'r' => self.u32()?,
+            _ => self.memo.len(),
+        };
+        if slot > MAX_VALUES {
+            return Err(format!("memo slot {slot}"));
+        }
+        // A container is filled after it is memoised, so a copy would go stale: it is not kept, and asking for it fails.
+        let value = match self.stack.last().ok_or("the stack is empty")? {
+            Value::Dict(items) if !items.is_empty() => None,
+            Value::List(items) if !items.is_empty() => None,
+            value => Some(value.clone()),
+        };
+        if self.memo.len() <= slot {
+            self.memo.resize(slot + 1, None);
+        }
+        self.memo[slot] = value;
+        Ok(())
+    }
+
+    fn recall(&mut self, op: u8) -> Step {
+        let slot = if op == b'h' { usize::from(self.byte()?) } else { self.u32()? };
+        let value = self.memo.get(slot).cloned().flatten().ok_or_else(|| format!("memo slot {slot} is empty"))?;
+        if matches!(value, Value::Dict(_) | Value::List(_)) {
+            return Err("a container is used twice".to_owned());
+        }
+        self.push(value)
+    }
+
+    fn stack_global(&mut self) -> Step {
+        let names = self.top(2)?;
+        let [Value::Str(module), Value::Str(name)] = names.as_slice() else {
+            return Err("a callable without a name".to_owned());
+        };
+        let callable = callable(module, name)?;
+        self.push(Value::Callable(callable))
+    }
+
+    /// `("storage", StorageType, key, location, numel)`: the elements are in the archive's entry `data/{key}`.
+    fn persistent(&mut self) -> Step {
+        let id = self.pop()?;
+        let Value::Tuple(parts, _) = &id else { return Err("a storage without its description".to_owned()) };
+        match &**parts {
+            [Value::Str(tag), Value::Callable(Callable::StorageKind(kind)), Value::Str(key), _, Value::Int(_)]
+                if &**tag == "storage" =>
+            {
+                let value = Value::Storage { key: key.clone(), kind: *kind };
+                self.push(value)
+            }
+            _ => Err("a storage of a kind this reader does not know".to_owned()),
+        }
+    }
+
+    fn reduce(&mut self) -> Step {
+        let call = self.top(2)?;
+        let [Value::Callable(callable), Value::Tuple(args, _)] = call.as_slice() else {
+            return Err("a call of something that is no known callable".to_owned());
+        };
+        let value = match (callable, &**args) {
+            (Callable::OrderedDict, []) => Value::Dict(Vec::new()),
+            (Callable::RebuildParameter, [Value::Tensor(info), ..]) => Value::Tensor(info.clone()),
+            (
+                Callable::RebuildTensor,
+                [Value::Storage { key, kind }, Value::Int(offset), Value::Tuple(shape, _), Value::Tuple(stride, _), ..],
+            ) => Value::Tensor(Rc::new(TensorInfo {
+                storage: key.clone(),
+                kind: *kind,
+                offset: *offset,
+                shape: sizes(shape)?,
+                stride: sizes(stride)?,
+            })),
+            (other, _) => return Err(format!("{other:?} is called with arguments it does not take")),
+        };
+        self.push(value)
+    }
+
+    fn set_items(&mut self, items: Vec<Value>) -> Step {
+        let Some(Value::Dict(dict)) = self.stack.last_mut() else { return Err("items set on no dict".to_owned()) };
+        if items.len() % 2 != 0 {
+            return Err("a key without a value".to_owned());
+        }
+        let mut items = items.into_iter();
+        while let (Some(key), Some(value)) = (items.next(), items.next()) {
+            dict.push((key, flat(value)));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, items: Vec<Value>) -> Step {
+        let Some(Value::List(list)) = self.stack.last_mut() else { return Err("items added to no list".to_owned()) };
+        list.extend(items.into_iter().map(flat));
+        Ok(())
+    }
+
+    fn push_tuple(&mut self, items: Vec<Value>) -> Step {
+        let depth = |v: &Value| match v {
+            Value::Tuple(_, depth) => *depth,
+            Value::List(_) | Value::Dict(_) => MAX_DEPTH, // containers inside tuples: not in a state dict
+            _ => 0,
+        };
+        let nested = items.iter().map(depth).max().unwrap_or(0);
+        // `_rebuild_tensor_v2`'s last argument is an empty OrderedDict of hooks: the one container allowed.
+        let hooks = matches!(items.last(), Some(Value::Dict(d)) if d.is_empty());
+        if nested >= MAX_DEPTH && !hooks {
+            return Err("tuples nested too deeply".to_owned());
+        }
+        let depth = if nested >= MAX_DEPTH { 1 } else { nested + 1 };
+        self.push(Value::Tuple(items.into(), depth))
+    }
+
+    fn push(&mut self, value: Value) -> Step {
+        if self.stack.len() >= MAX_VALUES {
+            return Err("more values than any checkpoint has".to_owned());
+        }
+        self.stack.push(value);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Step<Value> {
+        self.stack.pop().ok_or_else(|| "the stack is empty".to_owned())
+    }
+
+    fn top(&mut self, count: usize) -> Step<Vec<Value>> {
+        let from = self.stack.len().checked_sub(count).ok_or("the stack is too short")?;
+        if self.marks.last().is_some_and(|&m| m > from) {
+            return Err("an instruction reaches across a mark".to_owned());
+        }
+        Ok(self.stack.split_off(from))
+    }
+
+    fn since_mark(&mut self) -> Step<Vec<Value>> {
+        let mark = self.marks.pop().ok_or("a mark is missing")?;
+        if mark > self.stack.len() {
+            return Err("a mark lies beyond the stack".to_owned());
+        }
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn byte(&mut self) -> Step<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn u32(&mut self) -> Step<usize> {
+        let bytes = self.take(4)?;
+        Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
+    }
+
+    fn take(&mut self, count: usize) -> Step<&[u8]> {
+        let end = self.at.checked_add(count).filter(|&e| e <= self.bytes.len()).ok_or("it ends in the middle")?;
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn text(&mut self, length: usize) -> Step<Rc<str>> {
+        let bytes = self.take(length)?;
+        std::str::from_utf8(bytes).map(Rc::from).map_err(|_| "text that is not UTF-8".to_owned())
+    }
+
+    fn line(&mut self) -> Step<String> {
+        let rest = &self.bytes[self.at..];
+        let length = rest.iter().take(256).position(|&b| b == b'\n').ok_or("a name without an end")?;
+        let line = String::from_utf8_lossy(&rest[..length]).into_owned();
+        self.at += length + 1;
+        Ok(line)
+    }
+}
+
+/// Containers inside containers (a state dict's `_metadata`) hold nothing this reader wants, and dropping a
+/// value nested a million times would overflow the stack: they are forgotten at once.
+fn flat(value: Value) -> Value {
+    if matches!(value, Value::List(_) | Value::Dict(_)) { Value::None } else { value }
+}
+
+/// The callables that are read. Everything else is refused by name.
+fn callable(module: &str, name: &str) -> Step<Callable> {
+    Ok(match (module, name) {
+        ("collections", "OrderedDict") => Callable::OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2") => Callable::RebuildTensor,
+        ("torch._utils", "_rebuild_parameter") => Callable::RebuildParameter,
+        ("torch", "HalfStorage") => Callable::StorageKind(Kind::Half),
+        ("torch", "BFloat16Storage") => Callable::StorageKind(Kind::BFloat16),
+        ("torch", "FloatStorage") => Callable::StorageKind(Kind::Float),
+        ("torch", "DoubleStorage") => Callable::StorageKind(Kind::Double),
+        ("torch", "LongStorage") => Callable::StorageKind(Kind::Int64),
+        _ => return Err(format!("it calls `{module}.{name}`")),
+    })
+}
+
+fn sizes(values: &[Value]) -> Step<Vec<i64>> {
+    values
+        .iter()
+        .map(|v| match v {
+            Value::Int(n) if *n >= 0 => Ok(*n),
+            _ => Err("a size that is no number".to_owned()),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pickle_that_calls_something_is_refused_by_name() {
+        // cos\nsystem\n(X\x02\0\0\0lstR.  = os.system("ls")
+        let refused = state_dict(b"\x80\x02cos\nsystem\n(X\x02\0\0\0lstR.").expect_err("os.system");
+        assert!(refused.reason.contains("os.system"), "{}", refused.reason);
+        // The same through STACK_GLOBAL.
+        let refused = state_dict(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.").expect_err("posix.system");
+        assert!(refused.reason.contains("posix.system"), "{}", refused.reason);
+    }
+
+    #[test]
+    fn deep_tuples_are_refused_not_recursed_into() {
+        let mut bytes = b"\x80\x02)".to_vec();
+        bytes.extend(std::iter::repeat_n(0x85, 1_000_000));
+        bytes.push(b'.');
+        assert!(state_dict(&bytes).is_err());
+    }
+
+    #[test]
+    fn truncation_at_every_byte_is_an_error() {
+        let whole = b"\x80\x02}q\x00(X\x01\0\0\0aK\x01X\x01\0\0\0bJ\xff\xff\xff\xffu.";
+        assert!(state_dict(whole).expect("whole").is_empty());
+        for end in 0..whole.len() - 1 {
+            assert!(state_dict(&whole[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+            let _ = state_dict(&bytes);
+        }
+    }
+}

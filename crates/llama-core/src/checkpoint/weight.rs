@@ -1,0 +1,90 @@
+//! The weights of a LLaMA, named once, whatever a file calls them.
+
+use crate::config::Config;
+
+/// One weight of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Weight {
+    /// Token embedding \[V, D\].
+    Embed,
+    /// A weight of block `i`.
+    Block(usize, BlockWeight),
+    /// Gain of the final norm \[D\].
+    FinalNorm,
+    /// Unembedding \[V, D\].
+    Unembed,
+}
+
+/// One weight of a block. Matrices are `[out, in]`, as every layout stores them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum BlockWeight {
+    /// Gain of the norm before attention \[D\].
+    Ln1,
+    /// Queries \[H·K, D\].
+    Q,
+    /// Keys \[G·K, D\].
+    K,
+    /// Values \[G·K, D\].
+    V,
+    /// Output of attention \[D, H·K\].
+    O,
+    /// Gain of the norm before the MLP \[D\].
+    Ln2,
+    /// Gate \[F, D\].
+    Gate,
+    /// Up projection \[F, D\].
+    Up,
+    /// Down projection \[D, F\].
+    Down,
+}
+
+impl BlockWeight {
+    /// All of a block's weights.
+    pub(crate) const ALL: [Self; 9] =
+        [Self::Ln1, Self::Q, Self::K, Self::V, Self::O, Self::Ln2, Self::Gate, Self::Up, Self::Down];
+}
+
+impl Weight {
+    /// Every weight of a model, in the order of the forward pass.
+    pub(crate) fn all(n_layers: usize) -> impl Iterator<Item = Self> {
+        let blocks = (0..n_layers).flat_map(|i| BlockWeight::ALL.map(|w| Self::Block(i, w)));
+        std::iter::once(Self::Embed).chain(blocks).chain([Self::FinalNorm, Self::Unembed])
+    }
+
+    /// The shape that the configuration implies.
+    pub(crate) fn shape(self, c: &Config) -> Vec<i64> {
+        let (q, kv) = (c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim);
+        match self {
+            Self::Embed | Self::Unembed => vec![c.vocab_size, c.dim],
+            Self::FinalNorm | Self::Block(_, BlockWeight::Ln1 | BlockWeight::Ln2) => vec![c.dim],
+            Self::Block(_, BlockWeight::Q) => vec![q, c.dim],
+            Self::Block(_, BlockWeight::K | BlockWeight::V) => vec![kv, c.dim],
+            Self::Block(_, BlockWeight::O) => vec![c.dim, q],
+            Self::Block(_, BlockWeight::Gate | BlockWeight::Up) => vec![c.hidden_dim, c.dim],
+            Self::Block(_, BlockWeight::Down) => vec![c.dim, c.hidden_dim],
+        }
+    }
+
+    /// The name in Meta's files.
+    pub(crate) fn meta_name(self) -> String {
+        match self {
+            Self::Embed => "tok_embeddings.weight".to_owned(),
+            Self::FinalNorm => "norm.weight".to_owned(),
+            Self::Unembed => "output.weight".to_owned(),
+            Self::Block(i, w) => {
+                let part = match w {
+                    BlockWeight::Ln1 => "attention_norm",
+                    BlockWeight::Q => "attention.wq",
+                    BlockWeight::K => "attention.wk",
+                    BlockWeight::V => "attention.wv",
+                    BlockWeight::O => "attention.wo",
+                    BlockWeight::Ln2 => "ffn_norm",
+                    BlockWeight::Gate => "feed_forward.w1",
+                    BlockWeight::Up => "feed_forward.w3",
+                    BlockWeight::Down => "feed_forward.w2",
+                };
+                format!("layers.{i}.{part}.weight")
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Everything that can go wrong between a checkpoint's path and a tensor.
+
+use std::path::PathBuf;
+
+use tch::TchError;
+
+use crate::hooks::HookPoint;
+
+/// What a fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a checkpoint, a tokenizer, a prompt or a hook was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written; the message names it.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+
+    /// The path is no checkpoint this crate knows.
+    #[error("{path} is not a model: {found}\nhint: give a folder with `params.json` and `consolidated.00.pth` (Meta's layout)", path = path.display())]
+    NotAModel {
+        /// The path as given.
+        path: PathBuf,
+        /// What is there instead.
+        found: String,
+    },
+
+    /// `params.json` does not describe a model this crate computes.
+    #[error("{path}: {reason}\nhint: {hint}", path = path.display())]
+    Params {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key and what is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A `.pth` file is not what `torch.save` writes: truncated, compressed, of another kind.
+    #[error("{path}: {reason}\nhint: {hint}", path = path.display())]
+    Archive {
+        /// The `.pth` file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// The pickle inside a `.pth` file is malformed, or asks for what a list of tensors never needs.
+    #[error("{path}: the pickle is refused at byte {offset}: {reason}\nhint: only plain tensors in dicts and lists are read; nothing in a checkpoint is ever executed. Re-save it with torch.save(model.state_dict(), …)", path = path.display())]
+    Pickle {
+        /// The `.pth` file.
+        path: PathBuf,
+        /// Where in `data.pkl`.
+        offset: usize,
+        /// Which instruction, and why not.
+        reason: String,
+    },
+
+    /// A tensor that every LLaMA has is not in the checkpoint.
+    #[error("{path}: tensor `{name}` is missing\nhint: the file may belong to another model or be one shard of several", path = path.display())]
+    MissingTensor {
+        /// The file it was looked for in.
+        path: PathBuf,
+        /// The tensor's name in the file.
+        name: String,
+    },
+
+    /// A tensor has another shape than the configuration implies.
+    #[error("{path}: tensor `{name}` has shape {found:?}, and params.json implies {expected:?}\nhint: params.json and the weights belong to different models, or a shard is missing", path = path.display())]
+    TensorShape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name in the file.
+        name: String,
+        /// The shape that the configuration implies.
+        expected: Vec<i64>,
+        /// The shape in the file.
+        found: Vec<i64>,
+    },
+
+    /// Shard files are missing or too many.
+    #[error("{path}: the weights are one of {expected} model-parallel shards, and {found} of them are here\nhint: copy every consolidated.NN.pth of the model into this folder", path = path.display())]
+    Shards {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// How many the tensors' shapes imply.
+        expected: i64,
+        /// How many files there are.
+        found: i64,
+    },
+
+    /// A weight holds NaN or an infinity.
+    #[error("{path}: tensor `{name}` holds values that are not finite\nhint: the file is damaged, or was saved from a model that had diverged", path = path.display())]
+    NonFiniteWeight {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name in the file.
+        name: String,
+    },
+
+    /// A tokenizer file cannot be read.
+    #[error("{path}: not a SentencePiece model ({reason})\nhint: LLaMA's tokenizer is the file tokenizer.model, 499,723 bytes for LLaMA 1 and 2", path = path.display())]
+    Tokenizer {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// What the reader found.
+        reason: String,
+    },
+
+    /// No tokenizer was given and none is in or beside the checkpoint.
+    #[error("no tokenizer.model in or beside {path}\nhint: give one with --tokenizer FILE", path = path.display())]
+    NoTokenizer {
+        /// The checkpoint's folder.
+        path: PathBuf,
+    },
+
+    /// The tokenizer belongs to another model.
+    #[error("the tokenizer has {tokenizer} tokens and the model {model}\nhint: give the tokenizer.model that came with these weights (--tokenizer FILE)")]
+    Vocabulary {
+        /// Tokens the tokenizer knows.
+        tokenizer: usize,
+        /// Rows of the embedding.
+        model: usize,
+    },
+
+    /// A prompt without tokens.
+    #[error("prompt {prompt} has no tokens\nhint: every prompt needs at least one; the tokenizer's BOS counts")]
+    EmptyPrompt {
+        /// Its position in the batch.
+        prompt: usize,
+    },
+
+    /// A token id that the model has no embedding for.
+    #[error("prompt {prompt}, token {position}: id {id} is outside the model's vocabulary of {vocab}\nhint: the prompts were tokenised for another model")]
+    TokenOutOfRange {
+        /// Its position in the batch.
+        prompt: usize,
+        /// The token's position in the prompt.
+        position: usize,
+        /// The id.
+        id: i64,
+        /// The model's vocabulary size.
+        vocab: i64,
+    },
+
+    /// A token selection points past a prompt's end.
+    #[error("prompt {prompt} has {tokens} tokens, and token {position} was asked for\nhint: positions count a prompt's real tokens from 0, padding excluded")]
+    Position {
+        /// Its position in the batch.
+        prompt: usize,
+        /// How many tokens it has.
+        tokens: usize,
+        /// The position asked for.
+        position: usize,
+    },
+
+    /// A selection names positions for another number of prompts than the batch holds.
+    #[error("positions for {found} prompts were given, and the batch holds {expected}\nhint: Tokens::At takes one list per prompt, in the batch's order")]
+    Selection {
+        /// Prompts in the batch.
+        expected: usize,
+        /// Lists given.
+        found: usize,
+    },
+
+    /// No hook point has this name.
+    #[error("unknown hook point `{name}`{}\nhint: names are TransformerLens', for example `blocks.0.hook_resid_post`, `blocks.*.hook_attn_out`, `hook_embed`", did_you_mean(suggestion.as_deref()))]
+    UnknownHookPoint {
+        /// The name as given.
+        name: String,
+        /// The nearest name there is.
+        suggestion: Option<String>,
+    },
+
+    /// A hook name or pattern for a block the model does not have.
+    #[error("`{pattern}` names a block this model does not have: it has {n_layers}, blocks 0 to {last}\nhint: `blocks.*.…` means all of them", last = n_layers.saturating_sub(1))]
+    NoSuchBlock {
+        /// The pattern as given.
+        pattern: String,
+        /// Blocks of the model.
+        n_layers: usize,
+    },
+
+    /// A hook replaced an activation by a tensor of another shape.
+    #[error("the replacement at {point} has shape {found:?}, the activation {expected:?}\nhint: replace a tensor by one of the same shape; Activation::select gives copies of parts")]
+    Replacement {
+        /// Where.
+        point: HookPoint,
+        /// The activation's shape.
+        expected: Vec<i64>,
+        /// The replacement's shape.
+        found: Vec<i64>,
+    },
+
+    /// A hook failed with an error of its own.
+    #[error("the hook at {point} failed: {source}")]
+    Hook {
+        /// Where.
+        point: HookPoint,
+        /// The hook's error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A generation setting outside its range.
+    #[error("{setting} is {value}\nhint: {hint}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// Its value.
+        value: f64,
+        /// The range.
+        hint: &'static str,
+    },
+
+    /// LibTorch refused an operation.
+    #[error("LibTorch: {0}")]
+    Torch(#[from] TchError),
+
+    /// LibTorch itself is not usable.
+    #[error(transparent)]
+    Runtime(#[from] torch_runtime::Error),
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(String::new, |s| format!("; did you mean `{s}`?"))
+}

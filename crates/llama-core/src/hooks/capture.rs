@@ -1,0 +1,102 @@
+//! The hook most runs want: keep these activations.
+
+use std::collections::BTreeMap;
+
+use tch::{Device, Kind, Tensor};
+
+use super::{Action, Activation, Hook, HookPoint, HookSet, Tokens};
+use crate::error::Result;
+
+/// A hook that keeps activations: which points, which tokens, in which type and where.
+///
+/// Without gradients what it keeps are copies that do not hold on to the run; with them they stay in its graph.
+#[derive(Debug)]
+pub struct Capture {
+    set: HookSet,
+    tokens: Tokens,
+    kind: Option<Kind>,
+    device: Option<Device>,
+    captured: Captured,
+}
+
+impl Capture {
+    /// Keeps `tokens` at every point of `set`, in the type and on the device they were computed.
+    pub fn new(set: impl Into<HookSet>, tokens: Tokens) -> Self {
+        Self { set: set.into(), tokens, kind: None, device: None, captured: Captured::default() }
+    }
+
+    /// Converts what is kept.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Moves what is kept.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = Some(device);
+        self
+    }
+
+    /// What was kept in the last run.
+    pub fn finish(self) -> Captured {
+        self.captured
+    }
+}
+
+impl Hook for Capture {
+    fn points(&self) -> HookSet {
+        self.set.clone()
+    }
+
+    fn visit(&mut self, activation: &Activation<'_>) -> Result<Action> {
+        let mut kept = activation.select(&self.tokens)?;
+        if let Some(kind) = self.kind {
+            kept = kept.f_to_kind(kind)?;
+        }
+        if let Some(device) = self.device {
+            kept = kept.f_to_device(device)?;
+        }
+        self.captured.0.insert(activation.point, kept);
+        Ok(Action::Keep)
+    }
+}
+
+/// Activations by hook point, in execution order.
+#[derive(Debug, Default)]
+pub struct Captured(BTreeMap<HookPoint, Tensor>);
+
+impl Captured {
+    /// The activation at a point, if the run reached it and it was wanted.
+    ///
+    /// # Shapes
+    /// `[S, …]`, as [`Activation::select`] gives it.
+    pub fn get(&self, point: HookPoint) -> Option<&Tensor> {
+        self.0.get(&point)
+    }
+
+    /// Points and activations, in execution order.
+    pub fn iter(&self) -> impl Iterator<Item = (HookPoint, &Tensor)> {
+        self.0.iter().map(|(point, tensor)| (*point, tensor))
+    }
+
+    /// How many points were captured.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl IntoIterator for Captured {
+    type Item = (HookPoint, Tensor);
+    type IntoIter = std::collections::btree_map::IntoIter<HookPoint, Tensor>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}

@@ -1,0 +1,45 @@
+//! LLaMA models on LibTorch: checkpoints, tokenizers, a forward pass with hooks, generation.
+//!
+//! ```
+//! use llama_core::{Batch, Capture, Config, HookPoint, HookSet, Llama, Precision, Run, Tokens};
+//!
+//! // With weights: `Llama::load(&Checkpoint::open("llama-7b")?, Precision::F32, device)?`.
+//! let config = Config { dim: 16, n_layers: 2, n_heads: 4, n_kv_heads: 2, head_dim: 4, hidden_dim: 32,
+//!     vocab_size: 50, norm_eps: 1e-5, rope_theta: 10_000.0 };
+//! let llama = Llama::random(&config, 0, Precision::F32, torch_runtime::open("cpu")?)?;
+//!
+//! // Two prompts of different lengths; the residual stream at each one's last token, at every layer.
+//! let batch = Batch::new(&[vec![1, 5, 6, 7], vec![1, 8]])?;
+//! let mut states = Capture::new(HookSet::residual_stream(config.n_layers), Tokens::Last);
+//! llama.forward(&batch, Run::new().hook(&mut states))?;
+//!
+//! let states = states.finish();
+//! let layer_2 = states.get(HookPoint::of_layer(2)).ok_or("not captured")?;
+//! assert_eq!(layer_2.size(), [2, 16]); // [prompts, dim]
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Map
+//! - [`Checkpoint`] describes a model on disk, [`Llama`] is one in memory, [`Tokenizer`] its tokenizer.
+//! - [`Batch`] lays prompts out; [`Run`] says what to do on the way: [`Hook`]s (of which [`Capture`] is one), logits.
+//! - [`HookPoint`]s carry TransformerLens' names with their exact meaning; [`HookSet`] reads globs of them.
+//! - [`Llama::generate`] continues prompts.
+
+mod batch;
+mod checkpoint;
+mod config;
+mod error;
+mod generate;
+mod hooks;
+mod model;
+mod tokenizer;
+
+pub use batch::{Batch, Padding};
+pub use checkpoint::{Checkpoint, save_meta};
+pub use config::Config;
+pub use error::{Error, Result};
+pub use generate::Sampling;
+pub use hooks::{Action, Activation, At, Axis, Capture, Captured, Hook, HookPoint, HookSet, Site, Tokens};
+pub use model::{KvCache, Llama, Output, Precision, Run};
+pub use tch;
+pub use tokenizer::{Token, Tokenizer, word_model};

@@ -1,0 +1,210 @@
+//! The identities that TransformerLens' names promise, on a random model in f64.
+
+use llama_core::tch::{Kind, Tensor};
+use llama_core::{
+    Action, At, Batch, Capture, Captured, Error, HookPoint, HookSet, Llama, Precision, Run, Site, Tokens,
+};
+
+use crate::support::{config, prompts, random, relative};
+
+fn everything() -> HookSet {
+    HookSet::parse(["*"], config().n_layers).expect("all points")
+}
+
+fn capture_all(llama: &Llama, batch: &Batch) -> Captured {
+    let mut capture = Capture::new(everything(), Tokens::All);
+    llama.forward(batch, Run::new().hook(&mut capture)).expect("forward");
+    capture.finish()
+}
+
+#[test]
+fn every_point_has_the_shape_it_states() {
+    let llama = random(Precision::F32);
+    let batch = Batch::new(&prompts()).expect("batch");
+    let (b, t) = batch.shape();
+    let mut seen = Vec::new();
+    let mut check = At(everything(), |act: &llama_core::Activation<'_>| {
+        seen.push(act.point);
+        let mut expected = act.point.shape(&config(), b, t);
+        if act.point == HookPoint::Logits {
+            expected[0] = prompts().concat().len() as i64;
+        }
+        assert_eq!(act.tensor.size(), expected, "{}", act.point);
+        Ok(Action::Keep)
+    });
+    llama.forward(&batch, Run::new().hook(&mut check)).expect("forward");
+    assert_eq!(seen, HookPoint::all(config().n_layers).collect::<Vec<_>>(), "visited in execution order");
+}
+
+#[test]
+fn identities_between_points() {
+    let llama = random(Precision::F64);
+    let captured = capture_all(&llama, &Batch::new(&prompts()).expect("batch"));
+    let get = |block: u16, site| captured.get(HookPoint::Block(block, site)).expect("captured");
+    let near = |a: &Tensor, b: &Tensor, what: &str| assert!(relative(a, b) < 1e-12, "{what}: {}", relative(a, b));
+    for i in 0..3 {
+        near(&(get(i, Site::ResidPre) + get(i, Site::AttnOut)), get(i, Site::ResidMid), "resid_mid");
+        near(&(get(i, Site::ResidMid) + get(i, Site::MlpOut)), get(i, Site::ResidPost), "resid_post");
+        near(&(get(i, Site::MlpPre).silu() * get(i, Site::MlpPreLinear)), get(i, Site::MlpPost), "mlp post");
+        near(&get(i, Site::Result).sum_dim_intlist([1i64].as_slice(), false, None), get(i, Site::AttnOut), "result");
+        near(&(get(i, Site::ResidPre) / get(i, Site::Ln1Scale)), get(i, Site::Ln1Normalized), "ln1");
+        near(&(get(i, Site::ResidMid) / get(i, Site::Ln2Scale)), get(i, Site::Ln2Normalized), "ln2");
+        let pattern = get(i, Site::Pattern);
+        let rows = pattern.sum_dim_intlist([-1i64].as_slice(), false, None);
+        near(&rows, &rows.ones_like(), "pattern rows");
+        near(&get(i, Site::AttnScores).softmax(-1, Kind::Double), pattern, "pattern = softmax(scores)");
+        let hidden = pattern.eq(0.0);
+        assert!(hidden.equal(&get(i, Site::AttnScores).isinf()), "−inf exactly where nothing is seen");
+        // Rotation keeps lengths, and leaves the first token of each prompt alone.
+        let length = |x: &Tensor| x.square().sum_dim_intlist([-1i64].as_slice(), false, None);
+        near(&length(get(i, Site::Q)), &length(get(i, Site::RotQ)), "rotation keeps |q|");
+        near(&get(i, Site::K).select(0, 0), &get(i, Site::RotK).select(0, 0), "position 0 is not turned");
+        if i > 0 {
+            near(get(i, Site::ResidPre), get(i - 1, Site::ResidPost), "resid_pre = the block before's resid_post");
+        }
+    }
+    near(captured.get(HookPoint::Embed).expect("embed"), get(0, Site::ResidPre), "embed");
+}
+
+#[test]
+fn fused_and_explicit_attention_agree() {
+    let batch = Batch::new(&prompts()).expect("batch");
+    let llama = random(Precision::F64);
+    let explicit = capture_all(&llama, &batch);
+    let mut capture = Capture::new(HookSet::residual_stream(3), Tokens::All);
+    llama.forward(&batch, Run::new().hook(&mut capture)).expect("forward");
+    for (point, fused) in capture.finish() {
+        let error = relative(&fused, explicit.get(point).expect("captured"));
+        assert!(error < 1e-12, "{point}: {error}");
+    }
+}
+
+#[test]
+fn a_stopped_run_equals_the_full_run_and_ends_there() {
+    let llama = random(Precision::F32);
+    let batch = Batch::new(&prompts()).expect("batch");
+    let mut full = Capture::new(HookSet::residual_stream(3), Tokens::All);
+    llama.forward(&batch, Run::new().hook(&mut full).logits(Tokens::Last)).expect("full");
+    let full = full.finish();
+    for layer in 0..=3 {
+        let point = HookPoint::of_layer(layer);
+        let mut capture = Capture::new(point, Tokens::All);
+        let output = llama.forward(&batch, Run::new().hook(&mut capture)).expect("stopped");
+        assert!(output.logits.is_none());
+        let captured = capture.finish();
+        assert!(captured.get(point).expect("reached").equal(full.get(point).expect("captured")));
+    }
+    // A hook that stops: nothing after it is visited.
+    let mut after = Capture::new(HookPoint::resid_post(1), Tokens::Last);
+    let mut stop = At(HookPoint::resid_post(0).into(), |_: &llama_core::Activation<'_>| Ok(Action::Stop));
+    let run = Run::new().hook(&mut stop).hook(&mut after).logits(Tokens::Last);
+    assert!(llama.forward(&batch, run).expect("stop").logits.is_none());
+    assert!(after.finish().is_empty());
+}
+
+#[test]
+fn patching_back_what_was_captured_changes_nothing_and_patching_else_does() {
+    let llama = random(Precision::F32);
+    let batch = Batch::new(&prompts()).expect("batch");
+    let logits = |run: Run<'_>| llama.forward(&batch, run.logits(Tokens::Last)).expect("run").logits.expect("logits");
+    let plain = logits(Run::new());
+    // Points whose capture leaves the computation as it is, bit for bit.
+    for name in ["hook_embed", "blocks.1.hook_resid_mid", "blocks.1.attn.hook_z", "blocks.2.mlp.hook_post"] {
+        let set = HookSet::parse([name], 3).expect(name);
+        let mut kept: Option<Tensor> = None;
+        let mut keep = At(set.clone(), |act: &llama_core::Activation<'_>| {
+            kept = Some(act.tensor.copy());
+            Ok(Action::Keep)
+        });
+        let seen = logits(Run::new().hook(&mut keep));
+        assert!(seen.equal(&plain), "{name}: looking changes nothing");
+        let kept = kept.expect("visited");
+        let mut back = At(set.clone(), |_: &llama_core::Activation<'_>| Ok(Action::Replace(kept.copy())));
+        assert!(logits(Run::new().hook(&mut back)).equal(&plain), "{name}: patched back");
+        let mut zero = At(set, |_: &llama_core::Activation<'_>| Ok(Action::Replace(kept.zeros_like())));
+        assert!(!logits(Run::new().hook(&mut zero)).equal(&plain), "{name}: zeroed");
+    }
+}
+
+#[test]
+fn hooks_see_each_other_in_the_order_given() {
+    let llama = random(Precision::F32);
+    let batch = Batch::new(&[[1u32, 2, 3]]).expect("batch");
+    let point = HookPoint::resid_post(0);
+    let mut before = Capture::new(point, Tokens::Last);
+    let mut zero =
+        At(point.into(), |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor.zeros_like())));
+    let mut after = Capture::new(point, Tokens::Last);
+    llama.forward(&batch, Run::new().hook(&mut before).hook(&mut zero).hook(&mut after)).expect("run");
+    let (before, after) = (before.finish(), after.finish());
+    assert!(before.get(point).expect("before").abs().max().double_value(&[]) > 0.0);
+    assert!(after.get(point).expect("after").abs().max().double_value(&[]) == 0.0);
+}
+
+#[test]
+fn a_replacement_of_another_shape_is_refused() {
+    let llama = random(Precision::F32);
+    let batch = Batch::new(&[[1u32, 2, 3]]).expect("batch");
+    let mut wrong = At(HookPoint::Embed.into(), |act: &llama_core::Activation<'_>| {
+        Ok(Action::Replace(act.select(&Tokens::Last)?))
+    });
+    let error = llama.forward(&batch, Run::new().hook(&mut wrong).logits(Tokens::Last)).expect_err("shape");
+    assert!(matches!(error, Error::Replacement { point: HookPoint::Embed, .. }), "{error}");
+}
+
+#[test]
+fn selections_count_real_tokens() {
+    let llama = random(Precision::F32);
+    let (prompts, point) = (prompts(), HookPoint::resid_post(2));
+    let batch = Batch::new(&prompts).expect("batch");
+    let select = |tokens: Tokens| {
+        let mut capture = Capture::new(point, tokens);
+        llama.forward(&batch, Run::new().hook(&mut capture)).expect("run");
+        capture.finish().into_iter().next().expect("captured").1
+    };
+    let all = select(Tokens::All);
+    let lengths: Vec<i64> = prompts.iter().map(|p| p.len() as i64).collect();
+    assert_eq!(all.size(), [lengths.iter().sum::<i64>(), 24]);
+    let (mut from, mut first, mut last, mut mean) = (0, Vec::new(), Vec::new(), Vec::new());
+    for n in &lengths {
+        let own = all.narrow(0, from, *n);
+        first.push(own.get(0));
+        last.push(own.get(n - 1));
+        mean.push(own.mean_dim(Some([0i64].as_slice()), false, Kind::Float));
+        from += n;
+    }
+    assert!(select(Tokens::First).equal(&Tensor::stack(&first, 0)));
+    assert!(select(Tokens::Last).equal(&Tensor::stack(&last, 0)));
+    assert!(select(Tokens::Mean).equal(&Tensor::stack(&mean, 0)));
+    let at = select(Tokens::At(vec![vec![0, 5], vec![], vec![8], vec![0]]));
+    assert!(at.get(0).equal(&first[0]) && at.get(1).equal(&last[0]) && at.get(2).equal(&last[2]));
+    let mut outside = Capture::new(point, Tokens::At(vec![vec![], vec![2], vec![], vec![]]));
+    let error = llama.forward(&batch, Run::new().hook(&mut outside)).expect_err("prompt 1 has two tokens");
+    assert!(matches!(error, Error::Position { prompt: 1, tokens: 2, position: 2 }), "{error}");
+}
+
+#[test]
+fn gradients_reach_captured_activations_and_weights() {
+    let llama = random(Precision::F64);
+    let weights = llama.trainable().expect("weights");
+    let batch = Batch::new(&[[1u32, 2, 3]]).expect("batch");
+    let mut capture = Capture::new(HookPoint::resid_post(0), Tokens::All);
+    let run = Run::new().hook(&mut capture).logits(Tokens::Last).gradients();
+    let loss = llama.forward(&batch, run).expect("run").logits.expect("logits").square().sum(Kind::Double);
+    loss.backward();
+    for (name, weight) in &weights {
+        assert!(weight.grad().abs().max().double_value(&[]) > 0.0, "{name} has no gradient");
+    }
+    // A finite difference through the whole model, at one weight.
+    let (name, weight) = &weights[1];
+    let gradient = weight.grad().double_value(&[3]);
+    let value = |step: f64| {
+        let _guard = llama_core::tch::no_grad_guard();
+        let _ = weight.get(3).g_add_scalar_(step);
+        let output = llama.forward(&batch, Run::new().logits(Tokens::Last)).expect("run");
+        let _ = weight.get(3).g_add_scalar_(-step);
+        output.logits.expect("logits").square().sum(Kind::Double).double_value(&[])
+    };
+    let difference = (value(1e-5) - value(-1e-5)) / 2e-5;
+    assert!((difference - gradient).abs() < 1e-6 * gradient.abs().max(1.0), "{name}: {difference} vs {gradient}");
+}

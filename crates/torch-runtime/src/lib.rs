@@ -1,0 +1,154 @@
+//! LibTorch for the crates that compute: linked, checked against the version it was built for, CUDA opened on demand.
+//!
+//! ```
+//! let device = torch_runtime::open("cpu")?; // refuses a LibTorch other than the one built for
+//! let ones = tch::Tensor::f_ones([2, 3], (tch::Kind::Float, device))?;
+//! assert_eq!(ones.size(), [2, 3]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A program calls [`open`] (or [`check`]) once, before its first tensor. tch reads calls through
+//! C++ headers of one LibTorch release; on another release the same calls can return wrong shapes
+//! without any error, so a mismatch is refused.
+
+#[cfg(not(feature = "doc-only"))]
+use std::ffi::CStr;
+use std::sync::OnceLock;
+
+pub use tch;
+use tch::{Cuda, Device};
+
+/// Why LibTorch cannot be used as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The library that was loaded is not the release the program was compiled for.
+    #[error(
+        "this program was built for LibTorch {built_for} and was started with LibTorch {loaded}\n\
+         hint: unset LD_LIBRARY_PATH, or rebuild with LIBTORCH pointing at the LibTorch you want"
+    )]
+    Version {
+        /// The release of the headers it was compiled with.
+        built_for: String,
+        /// The release of the library in memory.
+        loaded: String,
+    },
+    /// A device name that is none of the known forms.
+    #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `--device cuda:0`")]
+    UnknownDevice {
+        /// What was asked for.
+        name: String,
+    },
+    /// CUDA was asked for and cannot be had.
+    #[error("device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `--device cpu` always works")]
+    NoCuda {
+        /// What was asked for.
+        name: String,
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// The LibTorch release this crate was compiled against, for example `2.13.0`.
+pub const BUILT_FOR: &str = env!("TORCH_RUNTIME_BUILT_FOR");
+
+/// The build configuration of the LibTorch in memory, as LibTorch prints it.
+pub fn config() -> String {
+    #[cfg(feature = "doc-only")]
+    return String::new();
+    #[cfg(not(feature = "doc-only"))]
+    {
+        #[allow(unsafe_code)] // declared in config.cpp as it is here
+        unsafe extern "C" {
+            fn torch_runtime_show_config() -> *const std::ffi::c_char;
+        }
+        #[allow(unsafe_code)]
+        // SAFETY: config.cpp returns a pointer to a NUL-terminated string that lives as long as the program.
+        let text = unsafe { CStr::from_ptr(torch_runtime_show_config()) };
+        text.to_string_lossy().into_owned()
+    }
+}
+
+/// The release of the LibTorch in memory, for example `2.13.0`; empty if it does not say.
+pub fn loaded_version() -> String {
+    version_in(&config()).unwrap_or_default().to_owned()
+}
+
+/// The value of `TORCH_VERSION=` in LibTorch's configuration text.
+fn version_in(config: &str) -> Option<&str> {
+    let rest = config.split("TORCH_VERSION=").nth(1)?;
+    rest.split([',', ' ', '\n', '+']).next()
+}
+
+/// Refuses a LibTorch that is not the one this program was compiled for. Cheap after the first time.
+///
+/// # Errors
+/// [`Error::Version`] with both versions.
+pub fn check() -> Result<(), Error> {
+    static LOADED: OnceLock<String> = OnceLock::new();
+    let loaded = LOADED.get_or_init(loaded_version).clone();
+    if loaded == BUILT_FOR { Ok(()) } else { Err(Error::Version { built_for: BUILT_FOR.to_owned(), loaded }) }
+}
+
+/// Checks LibTorch and turns a device name (`cpu`, `cuda`, `cuda:N`) into a device, loading CUDA if it is asked for.
+///
+/// # Errors
+/// A wrong LibTorch, an unknown name, or no such CUDA device.
+pub fn open(name: &str) -> Result<Device, Error> {
+    check()?;
+    let index = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => 0,
+        other => other
+            .strip_prefix("cuda:")
+            .and_then(|n| n.parse::<usize>().ok())
+            .ok_or_else(|| Error::UnknownDevice { name: name.to_owned() })?,
+    };
+    let no_cuda = |reason: String| Error::NoCuda { name: name.to_owned(), reason };
+    load_cuda().map_err(no_cuda)?;
+    let devices = Cuda::device_count();
+    if index as i64 >= devices {
+        return Err(no_cuda(format!("LibTorch sees {devices} CUDA devices")));
+    }
+    Ok(Device::Cuda(index))
+}
+
+/// Brings `libtorch_cuda.so` into the process. rustc links with `--as-needed`, so no Rust program names it,
+/// and the first question about CUDA before this call would settle on "none" for good.
+fn load_cuda() -> Result<(), String> {
+    #[cfg(all(unix, not(feature = "doc-only")))]
+    {
+        use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+        #[allow(unsafe_code)]
+        // SAFETY: LibTorch's own library; its initialisers are what every PyTorch program runs.
+        let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
+        std::mem::forget(library.map_err(|e| format!("libtorch_cuda.so does not load ({e})"))?);
+    }
+    if Cuda::is_available() { Ok(()) } else { Err("LibTorch finds no CUDA device".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_version_out_of_the_configuration() {
+        assert_eq!(version_in("… TORCH_VERSION=2.11.0, USE_CUDA=ON, …"), Some("2.11.0"));
+        assert_eq!(version_in("TORCH_VERSION=2.13.0+cpu, USE_CUDA=0"), Some("2.13.0"));
+        assert_eq!(version_in("nothing here"), None);
+    }
+
+    #[test]
+    fn the_linked_library_is_the_one_built_for() {
+        check().expect("LibTorch of .libtorch");
+        assert!(!loaded_version().is_empty());
+    }
+
+    #[test]
+    fn device_names() {
+        assert_eq!(open("cpu").expect("cpu"), Device::Cpu);
+        for bad in ["", "gpu", "cuda:", "cuda:x", "CPU", "cuda:-1"] {
+            assert!(matches!(open(bad), Err(Error::UnknownDevice { .. })), "{bad}");
+        }
+    }
+}

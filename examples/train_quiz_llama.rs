@@ -1,0 +1,259 @@
+//! Trains the quiz model, the small LLaMA that `boolq_7b` reads when no `--model` is given.
+//!
+//! A teaching model: its world is a few objects with colours and places. Its texts are BoolQ prompts in llama-ccs'
+//! template, followed by one word that says whether the given answer was right, so at the answer token it must know.
+//!
+//! ```text
+//! cargo run --release --example train_quiz_llama          # rewrites examples/quiz, the same bytes for the same seed
+//! ```
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Parser;
+use llama_ccs::llama_core::tch::{COptimizer, Kind, Tensor};
+use llama_ccs::llama_core::{Batch, Config, Llama, Precision, Run, Tokenizer, Tokens, save_meta, word_model};
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+#[derive(Parser)]
+struct Args {
+    /// Folder for `model/` and `questions.jsonl`.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz"))]
+    out: PathBuf,
+    /// Optimiser steps.
+    #[arg(long, default_value_t = 6000)]
+    steps: usize,
+    /// Questions to keep apart for the demo; their passages are never trained on.
+    #[arg(long, default_value_t = 600)]
+    questions: usize,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const OBJECTS: [&str; 20] = [
+    "ball", "cup", "hat", "book", "box", "coat", "lamp", "key", "bag", "bell", "boat", "drum", "flag", "kite", "ring",
+    "shoe", "sock", "spoon", "table", "vase",
+];
+const COLOURS: [&str; 10] =
+    ["red", "blue", "green", "white", "black", "yellow", "brown", "pink", "grey", "orange"];
+const PLACES: [&str; 10] =
+    ["kitchen", "garden", "garage", "attic", "hall", "cellar", "office", "shed", "school", "yard"];
+const FACTS: usize = 3;
+const BATCH: usize = 64;
+/// At even odds, answer and truth form a parity, which gradient descent does not find.
+const GIVEN_ANSWER_RIGHT: f64 = 0.75;
+
+/// What is so about an object.
+#[derive(Clone, Copy, PartialEq)]
+enum Property {
+    Colour(&'static str),
+    Place(&'static str),
+}
+
+impl Property {
+    fn draw(rng: &mut ChaCha8Rng) -> Self {
+        if rng.random_bool(0.5) { Self::Colour(pick(&COLOURS, rng)) } else { Self::Place(pick(&PLACES, rng)) }
+    }
+
+    /// Another property of the same sort.
+    fn other(self, rng: &mut ChaCha8Rng) -> Self {
+        loop {
+            let other = match self {
+                Self::Colour(_) => Self::Colour(pick(&COLOURS, rng)),
+                Self::Place(_) => Self::Place(pick(&PLACES, rng)),
+            };
+            if other != self {
+                return other;
+            }
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Colour(colour) => colour.to_owned(),
+            Self::Place(place) => format!("in the {place}"),
+        }
+    }
+}
+
+fn pick(words: &[&'static str], rng: &mut ChaCha8Rng) -> &'static str {
+    words.choose(rng).copied().unwrap_or_default()
+}
+
+/// One passage and one question about it.
+struct Quiz {
+    passage: String,
+    question: String,
+    answer: bool,
+}
+
+impl Quiz {
+    fn draw(facts: usize, rng: &mut ChaCha8Rng) -> Self {
+        let objects: Vec<&str> = OBJECTS.sample(rng, facts).copied().collect();
+        let facts: Vec<(&str, Property)> = objects.into_iter().map(|o| (o, Property::draw(rng))).collect();
+        let sentences: Vec<String> = facts.iter().map(|(o, p)| format!("The {o} is {}.", p.words())).collect();
+        let (object, truth) = facts[rng.random_range(0..facts.len())];
+        let answer = rng.random_bool(0.5);
+        let asked = if answer { truth } else { truth.other(rng) };
+        Self { passage: sentences.join(" "), question: format!("is the {object} {}", asked.words()), answer }
+    }
+
+    /// llama-ccs' template.
+    fn prompt(&self, given: bool) -> String {
+        let answer = if given { "True" } else { "False" };
+        let Self { passage, question, .. } = self;
+        format!("{passage}\n\nAfter reading this passage, I have a question: {question}?\n\nTrue or False: {answer}")
+    }
+}
+
+/// Every word the texts are made of, as SentencePiece writes them: "▁" for the space before.
+fn words() -> Vec<String> {
+    let spaced = ["The", "is", "in", "the", "reading", "this", "passage", "I", "have", "a", "question", "or", "True", "False", "right", "wrong"];
+    let bare = ["\n", "After", "True", ".", ",", ":", "?"];
+    let nouns = OBJECTS.iter().chain(&COLOURS).chain(&PLACES);
+    spaced.iter().chain(nouns).map(|w| format!("▁{w}")).chain(bare.map(String::from)).collect()
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let device = llama_ccs::torch_runtime::open("cpu")?;
+    let model = args.out.join("model");
+    std::fs::create_dir_all(&model)?;
+    let tokenizer_file = word_model(&words());
+    std::fs::write(model.join("tokenizer.model"), &tokenizer_file)?;
+    let tokenizer = Tokenizer::from_bytes(&tokenizer_file, model.join("tokenizer.model"))?;
+
+    let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+    let held_out = questions(args.questions, &mut rng);
+    let lines: Vec<String> = held_out.iter().map(json).collect();
+    std::fs::write(args.out.join("questions.jsonl"), lines.join("\n") + "\n")?;
+
+    let config = Config {
+        dim: 128,
+        n_layers: 3,
+        n_heads: 4,
+        n_kv_heads: 4,
+        head_dim: 32,
+        hidden_dim: 352,
+        vocab_size: tokenizer.vocab_size() as i64,
+        norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+    };
+    let llama = Llama::random(&config, args.seed, Precision::F32, device)?;
+    let passages: HashSet<&str> = held_out.iter().map(|q| q.passage.as_str()).collect();
+    train(&llama, &tokenizer, &passages, args.steps, &mut rng)?;
+    let accuracy = accuracy(&llama, &tokenizer, &held_out)?;
+    println!("{} parameters; verdicts right on {:.1} % of held-out prompts", config.n_params(), 100.0 * accuracy);
+    save_meta(&llama, &model, Kind::Half)?;
+    println!("wrote {}", args.out.display());
+    Ok(())
+}
+
+/// Questions with passages all different, as many true as false.
+fn questions(count: usize, rng: &mut ChaCha8Rng) -> Vec<Quiz> {
+    let mut seen = HashSet::new();
+    let mut left = [count / 2, count - count / 2];
+    let mut questions = Vec::with_capacity(count);
+    while questions.len() < count {
+        let quiz = Quiz::draw(FACTS, rng);
+        let class = usize::from(quiz.answer);
+        if left[class] > 0 && seen.insert(quiz.passage.clone()) {
+            left[class] -= 1;
+            questions.push(quiz);
+        }
+    }
+    questions
+}
+
+fn json(quiz: &Quiz) -> String {
+    let Quiz { passage, question, answer } = quiz;
+    serde_json::json!({ "question": question, "title": "Quiz", "answer": answer, "passage": passage }).to_string()
+}
+
+/// AdamW with warm-up and decay; passages grow from one fact to three as the verdicts become right.
+fn train(
+    llama: &Llama,
+    tokenizer: &Tokenizer,
+    held_out: &HashSet<&str>,
+    steps: usize,
+    rng: &mut ChaCha8Rng,
+) -> Result<()> {
+    let mut optimizer = COptimizer::adamw(0.0, 0.9, 0.98, 0.01, 1e-8, false)?;
+    for (_, weight) in llama.trainable()? {
+        optimizer.add_parameters(&weight, 0)?;
+    }
+    let (mut facts, mut recent, started) = (1, 0.5, Instant::now());
+    for step in 0..steps {
+        let warm_up = ((step + 1) as f64 / 100.0).min(1.0);
+        let decay = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
+        optimizer.set_learning_rate(1e-3 * warm_up * (0.05 + 0.95 * decay))?;
+
+        let mut texts = Vec::with_capacity(BATCH);
+        while texts.len() < BATCH {
+            // Mostly the longest passages reached so far, some shorter ones.
+            let quiz = Quiz::draw(if rng.random_bool(0.8) { facts } else { rng.random_range(1..=facts) }, rng);
+            if !held_out.contains(quiz.passage.as_str()) {
+                let given = quiz.answer == rng.random_bool(GIVEN_ANSWER_RIGHT);
+                let verdict = if given == quiz.answer { "right" } else { "wrong" };
+                texts.push(tokenizer.ids(&format!("{} {verdict}", quiz.prompt(given)))?);
+            }
+        }
+        let (loss, right) = loss(llama, &texts)?;
+        optimizer.zero_grad()?;
+        loss.f_backward()?;
+        optimizer.step()?;
+
+        recent = 0.98 * recent + 0.02 * right;
+        if recent > 0.95 && facts < FACTS {
+            (facts, recent) = (facts + 1, 0.5);
+        }
+        if (step + 1) % 100 == 0 {
+            let (loss, seconds) = (loss.f_double_value(&[])?, started.elapsed().as_secs());
+            println!("step {:5}  loss {loss:.4}  verdicts {:.3}  facts {facts}  {seconds} s", step + 1, recent);
+        }
+    }
+    Ok(())
+}
+
+/// Weight of every token's loss beside the verdict's, which is 1: enough to learn the language, not its chances.
+const TEXT_WEIGHT: f64 = 0.02;
+
+/// Next-token loss, the verdict's weighing most, and the share of right verdicts.
+fn loss(llama: &Llama, texts: &[Vec<u32>]) -> Result<(Tensor, f64)> {
+    let inputs: Vec<&[u32]> = texts.iter().map(|t| &t[..t.len() - 1]).collect();
+    let targets: Vec<i64> = texts.iter().flat_map(|t| t[1..].iter().map(|&id| i64::from(id))).collect();
+    let ends: Vec<i64> = inputs.iter().scan(-1, |end, t| { *end += t.len() as i64; Some(*end) }).collect();
+    let output = llama.forward(&Batch::new(&inputs)?, Run::new().logits(Tokens::All).gradients())?;
+    let logits = output.logits.ok_or("no logits")?; // [S, V]
+    let (targets, ends) = (Tensor::f_from_slice(&targets)?, Tensor::f_from_slice(&ends)?);
+    let log_p = logits.f_log_softmax(-1, Kind::Float)?;
+    let losses = log_p.f_gather(1, &targets.f_unsqueeze(1)?, false)?.f_neg()?.f_squeeze_dim(1)?; // [S]
+    let verdicts = losses.f_index_select(0, &ends)?.f_mean(Kind::Float)?;
+    let text = losses.f_mean(Kind::Float)?;
+    let chosen = logits.f_index_select(0, &ends)?.f_argmax(-1, false)?;
+    let hits = chosen.f_eq_tensor(&targets.f_index_select(0, &ends)?)?;
+    let right = hits.f_to_kind(Kind::Double)?.f_mean(Kind::Double)?.f_double_value(&[])?;
+    Ok((verdicts.f_add(&text.f_mul_scalar(TEXT_WEIGHT)?)?, right))
+}
+
+/// Share of right verdicts over both given answers of every question.
+fn accuracy(llama: &Llama, tokenizer: &Tokenizer, questions: &[Quiz]) -> Result<f64> {
+    let _no_gradients = llama_ccs::llama_core::tch::no_grad_guard();
+    let mut right = 0.0;
+    let texts = questions.iter().flat_map(|quiz| {
+        [true, false].map(|given| {
+            let verdict = if given == quiz.answer { "right" } else { "wrong" };
+            tokenizer.ids(&format!("{} {verdict}", quiz.prompt(given)))
+        })
+    });
+    let texts = texts.collect::<std::result::Result<Vec<_>, _>>()?;
+    for chunk in texts.chunks(BATCH) {
+        right += loss(llama, chunk)?.1 * chunk.len() as f64;
+    }
+    Ok(right / texts.len() as f64)
+}
