@@ -1,2 +1,158 @@
-//! x
-fn main(){}
+//! The whole job: questions → contrast pairs → hidden states of a LLaMA → how well CCS and logistic regression read
+//! truth out of each layer.
+//!
+//! ```text
+//! cargo run --release --example boolq_7b                      # the built-in teaching model and its questions
+//! cargo run --release --example boolq_7b -- --model llama-7b --data boolq/dev.jsonl --limit 1000 --dtype bf16
+//! ```
+//!
+//! Interrupted, the same command continues: the store keeps what was computed.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
+use llama_ccs::ccs::run::{Execution, LayerSelection, Overwrite, Report, Settings, Source, run};
+use llama_ccs::ccs::store::StoreSource;
+use llama_ccs::llama_core::tch::Device;
+use llama_ccs::llama_core::{Checkpoint, Precision, Tokenizer};
+use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, torch_runtime};
+
+/// BoolQ contrast pairs through a LLaMA, hidden states to disk, CCS and its controls on every layer.
+#[derive(Parser)]
+struct Args {
+    /// A model folder in Meta's layout; without it, the built-in teaching model.
+    #[arg(long, value_name = "PATH", requires = "data")]
+    model: Option<PathBuf>,
+    /// The model's tokenizer.model, if it is neither in its folder nor beside it.
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// BoolQ's JSONL (or CSV, Parquet); without it, the built-in questions.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Most questions to use.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Where to write prompts.csv, store/ and run/; a run of the same settings there is continued.
+    #[arg(long, value_name = "DIR", default_value = "out/boolq_7b")]
+    out: PathBuf,
+    /// Layers to fit, such as 0,16-32; 0 is the embedding.
+    #[arg(long, default_value = "all")]
+    layers: String,
+    /// cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// What the model computes in: f32, bf16 or mixed.
+    #[arg(long, default_value = "f32")]
+    dtype: Precision,
+    /// The split, the probes' starts, the random directions and the resamples follow from it.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+type AnyError = Box<dyn std::error::Error>;
+
+const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
+const TEACHING_MODEL: &str = "a teaching model: 0.6 million parameters, trained by examples/train_quiz_llama.rs on \
+     generated texts that go on to say whether the given answer was right; it shows the method, not what large \
+     models know";
+
+fn main() -> std::process::ExitCode {
+    match job(&Args::parse()) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn job(args: &Args) -> Result<(), AnyError> {
+    let layers: LayerSelection = args.layers.parse()?;
+    let device = torch_runtime::open(&args.device)?;
+    let model = args.model.clone().unwrap_or_else(|| Path::new(QUIZ).join("model"));
+    let checkpoint = Checkpoint::open(&model)?;
+    let tokenizer = match &args.tokenizer {
+        Some(path) => Tokenizer::open(path)?,
+        None => Tokenizer::open(checkpoint.tokenizer_path()?)?,
+    };
+    if args.model.is_none() {
+        eprintln!("no --model: this is {TEACHING_MODEL}.");
+    }
+
+    let pairs = pairs(args, &tokenizer)?;
+    let store = args.out.join("store");
+    extract(args, &checkpoint, &tokenizer, device, &pairs, &store)?;
+    let report = fit(args, layers, device, &store)?;
+    println!("{}", report.summary());
+    println!("report: {}", args.out.join("run/report.html").display());
+    Ok(())
+}
+
+/// Questions → contrast pairs that fit the model, written to `prompts.csv`.
+fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyError> {
+    let data = Dataset::load(args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl")))?;
+    let made = boolq::pairs(&data, &boolq::Template::named("llama-ccs")?)?;
+    let selection = Selection { limit: args.limit, ..Selection::default() };
+    let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;
+    for warning in made.warnings.iter().chain(&selected.warnings) {
+        eprintln!("warning: {warning}");
+    }
+    eprintln!("{} pairs from {}, {} dropped", selected.pairs.len(), data.name, selected.dropped.len());
+    std::fs::create_dir_all(&args.out).map_err(|e| format!("could not create {}: {e}", args.out.display()))?;
+    boolq::prompts::write(args.out.join("prompts.csv"), selected.pairs.iter().map(|p| &p.pair))?;
+    Ok(selected.pairs)
+}
+
+/// Pairs → hidden states of every layer at the answer, on disk.
+fn extract(
+    args: &Args,
+    checkpoint: &Checkpoint,
+    tokenizer: &Tokenizer,
+    device: Device,
+    pairs: &[TokenizedPair],
+    store: &Path,
+) -> Result<(), AnyError> {
+    let mut extraction = Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device);
+    if args.model.is_none() {
+        extraction = extraction.note(TEACHING_MODEL);
+    }
+    let mut bar = Progress(bar(pairs.len(), "{bar:32} {pos}/{len} pairs extracted  {per_sec}  {eta} left"));
+    let outcome = extraction.run(pairs, store, &mut bar)?;
+    bar.0.finish_and_clear();
+    match outcome {
+        Outcome::Finished(_) => Ok(()),
+        Outcome::Stopped { done, total } => Err(format!("stopped after {done} of {total} pairs").into()),
+    }
+}
+
+/// Hidden states → probes, controls, report.
+fn fit(args: &Args, layers: LayerSelection, device: Device, store: &Path) -> Result<Report, AnyError> {
+    let source = StoreSource::open(store)?;
+    let settings = Settings { layers, seed: args.seed, ..Settings::default() };
+    let bar = bar(settings.layers.of(source.layers(), &source.describe())?.len(), "{bar:32} {pos}/{len} layers fitted");
+    let done = run(&source, &settings, Execution { device, threads: 0 }, &|_| bar.inc(1))?;
+    bar.finish_and_clear();
+    done.write(args.out.join("run"), Overwrite::Yes)?;
+    Ok(done.report)
+}
+
+/// A progress bar on a terminal, nothing in a pipe.
+fn bar(total: usize, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(total as u64);
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+struct Progress(ProgressBar);
+
+impl Observer for Progress {
+    fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
+        self.0.set_position(done as u64);
+        ControlFlow::Continue(())
+    }
+}

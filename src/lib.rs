@@ -1,4 +1,46 @@
-//! Read what a LLaMA believes.
+//! Read what a LLaMA believes: contrast pairs, hidden states on disk, CCS probes with honest controls.
+//!
+//! The crates, each usable alone, and the one thing that needs all of them: [`Extraction`], which runs a model over
+//! contrast pairs and writes its hidden states to a store that `ccs` fits probes on.
+//!
+//! | crate | what it does |
+//! |---|---|
+//! | [`boolq`] | labelled yes/no data → contrast pairs |
+//! | [`llama_core`] | LLaMA models on LibTorch, with hooks |
+//! | [`activations`] | the on-disk store of hidden states |
+//! | [`ccs`] | probes, baselines, intervals, reports |
+//! | [`torch_runtime`] | LibTorch, linked and version-checked |
+//!
+//! ```
+//! use llama_ccs::{Extraction, Outcome, PairTokenizer, boolq, llama_core};
+//! # let quiz = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
+//! # let folder = tempfile::tempdir()?;
+//! # let out = folder.path().join("store");
+//!
+//! let checkpoint = llama_core::Checkpoint::open(format!("{quiz}/model"))?; // or a folder with LLaMA 7B
+//! let tokenizer = llama_core::Tokenizer::open(checkpoint.tokenizer_path()?)?;
+//! let data = boolq::Dataset::load(format!("{quiz}/questions.jsonl"))?; // or BoolQ's dev.jsonl
+//! let pairs = boolq::pairs(&data, &boolq::Template::named("llama-ccs")?)?;
+//! let few = boolq::Selection { limit: Some(8), ..Default::default() };
+//! let selected = boolq::select(&pairs.pairs, &PairTokenizer(&tokenizer), &few)?;
+//!
+//! let extraction = Extraction::new(&checkpoint, &tokenizer); // f32, every layer's residual stream, last token
+//! let Outcome::Finished(store) = extraction.run(&selected.pairs, &out, &mut ())? else { return Ok(()) };
+//! let layer_3 = store.column("blocks.2.hook_resid_post")?.read(activations::SideOf::Plus)?;
+//! assert_eq!(layer_3.len(), 8 * checkpoint.config().dim as usize); // [rows, dim]
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+pub use activations;
+pub use boolq;
+pub use ccs;
 pub use llama_core;
 pub use torch_runtime;
+
+mod error;
+mod extract;
+mod pairs;
+
+pub use error::{Error, Result};
+pub use extract::{Extraction, Observer, Outcome};
+pub use pairs::{PairTokenizer, tokenize_all};

@@ -107,17 +107,21 @@ impl Files {
         }
     }
 
-    /// Opens the journal and locks it for this process.
+    /// Opens the journal and locks it for this process. Makes an empty one where a store may be created.
     ///
     /// # Errors
-    /// [`Error::Locked`] while another process (or writer) holds it.
-    pub(crate) fn lock(&self, create: bool) -> Result<File> {
+    /// [`Error::Locked`] while another process (or writer) holds it, [`Error::ForeignFiles`] where the folder
+    /// holds something else.
+    pub(crate) fn lock(&self) -> Result<File> {
         let path = self.journal();
-        let journal = match File::options().read(true).write(true).create(create).truncate(false).open(&path)
-        {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { path }),
-            opened => opened?,
-        };
+        // Where there is a journal, somebody may be creating the store right now: look only under the lock.
+        if !fs_err::exists(&path)? {
+            if self.inspect()? == Found::Store {
+                return Err(Error::Missing { path });
+            }
+            fs_err::create_dir_all(&self.dir)?;
+        }
+        let journal = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
         let locked = || Error::Locked { dir: self.dir.clone() };
         match journal.try_lock() {
             Ok(()) => {}
@@ -167,6 +171,8 @@ impl Files {
         Self::reserve_journal(&manifest, journal);
         journal.sync_all()?;
         sync_dir(&self.dir)?;
+        // The folder's own name; a parent that may not be listed cannot be synced, and that is not ours to mend.
+        let _ = sync_dir(&self.dir.join(".."));
         write_whole(&self.manifest(), &text)?;
         tracing::debug!(dir = %self.dir.display(), bytes = total, "store created");
         Ok(())

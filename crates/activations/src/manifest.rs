@@ -199,18 +199,16 @@ impl Manifest {
     /// # Errors
     /// [`Error::Manifest`] where a manifest cannot be written as JSON.
     pub fn differences(&self, asked: &Self) -> Result<Differences> {
-        let (stored, asked) = (self.as_read_back()?, asked.as_read_back()?);
+        let to_json = |manifest: &Self| {
+            serde_json::to_value(manifest)
+                .map_err(|e| Error::Manifest { path: "manifest.json".into(), what: e.to_string() })
+        };
+        let (stored, asked) = (to_json(self)?, to_json(asked)?);
         let mut found = Vec::new();
         for key in ["settings", "schema", "dtype", "rows", "columns", "batches"] {
             json::differences(key, stored.get(key), asked.get(key), &mut found);
         }
         Ok(Differences { found })
-    }
-
-    /// The JSON a reader sees. Both sides of a comparison take this way, so that a float's text decides.
-    fn as_read_back(&self) -> Result<Value> {
-        serde_json::from_slice(&self.to_json()?)
-            .map_err(|e| Error::Manifest { path: "manifest.json".into(), what: e.to_string() })
     }
 
     /// The bytes of `manifest.json`: keys of the settings sorted, one column and one batch a line.

@@ -1,6 +1,5 @@
 //! `.npy` arrays of fixed length: the header, where each row lies, and reading and writing rows in place.
 
-use std::borrow::Cow;
 use std::io::{ErrorKind, Read as _};
 use std::ops::Range;
 use std::path::Path;
@@ -117,14 +116,14 @@ impl Geometry {
     }
 }
 
-/// The bytes kept for `values`; everything must be below the type's limit.
-pub(crate) fn encode(dtype: StoreDtype, values: &[f32]) -> Cow<'_, [u8]> {
+/// The bytes kept for `values`, which must be below the type's limit. `narrow` is room that is used again.
+pub(crate) fn encode<'a>(dtype: StoreDtype, values: &'a [f32], narrow: &'a mut Vec<f16>) -> &'a [u8] {
     match dtype {
-        StoreDtype::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
+        StoreDtype::F32 => bytemuck::cast_slice(values),
         StoreDtype::F16 => {
-            let mut narrow = vec![f16::ZERO; values.len()];
+            narrow.resize(values.len(), f16::ZERO);
             narrow.convert_from_f32_slice(values);
-            Cow::Owned(bytemuck::cast_slice(&narrow).to_vec())
+            bytemuck::cast_slice(narrow)
         }
     }
 }

@@ -110,11 +110,12 @@ impl Disk {
 
     fn write(&mut self, job: &Job, group: &mut Group) -> Result<()> {
         let mut sums = Vec::with_capacity(2 * self.arrays.len());
+        let mut narrow = Vec::new();
         for ((states, files), geometry) in job.states.columns.iter().zip(&self.arrays).zip(&self.geometry) {
             for (values, file) in [&states.plus, &states.minus].into_iter().zip(files) {
-                let bytes = npy::encode(geometry.dtype, values);
-                geometry.write(file, &job.rows, &bytes)?;
-                sums.push(journal::sum(&bytes));
+                let bytes = npy::encode(geometry.dtype, values, &mut narrow);
+                geometry.write(file, &job.rows, bytes)?;
+                sums.push(journal::sum(bytes));
                 group.bytes += bytes.len() as u64;
             }
         }

@@ -98,12 +98,7 @@ impl StoreWriter {
             let what = format!("{} rows were given, the manifest plans {}", rows.len(), manifest.rows);
             return Err(Error::RowCount { what });
         }
-        // Before the lock, which would make a journal in a folder that is not ours; and again under it.
-        let fresh = files.inspect()? != Found::Store;
-        if fresh {
-            fs_err::create_dir_all(&files.dir)?;
-        }
-        let mut journal = files.lock(fresh)?;
+        let mut journal = files.lock()?;
         if files.inspect()? != Found::Store {
             files.create(&manifest, rows, &mut journal)?;
         }

@@ -55,7 +55,11 @@ pub fn majority_share(labels: &[bool]) -> f64 {
 /// Different lengths.
 pub fn zero_shot(plus: &[f64], minus: &[f64]) -> Result<Predictions> {
     if plus.len() != minus.len() {
-        return Err(Error::Length { what: "minus log-probabilities", expected: plus.len(), found: minus.len() });
+        return Err(Error::Length {
+            what: "minus log-probabilities",
+            expected: plus.len(),
+            found: minus.len(),
+        });
     }
     Ok(Predictions { scores: plus.iter().zip(minus).map(|(p, m)| p - m).collect(), threshold: 0.0 })
 }
@@ -158,6 +162,7 @@ pub fn random_directions(
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
 

@@ -27,7 +27,11 @@ impl Contrast {
     pub fn new(plus: Tensor, minus: Tensor, labels: Vec<bool>, groups: Vec<String>) -> Result<Self> {
         let size = plus.size();
         if size.len() != 2 || size.contains(&0) || !is_float(plus.kind()) {
-            return Err(shape("the plus states", "[N, D] of a floating-point kind, N and D at least 1", &plus));
+            return Err(shape(
+                "the plus states",
+                "[N, D] of a floating-point kind, N and D at least 1",
+                &plus,
+            ));
         }
         if minus.size() != size || !is_float(minus.kind()) {
             return Err(shape("the minus states", &format!("{size:?}, as the plus states"), &minus));
@@ -109,14 +113,13 @@ impl Contrast {
 
 /// The elements at `rows`.
 pub(crate) fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Result<Vec<T>> {
-    rows.iter()
-        .map(|&row| values.get(row).cloned())
-        .collect::<Option<Vec<T>>>()
-        .ok_or_else(|| Error::TooFewRows {
+    rows.iter().map(|&row| values.get(row).cloned()).collect::<Option<Vec<T>>>().ok_or_else(|| {
+        Error::TooFewRows {
             purpose: "the rows asked for".to_owned(),
             needed: rows.iter().max().map_or(0, |m| m + 1),
             found: values.len(),
-        })
+        }
+    })
 }
 
 /// Errors if the rows carry only one label.

@@ -10,7 +10,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// LibTorch refused an operation.
-    #[error("LibTorch: {0}\nhint: if this is about memory, fit fewer layers at a time with `--threads`; otherwise please report it")]
+    #[error(
+        "LibTorch: {0}\nhint: if this is about memory, fit fewer layers at a time with `--threads`; otherwise please report it"
+    )]
     Torch(#[from] tch::TchError),
     /// LibTorch or the device cannot be used.
     #[error(transparent)]
@@ -31,7 +33,9 @@ pub enum Error {
         hint: &'static str,
     },
     /// Two things that belong together differ in length.
-    #[error("{what}: {found} values for {expected} rows\nhint: every row has exactly one of each; index both with the same rows")]
+    #[error(
+        "{what}: {found} values for {expected} rows\nhint: every row has exactly one of each; index both with the same rows"
+    )]
     Length {
         /// Which values.
         what: &'static str,
@@ -51,7 +55,9 @@ pub enum Error {
         column: Option<usize>,
     },
     /// Only one of the two labels occurs where both are needed.
-    #[error("all {rows} rows of {part} are labelled {label}\nhint: a probe's sign and quality need both labels; use more rows, another `--seed`, or fewer `--folds`")]
+    #[error(
+        "all {rows} rows of {part} are labelled {label}\nhint: a probe's sign and quality need both labels; use more rows, another `--seed`, or fewer `--folds`"
+    )]
     OneClass {
         /// Which rows.
         part: String,
@@ -61,7 +67,9 @@ pub enum Error {
         label: bool,
     },
     /// There are fewer rows than the split needs.
-    #[error("{found} rows are too few for {purpose}, which needs at least {needed}\nhint: extract more pairs (`--limit`)")]
+    #[error(
+        "{found} rows are too few for {purpose}, which needs at least {needed}\nhint: extract more pairs (`--limit`)"
+    )]
     TooFewRows {
         /// What for.
         purpose: String,
@@ -71,7 +79,9 @@ pub enum Error {
         found: usize,
     },
     /// There are fewer groups (passages) than the split needs.
-    #[error("{found} groups are too few for {purpose}, which needs at least {needed}\nhint: rows of one group (one passage) stay together; add rows of other passages, or use fewer `--folds`")]
+    #[error(
+        "{found} groups are too few for {purpose}, which needs at least {needed}\nhint: rows of one group (one passage) stay together; add rows of other passages, or use fewer `--folds`"
+    )]
     TooFewGroups {
         /// What for.
         purpose: String,
@@ -89,7 +99,9 @@ pub enum Error {
         suggestion: Option<String>,
     },
     /// A layer that the data does not have.
-    #[error("layer {layer} is not in {place}\nhint: it has the layers {available}; write for example `--layers 0,5-12`")]
+    #[error(
+        "layer {layer} is not in {place}\nhint: it has the layers {available}; write for example `--layers 0,5-12`"
+    )]
     UnknownLayer {
         /// What was asked for.
         layer: usize,
@@ -111,7 +123,9 @@ pub enum Error {
         hint: &'static str,
     },
     /// Newton's method for logistic regression did not get to the tolerance.
-    #[error("logistic regression stopped after {iterations} iterations with a largest gradient entry of {gradient:.3e} (wanted {tolerance:.1e})\nhint: raise the tolerance, or fit in f64")]
+    #[error(
+        "logistic regression stopped after {iterations} iterations with a largest gradient entry of {gradient:.3e} (wanted {tolerance:.1e})\nhint: raise the tolerance, or fit in f64"
+    )]
     NotConverged {
         /// Iterations done.
         iterations: usize,
@@ -121,10 +135,14 @@ pub enum Error {
         tolerance: f64,
     },
     /// CCS left every restart with a loss that is not a number.
-    #[error("no CCS restart ended with a finite loss\nhint: lower the learning rate, or look at the states' scale")]
+    #[error(
+        "no CCS restart ended with a finite loss\nhint: lower the learning rate, or look at the states' scale"
+    )]
     Diverged,
     /// Zero-shot was asked for where the data holds no answer log-probabilities.
-    #[error("the data holds no `answer_logprob`, which `zero_shot` needs\nhint: extract it with the states, or leave `zero_shot` out of `--methods`")]
+    #[error(
+        "the data holds no `answer_logprob`, which `zero_shot` needs\nhint: extract it with the states, or leave `zero_shot` out of `--methods`"
+    )]
     NoAnswerLogprob,
     /// A file is not a probe that this version reads.
     #[error("{}: not a probe file: {reason}\nhint: probes are the `.safetensors` files that `ccs fit` writes", path.display())]

@@ -138,6 +138,7 @@ impl Objective {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
     use tch::{Device, Kind};
@@ -196,7 +197,10 @@ mod tests {
         let theta = theta.set_requires_grad(true);
         let z = plus.mm(&theta.narrow(0, 0, 3)) + theta.narrow(0, 3, 1);
         let (p, q) = (z.sigmoid(), z.sigmoid());
-        ((&p + &q - 1.0).square() + p.minimum(&q).square()).mean_dim(0, false, Kind::Double).sum(Kind::Double).backward();
+        ((&p + &q - 1.0).square() + p.minimum(&q).square())
+            .mean_dim(0, false, Kind::Double)
+            .sum(Kind::Double)
+            .backward();
         let mut objective = Objective::new(&plus, &plus, 2).unwrap();
         let got = objective.gradient(&theta.detach()).unwrap();
         assert!((got - theta.grad()).abs().max().double_value(&[]) < 1e-14);

@@ -51,7 +51,11 @@ impl<'a> Scored<'a> {
 
     /// Whether each row is predicted rightly. N
     pub fn correct(&self) -> Vec<bool> {
-        self.scores.iter().zip(self.labels).map(|(&score, &label)| (score > self.threshold) == label).collect()
+        self.scores
+            .iter()
+            .zip(self.labels)
+            .map(|(&score, &label)| (score > self.threshold) == label)
+            .collect()
     }
 
     /// The share of rows predicted rightly.
@@ -91,8 +95,8 @@ impl<'a> Scored<'a> {
         let mut ranked = Vec::with_capacity(rows.len());
         let mut previous = None;
         for (score, row, label) in rows {
-            // `==` and not the order's own equality: −0 and +0 are a tie.
-            let tied = previous.is_some_and(|p: f64| p == score);
+            // In ascending order, not below is equal; −0 and +0 are a tie too.
+            let tied = previous.is_some_and(|p: f64| p >= score);
             ranked.push(Ranked { row, label, tied });
             previous = Some(score);
         }
@@ -141,6 +145,7 @@ impl Ranking {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -151,7 +156,13 @@ mod tests {
         for (s, _) in scores.iter().zip(labels).filter(|(_, l)| **l) {
             for (t, _) in scores.iter().zip(labels).filter(|(_, l)| !**l) {
                 pairs += 1.0;
-                wins += if s > t { 1.0 } else if s == t { 0.5 } else { 0.0 };
+                wins += if s > t {
+                    1.0
+                } else if s == t {
+                    0.5
+                } else {
+                    0.0
+                };
             }
         }
         (pairs > 0.0).then(|| wins / pairs)
@@ -206,7 +217,10 @@ mod tests {
     #[test]
     fn lengths_and_nan_are_refused() {
         assert!(matches!(Scored::new(&[0.1], &[true, false], 0.5), Err(Error::Length { .. })));
-        assert!(matches!(Scored::new(&[0.1, f64::NAN], &[true, false], 0.5), Err(Error::NotFinite { row: 1, .. })));
+        assert!(matches!(
+            Scored::new(&[0.1, f64::NAN], &[true, false], 0.5),
+            Err(Error::NotFinite { row: 1, .. })
+        ));
         assert!(matches!(Scored::new(&[], &[], 0.5), Err(Error::TooFewRows { .. })));
     }
 }

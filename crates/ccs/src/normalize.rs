@@ -67,7 +67,10 @@ impl Normalizer {
         if dim != [pairs.dim() as i64] {
             return Err(crate::Error::Shape {
                 what: "the states".to_owned(),
-                expected: format!("[N, {}], as the probe was fitted on", dim.first().copied().unwrap_or_default()),
+                expected: format!(
+                    "[N, {}], as the probe was fitted on",
+                    dim.first().copied().unwrap_or_default()
+                ),
                 found: pairs.plus().size(),
                 hint: "a probe works on states of the model and hook point it was fitted on",
             });

@@ -212,7 +212,11 @@ impl Probe {
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-        let text = metadata.metadata().as_ref().and_then(|m| m.get("ccs_probe")).ok_or("it has no `ccs_probe` entry")?;
+        let text = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get("ccs_probe"))
+            .ok_or("it has no `ccs_probe` entry")?;
         let header: Header = serde_json::from_str(text).map_err(|e| e.to_string())?;
         if header.schema != SCHEMA {
             return Err(format!("its schema is {}, this version reads {SCHEMA}", header.schema));
@@ -245,7 +249,10 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     Ok(if dtype(&tensor) == Dtype::F32 {
         Vec::<f32>::try_from(&tensor)?.into_iter().flat_map(f32::to_le_bytes).collect()
     } else {
-        Vec::<f64>::try_from(&tensor.f_to_kind(Kind::Double)?)?.into_iter().flat_map(f64::to_le_bytes).collect()
+        Vec::<f64>::try_from(&tensor.f_to_kind(Kind::Double)?)?
+            .into_iter()
+            .flat_map(f64::to_le_bytes)
+            .collect()
     })
 }
 
@@ -273,6 +280,7 @@ fn vector(file: &SafeTensors, name: &str, length: usize) -> Result<Tensor, Strin
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
 

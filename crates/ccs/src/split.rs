@@ -113,7 +113,8 @@ pub fn grouped_folds(
         .enumerate()
         .map(|(fold, mut test)| {
             test.sort_unstable();
-            let train: Vec<usize> = (0..labels.len()).filter(|row| test.binary_search(row).is_err()).collect();
+            let train: Vec<usize> =
+                (0..labels.len()).filter(|row| test.binary_search(row).is_err()).collect();
             both_labels(&pick(labels, &train)?, &format!("the training part of fold {}", fold + 1))?;
             Ok(Split { train, test })
         })

@@ -5,8 +5,8 @@ use std::path::Path;
 use activations::{SideOf, Store};
 use tch::Tensor;
 
+use crate::Result;
 use crate::run::{Layer, Rows, Source, matrix};
-use crate::{Error, Result};
 
 /// The column of the model's log-probabilities.
 const ANSWER_LOGPROB: &str = "answer_logprob";

@@ -1,11 +1,13 @@
 //! Damaged files: found by `verify` in any file, an error for every reader, a panic for none.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use activations::{SideOf, Status, Store, StoreDtype, verify};
 use proptest::prelude::*;
 
-use crate::support::{copy, message, plan, snapshot};
+use crate::support::{message, plan, snapshot};
 
 /// Reads everything there is to read.
 fn read_all(dir: &Path) -> activations::Result<()> {
@@ -186,12 +188,17 @@ proptest! {
     ) {
         let plan = plan(StoreDtype::F16);
         let dir = tempfile::tempdir().unwrap();
-        templates(finished, dir.path());
+        for (name, bytes) in &templates()[usize::from(finished)] {
+            fs_err::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+            fs_err::write(dir.path().join(name), bytes).unwrap();
+        }
         let array = if finished { "hook_embed/plus.npy" } else { "hook_embed/plus.npy.partial" };
         let path = dir.path().join(["manifest.json", "journal", array][file]);
         let whole = fs_err::read(&path).unwrap();
         let mut bytes = whole.clone();
-        changes.iter().for_each(|change| apply(&mut bytes, change));
+        for change in &changes {
+            apply(&mut bytes, change);
+        }
         fs_err::write(&path, &bytes).unwrap();
         let read = read_all(dir.path());
         let verified = verify(dir.path());
@@ -204,15 +211,13 @@ proptest! {
     }
 }
 
-/// A copy of a store, finished or not, that is written once.
-fn templates(finished: bool, to: &Path) {
-    use std::sync::OnceLock;
-    static DIRS: OnceLock<[tempfile::TempDir; 2]> = OnceLock::new();
-    let dirs = DIRS.get_or_init(|| {
-        let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        plan(StoreDtype::F16).write_some(dirs[0].path(), 2).unwrap();
-        plan(StoreDtype::F16).complete(dirs[1].path()).unwrap();
-        dirs
-    });
-    copy(dirs[usize::from(finished)].path(), to);
+/// The files of an unfinished and of a finished store; written once.
+fn templates() -> &'static [BTreeMap<String, Vec<u8>>; 2] {
+    static FILES: OnceLock<[BTreeMap<String, Vec<u8>>; 2]> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let [partial, finished] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        plan(StoreDtype::F16).write_some(partial.path(), 2).unwrap();
+        plan(StoreDtype::F16).complete(finished.path()).unwrap();
+        [snapshot(partial.path()), snapshot(finished.path())]
+    })
 }

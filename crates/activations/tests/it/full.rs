@@ -1,7 +1,7 @@
 //! A full disk is found before the first row, and leaves nothing behind. Needs a small file system of its own:
 //! a tmpfs, where this user may mount one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use activations::{Column, Error, StoreDtype};
@@ -42,7 +42,7 @@ fn a_full_disk_is_found_at_the_start() {
     plan.manifest.columns[3] = Column::new("blocks.0.hook_resid_post", &["d_model"], &[20_000]);
     let store = disk.path().join("store");
     let Err(Error::DiskFull { path, bytes, total }) = plan.open(&store) else { panic!("it does not fit") };
-    assert_eq!(path, PathBuf::from(store.join("blocks.0.hook_resid_post/minus.npy.partial")));
+    assert_eq!(path, store.join("blocks.0.hook_resid_post/minus.npy.partial"));
     assert_eq!((bytes, total), (560_128, plan.manifest.bytes()));
     assert!(snapshot(disk.path()).is_empty(), "nothing is left of the store");
     assert!(message(plan.open(&store)).contains("needs 560128 bytes"));

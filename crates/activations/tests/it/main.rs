@@ -1,4 +1,9 @@
 //! Tests of the store as its users see it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests; clippy sees only #[test]"
+)]
 
 mod corrupt;
 mod export;

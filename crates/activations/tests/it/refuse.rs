@@ -77,6 +77,27 @@ fn a_second_writer_is_refused() {
     assert!(matches!(plan.open(dir.path()), Err(Error::Locked { .. })));
 }
 
+/// The folder does not exist yet: one of many creates the store, the others are told so.
+#[test]
+fn of_many_creators_one_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..10 {
+        let store = dir.path().join(round.to_string());
+        let barrier = std::sync::Barrier::new(4);
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let open = || {
+                barrier.wait();
+                plan(StoreDtype::F32).open(&store)
+            };
+            [(); 4].map(|()| scope.spawn(open)).into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for result in &opened {
+            assert!(matches!(result, Ok(_) | Err(Error::Locked { .. })), "{result:?}");
+        }
+        assert_eq!(opened.iter().filter(|result| result.is_ok()).count(), 1);
+    }
+}
+
 #[test]
 fn numbers_that_must_not_be_kept_are_located() {
     let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F16));
@@ -111,8 +132,10 @@ fn numbers_that_must_not_be_kept_are_located() {
         writer.commit(batch, plan.states(batch)).unwrap();
     }
     let store = writer.finish().unwrap();
-    assert_eq!(store.column("answer_logprob").unwrap().read(SideOf::Plus).unwrap()[2], -70000.0);
-    assert_eq!(store.column("hook_embed").unwrap().read_rows(SideOf::Plus, 6..7).unwrap()[0], 65504.0);
+    let first =
+        |name: &str, row| store.column(name).unwrap().read_rows(SideOf::Plus, row..row + 1).unwrap()[0];
+    assert_eq!(first("answer_logprob", 2).to_string(), "-70000");
+    assert_eq!(first("hook_embed", 6).to_string(), "65504");
     assert!(verify(dir.path()).unwrap().is_sound());
 }
 

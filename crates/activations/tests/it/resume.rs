@@ -134,6 +134,8 @@ fn a_lost_record_takes_the_final_names_away() {
     assert_same(&expected, &snapshot(dir.path()));
 }
 
+type Undo = Box<dyn Fn(&Path)>;
+
 /// Every state that creation goes through, made by taking the later steps back.
 #[test]
 fn an_interrupted_creation_is_begun_anew() {
@@ -143,7 +145,7 @@ fn an_interrupted_creation_is_begun_anew() {
     plan.write_some(&fresh, 0).unwrap();
     let text = fs_err::read(fresh.join("manifest.json")).unwrap();
     let first_line = fs_err::read(fresh.join("journal")).unwrap();
-    let undo: Vec<Box<dyn Fn(&Path)>> = vec![
+    let undo: Vec<Undo> = vec![
         Box::new(|store| fs_err::remove_file(store.join("manifest.json")).unwrap()),
         Box::new(move |store| fs_err::write(store.join("manifest.json.tmp"), &text[..20]).unwrap()),
         Box::new(move |store| fs_err::write(store.join("journal"), &first_line[..30]).unwrap()),

@@ -27,7 +27,7 @@ pub(super) struct Fit {
     /// The folder to write: probes, report.json, results.csv, results.parquet, split.json.
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
-    /// Methods, separated by commas: ccs, lr, random, zero_shot, majority. Without it, all that the store allows.
+    /// Methods, separated by commas: `ccs,lr,random,zero_shot,majority`; without it, all that the store allows.
     #[arg(long, value_delimiter = ',')]
     methods: Option<Vec<String>>,
     /// Layers, such as 0,5-12; 0 is the embedding.
@@ -39,9 +39,6 @@ pub(super) struct Fit {
     /// Random starts of CCS; the one with the lowest final training loss is kept.
     #[arg(long, default_value_t = 10)]
     restarts: usize,
-    /// Random starts of CCS within cross-validation (at most --restarts).
-    #[arg(long, default_value_t = 3)]
-    fold_restarts: usize,
     /// Steps of CCS.
     #[arg(long, default_value_t = 1000)]
     epochs: usize,
@@ -95,7 +92,8 @@ impl Fit {
     fn settings(&self) -> Result<Settings, ccs::Error> {
         let mut settings = Settings::default();
         if let Some(names) = &self.methods {
-            settings.methods = Some(names.iter().map(|name| name.parse::<Method>()).collect::<Result<_, _>>()?);
+            settings.methods =
+                Some(names.iter().map(|name| name.parse::<Method>()).collect::<Result<_, _>>()?);
         }
         settings.layers = self.layers.parse::<LayerSelection>()?;
         settings.seed = self.seed;
@@ -103,7 +101,6 @@ impl Fit {
         settings.folds = self.folds;
         settings.ccs.restarts = self.restarts;
         settings.ccs.epochs = self.epochs;
-        settings.ccs_fold_restarts = self.fold_restarts;
         Ok(settings)
     }
 }

@@ -100,7 +100,7 @@ impl Start {
 /// Training rows of one label, settings that cannot be used, or no start with a finite loss.
 pub fn ccs(train: &Contrast, options: &CcsOptions, stream: &Stream) -> Result<CcsFit> {
     let start = Start::unit_sphere(train.dim(), options.restarts, stream)?;
-    ccs_from(train, start, options)
+    ccs_from(train, &start, options)
 }
 
 /// Fits CCS on training rows, from given starts ([`CcsOptions::restarts`] is not used).
@@ -110,11 +110,11 @@ pub fn ccs(train: &Contrast, options: &CcsOptions, stream: &Stream) -> Result<Cc
 ///
 /// # Errors
 /// As [`ccs`], and starts of another shape.
-pub fn ccs_from(train: &Contrast, start: Start, options: &CcsOptions) -> Result<CcsFit> {
+pub fn ccs_from(train: &Contrast, start: &Start, options: &CcsOptions) -> Result<CcsFit> {
     check(options)?;
     both_labels(train.labels(), "the training rows")?;
     let kind = options.precision.kind();
-    let mut theta = parameters(train, &start, kind)?; // [D + 1, R]
+    let mut theta = parameters(train, start, kind)?; // [D + 1, R]
     let restarts = theta.size().get(1).map_or(0, |&r| r as usize);
     let normalizer = Normalizer::fit(train)?;
     let (plus, minus) = normalizer.apply(train, kind)?; // [N, D]
@@ -192,9 +192,9 @@ fn lowest(terms: &[Terms]) -> Option<(usize, Terms)> {
 /// AdamW (Loshchilov and Hutter 2019, Algorithm 2) with PyTorch's constants: β = (0.9, 0.999), ε = 1e-8.
 #[derive(Debug)]
 struct AdamW {
-    mean: Tensor,     // m, [D + 1, R]
-    square: Tensor,   // v, [D + 1, R]
-    scratch: Tensor,  // [D + 1, R]
+    mean: Tensor,    // m, [D + 1, R]
+    square: Tensor,  // v, [D + 1, R]
+    scratch: Tensor, // [D + 1, R]
     step: i32,
     rate: f64,
     decay: f64,
@@ -228,7 +228,8 @@ impl AdamW {
         // m is divided by −(√v̂ + ε)·(1 − β₁ᵗ)/lr, so that one operation does the rest of the update.
         let scale = -correction1 / self.rate;
         let _ = self.square.f_sqrt_out(&self.scratch)?;
-        let _ = self.scratch.f_mul_scalar_(scale / correction2.sqrt())?.f_add_scalar_(scale * Self::EPSILON)?;
+        let _ =
+            self.scratch.f_mul_scalar_(scale / correction2.sqrt())?.f_add_scalar_(scale * Self::EPSILON)?;
         let _ = theta.f_addcdiv_(&self.mean, &self.scratch)?;
         Ok(())
     }
@@ -243,7 +244,10 @@ mod tests {
         let stream = Stream::new(3);
         let many = Start::unit_sphere(20, 10, &stream).unwrap().weight;
         let few = Start::unit_sphere(20, 2, &stream).unwrap().weight;
-        assert!((many.square().sum_dim_intlist(0, false, Kind::Double) - 1.0).abs().max().double_value(&[]) < 1e-12);
+        assert!(
+            (many.square().sum_dim_intlist(0, false, Kind::Double) - 1.0).abs().max().double_value(&[])
+                < 1e-12
+        );
         assert!(many.narrow(1, 0, 2).equal(&few));
     }
 

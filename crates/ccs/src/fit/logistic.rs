@@ -69,7 +69,8 @@ pub fn logistic(train: &Contrast, options: &LrOptions) -> Result<LrFit> {
     let targets = Tensor::f_from_slice(&targets)?.f_to_kind(kind)?.f_to_device(differences.device())?; // [N]
     let (coordinates, basis) = span(&differences)?;
     let problem = Problem::new(&coordinates, targets, options.c)?;
-    let newton = problem.minimise(options, |theta| full_gradient(&problem, theta, &differences, basis.as_ref()))?;
+    let newton =
+        problem.minimise(options, |theta| full_gradient(&problem, theta, &differences, basis.as_ref()))?;
     let weight = to_full(&newton.theta, basis.as_ref())?;
     let probe = Probe {
         weight: weight.f_to_device(Device::Cpu)?,
@@ -199,6 +200,10 @@ impl Problem {
                 }
             };
         }
-        Err(Error::NotConverged { iterations: options.max_iterations, gradient: f64::NAN, tolerance: options.tolerance })
+        Err(Error::NotConverged {
+            iterations: options.max_iterations,
+            gradient: f64::NAN,
+            tolerance: options.tolerance,
+        })
     }
 }

@@ -62,9 +62,12 @@ impl Resampled {
     }
 
     fn minus(self, other: Self) -> (Estimate, Option<Estimate>) {
-        let interval = |a: Vec<f64>, b: Vec<f64>| percentile_interval(a.iter().zip(b).map(|(a, b)| a - b).collect());
-        let accuracy =
-            Estimate { value: self.accuracy - other.accuracy, ci: interval(self.accuracies, other.accuracies) };
+        let interval =
+            |a: Vec<f64>, b: Vec<f64>| percentile_interval(a.iter().zip(b).map(|(a, b)| a - b).collect());
+        let accuracy = Estimate {
+            value: self.accuracy - other.accuracy,
+            ci: interval(self.accuracies, other.accuracies),
+        };
         let ci = self.aurocs.zip(other.aurocs).and_then(|(a, b)| interval(a, b));
         let auroc = self.auroc.zip(other.auroc).map(|(a, b)| Estimate { value: a - b, ci });
         (accuracy, auroc)

@@ -11,7 +11,7 @@ use super::{Layer, Settings, Source, folder};
 use crate::baselines::{Band, Predictions, RandomBand, majority_label, random_directions, zero_shot};
 use crate::bootstrap::Resamples;
 use crate::contrast::pick;
-use crate::fit::ccs::{CcsOptions, ccs};
+use crate::fit::ccs::ccs;
 use crate::fit::logistic::logistic;
 use crate::probe::Probe;
 use crate::rng::Stream;
@@ -90,7 +90,10 @@ impl Context<'_> {
             };
             outcome.report.methods.insert(method, report);
         }
-        outcome.report.differences = self.differences(layer.layer, &outcome.predictions, band.as_ref())?;
+        if !data.degenerate {
+            outcome.report.differences =
+                self.differences(layer.layer, &outcome.predictions, band.as_ref())?;
+        }
         Ok(outcome)
     }
 
@@ -122,10 +125,8 @@ impl Context<'_> {
     fn ccs(&self, data: &Data<'_>) -> Result<Fitted> {
         let stream = self.stream(Method::Ccs, data.layer);
         let options = &self.settings.ccs;
-        let restarts = options.restarts.min(self.settings.ccs_fold_restarts);
-        let in_fold = CcsOptions { restarts, trace: false, ..options.clone() };
         let cross_validation = cross_validate(&data.train, self.folds, |part, fold| {
-            let fit = ccs(part, &in_fold, &stream.indexed("fold", fold))?;
+            let fit = ccs(part, options, &stream.indexed("fold", fold))?;
             Ok((fit.probe, fit.terms.total()))
         })?;
         let fit = ccs(&data.train, options, &stream)?;
@@ -265,7 +266,9 @@ impl Context<'_> {
 fn notes(data: &Data<'_>, underdetermined: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if data.degenerate {
-        notes.push("the states are the same for every row: nothing to fit, a constant guess stands in".to_owned());
+        notes.push(
+            "the states are the same for every row: nothing to fit, a constant guess stands in".to_owned(),
+        );
     } else if underdetermined {
         notes.push(format!(
             "{} training rows for {} dimensions: CCS reaches zero loss along almost any direction",

@@ -16,8 +16,8 @@ use tch::Device;
 
 pub use folder::Overwrite;
 pub use report::{
-    Chosen, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report, Side,
-    SplitReport, Verdict,
+    Chosen, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report,
+    Side, SplitReport, Verdict,
 };
 pub use settings::{LayerSelection, Settings};
 pub(crate) use source::matrix;
@@ -100,15 +100,18 @@ pub fn run(
         stream,
     };
     let outcomes = in_parallel(execution.threads, layers.len(), || {
-        layers.par_iter().map(|layer| {
-            let outcome = context.layer(layer).map_err(|source| Error::InLayer {
-                layer: layer.layer,
-                hook: layer.hook.clone(),
-                source: Box::new(source),
-            })?;
-            on_layer(&outcome.report);
-            Ok(outcome)
-        }).collect::<Result<Vec<LayerOutcome>>>()
+        layers
+            .par_iter()
+            .map(|layer| {
+                let outcome = context.layer(layer).map_err(|source| Error::InLayer {
+                    layer: layer.layer,
+                    hook: layer.hook.clone(),
+                    source: Box::new(source),
+                })?;
+                on_layer(&outcome.report);
+                Ok(outcome)
+            })
+            .collect::<Result<Vec<LayerOutcome>>>()
     })?;
     let counts = Counts::new(&rows.labels, &rows.groups, &split)?;
     let majority = majority_share(&test_labels);
@@ -157,7 +160,7 @@ fn assemble(
     let report = Report {
         schema: Report::SCHEMA,
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
-        verdicts: verdicts.into_iter().collect(),
+        verdicts,
         majority,
         rows: counts.rows,
         groups: counts.groups,

@@ -78,7 +78,8 @@ pub struct Counts {
 
 impl Counts {
     pub(super) fn new(labels: &[bool], groups: &[String], split: &Split) -> Result<Self> {
-        let positives = |rows: &[usize]| Ok::<_, crate::Error>(pick(labels, rows)?.iter().filter(|&&l| l).count());
+        let positives =
+            |rows: &[usize]| Ok::<_, crate::Error>(pick(labels, rows)?.iter().filter(|&&l| l).count());
         let distinct = |rows: &[usize]| Ok::<_, crate::Error>(BTreeSet::from_iter(pick(groups, rows)?).len());
         Ok(Self {
             rows: Side { train: split.train.len(), test: split.test.len() },
@@ -237,7 +238,12 @@ impl Chosen {
             .collect();
         let by_test: Vec<Candidate> = reports
             .iter()
-            .map(|(layer, r)| Candidate { layer: *layer, accuracy: r.test.accuracy, auroc: r.test.auroc, loss: 0.0 })
+            .map(|(layer, r)| Candidate {
+                layer: *layer,
+                accuracy: r.test.accuracy,
+                auroc: r.test.auroc,
+                loss: 0.0,
+            })
             .collect();
         let layer = best(&honest);
         let test = |layer: usize| reports.iter().find(|(l, _)| *l == layer).map(|(_, r)| r.test.clone());
@@ -247,7 +253,9 @@ impl Chosen {
             Some(Oracle { layer, accuracy, gap: accuracy - chosen.as_ref()?.accuracy })
         });
         let rule = match layer {
-            Some(_) => format!("highest accuracy in {folds}-fold grouped cross-validation inside the training rows"),
+            Some(_) => {
+                format!("highest accuracy in {folds}-fold grouped cross-validation inside the training rows")
+            }
             None => "none: the states of every layer are the same for every training row".to_owned(),
         };
         Self { layer, rule, uses_labels: true, test: chosen, oracle }
@@ -300,7 +308,8 @@ impl SplitReport {
             Ok::<_, crate::Error>(SplitRows { row: at.to_vec(), id, group })
         };
         let (train, test) = (side(&split.train)?, side(&split.test)?);
-        let text = serde_json::to_vec(&(&train, &test)).map_err(|e| evaluate::write_error("split.json", &e))?;
+        let text =
+            serde_json::to_vec(&(&train, &test)).map_err(|e| evaluate::write_error("split.json", &e))?;
         let id = blake3::hash(&text).to_hex().as_str().to_owned();
         Ok(Self { id, seed: settings.seed, test_fraction: settings.test_fraction, train, test })
     }

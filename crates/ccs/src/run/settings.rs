@@ -25,8 +25,6 @@ pub struct Settings {
     pub folds: usize,
     /// CCS.
     pub ccs: CcsOptions,
-    /// Restarts of each CCS fit inside cross-validation; never more than [`CcsOptions::restarts`].
-    pub ccs_fold_restarts: usize,
     /// Logistic regression.
     pub lr: LrOptions,
     /// Random directions in the band.
@@ -44,7 +42,6 @@ impl Default for Settings {
             test_fraction: 0.4,
             folds: 5,
             ccs: CcsOptions::default(),
-            ccs_fold_restarts: 3,
             lr: LrOptions::default(),
             directions: 1000,
             resamples: 1000,
@@ -71,7 +68,6 @@ impl Settings {
     pub(crate) fn check(&self) -> Result<()> {
         let counts = [
             ("--restarts", self.ccs.restarts),
-            ("--fold-restarts", self.ccs_fold_restarts),
             ("directions", self.directions),
             ("resamples", self.resamples),
         ];
@@ -106,7 +102,11 @@ impl LayerSelection {
     /// A layer that is not available.
     pub fn of(&self, available: &[Layer], place: &str) -> Result<Vec<Layer>> {
         if available.is_empty() {
-            return Err(Error::UnknownLayer { layer: 0, place: place.to_owned(), available: "none".to_owned() });
+            return Err(Error::UnknownLayer {
+                layer: 0,
+                place: place.to_owned(),
+                available: "none".to_owned(),
+            });
         }
         let Self::Ranges(ranges) = self else { return Ok(available.to_vec()) };
         for &(first, last) in ranges {
@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn a_layer_that_is_not_there_is_named_with_those_that_are() {
-        let error = "3-40".parse::<LayerSelection>().unwrap().of(&layers(&[0, 1, 2, 3, 6]), "the store").unwrap_err();
+        let error =
+            "3-40".parse::<LayerSelection>().unwrap().of(&layers(&[0, 1, 2, 3, 6]), "the store").unwrap_err();
         let text = error.to_string();
         assert!(text.contains("layer 4 is not in the store") && text.contains("0-3, 6"), "{text}");
         // A huge range is refused at its first missing layer, not walked through.

@@ -27,7 +27,9 @@ impl Rows {
         let logprob = self.answer_logprob.iter().flat_map(|(plus, minus)| {
             [("plus log-probabilities", plus.len()), ("minus log-probabilities", minus.len())]
         });
-        for (what, found) in [("ids", self.ids.len()), ("groups", self.groups.len())].into_iter().chain(logprob) {
+        for (what, found) in
+            [("ids", self.ids.len()), ("groups", self.groups.len())].into_iter().chain(logprob)
+        {
             if found != expected {
                 return Err(Error::Length { what, expected, found });
             }
@@ -136,7 +138,7 @@ impl Source for Memory {
 
 /// A matrix of `rows` rows from its values. \[N, D\]
 pub(crate) fn matrix(what: &str, values: &[f32], rows: usize) -> Result<Tensor> {
-    if rows == 0 || values.is_empty() || values.len() % rows != 0 {
+    if rows == 0 || values.is_empty() || !values.len().is_multiple_of(rows) {
         return Err(Error::Shape {
             what: what.to_owned(),
             expected: format!("a multiple of {rows} values, one row each"),

@@ -75,7 +75,9 @@ fn against_chance(method: Method, layer: usize, test: &Evaluation, majority: f64
     };
     let majority = percent(majority);
     let text = match finding {
-        Finding::AboveChance => format!("{title} reads truth at layer {layer}: {numbers}; the majority's accuracy is {majority}."),
+        Finding::AboveChance => {
+            format!("{title} reads truth at layer {layer}: {numbers}; the majority's accuracy is {majority}.")
+        }
         Finding::RanksOnly => format!(
             "{title} ranks true above false at layer {layer}, but decides no better than the majority ({majority}): {numbers}."
         ),
@@ -98,7 +100,10 @@ fn against_random(method: Method, report: &LayerReport) -> Option<Verdict> {
     let (finding, text) = if low > 0.0 {
         (Finding::BetterThanRandom, format!("{title} beats random directions at layer {layer} {by}."))
     } else {
-        (Finding::NoBetterThanRandom, format!("{title} does not beat random directions at layer {layer}: it is ahead {by}."))
+        (
+            Finding::NoBetterThanRandom,
+            format!("{title} does not beat random directions at layer {layer}: it is ahead {by}."),
+        )
     };
     Some(Verdict { method, layer: Some(layer), finding, text })
 }
@@ -112,9 +117,17 @@ fn against_supervised(difference: &Difference) -> Verdict {
     );
     let below = estimate.ci.is_some_and(|[_, high]| high < 0.0);
     let (finding, text) = if below {
-        (Finding::BelowSupervised, format!("Labels find more than CCS does: between {layers} CCS is ahead {by}."))
+        (
+            Finding::BelowSupervised,
+            format!("Labels find more than CCS does: between {layers} CCS is ahead {by}."),
+        )
     } else {
-        (Finding::ReachesSupervised, format!("CCS is not distinguishably worse than what labels find: between {layers} CCS is ahead {by}."))
+        (
+            Finding::ReachesSupervised,
+            format!(
+                "CCS is not distinguishably worse than what labels find: between {layers} CCS is ahead {by}."
+            ),
+        )
     };
     Verdict { method: Method::Ccs, layer: None, finding, text }
 }
@@ -122,7 +135,9 @@ fn against_supervised(difference: &Difference) -> Verdict {
 fn numbers(test: &Evaluation) -> String {
     let accuracy = format!("accuracy {}{}", percent(test.accuracy), interval(test.accuracy_ci, percent));
     match test.auroc {
-        Some(auroc) => format!("{accuracy}, AUROC {auroc:.3}{}", interval(test.auroc_ci, |x| format!("{x:.3}"))),
+        Some(auroc) => {
+            format!("{accuracy}, AUROC {auroc:.3}{}", interval(test.auroc_ci, |x| format!("{x:.3}")))
+        }
         None => accuracy,
     }
 }
@@ -176,6 +191,9 @@ mod tests {
         };
         let text = against_chance(Method::Ccs, 7, &test, 0.55).1;
         assert!(text.starts_with("CCS is not distinguishable from chance here (layer 7): accuracy 52.5 % (95 % interval 45.0 % to 60.0 %)"), "{text}");
-        assert!(text.contains("AUROC 0.527 (95 % interval 0.440 to 0.610)") && text.contains("55.0 %"), "{text}");
+        assert!(
+            text.contains("AUROC 0.527 (95 % interval 0.440 to 0.610)") && text.contains("55.0 %"),
+            "{text}"
+        );
     }
 }

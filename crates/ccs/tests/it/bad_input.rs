@@ -51,12 +51,18 @@ fn one_class_few_rows_few_groups() {
     let with = |change: &dyn Fn(&mut Rows)| {
         let mut rows = planted.rows();
         change(&mut rows);
-        error_of(&Memory::new(rows).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone()), &quick())
+        error_of(
+            &Memory::new(rows).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone()),
+            &quick(),
+        )
     };
     assert!(matches!(with(&|r| r.labels = vec![true; 40]), Error::OneClass { label: true, .. }));
     assert!(matches!(with(&|r| r.groups = vec!["one".into(); 40]), Error::TooFewGroups { found: 1, .. }));
     let three = |r: &mut Rows| r.groups = (0..40).map(|i| (i % 3).to_string()).collect();
-    assert!(matches!(with(&three), Error::TooFewGroups { needed: 3, .. }), "two groups left to train on for 3 folds");
+    assert!(
+        matches!(with(&three), Error::TooFewGroups { needed: 3, .. }),
+        "two groups left to train on for 3 folds"
+    );
     assert!(matches!(with(&|r| r.labels.truncate(39)), Error::Length { .. }));
     let none = Memory::new(Rows::default()).with_layer("hook_embed", vec![], vec![]);
     assert!(matches!(error_of(&none, &quick()), Error::TooFewGroups { found: 0, .. }));
@@ -66,7 +72,8 @@ fn one_class_few_rows_few_groups() {
 fn one_class_given_to_a_fit_directly() {
     let planted = Planted::new(10, 2, 1.0, 0);
     let pairs = planted.contrast();
-    let one = Contrast::new(pairs.plus().copy(), pairs.minus().copy(), vec![false; 10], planted.groups()).unwrap();
+    let one =
+        Contrast::new(pairs.plus().copy(), pairs.minus().copy(), vec![false; 10], planted.groups()).unwrap();
     let options = CcsOptions { epochs: 1, ..CcsOptions::default() };
     assert!(matches!(ccs(&one, &options, &Stream::new(0)), Err(Error::OneClass { label: false, .. })));
     assert!(matches!(logistic(&one, &LrOptions::default()), Err(Error::OneClass { .. })));
@@ -93,7 +100,8 @@ fn settings_that_cannot_be_meant() {
 #[test]
 fn zero_shot_without_log_probabilities_is_refused_only_when_asked_for() {
     let planted = Planted::new(40, 4, 1.0, 0);
-    let data = Memory::new(planted.rows()).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone());
+    let data =
+        Memory::new(planted.rows()).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone());
     let mut settings = quick();
     let done = run(&data, &settings, Execution::default(), &|_| {}).unwrap();
     assert!(!done.report.layers[0].methods.contains_key(&Method::ZeroShot));

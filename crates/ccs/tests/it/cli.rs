@@ -75,7 +75,10 @@ fn a_store_becomes_a_run_folder_a_table_and_json() {
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert_eq!(text(&done.stderr), "", "silent in a pipe");
     let table = text(&done.stdout);
-    assert!(table.contains("blocks.0.hook_resid_post") && table.contains("the states are the same"), "{table}");
+    assert!(
+        table.contains("blocks.0.hook_resid_post") && table.contains("the states are the same"),
+        "{table}"
+    );
     assert!(table.contains("CCS reads truth at layer 1"), "{table}");
 
     let json = ccs(dir.path(), &["store", "--out", "again", "--json"]);

@@ -44,7 +44,8 @@ impl Planted {
 
     pub(crate) fn contrast(&self) -> ccs::Contrast {
         let matrix = |v: &[f32]| Tensor::from_slice(v).reshape([self.rows as i64, self.dim as i64]);
-        ccs::Contrast::new(matrix(&self.plus), matrix(&self.minus), self.labels.clone(), self.groups()).unwrap()
+        ccs::Contrast::new(matrix(&self.plus), matrix(&self.minus), self.labels.clone(), self.groups())
+            .unwrap()
     }
 
     pub(crate) fn rows(&self) -> Rows {
@@ -73,11 +74,16 @@ pub(crate) fn three_layers(rows: usize, dim: usize) -> Memory {
 
 /// A file of `shared`, or `None` with a line that says so.
 pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("LLAMA_CCS_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")), PathBuf::from);
+    let root = std::env::var_os("LLAMA_CCS_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
     let path = root.join(path);
     if !path.exists() {
-        println!("SKIPPED: {} is not there; set LLAMA_CCS_SHARED to the folder that holds it", path.display());
+        println!(
+            "SKIPPED: {} is not there; set LLAMA_CCS_SHARED to the folder that holds it",
+            path.display()
+        );
         return None;
     }
     Some(path)

@@ -75,7 +75,7 @@ fn ccs_reproduces_the_trace_theta_and_quality() {
             bias: Tensor::zeros([1], (Kind::Double, Device::Cpu)),
         };
         let options = CcsOptions { epochs: 300, trace: true, precision, ..CcsOptions::default() };
-        let fit = ccs_from(&golden.train, start, &options).unwrap();
+        let fit = ccs_from(&golden.train, &start, &options).unwrap();
         let off = largest_difference(&parameters(&fit.probe), &golden.theta);
         println!("{precision:?}: theta off by {off:.2e}");
         assert!(off <= tolerance, "theta off by {off:.2e} in {precision:?}");
@@ -84,7 +84,8 @@ fn ccs_reproduces_the_trace_theta_and_quality() {
             let wanted = [entry[1].as_f64().unwrap(), entry[2].as_f64().unwrap()];
             assert!(largest_difference(&[terms.consistency, terms.confidence], &wanted) <= tolerance);
         }
-        let finals = [want["final_consistency"].as_f64().unwrap(), want["final_confidence"].as_f64().unwrap()];
+        let finals =
+            [want["final_consistency"].as_f64().unwrap(), want["final_confidence"].as_f64().unwrap()];
         assert!(largest_difference(&[fit.terms.consistency, fit.terms.confidence], &finals) <= tolerance);
         assert_eq!(i64::from(i8::from(fit.probe.sign)), want["sign_from_train"].as_i64().unwrap());
         assert_eq!(fit.probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
@@ -101,7 +102,10 @@ fn logistic_regression_reproduces_coefficients_and_quality() {
     let want = &golden.expected["lr_on_differences"];
     let fit = logistic(&golden.train, &LrOptions::default()).unwrap();
     let off = largest_difference(&parameters(&fit.probe), &golden.lr);
-    println!("coefficients off by {off:.2e} after {} iterations, gradient {:.1e}", fit.iterations, fit.gradient);
+    println!(
+        "coefficients off by {off:.2e} after {} iterations, gradient {:.1e}",
+        fit.iterations, fit.gradient
+    );
     assert!(off <= 1e-4 && fit.gradient <= 1e-6);
     assert_eq!(fit.probe.accuracy(&golden.train).unwrap(), want["train_accuracy"].as_f64().unwrap());
     assert_eq!(fit.probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());

@@ -79,17 +79,23 @@ fn adamw_follows_pytorch_start_by_start_and_together() {
             let zeros = |n: usize| Tensor::zeros([n as i64], (Kind::Double, Device::Cpu));
             for r in 0..starts {
                 let one = Start { weight: start.narrow(1, r as i64, 1), bias: zeros(1) };
-                let fit = ccs_from(&train, one, &options).unwrap();
+                let fit = ccs_from(&train, &one, &options).unwrap();
                 let weight = Vec::<f64>::try_from(fit.probe.weight.to_kind(Kind::Double)).unwrap();
                 close(&weight, &case.theta[r], tolerance, "theta");
                 close(&[fit.probe.bias], &[case.bias[r]], tolerance, "bias");
-                close(&[fit.terms.consistency, fit.terms.confidence], &case.losses[r], tolerance, "final loss");
+                close(
+                    &[fit.terms.consistency, fit.terms.confidence],
+                    &case.losses[r],
+                    tolerance,
+                    "final loss",
+                );
                 for (step, want) in fit.trace.iter().step_by(case.trace_every).zip(&case.trace[r]) {
                     close(&[step.consistency, step.confidence], want, tolerance, "trace");
                 }
             }
             // All starts at once end where each ends alone, and the lowest final loss is kept.
-            let fit = ccs_from(&train, Start { weight: start.copy(), bias: zeros(starts) }, &options).unwrap();
+            let fit =
+                ccs_from(&train, &Start { weight: start.copy(), bias: zeros(starts) }, &options).unwrap();
             let totals: Vec<f64> = case.losses.iter().map(|l| l[0] + l[1]).collect();
             let got: Vec<f64> = fit.restarts.iter().map(ccs::loss::Terms::total).collect();
             close(&got, &totals, tolerance, "losses of all starts");

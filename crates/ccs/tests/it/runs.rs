@@ -51,7 +51,7 @@ fn truth_is_found_where_it_is_and_nowhere_else() {
 
     let auroc = |layer: &ccs::run::LayerReport, method| layer.methods[&method].test.auroc_ci.unwrap();
     for method in [Method::Ccs, Method::Lr] {
-        assert!(auroc(noise, method)[0] < 0.5 && 0.5 < auroc(noise, method)[1] + 0.1, "{method}");
+        assert!(auroc(noise, method)[0] < 0.5 && 0.5 < auroc(noise, method)[1], "{method}");
         assert!(auroc(truth, method)[0] > 0.95, "{method}");
         let chosen = &report.chosen[&method];
         assert_eq!(chosen.layer, Some(2));
@@ -68,7 +68,8 @@ fn truth_is_found_where_it_is_and_nowhere_else() {
 
     let about = |finding| report.verdicts.iter().any(|v| v.method == Method::Ccs && v.finding == finding);
     assert!(about(Finding::AboveChance) && about(Finding::BetterThanRandom), "{:?}", report.verdicts);
-    let difference = truth.differences.iter().find(|d| d.second == Method::Random && d.first == Method::Ccs).unwrap();
+    let difference =
+        truth.differences.iter().find(|d| d.second == Method::Random && d.first == Method::Ccs).unwrap();
     assert!(difference.accuracy.ci.unwrap()[0] > 0.0);
     assert!(truth.methods[&Method::Lr].gradient.unwrap() <= 1e-6);
     let loss = truth.methods[&Method::Ccs].loss.as_ref().unwrap();

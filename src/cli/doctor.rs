@@ -1,0 +1,30 @@
+//! `llama-ccs doctor`
+
+use std::process::ExitCode;
+
+use llama_ccs::llama_core::tch;
+use llama_ccs::torch_runtime;
+use serde_json::json;
+
+use super::{AnyError, output};
+
+pub(crate) fn run(json: bool) -> Result<ExitCode, AnyError> {
+    let (built_for, loaded) = (torch_runtime::BUILT_FOR, torch_runtime::loaded_version());
+    let cuda = torch_runtime::open("cuda").err().map(|e| e.to_string());
+    let cpu = torch_runtime::check().err().map(|e| e.to_string());
+    let threads = tch::get_num_threads();
+    if json {
+        output::json(&json!({
+            "llama-ccs": env!("CARGO_PKG_VERSION"), "libtorch": { "built_for": built_for, "loaded": loaded },
+            "threads": threads, "cpu": cpu.as_deref().unwrap_or("ready"), "cuda": cuda.as_deref().unwrap_or("ready"),
+        }));
+    } else {
+        let first_line = |text: Option<&str>| text.and_then(|t| t.lines().next()).unwrap_or("ready").to_owned();
+        output::data(&format!("llama-ccs  {}", env!("CARGO_PKG_VERSION")));
+        output::data(&format!("LibTorch   {loaded} (built for {built_for})"));
+        output::data(&format!("threads    {threads}"));
+        output::data(&format!("cpu        {}", first_line(cpu.as_deref())));
+        output::data(&format!("cuda       {}", first_line(cuda.as_deref())));
+    }
+    Ok(if cpu.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,124 @@
+//! `llama-ccs extract`
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::ProgressBar;
+use llama_ccs::activations::StoreDtype;
+use llama_ccs::llama_core::{Checkpoint, HookSet, Precision};
+use llama_ccs::{Extraction, Observer, Outcome, boolq, tokenize_all, torch_runtime};
+use serde_json::json;
+
+use super::{AnyError, output, precision, tokenizer};
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  llama-ccs extract --model llama-7b --prompts prompts.csv --out store
+  llama-ccs extract --model llama-65b --prompts prompts.csv --out store --dtype bf16 --store-dtype f16
+  llama-ccs extract --model llama-7b --prompts prompts.csv --out store --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
+
+Killed or interrupted, the same command continues where it stopped and gives the same bytes.")]
+pub(crate) struct Args {
+    /// A model folder in Meta's layout.
+    #[arg(long, value_name = "PATH")]
+    model: PathBuf,
+    /// The prompts, from `llama-ccs prompts` or llama-ccs' own generate_dataset.
+    #[arg(long, value_name = "CSV")]
+    prompts: PathBuf,
+    /// The store's folder: new, or one that this command began.
+    #[arg(long, value_name = "STORE")]
+    out: PathBuf,
+    /// The tokenizer, if it is neither in the model's folder nor beside it.
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// Hook points to store, as names or globs (see `llama-ccs hooks`); default: the residual stream at every layer.
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    hooks: Vec<String>,
+    /// What the model computes in: f32, bf16, or mixed (products in bf16, residual stream in f32).
+    #[arg(long, default_value = "f32", value_parser = precision)]
+    dtype: Precision,
+    /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
+    #[arg(long, value_enum, default_value = "f32")]
+    store_dtype: Kept,
+    /// cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Most tokens of a batch, padding included.
+    #[arg(long, value_name = "TOKENS", default_value_t = Extraction::BATCH_TOKENS)]
+    batch_tokens: usize,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Kept {
+    F32,
+    F16,
+}
+
+impl Args {
+    pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
+        let device = torch_runtime::open(&self.device)?;
+        let checkpoint = Checkpoint::open(&self.model)?;
+        let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
+        let mut extraction = Extraction::new(&checkpoint, &tokenizer)
+            .precision(self.dtype)
+            .device(device)
+            .batch_tokens(self.batch_tokens)
+            .store_dtype(match self.store_dtype {
+                Kept::F32 => StoreDtype::F32,
+                Kept::F16 => StoreDtype::F16,
+            });
+        if !self.hooks.is_empty() {
+            extraction = extraction.hooks(HookSet::parse(&self.hooks, checkpoint.config().n_layers)?);
+        }
+        let prompts = boolq::prompts::read(&self.prompts)?;
+        prompts.warnings.iter().for_each(output::warn);
+        let pairs = tokenize_all(prompts.pairs, &tokenizer)?;
+
+        let mut watch = Watch::new(pairs.len())?;
+        let outcome = extraction.run(&pairs, &self.out, &mut watch)?;
+        watch.bar.finish_and_clear();
+        let (done, total, finished) = match &outcome {
+            Outcome::Finished(_) => (pairs.len(), pairs.len(), true),
+            Outcome::Stopped { done, total } => (*done, *total, false),
+        };
+        if json {
+            let hooks: Vec<String> = match &outcome {
+                Outcome::Finished(store) => store.manifest().columns.iter().map(|c| c.name()).collect(),
+                Outcome::Stopped { .. } => Vec::new(),
+            };
+            output::json(&json!({ "out": self.out, "rows": total, "done": done, "finished": finished, "columns": hooks }));
+        } else if finished {
+            output::say(&format!("{total} pairs in {}", self.out.display()));
+        } else {
+            output::say(&format!("interrupted: {done} of {total} pairs are in {}", self.out.display()));
+            output::say("hint: the same command continues");
+        }
+        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(130) })
+    }
+}
+
+/// A progress bar that Ctrl-C stops.
+struct Watch {
+    bar: ProgressBar,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn new(total: usize) -> Result<Self, AnyError> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&interrupted);
+        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+        Ok(Self { bar: output::progress(total, "extracting"), interrupted })
+    }
+}
+
+impl Observer for Watch {
+    fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
+        self.bar.set_position(done as u64);
+        if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}

@@ -1,0 +1,74 @@
+//! `llama-ccs generate`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use llama_ccs::llama_core::{Checkpoint, Llama, Precision, Sampling};
+use llama_ccs::torch_runtime;
+use serde_json::json;
+
+use super::{AnyError, output, precision, tokenizer};
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  llama-ccs generate --model llama-7b 'The capital of Germany is the city of'
+  llama-ccs generate --model llama-7b --temperature 0 --max-new-tokens 20 'Once upon a time' 'In the beginning'")]
+pub(crate) struct Args {
+    /// A model folder in Meta's layout.
+    #[arg(long, value_name = "PATH")]
+    model: PathBuf,
+    /// The tokenizer, if it is neither in the model's folder nor beside it.
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// Texts to continue.
+    #[arg(required = true)]
+    prompts: Vec<String>,
+    /// 0 takes the likeliest token always.
+    #[arg(long, default_value_t = 0.8)]
+    temperature: f64,
+    /// Choose among the likeliest tokens that together have this probability.
+    #[arg(long, default_value_t = 0.95)]
+    top_p: f64,
+    /// Most new tokens.
+    #[arg(long, default_value_t = 256)]
+    max_new_tokens: usize,
+    /// The same seed gives the same text.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// What the model computes in: f32, bf16, or mixed.
+    #[arg(long, default_value = "f32", value_parser = precision)]
+    dtype: Precision,
+    /// cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+impl Args {
+    pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
+        let device = torch_runtime::open(&self.device)?;
+        let checkpoint = Checkpoint::open(&self.model)?;
+        let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
+        tokenizer.check_fits(checkpoint.config())?;
+        let llama = Llama::load(&checkpoint, self.dtype, device)?;
+        let prompts = self.prompts.iter().map(|p| tokenizer.ids(p)).collect::<Result<Vec<_>, _>>()?;
+        let sampling = Sampling {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            max_new_tokens: self.max_new_tokens,
+            stop: tokenizer.eos().into_iter().collect(),
+            seed: self.seed,
+        };
+        let mut texts = Vec::new();
+        for ids in llama.generate(&prompts, &sampling)? {
+            texts.push(tokenizer.decode(&ids)?);
+        }
+        if json {
+            let pairs = self.prompts.iter().zip(&texts).map(|(p, t)| json!({ "prompt": p, "text": t }));
+            output::json(&pairs.collect());
+        } else {
+            self.prompts.iter().zip(&texts).for_each(|(prompt, text)| output::data(&format!("{prompt}{text}")));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

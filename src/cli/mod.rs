@@ -1,0 +1,85 @@
+//! The command line: one module a command, all talk on stderr, data alone on stdout.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
+
+mod doctor;
+mod extract;
+mod generate;
+mod hooks;
+mod output;
+mod prompts;
+mod store;
+
+/// Any error of a command; its chain is what the user reads.
+type AnyError = Box<dyn std::error::Error>;
+
+/// Read what a LLaMA believes: contrast pairs, hidden states on disk. (`ccs fit` then fits probes on them.)
+#[derive(Parser, Debug)]
+#[command(version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print the result as one JSON object on stdout.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 an error, said on stderr; 2 a wrong command line; 130 interrupted, and what was written can be
+continued by the same command.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Labelled questions → a CSV of contrast prompts.
+    Prompts(prompts::Args),
+    /// A model over contrast prompts → a store of hidden states. Started again, it continues.
+    Extract(extract::Args),
+    /// Continue a text, as facebookresearch/llama does.
+    Generate(generate::Args),
+    /// Look at a store, check it, or write it in llama-ccs' layout.
+    Store(store::Args),
+    /// The hook points of a model, with their shapes.
+    Hooks(hooks::Args),
+    /// LibTorch, devices and versions.
+    Doctor,
+}
+
+/// Parses the command line, runs the command, and turns an error into its message and exit code.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    let result = match cli.command {
+        Command::Prompts(args) => args.run(json),
+        Command::Extract(args) => args.run(json),
+        Command::Generate(args) => args.run(json),
+        Command::Store(args) => args.run(json),
+        Command::Hooks(args) => args.run(json),
+        Command::Doctor => doctor::run(json),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The tokenizer given, or the one in or beside the model.
+fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Tokenizer, AnyError> {
+    let path = match (given, model) {
+        (Some(path), _) => path.clone(),
+        (None, Some(model)) => model.tokenizer_path()?,
+        (None, None) => return Err("no tokenizer\nhint: give --tokenizer FILE or --model PATH".into()),
+    };
+    Ok(Tokenizer::open(path)?)
+}
+
+/// `--dtype`.
+fn precision(name: &str) -> Result<llama_core::Precision, String> {
+    name.parse()
+}

@@ -1,0 +1,223 @@
+//! Contrast pairs through a model into a store: planned before the first forward, committed a batch at a time,
+//! continued where it stopped.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use activations::{Store, StoreDtype, StoreWriter};
+use boolq::TokenizedPair;
+use llama_core::tch::{self, Device};
+use llama_core::{Checkpoint, HookPoint, HookSet, Llama, Precision, Tokenizer};
+use serde_json::json;
+
+use crate::error::{Error, Result};
+
+mod batch;
+mod log;
+mod plan;
+
+/// Name of the store's column with the mean log-probability of the answer's tokens.
+pub(crate) const ANSWER_LOGPROB: &str = "answer_logprob";
+
+/// Watches an extraction and may stop it between batches.
+pub trait Observer {
+    /// How many of how many rows are done; called before the first batch and after each one.
+    fn rows(&mut self, done: usize, total: usize) -> ControlFlow<()>;
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn rows(&mut self, _done: usize, _total: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// How an extraction ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Every row is in the store.
+    Finished(Store),
+    /// The observer stopped it. Running it again continues.
+    Stopped {
+        /// Rows that are in the store.
+        done: usize,
+        /// Rows there will be.
+        total: usize,
+    },
+}
+
+/// What to extract from a model, and how.
+#[derive(Debug)]
+pub struct Extraction<'a> {
+    checkpoint: &'a Checkpoint,
+    tokenizer: &'a Tokenizer,
+    hooks: HookSet,
+    precision: Precision,
+    device: Device,
+    store_dtype: StoreDtype,
+    batch_tokens: usize,
+    note: Option<String>,
+}
+
+impl<'a> Extraction<'a> {
+    /// Tokens of a batch, padding included, unless another number is asked for. Prompts are sorted by length, so
+    /// padding is small; larger batches leave a CPU's cache.
+    pub const BATCH_TOKENS: usize = 2048;
+
+    /// The residual stream at the last token of both prompts, at every layer, computed and stored in f32 on the CPU.
+    pub fn new(checkpoint: &'a Checkpoint, tokenizer: &'a Tokenizer) -> Self {
+        Self {
+            checkpoint,
+            tokenizer,
+            hooks: HookSet::residual_stream(checkpoint.config().n_layers),
+            precision: Precision::F32,
+            device: Device::Cpu,
+            store_dtype: StoreDtype::F32,
+            batch_tokens: Self::BATCH_TOKENS,
+            note: None,
+        }
+    }
+
+    /// Stores these points instead.
+    #[must_use]
+    pub fn hooks(mut self, hooks: HookSet) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
+    /// What the model computes in.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Where the model computes; a device from [`torch_runtime::open`].
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// What is kept: f32 loses nothing, f16 halves the store and refuses values it cannot hold.
+    #[must_use]
+    pub fn store_dtype(mut self, dtype: StoreDtype) -> Self {
+        self.store_dtype = dtype;
+        self
+    }
+
+    /// Most tokens of a batch, padding included; a batch has at least one pair.
+    #[must_use]
+    pub fn batch_tokens(mut self, tokens: usize) -> Self {
+        self.batch_tokens = tokens.max(1);
+        self
+    }
+
+    /// Something readers of the store and of reports made from it should know about the model.
+    #[must_use]
+    pub fn note(mut self, note: &str) -> Self {
+        self.note = Some(note.to_owned());
+        self
+    }
+
+    /// Runs the model over the pairs and writes the store, or continues the one that an earlier run began.
+    ///
+    /// The model's weights are read only if rows are missing.
+    ///
+    /// # Errors
+    /// A tokenizer of another model, a hook that has no fixed shape, a store of another run, a state that is not
+    /// finite, a full disk. What was written durably stays and can be continued.
+    pub fn run(&self, pairs: &[TokenizedPair], out: impl AsRef<Path>, observer: &mut dyn Observer) -> Result<Outcome> {
+        let out = out.as_ref();
+        if pairs.is_empty() {
+            return Err(Error::NoPairs);
+        }
+        self.tokenizer.check_fits(self.checkpoint.config())?;
+        if let Some(hook) = self.hooks.iter().find(|p| !plan::storable(*p)) {
+            return Err(Error::NotStorable { hook: hook.to_string() });
+        }
+        let batches = plan::batches(pairs, self.batch_tokens);
+        let rows = plan::rows(pairs, self.tokenizer);
+        let columns = plan::columns(&self.hooks, self.checkpoint.config());
+        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, self.settings());
+        let total = rows.len();
+        let mut writer = StoreWriter::open(out, manifest, &rows)?;
+
+        let remaining = writer.remaining().to_vec();
+        let missing: usize = remaining.iter().map(|&b| writer.manifest().batches[b].len()).sum();
+        let mut done = total - missing;
+        let log = log::Log::new(out);
+        log.write("start", &json!({ "done": done, "rows": total, "model": self.checkpoint.path() }))?;
+        let mut flow = observer.rows(done, total);
+        if !remaining.is_empty() && flow.is_continue() {
+            let llama = Llama::load(self.checkpoint, self.precision, self.device)?;
+            for number in remaining {
+                let rows = writer.manifest().batches[number].clone();
+                let states = batch::states(&llama, &self.hooks, pairs, &rows)?;
+                writer.commit(number, states)?;
+                done += rows.len();
+                flow = observer.rows(done, total);
+                if flow.is_break() {
+                    break;
+                }
+            }
+        }
+        if done < total {
+            drop(writer); // makes durable what was committed
+            log.write("stopped", &json!({ "done": done, "rows": total }))?;
+            return Ok(Outcome::Stopped { done, total });
+        }
+        let store = writer.finish()?;
+        log.write("finished", &json!({ "rows": total }))?;
+        Ok(Outcome::Finished(store))
+    }
+
+    /// What the manifest says of how its numbers came about, compared when a store is continued.
+    fn settings(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut settings = json!({
+            "model": {
+                "identity": self.checkpoint.identity(),
+                "layout": self.checkpoint.layout(),
+                "weights": format!("{:?}", self.checkpoint.kind().ok()),
+                "config": self.checkpoint.config(),
+            },
+            "tokenizer": {
+                "identity": self.tokenizer.identity(),
+                "vocab_size": self.tokenizer.vocab_size(),
+            },
+            "extraction": {
+                "precision": self.precision,
+                "device": device_name(self.device),
+                "threads": tch::get_num_threads(),
+                "batch_tokens": self.batch_tokens,
+                "padding": "right",
+                "answer_logprob": "mean over the answer's tokens, natural logarithm",
+            },
+            "versions": {
+                "llama-ccs": env!("CARGO_PKG_VERSION"),
+                "libtorch": torch_runtime::loaded_version(),
+            },
+        });
+        if let Some(note) = &self.note {
+            settings["model"]["note"] = json!(note);
+        }
+        match settings {
+            serde_json::Value::Object(map) => map,
+            _ => serde_json::Map::new(),
+        }
+    }
+}
+
+/// A device as `--device` names it.
+fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// Whether a point is one of those that every token has, with one shape.
+fn per_token(point: HookPoint) -> bool {
+    use llama_core::Axis;
+    matches!(point.axes(), [Axis::Batch, Axis::Token, ..])
+}

@@ -1,0 +1,30 @@
+//! Where `boolq`, which knows no tokenizer, meets `llama-core`, which knows no pairs.
+
+use boolq::{BoxError, ContrastPair, TokenizedPair};
+use rayon::prelude::*;
+
+use crate::error::Result;
+
+/// A LLaMA's tokenizer as `boolq` wants one.
+#[derive(Clone, Copy, Debug)]
+pub struct PairTokenizer<'a>(pub &'a llama_core::Tokenizer);
+
+impl boolq::Tokenizer for PairTokenizer<'_> {
+    fn encode(&self, text: &str) -> std::result::Result<Vec<boolq::Token>, BoxError> {
+        let tokens = self.0.encode(text)?;
+        Ok(tokens.into_iter().map(|token| boolq::Token { id: token.id, span: token.span }).collect())
+    }
+
+    fn token_text(&self, id: u32) -> String {
+        self.0.piece(id).to_owned()
+    }
+}
+
+/// Tokenises pairs as they are, all of them, in parallel and in order.
+///
+/// # Errors
+/// The first pair whose prompts hold no two different answers, by its `idx`.
+pub fn tokenize_all(pairs: Vec<ContrastPair>, tokenizer: &llama_core::Tokenizer) -> Result<Vec<TokenizedPair>> {
+    let tokenizer = PairTokenizer(tokenizer);
+    Ok(pairs.into_par_iter().map(|pair| TokenizedPair::new(pair, &tokenizer)).collect::<boolq::Result<Vec<_>>>()?)
+}
