@@ -102,7 +102,8 @@ fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyEr
         eprintln!("warning: {warning}");
     }
     eprintln!("{} pairs from {}, {} dropped", selected.pairs.len(), data.name, selected.dropped.len());
-    std::fs::create_dir_all(&args.out).map_err(|e| format!("could not create {}: {e}", args.out.display()))?;
+    std::fs::create_dir_all(&args.out)
+        .map_err(|e| format!("could not create {}: {e}", args.out.display()))?;
     boolq::prompts::write(args.out.join("prompts.csv"), selected.pairs.iter().map(|p| &p.pair))?;
     Ok(selected.pairs)
 }
@@ -133,7 +134,10 @@ fn extract(
 fn fit(args: &Args, layers: LayerSelection, device: Device, store: &Path) -> Result<Report, AnyError> {
     let source = StoreSource::open(store)?;
     let settings = Settings { layers, seed: args.seed, ..Settings::default() };
-    let bar = bar(settings.layers.of(source.layers(), &source.describe())?.len(), "{bar:32} {pos}/{len} layers fitted");
+    let bar = bar(
+        settings.layers.of(source.layers(), &source.describe())?.len(),
+        "{bar:32} {pos}/{len} layers fitted",
+    );
     let done = run(&source, &settings, Execution { device, threads: 0 }, &|_| bar.inc(1))?;
     bar.finish_and_clear();
     done.write(args.out.join("run"), Overwrite::Yes)?;

@@ -36,8 +36,8 @@ struct Args {
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const OBJECTS: [&str; 20] = [
-    "ball", "cup", "hat", "book", "box", "coat", "lamp", "key", "bag", "bell", "boat", "drum", "flag", "kite", "ring",
-    "shoe", "sock", "spoon", "table", "vase",
+    "ball", "cup", "hat", "book", "box", "coat", "lamp", "key", "bag", "bell", "boat", "drum", "flag",
+    "kite", "ring", "shoe", "sock", "spoon", "table", "vase",
 ];
 const COLOURS: [&str; 10] =
     ["red", "blue", "green", "white", "black", "yellow", "brown", "pink", "grey", "orange"];
@@ -96,7 +96,8 @@ impl Quiz {
     fn draw(facts: usize, rng: &mut ChaCha8Rng) -> Self {
         let objects: Vec<&str> = OBJECTS.sample(rng, facts).copied().collect();
         let facts: Vec<(&str, Property)> = objects.into_iter().map(|o| (o, Property::draw(rng))).collect();
-        let sentences: Vec<String> = facts.iter().map(|(o, p)| format!("The {o} is {}.", p.words())).collect();
+        let sentences: Vec<String> =
+            facts.iter().map(|(o, p)| format!("The {o} is {}.", p.words())).collect();
         let (object, truth) = facts[rng.random_range(0..facts.len())];
         let answer = rng.random_bool(0.5);
         let asked = if answer { truth } else { truth.other(rng) };
@@ -107,13 +108,18 @@ impl Quiz {
     fn prompt(&self, given: bool) -> String {
         let answer = if given { "True" } else { "False" };
         let Self { passage, question, .. } = self;
-        format!("{passage}\n\nAfter reading this passage, I have a question: {question}?\n\nTrue or False: {answer}")
+        format!(
+            "{passage}\n\nAfter reading this passage, I have a question: {question}?\n\nTrue or False: {answer}"
+        )
     }
 }
 
 /// Every word the texts are made of, as SentencePiece writes them: "▁" for the space before.
 fn words() -> Vec<String> {
-    let spaced = ["The", "is", "in", "the", "reading", "this", "passage", "I", "have", "a", "question", "or", "True", "False", "right", "wrong"];
+    let spaced = [
+        "The", "is", "in", "the", "reading", "this", "passage", "I", "have", "a", "question", "or", "True",
+        "False", "right", "wrong",
+    ];
     let bare = ["\n", "After", "True", ".", ",", ":", "?"];
     let nouns = OBJECTS.iter().chain(&COLOURS).chain(&PLACES);
     spaced.iter().chain(nouns).map(|w| format!("▁{w}")).chain(bare.map(String::from)).collect()
@@ -135,7 +141,7 @@ fn main() -> Result<()> {
 
     let config = Config {
         dim: 128,
-        n_layers: 3,
+        n_layers: 4,
         n_heads: 4,
         n_kv_heads: 4,
         head_dim: 32,
@@ -148,7 +154,11 @@ fn main() -> Result<()> {
     let passages: HashSet<&str> = held_out.iter().map(|q| q.passage.as_str()).collect();
     train(&llama, &tokenizer, &passages, args.steps, &mut rng)?;
     let accuracy = accuracy(&llama, &tokenizer, &held_out)?;
-    println!("{} parameters; verdicts right on {:.1} % of held-out prompts", config.n_params(), 100.0 * accuracy);
+    println!(
+        "{} parameters; verdicts right on {:.1} % of held-out prompts",
+        config.n_params(),
+        100.0 * accuracy
+    );
     save_meta(&llama, &model, Kind::Half)?;
     println!("wrote {}", args.out.display());
     Ok(())
@@ -172,7 +182,8 @@ fn questions(count: usize, rng: &mut ChaCha8Rng) -> Vec<Quiz> {
 
 fn json(quiz: &Quiz) -> String {
     let Quiz { passage, question, answer } = quiz;
-    serde_json::json!({ "question": question, "title": "Quiz", "answer": answer, "passage": passage }).to_string()
+    serde_json::json!({ "question": question, "title": "Quiz", "answer": answer, "passage": passage })
+        .to_string()
 }
 
 /// AdamW with warm-up and decay; passages grow from one fact to three as the verdicts become right.
@@ -196,7 +207,8 @@ fn train(
         let mut texts = Vec::with_capacity(BATCH);
         while texts.len() < BATCH {
             // Mostly the longest passages reached so far, some shorter ones.
-            let quiz = Quiz::draw(if rng.random_bool(0.8) { facts } else { rng.random_range(1..=facts) }, rng);
+            let quiz =
+                Quiz::draw(if rng.random_bool(0.8) { facts } else { rng.random_range(1..=facts) }, rng);
             if !held_out.contains(quiz.passage.as_str()) {
                 let given = quiz.answer == rng.random_bool(GIVEN_ANSWER_RIGHT);
                 let verdict = if given == quiz.answer { "right" } else { "wrong" };
@@ -214,7 +226,11 @@ fn train(
         }
         if (step + 1) % 100 == 0 {
             let (loss, seconds) = (loss.f_double_value(&[])?, started.elapsed().as_secs());
-            println!("step {:5}  loss {loss:.4}  verdicts {:.3}  facts {facts}  {seconds} s", step + 1, recent);
+            println!(
+                "step {:5}  loss {loss:.4}  verdicts {:.3}  facts {facts}  {seconds} s",
+                step + 1,
+                recent
+            );
         }
     }
     Ok(())
@@ -227,7 +243,13 @@ const TEXT_WEIGHT: f64 = 0.02;
 fn loss(llama: &Llama, texts: &[Vec<u32>]) -> Result<(Tensor, f64)> {
     let inputs: Vec<&[u32]> = texts.iter().map(|t| &t[..t.len() - 1]).collect();
     let targets: Vec<i64> = texts.iter().flat_map(|t| t[1..].iter().map(|&id| i64::from(id))).collect();
-    let ends: Vec<i64> = inputs.iter().scan(-1, |end, t| { *end += t.len() as i64; Some(*end) }).collect();
+    let ends: Vec<i64> = inputs
+        .iter()
+        .scan(-1, |end, t| {
+            *end += t.len() as i64;
+            Some(*end)
+        })
+        .collect();
     let output = llama.forward(&Batch::new(&inputs)?, Run::new().logits(Tokens::All).gradients())?;
     let logits = output.logits.ok_or("no logits")?; // [S, V]
     let (targets, ends) = (Tensor::f_from_slice(&targets)?, Tensor::f_from_slice(&ends)?);

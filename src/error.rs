@@ -23,16 +23,22 @@ pub enum Error {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// Nothing to run a model over.
-    #[error("there are no prompts\nhint: every pair was dropped, or the file is empty; look at --max-seq-len, --limit and --offset")]
+    #[error(
+        "there are no prompts\nhint: every pair was dropped, or the file is empty; look at --max-seq-len, --limit and --offset"
+    )]
     NoPairs,
     /// A hook point whose activation has another size in every prompt, or belongs to no token.
-    #[error("{hook} cannot be stored: its size differs from prompt to prompt\nhint: store what has one shape per token, for example `blocks.*.hook_resid_post` or `blocks.*.attn.hook_z`")]
+    #[error(
+        "{hook} cannot be stored: its size differs from prompt to prompt\nhint: store what has one shape per token, for example `blocks.*.hook_resid_post` or `blocks.*.attn.hook_z`"
+    )]
     NotStorable {
         /// The hook point.
         hook: String,
     },
     /// An answer with no token before it, so that it has no probability.
-    #[error("row {row} (idx {idx}): the answer is the prompt's first token, so the model gives it no probability\nhint: a prompt needs text before its answer, or a tokenizer with BOS")]
+    #[error(
+        "row {row} (idx {idx}): the answer is the prompt's first token, so the model gives it no probability\nhint: a prompt needs text before its answer, or a tokenizer with BOS"
+    )]
     NothingBeforeAnswer {
         /// The row in the store.
         row: usize,

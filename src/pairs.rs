@@ -24,7 +24,13 @@ impl boolq::Tokenizer for PairTokenizer<'_> {
 ///
 /// # Errors
 /// The first pair whose prompts hold no two different answers, by its `idx`.
-pub fn tokenize_all(pairs: Vec<ContrastPair>, tokenizer: &llama_core::Tokenizer) -> Result<Vec<TokenizedPair>> {
+pub fn tokenize_all(
+    pairs: Vec<ContrastPair>,
+    tokenizer: &llama_core::Tokenizer,
+) -> Result<Vec<TokenizedPair>> {
     let tokenizer = PairTokenizer(tokenizer);
-    Ok(pairs.into_par_iter().map(|pair| TokenizedPair::new(pair, &tokenizer)).collect::<boolq::Result<Vec<_>>>()?)
+    Ok(pairs
+        .into_par_iter()
+        .map(|pair| TokenizedPair::new(pair, &tokenizer))
+        .collect::<boolq::Result<Vec<_>>>()?)
 }

@@ -18,7 +18,8 @@ fn main() {
     let lib = fs::canonicalize(&lib).unwrap_or(lib);
 
     // A link inside target/: cargo puts native search folders there on LD_LIBRARY_PATH of whatever it starts.
-    let link = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| fail("OUT_DIR is not set"))).join("libtorch");
+    let link =
+        PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| fail("OUT_DIR is not set"))).join("libtorch");
     let _ = fs::remove_file(&link);
     if let Err(error) = symlink(&lib, &link) {
         fail(&format!("could not link {} to {}: {error}", link.display(), lib.display()));
@@ -34,11 +35,13 @@ fn main() {
 /// `2.13.0`, from the headers that torch-sys was compiled with: they define shapes of calls, the library must match.
 fn header_version(lib: &Path) -> Option<String> {
     let include = env::var_os("LIBTORCH_INCLUDE").map(PathBuf::from);
-    let include = include.unwrap_or_else(|| lib.parent().map(Path::to_path_buf).unwrap_or_default()).join("include");
+    let include =
+        include.unwrap_or_else(|| lib.parent().map(Path::to_path_buf).unwrap_or_default()).join("include");
     ["torch/headeronly/version.h", "torch/csrc/api/include/torch/version.h"].iter().find_map(|header| {
         let text = fs::read_to_string(include.join(header)).ok()?;
         let part = |name: &str| -> Option<u32> {
-            let line = text.lines().find(|l| l.starts_with("#define ") && l.contains(&format!(" {name} ")))?;
+            let line =
+                text.lines().find(|l| l.starts_with("#define ") && l.contains(&format!(" {name} ")))?;
             line.split_whitespace().last()?.parse().ok()
         };
         Some(format!(

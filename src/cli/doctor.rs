@@ -19,7 +19,8 @@ pub(crate) fn run(json: bool) -> Result<ExitCode, AnyError> {
             "threads": threads, "cpu": cpu.as_deref().unwrap_or("ready"), "cuda": cuda.as_deref().unwrap_or("ready"),
         }));
     } else {
-        let first_line = |text: Option<&str>| text.and_then(|t| t.lines().next()).unwrap_or("ready").to_owned();
+        let first_line =
+            |text: Option<&str>| text.and_then(|t| t.lines().next()).unwrap_or("ready").to_owned();
         output::data(&format!("llama-ccs  {}", env!("CARGO_PKG_VERSION")));
         output::data(&format!("LibTorch   {loaded} (built for {built_for})"));
         output::data(&format!("threads    {threads}"));

@@ -90,7 +90,9 @@ impl Args {
                 Outcome::Finished(store) => store.manifest().columns.iter().map(|c| c.name()).collect(),
                 Outcome::Stopped { .. } => Vec::new(),
             };
-            output::json(&json!({ "out": self.out, "rows": total, "done": done, "finished": finished, "columns": hooks }));
+            output::json(
+                &json!({ "out": self.out, "rows": total, "done": done, "finished": finished, "columns": hooks }),
+            );
         } else if finished {
             output::say(&format!("{total} pairs in {}", self.out.display()));
         } else {
@@ -119,6 +121,10 @@ impl Watch {
 impl Observer for Watch {
     fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
         self.bar.set_position(done as u64);
-        if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }

@@ -67,7 +67,10 @@ impl Args {
             let pairs = self.prompts.iter().zip(&texts).map(|(p, t)| json!({ "prompt": p, "text": t }));
             output::json(&pairs.collect());
         } else {
-            self.prompts.iter().zip(&texts).for_each(|(prompt, text)| output::data(&format!("{prompt}{text}")));
+            self.prompts
+                .iter()
+                .zip(&texts)
+                .for_each(|(prompt, text)| output::data(&format!("{prompt}{text}")));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -31,10 +31,15 @@ impl Args {
             let sizes = point.shape(config, 1, 1);
             let counted = |name: &str| ["batch", "token", "key", "selected"].contains(&name);
             let axes = point.axes().iter().map(|axis| axis.name()).zip(sizes);
-            axes.map(|(name, n)| if counted(name) { name.to_owned() } else { format!("{name} {n}") }).collect()
+            axes.map(|(name, n)| if counted(name) { name.to_owned() } else { format!("{name} {n}") })
+                .collect()
         };
         if json {
-            output::json(&set.iter().map(|p| json!({ "name": p.to_string(), "layer": p.layer(), "axes": shape(p) })).collect());
+            output::json(
+                &set.iter()
+                    .map(|p| json!({ "name": p.to_string(), "layer": p.layer(), "axes": shape(p) }))
+                    .collect(),
+            );
         } else {
             for point in set.iter() {
                 output::data(&format!("{:40} [{}]", point.to_string(), shape(point).join(", ")));

@@ -67,8 +67,11 @@ impl Args {
             balance: self.balance.then_some(self.seed),
         };
         let selected = boolq::select(&made.pairs, &tokenizer, &selection)?;
-        let warnings: Vec<String> =
-            [&data.warnings, &made.warnings, &selected.warnings].into_iter().flatten().map(ToString::to_string).collect();
+        let warnings: Vec<String> = [&data.warnings, &made.warnings, &selected.warnings]
+            .into_iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect();
         if selected.pairs.is_empty() {
             return Err(Box::new(llama_ccs::Error::NoPairs));
         }

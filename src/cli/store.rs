@@ -56,14 +56,24 @@ fn info(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
     let status = Status::of(path)?;
     let manifest = Manifest::read(path)?;
     if json {
-        let columns: Vec<_> = manifest.columns.iter().map(|c| json!({ "name": c.name(), "layer": c.layer, "shape": c.shape })).collect();
+        let columns: Vec<_> = manifest
+            .columns
+            .iter()
+            .map(|c| json!({ "name": c.name(), "layer": c.layer, "shape": c.shape }))
+            .collect();
         output::json(&json!({
             "rows": status.rows, "done": status.rows_done, "dtype": manifest.dtype, "bytes": manifest.bytes(),
             "columns": columns, "settings": manifest.settings,
         }));
         return Ok(ExitCode::SUCCESS);
     }
-    output::data(&format!("{} of {} rows, {:?}, {:.1} MB", status.rows_done, status.rows, manifest.dtype, manifest.bytes() as f64 / 1e6));
+    output::data(&format!(
+        "{} of {} rows, {:?}, {:.1} MB",
+        status.rows_done,
+        status.rows,
+        manifest.dtype,
+        manifest.bytes() as f64 / 1e6
+    ));
     for column in &manifest.columns {
         output::data(&format!("  {:40} {:?}", column.name(), column.shape));
     }
@@ -76,10 +86,16 @@ fn verify(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
     let (done, rows) = found.status.as_ref().map_or((0, 0), |s| (s.rows_done, s.rows));
     if json {
         let sound = found.is_sound();
-        output::json(&json!({ "sound": sound, "rows_done": done, "rows": rows, "bytes": found.bytes, "problems": problems }));
+        output::json(
+            &json!({ "sound": sound, "rows_done": done, "rows": rows, "bytes": found.bytes, "problems": problems }),
+        );
     } else {
         problems.iter().for_each(|p| output::data(p));
-        output::say(&format!("{done} of {rows} rows, {:.1} MB checked, {} problems", found.bytes as f64 / 1e6, problems.len()));
+        output::say(&format!(
+            "{done} of {rows} rows, {:.1} MB checked, {} problems",
+            found.bytes as f64 / 1e6,
+            problems.len()
+        ));
     }
     Ok(if found.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,10 +8,16 @@ use llama_core::{Batch, Capture, HookSet, Llama, Run, Tokens};
 use crate::error::{Error, Result};
 
 /// The columns of one batch, in the manifest's order: every hook point, then the answer's log-probability.
-pub(super) fn states(llama: &Llama, hooks: &HookSet, pairs: &[TokenizedPair], rows: &[usize]) -> Result<BatchStates> {
+pub(super) fn states(
+    llama: &Llama,
+    hooks: &HookSet,
+    pairs: &[TokenizedPair],
+    rows: &[usize],
+) -> Result<BatchStates> {
     // Plus prompts of all rows, then minus prompts.
     let sides = [|p: &TokenizedPair| p.plus.clone(), |p: &TokenizedPair| p.minus.clone()];
-    let prompts: Vec<TokenizedPrompt> = sides.iter().flat_map(|side| rows.iter().map(|&r| side(&pairs[r]))).collect();
+    let prompts: Vec<TokenizedPrompt> =
+        sides.iter().flat_map(|side| rows.iter().map(|&r| side(&pairs[r]))).collect();
     let ids: Vec<&[u32]> = prompts.iter().map(|p| p.ids.as_slice()).collect();
     let before_answer = before_answers(&prompts, pairs, rows)?;
 
@@ -30,7 +36,11 @@ pub(super) fn states(llama: &Llama, hooks: &HookSet, pairs: &[TokenizedPair], ro
 }
 
 /// For each prompt the positions whose next token is one of the answer's.
-fn before_answers(prompts: &[TokenizedPrompt], pairs: &[TokenizedPair], rows: &[usize]) -> Result<Vec<Vec<usize>>> {
+fn before_answers(
+    prompts: &[TokenizedPrompt],
+    pairs: &[TokenizedPair],
+    rows: &[usize],
+) -> Result<Vec<Vec<usize>>> {
     let position = |(at, prompt): (usize, &TokenizedPrompt)| match prompt.answer.start {
         0 => {
             let row = rows[at % rows.len()];
@@ -45,10 +55,15 @@ fn before_answers(prompts: &[TokenizedPrompt], pairs: &[TokenizedPair], rows: &[
 ///
 /// # Shapes
 /// `logits` \[S, V\], S answer tokens prompt after prompt
-fn answer_logprobs(logits: &Tensor, prompts: &[TokenizedPrompt], before: &[Vec<usize>]) -> Result<ColumnStates> {
+fn answer_logprobs(
+    logits: &Tensor,
+    prompts: &[TokenizedPrompt],
+    before: &[Vec<usize>],
+) -> Result<ColumnStates> {
     let targets: Vec<i64> =
         prompts.iter().flat_map(|p| p.ids[p.answer.clone()].iter().map(|&id| i64::from(id))).collect();
-    let targets = torch(Tensor::f_from_slice(&targets).and_then(|t| t.f_unsqueeze(1)?.f_to_device(logits.device())))?;
+    let targets =
+        torch(Tensor::f_from_slice(&targets).and_then(|t| t.f_unsqueeze(1)?.f_to_device(logits.device())))?;
     let log_p = torch(logits.f_log_softmax(-1, Kind::Double).and_then(|p| p.f_gather(1, &targets, false)))?; // [S, 1]
     let log_p: Vec<f64> = to_vec(&torch(log_p.f_flatten(0, -1))?)?;
     let mut from = 0;

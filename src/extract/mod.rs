@@ -127,7 +127,12 @@ impl<'a> Extraction<'a> {
     /// # Errors
     /// A tokenizer of another model, a hook that has no fixed shape, a store of another run, a state that is not
     /// finite, a full disk. What was written durably stays and can be continued.
-    pub fn run(&self, pairs: &[TokenizedPair], out: impl AsRef<Path>, observer: &mut dyn Observer) -> Result<Outcome> {
+    pub fn run(
+        &self,
+        pairs: &[TokenizedPair],
+        out: impl AsRef<Path>,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
         let out = out.as_ref();
         if pairs.is_empty() {
             return Err(Error::NoPairs);

@@ -61,7 +61,11 @@ fn ensure(cuda: bool) -> Result {
     let making = home.join("making");
     let _ = fs::remove_dir_all(&making);
     at("create", &making, fs::create_dir_all(&making))?;
-    if cuda { full(&making)? } else { slim(&making)? }
+    if cuda {
+        full(&making)?
+    } else {
+        slim(&making)?
+    }
     at("write", &version, fs::write(making.join("torch/build-version"), TORCH))?;
     for part in ["torch", "nvidia"] {
         let target = home.join(part);
@@ -120,7 +124,9 @@ fn pip_download(into: &Path) -> Command {
     let mut pip = python();
     pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]);
     pip.args(["--implementation=cp", "--python-version=3.12"]);
-    for platform in ["manylinux_2_28_x86_64", "manylinux_2_25_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64"] {
+    for platform in
+        ["manylinux_2_28_x86_64", "manylinux_2_25_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64"]
+    {
         pip.args(["--platform", platform]);
     }
     pip.arg("-d").arg(into);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::json;
 
 /// The version of the format this build writes and reads.
@@ -173,6 +174,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The manifest of the store in `dir`, finished or not.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`] where there is none, and what a damaged one gives.
+    pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
+        Ok(Files::new(dir.as_ref()).read_manifest()?.0)
+    }
+
     /// A manifest of this build's schema; the number of rows follows from the plan.
     pub fn new(
         dtype: StoreDtype,

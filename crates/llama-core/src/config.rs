@@ -61,7 +61,10 @@ impl Config {
             return Some(format!("`n_layers` is {}", self.n_layers));
         }
         if self.n_heads % self.n_kv_heads != 0 {
-            return Some(format!("`n_heads` {} is no multiple of `n_kv_heads` {}", self.n_heads, self.n_kv_heads));
+            return Some(format!(
+                "`n_heads` {} is no multiple of `n_kv_heads` {}",
+                self.n_heads, self.n_kv_heads
+            ));
         }
         if self.head_dim % 2 != 0 {
             return Some(format!("`head_dim` {} is odd, and rotary embedding turns pairs", self.head_dim));

@@ -118,7 +118,9 @@ pub enum Error {
     },
 
     /// The tokenizer belongs to another model.
-    #[error("the tokenizer has {tokenizer} tokens and the model {model}\nhint: give the tokenizer.model that came with these weights (--tokenizer FILE)")]
+    #[error(
+        "the tokenizer has {tokenizer} tokens and the model {model}\nhint: give the tokenizer.model that came with these weights (--tokenizer FILE)"
+    )]
     Vocabulary {
         /// Tokens the tokenizer knows.
         tokenizer: usize,
@@ -127,14 +129,18 @@ pub enum Error {
     },
 
     /// A prompt without tokens.
-    #[error("prompt {prompt} has no tokens\nhint: every prompt needs at least one; the tokenizer's BOS counts")]
+    #[error(
+        "prompt {prompt} has no tokens\nhint: every prompt needs at least one; the tokenizer's BOS counts"
+    )]
     EmptyPrompt {
         /// Its position in the batch.
         prompt: usize,
     },
 
     /// A token id that the model has no embedding for.
-    #[error("prompt {prompt}, token {position}: id {id} is outside the model's vocabulary of {vocab}\nhint: the prompts were tokenised for another model")]
+    #[error(
+        "prompt {prompt}, token {position}: id {id} is outside the model's vocabulary of {vocab}\nhint: the prompts were tokenised for another model"
+    )]
     TokenOutOfRange {
         /// Its position in the batch.
         prompt: usize,
@@ -147,7 +153,9 @@ pub enum Error {
     },
 
     /// A token selection points past a prompt's end.
-    #[error("prompt {prompt} has {tokens} tokens, and token {position} was asked for\nhint: positions count a prompt's real tokens from 0, padding excluded")]
+    #[error(
+        "prompt {prompt} has {tokens} tokens, and token {position} was asked for\nhint: positions count a prompt's real tokens from 0, padding excluded"
+    )]
     Position {
         /// Its position in the batch.
         prompt: usize,
@@ -158,7 +166,9 @@ pub enum Error {
     },
 
     /// A selection names positions for another number of prompts than the batch holds.
-    #[error("positions for {found} prompts were given, and the batch holds {expected}\nhint: Tokens::At takes one list per prompt, in the batch's order")]
+    #[error(
+        "positions for {found} prompts were given, and the batch holds {expected}\nhint: Tokens::At takes one list per prompt, in the batch's order"
+    )]
     Selection {
         /// Prompts in the batch.
         expected: usize,
@@ -185,7 +195,9 @@ pub enum Error {
     },
 
     /// A hook replaced an activation by a tensor of another shape.
-    #[error("the replacement at {point} has shape {found:?}, the activation {expected:?}\nhint: replace a tensor by one of the same shape; Activation::select gives copies of parts")]
+    #[error(
+        "the replacement at {point} has shape {found:?}, the activation {expected:?}\nhint: replace a tensor by one of the same shape; Activation::select gives copies of parts"
+    )]
     Replacement {
         /// Where.
         point: HookPoint,

@@ -40,7 +40,9 @@ pub enum Error {
         name: String,
     },
     /// CUDA was asked for and cannot be had.
-    #[error("device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `--device cpu` always works")]
+    #[error(
+        "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `--device cpu` always works"
+    )]
     NoCuda {
         /// What was asked for.
         name: String,

@@ -10,7 +10,7 @@ use crate::support::{Plan, assert_same, plan_of, snapshot};
 
 /// Set in the child: the folder of the store.
 const CHILD: &str = "ACTIVATIONS_TEST_KILL";
-const KILLS: usize = 20;
+const KILLS: usize = 40;
 
 /// Thirty rows in fifteen batches.
 fn killed_plan() -> Plan {

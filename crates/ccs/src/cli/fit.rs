@@ -11,8 +11,6 @@ use ccs::store::StoreSource;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::table;
-
 const EXAMPLES: &str = "\
 Examples:
   ccs fit store --out run
@@ -81,7 +79,7 @@ impl Fit {
         done.write(&self.out, overwrite)?;
         log(&self, started, done.report.layers.len())?;
 
-        let text = if self.json { done.report.to_json()? } else { table::table(&done.report).into_bytes() };
+        let text = if self.json { done.report.to_json()? } else { done.report.summary().into_bytes() };
         match std::io::stdout().write_all(&text) {
             // A reader such as `head` has seen enough.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,7 +1,6 @@
 //! The command line: arguments in, exit code out; errors as one chain and a hint.
 
 mod fit;
-mod table;
 
 use std::error::Error;
 use std::io::Write as _;

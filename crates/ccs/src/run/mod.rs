@@ -6,6 +6,7 @@ mod layer;
 mod report;
 mod settings;
 mod source;
+mod summary;
 mod table;
 mod verdict;
 

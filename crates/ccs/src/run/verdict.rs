@@ -102,7 +102,9 @@ fn against_random(method: Method, report: &LayerReport) -> Option<Verdict> {
     } else {
         (
             Finding::NoBetterThanRandom,
-            format!("{title} does not beat random directions at layer {layer}: it is ahead {by}."),
+            format!(
+                "{title} is not distinguishable from random directions at layer {layer}: it is ahead {by}."
+            ),
         )
     };
     Some(Verdict { method, layer: Some(layer), finding, text })

@@ -48,7 +48,8 @@ struct Logistic {
 struct Auroc {
     label: Vec<u8>,
     score: Vec<f64>,
-    auroc: f64,
+    #[serde(rename = "auroc")]
+    area: f64,
 }
 
 fn oracle() -> Oracle {
@@ -127,6 +128,6 @@ fn auroc_agrees_with_scikit_learn_with_ties() {
     for case in oracle().auroc {
         let labels: Vec<bool> = case.label.iter().map(|&l| l == 1).collect();
         let auroc = Scored::new(&case.score, &labels, 0.5).unwrap().auroc().unwrap();
-        close(&[auroc], &[case.auroc], 1e-12, "AUROC");
+        close(&[auroc], &[case.area], 1e-12, "AUROC");
     }
 }

@@ -124,7 +124,8 @@ impl Meta {
 
     /// The ranks' parts, copied one at a time into their places of the whole.
     fn merge(&self, weight: Weight, name: &str, axis: usize) -> Result<Tensor> {
-        let whole = Tensor::f_empty(weight.shape(&self.config), (self.shards[0].kind(name)?, tch::Device::Cpu))?;
+        let whole =
+            Tensor::f_empty(weight.shape(&self.config), (self.shards[0].kind(name)?, tch::Device::Cpu))?;
         let mut from = 0;
         for shard in &self.shards {
             let part = shard.tensor(name)?;
@@ -193,12 +194,15 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
             found: "params.json is there, consolidated.00.pth is not".to_owned(),
         });
     }
-    let after_gap = (paths.len()..100).find(|rank| folder.join(format!("consolidated.{rank:02}.pth")).exists());
+    let after_gap =
+        (paths.len()..100).find(|rank| folder.join(format!("consolidated.{rank:02}.pth")).exists());
     match after_gap {
         None => Ok(paths),
-        Some(rank) => {
-            Err(Error::Shards { path: folder.to_owned(), expected: rank as i64 + 1, found: paths.len() as i64 })
-        }
+        Some(rank) => Err(Error::Shards {
+            path: folder.to_owned(),
+            expected: rank as i64 + 1,
+            found: paths.len() as i64,
+        }),
     }
 }
 

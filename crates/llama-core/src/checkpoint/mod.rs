@@ -37,7 +37,10 @@ impl Checkpoint {
             return Err(Error::NotAModel { path: path.to_owned(), found: found.to_owned() });
         }
         if !path.join("params.json").exists() {
-            return Err(Error::NotAModel { path: path.to_owned(), found: "it has no params.json".to_owned() });
+            return Err(Error::NotAModel {
+                path: path.to_owned(),
+                found: "it has no params.json".to_owned(),
+            });
         }
         Ok(Self { path: path.to_owned(), meta: meta::Meta::open(path)? })
     }

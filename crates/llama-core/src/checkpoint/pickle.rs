@@ -59,10 +59,14 @@ const MAX_VALUES: usize = 4_000_000;
 
 /// The named tensors of a pickled state dict.
 pub(crate) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, Rc<TensorInfo>)>, Refused> {
-    let mut machine = Machine { bytes: pickle, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
+    let mut machine =
+        Machine { bytes: pickle, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
     let top = machine.run().map_err(|reason| Refused { offset: machine.at, reason })?;
     let Value::Dict(entries) = top else {
-        return Err(Refused { offset: machine.at, reason: "it holds no dict of tensors at its top".to_owned() });
+        return Err(Refused {
+            offset: machine.at,
+            reason: "it holds no dict of tensors at its top".to_owned(),
+        });
     };
     Ok(entries
         .into_iter()
@@ -200,7 +204,8 @@ impl Machine<'_> {
 
     fn recall(&mut self, op: u8) -> Step {
         let slot = if op == b'h' { usize::from(self.byte()?) } else { self.u32()? };
-        let value = self.memo.get(slot).cloned().flatten().ok_or_else(|| format!("memo slot {slot} is empty"))?;
+        let value =
+            self.memo.get(slot).cloned().flatten().ok_or_else(|| format!("memo slot {slot} is empty"))?;
         if matches!(value, Value::Dict(_) | Value::List(_)) {
             return Err("a container is used twice".to_owned());
         }
@@ -221,9 +226,13 @@ impl Machine<'_> {
         let id = self.pop()?;
         let Value::Tuple(parts, _) = &id else { return Err("a storage without its description".to_owned()) };
         match &**parts {
-            [Value::Str(tag), Value::Callable(Callable::StorageKind(kind)), Value::Str(key), _, Value::Int(_)]
-                if &**tag == "storage" =>
-            {
+            [
+                Value::Str(tag),
+                Value::Callable(Callable::StorageKind(kind)),
+                Value::Str(key),
+                _,
+                Value::Int(_),
+            ] if &**tag == "storage" => {
                 let value = Value::Storage { key: key.clone(), kind: *kind };
                 self.push(value)
             }
@@ -241,7 +250,13 @@ impl Machine<'_> {
             (Callable::RebuildParameter, [Value::Tensor(info), ..]) => Value::Tensor(info.clone()),
             (
                 Callable::RebuildTensor,
-                [Value::Storage { key, kind }, Value::Int(offset), Value::Tuple(shape, _), Value::Tuple(stride, _), ..],
+                [
+                    Value::Storage { key, kind },
+                    Value::Int(offset),
+                    Value::Tuple(shape, _),
+                    Value::Tuple(stride, _),
+                    ..,
+                ],
             ) => Value::Tensor(Rc::new(TensorInfo {
                 storage: key.clone(),
                 kind: *kind,
@@ -255,7 +270,9 @@ impl Machine<'_> {
     }
 
     fn set_items(&mut self, items: Vec<Value>) -> Step {
-        let Some(Value::Dict(dict)) = self.stack.last_mut() else { return Err("items set on no dict".to_owned()) };
+        let Some(Value::Dict(dict)) = self.stack.last_mut() else {
+            return Err("items set on no dict".to_owned());
+        };
         if items.len() % 2 != 0 {
             return Err("a key without a value".to_owned());
         }
@@ -267,7 +284,9 @@ impl Machine<'_> {
     }
 
     fn append(&mut self, items: Vec<Value>) -> Step {
-        let Some(Value::List(list)) = self.stack.last_mut() else { return Err("items added to no list".to_owned()) };
+        let Some(Value::List(list)) = self.stack.last_mut() else {
+            return Err("items added to no list".to_owned());
+        };
         list.extend(items.into_iter().map(flat));
         Ok(())
     }
@@ -326,7 +345,8 @@ impl Machine<'_> {
     }
 
     fn take(&mut self, count: usize) -> Step<&[u8]> {
-        let end = self.at.checked_add(count).filter(|&e| e <= self.bytes.len()).ok_or("it ends in the middle")?;
+        let end =
+            self.at.checked_add(count).filter(|&e| e <= self.bytes.len()).ok_or("it ends in the middle")?;
         let taken = &self.bytes[self.at..end];
         self.at = end;
         Ok(taken)
@@ -387,7 +407,8 @@ mod tests {
         let refused = state_dict(b"\x80\x02cos\nsystem\n(X\x02\0\0\0lstR.").expect_err("os.system");
         assert!(refused.reason.contains("os.system"), "{}", refused.reason);
         // The same through STACK_GLOBAL.
-        let refused = state_dict(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.").expect_err("posix.system");
+        let refused =
+            state_dict(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.").expect_err("posix.system");
         assert!(refused.reason.contains("posix.system"), "{}", refused.reason);
     }
 

@@ -42,9 +42,12 @@ impl Pth {
         })?;
         let storages = entries
             .into_iter()
-            .filter_map(|(name, range)| Some((name.strip_prefix(&prefix)?.strip_prefix("data/")?.to_owned(), range)))
+            .filter_map(|(name, range)| {
+                Some((name.strip_prefix(&prefix)?.strip_prefix("data/")?.to_owned(), range))
+            })
             .collect();
-        let pth = Self { path: path.to_owned(), map, tensors: described.into_iter().collect(), storages, pickle };
+        let pth =
+            Self { path: path.to_owned(), map, tensors: described.into_iter().collect(), storages, pickle };
         for (name, info) in &pth.tensors {
             pth.window(name, info)?;
         }
@@ -118,9 +121,9 @@ impl Pth {
         let empty = info.shape.contains(&0);
         let width = info.kind.elt_size_in_bytes();
         let end = last.and_then(|l| usize::try_from(l).ok()?.checked_add(1)?.checked_mul(width));
-        let end = end.filter(|&e| empty || e <= storage.len()).ok_or_else(|| {
-            damaged(format!("it reaches past its storage of {} bytes", storage.len()))
-        })?;
+        let end = end
+            .filter(|&e| empty || e <= storage.len())
+            .ok_or_else(|| damaged(format!("it reaches past its storage of {} bytes", storage.len())))?;
         if empty {
             return Ok(storage.start..storage.start);
         }
@@ -130,7 +133,8 @@ impl Pth {
 
 /// The byte range of every entry, and the name of the one that is `…/data.pkl`.
 fn entries(path: &Path, map: &[u8]) -> Result<(HashMap<String, Range<usize>>, String)> {
-    let refuse = |reason: String, hint: &str| Error::Archive { path: path.to_owned(), reason, hint: hint.to_owned() };
+    let refuse =
+        |reason: String, hint: &str| Error::Archive { path: path.to_owned(), reason, hint: hint.to_owned() };
     let mut archive = zip::ZipArchive::new(Cursor::new(map)).map_err(|e| {
         let old = map.starts_with(&[0x80, 0x02]);
         let hint = if old {
@@ -143,10 +147,14 @@ fn entries(path: &Path, map: &[u8]) -> Result<(HashMap<String, Range<usize>>, St
     let mut entries = HashMap::new();
     let mut pickle = None;
     for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index).map_err(|e| refuse(format!("entry {index}: {e}"), DAMAGED))?;
+        let entry =
+            archive.by_index_raw(index).map_err(|e| refuse(format!("entry {index}: {e}"), DAMAGED))?;
         let name = entry.name().map_err(|e| refuse(format!("entry {index}: {e}"), DAMAGED))?.into_owned();
         if entry.compression() != zip::CompressionMethod::Stored {
-            return Err(refuse(format!("entry `{name}` is compressed"), "unzip it and save it again with torch.save"));
+            return Err(refuse(
+                format!("entry `{name}` is compressed"),
+                "unzip it and save it again with torch.save",
+            ));
         }
         let start = entry.data_start().and_then(|s| usize::try_from(s).ok());
         let range = start
@@ -154,14 +162,19 @@ fn entries(path: &Path, map: &[u8]) -> Result<(HashMap<String, Range<usize>>, St
             .filter(|r| r.end <= map.len())
             .ok_or_else(|| refuse(format!("entry `{name}` reaches past the end of the file"), DAMAGED))?;
         if name.ends_with("byteorder") && map[range.clone()] != *b"little" {
-            return Err(refuse("it was written on a big-endian machine".to_owned(), "save it again on another machine"));
+            return Err(refuse(
+                "it was written on a big-endian machine".to_owned(),
+                "save it again on another machine",
+            ));
         }
         if name == "data.pkl" || name.ends_with("/data.pkl") {
             pickle = Some(name.clone());
         }
         entries.insert(name, range);
     }
-    let pickle = pickle.ok_or_else(|| refuse("it holds no data.pkl".to_owned(), "it is a zip archive, but no PyTorch file"))?;
+    let pickle = pickle.ok_or_else(|| {
+        refuse("it holds no data.pkl".to_owned(), "it is a zip archive, but no PyTorch file")
+    })?;
     Ok((entries, pickle))
 }
 

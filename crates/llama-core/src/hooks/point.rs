@@ -279,7 +279,8 @@ fn canonical_number(text: &str) -> Option<u16> {
 
 /// The name most like `name`, if any is like it at all. A pattern's block part (`*`, `{1,2}`) is kept.
 pub(crate) fn nearest(name: &str) -> Option<String> {
-    let block = name.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')).map_or("0", |(block, _)| block);
+    let block =
+        name.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')).map_or("0", |(block, _)| block);
     let candidates = SITES
         .iter()
         .map(|(_, site)| format!("blocks.{block}.{site}"))
@@ -320,7 +321,9 @@ mod tests {
             let error = misspelt.parse::<HookPoint>().expect_err(&misspelt).to_string();
             assert!(error.contains("did you mean"), "{error}");
         }
-        for bad in ["", "blocks.01.hook_resid_post", "blocks.+1.hook_resid_post", "blocks.-1.hook_z", "resid_post"] {
+        for bad in
+            ["", "blocks.01.hook_resid_post", "blocks.+1.hook_resid_post", "blocks.-1.hook_z", "resid_post"]
+        {
             assert!(bad.parse::<HookPoint>().is_err(), "{bad}");
         }
     }

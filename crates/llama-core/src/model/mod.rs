@@ -270,7 +270,13 @@ impl Llama {
     ///
     /// # Shapes
     /// `x` \[B, T, D\] → \[B, T, D\]
-    fn mlp(&self, block: &Block, index: usize, x: &Tensor, hooks: &mut Hooks<'_, '_>) -> Result<Tensor, Halt> {
+    fn mlp(
+        &self,
+        block: &Block,
+        index: usize,
+        x: &Tensor,
+        hooks: &mut Hooks<'_, '_>,
+    ) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block(index as u16, site);
         let hidden = self.config.hidden_dim;
         let normed = self.rms_norm(x, &block.ln2_gain, at(Site::Ln2Scale), at(Site::Ln2Normalized), hooks)?;
@@ -286,7 +292,12 @@ impl Llama {
     ///
     /// # Shapes
     /// `x` \[B, T, D\] → \[S, V\]
-    fn unembed(&self, x: &Tensor, hooks: &mut Hooks<'_, '_>, logits: Option<Tokens>) -> Result<Option<Tensor>, Halt> {
+    fn unembed(
+        &self,
+        x: &Tensor,
+        hooks: &mut Hooks<'_, '_>,
+        logits: Option<Tokens>,
+    ) -> Result<Option<Tensor>, Halt> {
         let places = logits.unwrap_or(Tokens::All).places(hooks.batch())?;
         let places = Tensor::f_from_slice(&places)?.f_to_device(self.device)?;
         let select = |x: &Tensor| x.f_flatten(0, 1)?.f_index_select(0, &places); // [S, D]
@@ -387,7 +398,12 @@ impl<'m> Place<'m> {
             Attends::Causal => None,
             Attends::Mask(mask) => Some(mask.f_to_device(llama.device)?),
         };
-        Ok(Self { cos: twice(&cos, &cos)?, sin: twice(&sin.f_neg()?, &sin)?, mask, precision: &llama.precision })
+        Ok(Self {
+            cos: twice(&cos, &cos)?,
+            sin: twice(&sin.f_neg()?, &sin)?,
+            mask,
+            precision: &llama.precision,
+        })
     }
 
     /// Rotary embedding (Su et al. 2021), on pairs (i, i + K/2): `(a, b) → (a·cos − b·sin, b·cos + a·sin)`.

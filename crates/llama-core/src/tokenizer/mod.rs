@@ -48,7 +48,8 @@ impl Tokenizer {
         let refuse = |reason: String| Error::Tokenizer { path: path.as_ref().to_owned(), reason };
         // Our own reader goes first: it refuses what is no such file before the C++ library sees it.
         let pieces = proto::pieces(bytes).map_err(refuse)?;
-        let processor = SentencePieceProcessor::from_serialized_proto(bytes).map_err(|e| refuse(e.to_string()))?;
+        let processor =
+            SentencePieceProcessor::from_serialized_proto(bytes).map_err(|e| refuse(e.to_string()))?;
         let (bos, eos) = (processor.bos_id(), processor.eos_id());
         Ok(Self { processor, pieces, bos, eos, identity: blake3::hash(bytes).to_hex().to_string() })
     }
@@ -118,6 +119,10 @@ impl Tokenizer {
     /// [`Error::Vocabulary`] with both sizes.
     pub fn check_fits(&self, config: &crate::Config) -> Result<()> {
         let model = config.vocab_size as usize;
-        if self.vocab_size() == model { Ok(()) } else { Err(Error::Vocabulary { tokenizer: self.vocab_size(), model }) }
+        if self.vocab_size() == model {
+            Ok(())
+        } else {
+            Err(Error::Vocabulary { tokenizer: self.vocab_size(), model })
+        }
     }
 }

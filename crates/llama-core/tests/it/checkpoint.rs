@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use llama_core::tch::{Device, Kind};
-use llama_core::{Batch, Checkpoint, Config, Error, Llama, Precision, Run, Tokenizer, Tokens, save_meta, word_model};
+use llama_core::{
+    Batch, Checkpoint, Config, Error, Llama, Precision, Run, Tokenizer, Tokens, save_meta, word_model,
+};
 use proptest::prelude::*;
 
 use crate::support::{prompts, random};
@@ -140,7 +142,9 @@ fn a_missing_tensor_and_a_missing_storage_are_named() {
     let (folder, _) = saved();
     rewrite(folder.path(), |name, content| {
         Some(match name.ends_with("data.pkl") {
-            true => replaced(&content, b"layers.1.feed_forward.w2.weight", b"layers.1.feed_forward.w9.weight"),
+            true => {
+                replaced(&content, b"layers.1.feed_forward.w2.weight", b"layers.1.feed_forward.w9.weight")
+            }
             false => content,
         })
     });
@@ -205,7 +209,8 @@ fn a_shard_too_few_is_counted() {
         fs::copy(shared.join("golden/meta-tiny/mp2").join(file), folder.path().join(file)).expect("copy");
     }
     assert!(matches!(refused(folder.path()), Error::Shards { expected: 2, found: 1, .. }));
-    fs::rename(folder.path().join("consolidated.00.pth"), folder.path().join("consolidated.01.pth")).expect("rename");
+    fs::rename(folder.path().join("consolidated.00.pth"), folder.path().join("consolidated.01.pth"))
+        .expect("rename");
     assert!(refused(folder.path()).to_string().contains("consolidated.00.pth"));
 }
 
@@ -218,7 +223,10 @@ fn tokenizers_that_do_not_fit_are_refused() {
     let pieces: Vec<_> = tokens.iter().map(|t| tokenizer.piece(t.id)).collect();
     assert_eq!(pieces, ["<s>", "▁the", "▁cat", "▁sat", ".", "▁True"]);
     assert_eq!(tokens.last().expect("tokens").span, 12..17);
-    assert_eq!(tokenizer.decode(&tokenizer.ids("the cat sat.").expect("ids")).expect("decode"), "the cat sat.");
+    assert_eq!(
+        tokenizer.decode(&tokenizer.ids("the cat sat.").expect("ids")).expect("decode"),
+        "the cat sat."
+    );
     let error = tokenizer.check_fits(random(Precision::F32).config()).expect_err("10 against 50").to_string();
     assert!(error.contains("10") && error.contains("50"), "{error}");
     for bad in [b"".as_slice(), b"hello", b"\x0a\xff\xff\xff\xff\x0f", &[0u8; 64]] {

@@ -13,8 +13,10 @@ fn greedy_over_the_cache_equals_greedy_without_it() {
         let mut text = prompt;
         let mut expected = Vec::new();
         for _ in 0..12 {
-            let output = llama.forward(&Batch::new(&[&text]).expect("batch"), Run::new().logits(Tokens::Last));
-            let next = output.expect("run").logits.expect("logits").argmax(-1, false).int64_value(&[0]) as u32;
+            let output =
+                llama.forward(&Batch::new(&[&text]).expect("batch"), Run::new().logits(Tokens::Last));
+            let next =
+                output.expect("run").logits.expect("logits").argmax(-1, false).int64_value(&[0]) as u32;
             text.push(next);
             expected.push(next);
         }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use llama_core::tch::{Device, Kind, Tensor};
-use llama_core::{Batch, Capture, Checkpoint, HookPoint, HookSet, Llama, Padding, Precision, Run, Tokenizer, Tokens};
+use llama_core::{
+    Batch, Capture, Checkpoint, HookPoint, HookSet, Llama, Padding, Precision, Run, Tokenizer, Tokens,
+};
 
 use crate::support::{relative, relative_l2, shared};
 
@@ -17,7 +19,8 @@ fn golden(folder: &Path) -> Golden {
     let rows: Vec<serde_json::Value> = serde_json::from_str(&text).expect("json");
     let sides = ["plus", "minus"].map(|side| {
         let prompts = rows.iter().map(|r| r[format!("{side}_prompt")].as_str().expect("prompt").to_owned());
-        let ids = rows.iter().map(|r| serde_json::from_value(r[format!("{side}_tokens")].clone()).expect("ids"));
+        let ids =
+            rows.iter().map(|r| serde_json::from_value(r[format!("{side}_tokens")].clone()).expect("ids"));
         let states = Tensor::read_npy(folder.join(format!("{side}.npy"))).expect("states");
         let logits = Tensor::read_npy(folder.join(format!("{side}_logits.npy"))).expect("logits");
         (prompts.collect(), ids.collect(), states, logits)
@@ -32,9 +35,11 @@ fn run(llama: &Llama, ids: &[Vec<u32>], batch_size: usize, padding: Padding) -> 
     for chunk in ids.chunks(batch_size) {
         let batch = Batch::padded(chunk, padding).expect("batch");
         let mut capture = Capture::new(HookSet::residual_stream(n_layers), Tokens::Last);
-        let output = llama.forward(&batch, Run::new().hook(&mut capture).logits(Tokens::Last)).expect("forward");
+        let output =
+            llama.forward(&batch, Run::new().hook(&mut capture).logits(Tokens::Last)).expect("forward");
         let captured = capture.finish();
-        let layers: Vec<_> = (0..=n_layers).map(|l| captured.get(HookPoint::of_layer(l)).expect("layer")).collect();
+        let layers: Vec<_> =
+            (0..=n_layers).map(|l| captured.get(HookPoint::of_layer(l)).expect("layer")).collect();
         states.push(Tensor::stack(&layers, 1));
         logits.push(output.logits.expect("logits"));
     }
@@ -67,7 +72,11 @@ fn meta_tiny_matches_the_reference() {
                     assert!(relative(&f, &r) < 2e-5, "{what}, layer {layer}: {}", relative(&f, &r));
                     assert!(relative_l2(&f, &r) < 2e-5, "{what}, layer {layer}: {}", relative_l2(&f, &r));
                 }
-                assert!(relative(&found_logits, logits) < 2e-5, "{what}: {}", relative(&found_logits, logits));
+                assert!(
+                    relative(&found_logits, logits) < 2e-5,
+                    "{what}: {}",
+                    relative(&found_logits, logits)
+                );
                 assert!(relative_l2(&found_logits, logits) < 2e-5, "{what}");
             }
         }

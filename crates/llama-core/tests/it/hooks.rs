@@ -41,12 +41,17 @@ fn identities_between_points() {
     let llama = random(Precision::F64);
     let captured = capture_all(&llama, &Batch::new(&prompts()).expect("batch"));
     let get = |block: u16, site| captured.get(HookPoint::Block(block, site)).expect("captured");
-    let near = |a: &Tensor, b: &Tensor, what: &str| assert!(relative(a, b) < 1e-12, "{what}: {}", relative(a, b));
+    let near =
+        |a: &Tensor, b: &Tensor, what: &str| assert!(relative(a, b) < 1e-12, "{what}: {}", relative(a, b));
     for i in 0..3 {
         near(&(get(i, Site::ResidPre) + get(i, Site::AttnOut)), get(i, Site::ResidMid), "resid_mid");
         near(&(get(i, Site::ResidMid) + get(i, Site::MlpOut)), get(i, Site::ResidPost), "resid_post");
         near(&(get(i, Site::MlpPre).silu() * get(i, Site::MlpPreLinear)), get(i, Site::MlpPost), "mlp post");
-        near(&get(i, Site::Result).sum_dim_intlist([1i64].as_slice(), false, None), get(i, Site::AttnOut), "result");
+        near(
+            &get(i, Site::Result).sum_dim_intlist([1i64].as_slice(), false, None),
+            get(i, Site::AttnOut),
+            "result",
+        );
         near(&(get(i, Site::ResidPre) / get(i, Site::Ln1Scale)), get(i, Site::Ln1Normalized), "ln1");
         near(&(get(i, Site::ResidMid) / get(i, Site::Ln2Scale)), get(i, Site::Ln2Normalized), "ln2");
         let pattern = get(i, Site::Pattern);
@@ -60,7 +65,11 @@ fn identities_between_points() {
         near(&length(get(i, Site::Q)), &length(get(i, Site::RotQ)), "rotation keeps |q|");
         near(&get(i, Site::K).select(0, 0), &get(i, Site::RotK).select(0, 0), "position 0 is not turned");
         if i > 0 {
-            near(get(i, Site::ResidPre), get(i - 1, Site::ResidPost), "resid_pre = the block before's resid_post");
+            near(
+                get(i, Site::ResidPre),
+                get(i - 1, Site::ResidPost),
+                "resid_pre = the block before's resid_post",
+            );
         }
     }
     near(captured.get(HookPoint::Embed).expect("embed"), get(0, Site::ResidPre), "embed");
@@ -106,7 +115,8 @@ fn a_stopped_run_equals_the_full_run_and_ends_there() {
 fn patching_back_what_was_captured_changes_nothing_and_patching_else_does() {
     let llama = random(Precision::F32);
     let batch = Batch::new(&prompts()).expect("batch");
-    let logits = |run: Run<'_>| llama.forward(&batch, run.logits(Tokens::Last)).expect("run").logits.expect("logits");
+    let logits =
+        |run: Run<'_>| llama.forward(&batch, run.logits(Tokens::Last)).expect("run").logits.expect("logits");
     let plain = logits(Run::new());
     // Points whose capture leaves the computation as it is, bit for bit.
     for name in ["hook_embed", "blocks.1.hook_resid_mid", "blocks.1.attn.hook_z", "blocks.2.mlp.hook_post"] {
@@ -206,5 +216,8 @@ fn gradients_reach_captured_activations_and_weights() {
         output.logits.expect("logits").square().sum(Kind::Double).double_value(&[])
     };
     let difference = (value(1e-5) - value(-1e-5)) / 2e-5;
-    assert!((difference - gradient).abs() < 1e-6 * gradient.abs().max(1.0), "{name}: {difference} vs {gradient}");
+    assert!(
+        (difference - gradient).abs() < 1e-6 * gradient.abs().max(1.0),
+        "{name}: {difference} vs {gradient}"
+    );
 }

@@ -49,6 +49,7 @@ fn what_is_no_prompt_is_refused() {
     let error = Batch::new(&[vec![1u32], vec![]]).expect_err("empty prompt").to_string();
     assert!(error.contains("prompt 1"), "{error}");
     let batch = Batch::new(&[vec![1u32], vec![4, 50, 3]]).expect("batch");
-    let error = random(Precision::F32).forward(&batch, Run::new().logits(Tokens::Last)).expect_err("id 50 of 50");
+    let error =
+        random(Precision::F32).forward(&batch, Run::new().logits(Tokens::Last)).expect_err("id 50 of 50");
     assert!(error.to_string().contains("prompt 1, token 1"), "{error}");
 }

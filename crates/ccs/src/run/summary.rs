@@ -1,0 +1,51 @@
+//! A report as text: the layer table and the verdicts, for terminals.
+
+use super::{Evaluation, LayerReport, Report};
+use crate::Method;
+
+impl Report {
+    /// One line per layer, the chosen ones marked, and the verdicts below.
+    pub fn summary(&self) -> String {
+        let report = self;
+        let methods: Vec<Method> = Method::ALL
+            .into_iter()
+            .filter(|m| *m != Method::Majority && report.layers.iter().any(|l| l.methods.contains_key(m)))
+            .collect();
+        let widest = report.layers.iter().map(|l| l.hook.len()).max().unwrap_or_default();
+        let heads: String = methods.iter().map(|m| column(&format!("{m}: accuracy, AUROC"))).collect();
+        let mut lines = vec![format!("layer  {:<widest$}{heads}", "hook")];
+        for layer in &report.layers {
+            let cells: String = methods.iter().map(|m| column(&cell(report, layer, *m))).collect();
+            let note = if layer.degenerate { "  the states are the same for every row" } else { "" };
+            lines.push(format!("{:>5}  {:<widest$}{cells}{note}", layer.layer, layer.hook));
+        }
+        let (rows, groups) = (report.rows, report.groups);
+        lines.push(String::new());
+        lines.push(format!(
+            "{} training rows in {} groups, {} test rows in {} groups",
+            rows.train, groups.train, rows.test, groups.test
+        ));
+        lines.push(format!(
+            "the majority's accuracy is {:.3}; * chosen inside the training rows",
+            report.majority
+        ));
+        lines.push(String::new());
+        lines.extend(report.verdicts.iter().map(|v| v.text.clone()));
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+        lines.join("\n") + "\n"
+    }
+}
+
+fn column(text: &str) -> String {
+    format!("  {text:<30}")
+}
+
+/// `0.812 [0.770, 0.851]  0.88 *`
+fn cell(report: &Report, layer: &LayerReport, method: Method) -> String {
+    let Some(found) = layer.methods.get(&method) else { return String::new() };
+    let Evaluation { accuracy, accuracy_ci, auroc, .. } = &found.test;
+    let interval = accuracy_ci.map(|[low, high]| format!(" [{low:.3}, {high:.3}]")).unwrap_or_default();
+    let auroc = auroc.map(|a| format!("  {a:.3}")).unwrap_or_default();
+    let chosen = report.chosen.get(&method).is_some_and(|c| c.layer == Some(layer.layer));
+    format!("{accuracy:.3}{interval}{auroc}{}", if chosen { " *" } else { "" })
+}

@@ -1,0 +1,46 @@
+//! The built-in model, from questions to probes: what `cargo xtask demo` shows.
+
+use llama_ccs::ccs::Method;
+use llama_ccs::ccs::run::{Execution, Settings, run};
+use llama_ccs::ccs::store::StoreSource;
+use llama_ccs::llama_core::{Checkpoint, Tokenizer};
+use llama_ccs::{Extraction, Outcome, PairTokenizer, boolq};
+
+use crate::support::quiz;
+
+#[test]
+fn ccs_reads_truth_out_of_the_quiz_model() {
+    let folder = tempfile::tempdir().expect("folder");
+    let checkpoint = Checkpoint::open(quiz().join("model")).expect("model");
+    let tokenizer = Tokenizer::open(checkpoint.tokenizer_path().expect("path")).expect("tokenizer");
+    let data = boolq::Dataset::load(quiz().join("questions.jsonl")).expect("questions");
+    let pairs = boolq::pairs(&data, &boolq::Template::named("llama-ccs").expect("template")).expect("pairs");
+    let all = boolq::select(&pairs.pairs, &PairTokenizer(&tokenizer), &boolq::Selection::default())
+        .expect("select");
+    assert_eq!((all.pairs.len(), all.dropped.len()), (600, 0));
+
+    let extraction = Extraction::new(&checkpoint, &tokenizer);
+    let outcome = extraction.run(&all.pairs, folder.path().join("store"), &mut ()).expect("extract");
+    assert!(matches!(outcome, Outcome::Finished(_)));
+    let source = StoreSource::open(folder.path().join("store")).expect("store");
+    let report = run(&source, &Settings::default(), Execution::default(), &|_| {}).expect("fit").report;
+
+    // The bar for the model: held-out questions about passages that it was not trained on.
+    let chosen = |method| report.chosen[&method].test.clone().expect("a layer is chosen");
+    assert!(chosen(Method::Ccs).accuracy >= 0.90, "CCS {}", chosen(Method::Ccs).accuracy);
+    assert!(chosen(Method::Lr).accuracy >= 0.95, "LR {}", chosen(Method::Lr).accuracy);
+    // The embedding of one and the same answer token carries nothing.
+    let embedding = &report.layers[0];
+    assert!(embedding.degenerate && embedding.hook == "hook_embed");
+    assert!(embedding.methods[&Method::Ccs].test.accuracy < 0.6);
+}
+
+#[test]
+fn questions_and_passages_are_held_out_as_documented() {
+    let data = boolq::Dataset::load(quiz().join("questions.jsonl")).expect("questions");
+    let mut passages: Vec<_> = data.questions.iter().filter_map(|q| q.passage.as_deref()).collect();
+    passages.sort_unstable();
+    passages.dedup();
+    assert_eq!(passages.len(), data.questions.len(), "every passage once");
+    assert!((data.true_share() - 0.5).abs() < 1e-9);
+}

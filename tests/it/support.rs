@@ -1,0 +1,66 @@
+//! The program, the quiz model, and folders to work in.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+
+/// The built-in model and questions.
+pub(crate) fn quiz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quiz")
+}
+
+/// `llama-ccs`, with one thread, so that parallel tests do not wait for each other's cores.
+pub(crate) fn llama_ccs() -> Command {
+    let mut command = Command::cargo_bin("llama-ccs").expect("the binary");
+    command.env("OMP_NUM_THREADS", "1").env("NO_COLOR", "1");
+    command
+}
+
+/// `prompts.csv` in `folder`, made from the first quiz questions.
+pub(crate) fn prompts(folder: &Path, limit: usize) -> PathBuf {
+    let out = folder.join("prompts.csv");
+    let mut command = llama_ccs();
+    command.arg("prompts").arg("--data").arg(quiz().join("questions.jsonl"));
+    command.arg("--model").arg(quiz().join("model")).arg("--out").arg(&out);
+    command.args(["--limit", &limit.to_string()]).assert().success();
+    out
+}
+
+/// `llama-ccs extract` of the quiz model, ready to run.
+pub(crate) fn extract(prompts: &Path, store: &Path) -> Command {
+    let mut command = llama_ccs();
+    command.arg("extract").arg("--model").arg(quiz().join("model"));
+    command.arg("--prompts").arg(prompts).arg("--out").arg(store);
+    command
+}
+
+/// Every file of a folder with its bytes, but for the log, which tells the time.
+pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("list") {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|n| n != "log.jsonl") {
+                let name = path.strip_prefix(folder).expect("inside").to_owned();
+                files.insert(name, fs::read(&path).expect("read"));
+            }
+        }
+    }
+    files
+}
+
+/// The shared reference results: LLAMA_CCS_SHARED, or `shared` beside the checkout.
+pub(crate) fn shared() -> Option<PathBuf> {
+    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
+    let found = std::env::var_os("LLAMA_CCS_SHARED").map_or(beside, PathBuf::from);
+    if found.join("golden").is_dir() {
+        return Some(found);
+    }
+    println!("SKIPPED: no shared reference results in {} (set LLAMA_CCS_SHARED)", found.display());
+    None
+}
