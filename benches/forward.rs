@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench forward`. Weights are random: speed does not depend on them.
 
+#![allow(clippy::expect_used, missing_docs)] // a benchmark that cannot be set up has nothing better to do than stop
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use llama_ccs::llama_core::{Batch, Capture, Config, HookSet, Llama, Precision, Run, Tokens};
 use llama_ccs::torch_runtime;

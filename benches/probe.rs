@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench probe`
 
+#![allow(clippy::expect_used, missing_docs)] // a benchmark that cannot be set up has nothing better to do than stop
+
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use llama_ccs::ccs::Contrast;
 use llama_ccs::ccs::fit::ccs::{CcsOptions, ccs};

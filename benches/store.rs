@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench store`
 
+#![allow(clippy::expect_used, missing_docs)] // a benchmark that cannot be set up has nothing better to do than stop
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use llama_ccs::activations::{
     BatchStates, Column, ColumnStates, Manifest, Row, Side, SideOf, Store, StoreDtype, StoreWriter,

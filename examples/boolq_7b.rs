@@ -8,6 +8,8 @@
 //!
 //! Interrupted, the same command continues: the store keeps what was computed.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a program: stdout carries the table, stderr the talk
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

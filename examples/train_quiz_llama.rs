@@ -7,6 +7,8 @@
 //! cargo run --release --example train_quiz_llama          # rewrites examples/quiz, the same bytes for the same seed
 //! ```
 
+#![allow(clippy::print_stdout)] // a program: stdout shows how training goes
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -56,8 +58,13 @@ enum Property {
 }
 
 impl Property {
+    /// A colour or a place.
     fn draw(rng: &mut ChaCha8Rng) -> Self {
         if rng.random_bool(0.5) { Self::Colour(pick(&COLOURS, rng)) } else { Self::Place(pick(&PLACES, rng)) }
+    }
+
+    fn same_sort(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 
     /// Another property of the same sort.
@@ -100,7 +107,13 @@ impl Quiz {
             facts.iter().map(|(o, p)| format!("The {o} is {}.", p.words())).collect();
         let (object, truth) = facts[rng.random_range(0..facts.len())];
         let answer = rng.random_bool(0.5);
-        let asked = if answer { truth } else { truth.other(rng) };
+        // Asking for what is so about another object: to be right, it is not enough to have seen the word.
+        let elsewhere = facts.iter().map(|(_, p)| *p).find(|p| p.same_sort(truth) && *p != truth);
+        let asked = match elsewhere {
+            _ if answer => truth,
+            Some(property) if rng.random_bool(0.6) => property,
+            _ => truth.other(rng),
+        };
         Self { passage: sentences.join(" "), question: format!("is the {object} {}", asked.words()), answer }
     }
 

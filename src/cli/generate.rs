@@ -60,8 +60,11 @@ impl Args {
             seed: self.seed,
         };
         let mut texts = Vec::new();
-        for ids in llama.generate(&prompts, &sampling)? {
-            texts.push(tokenizer.decode(&ids)?);
+        for (prompt, new) in prompts.iter().zip(llama.generate(&prompts, &sampling)?) {
+            // The new tokens alone would lose the space before their first word.
+            let (before, whole) =
+                (tokenizer.decode(prompt)?, tokenizer.decode(&[prompt.clone(), new].concat())?);
+            texts.push(whole.strip_prefix(&before).unwrap_or(&whole).to_owned());
         }
         if json {
             let pairs = self.prompts.iter().zip(&texts).map(|(p, t)| json!({ "prompt": p, "text": t }));

@@ -37,6 +37,7 @@ pub mod loss;
 mod method;
 pub mod metrics;
 pub mod normalize;
+pub mod page;
 pub mod probe;
 pub mod rng;
 pub mod run;

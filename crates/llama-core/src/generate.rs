@@ -76,7 +76,9 @@ impl Llama {
             }
             seen = Tensor::f_cat(&[&seen, &Tensor::f_ones([rows, 1], (Kind::Bool, Device::Cpu))?], 1)?;
             step = Batch::step(&next, &positions, &seen)?;
-            positions.iter_mut().for_each(|p| *p += 1);
+            for position in &mut positions {
+                *position += 1;
+            }
         }
     }
 }

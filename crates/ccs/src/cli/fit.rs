@@ -22,7 +22,7 @@ Examples:
 pub(super) struct Fit {
     /// The store of hidden states, from `llama-ccs extract`.
     store: PathBuf,
-    /// The folder to write: probes, report.json, results.csv, results.parquet, split.json.
+    /// The folder to write: probes, report.json, report.html, plots, results.csv, results.parquet, split.json.
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
     /// Methods, separated by commas: `ccs,lr,random,zero_shot,majority`; without it, all that the store allows.

@@ -1,11 +1,12 @@
-//! The run folder: `report.json`, `results.csv` and `.parquet`, `split.json` and `probes/METHOD/layer_NN.safetensors`.
+//! The run folder: `report.json`, `report.html`, `plots/*.svg`, `results.csv` and `.parquet`, `split.json` and
+//! `probes/METHOD/layer_NN.safetensors`.
 
 use std::path::Path;
 
 use super::evaluate::write_error;
 use super::table;
 use super::{Report, Run};
-use crate::{Error, Method, Result};
+use crate::{Error, Method, Result, page};
 
 const REPORT: &str = "report.json";
 const PROBES: &str = "probes";
@@ -96,6 +97,10 @@ impl Run {
         fs_err::write(dir.join("results.csv"), table::csv(&mut table)?)?;
         fs_err::write(dir.join("results.parquet"), table::parquet(&mut table)?)?;
         fs_err::write(dir.join("split.json"), json("split.json", &self.split)?)?;
+        fs_err::write(dir.join("report.html"), page::html(&self.report)?)?;
+        fs_err::create_dir_all(dir.join("plots"))?;
+        fs_err::write(dir.join("plots/accuracy.svg"), page::accuracy_svg(&self.report)?)?;
+        fs_err::write(dir.join("plots/auroc.svg"), page::auroc_svg(&self.report)?)?;
         let unfinished = dir.join("report.json.partial");
         fs_err::write(&unfinished, self.report.to_json()?)?;
         fs_err::rename(unfinished, dir.join(REPORT))?;

@@ -98,12 +98,12 @@ fn against_random(method: Method, report: &LayerReport) -> Option<Verdict> {
     let (title, layer) = (method.title(), report.layer);
     let by = by(&estimate, difference.auroc.is_some());
     let (finding, text) = if low > 0.0 {
-        (Finding::BetterThanRandom, format!("{title} beats random directions at layer {layer} {by}."))
+        (Finding::BetterThanRandom, format!("{title} beats random directions at layer {layer}: the difference is {by}."))
     } else {
         (
             Finding::NoBetterThanRandom,
             format!(
-                "{title} is not distinguishable from random directions at layer {layer}: it is ahead {by}."
+                "{title} is not distinguishable from random directions at layer {layer}: the difference is {by}."
             ),
         )
     };
@@ -121,13 +121,13 @@ fn against_supervised(difference: &Difference) -> Verdict {
     let (finding, text) = if below {
         (
             Finding::BelowSupervised,
-            format!("Labels find more than CCS does: between {layers} CCS is ahead {by}."),
+            format!("Labels find more than CCS does: between {layers} the difference is {by}."),
         )
     } else {
         (
             Finding::ReachesSupervised,
             format!(
-                "CCS is not distinguishably worse than what labels find: between {layers} CCS is ahead {by}."
+                "CCS is not distinguishably worse than what labels find: between {layers} the difference is {by}."
             ),
         )
     };
@@ -146,7 +146,7 @@ fn numbers(test: &Evaluation) -> String {
 
 fn by(estimate: &Estimate, auroc: bool) -> String {
     let what = if auroc { "in AUROC" } else { "in accuracy" };
-    format!("by {:+.3}{} {what}", estimate.value, interval(estimate.ci, |x| format!("{x:+.3}")))
+    format!("{:+.3}{} {what}", estimate.value, interval(estimate.ci, |x| format!("{x:+.3}")))
 }
 
 fn interval(ci: Option<Interval>, show: impl Fn(f64) -> String) -> String {

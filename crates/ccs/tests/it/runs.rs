@@ -130,10 +130,13 @@ fn a_seed_gives_the_same_folder_and_another_seed_another() {
     assert_eq!(
         names,
         [
+            "plots/accuracy.svg",
+            "plots/auroc.svg",
             "probes/ccs/layer_01.safetensors",
             "probes/ccs/layer_02.safetensors",
             "probes/lr/layer_01.safetensors",
             "probes/lr/layer_02.safetensors",
+            "report.html",
             "report.json",
             "results.csv",
             "results.parquet",

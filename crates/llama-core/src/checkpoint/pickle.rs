@@ -108,8 +108,7 @@ impl Machine<'_> {
                     self.push_tuple(items)?;
                 }
                 b'N' => self.push(Value::None)?,
-                0x88 => self.push(Value::Bool)?,
-                0x89 => self.push(Value::Bool)?,
+                0x88 | 0x89 => self.push(Value::Bool)?,
                 b'J' | b'K' | b'M' | 0x8a => {
                     let value = self.integer(op)?;
                     self.push(Value::Int(value))?;
@@ -273,7 +272,7 @@ impl Machine<'_> {
         let Some(Value::Dict(dict)) = self.stack.last_mut() else {
             return Err("items set on no dict".to_owned());
         };
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err("a key without a value".to_owned());
         }
         let mut items = items.into_iter();

@@ -146,7 +146,7 @@ impl<E: Into<Error>> From<E> for Halt {
 
 /// The hooks of one run, with what they want worked out once.
 pub(crate) struct Hooks<'h, 'b> {
-    hooks: Vec<(HookSet, &'h mut dyn Hook)>,
+    visitors: Vec<(HookSet, &'h mut dyn Hook)>,
     wanted: HookSet,
     /// The run ends after this point; `None` if logits are to be returned.
     last: Option<HookPoint>,
@@ -155,10 +155,10 @@ pub(crate) struct Hooks<'h, 'b> {
 
 impl<'h, 'b> Hooks<'h, 'b> {
     pub(crate) fn new(hooks: Vec<&'h mut dyn Hook>, logits: bool, batch: &'b Batch) -> Self {
-        let hooks: Vec<_> = hooks.into_iter().map(|h| (h.points(), h)).collect();
-        let wanted = hooks.iter().fold(HookSet::new(), |all, (points, _)| all | points.clone());
+        let visitors: Vec<_> = hooks.into_iter().map(|h| (h.points(), h)).collect();
+        let wanted = visitors.iter().fold(HookSet::new(), |all, (points, _)| all | points.clone());
         let last = if logits { None } else { wanted.last() };
-        Self { hooks, wanted, last, batch }
+        Self { visitors, wanted, last, batch }
     }
 
     /// The prompts the run is over.
@@ -184,7 +184,7 @@ impl<'h, 'b> Hooks<'h, 'b> {
             return Ok(tensor);
         }
         let mut tensor = tensor;
-        for (points, hook) in &mut self.hooks {
+        for (points, hook) in &mut self.visitors {
             if !points.contains(point) {
                 continue;
             }

@@ -77,7 +77,7 @@ pub enum Site {
     MlpPre,
     /// `mlp.hook_pre_linear`: the up projection that the gate multiplies. \[B, T, F\]
     MlpPreLinear,
-    /// `mlp.hook_post`: silu(pre) · pre_linear. \[B, T, F\]
+    /// `mlp.hook_post`: `silu(pre) · pre_linear`. \[B, T, F\]
     MlpPost,
     /// `hook_mlp_out`: what the MLP writes into the residual stream. \[B, T, D\]
     MlpOut,

@@ -1,6 +1,6 @@
 //! The few fields of a SentencePiece model file that the library does not show: its pieces, by id. And writing one.
 //!
-//! The file is a protocol-buffer `ModelProto`; field numbers are those of sentencepiece_model.proto.
+//! The file is a protocol-buffer `ModelProto`; field numbers are those of `sentencepiece_model.proto`.
 
 /// `ModelProto.pieces` and its parts.
 const PIECES: u64 = 1;

@@ -1,0 +1,204 @@
+//! The page and the plots of small runs, of runs made hostile, and of runs of every size.
+
+use rand::RngExt;
+
+use super::{accuracy_svg, auroc_svg, html};
+use crate::Method;
+use crate::rng::Stream;
+use crate::run::{Execution, LayerReport, Memory, Report, Rows, Settings, run};
+
+/// A constant layer, two of noise and one of truth, with log-probabilities.
+fn report() -> Report {
+    let (rows, dim) = (60, 3);
+    let mut rng = Stream::new(1).rng();
+    let labels: Vec<bool> = (0..rows).map(|i| i % 5 < 3).collect();
+    let logprob = |sign: f64| labels.iter().map(|&l| if l { sign } else { -sign }).collect();
+    let about = Rows {
+        ids: (0..rows).map(|i| i.to_string()).collect(),
+        groups: (0..rows).map(|i| format!("passage {}", i / 2)).collect(),
+        answer_logprob: Some((logprob(0.5), logprob(-0.5))),
+        labels: labels.clone(),
+    };
+    let mut side = |truth: f32| -> Vec<f32> {
+        let state = |i: usize| if labels[i / dim] == i.is_multiple_of(2) { truth } else { -truth };
+        (0..rows * dim).map(|i| state(i) + rng.random_range(-1.0..1.0)).collect()
+    };
+    let mut data = Memory::new(about).with_layer("hook_embed", vec![1.0; rows * dim], vec![2.0; rows * dim]);
+    for (block, truth) in [0.0, 0.0, 2.0].into_iter().enumerate() {
+        let (plus, minus) = (side(truth), side(-truth));
+        data = data.with_layer(&format!("blocks.{block}.hook_resid_post"), plus, minus);
+    }
+    let mut settings = Settings { directions: 30, resamples: 40, folds: 3, ..Settings::default() };
+    (settings.ccs.epochs, settings.ccs.restarts) = (40, 2);
+    run(&data, &settings, Execution { threads: 1, ..Execution::default() }, &|_| {}).unwrap().report
+}
+
+/// The report with these of its layers, numbered anew.
+fn with_layers(report: &Report, layers: impl Iterator<Item = usize>) -> Report {
+    let renumber = |(layer, from): (usize, usize)| LayerReport { layer, ..report.layers[from].clone() };
+    Report { layers: layers.enumerate().map(renumber).collect(), ..report.clone() }
+}
+
+/// Every tag that opens closes, in order; attributes are quoted.
+fn assert_well_formed(text: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('<') {
+        let (tag, after) = after.split_once('>').unwrap();
+        rest = after;
+        assert!(!tag.contains('<') && tag.matches('"').count().is_multiple_of(2), "<{tag}>");
+        let name = tag.split(|c: char| c.is_whitespace() || c == '/').next().unwrap();
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "</{name}>");
+        } else if !tag.ends_with('/') && !["!doctype", "meta"].contains(&name) {
+            open.push(name);
+        }
+        if name == "style" {
+            rest = &rest[rest.find("</style>").unwrap()..];
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+fn svgs(report: &Report) -> [String; 2] {
+    [accuracy_svg(report).unwrap(), auroc_svg(report).unwrap()]
+}
+
+/// Markers in the colour of CCS and of logistic regression, hollow ones included; those of the legend and the rings
+/// are left out by their size.
+fn markers(svg: &str, at: usize) -> usize {
+    // The legend comes before the axes, whose first text is that of the x axis.
+    let (_, chart) = svg.split_once("Layer (0 is the embedding)").unwrap();
+    let ring = |line: &str| line.contains("stroke-width=\"18\"");
+    let circle = |line: &&str| line.starts_with("<circle") && line.contains("#0072B2") && !ring(line);
+    let square = |line: &str| line.starts_with("<rect") && line.contains("#D55E00");
+    let hollow = |line: &str| line.starts_with("<polyline") && line.contains("stroke-width=\"13\"");
+    let lines = || chart.lines();
+    [lines().filter(circle).count(), lines().filter(|l| square(l) || hollow(l)).count()][at]
+}
+
+#[test]
+fn the_page_holds_the_report_s_numbers_and_loads_nothing() {
+    let report = report();
+    let page = html(&report).unwrap();
+    assert_eq!(page, html(&report).unwrap(), "the same report, the same bytes");
+    assert_well_formed(&page);
+    for layer in &report.layers {
+        for method in [Method::Ccs, Method::Lr, Method::Random] {
+            let test = &layer.methods[&method].test;
+            let ([low, high], auroc) = (test.accuracy_ci.unwrap(), test.auroc.unwrap());
+            let accuracy = format!(
+                "{:.1} %</span> <span class=\"ci\">[{:.1}, {:.1}]",
+                100.0 * test.accuracy,
+                100.0 * low,
+                100.0 * high
+            );
+            assert!(page.contains(&accuracy), "{method} {}: {accuracy}", layer.layer);
+            assert!(page.contains(&format!(">{auroc:.3}</span>")), "{method} {}", layer.layer);
+        }
+    }
+    let chosen = &report.chosen[&Method::Ccs];
+    let confusion = chosen.test.as_ref().unwrap().confusion.unwrap();
+    assert!(page.contains(&format!(
+        ">{}</span></td><td class=\"n\">{}<",
+        confusion.true_positive, confusion.false_negative
+    )));
+    let loss = report.layers[chosen.layer.unwrap()].methods[&Method::Ccs].loss.as_ref().unwrap();
+    assert!(page.contains(&format!("{:.3}", loss.test.total())));
+    let plain = page.replace('\u{a0}', " ").replace("&#x27;", "'");
+    assert!(report.verdicts.iter().all(|verdict| plain.contains(&verdict.text)), "{plain}");
+    assert!(
+        page.contains("nothing to fit")
+            && page.contains("Oracle, not a result")
+            && page.contains(&report.split)
+    );
+    for foreign in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn names_are_text_and_notes_are_shown() {
+    let mut report = report();
+    let hostile = "</style><script>alert(\"1\")</script>";
+    report.data = serde_json::json!({
+        "dataset": hostile,
+        "made_by": { "model": { "name": "tiny & \"new\"", "note": format!("a teaching model {hostile}") } },
+    });
+    report.layers[1].hook = hostile.to_owned();
+    report.layers[1].notes = vec![hostile.to_owned()];
+    report.layers[1].underdetermined = true;
+    report.verdicts[0].text = hostile.to_owned();
+    let page = html(&report).unwrap();
+    assert_well_formed(&page);
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
+    assert!(
+        page.contains("About the model: a teaching model") && page.contains("tiny &amp; &quot;new&quot;")
+    );
+}
+
+#[test]
+fn plots_have_a_point_for_each_layer_however_many_there_are() {
+    let report = report();
+    let sizes: [Vec<usize>; 4] = [vec![3], vec![0], vec![0, 1, 2, 3], (0..81).map(|l| l % 4).collect()];
+    for layers in sizes {
+        let report = with_layers(&report, layers.iter().copied());
+        for svg in svgs(&report) {
+            assert_well_formed(&svg);
+            assert!(!svg.contains("NaN") && !svg.contains("inf"));
+            for method in 0..2 {
+                assert_eq!(markers(&svg, method), layers.len(), "{layers:?}: {svg}");
+            }
+        }
+        assert_well_formed(&html(&report).unwrap());
+    }
+}
+
+#[test]
+fn choices_are_ringed_and_layers_without_a_fit_stand_alone() {
+    let report = report();
+    let [svg, _] = svgs(&report);
+    let rings = |colour: &str| {
+        let of = format!("stroke=\"{colour}\" stroke-width=\"18\"");
+        svg.lines().filter(|line| line.starts_with("<circle") && line.contains(&of)).count()
+    };
+    assert_eq!([rings("#0072B2"), rings("#D55E00")], [1, 1]);
+    let layer = report.chosen[&Method::Ccs].layer.unwrap();
+    assert!(svg.contains(&format!("Chosen: CCS layer {layer}")) && svg.contains("Nothing to fit"));
+    let curve = svg
+        .lines()
+        .rfind(|line| line.starts_with("<polyline") && line.contains("#0072B2\" stroke-width=\"16\""));
+    let points = curve
+        .unwrap()
+        .split("points=\"")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .filter(|p| p.contains(','))
+        .count();
+    assert_eq!(points, 3, "the line begins after the constant layer");
+}
+
+#[test]
+fn what_is_missing_is_left_out() {
+    let mut bare = report();
+    for layer in &mut bare.layers {
+        layer.methods.retain(|method, _| *method == Method::Ccs);
+        for found in layer.methods.values_mut() {
+            (found.test.auroc, found.test.auroc_ci, found.loss, found.cross_validation) =
+                (None, None, None, None);
+        }
+        layer.differences.clear();
+    }
+    bare.layers[2].methods.get_mut(&Method::Ccs).unwrap().test.accuracy = f64::NAN;
+    (bare.chosen_difference, bare.data) = (None, serde_json::Value::Null);
+    bare.chosen.clear();
+    let [accuracy, auroc] = svgs(&bare);
+    assert_eq!((markers(&accuracy, 0), markers(&accuracy, 1), markers(&auroc, 0)), (3, 0, 0));
+    assert!(!accuracy.contains("NaN") && !accuracy.contains("Zero-shot") && !accuracy.contains("Chosen"));
+    let empty = with_layers(&bare, std::iter::empty());
+    for report in [bare, empty] {
+        assert_well_formed(&html(&report).unwrap());
+        svgs(&report).iter().for_each(|svg| assert_well_formed(svg));
+    }
+}
