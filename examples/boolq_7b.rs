@@ -58,7 +58,7 @@ struct Args {
 type AnyError = Box<dyn std::error::Error>;
 
 const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
-const TEACHING_MODEL: &str = "a teaching model: 0.6 million parameters, trained by examples/train_quiz_llama.rs on \
+const TEACHING_MODEL: &str = "a teaching model of under a million parameters, trained by examples/train_quiz_llama.rs on \
      generated texts that go on to say whether the given answer was right; it shows the method, not what large \
      models know";
 
@@ -88,25 +88,24 @@ fn job(args: &Args) -> Result<(), AnyError> {
     let pairs = pairs(args, &tokenizer)?;
     let store = args.out.join("store");
     extract(args, &checkpoint, &tokenizer, device, &pairs, &store)?;
+    // Not before: a store of other prompts refuses to be continued, and keeps its own file beside it.
+    boolq::prompts::write(args.out.join("prompts.csv"), pairs.iter().map(|p| &p.pair))?;
     let report = fit(args, layers, device, &store)?;
     println!("{}", report.summary());
     println!("report: {}", args.out.join("run/report.html").display());
     Ok(())
 }
 
-/// Questions → contrast pairs that fit the model, written to `prompts.csv`.
+/// Questions → contrast pairs that fit the model.
 fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyError> {
     let data = Dataset::load(args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl")))?;
     let made = boolq::pairs(&data, &boolq::Template::named("llama-ccs")?)?;
     let selection = Selection { limit: args.limit, ..Selection::default() };
     let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;
-    for warning in made.warnings.iter().chain(&selected.warnings) {
+    for warning in [&data.warnings, &made.warnings, &selected.warnings].into_iter().flatten() {
         eprintln!("warning: {warning}");
     }
     eprintln!("{} pairs from {}, {} dropped", selected.pairs.len(), data.name, selected.dropped.len());
-    std::fs::create_dir_all(&args.out)
-        .map_err(|e| format!("could not create {}: {e}", args.out.display()))?;
-    boolq::prompts::write(args.out.join("prompts.csv"), selected.pairs.iter().map(|p| &p.pair))?;
     Ok(selected.pairs)
 }
 

@@ -1,6 +1,6 @@
 //! Trains the quiz model, the small LLaMA that `boolq_7b` reads when no `--model` is given.
 //!
-//! A teaching model: its world is a few objects with colours and places. Its texts are BoolQ prompts in llama-ccs'
+//! A teaching model: its world is a few objects with colours, places and materials. Its texts are BoolQ prompts in llama-ccs'
 //! template, followed by one word that says whether the given answer was right, so at the answer token it must know.
 //!
 //! ```text
@@ -45,48 +45,21 @@ const COLOURS: [&str; 10] =
     ["red", "blue", "green", "white", "black", "yellow", "brown", "pink", "grey", "orange"];
 const PLACES: [&str; 10] =
     ["kitchen", "garden", "garage", "attic", "hall", "cellar", "office", "shed", "school", "yard"];
+const MATERIALS: [&str; 10] =
+    ["wood", "glass", "paper", "silver", "gold", "stone", "wool", "silk", "steel", "clay"];
+/// Facts of the longest passages: one of each sort.
 const FACTS: usize = 3;
 const BATCH: usize = 64;
+const LEARNING_RATE: f64 = 1.5e-3;
 /// At even odds, answer and truth form a parity, which gradient descent does not find.
 const GIVEN_ANSWER_RIGHT: f64 = 0.75;
 
-/// What is so about an object.
-#[derive(Clone, Copy, PartialEq)]
-enum Property {
-    Colour(&'static str),
-    Place(&'static str),
-}
-
-impl Property {
-    /// A colour or a place.
-    fn draw(rng: &mut ChaCha8Rng) -> Self {
-        if rng.random_bool(0.5) { Self::Colour(pick(&COLOURS, rng)) } else { Self::Place(pick(&PLACES, rng)) }
-    }
-
-    fn same_sort(self, other: Self) -> bool {
-        std::mem::discriminant(&self) == std::mem::discriminant(&other)
-    }
-
-    /// Another property of the same sort.
-    fn other(self, rng: &mut ChaCha8Rng) -> Self {
-        loop {
-            let other = match self {
-                Self::Colour(_) => Self::Colour(pick(&COLOURS, rng)),
-                Self::Place(_) => Self::Place(pick(&PLACES, rng)),
-            };
-            if other != self {
-                return other;
-            }
-        }
-    }
-
-    fn words(self) -> String {
-        match self {
-            Self::Colour(colour) => colour.to_owned(),
-            Self::Place(place) => format!("in the {place}"),
-        }
-    }
-}
+/// What can be so about an object, sort by sort.
+const SORTS: [fn(&mut ChaCha8Rng) -> String; FACTS] = [
+    |rng| pick(&COLOURS, rng).to_owned(),
+    |rng| format!("in the {}", pick(&PLACES, rng)),
+    |rng| format!("made of {}", pick(&MATERIALS, rng)),
+];
 
 fn pick(words: &[&'static str], rng: &mut ChaCha8Rng) -> &'static str {
     words.choose(rng).copied().unwrap_or_default()
@@ -100,21 +73,20 @@ struct Quiz {
 }
 
 impl Quiz {
+    /// A passage of some facts about one object, and a question about one of them.
     fn draw(facts: usize, rng: &mut ChaCha8Rng) -> Self {
-        let objects: Vec<&str> = OBJECTS.sample(rng, facts).copied().collect();
-        let facts: Vec<(&str, Property)> = objects.into_iter().map(|o| (o, Property::draw(rng))).collect();
+        let object = pick(&OBJECTS, rng);
+        let sorts: Vec<usize> = [0, 1, 2].sample(rng, facts).copied().collect();
+        let facts: Vec<(usize, String)> = sorts.into_iter().map(|sort| (sort, SORTS[sort](rng))).collect();
         let sentences: Vec<String> =
-            facts.iter().map(|(o, p)| format!("The {o} is {}.", p.words())).collect();
-        let (object, truth) = facts[rng.random_range(0..facts.len())];
+            facts.iter().map(|(_, fact)| format!("The {object} is {fact}.")).collect();
+        let (sort, truth) = &facts[rng.random_range(0..facts.len())];
         let answer = rng.random_bool(0.5);
-        // Asking for what is so about another object: to be right, it is not enough to have seen the word.
-        let elsewhere = facts.iter().map(|(_, p)| *p).find(|p| p.same_sort(truth) && *p != truth);
-        let asked = match elsewhere {
-            _ if answer => truth,
-            Some(property) if rng.random_bool(0.6) => property,
-            _ => truth.other(rng),
-        };
-        Self { passage: sentences.join(" "), question: format!("is the {object} {}", asked.words()), answer }
+        let mut asked = truth.clone();
+        while !answer && asked == *truth {
+            asked = SORTS[*sort](rng);
+        }
+        Self { passage: sentences.join(" "), question: format!("is the {object} {asked}"), answer }
     }
 
     /// llama-ccs' template.
@@ -130,11 +102,11 @@ impl Quiz {
 /// Every word the texts are made of, as SentencePiece writes them: "▁" for the space before.
 fn words() -> Vec<String> {
     let spaced = [
-        "The", "is", "in", "the", "reading", "this", "passage", "I", "have", "a", "question", "or", "True",
-        "False", "right", "wrong",
+        "The", "is", "in", "the", "made", "of", "reading", "this", "passage", "I", "have", "a", "question",
+        "or", "True", "False", "right", "wrong",
     ];
     let bare = ["\n", "After", "True", ".", ",", ":", "?"];
-    let nouns = OBJECTS.iter().chain(&COLOURS).chain(&PLACES);
+    let nouns = OBJECTS.iter().chain(&COLOURS).chain(&PLACES).chain(&MATERIALS);
     spaced.iter().chain(nouns).map(|w| format!("▁{w}")).chain(bare.map(String::from)).collect()
 }
 
@@ -172,7 +144,7 @@ fn main() -> Result<()> {
         config.n_params(),
         100.0 * accuracy
     );
-    save_meta(&llama, &model, Kind::Half)?;
+    save_meta(&llama, &model, Kind::Half, 1)?;
     println!("wrote {}", args.out.display());
     Ok(())
 }
@@ -211,11 +183,12 @@ fn train(
     for (_, weight) in llama.trainable()? {
         optimizer.add_parameters(&weight, 0)?;
     }
+    let question = question_start(tokenizer)?;
     let (mut facts, mut recent, started) = (1, 0.5, Instant::now());
     for step in 0..steps {
         let warm_up = ((step + 1) as f64 / 100.0).min(1.0);
         let decay = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
-        optimizer.set_learning_rate(1e-3 * warm_up * (0.05 + 0.95 * decay))?;
+        optimizer.set_learning_rate(LEARNING_RATE * warm_up * (0.05 + 0.95 * decay))?;
 
         let mut texts = Vec::with_capacity(BATCH);
         while texts.len() < BATCH {
@@ -228,7 +201,7 @@ fn train(
                 texts.push(tokenizer.ids(&format!("{} {verdict}", quiz.prompt(given)))?);
             }
         }
-        let (loss, right) = loss(llama, &texts)?;
+        let (loss, right) = loss(llama, &texts, question)?;
         optimizer.zero_grad()?;
         loss.f_backward()?;
         optimizer.step()?;
@@ -249,36 +222,53 @@ fn train(
     Ok(())
 }
 
-/// Weight of every token's loss beside the verdict's, which is 1: enough to learn the language, not its chances.
-const TEXT_WEIGHT: f64 = 0.02;
+/// Weights of the mean losses of passages and of questions beside the verdicts', which is 1. Passages are chance and
+/// only need to be readable; in questions the word asked for and the answer given follow from the passage half of the
+/// time and more, which teaches to look them up.
+const PASSAGE_WEIGHT: f64 = 0.02;
+const QUESTION_WEIGHT: f64 = 1.0;
 
-/// Next-token loss, the verdict's weighing most, and the share of right verdicts.
-fn loss(llama: &Llama, texts: &[Vec<u32>]) -> Result<(Tensor, f64)> {
+/// Next-token loss of texts, and the share of right verdicts.
+fn loss(llama: &Llama, texts: &[Vec<u32>], question_starts_with: u32) -> Result<(Tensor, f64)> {
     let inputs: Vec<&[u32]> = texts.iter().map(|t| &t[..t.len() - 1]).collect();
-    let targets: Vec<i64> = texts.iter().flat_map(|t| t[1..].iter().map(|&id| i64::from(id))).collect();
-    let ends: Vec<i64> = inputs
-        .iter()
-        .scan(-1, |end, t| {
-            *end += t.len() as i64;
-            Some(*end)
-        })
-        .collect();
+    let (mut targets, mut weights, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for text in texts {
+        let question =
+            text.iter().position(|&id| id == question_starts_with).ok_or("a text without a question")?;
+        let last = text.len() - 1;
+        // The loss at a token is that of the next one.
+        let weight = |next: usize| match next {
+            _ if next == last => 1.0,
+            _ if next >= question => QUESTION_WEIGHT / (last - question) as f64,
+            _ => PASSAGE_WEIGHT / question as f64,
+        };
+        targets.extend(text[1..].iter().map(|&id| i64::from(id)));
+        weights.extend((1..=last).map(weight));
+        ends.push(targets.len() as i64 - 1);
+    }
     let output = llama.forward(&Batch::new(&inputs)?, Run::new().logits(Tokens::All).gradients())?;
     let logits = output.logits.ok_or("no logits")?; // [S, V]
     let (targets, ends) = (Tensor::f_from_slice(&targets)?, Tensor::f_from_slice(&ends)?);
     let log_p = logits.f_log_softmax(-1, Kind::Float)?;
     let losses = log_p.f_gather(1, &targets.f_unsqueeze(1)?, false)?.f_neg()?.f_squeeze_dim(1)?; // [S]
-    let verdicts = losses.f_index_select(0, &ends)?.f_mean(Kind::Float)?;
-    let text = losses.f_mean(Kind::Float)?;
-    let chosen = logits.f_index_select(0, &ends)?.f_argmax(-1, false)?;
-    let hits = chosen.f_eq_tensor(&targets.f_index_select(0, &ends)?)?;
+    let weights = Tensor::f_from_slice(&weights)?.f_to_kind(Kind::Float)?;
+    let loss = losses.f_dot(&weights)?.f_div_scalar(texts.len() as f64)?;
+    let verdicts = logits.f_index_select(0, &ends)?.f_argmax(-1, false)?;
+    let hits = verdicts.f_eq_tensor(&targets.f_index_select(0, &ends)?)?;
     let right = hits.f_to_kind(Kind::Double)?.f_mean(Kind::Double)?.f_double_value(&[])?;
-    Ok((verdicts.f_add(&text.f_mul_scalar(TEXT_WEIGHT)?)?, right))
+    Ok((loss, right))
+}
+
+/// The token that begins everything after the passage: the "After" of the template.
+fn question_start(tokenizer: &Tokenizer) -> Result<u32> {
+    let tokens = tokenizer.ids(".\nAfter")?;
+    tokens.last().copied().ok_or_else(|| "no tokens".into())
 }
 
 /// Share of right verdicts over both given answers of every question.
 fn accuracy(llama: &Llama, tokenizer: &Tokenizer, questions: &[Quiz]) -> Result<f64> {
     let _no_gradients = llama_ccs::llama_core::tch::no_grad_guard();
+    let question = question_start(tokenizer)?;
     let mut right = 0.0;
     let texts = questions.iter().flat_map(|quiz| {
         [true, false].map(|given| {
@@ -288,7 +278,7 @@ fn accuracy(llama: &Llama, tokenizer: &Tokenizer, questions: &[Quiz]) -> Result<
     });
     let texts = texts.collect::<std::result::Result<Vec<_>, _>>()?;
     for chunk in texts.chunks(BATCH) {
-        right += loss(llama, chunk)?.1 * chunk.len() as f64;
+        right += loss(llama, chunk, question)?.1 * chunk.len() as f64;
     }
     Ok(right / texts.len() as f64)
 }

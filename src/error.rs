@@ -20,7 +20,7 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
     /// A file; the message names it.
-    #[error("{0}")]
+    #[error("{0}\nhint: check that the path is right and may be read or written")]
     Io(#[from] std::io::Error),
     /// Nothing to run a model over.
     #[error(
@@ -35,9 +35,9 @@ pub enum Error {
         /// The hook point.
         hook: String,
     },
-    /// An answer with no token before it, so that it has no probability.
+    /// An answer without a token of its own, or with none before it, so that it has no probability.
     #[error(
-        "row {row} (idx {idx}): the answer is the prompt's first token, so the model gives it no probability\nhint: a prompt needs text before its answer, or a tokenizer with BOS"
+        "row {row} (idx {idx}): the answer has no token with one before it, so the model gives it no probability\nhint: a prompt needs text before its answer, or a tokenizer with BOS"
     )]
     NothingBeforeAnswer {
         /// The row in the store.

@@ -28,7 +28,13 @@ fn main() {
     // Packages with binaries of their own read this as DEP_LLAMA_CCS_TORCH_LIB and set their rpath.
     println!("cargo::metadata=lib={}", lib.display());
 
-    println!("cargo::rustc-env=TORCH_RUNTIME_BUILT_FOR={}", header_version(&lib).unwrap_or_default());
+    let version = header_version(&lib).unwrap_or_else(|| {
+        fail(&format!(
+            "no LibTorch headers beside {}: torch/version.h says which release this is",
+            lib.display()
+        ))
+    });
+    println!("cargo::rustc-env=TORCH_RUNTIME_BUILT_FOR={version}");
     cc::Build::new().cpp(true).std("c++17").file("src/config.cpp").compile("torch_runtime_config");
 }
 

@@ -38,7 +38,8 @@ pub(crate) struct Args {
     /// Hook points to store, as names or globs (see `llama-ccs hooks`); default: the residual stream at every layer.
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     hooks: Vec<String>,
-    /// What the model computes in: f32, bf16, or mixed (products in bf16, residual stream in f32).
+    /// What the model computes in: f32, bf16, mixed (products in bf16, residual stream in f32), or f64 (slow, for
+    /// reference).
     #[arg(long, default_value = "f32", value_parser = precision)]
     dtype: Precision,
     /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
@@ -96,8 +97,10 @@ impl Args {
         } else if finished {
             output::say(&format!("{total} pairs in {}", self.out.display()));
         } else {
-            output::say(&format!("interrupted: {done} of {total} pairs are in {}", self.out.display()));
-            output::say("hint: the same command continues");
+            let place = self.out.display();
+            output::warn(&format!(
+                "interrupted: {done} of {total} pairs are in {place}; the same command continues"
+            ));
         }
         Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(130) })
     }
@@ -113,7 +116,12 @@ impl Watch {
     fn new(total: usize) -> Result<Self, AnyError> {
         let interrupted = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&interrupted);
-        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+        ctrlc::set_handler(move || {
+            // The first asks to stop after this batch; the second does not wait for it, or for a model to load.
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        })?;
         Ok(Self { bar: output::progress(total, "extracting"), interrupted })
     }
 }

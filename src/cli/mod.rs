@@ -26,6 +26,9 @@ struct Cli {
     /// Print the result as one JSON object on stdout.
     #[arg(long, global = true)]
     json: bool,
+    /// Say more of what is being done, on stderr.
+    #[arg(short, long, global = true)]
+    verbose: bool,
 }
 
 const EXIT_CODES: &str = "\
@@ -52,6 +55,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
+    output::listen(cli.verbose);
     let result = match cli.command {
         Command::Prompts(args) => args.run(json),
         Command::Extract(args) => args.run(json),

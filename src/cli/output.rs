@@ -6,6 +6,18 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Shows on stderr what the libraries have to say: warnings, or with `verbose` every step.
+pub(crate) fn listen(verbose: bool) {
+    let level = if verbose { LevelFilter::DEBUG } else { LevelFilter::WARN };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+}
 
 /// Data, for whoever reads stdout. A closed pipe is no error.
 pub(crate) fn data(text: &str) {
@@ -17,9 +29,11 @@ pub(crate) fn json(value: &serde_json::Value) {
     data(&format!("{value:#}"));
 }
 
-/// Something for a person: stderr, and only if one may be looking.
+/// Something for a person: on stderr, if that is a terminal.
 pub(crate) fn say(text: &str) {
-    eprintln!("{text}");
+    if std::io::stderr().is_terminal() {
+        eprintln!("{text}");
+    }
 }
 
 /// `warning: …`

@@ -73,6 +73,7 @@ impl Args {
             .map(ToString::to_string)
             .collect();
         if selected.pairs.is_empty() {
+            report(&warnings, &selected.dropped);
             return Err(Box::new(llama_ccs::Error::NoPairs));
         }
         boolq::prompts::write(&self.out, selected.pairs.iter().map(|p| &p.pair))?;
@@ -87,10 +88,7 @@ impl Args {
             for pair in selected.pairs.iter().take(self.preview) {
                 output::data(&preview(pair, &tokenizer));
             }
-            warnings.iter().for_each(output::warn);
-            for dropped in &selected.dropped {
-                output::say(&format!("dropped idx {}: {}", dropped.idx, dropped.reason));
-            }
+            report(&warnings, &selected.dropped);
             output::say(&format!(
                 "{} pairs ({:.1} % true) in {}; {} dropped",
                 selected.pairs.len(),
@@ -100,6 +98,14 @@ impl Args {
             ));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What a user should know of the data, and which pairs were left out.
+fn report(warnings: &[String], dropped: &[boolq::Dropped]) {
+    warnings.iter().for_each(output::warn);
+    for dropped in dropped {
+        output::warn(&format!("dropped idx {}: {}", dropped.idx, dropped.reason));
     }
 }
 

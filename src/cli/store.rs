@@ -91,7 +91,7 @@ fn verify(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
         );
     } else {
         problems.iter().for_each(|p| output::data(p));
-        output::say(&format!(
+        output::data(&format!(
             "{done} of {rows} rows, {:.1} MB checked, {} problems",
             found.bytes as f64 / 1e6,
             problems.len()

@@ -41,12 +41,13 @@ fn before_answers(
     pairs: &[TokenizedPair],
     rows: &[usize],
 ) -> Result<Vec<Vec<usize>>> {
-    let position = |(at, prompt): (usize, &TokenizedPrompt)| match prompt.answer.start {
-        0 => {
+    let position = |(at, prompt): (usize, &TokenizedPrompt)| {
+        let (start, end) = (prompt.answer.start, prompt.answer.end);
+        if start == 0 || start >= end || end > prompt.ids.len() {
             let row = rows[at % rows.len()];
-            Err(Error::NothingBeforeAnswer { row, idx: pairs[row].pair.idx })
+            return Err(Error::NothingBeforeAnswer { row, idx: pairs[row].pair.idx });
         }
-        start => Ok((start - 1..prompt.answer.end - 1).collect()),
+        Ok((start - 1..end - 1).collect())
     };
     prompts.iter().enumerate().map(position).collect()
 }

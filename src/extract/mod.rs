@@ -1,6 +1,7 @@
 //! Contrast pairs through a model into a store: planned before the first forward, committed a batch at a time,
 //! continued where it stopped.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -85,7 +86,7 @@ impl<'a> Extraction<'a> {
         self
     }
 
-    /// What the model computes in.
+    /// What the model computes in; what is kept is f32 or f16 all the same.
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
@@ -138,13 +139,14 @@ impl<'a> Extraction<'a> {
             return Err(Error::NoPairs);
         }
         self.tokenizer.check_fits(self.checkpoint.config())?;
+        self.hooks.check_blocks(self.checkpoint.config().n_layers)?;
         if let Some(hook) = self.hooks.iter().find(|p| !plan::storable(*p)) {
             return Err(Error::NotStorable { hook: hook.to_string() });
         }
         let batches = plan::batches(pairs, self.batch_tokens);
         let rows = plan::rows(pairs, self.tokenizer);
         let columns = plan::columns(&self.hooks, self.checkpoint.config());
-        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, self.settings());
+        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, self.settings(pairs));
         let total = rows.len();
         let mut writer = StoreWriter::open(out, manifest, &rows)?;
 
@@ -178,9 +180,16 @@ impl<'a> Extraction<'a> {
     }
 
     /// What the manifest says of how its numbers came about, compared when a store is continued.
-    fn settings(&self) -> serde_json::Map<String, serde_json::Value> {
+    fn settings(&self, pairs: &[TokenizedPair]) -> serde_json::Map<String, serde_json::Value> {
+        let named = |name: fn(&boolq::ContrastPair) -> &String| {
+            let names: BTreeSet<&str> = pairs.iter().map(|p| name(&p.pair).as_str()).collect();
+            names.into_iter().collect::<Vec<_>>().join(", ")
+        };
         let mut settings = json!({
+            "dataset": named(|pair| &pair.dataset),
+            "template": named(|pair| &pair.template),
             "model": {
+                "name": format!("LLaMA, {} parameters", rounded(self.checkpoint.config().n_params())),
                 "identity": self.checkpoint.identity(),
                 "layout": self.checkpoint.layout(),
                 "weights": format!("{:?}", self.checkpoint.kind().ok()),
@@ -194,6 +203,8 @@ impl<'a> Extraction<'a> {
                 "precision": self.precision,
                 "device": device_name(self.device),
                 "threads": tch::get_num_threads(),
+                "cpu_capability": torch_runtime::cpu_capability(),
+                "onednn_max_cpu_isa": std::env::var("ONEDNN_MAX_CPU_ISA").ok(),
                 "batch_tokens": self.batch_tokens,
                 "padding": "right",
                 "answer_logprob": "mean over the answer's tokens, natural logarithm",
@@ -213,11 +224,19 @@ impl<'a> Extraction<'a> {
     }
 }
 
+/// `6.7 billion`: what people call a model by.
+fn rounded(parameters: i64) -> String {
+    let parameters = parameters as f64;
+    let (unit, name) = if parameters >= 1e9 { (1e9, "billion") } else { (1e6, "million") };
+    format!("{:.1} {name}", parameters / unit)
+}
+
 /// A device as `--device` names it.
 fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".to_owned(),
+        Device::Cpu => "cpu".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 

@@ -121,7 +121,7 @@ fn a_model_that_makes_nan_is_located_and_nothing_is_lost() {
     let mut weights = llama.trainable().expect("weights").into_iter();
     let (_, mut gain) = weights.find(|(name, _)| name == "blocks.1.ln1_gain").expect("gain");
     let _ = no_grad(|| gain.fill_(3e38));
-    save_meta(&llama, &model, Kind::Float).expect("save");
+    save_meta(&llama, &model, Kind::Float, 1).expect("save");
 
     let mut command = llama_ccs();
     command.arg("extract").arg("--model").arg(&model).arg("--prompts").arg(&prompts).arg("--out").arg(&store);

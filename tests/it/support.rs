@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -61,6 +62,10 @@ pub(crate) fn shared() -> Option<PathBuf> {
     if found.join("golden").is_dir() {
         return Some(found);
     }
-    println!("SKIPPED: no shared reference results in {} (set LLAMA_CCS_SHARED)", found.display());
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED: no shared reference results in {} (set LLAMA_CCS_SHARED)",
+        found.display()
+    );
     None
 }

@@ -15,6 +15,8 @@ use crate::shell::{self, Result, at};
 const TORCH: &str = "2.13.0";
 /// What libtorch_cpu.so of the PyPI wheel needs besides itself.
 const CUDA_STUBS: [&str; 2] = ["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
+/// What builds sentencepiece where the machine has no CMake of its own.
+const CMAKE: &str = "cmake==4.4.4";
 /// The members of those wheels a CPU build keeps: 486 MB of 1.6 GB.
 const KEEP: [&str; 6] = [
     "torch/include/",
@@ -47,7 +49,8 @@ fn ensure(cuda: bool) -> Result {
         return Ok(());
     }
     let version = home.join("torch/build-version");
-    if fs::read_to_string(&version).is_ok_and(|v| v.trim() == TORCH) {
+    let complete = fs::read_to_string(&version).is_ok_and(|v| v.trim() == TORCH);
+    if complete && (!cuda || home.join("torch/lib/libtorch_cuda.so").exists()) {
         return Ok(());
     }
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
@@ -67,7 +70,8 @@ fn ensure(cuda: bool) -> Result {
         slim(&making)?
     }
     at("write", &version, fs::write(making.join("torch/build-version"), TORCH))?;
-    for part in ["torch", "nvidia"] {
+    // torch/ last: its build-version says that everything is there.
+    for part in ["nvidia", "torch"] {
         let target = home.join(part);
         let _ = fs::remove_dir_all(&target);
         at("move into place", &target, fs::rename(making.join(part), &target))?;
@@ -114,7 +118,7 @@ fn cmake(home: &Path) -> Result {
     eprintln!("fetching CMake from PyPI: 30 MB, once");
     let wheels = home.join("cmake-wheel");
     let _ = fs::remove_dir_all(&wheels);
-    shell::run_command(pip_download(&wheels).arg("cmake"))?;
+    shell::run_command(pip_download(&wheels).arg(CMAKE))?;
     unpack(&wheels, home, &["cmake/data/"])?;
     at("remove", &wheels, fs::remove_dir_all(&wheels))?;
     at("link", &link, symlink("../cmake/data/bin/cmake", &link))

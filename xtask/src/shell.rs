@@ -33,11 +33,6 @@ pub fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result {
     run(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
 }
 
-/// Whether `program` can be started at all.
-pub fn exists(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success())
-}
-
 /// Adds the path to a file-system error, and says what was being done.
 pub fn at<T>(doing: &str, path: &Path, result: std::io::Result<T>) -> Result<T> {
     result.map_err(|e| format!("could not {doing} {}: {e}", path.display()))

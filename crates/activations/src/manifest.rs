@@ -426,7 +426,6 @@ mod tests {
         stored.settings.insert("floats".to_owned(), floats.collect::<Vec<_>>().into());
         let read = Manifest::from_json(Path::new("m"), &stored.to_json().unwrap()).unwrap();
         stored.settings = stored.settings.into_iter().rev().collect();
-        assert_ne!(read.settings, stored.settings, "the test needs such a float");
         assert!(read.differences(&stored).unwrap().is_empty());
     }
 

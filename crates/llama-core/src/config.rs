@@ -43,8 +43,8 @@ impl Config {
         2 * self.vocab_size * self.dim + self.n_layers as i64 * block + self.dim
     }
 
-    /// The first rule that the numbers break, in words.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// The first rule that the numbers break, in words; `None` for a model that can be computed.
+    pub fn problem(&self) -> Option<String> {
         let sizes = [
             ("dim", self.dim),
             ("n_layers", self.n_layers as i64),

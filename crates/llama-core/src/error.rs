@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written; the message names it.
-    #[error("{0}")]
+    #[error("{0}\nhint: check that the path is right and may be read or written")]
     Io(#[from] std::io::Error),
 
     /// The path is no checkpoint this crate knows.
@@ -194,6 +194,26 @@ pub enum Error {
         n_layers: usize,
     },
 
+    /// Logits were wanted of tokens for which none were computed.
+    #[error("the logits of these tokens were not computed\nhint: name them in Run::logits")]
+    NoLogits,
+
+    /// A configuration that no model can have.
+    #[error("this is no model: {reason}\nhint: see Config's fields for what each number counts")]
+    Config {
+        /// The number at fault.
+        reason: String,
+    },
+
+    /// Logits with no likeliest token among them.
+    #[error(
+        "the logits of prompt {prompt} are not finite\nhint: the model's weights are damaged, or a hook replaced an activation by NaN"
+    )]
+    NonFiniteLogits {
+        /// Its position in the batch.
+        prompt: usize,
+    },
+
     /// A hook replaced an activation by a tensor of another shape.
     #[error(
         "the replacement at {point} has shape {found:?}, the activation {expected:?}\nhint: replace a tensor by one of the same shape; Activation::select gives copies of parts"
@@ -228,7 +248,7 @@ pub enum Error {
     },
 
     /// LibTorch refused an operation.
-    #[error("LibTorch: {0}")]
+    #[error("LibTorch: {0}\nhint: if memory ran out, use smaller batches or a narrower type")]
     Torch(#[from] TchError),
 
     /// LibTorch itself is not usable.

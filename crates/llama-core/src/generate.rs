@@ -46,7 +46,8 @@ impl Llama {
         if prompts.is_empty() || sampling.max_new_tokens == 0 {
             return Ok(texts);
         }
-        let capacity = width + sampling.max_new_tokens as i64;
+        let room = i64::try_from(sampling.max_new_tokens).unwrap_or(i64::MAX);
+        let capacity = width.saturating_add(room);
         let mut cache = KvCache::new(self, rows, capacity)?;
         let mut ended = vec![false; prompts.len()];
         // One stream a prompt, so that a prompt's text does not depend on its neighbours.
@@ -111,11 +112,19 @@ impl Sampling {
     /// # Shapes
     /// `logits` \[B, V\] → one id a row
     fn choose(&self, logits: &Tensor, rngs: &mut [ChaCha8Rng]) -> Result<Vec<u32>> {
+        let finite: Vec<bool> =
+            Vec::try_from(&logits.f_isfinite()?.f_all_dim(-1, false)?.f_to_device(Device::Cpu)?)?;
+        if let Some(prompt) = finite.iter().position(|f| !f) {
+            return Err(Error::NonFiniteLogits { prompt });
+        }
         let to_ids = |ids: Vec<i64>| ids.into_iter().map(|id| id as u32).collect();
         if self.temperature == 0.0 {
             return Ok(to_ids(Vec::try_from(&logits.f_argmax(-1, false)?.f_to_device(Device::Cpu)?)?));
         }
-        let probabilities = logits.f_div_scalar(self.temperature)?.f_softmax(-1, Kind::Double)?;
+        // In f64, and from the largest down: a tiny temperature must not overflow.
+        let logits = logits.f_to_kind(Kind::Double)?;
+        let below = logits.f_sub(&logits.f_amax([-1i64].as_slice(), true)?)?;
+        let probabilities = below.f_div_scalar(self.temperature)?.f_softmax(-1, Kind::Double)?;
         let vocab = logits.size()[1] as usize;
         let flat: Vec<f64> = Vec::try_from(&probabilities.f_to_device(Device::Cpu)?.f_flatten(0, -1)?)?;
         Ok(flat.chunks(vocab).zip(rngs).map(|(row, rng)| nucleus(row, self.top_p, rng)).collect())

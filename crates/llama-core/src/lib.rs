@@ -40,6 +40,6 @@ pub use config::Config;
 pub use error::{Error, Result};
 pub use generate::Sampling;
 pub use hooks::{Action, Activation, At, Axis, Capture, Captured, Hook, HookPoint, HookSet, Site, Tokens};
-pub use model::{KvCache, Llama, Output, Precision, Run};
+pub use model::{Llama, Output, Precision, Run};
 pub use tch;
 pub use tokenizer::{Token, Tokenizer, word_model};

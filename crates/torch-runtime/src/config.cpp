@@ -1,19 +1,35 @@
-// What this crate needs from C++: one call that torch-sys does not bind, and one precaution before the first product.
+// What this crate needs from C++: two calls that torch-sys does not bind, and one precaution before the first product.
 #include <cstdlib>
+#include <map>
 #include <string>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
 namespace at {
-std::string show_config();
+std::string get_cpu_capability();
+}
+namespace caffe2 {
+const std::map<std::string, std::string>& GetBuildOptions();
 }
 
-// How the loaded LibTorch was built, as `NAME=value` items; valid for the life of the program.
-extern "C" const char* torch_runtime_show_config() {
+// The release of the loaded LibTorch, `2.13.0`. Not at::show_config(): that asks for CUDA before libtorch_cuda.so is in
+// the process, and the answer "none" is kept for good.
+extern "C" const char* torch_runtime_version() {
   try {
-    static const std::string config = at::show_config();
-    return config.c_str();
+    const auto& options = caffe2::GetBuildOptions();
+    const auto found = options.find("TORCH_VERSION");
+    return found == options.end() ? "" : found->second.c_str();
+  } catch (...) {
+    return "";
+  }
+}
+
+// The instruction set that LibTorch's own kernels use here, `AVX512`.
+extern "C" const char* torch_runtime_cpu_capability() {
+  try {
+    static const std::string capability = at::get_cpu_capability();
+    return capability.c_str();
   } catch (...) {
     return "";
   }

@@ -54,32 +54,45 @@ pub enum Error {
 /// The LibTorch release this crate was compiled against, for example `2.13.0`.
 pub const BUILT_FOR: &str = env!("TORCH_RUNTIME_BUILT_FOR");
 
-/// The build configuration of the LibTorch in memory, as LibTorch prints it.
-pub fn config() -> String {
-    #[cfg(feature = "doc-only")]
-    return String::new();
-    #[cfg(not(feature = "doc-only"))]
-    {
-        #[allow(unsafe_code)] // declared in config.cpp as it is here
-        unsafe extern "C" {
-            fn torch_runtime_show_config() -> *const std::ffi::c_char;
-        }
-        #[allow(unsafe_code)]
-        // SAFETY: config.cpp returns a pointer to a NUL-terminated string that lives as long as the program.
-        let text = unsafe { CStr::from_ptr(torch_runtime_show_config()) };
-        text.to_string_lossy().into_owned()
-    }
-}
-
 /// The release of the LibTorch in memory, for example `2.13.0`; empty if it does not say.
 pub fn loaded_version() -> String {
-    version_in(&config()).unwrap_or_default().to_owned()
+    let version = foreign(Question::Version);
+    version.split('+').next().unwrap_or_default().to_owned()
 }
 
-/// The value of `TORCH_VERSION=` in LibTorch's configuration text.
-fn version_in(config: &str) -> Option<&str> {
-    let rest = config.split("TORCH_VERSION=").nth(1)?;
-    rest.split([',', ' ', '\n', '+']).next()
+/// The instruction set that LibTorch's kernels use on this machine, for example `AVX512`: results differ in their last
+/// bits from one to another.
+pub fn cpu_capability() -> String {
+    foreign(Question::CpuCapability)
+}
+
+enum Question {
+    Version,
+    CpuCapability,
+}
+
+#[cfg(feature = "doc-only")]
+fn foreign(_: Question) -> String {
+    String::new()
+}
+
+/// Asks config.cpp.
+#[cfg(not(feature = "doc-only"))]
+fn foreign(question: Question) -> String {
+    #[allow(unsafe_code)] // declared in config.cpp as they are here
+    unsafe extern "C" {
+        fn torch_runtime_version() -> *const std::ffi::c_char;
+        fn torch_runtime_cpu_capability() -> *const std::ffi::c_char;
+    }
+    #[allow(unsafe_code)]
+    // SAFETY: both return a NUL-terminated string that lives as long as the program.
+    let text = unsafe {
+        CStr::from_ptr(match question {
+            Question::Version => torch_runtime_version(),
+            Question::CpuCapability => torch_runtime_cpu_capability(),
+        })
+    };
+    text.to_string_lossy().into_owned()
 }
 
 /// Refuses a LibTorch that is not the one this program was compiled for. Cheap after the first time.
@@ -97,9 +110,8 @@ pub fn check() -> Result<(), Error> {
 /// # Errors
 /// A wrong LibTorch, an unknown name, or no such CUDA device.
 pub fn open(name: &str) -> Result<Device, Error> {
-    check()?;
     let index = match name {
-        "cpu" => return Ok(Device::Cpu),
+        "cpu" => return check().map(|()| Device::Cpu),
         "cuda" => 0,
         other => other
             .strip_prefix("cuda:")
@@ -107,7 +119,8 @@ pub fn open(name: &str) -> Result<Device, Error> {
             .ok_or_else(|| Error::UnknownDevice { name: name.to_owned() })?,
     };
     let no_cuda = |reason: String| Error::NoCuda { name: name.to_owned(), reason };
-    load_cuda().map_err(no_cuda)?;
+    load_cuda().map_err(no_cuda)?; // before any other call into LibTorch
+    check()?;
     let devices = Cuda::device_count();
     if index as i64 >= devices {
         return Err(no_cuda(format!("LibTorch sees {devices} CUDA devices")));
@@ -134,16 +147,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_version_out_of_the_configuration() {
-        assert_eq!(version_in("… TORCH_VERSION=2.11.0, USE_CUDA=ON, …"), Some("2.11.0"));
-        assert_eq!(version_in("TORCH_VERSION=2.13.0+cpu, USE_CUDA=0"), Some("2.13.0"));
-        assert_eq!(version_in("nothing here"), None);
-    }
-
-    #[test]
     fn the_linked_library_is_the_one_built_for() {
         check().expect("LibTorch of .libtorch");
         assert!(!loaded_version().is_empty());
+        assert!(!cpu_capability().is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A full disk is found before the first row, and leaves nothing behind. Needs a small file system of its own:
 //! a tmpfs, where this user may mount one.
 
+use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::path::Path;
 use std::process::Command;
 
@@ -34,7 +35,10 @@ impl Drop for Tmpfs {
 #[test]
 fn a_full_disk_is_found_at_the_start() {
     let Some(disk) = Tmpfs::new(1 << 20) else {
-        println!("SKIPPED a_full_disk_is_found_at_the_start: this user may not mount a tmpfs");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED a_full_disk_is_found_at_the_start: this user may not mount a tmpfs"
+        );
         return;
     };
     let mut plan = plan(StoreDtype::F32);
@@ -56,7 +60,10 @@ fn a_full_disk_is_found_at_the_start() {
 #[test]
 fn a_disk_that_fills_up_later_costs_nothing() {
     let Some(disk) = Tmpfs::new(1 << 20) else {
-        println!("SKIPPED a_disk_that_fills_up_later_costs_nothing: this user may not mount a tmpfs");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED a_disk_that_fills_up_later_costs_nothing: this user may not mount a tmpfs"
+        );
         return;
     };
     let plan = plan(StoreDtype::F32);

@@ -4,6 +4,7 @@
 use boolq::{Dataset, Kind, Pairs, Template, Warning, pairs, prompts};
 use serde_json::Value;
 use std::collections::HashSet;
+use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::path::PathBuf;
 
 fn shared(file: &str) -> Option<PathBuf> {
@@ -15,7 +16,7 @@ fn shared(file: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    println!("SKIPPED: {} is not here; set LLAMA_CCS_SHARED", path.display());
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {} is not here; set LLAMA_CCS_SHARED", path.display());
     None
 }
 

@@ -4,6 +4,7 @@ use crate::toy::pair;
 use boolq::{ContrastPair, prompts};
 use proptest::prelude::*;
 use std::fmt::Write as _;
+use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::process::Command;
 
 /// Text with what CSV finds hard: quotes, separators, line ends of all kinds, white space at both ends.
@@ -83,7 +84,11 @@ fn pandas_reads_the_same_text() {
     let python = std::env::var_os("LLAMA_CCS_PYTHON").unwrap_or_else(|| "python3".into());
     let pandas = Command::new(&python).args(["-c", "import pandas"]).output();
     if !pandas.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED: no pandas in {}; set LLAMA_CCS_PYTHON to a Python that has it", python.display());
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no pandas in {}; set LLAMA_CCS_PYTHON to a Python that has it",
+            python.display()
+        );
         return;
     }
     let stems =

@@ -90,7 +90,7 @@ pub fn logistic(train: &Contrast, options: &LrOptions) -> Result<LrFit> {
 fn span(x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
     let size = x.size();
     if size.first() >= size.get(1) {
-        return Ok((x.shallow_clone(), None));
+        return Ok((x.f_alias()?, None));
     }
     let (q, r) = Tensor::f_linalg_qr(&x.f_tr()?, "reduced")?; // [D, N], [N, N]
     Ok((r.f_tr()?.f_contiguous()?, Some(q)))

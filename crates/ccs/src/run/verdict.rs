@@ -98,7 +98,10 @@ fn against_random(method: Method, report: &LayerReport) -> Option<Verdict> {
     let (title, layer) = (method.title(), report.layer);
     let by = by(&estimate, difference.auroc.is_some());
     let (finding, text) = if low > 0.0 {
-        (Finding::BetterThanRandom, format!("{title} beats random directions at layer {layer}: the difference is {by}."))
+        (
+            Finding::BetterThanRandom,
+            format!("{title} beats random directions at layer {layer}: the difference is {by}."),
+        )
     } else {
         (
             Finding::NoBetterThanRandom,

@@ -1,5 +1,6 @@
 //! Data with a known truth in it, and how tests find `shared`.
 
+use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::path::PathBuf;
 
 use ccs::rng::Stream;
@@ -80,7 +81,8 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     );
     let path = root.join(path);
     if !path.exists() {
-        println!(
+        let _ = writeln!(
+            std::io::stderr(),
             "SKIPPED: {} is not there; set LLAMA_CCS_SHARED to the folder that holds it",
             path.display()
         );

@@ -71,11 +71,37 @@ pub(super) struct Meta {
 
 /// How a weight is spread over model-parallel ranks.
 #[derive(Clone, Copy)]
-enum Split {
+pub(super) enum Split {
     /// Every rank holds all of it.
     Replicated,
     /// Each rank holds a part along this axis.
     Axis(usize),
+}
+
+/// Column-parallel weights are split along their outputs, row-parallel ones along their inputs, LLaMA 1 and 2's
+/// embedding along D.
+pub(super) fn split(weight: Weight) -> Split {
+    match weight {
+        Weight::FinalNorm | Weight::Block(_, BlockWeight::Ln1 | BlockWeight::Ln2) => Split::Replicated,
+        Weight::Embed | Weight::Block(_, BlockWeight::O | BlockWeight::Down) => Split::Axis(1),
+        Weight::Block(..) | Weight::Unembed => Split::Axis(0),
+    }
+}
+
+/// One shard's part of a weight, checked.
+fn finite(shard: &Pth, name: &str) -> Result<Tensor> {
+    let part = shard.tensor(name)?;
+    let path = || shard.path().to_owned();
+    if !matches!(part.kind(), Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
+        let reason =
+            format!("tensor `{name}` holds {:?}, and weights are floating-point numbers", part.kind());
+        let hint = "the file belongs to another kind of model".to_owned();
+        return Err(Error::Archive { path: path(), reason, hint });
+    }
+    if part.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        return Err(Error::NonFiniteWeight { path: path(), name: name.to_owned() });
+    }
+    Ok(part)
 }
 
 impl Meta {
@@ -109,13 +135,9 @@ impl Meta {
     pub(super) fn tensor(&self, weight: Weight) -> Result<Tensor> {
         let name = weight.meta_name();
         let whole = match self.split(weight)? {
-            Split::Replicated => self.shards[0].tensor(&name)?,
-            Split::Axis(_) if self.shards.len() == 1 => self.shards[0].tensor(&name)?,
-            Split::Axis(axis) => self.merge(weight, &name, axis)?,
+            Split::Axis(axis) if self.shards.len() > 1 => self.merge(weight, &name, axis)?,
+            _ => finite(&self.shards[0], &name)?,
         };
-        if whole.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-            return Err(Error::NonFiniteWeight { path: self.shards[0].path().to_owned(), name });
-        }
         match weight {
             Weight::Block(_, BlockWeight::Q | BlockWeight::K) => half_split(&whole, self.config.head_dim),
             _ => Ok(whole),
@@ -128,7 +150,7 @@ impl Meta {
             Tensor::f_empty(weight.shape(&self.config), (self.shards[0].kind(name)?, tch::Device::Cpu))?;
         let mut from = 0;
         for shard in &self.shards {
-            let part = shard.tensor(name)?;
+            let part = finite(shard, name)?;
             let length = part.size()[axis];
             whole.f_narrow(axis as i64, from, length)?.f_copy_(&part)?;
             from += length;
@@ -136,18 +158,13 @@ impl Meta {
         Ok(whole)
     }
 
-    /// Column-parallel weights are split along their outputs, row-parallel ones along their inputs.
     /// LLaMA 1 and 2 split the embedding along D, LLaMA 3 along V: its part's shape tells.
     fn split(&self, weight: Weight) -> Result<Split> {
-        Ok(match weight {
-            Weight::FinalNorm | Weight::Block(_, BlockWeight::Ln1 | BlockWeight::Ln2) => Split::Replicated,
-            Weight::Block(_, BlockWeight::O | BlockWeight::Down) => Split::Axis(1),
-            Weight::Embed => {
-                let columns = self.shards[0].shape(&weight.meta_name())?.get(1).copied();
-                Split::Axis(usize::from(columns != Some(self.config.dim)))
-            }
-            Weight::Block(..) | Weight::Unembed => Split::Axis(0),
-        })
+        if weight == Weight::Embed {
+            let columns = self.shards[0].shape(&weight.meta_name())?.get(1).copied();
+            return Ok(Split::Axis(usize::from(columns != Some(self.config.dim))));
+        }
+        Ok(split(weight))
     }
 
     /// Every weight is in every shard, with the shape that the configuration and the number of shards imply.
@@ -158,7 +175,12 @@ impl Meta {
             let mut expected = weight.shape(&self.config);
             if let Split::Axis(axis) = self.split(weight)? {
                 if expected[axis] % ranks != 0 {
-                    return Err(Error::Shards { path: self.folder.clone(), expected: 1, found: ranks });
+                    return Err(Error::Params {
+                        path: self.folder.join("params.json"),
+                        reason: format!("`{name}` of shape {expected:?} cannot be in {ranks} equal parts"),
+                        hint: "are there consolidated.NN.pth files of another model in the folder?"
+                            .to_owned(),
+                    });
                 }
                 expected[axis] /= ranks;
             }
@@ -213,26 +235,31 @@ fn config(path: &Path, params: &Params, shards: &[Pth]) -> Result<Config> {
         reason,
         hint: "use the params.json that came with the weights".to_owned(),
     };
-    if params.n_heads <= 0 || params.multiple_of <= 0 || params.dim <= 0 || params.dim % params.n_heads != 0 {
-        return Err(refuse(format!(
-            "`dim` {} is no multiple of `n_heads` {} (multiple_of {})",
-            params.dim, params.n_heads, params.multiple_of
-        )));
+    let bounds = [("dim", params.dim), ("n_heads", params.n_heads), ("multiple_of", params.multiple_of)];
+    if let Some((name, value)) = bounds.into_iter().find(|(_, v)| !(1..=1 << 24).contains(v)) {
+        return Err(refuse(format!("`{name}` is {value}")));
+    }
+    if let Some(multiplier) = params.ffn_dim_multiplier.filter(|m| !(0.0..=1024.0).contains(m)) {
+        return Err(refuse(format!("`ffn_dim_multiplier` is {multiplier}")));
+    }
+    if params.dim % params.n_heads != 0 {
+        return Err(refuse(format!("`dim` {} is no multiple of `n_heads` {}", params.dim, params.n_heads)));
     }
     let ranks = shards.len() as i64;
     // Queries are [H·K / ranks, D]: how many ranks there must be.
     let wq = shards[0].shape(&Weight::Block(0, BlockWeight::Q).meta_name())?;
     if let [rows, _] = *wq
         && rows > 0
-        && rows * ranks != params.dim
+        && rows.checked_mul(ranks) != Some(params.dim)
         && params.dim % rows == 0
     {
         let folder = path.parent().unwrap_or(path).to_owned();
         return Err(Error::Shards { path: folder, expected: params.dim / rows, found: ranks });
     }
     // `vocab_size: -1` means: as many as the tokenizer has. The unembedding is split along V.
-    let rows = shards.iter().try_fold(0, |sum, shard| {
-        Ok::<_, Error>(sum + shard.shape(&Weight::Unembed.meta_name())?.first().copied().unwrap_or(0))
+    let rows = shards.iter().try_fold(0i64, |sum, shard| {
+        let rows = shard.shape(&Weight::Unembed.meta_name())?.first().copied().unwrap_or(0);
+        Ok::<_, Error>(i64::saturating_add(sum, rows))
     })?;
     let vocab_size = params.vocab_size.filter(|&v| v > 0).unwrap_or(rows);
     let config = Config {

@@ -74,7 +74,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::NoTokenizer`] if it is at neither place.
     pub fn tokenizer_path(&self) -> Result<PathBuf> {
-        let beside = self.path.canonicalize()?.parent().map(Path::to_path_buf);
+        let beside = fs_err::canonicalize(&self.path)?.parent().map(Path::to_path_buf);
         [Some(self.path.clone()), beside]
             .into_iter()
             .flatten()
@@ -83,8 +83,8 @@ impl Checkpoint {
             .ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })
     }
 
-    /// What tells this model from another without reading its weights: a BLAKE3 hash, in hex, of the configuration
-    /// and of every file's size and description of tensors.
+    /// What tells this model from another without reading all its weights: a BLAKE3 hash, in hex, of the configuration
+    /// and, for every file, of its description of tensors and of the size, checksum and samples of each storage.
     ///
     /// The files' names are part of it, their folder is not.
     pub fn identity(&self) -> String {
@@ -92,7 +92,7 @@ impl Checkpoint {
         hash.update(self.meta.params.as_bytes());
         for shard in self.meta.shards() {
             let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
-            hash.update(name.as_bytes()).update(&(shard.len() as u64).to_le_bytes()).update(shard.header());
+            hash.update(name.as_bytes()).update(shard.fingerprint().as_bytes());
         }
         hash.finalize().to_hex().to_string()
     }

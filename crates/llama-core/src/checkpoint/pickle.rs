@@ -4,7 +4,7 @@
 //! callables are the handful below that `torch.save` writes for a state dict, and calling one makes a plain value.
 //! Reference for the instructions: Python's `pickletools`.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tch::Kind;
 
@@ -12,7 +12,7 @@ use tch::Kind;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TensorInfo {
     /// The storage's name: the archive's entry `data/{storage}`.
-    pub(crate) storage: Rc<str>,
+    pub(crate) storage: Arc<str>,
     pub(crate) kind: Kind,
     /// First element, counted in elements from the storage's start.
     pub(crate) offset: i64,
@@ -27,13 +27,13 @@ pub(crate) enum Value {
     Bool,
     Int(i64),
     Float,
-    Str(Rc<str>),
-    Tuple(Rc<[Value]>, u8),
+    Str(Arc<str>),
+    Tuple(Arc<[Value]>, u8),
     List(Vec<Value>),
     Dict(Vec<(Value, Value)>),
     Callable(Callable),
-    Storage { key: Rc<str>, kind: Kind },
-    Tensor(Rc<TensorInfo>),
+    Storage { key: Arc<str>, kind: Kind },
+    Tensor(Arc<TensorInfo>),
 }
 
 /// The callables a state dict needs.
@@ -54,11 +54,17 @@ pub(crate) struct Refused {
 
 /// Tuples deeper than any checkpoint's: dropping a nested value recurses.
 const MAX_DEPTH: u8 = 32;
+/// A 65B state dict's description is under one megabyte. Bounds what a hostile one can make of few bytes.
+const MAX_BYTES: usize = 64 << 20;
 /// Values on the stack and in the memo: a 65B state dict needs about ten thousand.
 const MAX_VALUES: usize = 4_000_000;
 
 /// The named tensors of a pickled state dict.
-pub(crate) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, Rc<TensorInfo>)>, Refused> {
+pub(crate) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, Arc<TensorInfo>)>, Refused> {
+    if pickle.len() > MAX_BYTES {
+        let reason = format!("{} bytes to describe tensors, more than any model needs", pickle.len());
+        return Err(Refused { offset: 0, reason });
+    }
     let mut machine =
         Machine { bytes: pickle, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
     let top = machine.run().map_err(|reason| Refused { offset: machine.at, reason })?;
@@ -98,7 +104,7 @@ impl Machine<'_> {
                 b'(' => self.marks.push(self.stack.len()),
                 b'}' => self.push(Value::Dict(Vec::new()))?,
                 b']' => self.push(Value::List(Vec::new()))?,
-                b')' => self.push(Value::Tuple(Rc::new([]), 0))?,
+                b')' => self.push(Value::Tuple(Arc::new([]), 0))?,
                 b't' => {
                     let items = self.since_mark()?;
                     self.push_tuple(items)?;
@@ -256,7 +262,7 @@ impl Machine<'_> {
                     Value::Tuple(stride, _),
                     ..,
                 ],
-            ) => Value::Tensor(Rc::new(TensorInfo {
+            ) => Value::Tensor(Arc::new(TensorInfo {
                 storage: key.clone(),
                 kind: *kind,
                 offset: *offset,
@@ -277,7 +283,7 @@ impl Machine<'_> {
         }
         let mut items = items.into_iter();
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
-            dict.push((key, flat(value)));
+            dict.push((flat(key), flat(value)));
         }
         Ok(())
     }
@@ -293,17 +299,16 @@ impl Machine<'_> {
     fn push_tuple(&mut self, items: Vec<Value>) -> Step {
         let depth = |v: &Value| match v {
             Value::Tuple(_, depth) => *depth,
-            Value::List(_) | Value::Dict(_) => MAX_DEPTH, // containers inside tuples: not in a state dict
+            // `_rebuild_tensor_v2`'s last argument is an empty OrderedDict of hooks; nothing else is in a tuple.
+            Value::Dict(hooks) if hooks.is_empty() => 0,
+            Value::List(_) | Value::Dict(_) => MAX_DEPTH,
             _ => 0,
         };
         let nested = items.iter().map(depth).max().unwrap_or(0);
-        // `_rebuild_tensor_v2`'s last argument is an empty OrderedDict of hooks: the one container allowed.
-        let hooks = matches!(items.last(), Some(Value::Dict(d)) if d.is_empty());
-        if nested >= MAX_DEPTH && !hooks {
+        if nested >= MAX_DEPTH {
             return Err("tuples nested too deeply".to_owned());
         }
-        let depth = if nested >= MAX_DEPTH { 1 } else { nested + 1 };
-        self.push(Value::Tuple(items.into(), depth))
+        self.push(Value::Tuple(items.into(), nested + 1))
     }
 
     fn push(&mut self, value: Value) -> Step {
@@ -351,9 +356,9 @@ impl Machine<'_> {
         Ok(taken)
     }
 
-    fn text(&mut self, length: usize) -> Step<Rc<str>> {
+    fn text(&mut self, length: usize) -> Step<Arc<str>> {
         let bytes = self.take(length)?;
-        std::str::from_utf8(bytes).map(Rc::from).map_err(|_| "text that is not UTF-8".to_owned())
+        std::str::from_utf8(bytes).map(Arc::from).map_err(|_| "text that is not UTF-8".to_owned())
     }
 
     fn line(&mut self) -> Step<String> {
@@ -412,11 +417,16 @@ mod tests {
     }
 
     #[test]
-    fn deep_tuples_are_refused_not_recursed_into() {
-        let mut bytes = b"\x80\x02)".to_vec();
-        bytes.extend(std::iter::repeat_n(0x85, 1_000_000));
-        bytes.push(b'.');
-        assert!(state_dict(&bytes).is_err());
+    fn deep_nesting_is_refused_or_forgotten_never_recursed_into() {
+        let program = |start: &[u8], repeated: &[u8]| {
+            let repeats = repeated.repeat(1_000_000);
+            [b"\x80\x02", start, &repeats, b"."].concat()
+        };
+        assert!(state_dict(&program(b")", b"\x85")).is_err(), "tuples in tuples");
+        assert!(state_dict(&program(b")", b"}\x86")).is_err(), "tuples that end in an empty dict");
+        assert!(state_dict(&program(b"]", b"]a")).is_err(), "lists in lists");
+        let dicts_as_keys = [b"}".repeat(1_000_000), b"Ns".repeat(999_999)].concat();
+        assert!(state_dict(&program(&dicts_as_keys, b"")).is_ok(), "dicts as keys are forgotten");
     }
 
     #[test]

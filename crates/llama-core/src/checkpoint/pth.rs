@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use memmap2::Mmap;
 use tch::{Kind, Tensor};
@@ -17,11 +17,11 @@ use crate::error::{Error, Result};
 pub(crate) struct Pth {
     path: PathBuf,
     map: Mmap,
-    tensors: HashMap<String, Rc<TensorInfo>>,
+    tensors: HashMap<String, Arc<TensorInfo>>,
     /// Byte ranges of the storages in the file.
     storages: HashMap<String, Range<usize>>,
-    /// Where the description of the tensors lies: what identifies the file without reading its weights.
-    pickle: Range<usize>,
+    /// What tells this file from another without reading it all.
+    fingerprint: blake3::Hash,
 }
 
 impl Pth {
@@ -31,11 +31,10 @@ impl Pth {
         #[allow(unsafe_code)]
         // SAFETY: a read-only mapping. A file that is changed while it is mapped gives wrong numbers, as it would
         // when read; one that is cut short ends the process, as documented on `Checkpoint::open`.
-        let map = unsafe { Mmap::map(file.file()) }?;
-        let (entries, pickle_name) = entries(path, &map)?;
-        let pickle = entries[&pickle_name].clone();
-        let prefix = pickle_name.trim_end_matches("data.pkl").to_owned();
-        let described = pickle::state_dict(&map[pickle.clone()]).map_err(|refused| Error::Pickle {
+        let map = unsafe { Mmap::map(file.file()) }
+            .map_err(|e| std::io::Error::new(e.kind(), format!("could not map {}: {e}", path.display())))?;
+        let Entries { ranges: entries, pickle, prefix, fingerprint } = Entries::read(path, &map)?;
+        let described = pickle::state_dict(&map[pickle]).map_err(|refused| Error::Pickle {
             path: path.to_owned(),
             offset: refused.offset,
             reason: refused.reason,
@@ -46,8 +45,13 @@ impl Pth {
                 Some((name.strip_prefix(&prefix)?.strip_prefix("data/")?.to_owned(), range))
             })
             .collect();
-        let pth =
-            Self { path: path.to_owned(), map, tensors: described.into_iter().collect(), storages, pickle };
+        let pth = Self {
+            path: path.to_owned(),
+            map,
+            tensors: described.into_iter().collect(),
+            storages,
+            fingerprint,
+        };
         for (name, info) in &pth.tensors {
             pth.window(name, info)?;
         }
@@ -59,14 +63,10 @@ impl Pth {
         &self.path
     }
 
-    /// Size of the file in bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    /// The bytes that describe the tensors.
-    pub(crate) fn header(&self) -> &[u8] {
-        &self.map[self.pickle.clone()]
+    /// What tells this file from another without reading it all: its entries' names, sizes and checksums, its
+    /// description of tensors, and samples of every storage (not every writer fills in checksums).
+    pub(crate) fn fingerprint(&self) -> &blake3::Hash {
+        &self.fingerprint
     }
 
     /// The tensors' names, in no order.
@@ -93,7 +93,7 @@ impl Pth {
         Ok(flat.f_as_strided(&info.shape, &info.stride, 0)?.f_contiguous()?)
     }
 
-    fn info(&self, name: &str) -> Result<&Rc<TensorInfo>> {
+    fn info(&self, name: &str) -> Result<&Arc<TensorInfo>> {
         self.tensors
             .get(name)
             .ok_or_else(|| Error::MissingTensor { path: self.path.clone(), name: name.to_owned() })
@@ -120,6 +120,12 @@ impl Pth {
         }
         let empty = info.shape.contains(&0);
         let width = info.kind.elt_size_in_bytes();
+        // Strides of 0 would let a small file ask for any amount of memory.
+        let elements = info.shape.iter().try_fold(1i64, |n, &size| n.checked_mul(size));
+        let bytes = elements.and_then(|n| usize::try_from(n).ok()?.checked_mul(width));
+        if bytes.is_none_or(|b| b > storage.len()) {
+            return Err(damaged(format!("its shape {:?} needs more than its storage holds", info.shape)));
+        }
         let end = last.and_then(|l| usize::try_from(l).ok()?.checked_add(1)?.checked_mul(width));
         let end = end
             .filter(|&e| empty || e <= storage.len())
@@ -131,51 +137,71 @@ impl Pth {
     }
 }
 
-/// The byte range of every entry, and the name of the one that is `…/data.pkl`.
-fn entries(path: &Path, map: &[u8]) -> Result<(HashMap<String, Range<usize>>, String)> {
-    let refuse =
-        |reason: String, hint: &str| Error::Archive { path: path.to_owned(), reason, hint: hint.to_owned() };
-    let mut archive = zip::ZipArchive::new(Cursor::new(map)).map_err(|e| {
-        let old = map.starts_with(&[0x80, 0x02]);
-        let hint = if old {
-            "it is in the format from before PyTorch 1.6; load and save it again with torch.save"
-        } else {
-            "the file is damaged, was cut short, or is no PyTorch file; copy it again and compare its checksum"
+/// What an archive holds.
+struct Entries {
+    /// The byte range of every entry.
+    ranges: HashMap<String, Range<usize>>,
+    /// The range of `…/data.pkl`, and the `…/`.
+    pickle: Range<usize>,
+    prefix: String,
+    fingerprint: blake3::Hash,
+}
+
+/// Bytes sampled at the start, middle and end of an entry.
+const SAMPLE: usize = 4096;
+
+impl Entries {
+    fn read(path: &Path, map: &[u8]) -> Result<Self> {
+        let refuse = |reason: String, hint: &str| Error::Archive {
+            path: path.to_owned(),
+            reason,
+            hint: hint.to_owned(),
         };
-        refuse(format!("not a zip archive as torch.save writes it ({e})"), hint)
-    })?;
-    let mut entries = HashMap::new();
-    let mut pickle = None;
-    for index in 0..archive.len() {
-        let entry =
-            archive.by_index_raw(index).map_err(|e| refuse(format!("entry {index}: {e}"), DAMAGED))?;
-        let name = entry.name().map_err(|e| refuse(format!("entry {index}: {e}"), DAMAGED))?.into_owned();
-        if entry.compression() != zip::CompressionMethod::Stored {
-            return Err(refuse(
-                format!("entry `{name}` is compressed"),
-                "unzip it and save it again with torch.save",
-            ));
+        let mut archive = zip::ZipArchive::new(Cursor::new(map)).map_err(|e| {
+            let old = map.starts_with(&[0x80, 0x02]);
+            let hint = if old {
+                "it is in the format from before PyTorch 1.6; load and save it again with torch.save"
+            } else {
+                "the file is damaged, was cut short, or is no PyTorch file; copy it again and compare its checksum"
+            };
+            refuse(format!("not a zip archive as torch.save writes it ({e})"), hint)
+        })?;
+        let (mut ranges, mut pickle, mut fingerprint) = (HashMap::new(), None, blake3::Hasher::new());
+        for index in 0..archive.len() {
+            let entry =
+                archive.by_index_raw(index).map_err(|e| refuse(format!("entry {index}: {e}"), DAMAGED))?;
+            let name = entry.name().map_err(|e| refuse(format!("entry {index}: {e}"), DAMAGED))?.into_owned();
+            if entry.compression() != zip::CompressionMethod::Stored {
+                let hint = "unzip it and save it again with torch.save";
+                return Err(refuse(format!("entry `{name}` is compressed"), hint));
+            }
+            let start = entry.data_start().and_then(|s| usize::try_from(s).ok());
+            let range = start
+                .and_then(|s| Some(s..s.checked_add(usize::try_from(entry.size()).ok()?)?))
+                .filter(|r| r.end <= map.len())
+                .ok_or_else(|| refuse(format!("entry `{name}` reaches past the end of the file"), DAMAGED))?;
+            let content = &map[range.clone()];
+            if name.ends_with("byteorder") && content != b"little" {
+                let hint = "save it again on another machine";
+                return Err(refuse("it was written on a big-endian machine".to_owned(), hint));
+            }
+            fingerprint
+                .update(name.as_bytes())
+                .update(&entry.size().to_le_bytes())
+                .update(&entry.crc32().to_le_bytes());
+            for from in [0, content.len() / 2, content.len().saturating_sub(SAMPLE)] {
+                fingerprint.update(&content[from..content.len().min(from + SAMPLE)]);
+            }
+            if let Some(prefix) = name.strip_suffix("data.pkl").filter(|p| p.is_empty() || p.ends_with('/')) {
+                fingerprint.update(content);
+                pickle = Some((range.clone(), prefix.to_owned()));
+            }
+            ranges.insert(name, range);
         }
-        let start = entry.data_start().and_then(|s| usize::try_from(s).ok());
-        let range = start
-            .and_then(|s| Some(s..s.checked_add(usize::try_from(entry.size()).ok()?)?))
-            .filter(|r| r.end <= map.len())
-            .ok_or_else(|| refuse(format!("entry `{name}` reaches past the end of the file"), DAMAGED))?;
-        if name.ends_with("byteorder") && map[range.clone()] != *b"little" {
-            return Err(refuse(
-                "it was written on a big-endian machine".to_owned(),
-                "save it again on another machine",
-            ));
-        }
-        if name == "data.pkl" || name.ends_with("/data.pkl") {
-            pickle = Some(name.clone());
-        }
-        entries.insert(name, range);
+        let hint = "it is a zip archive, but no PyTorch file";
+        let (pickle, prefix) = pickle.ok_or_else(|| refuse("it holds no data.pkl".to_owned(), hint))?;
+        Ok(Self { ranges, pickle, prefix, fingerprint: fingerprint.finalize() })
     }
-    let pickle = pickle.ok_or_else(|| {
-        refuse("it holds no data.pkl".to_owned(), "it is a zip archive, but no PyTorch file")
-    })?;
-    Ok((entries, pickle))
 }
 
 const DAMAGED: &str = "the file is damaged or was cut short; copy it again";

@@ -6,48 +6,91 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use zip::write::SimpleFileOptions;
 
-use super::meta::{Params, interleave};
+use super::meta::{Params, Split, interleave, split};
 use super::weight::{BlockWeight, Weight};
-use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::Llama;
 
-/// Writes `params.json` and `consolidated.00.pth` into `folder`: what `torch.save` writes for the model's
-/// state dict, with weights as `kind` (f16 is Meta's choice).
+/// Writes `params.json` and `consolidated.NN.pth` into `folder`, in `parts` model-parallel files split as Meta splits
+/// them: what `torch.save` writes for each rank's state dict, with weights as `kind` (f16 is Meta's choice).
+///
+/// Files are written beside their places and moved there, so a model that is read meanwhile stays whole.
 ///
 /// # Errors
-/// Files that cannot be written; a weight type other than f16, bf16 and f32.
-pub fn save_meta(model: &Llama, folder: impl AsRef<Path>, kind: Kind) -> Result<()> {
+/// Files that cannot be written; a weight type other than f16, bf16 and f32; a model that Meta's `params.json` cannot
+/// describe, or whose weights `parts` does not divide.
+pub fn save_meta(model: &Llama, folder: impl AsRef<Path>, kind: Kind, parts: usize) -> Result<()> {
     let folder = folder.as_ref();
-    fs_err::create_dir_all(folder)?;
     let config = model.config();
-    let path = folder.join("consolidated.00.pth");
+    let parts = parts.max(1) as i64;
+    let refuse = |reason: String, hint: &str| {
+        Err(Error::Params { path: folder.join("params.json"), reason, hint: hint.to_owned() })
+    };
+    if config.head_dim * config.n_heads != config.dim {
+        let reason =
+            format!("heads of {} × {} are not `dim` {}", config.n_heads, config.head_dim, config.dim);
+        return refuse(reason, "Meta's layout has no head_dim of its own");
+    }
+    if [config.n_heads, config.n_kv_heads, config.hidden_dim, config.vocab_size]
+        .iter()
+        .any(|n| n % parts != 0)
+    {
+        let hint = "n_heads, n_kv_heads, the MLP's width and the vocabulary must be multiples of the parts";
+        return refuse(format!("{parts} parts do not divide the model"), hint);
+    }
+    fs_err::create_dir_all(folder)?;
+    for part in 0..parts {
+        let name = format!("consolidated.{part:02}");
+        write_part(model, kind, &folder.join(format!("{name}.pth")), &name, part, parts)?;
+    }
+    let params = serde_json::to_string_pretty(&Params::of(config)).map_err(std::io::Error::from)?;
+    fs_err::write(folder.join("params.json"), params + "\n")?;
+    Ok(())
+}
+
+/// One rank's file.
+fn write_part(model: &Llama, kind: Kind, path: &Path, name: &str, part: i64, parts: i64) -> Result<()> {
     let archive = |e: zip::result::ZipError| Error::Archive {
-        path: path.clone(),
+        path: path.to_owned(),
         reason: e.to_string(),
         hint: "is the disk full?".to_owned(),
     };
-    let mut zip = zip::ZipWriter::new(std::io::BufWriter::new(fs_err::File::create(&path)?));
+    let weights: Vec<Weight> = Weight::all(model.config().n_layers).collect();
+    let tensors = |weight| own_part(&meta_order(model, weight)?, split(weight), part, parts);
+    let beside = path.with_extension("pth.partial");
+    let mut zip = zip::ZipWriter::new(std::io::BufWriter::new(fs_err::File::create(&beside)?));
     // Stored, dated 1980, aligned: the same weights give the same bytes, and a reader can map them.
     let options = SimpleFileOptions::default()
         .compression_method(zip::CompressionMethod::Stored)
         .last_modified_time(zip::DateTime::default())
         .with_alignment(64)
         .large_file(true);
-    zip.start_file("consolidated.00/data.pkl", options).map_err(archive)?;
-    zip.write_all(&pickle(config, kind, &path)?)?;
-    zip.start_file("consolidated.00/byteorder", options).map_err(archive)?;
+    let shapes =
+        weights.iter().map(|&w| Ok((w.meta_name(), tensors(w)?.size()))).collect::<Result<Vec<_>>>()?;
+    zip.start_file(format!("{name}/data.pkl"), options).map_err(archive)?;
+    zip.write_all(&pickle(&shapes, kind, path)?)?;
+    zip.start_file(format!("{name}/byteorder"), options).map_err(archive)?;
     zip.write_all(b"little")?;
-    for (number, weight) in Weight::all(config.n_layers).enumerate() {
-        zip.start_file(format!("consolidated.00/data/{number}"), options).map_err(archive)?;
-        zip.write_all(&bytes(&meta_order(model, weight)?, kind)?)?;
+    for (number, &weight) in weights.iter().enumerate() {
+        zip.start_file(format!("{name}/data/{number}"), options).map_err(archive)?;
+        zip.write_all(&bytes(&tensors(weight)?, kind)?)?;
     }
-    zip.start_file("consolidated.00/version", options).map_err(archive)?;
+    zip.start_file(format!("{name}/version"), options).map_err(archive)?;
     zip.write_all(b"3\n")?;
-    zip.finish().map_err(archive)?.flush()?;
-    let params = serde_json::to_string_pretty(&Params::of(config)).map_err(std::io::Error::from)?;
-    fs_err::write(folder.join("params.json"), params + "\n")?;
-    Ok(())
+    let file = zip.finish().map_err(archive)?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    Ok(fs_err::rename(&beside, path)?)
+}
+
+/// A rank's part of a weight.
+fn own_part(whole: &Tensor, split: Split, part: i64, parts: i64) -> Result<Tensor> {
+    match split {
+        Split::Replicated => Ok(whole.f_alias()?),
+        Split::Axis(axis) => {
+            let length = whole.size()[axis] / parts;
+            Ok(whole.f_narrow(axis as i64, part * length, length)?.f_contiguous()?)
+        }
+    }
 }
 
 fn meta_order(model: &Llama, weight: Weight) -> Result<Tensor> {
@@ -66,7 +109,7 @@ fn bytes(tensor: &Tensor, kind: Kind) -> Result<Vec<u8>> {
 }
 
 /// The pickle of a dict from name to tensor, protocol 2, as `torch.save` would write it (without memo entries).
-fn pickle(config: &Config, kind: Kind, path: &Path) -> Result<Vec<u8>> {
+fn pickle(shapes: &[(String, Vec<i64>)], kind: Kind, path: &Path) -> Result<Vec<u8>> {
     let storage = match kind {
         Kind::Half => "HalfStorage",
         Kind::BFloat16 => "BFloat16Storage",
@@ -80,9 +123,8 @@ fn pickle(config: &Config, kind: Kind, path: &Path) -> Result<Vec<u8>> {
         }
     };
     let mut p = Vec::from(*b"\x80\x02}("); // PROTO 2, EMPTY_DICT, MARK
-    for (number, weight) in Weight::all(config.n_layers).enumerate() {
-        let shape = weight.shape(config);
-        text(&mut p, &weight.meta_name());
+    for (number, (name, shape)) in shapes.iter().enumerate() {
+        text(&mut p, name);
         p.extend(b"ctorch._utils\n_rebuild_tensor_v2\n(("); // GLOBAL, MARK, MARK
         text(&mut p, "storage");
         p.extend(format!("ctorch\n{storage}\n").bytes());
@@ -91,8 +133,8 @@ fn pickle(config: &Config, kind: Kind, path: &Path) -> Result<Vec<u8>> {
         int(&mut p, shape.iter().product());
         p.extend(b"tQ"); // TUPLE, BINPERSID
         int(&mut p, 0); // offset
-        tuple(&mut p, &shape);
-        tuple(&mut p, &contiguous(&shape));
+        tuple(&mut p, shape);
+        tuple(&mut p, &contiguous(shape));
         p.extend(b"\x89ccollections\nOrderedDict\n)RtR"); // NEWFALSE, an empty OrderedDict, TUPLE, REDUCE
     }
     p.extend(b"u."); // SETITEMS, STOP

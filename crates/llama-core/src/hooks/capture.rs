@@ -39,7 +39,7 @@ impl Capture {
         self
     }
 
-    /// What was kept in the last run.
+    /// What was kept; of a point visited in several runs, the last.
     pub fn finish(self) -> Captured {
         self.captured
     }

@@ -80,6 +80,8 @@ pub struct Activation<'a> {
     pub tensor: &'a Tensor,
     /// The prompts and their layout.
     pub batch: &'a Batch,
+    /// The tokens whose logits were computed.
+    logits_of: &'a Tokens,
 }
 
 impl Activation<'_> {
@@ -89,14 +91,16 @@ impl Activation<'_> {
     /// # Shapes
     /// `[S, …]`: S selected tokens, prompt after prompt (for `Last`, `First` and `Mean` one per prompt), then the
     /// activation's axes after batch and token. Attention scores and patterns are selected by query: `[S, H, T]`, their
-    /// keys in the batch's layout. Logits are \[S, V\] already and given as they are, whatever is asked for.
+    /// keys in the batch's layout. Logits are computed for the tokens that [`crate::Run::logits`] names, or for all if it
+    /// names none, and can be selected from among those.
     ///
     /// # Errors
-    /// [`Error::Position`] or [`Error::Selection`] for positions that a prompt does not have.
+    /// [`Error::Position`] or [`Error::Selection`] for positions that a prompt does not have, [`Error::NoLogits`] for
+    /// tokens whose logits were not computed.
     pub fn select(&self, tokens: &Tokens) -> Result<Tensor> {
         let by_query;
         let tensor = match self.point.axes() {
-            [Axis::Selected, ..] => return Ok(self.tensor.f_alias_copy()?),
+            [Axis::Selected, ..] => return self.select_logits(tokens),
             [_, Axis::Head, ..] => {
                 by_query = self.tensor.f_transpose(1, 2)?; // [B, T, H, T]
                 &by_query
@@ -113,6 +117,22 @@ impl Activation<'_> {
         }
     }
 
+    /// Logits of some of the tokens they were computed for.
+    fn select_logits(&self, tokens: &Tokens) -> Result<Tensor> {
+        if tokens == self.logits_of {
+            return Ok(self.tensor.f_alias_copy()?);
+        }
+        let computed = self.logits_of.places(self.batch)?;
+        let row = |place| computed.iter().position(|c| *c == place).map(|row| row as i64);
+        let rows: Option<Vec<i64>> = tokens.places(self.batch)?.into_iter().map(row).collect();
+        let index = Tensor::f_from_slice(&rows.ok_or(Error::NoLogits)?)?.f_to_device(self.tensor.device())?;
+        let selected = self.tensor.f_index_select(0, &index)?;
+        match tokens {
+            Tokens::Mean => mean_by_prompt(&selected, &self.batch.lengths()),
+            _ => Ok(selected),
+        }
+    }
+
     /// Wraps a hook's own error so that it says where it happened.
     pub fn failed(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Hook { point: self.point, source: source.into() }
@@ -121,7 +141,7 @@ impl Activation<'_> {
 
 /// # Shapes
 /// `[ΣT, …]`, prompt after prompt → `[prompts, …]`.
-fn mean_by_prompt(tokens: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+pub(crate) fn mean_by_prompt(tokens: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     let mut means = Vec::with_capacity(lengths.len());
     let mut from = 0;
     for &length in lengths {
@@ -148,17 +168,24 @@ impl<E: Into<Error>> From<E> for Halt {
 pub(crate) struct Hooks<'h, 'b> {
     visitors: Vec<(HookSet, &'h mut dyn Hook)>,
     wanted: HookSet,
-    /// The run ends after this point; `None` if logits are to be returned.
-    last: Option<HookPoint>,
+    /// The tokens whose logits the run returns.
+    logits: Option<Tokens>,
     batch: &'b Batch,
 }
 
 impl<'h, 'b> Hooks<'h, 'b> {
-    pub(crate) fn new(hooks: Vec<&'h mut dyn Hook>, logits: bool, batch: &'b Batch) -> Self {
+    /// # Errors
+    /// [`Error::NoSuchBlock`] if a hook wants a block that the model does not have.
+    pub(crate) fn new(
+        hooks: Vec<&'h mut dyn Hook>,
+        logits: Option<Tokens>,
+        batch: &'b Batch,
+        n_layers: usize,
+    ) -> Result<Self> {
         let visitors: Vec<_> = hooks.into_iter().map(|h| (h.points(), h)).collect();
         let wanted = visitors.iter().fold(HookSet::new(), |all, (points, _)| all | points.clone());
-        let last = if logits { None } else { wanted.last() };
-        Self { visitors, wanted, last, batch }
+        wanted.check_blocks(n_layers)?;
+        Ok(Self { visitors, wanted, logits, batch })
     }
 
     /// The prompts the run is over.
@@ -166,40 +193,53 @@ impl<'h, 'b> Hooks<'h, 'b> {
         self.batch
     }
 
+    /// The tokens whose logits are computed if the run gets that far.
+    pub(crate) fn logits_of(&self) -> &Tokens {
+        self.logits.as_ref().unwrap_or(&Tokens::All)
+    }
+
     /// Whether any hook wants this point.
     pub(crate) fn want(&self, point: HookPoint) -> bool {
         self.wanted.contains(point)
     }
 
-    /// Whether any hook wants this or a later point, or logits are to be returned.
+    /// Whether the run has anything to do at this or a later point.
     pub(crate) fn want_from(&self, point: HookPoint) -> bool {
-        self.last.is_none_or(|last| last >= point)
+        self.logits.is_some() || self.wanted.last().is_some_and(|last| last >= point)
     }
 
-    /// Shows an activation to the hooks that want it, in the order they were given.
-    ///
-    /// Returns the activation, or what replaced it; `Halt::Done` when nothing after it is wanted.
+    /// Shows an activation to the hooks that want it, in the order they were given, and gives it back, or what replaced
+    /// it; `Halt::Done` when nothing after it is wanted.
     pub(crate) fn visit(&mut self, point: HookPoint, tensor: Tensor) -> Result<Tensor, Halt> {
+        Ok(self.look(point, &tensor)?.unwrap_or(tensor))
+    }
+
+    /// As [`Hooks::visit`], for points whose activation is made only to be looked at: what replaced it, if anything did.
+    /// Where nothing did, the pass goes on by its usual way, so that looking changes no number.
+    pub(crate) fn look(&mut self, point: HookPoint, tensor: &Tensor) -> Result<Option<Tensor>, Halt> {
         if !self.want(point) {
-            return Ok(tensor);
+            return Ok(None);
         }
-        let mut tensor = tensor;
+        let (mut replaced, mut stop) = (None, false);
+        let logits_of = self.logits.as_ref().unwrap_or(&Tokens::All);
         for (points, hook) in &mut self.visitors {
             if !points.contains(point) {
                 continue;
             }
-            match hook.visit(&Activation { point, tensor: &tensor, batch: self.batch })? {
+            let tensor = replaced.as_ref().unwrap_or(tensor);
+            match hook.visit(&Activation { point, tensor, batch: self.batch, logits_of })? {
                 Action::Keep => {}
-                Action::Replace(new) if new.size() == tensor.size() => {
-                    tensor = new.f_to_device(tensor.device())?.f_to_kind(tensor.kind())?;
+                Action::Replace(new) if new.defined() && new.size() == tensor.size() => {
+                    replaced = Some(new.f_to_device(tensor.device())?.f_to_kind(tensor.kind())?);
                 }
                 Action::Replace(new) => {
-                    let (expected, found) = (tensor.size(), new.size());
-                    return Err(Error::Replacement { point, expected, found }.into());
+                    let found = if new.defined() { new.size() } else { Vec::new() };
+                    return Err(Error::Replacement { point, expected: tensor.size(), found }.into());
                 }
-                Action::Stop => return Err(Halt::Done),
+                Action::Stop => stop = true, // after the other hooks at this point
             }
         }
-        if self.last == Some(point) { Err(Halt::Done) } else { Ok(tensor) }
+        let last = self.logits.is_none() && self.wanted.last() == Some(point);
+        if stop || last { Err(Halt::Done) } else { Ok(replaced) }
     }
 }

@@ -181,7 +181,7 @@ impl Site {
 impl HookPoint {
     /// `blocks.{block}.hook_resid_post`, the residual stream leaving a block.
     pub fn resid_post(block: usize) -> Self {
-        Self::Block(block as u16, Site::ResidPost)
+        Self::Block(u16::try_from(block).unwrap_or(u16::MAX), Site::ResidPost) // u16::MAX blocks are refused
     }
 
     /// The point that stores and reports call `layer`: the embedding for 0, else the stream leaving block `layer − 1`.

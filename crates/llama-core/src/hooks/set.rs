@@ -52,6 +52,19 @@ impl HookSet {
         Ok(Self { points })
     }
 
+    /// Refuses points in blocks that a model of `n_layers` does not have.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchBlock`] naming the first of them.
+    pub fn check_blocks(&self, n_layers: usize) -> Result<()> {
+        let missing =
+            |point: &HookPoint| matches!(point, HookPoint::Block(i, _) if usize::from(*i) >= n_layers);
+        match self.iter().find(missing) {
+            None => Ok(()),
+            Some(point) => Err(Error::NoSuchBlock { pattern: point.to_string(), n_layers }),
+        }
+    }
+
     /// Whether `point` is in the set.
     pub fn contains(&self, point: HookPoint) -> bool {
         self.points.contains(&point)
@@ -131,8 +144,12 @@ fn glob(pattern: &str, name: &str) -> bool {
 }
 
 fn no_match(pattern: &str, alternative: &str, n_layers: usize) -> Error {
-    // `blocks.40.hook_resid_post` in a model of 32: a fine name, no such block.
-    if let Ok(HookPoint::Block(..)) = alternative.parse() {
+    // `blocks.40.hook_*` in a model of 32: a fine name, no such block.
+    let block = alternative.strip_prefix("blocks.").and_then(|rest| rest.split_once('.'));
+    if let Some((number, site)) = block
+        && number.parse::<usize>().is_ok_and(|n| n >= n_layers)
+        && HookPoint::all(1).any(|point| glob(&format!("blocks.0.{site}"), &point.to_string()))
+    {
         return Error::NoSuchBlock { pattern: pattern.to_owned(), n_layers };
     }
     Error::UnknownHookPoint { name: pattern.to_owned(), suggestion: nearest(alternative) }

@@ -11,7 +11,7 @@ pub enum Tokens {
     Last,
     /// The first token, BOS where there is one.
     First,
-    /// The mean over all tokens.
+    /// The mean over a prompt's tokens.
     Mean,
     /// Every token, prompt after prompt.
     All,

@@ -7,7 +7,7 @@ use crate::error::Result;
 
 /// Room for keys and values of every block, filled column by column.
 #[derive(Debug)]
-pub struct KvCache {
+pub(crate) struct KvCache {
     /// Per block, keys and values. \[B, G, capacity, K\]
     blocks: Vec<(Tensor, Tensor)>,
     /// Columns filled in each block.

@@ -8,10 +8,11 @@ use tch::{Device, Kind, Tensor};
 use super::{Block, Llama, Precision};
 use crate::checkpoint::{BlockWeight, Checkpoint, Weight};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Llama {
-    /// Reads a checkpoint's weights, converting each as it is copied: peak memory is the model plus one tensor.
+    /// Reads a checkpoint's weights, converting each as it is copied: peak memory is the model plus a
+    /// few times its largest tensor.
     ///
     /// # Errors
     /// A weight that is not finite, or what LibTorch refuses (memory, device).
@@ -72,6 +73,9 @@ impl Llama {
         mut source: impl FnMut(Weight) -> Result<Tensor>,
     ) -> Result<Self> {
         torch_runtime::check()?;
+        if let Some(reason) = config.problem() {
+            return Err(Error::Config { reason });
+        }
         let _no_gradients = tch::no_grad_guard();
         let mut fused = |weights: &[Weight], kind: Kind| -> Result<Tensor> {
             let shapes: Vec<_> = weights.iter().map(|w| w.shape(config)).collect();

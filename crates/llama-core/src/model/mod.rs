@@ -9,13 +9,13 @@ use crate::batch::{Attends, Batch};
 use crate::checkpoint::{BlockWeight, Weight};
 use crate::config::Config;
 use crate::error::Result;
-use crate::hooks::{Halt, Hook, HookPoint, Hooks, Site, Tokens};
+use crate::hooks::{Halt, Hook, HookPoint, Hooks, Site, Tokens, mean_by_prompt};
 
 mod cache;
 mod load;
 mod precision;
 
-pub use cache::KvCache;
+pub(crate) use cache::KvCache;
 pub use precision::Precision;
 
 /// A LLaMA in memory.
@@ -136,8 +136,8 @@ impl Llama {
     pub fn forward(&self, batch: &Batch, run: Run<'_>) -> Result<Output> {
         batch.check_vocabulary(self.config.vocab_size)?;
         let _no_gradients = (!run.gradients).then(tch::no_grad_guard);
-        let mut hooks = Hooks::new(run.hooks, run.logits.is_some(), batch);
-        match self.pass(batch, &mut hooks, run.logits, run.cache) {
+        let mut hooks = Hooks::new(run.hooks, run.logits, batch, self.config.n_layers)?;
+        match self.pass(batch, &mut hooks, run.cache) {
             Ok(logits) => Ok(Output { logits }),
             Err(Halt::Done) => Ok(Output { logits: None }),
             Err(Halt::Error(error)) => Err(error),
@@ -164,10 +164,9 @@ impl Llama {
         &self,
         batch: &Batch,
         hooks: &mut Hooks<'_, '_>,
-        logits: Option<Tokens>,
         mut cache: Option<&mut KvCache>,
     ) -> Result<Option<Tensor>, Halt> {
-        if logits.is_none() && !hooks.want_from(HookPoint::Embed) {
+        if !hooks.want_from(HookPoint::Embed) {
             return Err(Halt::Done);
         }
         let place = Place::new(batch, self)?;
@@ -182,7 +181,7 @@ impl Llama {
             let mlp_out = self.mlp(block, index, &x, hooks)?;
             x = hooks.visit(at(Site::ResidPost), x.f_add(&mlp_out)?)?;
         }
-        self.unembed(&x, hooks, logits)
+        self.unembed(&x, hooks)
     }
 
     /// What attention writes into the residual stream.
@@ -217,25 +216,35 @@ impl Llama {
         if let Some(cache) = cache {
             (k, v) = cache.append(index, &k, &v)?; // [B, G, S, K]
         }
-        let z = if hooks.want(at(Site::AttnScores)) || hooks.want(at(Site::Pattern)) {
-            self.explicit_attention(&q, &k, &v, place, [at(Site::AttnScores), at(Site::Pattern)], hooks)?
-        } else {
-            let causal = place.mask.is_none();
-            Tensor::f_scaled_dot_product_attention(&q, &k, &v, place.mask.as_ref(), 0.0, causal, None, true)?
+        let mut edited = None;
+        if hooks.want(at(Site::AttnScores)) || hooks.want(at(Site::Pattern)) {
+            let points = [at(Site::AttnScores), at(Site::Pattern)];
+            edited = self.explicit_attention(&q, &k, &v, place, points, hooks)?;
+        }
+        let z = match edited {
+            Some(z) => z,
+            None => {
+                let (mask, causal) = (place.mask.as_ref(), place.mask.is_none());
+                Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, None, true)?
+            }
         }; // [B, H, T, K]
         let z = hooks.visit(at(Site::Z), z.f_transpose(1, 2)?)?; // [B, T, H, K]
 
-        let out = if hooks.want(at(Site::Result)) {
+        let mut edited = None;
+        if hooks.want(at(Site::Result)) {
             let w_o = block.w_o.f_view([c.dim, c.n_heads, c.head_dim])?.f_permute([1, 2, 0])?; // [H, K, D]
             let result = z.f_unsqueeze(3)?.f_matmul(&w_o)?.f_squeeze_dim(3)?; // [B, T, H, D]
-            hooks.visit(at(Site::Result), result)?.f_sum_dim_intlist([2i64].as_slice(), false, None)? // [B, T, D]
-        } else {
-            linear(&z.f_reshape([b, t, c.n_heads * c.head_dim])?, &block.w_o)? // [B, T, D]
-        };
+            edited = hooks.look(at(Site::Result), &result)?;
+        }
+        let out = match edited {
+            Some(result) => result.f_sum_dim_intlist([2i64].as_slice(), false, None)?,
+            None => linear(&z.f_reshape([b, t, c.n_heads * c.head_dim])?, &block.w_o)?,
+        }; // [B, T, D]
         hooks.visit(at(Site::AttnOut), out.f_to_kind(self.precision.stream())?)
     }
 
-    /// Attention step by step, for runs that look at scores or pattern; otherwise LibTorch's fused kernel is used.
+    /// Attention step by step, for hooks that look at scores or pattern; its result counts only if they replaced them,
+    /// otherwise LibTorch's fused kernel gives it.
     ///
     /// # Shapes
     /// `q` \[B, H, T, K\], `k` and `v` \[B, G, S, K\] → \[B, H, T, K\]
@@ -247,7 +256,7 @@ impl Llama {
         place: &Place<'_>,
         [scores_point, pattern_point]: [HookPoint; 2],
         hooks: &mut Hooks<'_, '_>,
-    ) -> Result<Tensor, Halt> {
+    ) -> Result<Option<Tensor>, Halt> {
         let group = self.config.n_heads / self.config.n_kv_heads;
         let k = k.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
         let v = v.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
@@ -259,11 +268,16 @@ impl Llama {
         let scale = (self.config.head_dim as f64).sqrt().recip();
         let scores = q.f_matmul(&k.f_transpose(2, 3)?)?.f_mul_scalar(scale)?; // [B, H, T, S]
         let scores = scores.f_masked_fill(&visible.f_logical_not()?, f64::NEG_INFINITY)?;
-        let scores = hooks.visit(scores_point, scores)?;
+        let edited = hooks.look(scores_point, &scores)?;
+        let untouched = edited.is_none();
+        let scores = edited.unwrap_or(scores);
         let wide = if scores.kind() == Kind::Double { Kind::Double } else { Kind::Float };
         let pattern = scores.f_softmax(-1, wide)?.f_to_kind(q.kind())?; // [B, H, T, S]
-        let pattern = hooks.visit(pattern_point, pattern)?;
-        Ok(pattern.f_matmul(&v)?) // [B, H, T, K]
+        let edited = hooks.look(pattern_point, &pattern)?;
+        if untouched && edited.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(edited.unwrap_or(pattern).f_matmul(&v)?)) // [B, H, T, K]
     }
 
     /// What the MLP writes into the residual stream: `W_down (silu(W_gate x) · W_up x)`.
@@ -292,13 +306,8 @@ impl Llama {
     ///
     /// # Shapes
     /// `x` \[B, T, D\] → \[S, V\]
-    fn unembed(
-        &self,
-        x: &Tensor,
-        hooks: &mut Hooks<'_, '_>,
-        logits: Option<Tokens>,
-    ) -> Result<Option<Tensor>, Halt> {
-        let places = logits.unwrap_or(Tokens::All).places(hooks.batch())?;
+    fn unembed(&self, x: &Tensor, hooks: &mut Hooks<'_, '_>) -> Result<Option<Tensor>, Halt> {
+        let places = hooks.logits_of().places(hooks.batch())?;
         let places = Tensor::f_from_slice(&places)?.f_to_device(self.device)?;
         let select = |x: &Tensor| x.f_flatten(0, 1)?.f_index_select(0, &places); // [S, D]
         let (scale, normalized) = (HookPoint::FinalScale, HookPoint::FinalNormalized);
@@ -311,7 +320,11 @@ impl Llama {
         }; // [S, D]
         let logits = linear(&normed, &self.unembed)?; // [S, V]
         let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
-        Ok(Some(hooks.visit(HookPoint::Logits, logits.f_to_kind(wide)?)?))
+        let mut logits = logits.f_to_kind(wide)?;
+        if *hooks.logits_of() == Tokens::Mean {
+            logits = mean_by_prompt(&logits, &hooks.batch().lengths())?; // of all tokens, to one a prompt
+        }
+        Ok(Some(hooks.visit(HookPoint::Logits, logits)?))
     }
 
     /// `x / sqrt(mean(x²) + ε) · gain` over the last axis, in the type that products take.
@@ -326,16 +339,20 @@ impl Llama {
         normalized_point: HookPoint,
         hooks: &mut Hooks<'_, '_>,
     ) -> Result<Tensor, Halt> {
-        let normed = if hooks.want(scale_point) || hooks.want(normalized_point) {
+        let mut edited = None;
+        if hooks.want(scale_point) || hooks.want(normalized_point) {
             let wide = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
             let x = x.f_to_kind(wide)?;
             let mean_square = x.f_square()?.f_mean_dim(Some([-1i64].as_slice()), true, wide)?; // [B, T, 1]
             let scale = mean_square.f_add_scalar(self.config.norm_eps)?.f_sqrt()?;
-            let scale = hooks.visit(scale_point, scale)?;
-            let normalized = x.f_div(&scale)?.f_to_kind(self.precision.stream())?;
-            hooks.visit(normalized_point, normalized)?.f_mul(gain)?
-        } else {
-            x.f_rms_norm([self.config.dim].as_slice(), Some(gain), self.config.norm_eps)?
+            let other_scale = hooks.look(scale_point, &scale)?;
+            let normalized =
+                x.f_div(other_scale.as_ref().unwrap_or(&scale))?.f_to_kind(self.precision.stream())?;
+            edited = hooks.look(normalized_point, &normalized)?.or(other_scale.map(|_| normalized));
+        }
+        let normed = match edited {
+            Some(normalized) => normalized.f_mul(gain)?,
+            None => x.f_rms_norm([self.config.dim].as_slice(), Some(gain), self.config.norm_eps)?,
         };
         Ok(normed.f_to_kind(self.precision.product())?)
     }

@@ -67,6 +67,6 @@ impl FromStr for Precision {
         [Self::F32, Self::Bf16, Self::Mixed, Self::F64]
             .into_iter()
             .find(|p| p.to_string() == name)
-            .ok_or_else(|| format!("`{name}` is none of f32, bf16, mixed"))
+            .ok_or_else(|| format!("`{name}` is none of f32, bf16, mixed, f64"))
     }
 }

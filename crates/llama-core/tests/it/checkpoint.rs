@@ -20,7 +20,7 @@ fn meta_config() -> Config {
 fn saved() -> (tempfile::TempDir, Llama) {
     let folder = tempfile::tempdir().expect("folder");
     let llama = Llama::random(&meta_config(), 11, Precision::F32, Device::Cpu).expect("model");
-    save_meta(&llama, folder.path(), Kind::Float).expect("save");
+    save_meta(&llama, folder.path(), Kind::Float, 1).expect("save");
     (folder, llama)
 }
 
@@ -39,10 +39,66 @@ fn what_is_saved_is_read_back_bit_for_bit() {
     assert!(logits(&back).equal(&logits(&llama)));
     // The same weights, saved again: the same bytes, the same identity.
     let again = tempfile::tempdir().expect("folder");
-    save_meta(&back, again.path(), Kind::Float).expect("save");
+    save_meta(&back, again.path(), Kind::Float, 1).expect("save");
     let read = |p: &Path| fs::read(p.join("consolidated.00.pth")).expect("read");
     assert!(read(folder.path()) == read(again.path()));
     assert_eq!(Checkpoint::open(again.path()).expect("open").identity(), checkpoint.identity());
+}
+
+#[test]
+fn model_parallel_parts_are_merged_along_metas_axes() {
+    let config = Config { vocab_size: 48, n_kv_heads: 4, ..meta_config() };
+    let llama = Llama::random(&config, 5, Precision::F32, Device::Cpu).expect("model");
+    let whole = tempfile::tempdir().expect("folder");
+    save_meta(&llama, whole.path(), Kind::Float, 1).expect("save");
+    for parts in [2, 4] {
+        let folder = tempfile::tempdir().expect("folder");
+        save_meta(&llama, folder.path(), Kind::Float, parts).expect("save");
+        let checkpoint = Checkpoint::open(folder.path()).expect("open");
+        assert_eq!(checkpoint.layout(), format!("Meta, {parts} parts"));
+        let back = Llama::load(&checkpoint, Precision::F32, Device::Cpu).expect("load");
+        let resaved = tempfile::tempdir().expect("folder");
+        save_meta(&back, resaved.path(), Kind::Float, 1).expect("save");
+        let bytes = |folder: &Path| fs::read(folder.join("consolidated.00.pth")).expect("read");
+        assert!(bytes(whole.path()) == bytes(resaved.path()), "{parts} parts");
+        // The last part is missing, and its neighbours know.
+        fs::remove_file(folder.path().join(format!("consolidated.{:02}.pth", parts - 1))).expect("remove");
+        let (expected, found) = (parts as i64, parts as i64 - 1);
+        assert!(
+            matches!(refused(folder.path()), Error::Shards { expected: e, found: f, .. } if (e, f) == (expected, found))
+        );
+    }
+    assert!(save_meta(&llama, whole.path(), Kind::Float, 3).is_err(), "3 parts do not divide 4 heads");
+}
+
+#[test]
+fn other_weights_are_another_model() {
+    let identity = |seed| {
+        let folder = tempfile::tempdir().expect("folder");
+        let llama = Llama::random(&meta_config(), seed, Precision::F32, Device::Cpu).expect("model");
+        save_meta(&llama, folder.path(), Kind::Float, 1).expect("save");
+        Checkpoint::open(folder.path()).expect("open").identity()
+    };
+    assert_eq!(identity(1), identity(1));
+    assert_ne!(identity(1), identity(2), "one shape, other weights");
+}
+
+#[test]
+fn sizes_that_ask_for_more_than_the_file_holds_are_refused() {
+    // A stride of 0 would make any shape of a few bytes: `K\x18 K\x01` style sizes are LONG1 in our files.
+    let (folder, _) = saved();
+    rewrite(folder.path(), |name, content| {
+        let long = |n: i64| [&[0x8a, 8][..], &n.to_le_bytes()].concat();
+        let tuple = |a: i64, b: i64| [&b"("[..], &long(a), &long(b), b"t"].concat();
+        Some(match name.ends_with("data.pkl") {
+            true => {
+                let bigger = replaced(&content, &tuple(50, 24), &tuple(1 << 40, 24));
+                replaced(&bigger, &tuple(24, 1), &tuple(0, 0))
+            }
+            false => content,
+        })
+    });
+    assert!(refused(folder.path()).to_string().contains("more than its storage holds"));
 }
 
 #[test]
@@ -50,7 +106,7 @@ fn half_precision_files_are_computed_in_f32() {
     let folder = tempfile::tempdir().expect("folder");
     let llama = Llama::random(&meta_config(), 11, Precision::F32, Device::Cpu).expect("model");
     for kind in [Kind::Half, Kind::BFloat16] {
-        save_meta(&llama, folder.path(), kind).expect("save");
+        save_meta(&llama, folder.path(), kind, 1).expect("save");
         let checkpoint = Checkpoint::open(folder.path()).expect("open");
         assert_eq!(checkpoint.kind().expect("kind"), kind);
         let back = Llama::load(&checkpoint, Precision::F32, Device::Cpu).expect("load");
@@ -156,7 +212,7 @@ fn a_missing_tensor_and_a_missing_storage_are_named() {
     rewrite(folder.path(), |name, content| {
         Some(if name.ends_with("data/4") { content[..content.len() - 4].to_vec() } else { content })
     });
-    assert!(refused(folder.path()).to_string().contains("reaches past its storage"));
+    assert!(refused(folder.path()).to_string().contains("more than its storage holds"));
 }
 
 #[test]

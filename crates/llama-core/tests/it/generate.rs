@@ -34,6 +34,10 @@ fn a_seed_gives_the_same_text_and_neighbours_do_not_matter() {
     assert_ne!(first, other);
     let alone = llama.generate(&prompts()[..1], &sampling).expect("alone");
     assert_eq!(alone[0], first[0]);
+    // A temperature near zero is greedy, not NaN.
+    let cold =
+        llama.generate(&prompts(), &Sampling { temperature: 1e-300, ..sampling.clone() }).expect("cold");
+    assert_eq!(cold, llama.generate(&prompts(), &Sampling { temperature: 0.0, ..sampling }).expect("greedy"));
 }
 
 #[test]

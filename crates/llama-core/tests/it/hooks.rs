@@ -2,7 +2,8 @@
 
 use llama_core::tch::{Kind, Tensor};
 use llama_core::{
-    Action, At, Batch, Capture, Captured, Error, HookPoint, HookSet, Llama, Precision, Run, Site, Tokens,
+    Action, At, Batch, Capture, Captured, Error, HookPoint, HookSet, Llama, Padding, Precision, Run, Site,
+    Tokens,
 };
 
 use crate::support::{config, prompts, random, relative};
@@ -109,6 +110,101 @@ fn a_stopped_run_equals_the_full_run_and_ends_there() {
     let run = Run::new().hook(&mut stop).hook(&mut after).logits(Tokens::Last);
     assert!(llama.forward(&batch, run).expect("stop").logits.is_none());
     assert!(after.finish().is_empty());
+}
+
+#[test]
+fn a_run_that_is_asked_for_nothing_computes_nothing() {
+    let llama = random(Precision::F32);
+    let batch = Batch::new(&prompts()).expect("batch");
+    assert!(llama.forward(&batch, Run::new()).expect("run").logits.is_none());
+    let mut nowhere = Capture::new(HookPoint::resid_post(3), Tokens::Last);
+    let error = llama.forward(&batch, Run::new().hook(&mut nowhere)).expect_err("3 blocks, 0 to 2");
+    assert!(matches!(error, Error::NoSuchBlock { n_layers: 3, .. }), "{error}");
+    assert!(
+        llama
+            .forward(&batch, Run::new().hook(&mut Capture::new(HookPoint::resid_post(70_000), Tokens::Last)))
+            .is_err()
+    );
+}
+
+#[test]
+fn looking_changes_no_number() {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Mixed] {
+        let llama = random(precision);
+        for padding in [Padding::Right, Padding::Left] {
+            let batch = Batch::padded(&prompts(), padding).expect("batch");
+            let plain =
+                llama.forward(&batch, Run::new().logits(Tokens::All)).expect("run").logits.expect("logits");
+            let mut look = At(everything(), |_: &llama_core::Activation<'_>| Ok(Action::Keep));
+            let run = Run::new().hook(&mut look).logits(Tokens::All);
+            let seen = llama.forward(&batch, run).expect("run").logits.expect("logits");
+            assert!(seen.equal(&plain), "{precision}, {padding:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_made_only_for_hooks_counts_once_replaced() {
+    // The same activation put back in place of itself: the step-by-step path must give what the fused one gives.
+    let llama = random(Precision::F64);
+    for padding in [Padding::Right, Padding::Left] {
+        let batch = Batch::padded(&prompts(), padding).expect("batch");
+        let logits = |run: Run<'_>| {
+            llama.forward(&batch, run.logits(Tokens::All)).expect("run").logits.expect("logits")
+        };
+        let plain = logits(Run::new());
+        for name in [
+            "ln1.hook_scale",
+            "ln1.hook_normalized",
+            "attn.hook_attn_scores",
+            "attn.hook_pattern",
+            "attn.hook_result",
+        ] {
+            let set = HookSet::parse([format!("blocks.*.{name}")], 3).expect(name);
+            let mut same =
+                At(set.clone(), |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor.copy())));
+            let error = relative(&logits(Run::new().hook(&mut same)), &plain);
+            assert!(error < 1e-12, "{name}, {padding:?}: {error}");
+            let mut half = At(set, |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor * 0.5)));
+            assert!(relative(&logits(Run::new().hook(&mut half)), &plain) > 1e-3, "{name} counts");
+        }
+    }
+}
+
+#[test]
+fn logits_are_those_of_the_tokens_asked_for() {
+    let llama = random(Precision::F64);
+    let batch = Batch::new(&prompts()).expect("batch");
+    let logits =
+        |tokens| llama.forward(&batch, Run::new().logits(tokens)).expect("run").logits.expect("logits");
+    let all = logits(Tokens::All);
+    assert_eq!(all.size(), [prompts().concat().len() as i64, 50]);
+    let lasts = [5i64, 7, 16, 17];
+    let near = |a: &Tensor, b: &Tensor| assert!(relative(a, b) < 1e-12);
+    near(&logits(Tokens::Last), &all.index_select(0, &Tensor::from_slice(&lasts)));
+    near(
+        &logits(Tokens::Mean).get(1),
+        &all.narrow(0, 6, 2).mean_dim(Some([0i64].as_slice()), false, Kind::Double),
+    );
+    // A hook may take its own tokens from those that are computed, and no others.
+    let capture = |tokens: Tokens, computed: Tokens| {
+        let mut capture = Capture::new(HookPoint::Logits, tokens);
+        llama.forward(&batch, Run::new().hook(&mut capture).logits(computed)).map(|_| capture.finish())
+    };
+    let captured = capture(Tokens::Last, Tokens::All).expect("last of all");
+    near(captured.get(HookPoint::Logits).expect("logits"), &logits(Tokens::Last));
+    assert!(matches!(capture(Tokens::First, Tokens::Last), Err(Error::NoLogits)));
+}
+
+#[test]
+fn stopping_hides_nothing_from_other_hooks_at_the_same_point() {
+    let llama = random(Precision::F32);
+    let batch = Batch::new(&prompts()).expect("batch");
+    let point = HookPoint::resid_post(0);
+    let mut stop = At(point.into(), |_: &llama_core::Activation<'_>| Ok(Action::Stop));
+    let mut capture = Capture::new(point, Tokens::Last);
+    llama.forward(&batch, Run::new().hook(&mut stop).hook(&mut capture).logits(Tokens::Last)).expect("run");
+    assert_eq!(capture.finish().len(), 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Small models, comparisons, and the folder of shared reference results.
 
+use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::path::PathBuf;
 
 use llama_core::tch::{Device, Kind, Tensor};
@@ -50,6 +51,10 @@ pub(crate) fn shared() -> Option<PathBuf> {
     if found.join("golden").is_dir() {
         return Some(found);
     }
-    println!("SKIPPED: no shared reference results in {} (set LLAMA_CCS_SHARED)", found.display());
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED: no shared reference results in {} (set LLAMA_CCS_SHARED)",
+        found.display()
+    );
     None
 }
