@@ -14,12 +14,12 @@ type Shape = (&'static str, Config, usize, usize);
 fn shapes() -> [Shape; 3] {
     let quiz = Config {
         dim: 128,
-        n_layers: 3,
+        n_layers: 4,
         n_heads: 4,
         n_kv_heads: 4,
         head_dim: 32,
         hidden_dim: 352,
-        vocab_size: 66,
+        vocab_size: 78,
         norm_eps: 1e-5,
         rope_theta: 10_000.0,
     };

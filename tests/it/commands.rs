@@ -34,7 +34,7 @@ fn prompts_to_store_with_json_on_stdout() {
     let out = folder.path().join("exported");
     llama_ccs().args(["store", "export"]).arg(&store).arg("--out").arg(&out).assert().success();
     let bytes = std::fs::read(out.join("plus/0.npy")).expect("exported");
-    assert_eq!(npyz::NpyFile::new(&bytes[..]).expect("npy").shape(), [4, 128]);
+    assert_eq!(npyz::NpyFile::new(&bytes[..]).expect("npy").shape(), [5, 128]);
 }
 
 #[test]

@@ -180,6 +180,17 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// An array is there twice, finished and unfinished.
+    #[error(
+        "{path} and {partial} are both there\nhint: a store has one of them; move away the one that was copied or made by hand, `llama-ccs store verify` checks the other"
+    )]
+    BothNames {
+        /// The finished array.
+        path: PathBuf,
+        /// The unfinished one.
+        partial: PathBuf,
+    },
+
     /// Batches are committed in the order of [`StoreWriter::remaining`](crate::StoreWriter::remaining).
     #[error("batch {batch} was committed where {} is next\nhint: commit the batches in the order of `remaining()`", match expected { Some(batch) => format!("batch {batch}"), None => "none".to_owned() })]
     BatchOrder {

@@ -76,11 +76,11 @@ impl Files {
         columns.flat_map(|(i, column)| SideOf::BOTH.map(|side| self.array(i, column, side))).collect()
     }
 
-    /// What the folder holds.
+    /// What the folder holds. The manifest is that of the store to be made, if one is.
     ///
     /// # Errors
     /// [`Error::ForeignFiles`] where it is neither empty nor ours.
-    pub(crate) fn inspect(&self) -> Result<Found> {
+    pub(crate) fn inspect(&self, manifest: Option<&Manifest>) -> Result<Found> {
         if fs_err::exists(self.manifest())? {
             return Ok(Found::Store);
         }
@@ -96,7 +96,7 @@ impl Files {
             example: name.to_string_lossy().into_owned(),
         };
         for entry in &entries {
-            if !is_of_creation(entry)? {
+            if !is_of_creation(entry, manifest)? {
                 return Err(foreign(&entry.file_name()));
             }
         }
@@ -112,11 +112,11 @@ impl Files {
     /// # Errors
     /// [`Error::Locked`] while another process (or writer) holds it, [`Error::ForeignFiles`] where the folder
     /// holds something else.
-    pub(crate) fn lock(&self) -> Result<File> {
+    pub(crate) fn lock(&self, manifest: &Manifest) -> Result<File> {
         let path = self.journal();
         // Where there is a journal, somebody may be creating the store right now: look only under the lock.
         if !fs_err::exists(&path)? {
-            if self.inspect()? == Found::Store {
+            if self.inspect(Some(manifest))? == Found::Store {
                 return Err(Error::Missing { path });
             }
             fs_err::create_dir_all(&self.dir)?;
@@ -138,11 +138,11 @@ impl Files {
 
     /// Makes a new store around the locked `journal`; what is left of an interrupted creation goes first.
     pub(crate) fn create(&self, manifest: &Manifest, rows: &[Row], journal: &mut File) -> Result<()> {
-        self.clear()?;
+        self.clear(manifest)?;
         let made = self.create_all(manifest, rows, journal);
         if made.is_err() {
             // The store was never begun: leave nothing behind. The first error is the one to report.
-            let _ = self.clear();
+            let _ = self.clear(manifest);
             let _ = fs_err::remove_file(self.journal());
         }
         made
@@ -189,10 +189,10 @@ impl Files {
     }
 
     /// Removes what creation makes, except the journal, which is locked.
-    fn clear(&self) -> Result<()> {
+    fn clear(&self, manifest: &Manifest) -> Result<()> {
         for entry in fs_err::read_dir(&self.dir)? {
             let entry = entry?;
-            if entry.file_name() == "journal" || !is_of_creation(&entry)? {
+            if entry.file_name() == "journal" || !is_of_creation(&entry, Some(manifest))? {
                 continue;
             }
             if entry.file_type()?.is_dir() {
@@ -210,7 +210,7 @@ impl Files {
         match fs_err::read(&path) {
             Ok(bytes) => Ok((Manifest::from_json(&path, &bytes)?, hash(&bytes))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let what = match self.inspect() {
+                let what = match self.inspect(None) {
                     Ok(Found::HalfCreated) => "its creation was interrupted; `extract` will begin it anew",
                     _ => "manifest.json is missing",
                 };
@@ -254,6 +254,14 @@ impl ArrayFile {
         self.path.parent().unwrap_or(&self.path)
     }
 
+    /// Refuses an array that is there under both names: no writer leaves that, and one would be lost.
+    pub(crate) fn check_one_name(&self) -> Result<()> {
+        if fs_err::exists(&self.path)? && fs_err::exists(&self.partial)? {
+            return Err(Error::BothNames { path: self.path.clone(), partial: self.partial.clone() });
+        }
+        Ok(())
+    }
+
     /// The name it has now, if it is there.
     pub(crate) fn present(&self) -> Result<Option<&Path>> {
         for path in [&self.path, &self.partial] {
@@ -265,8 +273,9 @@ impl ArrayFile {
     }
 }
 
-/// Whether creation makes such an entry.
-fn is_of_creation(entry: &fs_err::DirEntry) -> io::Result<bool> {
+/// Whether creation makes such an entry. An empty folder is somebody else's unless it bears a column's name; without
+/// a manifest, when nothing will be removed, any name will do.
+fn is_of_creation(entry: &fs_err::DirEntry, manifest: Option<&Manifest>) -> io::Result<bool> {
     let name = entry.file_name();
     if entry.file_type()?.is_file() {
         let own = ["journal", "rows.parquet", "rows.parquet.tmp", "manifest.json.tmp"];
@@ -275,13 +284,16 @@ fn is_of_creation(entry: &fs_err::DirEntry) -> io::Result<bool> {
     if !entry.file_type()?.is_dir() {
         return Ok(false);
     }
+    let mut empty = true;
     for inner in fs_err::read_dir(entry.path())? {
+        empty = false;
         let name = inner?.file_name();
         if !SideOf::BOTH.iter().any(|side| name == *format!("{side}.npy.partial")) {
             return Ok(false);
         }
     }
-    Ok(true)
+    let named = |manifest: &Manifest| manifest.columns.iter().any(|column| name == *column.name());
+    Ok(!empty || manifest.is_none_or(named))
 }
 
 /// Writes a file that is either whole or not there, and makes it durable.

@@ -18,6 +18,9 @@ const SUM_LEN: usize = 16;
 /// Hex digits of a BLAKE3 hash in full.
 const HASH_LEN: usize = 64;
 
+/// How line 1 begins in every schema.
+const BEGINNING: &str = r#"{"journal":"activations","schema":"#;
+
 /// The checksum of one batch's bytes in one file.
 pub(crate) fn sum(bytes: &[u8]) -> Sum {
     short(&blake3::hash(bytes))
@@ -39,8 +42,7 @@ impl Chain {
     /// The chain after line 1, and that line.
     pub(crate) fn begin(manifest_hash: &str) -> (Self, String) {
         let mut chain = Self { last: String::new() };
-        let line = chain
-            .seal(&format!(r#"{{"journal":"activations","schema":{SCHEMA},"manifest":"{manifest_hash}""#));
+        let line = chain.seal(&format!(r#"{BEGINNING}{SCHEMA},"manifest":"{manifest_hash}""#));
         (chain, line)
     }
 
@@ -93,7 +95,8 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 pub(crate) struct Tail {
     pub(crate) what: String,
-    /// Whether the bytes end in a newline, which a write that was cut off rarely leaves.
+    /// Whether the bytes end in a newline, which a write that was cut off rarely leaves. Zeros are a block that
+    /// never reached the disk, and whole lines may follow it.
     pub(crate) whole: bool,
 }
 
@@ -152,7 +155,7 @@ impl Journal {
                     if rest.len() > line.len() && !line.contains(&0) {
                         return Err(bad(records.len() + 2, what));
                     }
-                    tail = Some(Tail { what, whole: rest.ends_with(b"\n") });
+                    tail = Some(Tail { what, whole: rest.ends_with(b"\n") && !line.contains(&0) });
                     break;
                 }
             }
@@ -160,9 +163,18 @@ impl Journal {
         Ok(Self { records, fingerprint: check, good: good as u64, tail })
     }
 
-    /// Whether these bytes hold no batch: at most a first line, whole or torn.
+    /// Whether these bytes are a journal of ours without a batch: at most a first line, whole or torn. What did not
+    /// reach the disk before a power cut reads as zeros.
     pub(crate) fn is_unbegun(bytes: &[u8]) -> bool {
-        bytes.iter().position(|&b| b == b'\n').is_none_or(|end| end + 1 == bytes.len())
+        let line = match bytes.iter().position(|&b| b == b'\n') {
+            Some(end) if end + 1 < bytes.len() => return false,
+            Some(_) => bytes,
+            None => {
+                let end = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+                bytes.get(..end).unwrap_or_default()
+            }
+        };
+        line.starts_with(BEGINNING.as_bytes()) || BEGINNING.as_bytes().starts_with(line)
     }
 }
 
@@ -259,6 +271,7 @@ mod tests {
         bytes[one + 5..two - 5].fill(0);
         let read = parse(&bytes).unwrap();
         assert_eq!((read.records.len(), read.good), (1, one as u64));
+        assert!(!read.tail.unwrap().whole, "not damage, though it ends like a record");
     }
 
     #[test]
@@ -277,7 +290,14 @@ mod tests {
     fn a_store_without_batches() {
         assert!(Journal::is_unbegun(b""));
         assert!(Journal::is_unbegun(&journal(0)));
-        assert!(Journal::is_unbegun(&journal(0)[..9]));
+        for end in 0..journal(0).len() {
+            let torn = &journal(0)[..end];
+            assert!(Journal::is_unbegun(torn), "cut at {end}");
+            assert!(Journal::is_unbegun(&[torn, &[0; 7]].concat()), "zeros from {end}");
+        }
+        for foreign in ["\n", "mine", "mine\n", "{\"journal\":\"activations\"}\n", "{\n", "\0mine"] {
+            assert!(!Journal::is_unbegun(foreign.as_bytes()), "{foreign:?}");
+        }
         assert!(!Journal::is_unbegun(&journal(1)));
     }
 }

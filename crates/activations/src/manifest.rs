@@ -16,6 +16,9 @@ pub const SCHEMA: u32 = 1;
 
 /// Names become folder names; file systems end at 255 bytes.
 const MAX_NAME: usize = 120;
+/// The store's own files, which no column's folder may be called.
+const RESERVED: [&str; 6] =
+    ["journal", "log.jsonl", "manifest.json", "manifest.json.tmp", "rows.parquet", "rows.parquet.tmp"];
 /// More axes than any hook point has, few enough for every reader.
 const MAX_AXES: usize = 8;
 
@@ -120,6 +123,9 @@ impl Column {
             }
         }
         let name = self.name();
+        if RESERVED.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            return Err(format!("column {name} is called like a file of the store itself"));
+        }
         if self.axes.len() != self.shape.len() || self.shape.len() > MAX_AXES {
             return Err(format!(
                 "column {name} names {} axes and has {} (at most {MAX_AXES})",
@@ -454,6 +460,10 @@ mod tests {
         assert!(broken(|m| m.batches.clear()).contains("plan has 0 rows"));
         assert!(broken(|m| m.columns.clear()).contains("no columns"));
         assert!(broken(|m| m.columns[0].hook = "../x".to_owned()).contains("not a name"));
+        for own in RESERVED.iter().flat_map(|own| [(*own).to_owned(), own.to_uppercase()]) {
+            let column = Column::scalar(&own);
+            assert!(column.check().unwrap_err().contains("a file of the store itself"), "{own}");
+        }
         assert!(broken(|m| m.columns[2].hook = "HOOK_embed".to_owned()).contains("there twice"));
         assert!(broken(|m| m.columns[1].layer = Some(7)).contains("layer l is blocks"));
         assert!(broken(|m| m.columns[1].shape = vec![usize::MAX]).contains("too large"));

@@ -118,6 +118,7 @@ fn said(error: &Error) -> String {
         Error::Manifest { what, .. } | Error::Rows { what, .. } => what.clone(),
         Error::Journal { line, what, .. } => format!("line {line}: {what}"),
         Error::Missing { .. } => "the file is missing".to_owned(),
+        Error::BothNames { .. } => "the array is there with and without `.partial` in its name".to_owned(),
         other => other.to_string(),
     };
     text.split("\nhint:").next().unwrap_or_default().to_owned()
@@ -127,8 +128,8 @@ fn problem(file: &str, batch: Option<usize>, rows: &[usize], what: String) -> Pr
     Problem { file: file.to_owned(), batch, rows: rows.to_vec(), what }
 }
 
-/// A torn last record is how a killed writer leaves a store, but no writer leaves a whole one that is wrong, or
-/// any beside finished arrays.
+/// A torn last record is how a killed writer leaves a store, and zeros with lines after them are how a power cut
+/// does, but no writer leaves a whole record that is wrong, or any tail beside finished arrays.
 fn check_tail(
     files: &Files,
     manifest: &Manifest,
@@ -169,6 +170,12 @@ fn check_array(manifest: &Manifest, journal: &Journal, number: usize, array: &Ar
     let mut checked = Checked { bytes: 0, problems: Vec::new() };
     let Some(column) = manifest.columns.get(array.column) else { return Ok(checked) };
     let name = format!("{}/{}.npy", column.name(), array.side);
+    match array.check_one_name() {
+        Err(error @ Error::BothNames { .. }) => {
+            checked.problems.push(problem(&name, None, &[], said(&error)));
+        }
+        other => other?,
+    }
     let Some(path) = array.present()? else {
         checked.problems.push(problem(&name, None, &[], "the file is missing".to_owned()));
         return Ok(checked);

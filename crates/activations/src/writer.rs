@@ -98,8 +98,8 @@ impl StoreWriter {
             let what = format!("{} rows were given, the manifest plans {}", rows.len(), manifest.rows);
             return Err(Error::RowCount { what });
         }
-        let mut journal = files.lock()?;
-        if files.inspect()? != Found::Store {
+        let mut journal = files.lock(&manifest)?;
+        if files.inspect(Some(&manifest))? != Found::Store {
             files.create(&manifest, rows, &mut journal)?;
         }
         Self::resume(files, manifest, rows, journal, pace)
@@ -257,10 +257,11 @@ fn refuse(files: &Files, differences: Differences) -> Result<()> {
     }
 }
 
-/// Every array must be there, under either name, whole and with its own header.
+/// Every array must be there, under one of its two names, whole and with its own header.
 fn check_arrays(files: &Files, manifest: &Manifest, geometry: &[Geometry]) -> Result<Vec<ArrayFile>> {
     let arrays = files.arrays(manifest);
     for array in &arrays {
+        array.check_one_name()?;
         let path = array.present()?.ok_or_else(|| Error::Missing { path: array.path.clone() })?;
         if let Some(geometry) = geometry.get(array.column) {
             geometry.check(path, &File::open(path)?)?;

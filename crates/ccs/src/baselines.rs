@@ -120,7 +120,7 @@ impl Band {
 /// `train`, `test`: pairs of length D.
 ///
 /// # Errors
-/// Training rows of one label, or no directions.
+/// Training rows of one label, no test rows, or no directions.
 pub fn random_directions(
     train: &Contrast,
     test: &Contrast,
@@ -128,6 +128,9 @@ pub fn random_directions(
     stream: &Stream,
 ) -> Result<RandomBand> {
     both_labels(train.labels(), "the training rows")?;
+    if test.rows() == 0 {
+        return Err(Error::TooFewRows { purpose: "testing".to_owned(), needed: 1, found: 0 });
+    }
     if directions == 0 {
         return Err(Error::Setting {
             name: "directions",

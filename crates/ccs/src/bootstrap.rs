@@ -14,6 +14,10 @@ use crate::{Error, Result};
 /// An interval, `[low, high]`.
 pub type Interval = [f64; 2];
 
+/// With fewer groups than this an interval is too rough to call anything better than chance: it misses far more
+/// often than one time in twenty.
+pub const FEWEST_GROUPS: usize = 10;
+
 /// Gives up on resamples with both labels after this many draws per resample wanted.
 const MOST_DRAWS: usize = 50;
 
@@ -104,6 +108,12 @@ impl Resamples {
     /// Resamples drawn again because they held one label only.
     pub fn redrawn(&self) -> usize {
         self.redrawn
+    }
+
+    /// The central 95 % of values, one for each resample; `None` without values, and for a single group, of which
+    /// every resample is the same.
+    pub fn interval(&self, values: Vec<f64>) -> Option<Interval> {
+        if self.groups < 2 { None } else { percentile_interval(values) }
     }
 
     /// The accuracy in each resample.
@@ -201,6 +211,17 @@ mod tests {
         assert!(resamples.redrawn() > 20, "{}", resamples.redrawn());
         let ranking = Scored::new(&[0.9, 0.1, 0.2, 0.3], &labels, 0.5).unwrap().ranking();
         assert_eq!(resamples.aurocs(&ranking).unwrap(), vec![1.0; 200]);
+    }
+
+    #[test]
+    fn a_single_group_has_no_interval() {
+        let labels = [true, false, true];
+        let interval = |per_group| {
+            let resamples = Resamples::draw(&labels, &names(3, per_group), 50, &Stream::new(0)).unwrap();
+            resamples.interval(resamples.accuracies(&[true, true, false]))
+        };
+        assert_eq!(interval(3), None);
+        assert!(interval(1).is_some());
     }
 
     #[test]

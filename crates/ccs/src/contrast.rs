@@ -83,16 +83,21 @@ impl Contrast {
     /// `rows`: M row numbers; the result has M pairs.
     ///
     /// # Errors
-    /// A row number that is not below N.
+    /// No rows, or a row number that is not below N.
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        if rows.is_empty() {
+            return Err(Error::TooFewRows { purpose: "a part of the rows".to_owned(), needed: 1, found: 0 });
+        }
+        // Before LibTorch sees the numbers: on CUDA a wrong one would end the process's use of the device.
+        let (labels, groups) = (pick(&self.labels, rows)?, pick(&self.groups, rows)?);
         let device = self.plus.device();
         let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let index = Tensor::f_from_slice(&index)?.f_to_device(device)?;
         Ok(Self {
             plus: self.plus.f_index_select(0, &index)?,
             minus: self.minus.f_index_select(0, &index)?,
-            labels: pick(&self.labels, rows)?,
-            groups: pick(&self.groups, rows)?,
+            labels,
+            groups,
         })
     }
 
@@ -219,7 +224,8 @@ mod tests {
         assert_eq!(Vec::<f32>::try_from(part.minus().reshape(-1)).unwrap(), [-2.0, -1.0]);
         assert_eq!(part.labels(), [true, false]);
         assert_eq!(part.groups(), ["2", "1"]);
-        assert!(contrast.select(&[3]).is_err());
+        assert!(matches!(contrast.select(&[1, 3]), Err(Error::TooFewRows { needed: 4, found: 3, .. })));
+        assert!(matches!(contrast.select(&[]), Err(Error::TooFewRows { found: 0, .. })));
     }
 
     #[test]

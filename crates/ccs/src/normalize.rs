@@ -1,13 +1,15 @@
 //! Normalisation per side and per dimension, fitted on training rows and applied unchanged to all others.
 //!
 //! Both sides lose their own mean, so that no linear probe can tell plus from minus by the answer's wording
-//! (Burns et al. 2022, §2.2); each dimension is scaled to unit spread.
+//! (Burns et al. 2022, §2.2); each dimension is scaled to unit spread. A dimension that does not vary among the
+//! training rows has no spread to scale by and is only centred, as in scikit-learn's `StandardScaler`: dividing by
+//! a tiny floor would let any drift on other rows drown every other dimension.
 
 use tch::{Kind, Tensor};
 
 use crate::{Contrast, Result};
 
-/// A standard deviation below this counts as this, so that a constant dimension becomes zero instead of NaN.
+/// A dimension with a standard deviation below this is constant: it is centred, not scaled.
 pub const SMALLEST_STD: f64 = 1e-6;
 
 /// Mean and standard deviation of one side's dimensions.
@@ -15,7 +17,7 @@ pub const SMALLEST_STD: f64 = 1e-6;
 pub struct Moments {
     /// \[D\], f64.
     pub mean: Tensor,
-    /// \[D\], f64, at least [`SMALLEST_STD`]; the population's (ddof 0).
+    /// \[D\], f64; the population's (ddof 0), and 1 where that is below [`SMALLEST_STD`].
     pub std: Tensor,
 }
 
@@ -25,7 +27,8 @@ impl Moments {
         let states = states.f_to_kind(Kind::Double)?; // [N, D]
         let mean = states.f_mean_dim(0, false, Kind::Double)?; // [D]
         let variance = states.f_sub(&mean)?.f_square()?.f_mean_dim(0, false, Kind::Double)?; // [D]
-        let std = variance.f_sqrt()?.f_clamp_min(SMALLEST_STD)?;
+        let std = variance.f_sqrt()?;
+        let std = std.f_where_self(&std.f_ge(SMALLEST_STD)?, &std.f_ones_like()?)?;
         Ok(Self { mean, std })
     }
 
@@ -101,12 +104,24 @@ mod tests {
     }
 
     #[test]
-    fn population_statistics_per_side_and_a_floor() {
+    fn population_statistics_per_side() {
         let train = contrast(&[1.0, 3.0], &[5.0, 5.0]);
         let normalizer = Normalizer::fit(&train).unwrap();
         let (plus, minus) = normalizer.apply(&contrast(&[1.0, 4.0], &[5.0, 5.5]), Kind::Double).unwrap();
         assert_eq!(Vec::<f64>::try_from(plus.reshape(-1)).unwrap(), [-1.0, 2.0]); // ddof 0: std is 1, not √2
-        assert_eq!(Vec::<f64>::try_from(minus.reshape(-1)).unwrap(), [0.0, 0.5 / SMALLEST_STD]);
+        assert_eq!(Vec::<f64>::try_from(minus.reshape(-1)).unwrap(), [0.0, 0.5]); // constant: only centred
+    }
+
+    #[test]
+    fn a_constant_dimension_that_drifts_does_not_drown_the_others() {
+        let pair = |values: &[f32]| Tensor::from_slice(values).reshape([2, 2]);
+        let make = |values: &[f32]| {
+            let groups = vec!["a".to_owned(), "b".to_owned()];
+            Contrast::new(pair(values), pair(values), vec![true, false], groups).unwrap()
+        };
+        let normalizer = Normalizer::fit(&make(&[1.0, 7.0, 3.0, 7.0])).unwrap();
+        let (plus, _) = normalizer.apply(&make(&[3.0, 7.25, 1.0, 6.5]), Kind::Double).unwrap();
+        assert_eq!(Vec::<f64>::try_from(plus.reshape(-1)).unwrap(), [1.0, 0.25, -1.0, -0.5]);
     }
 
     #[test]

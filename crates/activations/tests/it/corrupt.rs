@@ -221,3 +221,21 @@ fn templates() -> &'static [BTreeMap<String, Vec<u8>>; 2] {
         [snapshot(partial.path()), snapshot(finished.path())]
     })
 }
+
+/// A power cut may leave a block of zeros in the journal with whole lines after it: the writer cuts them off, and
+/// `verify` finds nothing wrong.
+#[test]
+fn a_zeroed_block_in_the_journal_is_no_damage() {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    plan.write_some(dir.path(), 3).unwrap();
+    let path = dir.path().join("journal");
+    let mut bytes = fs_err::read(&path).unwrap();
+    let ends: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] == b'\n').collect();
+    bytes[ends[1] + 4..ends[2] - 4].fill(0);
+    fs_err::write(&path, bytes).unwrap();
+    let report = verify(dir.path()).unwrap();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    assert_eq!(plan.open(dir.path()).unwrap().remaining(), [1, 2, 3]);
+    plan.complete(dir.path()).unwrap();
+    assert!(verify(dir.path()).unwrap().is_sound());
+}

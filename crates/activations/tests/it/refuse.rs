@@ -35,11 +35,14 @@ fn other_settings_are_refused_with_the_difference() {
 #[test]
 fn folders_with_other_files_are_left_alone() {
     let plan = plan(StoreDtype::F32);
-    let cases: [(&str, &str); 4] = [
+    let cases: [(&str, &str); 7] = [
         ("notes.txt", "mine"),
         ("hook_embed/plus.npy", "mine"),
         ("rows.parquet", "mine"),
         ("journal", "line\nline\n"),
+        ("journal", "dear diary\n"),
+        ("journal", "dear diary"),
+        ("journal", "{\"journal\":\"mine\"}\n"),
     ];
     for (name, content) in cases {
         let dir = tempfile::tempdir().unwrap();
@@ -51,6 +54,16 @@ fn folders_with_other_files_are_left_alone() {
         assert!(text.contains("is not empty and holds no store"), "{name}: {text}");
         assert_same(&before, &snapshot(dir.path()));
     }
+    // An empty folder that no column is called like, beside what an interrupted creation leaves.
+    let dir = tempfile::tempdir().unwrap();
+    fs_err::write(dir.path().join("journal"), "").unwrap();
+    fs_err::create_dir(dir.path().join("hook_embed")).unwrap();
+    fs_err::create_dir(dir.path().join("photos")).unwrap();
+    assert!(message(plan.open(dir.path())).contains("it contains \"photos\""));
+    assert!(dir.path().join("photos").is_dir() && dir.path().join("hook_embed").is_dir());
+    fs_err::remove_dir(dir.path().join("photos")).unwrap();
+    plan.complete(dir.path()).unwrap();
+
     let file = tempfile::NamedTempFile::new().unwrap();
     assert!(plan.open(file.path()).is_err());
 }
@@ -169,4 +182,17 @@ fn manifests_against_the_rules_make_no_store() {
     let empty = Manifest::new(StoreDtype::F32, plan.manifest.columns, vec![], plan.manifest.settings);
     assert!(message(activations::StoreWriter::open(&store, empty, &[])).contains("plan has 0 rows"));
     assert!(!fs_err::exists(&store).unwrap());
+}
+
+#[test]
+fn an_array_under_both_names_is_left_alone() {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    plan.write_some(dir.path(), 1).unwrap();
+    let path = dir.path().join("hook_embed/plus.npy");
+    fs_err::write(&path, "mine").unwrap();
+    let before = snapshot(dir.path());
+    assert!(message(plan.open(dir.path())).contains("plus.npy.partial are both there"));
+    assert_same(&before, &snapshot(dir.path()));
+    let problems = verify(dir.path()).unwrap().problems;
+    assert!(problems.iter().any(|problem| problem.what.contains("with and without")), "{problems:?}");
 }

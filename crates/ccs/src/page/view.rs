@@ -270,6 +270,8 @@ fn tone(finding: Finding) -> &'static str {
         Finding::RanksOnly | Finding::BelowSupervised | Finding::ReachesSupervised => "plain",
         Finding::AtChance
         | Finding::BelowChance
+        | Finding::TooFewGroups
+        | Finding::NeitherFinds
         | Finding::NothingToFit
         | Finding::NoBetterThanRandom
         | Finding::Underdetermined => "caution",
@@ -340,7 +342,7 @@ fn loss(layer: &LayerReport) -> Option<LossView> {
     let LossReport { train, test, restart, restarts } = layer.methods.get(&Method::Ccs)?.loss.as_ref()?;
     let three =
         |terms: &crate::loss::Terms| [terms.consistency, terms.confidence, terms.total()].map(decimal);
-    let mut sorted = restarts.clone();
+    let mut sorted: Vec<f64> = restarts.iter().copied().flatten().collect();
     sorted.sort_by(f64::total_cmp);
     let at = |index: usize| sorted.get(index).copied().map_or_else(String::new, decimal);
     Some(LossView {
@@ -348,7 +350,7 @@ fn loss(layer: &LayerReport) -> Option<LossView> {
         train: three(train),
         test: three(test),
         kept: restart + 1,
-        starts: sorted.len(),
+        starts: restarts.len(),
         spread: [at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))],
     })
 }

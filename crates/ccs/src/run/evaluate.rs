@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::layer::{Context, LayerOutcome};
 use super::report::{Chosen, Difference, Estimate, Evaluation};
 use crate::baselines::{Predictions, Quality, RandomBand};
-use crate::bootstrap::{Resamples, percentile_interval};
+use crate::bootstrap::Resamples;
 use crate::{Error, Method, Result};
 
 /// Metrics of predictions; with intervals where resamples are given.
@@ -15,13 +15,11 @@ pub(super) fn evaluate(
     resamples: Option<&Resamples>,
 ) -> Result<Evaluation> {
     let scored = predictions.against(labels)?;
-    let accuracies = resamples.map(|r| r.accuracies(&scored.correct()));
-    let aurocs = resamples.and_then(|r| r.aurocs(&scored.ranking()));
     Ok(Evaluation {
         accuracy: scored.accuracy(),
-        accuracy_ci: accuracies.and_then(percentile_interval),
+        accuracy_ci: resamples.and_then(|r| r.interval(r.accuracies(&scored.correct()))),
         auroc: scored.auroc(),
-        auroc_ci: aurocs.and_then(percentile_interval),
+        auroc_ci: resamples.and_then(|r| r.interval(r.aurocs(&scored.ranking())?)),
         confusion: Some(scored.confusion()),
     })
 }
@@ -61,9 +59,9 @@ impl Resampled {
         Ok(Self { accuracy, accuracies, auroc, aurocs })
     }
 
-    fn minus(self, other: Self) -> (Estimate, Option<Estimate>) {
+    fn minus(self, other: Self, resamples: &Resamples) -> (Estimate, Option<Estimate>) {
         let interval =
-            |a: Vec<f64>, b: Vec<f64>| percentile_interval(a.iter().zip(b).map(|(a, b)| a - b).collect());
+            |a: Vec<f64>, b: Vec<f64>| resamples.interval(a.iter().zip(b).map(|(a, b)| a - b).collect());
         let accuracy = Estimate {
             value: self.accuracy - other.accuracy,
             ci: interval(self.accuracies, other.accuracies),
@@ -82,7 +80,7 @@ pub(super) fn difference(
     resamples: &Resamples,
 ) -> Result<Difference> {
     let b = Resampled::of(b, labels, resamples)?;
-    let (accuracy, auroc) = Resampled::of(a, labels, resamples)?.minus(b);
+    let (accuracy, auroc) = Resampled::of(a, labels, resamples)?.minus(b, resamples);
     Ok(Difference { first, first_layer, second, second_layer, accuracy, auroc })
 }
 
@@ -94,7 +92,7 @@ pub(super) fn difference_from_random(
     resamples: &Resamples,
 ) -> Result<Difference> {
     let b = Resampled::of_directions(band, labels, resamples)?;
-    let (accuracy, auroc) = Resampled::of(a, labels, resamples)?.minus(b);
+    let (accuracy, auroc) = Resampled::of(a, labels, resamples)?.minus(b, resamples);
     Ok(Difference { first, first_layer: layer, second: Method::Random, second_layer: layer, accuracy, auroc })
 }
 

@@ -1,7 +1,11 @@
 //! The run folder: `report.json`, `report.html`, `plots/*.svg`, `results.csv` and `.parquet`, `split.json` and
 //! `probes/METHOD/layer_NN.safetensors`.
+//!
+//! A run is written to `OUT.partial` and takes its place by a rename, so `OUT` holds a whole run or what it held
+//! before. An earlier run waits in `OUT.replaced` until then.
 
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use super::evaluate::write_error;
 use super::table;
@@ -10,6 +14,20 @@ use crate::{Error, Method, Result, page};
 
 const REPORT: &str = "report.json";
 const PROBES: &str = "probes";
+/// Marks a folder that is still being written.
+const UNFINISHED: &str = "unfinished";
+/// What a run consists of, the file that makes it a run last.
+const PARTS: [&str; 9] = [
+    PROBES,
+    "plots",
+    "results.csv",
+    "results.parquet",
+    "split.json",
+    "report.html",
+    "log.jsonl",
+    UNFINISHED,
+    REPORT,
+];
 
 /// What to do with a run that is already in the folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,22 +43,42 @@ pub(super) fn probe_path(method: Method, layer: usize) -> String {
     format!("{PROBES}/{method}/layer_{layer:02}.safetensors")
 }
 
-/// Whether a run may be written to `dir`: it is not there, is empty, or holds a run that may be replaced.
+/// Whether a run may be written to `dir`: it is not there, is empty, or holds a run that may be replaced; and what
+/// lies beside it under the names that writing needs was left there by a write.
 ///
 /// # Errors
 /// [`Error::RunExists`], or a folder that cannot be read.
-pub(super) fn check(dir: &Path, overwrite: Overwrite) -> Result<()> {
-    let taken = |content| Err(Error::RunExists { path: dir.to_owned(), content });
-    if !dir.exists() {
+fn check(dir: &Path, overwrite: Overwrite) -> Result<()> {
+    let taken = |path: &Path, content| Err(Error::RunExists { path: path.to_owned(), content });
+    for left in [sibling(dir, "partial")?, sibling(dir, "replaced")?] {
+        if !is_empty(&left)? && !left.join(UNFINISHED).exists() && Report::read(&left).is_err() {
+            return taken(&left, "files that are not a run");
+        }
+    }
+    if is_empty(dir)? {
         return Ok(());
     }
-    if dir.join(REPORT).exists() {
-        return if overwrite == Overwrite::Yes { Ok(()) } else { taken("a run") };
+    if Report::read(dir).is_err() {
+        return taken(dir, "files that are not a run");
     }
-    match fs_err::read_dir(dir)?.next() {
-        Some(_) => taken("files that are not a run"),
-        None => Ok(()),
-    }
+    if overwrite == Overwrite::Yes { Ok(()) } else { taken(dir, "a run") }
+}
+
+/// Whether `dir` is not there or has nothing in it.
+fn is_empty(dir: &Path) -> Result<bool> {
+    Ok(!dir.exists() || fs_err::read_dir(dir)?.next().is_none())
+}
+
+/// `dir` with `.suffix` at its name.
+fn sibling(dir: &Path, suffix: &str) -> Result<PathBuf> {
+    let dir = std::path::absolute(dir)?;
+    let Some(name) = dir.file_name() else {
+        return Err(Error::RunExists { path: dir, content: "other folders" });
+    };
+    let mut name = name.to_owned();
+    name.push(".");
+    name.push(suffix);
+    Ok(dir.with_file_name(name))
 }
 
 impl Report {
@@ -51,7 +89,16 @@ impl Report {
     pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
         let path = dir.as_ref().join(REPORT);
         let text = fs_err::read(&path)?;
-        serde_json::from_slice(&text).map_err(|e| Error::ReportFile { path, reason: e.to_string() })
+        let wrong = |reason| Error::ReportFile { path: path.clone(), reason };
+        let report: Self = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
+        if report.schema != Self::SCHEMA {
+            return Err(wrong(format!(
+                "its schema is {}, this version reads {}",
+                report.schema,
+                Self::SCHEMA
+            )));
+        }
+        Ok(report)
     }
 
     /// The report as it is written: JSON, indented, with a last newline.
@@ -72,40 +119,99 @@ impl Run {
         check(dir.as_ref(), overwrite)
     }
 
-    /// Writes the run folder; `report.json` last, so that a folder with a report is whole.
+    /// Writes the run folder: to `OUT.partial` first, which then takes the place of `dir`, so that a write that
+    /// dies leaves `dir` as it was. Of an earlier run `log.jsonl` stays, and files that are not a run's.
     ///
     /// # Errors
     /// [`Error::RunExists`], and the file system's with the path.
     pub fn write(&self, dir: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
         let dir = dir.as_ref();
+        // Where `dir` is a link, the folder it leads to is replaced, not the link.
+        let dir = &if dir.exists() { fs_err::canonicalize(dir)? } else { std::path::absolute(dir)? };
         check(dir, overwrite)?;
-        fs_err::create_dir_all(dir)?;
-        for (old, is_dir) in [(REPORT, false), (PROBES, true)] {
-            let old = dir.join(old);
-            if old.exists() {
-                if is_dir { fs_err::remove_dir_all(old)? } else { fs_err::remove_file(old)? }
-            }
+        let (partial, replaced) = (sibling(dir, "partial")?, sibling(dir, "replaced")?);
+        remove_parts(&partial)?;
+        fs_err::create_dir_all(&partial)?;
+        put(&partial.join(UNFINISHED), &[])?;
+        self.write_parts(&partial)?;
+        fs_err::remove_file(partial.join(UNFINISHED))?;
+        sync_folder(&partial)?;
+        if is_empty(dir)? {
+            fs_err::rename(&partial, dir)?;
+        } else {
+            retire(&replaced, dir)?;
+            fs_err::rename(dir, &replaced)?;
+            fs_err::rename(&partial, dir)?;
         }
+        if let Some(parent) = dir.parent() {
+            sync_folder(parent)?;
+        }
+        retire(&replaced, dir)
+    }
+
+    fn write_parts(&self, dir: &Path) -> Result<()> {
         for (method, layer, probe) in &self.probes {
-            let path = dir.join(probe_path(*method, *layer));
-            if let Some(parent) = path.parent() {
-                fs_err::create_dir_all(parent)?;
-            }
-            probe.save(path)?;
+            put(&dir.join(probe_path(*method, *layer)), &probe.to_bytes()?)?;
         }
         let mut table = table::table(&self.report)?;
-        fs_err::write(dir.join("results.csv"), table::csv(&mut table)?)?;
-        fs_err::write(dir.join("results.parquet"), table::parquet(&mut table)?)?;
-        fs_err::write(dir.join("split.json"), json("split.json", &self.split)?)?;
-        fs_err::write(dir.join("report.html"), page::html(&self.report)?)?;
-        fs_err::create_dir_all(dir.join("plots"))?;
-        fs_err::write(dir.join("plots/accuracy.svg"), page::accuracy_svg(&self.report)?)?;
-        fs_err::write(dir.join("plots/auroc.svg"), page::auroc_svg(&self.report)?)?;
-        let unfinished = dir.join("report.json.partial");
-        fs_err::write(&unfinished, self.report.to_json()?)?;
-        fs_err::rename(unfinished, dir.join(REPORT))?;
-        Ok(())
+        put(&dir.join("results.csv"), table::csv(&mut table)?.as_ref())?;
+        put(&dir.join("results.parquet"), table::parquet(&mut table)?.as_ref())?;
+        put(&dir.join("split.json"), &json("split.json", &self.split)?)?;
+        put(&dir.join("report.html"), page::html(&self.report)?.as_ref())?;
+        put(&dir.join("plots/accuracy.svg"), page::accuracy_svg(&self.report)?.as_ref())?;
+        put(&dir.join("plots/auroc.svg"), page::auroc_svg(&self.report)?.as_ref())?;
+        put(&dir.join(REPORT), &self.report.to_json()?)
     }
+}
+
+/// Writes a file down to the disk, with the folders above it.
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs_err::create_dir_all(parent)?;
+    }
+    let mut file = fs_err::File::create(path)?;
+    file.write_all(bytes)?;
+    Ok(file.sync_all()?)
+}
+
+/// Writes a folder's list of names down to the disk, where the system knows such a thing.
+fn sync_folder(dir: &Path) -> Result<()> {
+    if cfg!(unix) {
+        fs_err::File::open(dir)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Moves what is not a run's own, and the log, from an earlier run to `dir`, and removes the rest.
+fn retire(replaced: &Path, dir: &Path) -> Result<()> {
+    if !replaced.exists() {
+        return Ok(());
+    }
+    for entry in fs_err::read_dir(replaced)? {
+        let name = entry?.file_name();
+        let own = PARTS.iter().any(|part| name == *part) && name != "log.jsonl";
+        let target = dir.join(&name);
+        if !own && !target.exists() {
+            fs_err::rename(replaced.join(&name), target)?;
+        }
+    }
+    remove_parts(replaced)
+}
+
+/// Removes a run and its folder, the file that makes it a run last: an interrupted removal can be taken up again.
+fn remove_parts(dir: &Path) -> Result<()> {
+    for part in PARTS {
+        let path = dir.join(part);
+        if path.is_dir() {
+            fs_err::remove_dir_all(path)?;
+        } else if path.exists() {
+            fs_err::remove_file(path)?;
+        }
+    }
+    if dir.exists() {
+        fs_err::remove_dir(dir)?;
+    }
+    Ok(())
 }
 
 fn json(what: &'static str, value: &impl serde::Serialize) -> Result<Vec<u8>> {

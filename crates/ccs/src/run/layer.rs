@@ -134,7 +134,7 @@ impl Context<'_> {
             train: fit.terms,
             test: fit.probe.loss(&data.test)?,
             restart: fit.restart,
-            restarts: fit.restarts.iter().map(crate::loss::Terms::total).collect(),
+            restarts: fit.restarts.iter().map(|t| Some(t.total()).filter(|l| l.is_finite())).collect(),
         };
         let mut fitted = self.judge(Method::Ccs, data, fit.probe)?;
         fitted.report.cross_validation = Some(cross_validation);
@@ -267,7 +267,8 @@ fn notes(data: &Data<'_>, underdetermined: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if data.degenerate {
         notes.push(
-            "the states are the same for every row: nothing to fit, a constant guess stands in".to_owned(),
+            "the states are the same for every training row: nothing to fit, a constant guess stands in"
+                .to_owned(),
         );
     } else if underdetermined {
         notes.push(format!(

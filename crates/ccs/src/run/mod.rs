@@ -150,7 +150,8 @@ fn assemble(
         chosen.insert(method, Chosen::of(method, &layers, context.settings.folds));
     }
     let chosen_difference = evaluate::between_choices(context, &chosen, &outcomes)?;
-    let verdicts = verdict::verdicts(majority, &layers, &chosen, chosen_difference.as_ref());
+    let verdicts =
+        verdict::verdicts(majority, context.resamples.groups(), &layers, &chosen, chosen_difference.as_ref());
     let mut probes = Vec::new();
     let mut reports = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
@@ -162,6 +163,7 @@ fn assemble(
         schema: Report::SCHEMA,
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
         verdicts,
+        notes: verdict::notes(context.resamples.groups()),
         majority,
         rows: counts.rows,
         groups: counts.groups,

@@ -27,6 +27,9 @@ pub struct Report {
     pub program: String,
     /// What the numbers say, in sentences.
     pub verdicts: Vec<Verdict>,
+    /// What a reader should know about the whole run.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The share of the more frequent label among the test rows: what the best constant answer reaches.
     pub majority: f64,
     /// Rows on each side of the split.
@@ -164,8 +167,8 @@ pub struct LossReport {
     pub test: Terms,
     /// The start that was kept, counted from 0.
     pub restart: usize,
-    /// The final training loss of every start.
-    pub restarts: Vec<f64>,
+    /// The final training loss of every start; none where it is not a number.
+    pub restarts: Vec<Option<f64>>,
 }
 
 /// A number and its 95 % interval.

@@ -16,7 +16,7 @@ impl Report {
         let mut lines = vec![format!("layer  {:<widest$}{heads}", "hook")];
         for layer in &report.layers {
             let cells: String = methods.iter().map(|m| column(&cell(report, layer, *m))).collect();
-            let note = if layer.degenerate { "  the states are the same for every row" } else { "" };
+            let note = if layer.degenerate { "  the states are the same for every training row" } else { "" };
             lines.push(format!("{:>5}  {:<widest$}{cells}{note}", layer.layer, layer.hook));
         }
         let (rows, groups) = (report.rows, report.groups);
@@ -29,6 +29,7 @@ impl Report {
             "the majority's accuracy is {:.3}; * chosen inside the training rows",
             report.majority
         ));
+        lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         lines.push(String::new());
         lines.extend(report.verdicts.iter().map(|v| v.text.clone()));
         let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();

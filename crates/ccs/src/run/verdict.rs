@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report::{Chosen, Difference, Estimate, Evaluation, LayerReport, Verdict};
 use crate::Method;
-use crate::bootstrap::Interval;
+use crate::bootstrap::{FEWEST_GROUPS, Interval};
 
 /// A finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub enum Finding {
     AtChance,
     /// The AUROC interval lies below 0.5: the sign of the training rows does not hold on the test rows.
     BelowChance,
+    /// The test rows are of too few groups for an interval to be relied on.
+    TooFewGroups,
     /// Nothing could be fitted.
     NothingToFit,
     /// No better than random directions.
@@ -33,11 +35,27 @@ pub enum Finding {
     BelowSupervised,
     /// Not distinguishable from logistic regression, or better.
     ReachesSupervised,
+    /// Neither CCS nor logistic regression does better than chance.
+    NeitherFinds,
 }
 
-/// What there is to say about each chosen layer and about the choices together.
+/// What a reader should know about the whole run.
+pub(super) fn notes(test_groups: usize) -> Vec<String> {
+    let few = test_groups < FEWEST_GROUPS;
+    few.then(|| format!("{}: intervals are rough, and nothing is concluded from them", too_few(test_groups)))
+        .into_iter()
+        .collect()
+}
+
+fn too_few(test_groups: usize) -> String {
+    let groups = if test_groups == 1 { "group" } else { "groups" };
+    format!("the test rows are of {test_groups} {groups}, fewer than {FEWEST_GROUPS}")
+}
+
+/// What there is to say about each chosen layer and about the choices together; of `test_groups` groups.
 pub(super) fn verdicts(
     majority: f64,
+    test_groups: usize,
     layers: &[&LayerReport],
     chosen: &BTreeMap<Method, Chosen>,
     between: Option<&Difference>,
@@ -49,16 +67,31 @@ pub(super) fn verdicts(
             found.push(Verdict { method, layer: None, finding: Finding::NothingToFit, text });
             continue;
         };
-        let (finding, text) = against_chance(method, layer, test, majority);
+        let few = test_groups < FEWEST_GROUPS;
+        let (finding, text) = if few {
+            let (title, numbers, few) = (method.title(), numbers(test), too_few(test_groups));
+            let text =
+                format!("{title} at layer {layer}: {numbers}, but {few}: too few to tell it from chance.");
+            (Finding::TooFewGroups, text)
+        } else {
+            against_chance(method, layer, test, majority)
+        };
         found.push(Verdict { method, layer: Some(layer), finding, text });
         let Some(report) = layers.iter().find(|l| l.layer == layer) else { continue };
-        found.extend(against_random(method, report));
+        found.extend(against_random(method, report).filter(|_| !few));
         if report.underdetermined && method == Method::Ccs {
             let text = format!("Layer {layer}: {}.", report.notes.join("; "));
             found.push(Verdict { method, layer: Some(layer), finding: Finding::Underdetermined, text });
         }
     }
-    found.extend(between.map(against_supervised));
+    if let Some(difference) = between.filter(|_| test_groups >= FEWEST_GROUPS) {
+        let nothing = |method: Method| {
+            let chance = |v: &Verdict| matches!(v.finding, Finding::AtChance | Finding::BelowChance);
+            found.iter().any(|v| v.method == method && chance(v))
+        };
+        let neither = nothing(difference.first) && nothing(difference.second);
+        found.push(against_supervised(difference, neither));
+    }
     found
 }
 
@@ -113,7 +146,7 @@ fn against_random(method: Method, report: &LayerReport) -> Option<Verdict> {
     Some(Verdict { method, layer: Some(layer), finding, text })
 }
 
-fn against_supervised(difference: &Difference) -> Verdict {
+fn against_supervised(difference: &Difference, neither: bool) -> Verdict {
     let estimate = difference.auroc.unwrap_or(difference.accuracy);
     let by = by(&estimate, difference.auroc.is_some());
     let layers = format!(
@@ -121,7 +154,14 @@ fn against_supervised(difference: &Difference) -> Verdict {
         difference.first_layer, difference.second_layer
     );
     let below = estimate.ci.is_some_and(|[_, high]| high < 0.0);
-    let (finding, text) = if below {
+    let (finding, text) = if neither {
+        (
+            Finding::NeitherFinds,
+            format!(
+                "Neither finds anything, with labels or without: between {layers} the difference is {by}."
+            ),
+        )
+    } else if below {
         (
             Finding::BelowSupervised,
             format!("Labels find more than CCS does: between {layers} the difference is {by}."),

@@ -44,7 +44,7 @@ fn truth_is_found_where_it_is_and_nowhere_else() {
     let report = &done.report;
     let [constant, noise, truth] = &report.layers[..] else { panic!() };
 
-    assert!(constant.degenerate && constant.notes[0].contains("the same for every row"));
+    assert!(constant.degenerate && constant.notes[0].contains("the same for every training row"));
     let guess = &constant.methods[&Method::Ccs];
     assert_eq!((guess.test.auroc, guess.test.auroc_ci), (Some(0.5), Some([0.5, 0.5])));
     assert!(guess.probe.is_none() && guess.cross_validation.is_none());
@@ -74,7 +74,7 @@ fn truth_is_found_where_it_is_and_nowhere_else() {
     assert!(truth.methods[&Method::Lr].gradient.unwrap() <= 1e-6);
     let loss = truth.methods[&Method::Ccs].loss.as_ref().unwrap();
     assert_eq!(loss.restarts.len(), 3);
-    assert_eq!(loss.train.total(), loss.restarts.iter().copied().fold(f64::INFINITY, f64::min));
+    assert_eq!(loss.train.total(), loss.restarts.iter().copied().flatten().fold(f64::INFINITY, f64::min));
 }
 
 #[test]
@@ -87,6 +87,24 @@ fn noise_is_reported_as_chance_and_too_few_rows_as_such() {
     let chance = ccs.iter().find(|v| v.finding == Finding::AtChance).unwrap();
     assert!(chance.text.starts_with("CCS is not distinguishable from chance here"), "{}", chance.text);
     assert!(ccs.iter().any(|v| v.finding == Finding::Underdetermined && v.text.contains("zero loss")));
+    let between = ccs.iter().find(|v| v.layer.is_none()).unwrap();
+    assert_eq!(between.finding, Finding::NeitherFinds, "{}", between.text);
+}
+
+#[test]
+fn few_test_groups_conclude_nothing() {
+    for (rows, test_fraction, groups) in [(40, 0.4, 8), (24, 0.08, 1)] {
+        let truth = Planted::new(rows, 2, 5.0, 3);
+        let data = Memory::new(truth.rows()).with_layer("hook_embed", truth.plus, truth.minus);
+        let report = fit(&data, &Settings { folds: 2, test_fraction, ..settings() }, 1).report;
+        assert_eq!(report.groups.test, groups);
+        assert!(report.notes[0].contains(&format!("of {groups} group")), "{:?}", report.notes);
+        let findings: Vec<Finding> = report.verdicts.iter().map(|v| v.finding).collect();
+        assert_eq!(findings, [Finding::TooFewGroups; 2], "{:?}", report.verdicts);
+        let layer = &report.layers[0];
+        assert_eq!(layer.methods[&Method::Ccs].test.accuracy_ci.is_some(), groups > 1);
+        assert!(layer.differences.iter().all(|d| d.accuracy.ci.is_some() == (groups > 1)));
+    }
 }
 
 #[test]
@@ -191,6 +209,52 @@ fn a_run_is_not_overwritten_unasked_and_foreign_files_never() {
     done.write(&out, Overwrite::No).unwrap();
     assert!(matches!(done.write(&out, Overwrite::No), Err(Error::RunExists { .. })));
     done.write(&out, Overwrite::Yes).unwrap();
+    std::fs::write(out.join("notes.txt"), "mine").unwrap();
+    std::fs::write(out.join("log.jsonl"), "{}\n").unwrap();
+    std::fs::write(out.join("probes/ccs/layer_77.safetensors"), "of an earlier run").unwrap();
+    done.write(&out, Overwrite::Yes).unwrap();
+    let kept = files(&out);
+    assert!(kept["notes.txt"] == b"mine" && kept["log.jsonl"] == b"{}\n");
+    assert!(!kept.contains_key("probes/ccs/layer_77.safetensors"), "nothing of the earlier run stays");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing but the run stays");
     std::fs::write(dir.path().join("thesis.tex"), "mine").unwrap();
     assert!(matches!(done.write(dir.path(), Overwrite::Yes), Err(Error::RunExists { .. })));
+}
+
+#[test]
+fn a_write_that_died_does_not_stand_in_the_way() {
+    let data = three_layers(120, 8);
+    let done = fit(&data, &Settings { layers: "2".parse().unwrap(), ..settings() }, 0);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let partial = dir.path().join("run.partial");
+    // Killed among the probes, killed between the two renames.
+    std::fs::create_dir_all(partial.join("probes/ccs")).unwrap();
+    std::fs::write(partial.join("unfinished"), "").unwrap();
+    done.write(&out, Overwrite::No).unwrap();
+    let whole = files(&out);
+    std::fs::rename(&out, dir.path().join("run.replaced")).unwrap();
+    done.write(&out, Overwrite::No).unwrap();
+    assert!(files(&out) == whole);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing but the run stays");
+
+    // A folder of the same name that no write left behind.
+    std::fs::create_dir(&partial).unwrap();
+    std::fs::write(partial.join("thesis.tex"), "mine").unwrap();
+    let error = done.write(&out, Overwrite::Yes).unwrap_err();
+    assert!(matches!(&error, Error::RunExists { path, .. } if path.ends_with("run.partial")), "{error}");
+    assert!(partial.join("thesis.tex").exists() && files(&out) == whole, "the run stays as it was");
+}
+
+#[test]
+fn a_foreign_report_is_not_a_run() {
+    let data = three_layers(120, 8);
+    let done = fit(&data, &Settings { layers: "2".parse().unwrap(), ..settings() }, 0);
+    let dir = tempfile::tempdir().unwrap();
+    let next = serde_json::to_string(&Report { schema: Report::SCHEMA + 1, ..done.report.clone() }).unwrap();
+    for foreign in ["{\"tests\": 12}", &next] {
+        std::fs::write(dir.path().join("report.json"), foreign).unwrap();
+        assert!(matches!(done.write(dir.path(), Overwrite::Yes), Err(Error::RunExists { .. })));
+        assert_eq!(std::fs::read_to_string(dir.path().join("report.json")).unwrap(), foreign);
+    }
 }
