@@ -26,7 +26,7 @@ struct Args {
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz"))]
     out: PathBuf,
     /// Optimiser steps.
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, default_value_t = 4000)]
     steps: usize,
     /// Questions to keep apart for the demo; their passages are never trained on.
     #[arg(long, default_value_t = 600)]

@@ -21,8 +21,8 @@ fn prompts_to_store_with_json_on_stdout() {
     assert_eq!((&result["rows"], &result["finished"]), (&12.into(), &true.into()));
     assert_eq!(
         result["columns"].as_array().map(Vec::len),
-        Some(5),
-        "embedding, three blocks, log-probability"
+        Some(6),
+        "embedding, four blocks, log-probability"
     );
 
     let output =

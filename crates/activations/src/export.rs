@@ -1,16 +1,20 @@
 //! Export in llama-ccs' layout: one file per row and side, all layers in it.
 
 use std::collections::HashSet;
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 
 use fs_err::File;
 
 use crate::error::{Error, Result};
+use crate::files::sync_dir;
 use crate::manifest::{Column, StoreDtype};
 use crate::npy;
 use crate::rows::SideOf;
 use crate::store::{ColumnReader, Store};
+
+/// Temporary names tried beside the output folder.
+const ATTEMPTS: u32 = 100;
 
 /// Rows read from each layer at a time.
 const ROWS: usize = 64;
@@ -39,15 +43,39 @@ pub fn export_llama_ccs(store: &Store, out: impl AsRef<Path>) -> Result<usize> {
         return Err(refuse(format!("idx {twice} is there twice, and files are named by it")));
     }
 
-    let partial = out.with_added_extension("partial");
-    match fs_err::remove_dir_all(&partial) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
-        _ => {}
+    let partial = temporary_beside(out)?;
+    let written = write_files(&partial, &layers, dim, &idx)
+        .and_then(|()| Ok(fs_err::rename(&partial, out)?))
+        .and_then(|()| sync_dir(&out.join("..")));
+    if written.is_err() {
+        // This call made the folder. The first error is the one to report.
+        let _ = fs_err::remove_dir_all(&partial);
     }
+    written.map(|()| idx.len())
+}
+
+/// A new empty folder beside `out`, under a name that was free.
+fn temporary_beside(out: &Path) -> Result<PathBuf> {
+    if let Some(parent) = out.parent() {
+        fs_err::create_dir_all(parent)?;
+    }
+    for attempt in 0..ATTEMPTS {
+        let folder = out.with_added_extension(format!("partial-{}-{attempt}", std::process::id()));
+        match fs_err::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(Error::Export { dir: out.to_owned(), what: format!("{ATTEMPTS} unfinished exports lie beside it") })
+}
+
+/// Writes every row's two files into `partial`, durably.
+fn write_files(partial: &Path, layers: &[ColumnReader], dim: usize, idx: &[u64]) -> Result<()> {
     let header = npy::header(StoreDtype::F32, layers.len(), &[dim])?;
     for side in SideOf::BOTH {
         let folder = partial.join(side.name());
-        fs_err::create_dir_all(&folder)?;
+        fs_err::create_dir(&folder)?;
         for (block, names) in idx.chunks(ROWS).enumerate() {
             let start = block * ROWS;
             let states: Vec<Vec<f32>> = layers
@@ -59,11 +87,12 @@ pub fn export_llama_ccs(store: &Store, out: impl AsRef<Path>) -> Result<usize> {
                 let rows = states.iter().filter_map(|layer| layer.get(i * dim..(i + 1) * dim));
                 let values: Vec<f32> = rows.flatten().copied().collect();
                 file.write_all(&[&header, bytemuck::cast_slice(&values)].concat())?;
+                file.sync_all()?;
             }
         }
+        sync_dir(&folder)?;
     }
-    fs_err::rename(&partial, out)?;
-    Ok(idx.len())
+    sync_dir(partial)
 }
 
 /// The readers of layers 0 to L, at the last token.

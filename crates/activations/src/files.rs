@@ -152,8 +152,14 @@ impl Files {
         let bad_rows = |e: polars::error::PolarsError| Error::Rows { path: self.rows(), what: e.to_string() };
         let table = rows::encode(rows).map_err(bad_rows)?;
         let manifest = Manifest { rows_hash: hash(&table), ..manifest.clone() };
-        write_whole(&self.rows(), &table)?;
         let total = manifest.bytes();
+        let or_full = |error: Error, path: PathBuf, bytes: &[u8]| match error {
+            Error::Io(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                Error::DiskFull { path, bytes: bytes.len() as u64, total }
+            }
+            other => other,
+        };
+        write_whole(&self.rows(), &table).map_err(|e| or_full(e, self.rows(), &table))?;
         for array in self.arrays(&manifest) {
             if array.side == SideOf::Plus {
                 fs_err::create_dir(array.folder())?;
@@ -167,13 +173,14 @@ impl Files {
         let text = manifest.to_json()?;
         let (_, first) = Chain::begin(&hash(&text));
         journal.set_len(0)?;
-        journal.write_all(first.as_bytes())?;
+        let begun = journal.write_all(first.as_bytes());
+        begun.map_err(|e| or_full(e.into(), self.journal(), first.as_bytes()))?;
         Self::reserve_journal(&manifest, journal);
         journal.sync_all()?;
         sync_dir(&self.dir)?;
         // The folder's own name; a parent that may not be listed cannot be synced, and that is not ours to mend.
         let _ = sync_dir(&self.dir.join(".."));
-        write_whole(&self.manifest(), &text)?;
+        write_whole(&self.manifest(), &text).map_err(|e| or_full(e, self.manifest(), &text))?;
         tracing::debug!(dir = %self.dir.display(), bytes = total, "store created");
         Ok(())
     }

@@ -34,7 +34,7 @@ pub struct ContrastPair {
 pub struct Pairs {
     /// The pairs, in the order of their file.
     pub pairs: Vec<ContrastPair>,
-    /// What the reader of the data, and the grouping, had to assume.
+    /// What the rendering, and the grouping, had to assume. The data's own warnings stay with the [`Dataset`].
     pub warnings: Vec<Warning>,
 }
 
@@ -58,13 +58,14 @@ pub fn group_of(text: &str) -> String {
 /// # Errors
 /// The first row whose template fails, or whose two prompts do not differ in an answer.
 pub fn pairs(dataset: &Dataset, template: &Template) -> Result<Pairs> {
-    let made: Vec<(ContrastPair, bool)> = dataset
+    let made: Vec<(ContrastPair, bool, bool)> = dataset
         .questions
         .par_iter()
         .map(|question| {
             let (plus_prompt, minus_prompt) = template.render(dataset, question)?;
             let context = question.passage.as_deref().or(question.subject.as_deref());
             let from_prompt = prompt_group(question.row, &plus_prompt, &minus_prompt)?;
+            let exact = answers_stand_alone(template, &plus_prompt, &minus_prompt);
             let pair = ContrastPair {
                 idx: question.row,
                 plus_prompt,
@@ -75,14 +76,24 @@ pub fn pairs(dataset: &Dataset, template: &Template) -> Result<Pairs> {
                 template: template.name().to_owned(),
                 dataset: dataset.name.clone(),
             };
-            Ok((pair, context.is_none()))
+            Ok((pair, context.is_none(), exact))
         })
         .collect::<Result<_>>()?;
-    let guessed = made.iter().filter(|(_, guessed)| *guessed).count();
-    let pairs: Vec<_> = made.into_iter().map(|(pair, _)| pair).collect();
-    let mut warnings = dataset.warnings.clone();
-    warnings.extend(group_warnings(&pairs, guessed));
+    let guessed = made.iter().filter(|(_, guessed, _)| *guessed).count();
+    let inexact = made.iter().filter(|(_, _, exact)| !*exact).count();
+    let pairs: Vec<_> = made.into_iter().map(|(pair, _, _)| pair).collect();
+    let mut warnings = group_warnings(&pairs, guessed);
+    if inexact > 0 {
+        warnings.push(Warning::AnswerNotExact { pairs: inexact });
+    }
     Ok(Pairs { pairs, warnings })
+}
+
+/// Whether the answers found in the two texts are the template's, with nothing added or missing.
+fn answers_stand_alone(template: &Template, plus: &str, minus: &str) -> bool {
+    answer_ranges(plus, minus).is_some_and(|(p, m)| {
+        (plus.get(p), minus.get(m)) == (Some(template.answers().0), Some(template.answers().1))
+    })
 }
 
 /// The group of a pair of which only the prompts are known.
@@ -111,6 +122,9 @@ pub(crate) fn group_warnings(pairs: &[ContrastPair], guessed: usize) -> Vec<Warn
 }
 
 /// Fails unless there are pairs of both labels: fitting and scoring probes needs them.
+///
+/// For callers of this crate that go on to fit a probe; nothing in the crate calls it, as pairs of one class can
+/// still be written and run through a model ([`Warning::OneClass`]).
 ///
 /// # Errors
 /// [`Error::OneClass`] with both counts.
@@ -195,6 +209,30 @@ mod tests {
         let constant = Template::from_source("t", "Statement: {{ answer }}").expect("compiles");
         let made = pairs(&data, &constant).expect("renders");
         assert!(made.warnings.contains(&Warning::SingleGroup { pairs: 3 }));
+    }
+
+    #[test]
+    fn an_answer_that_touches_other_text_comes_with_a_warning() {
+        let data = statements(&[("A.", Some("a"), true), ("B.", Some("b"), false)]);
+        let warnings = |source: &str| {
+            let template = Template::from_source("t", source).expect("compiles");
+            pairs(&data, &template).expect("renders").warnings
+        };
+        let inexact = [Warning::AnswerNotExact { pairs: 2 }];
+        assert_eq!(warnings("{{ statement }} Answer:{{ answer }}"), inexact);
+        assert_eq!(warnings("{# answers: 对 | 错 #}\n{{ statement }}这句话对吗?{{ answer }}"), inexact);
+        assert_eq!(warnings("{# answers: yes it is | no it is #}\n{{ statement }} {{ answer }}"), inexact);
+        assert_eq!(warnings("{{ statement }} Answer: {{ answer }}"), []);
+        assert_eq!(warnings("{{ statement }}\n{{ answer }}\n"), []);
+        assert!(inexact[0].to_string().contains("space or newline before"));
+    }
+
+    #[test]
+    fn warnings_of_the_data_are_not_repeated() {
+        let mut data = statements(&[("A.", Some("a"), true), ("B.", Some("b"), false)]);
+        data.warnings.push(Warning::SubjectByPosition { column: "x".into() });
+        let made = pairs(&data, &Template::named("statement").expect("built in")).expect("renders");
+        assert_eq!(made.warnings, []);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::error::{Error, Result, quoted};
 use crate::pair::{ContrastPair, Pairs, group_warnings, prompt_group};
 use polars::prelude::{Column as Series, CsvWriter, DataFrame, PolarsError, SerWriter};
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::path::Path;
 
 /// The columns of a prompts file, in order. The first four are llama-ccs'.
@@ -18,7 +19,7 @@ pub const COLUMNS: [&str; 8] =
 /// The template of pairs from a file that does not name it.
 pub const UNKNOWN_TEMPLATE: &str = "unknown";
 
-/// Writes pairs to a CSV file, replacing what is there.
+/// Writes pairs to a CSV file, replacing what is there. The file is never there in part.
 ///
 /// # Errors
 /// Empty text in any column (pandas would read it as missing), and what the file system refuses.
@@ -44,8 +45,20 @@ pub fn write<'a>(path: impl AsRef<Path>, pairs: impl IntoIterator<Item = &'a Con
         reason: e.to_string(),
         hint: "this is a defect: the pairs themselves are fine",
     })?;
-    fs_err::write(path, csv)?;
-    Ok(())
+    replace(path, &csv)
+}
+
+/// Writes through a temporary file beside `path` and a rename: whoever looks sees the old file or the new one.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_added_extension(format!("{}.tmp", std::process::id()));
+    // Only a file that this call made may go when it fails.
+    let mut file = fs_err::File::create_new(&temporary)?;
+    let written =
+        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs_err::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs_err::remove_file(&temporary);
+    }
+    Ok(written?)
 }
 
 fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
@@ -237,5 +250,16 @@ mod tests {
         let path = dir.path().join("p.csv");
         assert!(matches!(write(&path, [&pair]), Err(Error::EmptyField { idx: 3, column: "group" })));
         assert!(!path.exists());
+
+        // What is there is replaced as a whole or not at all, and no temporary file stays.
+        let whole = ContrastPair { group: "g".into(), ..pair.clone() };
+        fs_err::write(&path, "old").expect("writable");
+        assert!(write(&path, [&pair]).is_err());
+        assert_eq!(fs_err::read_to_string(&path).expect("readable"), "old");
+        write(&path, [&whole]).expect("writes");
+        assert_eq!(read(&path).expect("readable").pairs, std::slice::from_ref(&whole));
+        fs_err::create_dir(dir.path().join("folder")).expect("writable");
+        assert!(write(dir.path().join("folder"), [&whole]).is_err());
+        assert_eq!(fs_err::read_dir(dir.path()).expect("readable").count(), 2);
     }
 }

@@ -22,6 +22,12 @@ pub enum Warning {
         /// How many pairs there are.
         pairs: usize,
     },
+    /// The answer found in the texts is not exactly the template's: other text touches it, or the two answers share
+    /// a word at an end. See [`answer_ranges`](crate::answer_ranges).
+    AnswerNotExact {
+        /// How many pairs.
+        pairs: usize,
+    },
     /// All pairs have the same label.
     OneClass {
         /// That label.
@@ -63,6 +69,12 @@ impl fmt::Display for Warning {
             Self::SingleGroup { pairs } => {
                 write!(f, "all {pairs} pairs are in one group: no split can keep groups whole")
             }
+            Self::AnswerNotExact { pairs } => write!(
+                f,
+                "in {pairs} pairs the answer found in the text is not exactly the template's, so token rules that \
+                 count from the answer may read elsewhere: put a space or newline before the answer (and after it, \
+                 where text follows), and choose answers that share no words at their ends"
+            ),
             Self::OneClass { label, pairs } => {
                 write!(f, "all {pairs} pairs have the label {label}: probes cannot be scored on them")
             }

@@ -62,6 +62,11 @@ impl Source for StoreSource {
         Ok((side("the plus states", SideOf::Plus)?, side("the minus states", SideOf::Minus)?))
     }
 
+    fn dim(&self, layer: &Layer) -> Option<usize> {
+        let columns = &self.store.manifest().columns;
+        columns.iter().find(|c| c.name() == layer.hook).map(|c| c.shape.iter().product())
+    }
+
     fn identity(&self) -> serde_json::Value {
         let manifest = self.store.manifest();
         serde_json::json!({

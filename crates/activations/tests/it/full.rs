@@ -74,6 +74,24 @@ fn a_disk_that_fills_up_later_costs_nothing() {
     plan.complete(&store).unwrap();
 }
 
+/// The files beside the arrays need room too.
+#[test]
+fn a_disk_without_room_for_the_first_file_is_full() {
+    let Some(disk) = Tmpfs::new(1 << 20) else {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED a_disk_without_room_for_the_first_file_is_full: this user may not mount a tmpfs"
+        );
+        return;
+    };
+    let (plan, store) = (plan(StoreDtype::F32), disk.path().join("store"));
+    fs_err::create_dir(&store).unwrap();
+    fill(&disk.path().join("filler"));
+    let Err(Error::DiskFull { path, .. }) = plan.open(&store) else { panic!("there is no room") };
+    assert_eq!(path, store.join("rows.parquet"));
+    assert!(snapshot(&store).is_empty(), "nothing is left of the store");
+}
+
 fn fill(path: &Path) {
     let mut size = 1 << 20;
     let mut filler = fs_err::File::create(path).unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use activations::{Pace, Status, Store, StoreDtype, verify};
 
-use crate::support::{Plan, assert_same, plan_of, snapshot};
+use crate::support::{Plan, plan_of, snapshot};
 
 /// Set in the child: the folder of the store.
 const CHILD: &str = "ACTIVATIONS_TEST_KILL";
@@ -64,7 +64,8 @@ fn a_killed_writer_continues_to_the_same_bytes() {
     let expected = snapshot(&whole);
 
     let (mut kills, mut stores, mut partly) = (0, 0, 0);
-    let mut random = u64::from(std::process::id());
+    let seed = u64::from(std::process::id());
+    let mut random = seed;
     while kills < KILLS {
         stores += 1;
         let store = dir.path().join(format!("store{stores}"));
@@ -78,15 +79,16 @@ fn a_killed_writer_continues_to_the_same_bytes() {
             kills += 1;
             // Whatever is there is sound, and never less than before.
             if let Ok(status) = Status::of(&store) {
-                assert!(verify(&store).unwrap().is_sound(), "{:?}", verify(&store).unwrap().problems);
-                assert!(status.rows_done >= done, "durable rows were lost");
+                let problems = verify(&store).unwrap().problems;
+                assert!(problems.is_empty(), "seed {seed}, after kill {kills}: {problems:?}");
+                assert!(status.rows_done >= done, "seed {seed}, after kill {kills}: durable rows were lost");
                 done = status.rows_done;
                 partly += usize::from(done > 0 && done < status.rows);
-                assert_eq!(Store::open(&store).is_ok(), status.finished);
+                assert_eq!(Store::open(&store).is_ok(), status.finished, "seed {seed}, after kill {kills}");
             }
         }
-        assert!(!run(&store, Duration::from_mins(2)), "the last writer took too long");
-        assert_same(&expected, &snapshot(&store));
+        assert!(!run(&store, Duration::from_mins(2)), "seed {seed}: the last writer took too long");
+        assert!(expected == snapshot(&store), "seed {seed}, after kill {kills}: other bytes");
     }
-    assert!(partly > 0, "no kill hit a store in the middle; the test shows nothing");
+    assert!(partly > 0, "seed {seed}: no kill hit a store in the middle; the test shows nothing");
 }

@@ -101,7 +101,7 @@ impl Table {
         let frame = CsvReadOptions::default()
             .with_infer_schema_length(Some(0))
             .map_parse_options(|o| o.with_missing_is_null(false))
-            .into_reader_with_file_handle(Cursor::new(text.as_bytes()))
+            .into_reader_with_file_handle(Cursor::new(without_blank_end(text).as_bytes()))
             .finish()
             .map_err(|e| unreadable(path, "CSV", &e, "quote cells that hold commas, quotes or newlines"))?;
         let names = frame.get_column_names().into_iter().map(ToString::to_string).collect();
@@ -289,6 +289,15 @@ fn unreadable(path: &Path, format: &'static str, error: &PolarsError, hint: &'st
     Error::Table { path: path.to_owned(), format, reason: error.to_string(), hint }
 }
 
+/// `text` without the blank lines at its end, which are no rows. White space inside a last quoted cell ends in a quote
+/// and stays.
+fn without_blank_end(text: &str) -> &str {
+    let end = text.trim_end().len();
+    // Spaces of the last line that holds something belong to its last cell.
+    let line = text.get(end..).and_then(|blank| blank.find('\n')).map_or(text.len(), |at| end + at + 1);
+    text.get(..line).unwrap_or(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,6 +354,17 @@ mod tests {
         assert_eq!(t.cells(&Column("a".into())).expect("text"), [Some("007".into()), Some("NA".into())]);
         let b = t.cells(&Column("b".into())).expect("text");
         assert_eq!(b, [Some("x, \"y\"\n z".into()), Some(String::new())]);
+    }
+
+    #[test]
+    fn blank_lines_at_the_end_are_no_rows() {
+        for end in ["", "\n", "\n\n", "\r\n\r\n", "\n \n\t\n"] {
+            let t = parse("a.csv", format!("a,b\n1,2\n3,4{end}").as_bytes()).expect("readable");
+            assert_eq!(t.height(), 2, "{end:?}");
+            assert_eq!(t.cells(&Column("b".into())).expect("text"), [Some("2".into()), Some("4".into())]);
+        }
+        let t = parse("a.csv", b"a,b\n1,\"2\n\n\"\n\n").expect("readable");
+        assert_eq!(t.cells(&Column("b".into())).expect("text"), [Some("2\n\n".into())]);
     }
 
     #[test]

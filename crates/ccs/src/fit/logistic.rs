@@ -164,10 +164,20 @@ impl Problem {
         let hessian = self.x.f_tr()?.f_mm(&self.x.f_mul(&curvature)?)?; // [K + 1, K + 1]
         // The unpenalised bias has no curvature left where every p is 0 or 1; a trace of it keeps the step finite.
         let ridge = self.penalty.f_clamp_min(1e-12)?;
-        let hessian = hessian.f_add(&Tensor::f_diag_embed(&ridge, 0, -2, -1)?)?;
-        let (factor, _) = hessian.f_linalg_cholesky_ex(false, false)?;
-        let step = gradient.f_unsqueeze(1)?.f_cholesky_solve(&factor, false)?.f_squeeze_dim(1)?;
-        Ok((gradient, step))
+        let mut hessian = hessian.f_add(&Tensor::f_diag_embed(&ridge, 0, -2, -1)?)?;
+        let diagonal = hessian.f_diagonal(0, 0, 1)?.f_abs()?.f_max()?;
+        let mut damping = 0.0;
+        loop {
+            let (factor, info) = hessian.f_linalg_cholesky_ex(false, false)?;
+            // Rounding can make the matrix indefinite, in f32 above all; then the factor is no factor.
+            if info.f_int64_value(&[])? == 0 || damping > 1.0 {
+                let step = gradient.f_unsqueeze(1)?.f_cholesky_solve(&factor, false)?.f_squeeze_dim(1)?;
+                return Ok((gradient, step));
+            }
+            damping = if damping == 0.0 { 1e-8 } else { damping * 10.0 };
+            let more = self.penalty.f_ones_like()?.f_mul(&diagonal)?.f_mul_scalar(damping)?;
+            hessian = hessian.f_add(&Tensor::f_diag_embed(&more, 0, -2, -1)?)?;
+        }
     }
 
     /// Newton's method with halving steps until `largest(θ)` is at most the tolerance.
@@ -185,6 +195,9 @@ impl Problem {
             }
             let (slope, step) = self.newton_step(&theta)?;
             let decrease = slope.f_dot(&step)?.f_double_value(&[])?;
+            if decrease.is_nan() || decrease <= 0.0 {
+                return Err(stopped); // not a direction of descent
+            }
             // Rounding in the objective: near the solution a good step may not lower it any more.
             let slack = 1e-12 * objective.abs().max(1.0);
             let mut length = 1.0;

@@ -116,3 +116,22 @@ pub(super) fn between_choices(
 pub(super) fn write_error(what: &'static str, reason: &dyn std::fmt::Display) -> Error {
     Error::Write { what, reason: reason.to_string() }
 }
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these values are exact")]
+mod tests {
+    use super::*;
+    use crate::rng::Stream;
+
+    #[test]
+    fn a_method_differs_from_itself_by_exactly_nothing() {
+        let labels: Vec<bool> = (0..40).map(|i| i % 3 == 0).collect();
+        let groups: Vec<String> = (0..40).map(|i| (i / 2).to_string()).collect();
+        let resamples = Resamples::draw(&labels, &groups, 100, &Stream::new(0)).unwrap();
+        let scores = (0..40).map(|i| f64::from(i * 7 % 11)).collect();
+        let same = Predictions { scores, threshold: 5.0 };
+        let found = difference((Method::Ccs, 1, &same), (Method::Lr, 2, &same), &labels, &resamples).unwrap();
+        let nothing = Estimate { value: 0.0, ci: Some([0.0, 0.0]) };
+        assert_eq!((found.accuracy, found.auroc), (nothing, Some(nothing)));
+    }
+}

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tch::Device;
 
 use super::evaluate::{difference, difference_from_random, evaluate};
-use super::report::{Difference, Evaluation, LayerReport, LossReport, MethodReport};
+use super::report::{Difference, Evaluation, LayerReport, LossReport, MethodReport, layer_rule};
 use super::{Layer, Settings, Source, folder};
 use crate::baselines::{Band, Predictions, RandomBand, majority_label, random_directions, zero_shot};
 use crate::bootstrap::Resamples;
@@ -26,7 +26,8 @@ pub(super) struct Context<'a> {
     pub(super) methods: Vec<Method>,
     pub(super) device: Device,
     pub(super) split: &'a Split,
-    pub(super) split_id: String,
+    /// A hash of the training rows' side of `split.json`.
+    pub(super) train_id: String,
     /// Folds of the training rows, numbered within them.
     pub(super) folds: &'a [Split],
     pub(super) resamples: &'a Resamples,
@@ -61,7 +62,8 @@ impl Context<'_> {
     /// Works on one layer; nothing depends on which other layers are worked on.
     pub(super) fn layer(&self, layer: &Layer) -> Result<LayerOutcome> {
         let data = self.load(layer)?;
-        let underdetermined = data.train.rows() < data.train.dim();
+        let in_fold = self.folds.iter().map(|fold| fold.train.len()).min().unwrap_or(data.train.rows());
+        let underdetermined = data.train.rows().min(in_fold) < data.train.dim();
         let mut outcome = LayerOutcome {
             report: LayerReport {
                 layer: layer.layer,
@@ -69,7 +71,7 @@ impl Context<'_> {
                 dim: data.train.dim(),
                 degenerate: data.degenerate,
                 underdetermined,
-                notes: notes(&data, underdetermined),
+                notes: notes(&data, in_fold),
                 methods: BTreeMap::new(),
                 differences: Vec::new(),
             },
@@ -104,6 +106,7 @@ impl Context<'_> {
         let all = Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone())?;
         let train = all.select(&self.split.train)?;
         let test = all.select(&self.split.test)?;
+        drop(all); // half of the layer's memory, not needed while it is fitted
         let degenerate = train.is_constant()?;
         Ok(Data { layer, train, test, degenerate })
     }
@@ -136,7 +139,16 @@ impl Context<'_> {
             restart: fit.restart,
             restarts: fit.restarts.iter().map(|t| Some(t.total()).filter(|l| l.is_finite())).collect(),
         };
-        let mut fitted = self.judge(Method::Ccs, data, fit.probe)?;
+        let about = serde_json::json!({
+            "restart": fit.restart,
+            "train_loss": fit.terms.total(),
+            "epochs": options.epochs,
+            "learning_rate": options.learning_rate,
+            "weight_decay": options.weight_decay,
+            "cross_validation_accuracy": cross_validation.accuracy,
+            "layer_rule": layer_rule(self.settings.folds),
+        });
+        let mut fitted = self.judge(Method::Ccs, data, fit.probe, about)?;
         fitted.report.cross_validation = Some(cross_validation);
         fitted.report.loss = Some(loss);
         Ok(fitted)
@@ -149,7 +161,14 @@ impl Context<'_> {
             Ok((fit.probe, fit.objective))
         })?;
         let fit = logistic(&data.train, options)?;
-        let mut fitted = self.judge(Method::Lr, data, fit.probe)?;
+        let about = serde_json::json!({
+            "c": options.c,
+            "objective": fit.objective,
+            "gradient": fit.gradient,
+            "cross_validation_accuracy": cross_validation.accuracy,
+            "layer_rule": layer_rule(self.settings.folds),
+        });
+        let mut fitted = self.judge(Method::Lr, data, fit.probe, about)?;
         fitted.report.cross_validation = Some(cross_validation);
         fitted.report.gradient = Some(fit.gradient);
         fitted.report.iterations = Some(fit.iterations);
@@ -157,7 +176,7 @@ impl Context<'_> {
     }
 
     /// A probe's metrics on both sides of the split, and the probe with its provenance.
-    fn judge(&self, method: Method, data: &Data<'_>, mut probe: Probe) -> Result<Fitted> {
+    fn judge(&self, method: Method, data: &Data<'_>, mut probe: Probe, fit: Value) -> Result<Fitted> {
         let predict = |pairs: &Contrast| -> Result<Predictions> {
             Ok(Predictions { scores: probe.scores(pairs)?, threshold: probe.readout.threshold() })
         };
@@ -169,12 +188,12 @@ impl Context<'_> {
             probe: Some(folder::probe_path(method, data.layer.layer)),
             ..MethodReport::default()
         };
-        probe.meta = self.provenance(method, data);
+        probe.meta = self.provenance(method, data, fit);
         Ok(Fitted { report, predictions, probe: Some(probe) })
     }
 
-    /// Where a probe comes from. Nothing of the test rows but the split's hash: a probe must not change with them.
-    fn provenance(&self, method: Method, data: &Data<'_>) -> BTreeMap<String, Value> {
+    /// Where a probe comes from. Nothing of the test rows: a probe must not change with them.
+    fn provenance(&self, method: Method, data: &Data<'_>, fit: Value) -> BTreeMap<String, Value> {
         BTreeMap::from([
             ("program".to_owned(), concat!("ccs ", env!("CARGO_PKG_VERSION")).into()),
             ("method".to_owned(), method.name().into()),
@@ -182,7 +201,8 @@ impl Context<'_> {
             ("hook".to_owned(), data.layer.hook.as_str().into()),
             ("seed".to_owned(), self.settings.seed.into()),
             ("train_rows".to_owned(), data.train.rows().into()),
-            ("split".to_owned(), self.split_id.as_str().into()),
+            ("train_split".to_owned(), self.train_id.as_str().into()),
+            ("fit".to_owned(), fit),
             ("states".to_owned(), self.source.made_by()),
         ])
     }
@@ -263,17 +283,22 @@ impl Context<'_> {
     }
 }
 
-fn notes(data: &Data<'_>, underdetermined: bool) -> Vec<String> {
+fn notes(data: &Data<'_>, in_fold: usize) -> Vec<String> {
     let mut notes = Vec::new();
     if data.degenerate {
         notes.push(
             "the states are the same for every training row: nothing to fit, a constant guess stands in"
                 .to_owned(),
         );
-    } else if underdetermined {
+    } else if data.train.rows() < data.train.dim() {
         notes.push(format!(
             "{} training rows for {} dimensions: CCS reaches zero loss along almost any direction",
             data.train.rows(),
+            data.train.dim()
+        ));
+    } else if in_fold < data.train.dim() {
+        notes.push(format!(
+            "{in_fold} training rows in a fold of the cross-validation for {} dimensions: there CCS reaches zero loss along almost any direction, so the choice of layer says little",
             data.train.dim()
         ));
     }

@@ -39,7 +39,8 @@ use layer::{Context, LayerOutcome};
 pub struct Execution {
     /// Where the fits run.
     pub device: Device,
-    /// Layers worked on at once, each with LibTorch at one thread; 0 is one for each core.
+    /// Layers worked on at once, each with LibTorch at one thread; 0 is one for each core, fewer where the memory
+    /// free at the start would not hold them, and one on a GPU.
     pub threads: usize,
 }
 
@@ -94,13 +95,13 @@ pub fn run(
         methods: settings.methods(with_logprob),
         device: execution.device,
         split: &split,
-        split_id: split_report.id.clone(),
+        train_id: report::hash(&split_report.train)?,
         folds: &folds,
         resamples: &resamples,
         test_labels: &test_labels,
         stream,
     };
-    let outcomes = in_parallel(execution.threads, layers.len(), || {
+    let outcomes = in_parallel(workers(execution, source, &layers), || {
         layers
             .par_iter()
             .map(|layer| {
@@ -121,19 +122,48 @@ pub fn run(
 
 /// Runs `work` on its own pool whose threads use one LibTorch thread each: the order of a sum, and so its last bits,
 /// must not depend on the number of cores.
-fn in_parallel<T: Send>(threads: usize, tasks: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = if threads == 0 { cores.min(tasks.max(1)) } else { threads };
-    let before = tch::get_num_threads();
+fn in_parallel<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let _restore = TorchThreads(tch::get_num_threads());
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .start_handler(|_| tch::set_num_threads(1))
         .build()
         .map_err(|e| Error::Threads { threads, reason: e.to_string() })?;
-    let result = pool.install(work);
-    drop(pool);
-    tch::set_num_threads(before);
-    result
+    pool.install(work)
+}
+
+/// LibTorch's thread count before the run, set again when this is dropped, after a panic too.
+struct TorchThreads(i32);
+
+impl Drop for TorchThreads {
+    fn drop(&mut self) {
+        tch::set_num_threads(self.0);
+    }
+}
+
+/// How often a fit holds a layer's states, in bytes of f32: as loaded, selected, normalised in f64, in folds.
+const COPIES: usize = 8;
+
+/// The layers to work on at once.
+fn workers(execution: Execution, source: &dyn Source, layers: &[Layer]) -> usize {
+    if execution.threads > 0 {
+        return execution.threads;
+    }
+    if execution.device != Device::Cpu {
+        return 1;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let dim = layers.iter().filter_map(|layer| source.dim(layer)).max().unwrap_or_default();
+    let layer = source.rows().labels.len().saturating_mul(dim).saturating_mul(4 * 2 * COPIES);
+    let fitting = available_memory().and_then(|free| free.checked_div(layer)).unwrap_or(cores);
+    cores.min(layers.len()).min(fitting).max(1)
+}
+
+/// Bytes that Linux would give without swapping; none elsewhere.
+fn available_memory() -> Option<usize> {
+    let text = fs_err::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
 /// Chooses layers, compares the choices, and puts the report together.

@@ -103,7 +103,7 @@ pub struct LayerReport {
     pub dim: usize,
     /// The states are the same for every training row: nothing can be fitted, a constant guess stands in.
     pub degenerate: bool,
-    /// Fewer training rows than dimensions: CCS reaches zero loss along almost any direction.
+    /// Fewer training rows than dimensions, in all or in a fold of the cross-validation: CCS reaches zero loss along almost any direction.
     pub underdetermined: bool,
     /// What a reader should know about this layer.
     pub notes: Vec<String>,
@@ -256,13 +256,22 @@ impl Chosen {
             Some(Oracle { layer, accuracy, gap: accuracy - chosen.as_ref()?.accuracy })
         });
         let rule = match layer {
-            Some(_) => {
-                format!("highest accuracy in {folds}-fold grouped cross-validation inside the training rows")
-            }
+            Some(_) => layer_rule(folds),
             None => "none: the states of every layer are the same for every training row".to_owned(),
         };
         Self { layer, rule, uses_labels: true, test: chosen, oracle }
     }
+}
+
+/// How a layer is chosen.
+pub(super) fn layer_rule(folds: usize) -> String {
+    format!("highest accuracy in {folds}-fold grouped cross-validation inside the training rows")
+}
+
+/// A hash of rows of a split.
+pub(super) fn hash(rows: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_vec(rows).map_err(|e| evaluate::write_error("split.json", &e))?;
+    Ok(blake3::hash(&text).to_hex().as_str().to_owned())
 }
 
 /// A sentence about the results, and what it is computed from.
@@ -311,9 +320,7 @@ impl SplitReport {
             Ok::<_, crate::Error>(SplitRows { row: at.to_vec(), id, group })
         };
         let (train, test) = (side(&split.train)?, side(&split.test)?);
-        let text =
-            serde_json::to_vec(&(&train, &test)).map_err(|e| evaluate::write_error("split.json", &e))?;
-        let id = blake3::hash(&text).to_hex().as_str().to_owned();
+        let id = hash(&(&train, &test))?;
         Ok(Self { id, seed: settings.seed, test_fraction: settings.test_fraction, train, test })
     }
 }

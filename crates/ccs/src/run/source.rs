@@ -70,6 +70,11 @@ pub trait Source: Sync {
     /// Whatever keeps the layer from being read.
     fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)>;
 
+    /// D of a layer where it is known without loading it; what memory is planned by.
+    fn dim(&self, _layer: &Layer) -> Option<usize> {
+        None
+    }
+
     /// What the data is, for the report: what made it, hashes; no absolute path and no clock time.
     fn identity(&self) -> serde_json::Value;
 
@@ -125,6 +130,10 @@ impl Source for Memory {
         };
         let n = self.rows.labels.len();
         Ok((matrix("the plus states", plus, n)?, matrix("the minus states", minus, n)?))
+    }
+
+    fn dim(&self, layer: &Layer) -> Option<usize> {
+        self.states.get(layer.layer)?.0.len().checked_div(self.rows.labels.len())
     }
 
     fn identity(&self) -> serde_json::Value {

@@ -258,3 +258,50 @@ fn a_foreign_report_is_not_a_run() {
         assert_eq!(std::fs::read_to_string(dir.path().join("report.json")).unwrap(), foreign);
     }
 }
+
+#[test]
+fn test_rows_change_no_probe_and_no_choice() {
+    let planted = Planted::new(120, 8, 1.0, 5);
+    let memory = |planted: &Planted, ids: Vec<String>| {
+        let rows = ccs::run::Rows { ids, ..planted.rows() };
+        Memory::new(rows).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone())
+    };
+    let first = fit(&memory(&planted, planted.rows().ids), &settings(), 1);
+    let mut other = Planted::new(120, 8, 1.0, 5);
+    let mut ids = other.rows().ids;
+    for &row in &first.split.test.row {
+        ids[row].push_str(" renamed");
+        other.plus[row * 8..(row + 1) * 8].iter_mut().for_each(|x| *x = 100.0 - *x);
+    }
+    let second = fit(&memory(&other, ids), &settings(), 1);
+    for ((_, _, a), (_, _, b)) in first.probes.iter().zip(&second.probes) {
+        assert_eq!(a.to_bytes().unwrap(), b.to_bytes().unwrap());
+        assert!(a.meta["fit"]["cross_validation_accuracy"].is_f64(), "{:?}", a.meta);
+    }
+    for method in [Method::Ccs, Method::Lr] {
+        let of = |run: &Run| run.report.layers[0].methods[&method].clone();
+        assert_eq!(of(&first).cross_validation, of(&second).cross_validation);
+        assert_eq!(of(&first).train, of(&second).train);
+        assert_ne!(of(&first).test, of(&second).test);
+        assert_eq!(first.report.chosen[&method].layer, second.report.chosen[&method].layer);
+    }
+}
+
+#[test]
+fn threads_change_nothing_where_libtorch_would_share_out_a_sum() {
+    // Large enough for LibTorch to use several threads of its own, were it let to.
+    let layers = [1, 2].map(|seed| Planted::new(600, 256, 0.5, seed));
+    let data = layers.iter().fold(Memory::new(layers[0].rows()), |data, layer| {
+        data.with_layer("hook", layer.plus.clone(), layer.minus.clone())
+    });
+    let mut settings = Settings { directions: 10, resamples: 20, folds: 2, ..settings() };
+    (settings.ccs.epochs, settings.ccs.restarts) = (20, 2);
+    let (one, two) = (fit(&data, &settings, 1), fit(&data, &settings, 2));
+    assert_eq!(one.report, two.report);
+    for ((_, _, a), (_, _, b)) in one.probes.iter().zip(&two.probes) {
+        assert!(a.to_bytes().unwrap() == b.to_bytes().unwrap());
+    }
+    let layer = &one.report.layers[0];
+    assert!(layer.underdetermined == (one.split.train.row.len() / 2 < 256), "{:?}", layer.notes);
+    assert!(layer.notes.iter().all(|note| note.contains("in a fold")), "{:?}", layer.notes);
+}
