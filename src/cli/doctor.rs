@@ -6,9 +6,9 @@ use llama_ccs::llama_core::tch;
 use llama_ccs::torch_runtime;
 use serde_json::json;
 
-use super::{AnyError, output};
+use super::output;
 
-pub(crate) fn run(json: bool) -> Result<ExitCode, AnyError> {
+pub(crate) fn run(json: bool) -> ExitCode {
     let (built_for, loaded) = (torch_runtime::BUILT_FOR, torch_runtime::loaded_version());
     let cuda = torch_runtime::open("cuda").err().map(|e| e.to_string());
     let cpu = torch_runtime::check().err().map(|e| e.to_string());
@@ -27,5 +27,5 @@ pub(crate) fn run(json: bool) -> Result<ExitCode, AnyError> {
         output::data(&format!("cpu        {}", first_line(cpu.as_deref())));
         output::data(&format!("cuda       {}", first_line(cuda.as_deref())));
     }
-    Ok(if cpu.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if cpu.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

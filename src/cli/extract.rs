@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::ProgressBar;
-use llama_ccs::activations::StoreDtype;
+use llama_ccs::activations::{Column, StoreDtype};
 use llama_ccs::llama_core::{Checkpoint, HookSet, Precision};
 use llama_ccs::{Extraction, Observer, Outcome, boolq, tokenize_all, torch_runtime};
 use serde_json::json;
@@ -88,7 +88,7 @@ impl Args {
         };
         if json {
             let hooks: Vec<String> = match &outcome {
-                Outcome::Finished(store) => store.manifest().columns.iter().map(|c| c.name()).collect(),
+                Outcome::Finished(store) => store.manifest().columns.iter().map(Column::name).collect(),
                 Outcome::Stopped { .. } => Vec::new(),
             };
             output::json(

@@ -104,7 +104,7 @@ fn errors_say_what_and_end_in_a_hint() {
         assert!(text.contains("error: ") && text.contains("hint: "), "{what}:\n{text}");
         assert!(!text.contains("panicked"), "{what}:\n{text}");
     }
-    let all: String = said.iter().map(|(what, text)| format!("--- {what}\n{text}\n")).collect();
+    let all: String = said.iter().flat_map(|(what, text)| ["--- ", what, "\n", text, "\n"]).collect();
     insta::assert_snapshot!(all);
     assert!(!dir.join("s").exists(), "no store was begun");
 }

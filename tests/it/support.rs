@@ -55,7 +55,7 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// The shared reference results: LLAMA_CCS_SHARED, or `shared` beside the checkout.
+/// The shared reference results: `LLAMA_CCS_SHARED`, or `shared` beside the checkout.
 pub(crate) fn shared() -> Option<PathBuf> {
     let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
     let found = std::env::var_os("LLAMA_CCS_SHARED").map_or(beside, PathBuf::from);

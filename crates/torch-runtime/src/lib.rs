@@ -66,6 +66,7 @@ pub fn cpu_capability() -> String {
     foreign(Question::CpuCapability)
 }
 
+#[derive(Clone, Copy)]
 enum Question {
     Version,
     CpuCapability,

@@ -221,12 +221,11 @@ impl Llama {
             let points = [at(Site::AttnScores), at(Site::Pattern)];
             edited = self.explicit_attention(&q, &k, &v, place, points, hooks)?;
         }
-        let z = match edited {
-            Some(z) => z,
-            None => {
-                let (mask, causal) = (place.mask.as_ref(), place.mask.is_none());
-                Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, None, true)?
-            }
+        let z = if let Some(z) = edited {
+            z
+        } else {
+            let (mask, causal) = (place.mask.as_ref(), place.mask.is_none());
+            Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, None, true)?
         }; // [B, H, T, K]
         let z = hooks.visit(at(Site::Z), z.f_transpose(1, 2)?)?; // [B, T, H, K]
 

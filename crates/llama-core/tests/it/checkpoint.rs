@@ -90,12 +90,11 @@ fn sizes_that_ask_for_more_than_the_file_holds_are_refused() {
     rewrite(folder.path(), |name, content| {
         let long = |n: i64| [&[0x8a, 8][..], &n.to_le_bytes()].concat();
         let tuple = |a: i64, b: i64| [&b"("[..], &long(a), &long(b), b"t"].concat();
-        Some(match name.ends_with("data.pkl") {
-            true => {
-                let bigger = replaced(&content, &tuple(50, 24), &tuple(1 << 40, 24));
-                replaced(&bigger, &tuple(24, 1), &tuple(0, 0))
-            }
-            false => content,
+        Some(if name.ends_with("data.pkl") {
+            let bigger = replaced(&content, &tuple(50, 24), &tuple(1 << 40, 24));
+            replaced(&bigger, &tuple(24, 1), &tuple(0, 0))
+        } else {
+            content
         })
     });
     assert!(refused(folder.path()).to_string().contains("more than its storage holds"));
@@ -184,9 +183,10 @@ fn replaced(content: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 fn a_pickle_that_calls_something_is_refused_and_calls_nothing() {
     let (folder, _) = saved();
     rewrite(folder.path(), |name, content| {
-        Some(match name.ends_with("data.pkl") {
-            true => replaced(&content, b"ctorch._utils\n_rebuild_tensor_v2\n", b"cos\nsystem\n"),
-            false => content,
+        Some(if name.ends_with("data.pkl") {
+            replaced(&content, b"ctorch._utils\n_rebuild_tensor_v2\n", b"cos\nsystem\n")
+        } else {
+            content
         })
     });
     let error = refused(folder.path());
@@ -197,11 +197,10 @@ fn a_pickle_that_calls_something_is_refused_and_calls_nothing() {
 fn a_missing_tensor_and_a_missing_storage_are_named() {
     let (folder, _) = saved();
     rewrite(folder.path(), |name, content| {
-        Some(match name.ends_with("data.pkl") {
-            true => {
-                replaced(&content, b"layers.1.feed_forward.w2.weight", b"layers.1.feed_forward.w9.weight")
-            }
-            false => content,
+        Some(if name.ends_with("data.pkl") {
+            replaced(&content, b"layers.1.feed_forward.w2.weight", b"layers.1.feed_forward.w9.weight")
+        } else {
+            content
         })
     });
     assert!(matches!(refused(folder.path()), Error::MissingTensor { name, .. } if name.contains("w2")));

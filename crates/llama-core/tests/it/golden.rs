@@ -10,9 +10,11 @@ use llama_core::{
 use crate::support::{relative, relative_l2, shared};
 
 struct Golden {
-    /// For each side prompts, ids, states \[rows, L + 1, D\] and logits \[rows, V\].
-    sides: Vec<(Vec<String>, Vec<Vec<u32>>, Tensor, Tensor)>,
+    sides: Vec<Side>,
 }
+
+/// Prompts, ids, states \[rows, L + 1, D\] and logits \[rows, V\].
+type Side = (Vec<String>, Vec<Vec<u32>>, Tensor, Tensor);
 
 fn golden(folder: &Path) -> Golden {
     let text = std::fs::read_to_string(folder.join("prompts.json")).expect("prompts.json");

@@ -44,7 +44,7 @@ pub(crate) fn relative_l2(found: &Tensor, reference: &Tensor) -> f64 {
     (norm(&(&found - &reference)) / norm(&reference)).max().double_value(&[])
 }
 
-/// The shared reference results: LLAMA_CCS_SHARED, or `shared` beside the checkout.
+/// The shared reference results: `LLAMA_CCS_SHARED`, or `shared` beside the checkout.
 pub(crate) fn shared() -> Option<PathBuf> {
     let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
     let found = std::env::var_os("LLAMA_CCS_SHARED").map_or(beside, PathBuf::from);
