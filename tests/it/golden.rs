@@ -1,7 +1,8 @@
 //! Real BoolQ text and LLaMA's real tokenizer through the whole job, against the reference results in shared/golden.
 
 use llama_ccs::activations::SideOf;
-use llama_ccs::llama_core::{Checkpoint, Tokenizer};
+use llama_ccs::llama_core::tch::{Device, Kind};
+use llama_ccs::llama_core::{Batch, Checkpoint, Llama, Precision, Run, Tokenizer, Tokens};
 use llama_ccs::{Extraction, Outcome, PairTokenizer, boolq};
 use npyz::NpyFile;
 
@@ -63,8 +64,6 @@ fn the_answers_log_probability_is_the_models() {
     let found = store.column("answer_logprob").expect("column").read(SideOf::Minus).expect("read");
 
     // By hand: the prompt without its answer, alone in f64, and the answer's one token.
-    use llama_ccs::llama_core::tch::{Device, Kind};
-    use llama_ccs::llama_core::{Batch, Llama, Precision, Run, Tokens};
     let llama = Llama::load(&checkpoint, Precision::F64, Device::Cpu).expect("load");
     for (pair, found) in pairs.iter().zip(found) {
         let (answer, before) = pair.minus.ids.split_last().expect("tokens");
