@@ -65,9 +65,9 @@ fn ensure(cuda: bool) -> Result {
     let _ = fs::remove_dir_all(&making);
     at("create", &making, fs::create_dir_all(&making))?;
     if cuda {
-        full(&making)?
+        full(&making)?;
     } else {
-        slim(&making)?
+        slim(&making)?;
     }
     at("write", &version, fs::write(making.join("torch/build-version"), TORCH))?;
     // torch/ last: its build-version says that everything is there.
