@@ -90,7 +90,9 @@ fn verify(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
             &json!({ "sound": sound, "rows_done": done, "rows": rows, "bytes": found.bytes, "problems": problems }),
         );
     } else {
-        problems.iter().for_each(|p| output::data(p));
+        for problem in &problems {
+            output::data(problem);
+        }
         output::data(&format!(
             "{done} of {rows} rows, {:.1} MB checked, {} problems",
             found.bytes as f64 / 1e6,
