@@ -8,7 +8,7 @@ use std::path::Path;
 use activations::{Store, StoreDtype, StoreWriter};
 use boolq::TokenizedPair;
 use llama_core::tch::{self, Device};
-use llama_core::{Checkpoint, HookPoint, HookSet, Llama, Precision, Tokenizer};
+use llama_core::{Checkpoint, HookSet, Llama, Precision, Tokenizer};
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -238,10 +238,4 @@ fn device_name(device: Device) -> String {
         Device::Cpu => "cpu".to_owned(),
         other => format!("{other:?}"),
     }
-}
-
-/// Whether a point is one of those that every token has, with one shape.
-fn per_token(point: HookPoint) -> bool {
-    use llama_core::Axis;
-    matches!(point.axes(), [Axis::Batch, Axis::Token, ..])
 }

@@ -2,13 +2,13 @@
 
 use activations::{Column, Row, Side};
 use boolq::{TokenizedPair, TokenizedPrompt};
-use llama_core::{Config, HookPoint, HookSet, Tokenizer};
+use llama_core::{Axis, Config, HookPoint, HookSet, Tokenizer};
 
-use super::{ANSWER_LOGPROB, per_token};
+use super::ANSWER_LOGPROB;
 
-/// Whether a point's activation has one shape for every prompt.
+/// Whether every token has an activation at this point, of one shape for all prompts.
 pub(super) fn storable(point: HookPoint) -> bool {
-    per_token(point)
+    matches!(point.axes(), [Axis::Batch, Axis::Token, ..])
 }
 
 /// Rows of each batch: sorted by length, as many pairs as their padded prompts fit the budget.

@@ -38,10 +38,11 @@ fn prompts_to_store_with_json_on_stdout() {
 }
 
 #[test]
-fn in_a_pipe_nothing_but_data_is_on_stdout() {
+fn in_a_pipe_there_is_data_or_silence() {
     let folder = tempfile::tempdir().expect("folder");
     let prompts = prompts(folder.path(), 4);
-    extract(&prompts, &folder.path().join("store")).assert().success().stdout(predicate::str::is_empty());
+    let done = extract(&prompts, &folder.path().join("store")).assert().success();
+    done.stdout(predicate::str::is_empty()).stderr(predicate::str::is_empty());
 }
 
 #[test]

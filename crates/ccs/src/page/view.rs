@@ -16,6 +16,8 @@ pub(super) struct View {
     program: String,
     identity: Vec<String>,
     notes: Vec<String>,
+    /// What the run itself says of its data, such as too few test groups.
+    run_notes: Vec<String>,
     verdicts: Vec<VerdictView>,
     key_numbers: Vec<KeyNumber>,
     plots: [Figure; 2],
@@ -196,6 +198,7 @@ impl View {
             program: report.program.clone(),
             identity: identity(&report.data),
             notes: notes(&report.data),
+            run_notes: report.notes.clone(),
             verdicts: report
                 .verdicts
                 .iter()

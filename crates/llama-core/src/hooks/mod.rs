@@ -122,6 +122,9 @@ impl Activation<'_> {
         if tokens == self.logits_of {
             return Ok(self.tensor.f_alias_copy()?);
         }
+        if *self.logits_of == Tokens::Mean {
+            return Err(Error::NoLogits); // only their means were kept
+        }
         let computed = self.logits_of.places(self.batch)?;
         let row = |place| computed.iter().position(|c| *c == place).map(|row| row as i64);
         let rows: Option<Vec<i64>> = tokens.places(self.batch)?.into_iter().map(row).collect();

@@ -194,6 +194,10 @@ fn logits_are_those_of_the_tokens_asked_for() {
     let captured = capture(Tokens::Last, Tokens::All).expect("last of all");
     near(captured.get(HookPoint::Logits).expect("logits"), &logits(Tokens::Last));
     assert!(matches!(capture(Tokens::First, Tokens::Last), Err(Error::NoLogits)));
+    assert!(
+        matches!(capture(Tokens::Last, Tokens::Mean), Err(Error::NoLogits)),
+        "of means no token's are left"
+    );
 }
 
 #[test]
