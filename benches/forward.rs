@@ -21,7 +21,7 @@ fn shapes() -> [Shape; 3] {
         hidden_dim: 352,
         vocab_size: 78,
         norm_eps: 1e-5,
-        rope_theta: 10_000.0,
+        ..Config::default()
     };
     let smollm2_135m = Config {
         dim: 576,
@@ -32,7 +32,7 @@ fn shapes() -> [Shape; 3] {
         hidden_dim: 1536,
         vocab_size: 49_152,
         norm_eps: 1e-5,
-        rope_theta: 100_000.0,
+        ..Config::default()
     };
     let llama_7b_block = Config {
         dim: 4096,
@@ -43,7 +43,7 @@ fn shapes() -> [Shape; 3] {
         hidden_dim: 11_008,
         vocab_size: 32,
         norm_eps: 1e-6,
-        rope_theta: 10_000.0,
+        ..Config::default()
     };
     // Prompt lengths are about BoolQ's; the quiz's prompts have 45 tokens.
     [

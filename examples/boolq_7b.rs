@@ -26,7 +26,7 @@ use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, torch_runtime};
 /// BoolQ contrast pairs through a LLaMA, hidden states to disk, CCS and its controls on every layer.
 #[derive(Parser)]
 struct Args {
-    /// A model folder in Meta's layout; without it, the built-in teaching model.
+    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file; without it, the built-in teaching model.
     #[arg(long, value_name = "PATH", requires = "data")]
     model: Option<PathBuf>,
     /// The model's tokenizer.model, if it is neither in its folder nor beside it.
@@ -79,7 +79,7 @@ fn job(args: &Args) -> Result<(), AnyError> {
     let checkpoint = Checkpoint::open(&model)?;
     let tokenizer = match &args.tokenizer {
         Some(path) => Tokenizer::open(path)?,
-        None => Tokenizer::open(checkpoint.tokenizer_path()?)?,
+        None => checkpoint.tokenizer()?,
     };
     if args.model.is_none() {
         eprintln!("no --model: this is {TEACHING_MODEL}.");

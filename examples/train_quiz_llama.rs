@@ -133,7 +133,7 @@ fn main() -> Result<()> {
         hidden_dim: 352,
         vocab_size: tokenizer.vocab_size() as i64,
         norm_eps: 1e-5,
-        rope_theta: 10_000.0,
+        ..Config::default()
     };
     let llama = Llama::random(&config, args.seed, Precision::F32, device)?;
     let passages: HashSet<&str> = held_out.iter().map(|q| q.passage.as_str()).collect();

@@ -18,7 +18,7 @@
 //! # let out = folder.path().join("store");
 //!
 //! let checkpoint = llama_core::Checkpoint::open(format!("{quiz}/model"))?; // or a folder with LLaMA 7B
-//! let tokenizer = llama_core::Tokenizer::open(checkpoint.tokenizer_path()?)?;
+//! let tokenizer = checkpoint.tokenizer()?;
 //! let data = boolq::Dataset::load(format!("{quiz}/questions.jsonl"))?; // or BoolQ's dev.jsonl
 //! let pairs = boolq::pairs(&data, &boolq::Template::named("llama-ccs")?)?;
 //! let few = boolq::Selection { limit: Some(8), ..Default::default() };

@@ -23,7 +23,7 @@ Examples:
 
 Killed or interrupted, the same command continues where it stopped and gives the same bytes.")]
 pub(crate) struct Args {
-    /// A model folder in Meta's layout.
+    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// The prompts, from `llama-ccs prompts` or llama-ccs' own generate_dataset.

@@ -15,7 +15,7 @@ Examples:
   llama-ccs generate --model llama-7b 'The capital of Germany is the city of'
   llama-ccs generate --model llama-7b --temperature 0 --max-new-tokens 20 'Once upon a time' 'In the beginning'")]
 pub(crate) struct Args {
-    /// A model folder in Meta's layout.
+    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// The tokenizer, if it is neither in the model's folder nor beside it.

@@ -14,7 +14,7 @@ Examples:
   llama-ccs hooks llama-7b
   llama-ccs hooks llama-7b 'blocks.{0,31}.attn.*'")]
 pub(crate) struct Args {
-    /// A model folder in Meta's layout.
+    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     model: PathBuf,
     /// Names or globs; default: all of them.
     #[arg(default_value = "*")]

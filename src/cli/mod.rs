@@ -12,6 +12,7 @@ mod doctor;
 mod extract;
 mod generate;
 mod hooks;
+mod model;
 mod output;
 mod prompts;
 mod store;
@@ -47,6 +48,8 @@ enum Command {
     Generate(generate::Args),
     /// Look at a store, check it, or write it in llama-ccs' layout.
     Store(store::Args),
+    /// What kind of model a path is.
+    Model(model::Args),
     /// The hook points of a model, with their shapes.
     Hooks(hooks::Args),
     /// LibTorch, devices and versions.
@@ -63,6 +66,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Extract(args) => args.run(json),
         Command::Generate(args) => args.run(json),
         Command::Store(args) => args.run(json),
+        Command::Model(args) => args.run(json),
         Command::Hooks(args) => args.run(json),
         Command::Doctor => Ok(doctor::run(json)),
     };
@@ -77,12 +81,13 @@ pub(crate) fn main() -> ExitCode {
 
 /// The tokenizer given, or the one in or beside the model.
 fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Tokenizer, AnyError> {
-    let path = match (given, model) {
-        (Some(path), _) => path.clone(),
-        (None, Some(model)) => model.tokenizer_path()?,
-        (None, None) => return Err("no tokenizer\nhint: give --tokenizer FILE or --model PATH".into()),
-    };
-    Ok(Tokenizer::open(path)?)
+    match (given, model) {
+        // A GGUF file's tokenizer is a part of it.
+        (Some(path), _) if path.extension().is_some_and(|e| e == "gguf") => Ok(Checkpoint::open(path)?.tokenizer()?),
+        (Some(path), _) => Ok(Tokenizer::open(path)?),
+        (None, Some(model)) => Ok(model.tokenizer()?),
+        (None, None) => Err("no tokenizer\nhint: give --tokenizer FILE or --model PATH".into()),
+    }
 }
 
 /// `--dtype`.

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// A SentencePiece model, for counting tokens.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// A model folder whose tokenizer counts tokens.
+    /// A model whose tokenizer counts tokens.
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
     /// A built-in template or a Jinja file (variables passage, question, title, statement, answer).

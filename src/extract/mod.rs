@@ -192,7 +192,7 @@ impl<'a> Extraction<'a> {
                 "name": format!("LLaMA, {} parameters", rounded(self.checkpoint.config().n_params())),
                 "identity": self.checkpoint.identity(),
                 "layout": self.checkpoint.layout(),
-                "weights": format!("{:?}", self.checkpoint.kind().ok()),
+                "weights": self.checkpoint.stored_as().unwrap_or_default().join(", "),
                 "config": self.checkpoint.config(),
             },
             "tokenizer": {

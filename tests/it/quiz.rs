@@ -3,7 +3,7 @@
 use llama_ccs::ccs::Method;
 use llama_ccs::ccs::run::{Execution, Settings, run};
 use llama_ccs::ccs::store::StoreSource;
-use llama_ccs::llama_core::{Checkpoint, Tokenizer};
+use llama_ccs::llama_core::Checkpoint;
 use llama_ccs::{Extraction, Outcome, PairTokenizer, boolq};
 
 use crate::support::quiz;
@@ -12,7 +12,7 @@ use crate::support::quiz;
 fn ccs_reads_truth_out_of_the_quiz_model() {
     let folder = tempfile::tempdir().expect("folder");
     let checkpoint = Checkpoint::open(quiz().join("model")).expect("model");
-    let tokenizer = Tokenizer::open(checkpoint.tokenizer_path().expect("path")).expect("tokenizer");
+    let tokenizer = checkpoint.tokenizer().expect("tokenizer");
     let data = boolq::Dataset::load(quiz().join("questions.jsonl")).expect("questions");
     let pairs = boolq::pairs(&data, &boolq::Template::named("llama-ccs").expect("template")).expect("pairs");
     let all = boolq::select(&pairs.pairs, &PairTokenizer(&tokenizer), &boolq::Selection::default())

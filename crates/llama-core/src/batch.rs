@@ -126,6 +126,19 @@ impl Batch {
         &self.places
     }
 
+    /// The first prompt that a window of attention does not hold.
+    pub(crate) fn check_window(&self, window: usize) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let last = self.positions.f_amax([1i64].as_slice(), false)?;
+        let last: Vec<i64> = Vec::try_from(&last)?;
+        match last.iter().position(|&position| position >= window as i64) {
+            None => Ok(()),
+            Some(prompt) => Err(Error::Window { prompt, tokens: last[prompt] as usize + 1, window }),
+        }
+    }
+
     /// The first token that the embedding has no row for.
     pub(crate) fn check_vocabulary(&self, vocab: i64) -> Result<()> {
         let flat = self.tokens.f_flatten(0, -1)?;

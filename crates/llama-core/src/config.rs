@@ -26,6 +26,65 @@ pub struct Config {
     pub norm_eps: f64,
     /// Base of the rotary embedding's wavelengths.
     pub rope_theta: f64,
+    /// How those wavelengths are stretched for long texts.
+    #[serde(default)]
+    pub rope_scaling: RopeScaling,
+    /// Whether the unembedding is the embedding.
+    #[serde(default)]
+    pub tied_embeddings: bool,
+    /// Tokens that each token attends to, itself included, in models with a window (Mistral). Longer prompts are refused,
+    /// so what is computed needs no window.
+    #[serde(default)]
+    pub sliding_window: Option<usize>,
+}
+
+/// How the wavelengths of the rotary embedding are stretched for long texts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RopeScaling {
+    /// Not at all.
+    #[default]
+    None,
+    /// All by the same factor: positions are interpolated (Chen et al. 2023).
+    Linear {
+        /// The factor.
+        factor: f64,
+    },
+    /// LLaMA 3.1's way: wavelengths shorter than `original_context / high_freq_factor` stay, those longer than
+    /// `original_context / low_freq_factor` are stretched by `factor`, those between by something between.
+    Llama3 {
+        /// Stretch of the longest wavelengths.
+        factor: f64,
+        /// Where full stretching begins.
+        low_freq_factor: f64,
+        /// Where stretching begins.
+        high_freq_factor: f64,
+        /// Tokens of a text in the training before.
+        original_context: f64,
+    },
+    /// Each wavelength by its own factor, as GGUF files keep them. \[K/2\]
+    Factors(Vec<f32>),
+}
+
+impl Default for Config {
+    /// LLaMA 7B.
+    fn default() -> Self {
+        Self {
+            dim: 4096,
+            n_layers: 32,
+            n_heads: 32,
+            n_kv_heads: 32,
+            head_dim: 128,
+            hidden_dim: 11008,
+            vocab_size: 32000,
+            norm_eps: 1e-6,
+            rope_theta: 10_000.0,
+            rope_scaling: RopeScaling::None,
+            tied_embeddings: false,
+            sliding_window: None,
+        }
+    }
 }
 
 impl Config {
@@ -40,7 +99,29 @@ impl Config {
     pub fn n_params(&self) -> i64 {
         let attention = self.dim * self.head_dim * (2 * self.n_heads + 2 * self.n_kv_heads);
         let block = attention + 3 * self.dim * self.hidden_dim + 2 * self.dim;
-        2 * self.vocab_size * self.dim + self.n_layers as i64 * block + self.dim
+        let ends = if self.tied_embeddings { 1 } else { 2 };
+        ends * self.vocab_size * self.dim + self.n_layers as i64 * block + self.dim
+    }
+
+    /// Angles by which one position turns each pair of a head's dimensions: θ^(−2i/K) over the stretch of its
+    /// wavelength. \[K/2\]
+    ///
+    /// LLaMA 3's stretches are rounded to f32 first, which is how GGUF files keep them, so that a model gives the same
+    /// bits from any layout.
+    pub fn rope_frequencies(&self) -> Vec<f64> {
+        let frequency = |i: i64| self.rope_theta.powf(-2.0 * i as f64 / self.head_dim as f64);
+        let stretch = |i: i64| match &self.rope_scaling {
+            RopeScaling::None => 1.0,
+            RopeScaling::Linear { factor } => *factor,
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+                // How many waves the original context held; 1 at high_freq_factor, 0 at low_freq_factor.
+                let waves = original_context * frequency(i) / std::f64::consts::TAU;
+                let kept = ((waves - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
+                f64::from((1.0 / ((1.0 - kept) / factor + kept)) as f32)
+            }
+            RopeScaling::Factors(factors) => f64::from(factors.get(i as usize).copied().unwrap_or(1.0)),
+        };
+        (0..self.head_dim / 2).map(|i| frequency(i) / stretch(i)).collect()
     }
 
     /// The first rule that the numbers break, in words; `None` for a model that can be computed.
@@ -73,6 +154,24 @@ impl Config {
         if !positive(self.norm_eps) || !positive(self.rope_theta) {
             return Some(format!("`norm_eps` is {}, `rope_theta` {}", self.norm_eps, self.rope_theta));
         }
+        let sound = match &self.rope_scaling {
+            RopeScaling::None => true,
+            RopeScaling::Linear { factor } => positive(*factor),
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+                [factor, low_freq_factor, original_context].into_iter().all(|&v| positive(v))
+                    && high_freq_factor.is_finite()
+                    && high_freq_factor > low_freq_factor
+            }
+            RopeScaling::Factors(factors) => {
+                factors.len() as i64 == self.head_dim / 2 && factors.iter().all(|&f| positive(f64::from(f)))
+            }
+        };
+        if !sound {
+            return Some(format!("the rotary embedding's scaling is {:?}", self.rope_scaling));
+        }
+        if self.sliding_window == Some(0) {
+            return Some("`sliding_window` is 0".to_owned());
+        }
         None
     }
 }
@@ -93,19 +192,40 @@ mod tests {
 
     #[test]
     fn parameters_of_llama_7b() {
-        let config = Config {
-            dim: 4096,
-            n_layers: 32,
-            n_heads: 32,
-            n_kv_heads: 32,
-            head_dim: 128,
-            hidden_dim: 11008,
-            vocab_size: 32000,
-            norm_eps: 1e-6,
-            rope_theta: 10_000.0,
-        };
+        let config = Config::default();
         assert_eq!(config.n_params(), 6_738_415_616);
         assert_eq!(config.problem(), None);
-        assert!(Config { n_kv_heads: 5, ..config }.problem().is_some());
+        assert!(Config { n_kv_heads: 5, ..config.clone() }.problem().is_some());
+        let tied = Config { tied_embeddings: true, ..config };
+        assert_eq!(tied.n_params(), 6_738_415_616 - 32000 * 4096);
+    }
+
+    #[test]
+    fn llama_3_stretches_long_wavelengths_only() {
+        let plain = Config { rope_theta: 500_000.0, ..Config::default() };
+        let scaling = RopeScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_context: 8192.0,
+        };
+        let scaled = Config { rope_scaling: scaling, ..plain.clone() };
+        for (before, after) in plain.rope_frequencies().into_iter().zip(scaled.rope_frequencies()) {
+            let wavelength = std::f64::consts::TAU / before;
+            let stretch = before / after;
+            if wavelength < 2048.0 {
+                assert!((stretch - 1.0).abs() < 1e-12);
+            } else if wavelength > 8192.0 {
+                assert!((stretch - 8.0).abs() < 1e-12);
+            } else {
+                assert!(stretch > 1.0 && stretch < 8.0);
+            }
+        }
+        let factors: Vec<f32> = (0..64).map(|i| 1.0 + i as f32).collect();
+        let table = Config { rope_scaling: RopeScaling::Factors(factors), ..plain.clone() };
+        assert_eq!(table.problem(), None);
+        assert!((table.rope_frequencies()[3] - plain.rope_frequencies()[3] / 4.0).abs() < 1e-18);
+        let short = Config { rope_scaling: RopeScaling::Factors(vec![1.0]), ..plain };
+        assert!(short.problem().is_some());
     }
 }

@@ -18,7 +18,7 @@ pub enum Error {
     Io(#[from] std::io::Error),
 
     /// The path is no checkpoint this crate knows.
-    #[error("{path} is not a model: {found}\nhint: give a folder with `params.json` and `consolidated.00.pth` (Meta's layout)", path = path.display())]
+    #[error("{path} is not a model: {found}\nhint: give a folder with `params.json` and `consolidated.00.pth` (Meta's layout) or with `config.json` and `model.safetensors` (Hugging Face's), or a .gguf file", path = path.display())]
     NotAModel {
         /// The path as given.
         path: PathBuf,
@@ -26,9 +26,10 @@ pub enum Error {
         found: String,
     },
 
-    /// `params.json` does not describe a model this crate computes.
+    /// The configuration (`params.json`, `config.json`, a GGUF file's metadata) does not describe a model this crate
+    /// computes.
     #[error("{path}: {reason}\nhint: {hint}", path = path.display())]
-    Params {
+    ModelConfig {
         /// The configuration file.
         path: PathBuf,
         /// The key and what is wrong with it.
@@ -37,10 +38,10 @@ pub enum Error {
         hint: String,
     },
 
-    /// A `.pth` file is not what `torch.save` writes: truncated, compressed, of another kind.
+    /// A file of weights is not what its format says: truncated, damaged, of another kind.
     #[error("{path}: {reason}\nhint: {hint}", path = path.display())]
-    Archive {
-        /// The `.pth` file.
+    WeightFile {
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -69,7 +70,7 @@ pub enum Error {
     },
 
     /// A tensor has another shape than the configuration implies.
-    #[error("{path}: tensor `{name}` has shape {found:?}, and params.json implies {expected:?}\nhint: params.json and the weights belong to different models, or a shard is missing", path = path.display())]
+    #[error("{path}: tensor `{name}` has shape {found:?}, and the configuration implies {expected:?}\nhint: configuration and weights belong to different models, or a part is missing", path = path.display())]
     TensorShape {
         /// The file.
         path: PathBuf,
@@ -126,6 +127,19 @@ pub enum Error {
         tokenizer: usize,
         /// Rows of the embedding.
         model: usize,
+    },
+
+    /// A prompt longer than the window of a model whose attention has one.
+    #[error(
+        "prompt {prompt} has {tokens} tokens, and this model's attention sees {window} at once\nhint: windows are not computed, prompts that fit into one are; shorten or drop the prompt (--max-seq-len)"
+    )]
+    Window {
+        /// Its position in the batch.
+        prompt: usize,
+        /// How many tokens it has.
+        tokens: usize,
+        /// Tokens that attention sees.
+        window: usize,
     },
 
     /// A prompt without tokens.

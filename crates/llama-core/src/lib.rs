@@ -5,7 +5,7 @@
 //!
 //! // With weights: `Llama::load(&Checkpoint::open("llama-7b")?, Precision::F32, device)?`.
 //! let config = Config { dim: 16, n_layers: 2, n_heads: 4, n_kv_heads: 2, head_dim: 4, hidden_dim: 32,
-//!     vocab_size: 50, norm_eps: 1e-5, rope_theta: 10_000.0 };
+//!     vocab_size: 50, ..Config::default() };
 //! let llama = Llama::random(&config, 0, Precision::F32, torch_runtime::open("cpu")?)?;
 //!
 //! // Two prompts of different lengths; the residual stream at each one's last token, at every layer.
@@ -36,7 +36,7 @@ mod tokenizer;
 
 pub use batch::{Batch, Padding};
 pub use checkpoint::{Checkpoint, save_meta};
-pub use config::Config;
+pub use config::{Config, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::Sampling;
 pub use hooks::{Action, Activation, At, Axis, Capture, Captured, Hook, HookPoint, HookSet, Site, Tokens};

@@ -1,48 +1,91 @@
-//! Models on disk: found out from what is in a folder, described and checked before a weight is read.
+//! Models on disk: what kind a path is, is found out from its contents; described and checked before a weight is read.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use crate::config::Config;
+use crate::config::{Config, RopeScaling};
 use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer;
 
+#[cfg(feature = "gguf")]
+mod gguf;
+mod hugging_face;
+mod mapped;
 mod meta;
-mod pickle;
-mod pth;
-mod save;
 mod weight;
 
-pub use save::save_meta;
+pub use meta::save_meta;
 pub(crate) use weight::{BlockWeight, Weight};
+
+/// One way of keeping a LLaMA on disk: opened and checked, its weights read one at a time.
+trait Layout: fmt::Debug + Send + Sync {
+    /// The model's hyper-parameters.
+    fn config(&self) -> &Config;
+
+    /// For people: `Meta, 2 parts`.
+    fn describe(&self) -> String;
+
+    /// The name of the type that a weight is stored in, and its bytes.
+    fn stored(&self, weight: Weight) -> Result<(String, u64)>;
+
+    /// A weight, whole, `[out, in]`, as a floating-point tensor; queries and keys in half-split rotary order.
+    fn tensor(&self, weight: Weight) -> Result<Tensor>;
+
+    /// Adds what tells this model's files from another's without reading all of them.
+    fn fingerprint(&self, hash: &mut blake3::Hasher);
+
+    /// The tokenizer that came with the model.
+    fn tokenizer(&self) -> Result<Tokenizer>;
+}
 
 /// A model on disk. Opening it reads and checks configuration and headers; weights are read by [`crate::Llama::load`].
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    meta: meta::Meta,
+    layout: Box<dyn Layout>,
+    /// Asked for in place of the layout's own.
+    config: Option<Config>,
 }
 
 impl Checkpoint {
-    /// Opens a model folder: Meta's layout, `params.json` beside `consolidated.NN.pth` in 1, 2, 4 or 8 parts.
+    /// Opens a model: a folder in Meta's layout (`params.json` beside `consolidated.NN.pth` in 1, 2, 4 or 8 parts), a
+    /// folder in Hugging Face's (`config.json` beside `model.safetensors` or its numbered parts), or a `.gguf` file.
     ///
     /// Weight files are memory-mapped: shortening one while a model is loading ends the process (SIGBUS).
     ///
     /// # Errors
-    /// What is missing, damaged, foreign or hostile, by file and tensor. Nothing in a checkpoint is executed.
+    /// What is missing, damaged, foreign or hostile, by file and tensor; a model whose configuration asks for something
+    /// that is not computed here, by its name. Nothing in a checkpoint is executed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        if !path.is_dir() {
-            let found = if path.exists() { "it is a file" } else { "there is no such folder" };
-            return Err(Error::NotAModel { path: path.to_owned(), found: found.to_owned() });
+        let layout: Box<dyn Layout> = match Kind::of(path)? {
+            Kind::Meta => Box::new(meta::Meta::open(path)?),
+            Kind::HuggingFace => Box::new(hugging_face::HuggingFace::open(path)?),
+            #[cfg(feature = "gguf")]
+            Kind::Gguf => Box::new(gguf::Gguf::open(path)?),
+            #[cfg(not(feature = "gguf"))]
+            Kind::Gguf => {
+                let found = "it is a GGUF file, and this program was built without the feature `gguf`".to_owned();
+                return Err(Error::NotAModel { path: path.to_owned(), found });
+            }
+        };
+        Ok(Self { path: path.to_owned(), layout, config: None })
+    }
+
+    /// Stretches the rotary embedding's wavelengths in another way than the configuration says: for fine-tunes whose files
+    /// do not state theirs, or to compute what another program computed.
+    ///
+    /// # Errors
+    /// A scaling that makes no model: a factor that is not positive, another number of factors than K/2.
+    pub fn with_rope_scaling(mut self, scaling: RopeScaling) -> Result<Self> {
+        let config = Config { rope_scaling: scaling, ..self.config().clone() };
+        if let Some(reason) = config.problem() {
+            return Err(Error::Config { reason });
         }
-        if !path.join("params.json").exists() {
-            return Err(Error::NotAModel {
-                path: path.to_owned(),
-                found: "it has no params.json".to_owned(),
-            });
-        }
-        Ok(Self { path: path.to_owned(), meta: meta::Meta::open(path)? })
+        self.config = Some(config);
+        Ok(self)
     }
 
     /// The path it was opened at.
@@ -52,53 +95,127 @@ impl Checkpoint {
 
     /// The model's hyper-parameters.
     pub fn config(&self) -> &Config {
-        &self.meta.config
+        self.config.as_ref().unwrap_or_else(|| self.layout.config())
     }
 
-    /// The layout, for people: `Meta, 2 parts`.
+    /// The layout, for people: `Meta, 2 parts`; `Hugging Face, 3 files`; `GGUF version 3`.
     pub fn layout(&self) -> String {
-        let parts = self.meta.shards().len();
-        format!("Meta, {parts} part{}", if parts == 1 { "" } else { "s" })
+        self.layout.describe()
     }
 
-    /// The type the weights are stored in.
+    /// The types that weights are stored in, by their share of the bytes: `bf16`; `Q4_1, Q8_0, f32`.
     ///
     /// # Errors
-    /// A checkpoint without an embedding.
-    pub fn kind(&self) -> Result<Kind> {
-        self.meta.kind()
+    /// None after a checkpoint was opened.
+    pub fn stored_as(&self) -> Result<Vec<String>> {
+        let mut bytes: Vec<(String, u64)> = Vec::new();
+        for weight in Weight::all(self.config()) {
+            let (name, size) = self.layout.stored(weight)?;
+            match bytes.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += size,
+                None => bytes.push((name, size)),
+            }
+        }
+        bytes.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
+        Ok(bytes.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// Where the tokenizer is: `tokenizer.model` in the folder, or beside it, as Meta ships it.
+    /// Bytes of all weights as they are stored.
     ///
     /// # Errors
-    /// [`Error::NoTokenizer`] if it is at neither place.
-    pub fn tokenizer_path(&self) -> Result<PathBuf> {
-        let beside = fs_err::canonicalize(&self.path)?.parent().map(Path::to_path_buf);
-        [Some(self.path.clone()), beside]
-            .into_iter()
-            .flatten()
-            .map(|folder| folder.join("tokenizer.model"))
-            .find(|p| p.exists())
-            .ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })
+    /// None after a checkpoint was opened.
+    pub fn stored_bytes(&self) -> Result<u64> {
+        Weight::all(self.config()).map(|weight| Ok(self.layout.stored(weight)?.1)).sum()
+    }
+
+    /// The tokenizer that came with the model: in a folder `tokenizer.json` or `tokenizer.model` (Meta ships it beside
+    /// the folder as well), in a GGUF file its own vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`] if there is none, or what is wrong with it.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        self.layout.tokenizer()
     }
 
     /// What tells this model from another without reading all its weights: a BLAKE3 hash, in hex, of the configuration
-    /// and, for every file, of its description of tensors and of the size, checksum and samples of each storage.
+    /// and, for every file, of its description of tensors and of the size and samples of each.
     ///
-    /// The files' names are part of it, their folder is not.
+    /// The files' names are part of it (except a GGUF file's), their folder is not.
     pub fn identity(&self) -> String {
         let mut hash = blake3::Hasher::new();
-        hash.update(self.meta.params.as_bytes());
-        for shard in self.meta.shards() {
-            let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
-            hash.update(name.as_bytes()).update(shard.fingerprint().as_bytes());
+        self.layout.fingerprint(&mut hash);
+        if let Some(config) = &self.config {
+            hash.update(format!("{:?}", config.rope_scaling).as_bytes());
         }
         hash.finalize().to_hex().to_string()
     }
 
-    /// A weight in the type it is stored in.
+    /// A weight in the type it is stored in (quantised ones in f32).
     pub(crate) fn tensor(&self, weight: Weight) -> Result<Tensor> {
-        self.meta.tensor(weight)
+        self.layout.tensor(weight)
     }
+}
+
+/// The layouts, as a path's contents tell them apart.
+enum Kind {
+    Meta,
+    HuggingFace,
+    Gguf,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Result<Self> {
+        let not_a_model = |found: &str| Err(Error::NotAModel { path: path.to_owned(), found: found.to_owned() });
+        if path.is_dir() {
+            let has = |name: &str| path.join(name).exists();
+            return match (has("config.json"), has("params.json")) {
+                // A folder with both is a download of a Hugging Face repository that carries Meta's file along.
+                (true, true) if has("consolidated.00.pth") && !hugging_face::has_weights(path) => Ok(Self::Meta),
+                (true, _) => Ok(Self::HuggingFace),
+                (false, true) => Ok(Self::Meta),
+                (false, false) => not_a_model(gguf_inside(path).unwrap_or("it has neither params.json nor config.json")),
+            };
+        }
+        if !path.exists() {
+            return not_a_model("there is no such file or folder");
+        }
+        let mut start = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::Read::take(fs_err::File::open(path)?, 4), &mut start)?;
+        match start.as_slice() {
+            b"GGUF" => Ok(Self::Gguf),
+            b"PK\x03\x04" => not_a_model("it is one file of a model in Meta's layout; give its folder"),
+            _ if path.extension().is_some_and(|e| e == "safetensors") => {
+                not_a_model("it is one file of a model in Hugging Face's layout; give its folder")
+            }
+            _ => not_a_model("the file does not begin with GGUF"),
+        }
+    }
+}
+
+/// A folder that holds a GGUF file is often given in its place.
+fn gguf_inside(folder: &Path) -> Option<&'static str> {
+    let gguf = |p: PathBuf| p.extension().is_some_and(|e| e == "gguf");
+    let inside = fs_err::read_dir(folder).ok()?.flatten().any(|entry| gguf(entry.path()));
+    inside.then_some("it is a folder with a .gguf file in it; give the file")
+}
+
+/// Refuses numbers that are not finite.
+fn finite(tensor: Tensor, path: &Path, name: &str) -> Result<Tensor> {
+    if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        return Err(Error::NonFiniteWeight { path: path.to_owned(), name: name.to_owned() });
+    }
+    Ok(tensor)
+}
+
+/// Meta's and GGUF's rotary embedding turns neighbours (0,1), (2,3), …; TransformerLens and Hugging Face turn
+/// (0, K/2), (1, K/2+1), …. The model computes in the second order, so the rows of each head are brought into it on load.
+///
+/// # Shapes
+/// `[heads·K, D]` → the same, rows permuted within each head.
+fn half_split(weight: &Tensor, head_dim: i64) -> Result<Tensor> {
+    let (rows, dim) = (weight.size()[0], weight.size()[1]);
+    Ok(weight
+        .f_view([rows / head_dim, head_dim / 2, 2, dim])? // [heads, K/2, 2, D]
+        .f_transpose(1, 2)? // [heads, 2, K/2, D]
+        .f_reshape([rows, dim])?)
 }

@@ -45,10 +45,11 @@ impl BlockWeight {
 }
 
 impl Weight {
-    /// Every weight of a model, in the order of the forward pass.
-    pub(crate) fn all(n_layers: usize) -> impl Iterator<Item = Self> {
-        let blocks = (0..n_layers).flat_map(|i| BlockWeight::ALL.map(|w| Self::Block(i, w)));
-        std::iter::once(Self::Embed).chain(blocks).chain([Self::FinalNorm, Self::Unembed])
+    /// Every weight of a model, in the order of the forward pass; where the unembedding is the embedding, that is one.
+    pub(crate) fn all(config: &Config) -> impl Iterator<Item = Self> + use<> {
+        let blocks = (0..config.n_layers).flat_map(|i| BlockWeight::ALL.map(|w| Self::Block(i, w)));
+        let unembed = (!config.tied_embeddings).then_some(Self::Unembed);
+        std::iter::once(Self::Embed).chain(blocks).chain([Self::FinalNorm]).chain(unembed)
     }
 
     /// The shape that the configuration implies.
@@ -84,6 +85,53 @@ impl Weight {
                     BlockWeight::Down => "feed_forward.w2",
                 };
                 format!("layers.{i}.{part}.weight")
+            }
+        }
+    }
+
+    /// The name in Hugging Face's files.
+    pub(crate) fn hugging_face_name(self) -> String {
+        match self {
+            Self::Embed => "model.embed_tokens.weight".to_owned(),
+            Self::FinalNorm => "model.norm.weight".to_owned(),
+            Self::Unembed => "lm_head.weight".to_owned(),
+            Self::Block(i, w) => {
+                let part = match w {
+                    BlockWeight::Ln1 => "input_layernorm",
+                    BlockWeight::Q => "self_attn.q_proj",
+                    BlockWeight::K => "self_attn.k_proj",
+                    BlockWeight::V => "self_attn.v_proj",
+                    BlockWeight::O => "self_attn.o_proj",
+                    BlockWeight::Ln2 => "post_attention_layernorm",
+                    BlockWeight::Gate => "mlp.gate_proj",
+                    BlockWeight::Up => "mlp.up_proj",
+                    BlockWeight::Down => "mlp.down_proj",
+                };
+                format!("model.layers.{i}.{part}.weight")
+            }
+        }
+    }
+
+    /// The name in GGUF files.
+    #[cfg(feature = "gguf")]
+    pub(crate) fn gguf_name(self) -> String {
+        match self {
+            Self::Embed => "token_embd.weight".to_owned(),
+            Self::FinalNorm => "output_norm.weight".to_owned(),
+            Self::Unembed => "output.weight".to_owned(),
+            Self::Block(i, w) => {
+                let part = match w {
+                    BlockWeight::Ln1 => "attn_norm",
+                    BlockWeight::Q => "attn_q",
+                    BlockWeight::K => "attn_k",
+                    BlockWeight::V => "attn_v",
+                    BlockWeight::O => "attn_output",
+                    BlockWeight::Ln2 => "ffn_norm",
+                    BlockWeight::Gate => "ffn_gate",
+                    BlockWeight::Up => "ffn_up",
+                    BlockWeight::Down => "ffn_down",
+                };
+                format!("blk.{i}.{part}.weight")
             }
         }
     }

@@ -17,7 +17,11 @@ impl Llama {
     /// # Errors
     /// A weight that is not finite, or what LibTorch refuses (memory, device).
     pub fn load(checkpoint: &Checkpoint, precision: Precision, device: Device) -> Result<Self> {
-        Self::assemble(checkpoint.config(), precision, device, |weight| checkpoint.tensor(weight))
+        tracing::debug!("loading {} ({}) as {precision}", checkpoint.path().display(), checkpoint.layout());
+        let started = std::time::Instant::now();
+        let llama = Self::assemble(checkpoint.config(), precision, device, |weight| checkpoint.tensor(weight))?;
+        tracing::debug!("loaded in {:.1} s", started.elapsed().as_secs_f64());
+        Ok(llama)
     }
 
     /// A model with random weights: matrices of variance 1/fan-in, gains of one, embeddings of variance one.
@@ -61,7 +65,7 @@ impl Llama {
             named.extend(parts.map(|(name, tensor)| (format!("blocks.{i}.{name}"), tensor)));
         }
         named.push(("final_gain".to_owned(), &self.final_gain));
-        named.push(("unembed".to_owned(), &self.unembed));
+        named.extend(self.unembed.as_ref().map(|unembed| ("unembed".to_owned(), unembed)));
         named.into_iter().map(|(name, tensor)| Ok((name, tensor.f_set_requires_grad(true)?))).collect()
     }
 
@@ -105,7 +109,11 @@ impl Llama {
             })
             .collect::<Result<Vec<_>>>()?;
         let final_gain = fused(&[Weight::FinalNorm], stream)?;
-        let unembed = fused(&[Weight::Unembed], product)?;
+        let unembed = match config.tied_embeddings {
+            false => Some(fused(&[Weight::Unembed], product)?),
+            true if stream != product => Some(embed.f_to_kind(product)?),
+            true => None,
+        };
         Ok(Self {
             config: config.clone(),
             precision,
@@ -114,14 +122,7 @@ impl Llama {
             blocks,
             final_gain,
             unembed,
-            rope: wavelengths(config, device)?,
+            rope: Tensor::f_from_slice(&config.rope_frequencies())?.f_to_device(device)?,
         })
     }
-}
-
-/// θ^(−2i/K) for i in 0..K/2, in f64.
-fn wavelengths(config: &Config, device: Device) -> Result<Tensor> {
-    let exponent = |i: i64| -2.0 * i as f64 / config.head_dim as f64;
-    let values: Vec<f64> = (0..config.head_dim / 2).map(|i| config.rope_theta.powf(exponent(i))).collect();
-    Ok(Tensor::f_from_slice(&values)?.f_to_device(device)?)
 }

@@ -31,9 +31,9 @@ pub struct Llama {
     blocks: Vec<Block>,
     /// \[D\]
     final_gain: Tensor,
-    /// \[V, D\]
-    unembed: Tensor,
-    /// Wavelengths of the rotary embedding, θ^(−2i/K), in f64. \[K/2\]
+    /// \[V, D\]; `None` where it is the embedding.
+    unembed: Option<Tensor>,
+    /// Angles by which one position turns each pair of dimensions, in f64. \[K/2\]
     rope: Tensor,
 }
 
@@ -59,7 +59,7 @@ struct Block {
 /// ```
 /// # use llama_core::{Batch, Capture, Config, HookSet, Llama, Precision, Run, Tokens};
 /// # let config = Config { dim: 8, n_layers: 2, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
-/// #     vocab_size: 10, norm_eps: 1e-5, rope_theta: 1e4 };
+/// #     vocab_size: 10, ..Config::default() };
 /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
 /// let mut states = Capture::new(HookSet::residual_stream(2), Tokens::Last);
 /// let output = llama.forward(&Batch::new(&[[1, 2, 3]])?, Run::new().hook(&mut states).logits(Tokens::Last))?;
@@ -135,6 +135,9 @@ impl Llama {
     /// A token outside the vocabulary, a hook's error, a replacement of another shape, or what LibTorch refuses.
     pub fn forward(&self, batch: &Batch, run: Run<'_>) -> Result<Output> {
         batch.check_vocabulary(self.config.vocab_size)?;
+        if let Some(window) = self.config.sliding_window {
+            batch.check_window(window)?;
+        }
         let _no_gradients = (!run.gradients).then(tch::no_grad_guard);
         let mut hooks = Hooks::new(run.hooks, run.logits, batch, self.config.n_layers)?;
         match self.pass(batch, &mut hooks, run.cache) {
@@ -317,7 +320,7 @@ impl Llama {
         } else {
             self.rms_norm(&select(x)?, &self.final_gain, scale, normalized, hooks)?
         }; // [S, D]
-        let logits = linear(&normed, &self.unembed)?; // [S, V]
+        let logits = linear(&normed, self.unembed.as_ref().unwrap_or(&self.embed))?; // [S, V]
         let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
         let mut logits = logits.f_to_kind(wide)?;
         if *hooks.logits_of() == Tokens::Mean {
@@ -363,7 +366,7 @@ impl Llama {
         let Weight::Block(index, part) = weight else {
             return Ok(match weight {
                 Weight::FinalNorm => self.final_gain.f_alias()?,
-                Weight::Unembed => self.unembed.f_alias()?,
+                Weight::Unembed => self.unembed.as_ref().unwrap_or(&self.embed).f_alias()?,
                 _ => self.embed.f_alias()?,
             });
         };

@@ -107,7 +107,7 @@ fn half_precision_files_are_computed_in_f32() {
     for kind in [Kind::Half, Kind::BFloat16] {
         save_meta(&llama, folder.path(), kind, 1).expect("save");
         let checkpoint = Checkpoint::open(folder.path()).expect("open");
-        assert_eq!(checkpoint.kind().expect("kind"), kind);
+        assert_eq!(checkpoint.stored_as().expect("types"), [if kind == Kind::Half { "f16" } else { "bf16" }]);
         let back = Llama::load(&checkpoint, Precision::F32, Device::Cpu).expect("load");
         let error = crate::support::relative(&logits(&back), &logits(&llama));
         assert!(error > 0.0 && error < 0.05, "{error}");
@@ -125,7 +125,7 @@ fn refused(folder: &Path) -> Error {
 fn foreign_folders_are_refused_by_what_is_missing() {
     let folder = tempfile::tempdir().expect("folder");
     assert!(matches!(refused(&folder.path().join("nowhere")), Error::NotAModel { .. }));
-    assert!(refused(folder.path()).to_string().contains("no params.json"));
+    assert!(refused(folder.path()).to_string().contains("neither params.json nor config.json"));
     fs::write(folder.path().join("params.json"), "{}").expect("write");
     assert!(refused(folder.path()).to_string().contains("params.json"));
     let (whole, _) = saved();
@@ -145,7 +145,8 @@ fn a_configuration_of_another_model_is_refused() {
         ("\"n_kv_heads\": 2", "\"n_kv_heads\": 3", "multiple"),
         ("\"vocab_size\": 50", "\"vocab_size\": 60", "tok_embeddings.weight"),
         ("\"norm_eps\": 0.00001", "\"norm_eps\": -1", "norm_eps"),
-        ("\"n_layers\": 3", "\"n_layers\": 3, \"use_scaled_rope\": true", "use_scaled_rope"),
+        ("\"n_layers\": 3", "\"n_layers\": 3, \"moe_args\": {}", "moe_args"),
+        ("\"n_layers\": 3", "\"n_layers\": 3, \"use_scaled_rope\": true, \"rope_scaling_factor\": 0", "factor"),
     ] {
         assert!(text.contains(from), "{from} in {text}");
         fs::write(&path, text.replace(from, to)).expect("write");
@@ -233,7 +234,7 @@ fn truncation_anywhere_is_refused() {
     let whole = fs::read(&path).expect("read");
     for part in [0, 1, 100, whole.len() / 2, whole.len() - 100, whole.len() - 1] {
         fs::write(&path, &whole[..part]).expect("write");
-        assert!(matches!(refused(folder.path()), Error::Archive { .. }), "{part} of {} bytes", whole.len());
+        assert!(matches!(refused(folder.path()), Error::WeightFile { .. }), "{part} of {} bytes", whole.len());
     }
 }
 

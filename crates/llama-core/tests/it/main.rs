@@ -6,5 +6,7 @@ mod checkpoint;
 mod generate;
 mod golden;
 mod hooks;
+mod layouts;
+mod mutations;
 mod padding;
 mod support;

@@ -17,7 +17,7 @@ pub(crate) fn config() -> Config {
         hidden_dim: 40,
         vocab_size: 50,
         norm_eps: 1e-5,
-        rope_theta: 10_000.0,
+        ..Config::default()
     }
 }
 
@@ -51,10 +51,11 @@ pub(crate) fn shared() -> Option<PathBuf> {
     if found.join("golden").is_dir() {
         return Some(found);
     }
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: no shared reference results in {} (set LLAMA_CCS_SHARED)",
-        found.display()
-    );
+    skipped(&format!("no shared reference results in {} (set LLAMA_CCS_SHARED)", found.display()));
     None
+}
+
+/// Says that a test checked nothing, and why.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use tch::{Kind, Tensor};
 
+use super::super::mapped;
 use super::pickle::{self, TensorInfo};
 use crate::error::{Error, Result};
 
@@ -18,8 +19,8 @@ pub(crate) struct Pth {
     path: PathBuf,
     map: Mmap,
     tensors: HashMap<String, Arc<TensorInfo>>,
-    /// Byte ranges of the storages in the file.
-    storages: HashMap<String, Range<usize>>,
+    /// The entries that hold tensors' elements.
+    storages: HashMap<String, Entry>,
     /// What tells this file from another without reading it all.
     fingerprint: blake3::Hash,
 }
@@ -27,13 +28,8 @@ pub(crate) struct Pth {
 impl Pth {
     /// Maps `path` and reads its description.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = fs_err::File::open(path)?;
-        #[allow(unsafe_code)]
-        // SAFETY: a read-only mapping. A file that is changed while it is mapped gives wrong numbers, as it would
-        // when read; one that is cut short ends the process, as documented on `Checkpoint::open`.
-        let map = unsafe { Mmap::map(file.file()) }
-            .map_err(|e| std::io::Error::new(e.kind(), format!("could not map {}: {e}", path.display())))?;
-        let Entries { ranges: entries, pickle, prefix, fingerprint } = Entries::read(path, &map)?;
+        let map = mapped::map(path)?;
+        let Entries { entries, pickle, prefix, fingerprint } = Entries::read(path, &map)?;
         let described = pickle::state_dict(&map[pickle]).map_err(|refused| Error::Pickle {
             path: path.to_owned(),
             offset: refused.offset,
@@ -41,8 +37,8 @@ impl Pth {
         })?;
         let storages = entries
             .into_iter()
-            .filter_map(|(name, range)| {
-                Some((name.strip_prefix(&prefix)?.strip_prefix("data/")?.to_owned(), range))
+            .filter_map(|(name, entry)| {
+                Some((name.strip_prefix(&prefix)?.strip_prefix("data/")?.to_owned(), entry))
             })
             .collect();
         let pth = Self {
@@ -88,9 +84,23 @@ impl Pth {
     pub(crate) fn tensor(&self, name: &str) -> Result<Tensor> {
         let info = self.info(name)?;
         let bytes = self.window(name, info)?;
+        self.check_sum(name, info)?;
         let count = bytes.len() / info.kind.elt_size_in_bytes();
         let flat = Tensor::f_from_data_size(&self.map[bytes], &[count as i64], info.kind)?;
         Ok(flat.f_as_strided(&info.shape, &info.stride, 0)?.f_contiguous()?)
+    }
+
+    /// Compares the checksum of a tensor's storage.
+    fn check_sum(&self, name: &str, info: &TensorInfo) -> Result<()> {
+        let Some(entry) = self.storages.get(&*info.storage) else { return Ok(()) };
+        if sum_holds(&self.map[entry.range.clone()], entry.sum) {
+            return Ok(());
+        }
+        Err(Error::WeightFile {
+            path: self.path.clone(),
+            reason: format!("tensor `{name}`: the checksum of its storage `data/{}` does not hold", info.storage),
+            hint: DAMAGED.to_owned(),
+        })
     }
 
     fn info(&self, name: &str) -> Result<&Arc<TensorInfo>> {
@@ -101,7 +111,7 @@ impl Pth {
 
     /// The bytes of the file from a tensor's first to its last element, checked against its storage.
     fn window(&self, name: &str, info: &TensorInfo) -> Result<Range<usize>> {
-        let damaged = |reason: String| Error::Archive {
+        let damaged = |reason: String| Error::WeightFile {
             path: self.path.clone(),
             reason: format!("tensor `{name}`: {reason}"),
             hint: "the file is damaged or was cut short; copy it again".to_owned(),
@@ -109,6 +119,7 @@ impl Pth {
         let storage = self
             .storages
             .get(&*info.storage)
+            .map(|entry| &entry.range)
             .ok_or_else(|| damaged(format!("its storage `data/{}` is not in the archive", info.storage)))?;
         if info.shape.len() != info.stride.len() {
             return Err(damaged("as many strides as sizes are needed".to_owned()));
@@ -137,22 +148,25 @@ impl Pth {
     }
 }
 
+/// One entry's bytes and their CRC-32.
+#[derive(Debug)]
+struct Entry {
+    range: Range<usize>,
+    sum: u32,
+}
+
 /// What an archive holds.
 struct Entries {
-    /// The byte range of every entry.
-    ranges: HashMap<String, Range<usize>>,
+    entries: HashMap<String, Entry>,
     /// The range of `…/data.pkl`, and the `…/`.
     pickle: Range<usize>,
     prefix: String,
     fingerprint: blake3::Hash,
 }
 
-/// Bytes sampled at the start, middle and end of an entry.
-const SAMPLE: usize = 4096;
-
 impl Entries {
     fn read(path: &Path, map: &[u8]) -> Result<Self> {
-        let refuse = |reason: String, hint: &str| Error::Archive {
+        let refuse = |reason: String, hint: &str| Error::WeightFile {
             path: path.to_owned(),
             reason,
             hint: hint.to_owned(),
@@ -166,7 +180,7 @@ impl Entries {
             };
             refuse(format!("not a zip archive as torch.save writes it ({e})"), hint)
         })?;
-        let (mut ranges, mut pickle, mut fingerprint) = (HashMap::new(), None, blake3::Hasher::new());
+        let (mut entries, mut pickle, mut fingerprint) = (HashMap::new(), None, blake3::Hasher::new());
         for index in 0..archive.len() {
             let entry =
                 archive.by_index_raw(index).map_err(|e| refuse(format!("entry {index}: {e}"), DAMAGED))?;
@@ -189,19 +203,26 @@ impl Entries {
                 .update(name.as_bytes())
                 .update(&entry.size().to_le_bytes())
                 .update(&entry.crc32().to_le_bytes());
-            for from in [0, content.len() / 2, content.len().saturating_sub(SAMPLE)] {
-                fingerprint.update(&content[from..content.len().min(from + SAMPLE)]);
-            }
+            mapped::sample(&mut fingerprint, content);
             if let Some(prefix) = name.strip_suffix("data.pkl").filter(|p| p.is_empty() || p.ends_with('/')) {
+                if !sum_holds(content, entry.crc32()) {
+                    return Err(refuse(format!("the checksum of `{name}` does not hold"), DAMAGED));
+                }
                 fingerprint.update(content);
                 pickle = Some((range.clone(), prefix.to_owned()));
             }
-            ranges.insert(name, range);
+            let sum = entry.crc32();
+            entries.insert(name, Entry { range, sum });
         }
         let hint = "it is a zip archive, but no PyTorch file";
         let (pickle, prefix) = pickle.ok_or_else(|| refuse("it holds no data.pkl".to_owned(), hint))?;
-        Ok(Self { ranges, pickle, prefix, fingerprint: fingerprint.finalize() })
+        Ok(Self { entries, pickle, prefix, fingerprint: fingerprint.finalize() })
     }
+}
+
+/// Whether a CRC-32 is that of the bytes; 0 is what writers that compute none put there.
+fn sum_holds(bytes: &[u8], sum: u32) -> bool {
+    sum == 0 || crc32fast::hash(bytes) == sum
 }
 
 const DAMAGED: &str = "the file is damaged or was cut short; copy it again";

@@ -6,8 +6,10 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use zip::write::SimpleFileOptions;
 
-use super::meta::{Params, Split, interleave, split};
-use super::weight::{BlockWeight, Weight};
+use super::params::Params;
+use super::{Split, interleave, split};
+use crate::checkpoint::weight::{BlockWeight, Weight};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::Llama;
 
@@ -24,7 +26,7 @@ pub fn save_meta(model: &Llama, folder: impl AsRef<Path>, kind: Kind, parts: usi
     let config = model.config();
     let parts = parts.max(1) as i64;
     let refuse = |reason: String, hint: &str| {
-        Err(Error::Params { path: folder.join("params.json"), reason, hint: hint.to_owned() })
+        Err(Error::ModelConfig { path: folder.join("params.json"), reason, hint: hint.to_owned() })
     };
     if config.head_dim * config.n_heads != config.dim {
         let reason =
@@ -38,24 +40,35 @@ pub fn save_meta(model: &Llama, folder: impl AsRef<Path>, kind: Kind, parts: usi
         let hint = "n_heads, n_kv_heads, the MLP's width and the vocabulary must be multiples of the parts";
         return refuse(format!("{parts} parts do not divide the model"), hint);
     }
+    let Some(params) = Params::of(config) else {
+        return refuse(
+            format!("params.json has no words for {:?}", config.rope_scaling),
+            "Meta's layout knows LLaMA 3.1's rope scaling alone",
+        );
+    };
+    if config.sliding_window.is_some() {
+        return refuse("params.json has no word for a sliding window".to_owned(), "keep the model in its own layout");
+    }
     fs_err::create_dir_all(folder)?;
     for part in 0..parts {
         let name = format!("consolidated.{part:02}");
         write_part(model, kind, &folder.join(format!("{name}.pth")), &name, part, parts)?;
     }
-    let params = serde_json::to_string_pretty(&Params::of(config)).map_err(std::io::Error::from)?;
+    let params = serde_json::to_string_pretty(&params).map_err(std::io::Error::from)?;
     fs_err::write(folder.join("params.json"), params + "\n")?;
     Ok(())
 }
 
 /// One rank's file.
 fn write_part(model: &Llama, kind: Kind, path: &Path, name: &str, part: i64, parts: i64) -> Result<()> {
-    let archive = |e: zip::result::ZipError| Error::Archive {
+    let archive = |e: zip::result::ZipError| Error::WeightFile {
         path: path.to_owned(),
         reason: e.to_string(),
         hint: "is the disk full?".to_owned(),
     };
-    let weights: Vec<Weight> = Weight::all(model.config().n_layers).collect();
+    // Meta's files hold the unembedding even where it is the embedding.
+    let untied = Config { tied_embeddings: false, ..model.config().clone() };
+    let weights: Vec<Weight> = Weight::all(&untied).collect();
     let tensors = |weight| own_part(&meta_order(model, weight)?, split(weight), part, parts);
     let beside = path.with_extension("pth.partial");
     let mut zip = zip::ZipWriter::new(std::io::BufWriter::new(fs_err::File::create(&beside)?));
@@ -115,7 +128,7 @@ fn pickle(shapes: &[(String, Vec<i64>)], kind: Kind, path: &Path) -> Result<Vec<
         Kind::BFloat16 => "BFloat16Storage",
         Kind::Float => "FloatStorage",
         other => {
-            return Err(Error::Archive {
+            return Err(Error::WeightFile {
                 path: path.to_owned(),
                 reason: format!("weights cannot be stored as {other:?}"),
                 hint: "choose f16, bf16 or f32".to_owned(),

@@ -1,0 +1,183 @@
+//! One GGUF file: metadata, vocabulary, and weights that may be quantised.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use candle_core::quantized::ggml_file::qtensor_from_ggml;
+use memmap2::Mmap;
+use tch::Tensor;
+
+use super::weight::{BlockWeight, Weight};
+use super::{Layout, finite, half_split, mapped};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::tokenizer::{Tokenizer, Vocabulary};
+
+mod config;
+mod file;
+
+use config::Metadata;
+use file::{Header, Place, Value};
+
+/// The tensor with a stretch for each wavelength of the rotary embedding.
+const ROPE_FACTORS: &str = "rope_freqs.weight";
+
+/// A GGUF file, opened and checked, no weight read yet.
+#[derive(Debug)]
+pub(super) struct Gguf {
+    path: PathBuf,
+    map: Mmap,
+    header: Header,
+    config: Config,
+}
+
+impl Gguf {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let map = mapped::map(path)?;
+        let header = Header::read(&map).map_err(|reason| Error::WeightFile {
+            path: path.to_owned(),
+            reason,
+            hint: "the file is damaged or was cut short, or newer than this program; copy it again".to_owned(),
+        })?;
+        let factors = match header.tensors.get(ROPE_FACTORS) {
+            Some(place) => Some(dequantise(path, &map, ROPE_FACTORS, place)?),
+            None => None,
+        };
+        let tied = !header.tensors.contains_key(&Weight::Unembed.gguf_name());
+        let config = config::read(&header, factors, tied).map_err(|reason| Error::ModelConfig {
+            path: path.to_owned(),
+            reason,
+            hint: "GGUF files of LLaMA and of models that differ from it only in configuration can be read".to_owned(),
+        })?;
+        let gguf = Self { path: path.to_owned(), map, header, config };
+        gguf.check()?;
+        Ok(gguf)
+    }
+
+    /// Every weight is there with the shape that the metadata implies, and nothing else is.
+    fn check(&self) -> Result<()> {
+        let mut known = std::collections::BTreeSet::from([ROPE_FACTORS.to_owned()]);
+        for weight in Weight::all(&self.config) {
+            let name = weight.gguf_name();
+            let found = &self.place(&name)?.shape;
+            let expected = weight.shape(&self.config);
+            if *found != expected {
+                let (path, found) = (self.path.clone(), found.clone());
+                return Err(Error::TensorShape { path, name, expected, found });
+            }
+            known.insert(name);
+        }
+        let mut rest: Vec<&String> = self.header.tensors.keys().filter(|name| !known.contains(*name)).collect();
+        rest.sort();
+        match rest.first() {
+            None => Ok(()),
+            Some(name) => Err(Error::ModelConfig {
+                path: self.path.clone(),
+                reason: format!("a LLaMA of this configuration has no tensor `{name}`, and the file does"),
+                hint: "it is of an architecture that is not computed here (biases, experts, …)".to_owned(),
+            }),
+        }
+    }
+
+    fn place(&self, name: &str) -> Result<&Place> {
+        let missing = || Error::MissingTensor { path: self.path.clone(), name: name.to_owned() };
+        self.header.tensors.get(name).ok_or_else(missing)
+    }
+
+    /// What the metadata says of the vocabulary.
+    fn vocabulary(&self) -> Result<Option<Vocabulary>, String> {
+        let meta = Metadata(&self.header);
+        let text = |value: &Value| if let Value::Text(text) = value { Some(text.clone()) } else { None };
+        let (Some(model), Some(tokens)) =
+            (meta.text("tokenizer.ggml.model")?, meta.list("tokenizer.ggml.tokens", text)?)
+        else {
+            return Ok(None);
+        };
+        let id = |key: &str| -> Result<Option<u32>, String> {
+            let id = meta.int(key)?.map(u32::try_from).transpose();
+            id.map_err(|_| format!("`{key}` is no token id"))
+        };
+        let number = |value: &Value| if let Value::F32(score) = value { Some(*score) } else { None };
+        let kind = |value: &Value| match value {
+            Value::Signed(kind) => i32::try_from(*kind).ok(),
+            Value::Unsigned(kind) => i32::try_from(*kind).ok(),
+            _ => None,
+        };
+        Ok(Some(Vocabulary {
+            model: model.to_owned(),
+            pre: meta.text("tokenizer.ggml.pre")?.map(str::to_owned),
+            tokens,
+            scores: meta.list("tokenizer.ggml.scores", number)?,
+            types: meta.list("tokenizer.ggml.token_type", kind)?,
+            merges: meta.list("tokenizer.ggml.merges", text)?,
+            bos: id("tokenizer.ggml.bos_token_id")?,
+            eos: id("tokenizer.ggml.eos_token_id")?,
+            add_bos: meta.bool("tokenizer.ggml.add_bos_token")?,
+            add_eos: meta.bool("tokenizer.ggml.add_eos_token")?,
+            add_space_prefix: meta.bool("tokenizer.ggml.add_space_prefix")?,
+        }))
+    }
+}
+
+impl Layout for Gguf {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn describe(&self) -> String {
+        format!("GGUF version {}", self.header.version)
+    }
+
+    fn stored(&self, weight: Weight) -> Result<(String, u64)> {
+        let place = self.place(&weight.gguf_name())?;
+        let name = format!("{:?}", place.dtype);
+        // People write f32 and bf16, and Q4_1 and Q6_K.
+        let name = match name.strip_suffix('K') {
+            Some(quantised) => format!("{quantised}_K"),
+            None if name.starts_with('Q') => name,
+            None => name.to_lowercase(),
+        };
+        Ok((name, place.bytes.len() as u64))
+    }
+
+    fn tensor(&self, weight: Weight) -> Result<Tensor> {
+        let name = weight.gguf_name();
+        let place = self.place(&name)?;
+        let values = dequantise(&self.path, &self.map, &name, place)?;
+        let tensor = finite(Tensor::f_from_slice(&values)?.f_view(place.shape.as_slice())?, &self.path, &name)?;
+        match weight {
+            Weight::Block(_, BlockWeight::Q | BlockWeight::K) => half_split(&tensor, self.config.head_dim),
+            _ => Ok(tensor),
+        }
+    }
+
+    fn fingerprint(&self, hash: &mut blake3::Hasher) {
+        hash.update(&self.map[..self.header.length]).update(&(self.map.len() as u64).to_le_bytes());
+        let mut places: Vec<_> = self.header.tensors.values().collect();
+        places.sort_by_key(|place| place.bytes.start);
+        for place in places {
+            mapped::sample(hash, &self.map[place.bytes.clone()]);
+        }
+    }
+
+    fn tokenizer(&self) -> Result<Tokenizer> {
+        let refuse = |reason: String| Error::Tokenizer { path: self.path.clone(), reason };
+        let vocabulary = self.vocabulary().map_err(refuse)?;
+        let vocabulary = vocabulary.ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })?;
+        Tokenizer::from_vocabulary(vocabulary, &self.path)
+    }
+}
+
+/// A tensor's numbers in f32.
+fn dequantise(path: &Path, map: &[u8], name: &str, place: &Place) -> Result<Vec<f32>> {
+    let dims = place.shape.iter().map(|&n| n as usize).collect();
+    // A copy: the blocks' structs are aligned, the file's bytes need not be.
+    let bytes = map[place.bytes.clone()].to_vec();
+    let values = qtensor_from_ggml(place.dtype, &bytes, dims, &Device::Cpu)
+        .and_then(|tensor| tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1());
+    values.map_err(|e| Error::WeightFile {
+        path: path.to_owned(),
+        reason: format!("tensor `{name}`: {e}"),
+        hint: "the file is damaged; copy it again".to_owned(),
+    })
+}

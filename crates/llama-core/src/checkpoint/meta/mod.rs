@@ -1,0 +1,220 @@
+//! Meta's layout: `params.json` and one `consolidated.NN.pth` per model-parallel rank.
+
+use std::path::{Path, PathBuf};
+
+use tch::{Kind, Tensor};
+
+use super::weight::{BlockWeight, Weight};
+use super::{Layout, finite, half_split};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer;
+
+mod params;
+mod pickle;
+mod pth;
+mod save;
+
+use params::Params;
+use pth::Pth;
+pub use save::save_meta;
+
+/// A checkpoint in Meta's layout, opened and checked, no weight read yet.
+#[derive(Debug)]
+pub(super) struct Meta {
+    folder: PathBuf,
+    pub(super) params: String,
+    pub(super) config: Config,
+    shards: Vec<Pth>,
+}
+
+/// How a weight is spread over model-parallel ranks.
+#[derive(Clone, Copy)]
+pub(super) enum Split {
+    /// Every rank holds all of it.
+    Replicated,
+    /// Each rank holds a part along this axis.
+    Axis(usize),
+}
+
+/// Column-parallel weights are split along their outputs, row-parallel ones along their inputs, LLaMA 1 and 2's
+/// embedding along D.
+pub(super) fn split(weight: Weight) -> Split {
+    match weight {
+        Weight::FinalNorm | Weight::Block(_, BlockWeight::Ln1 | BlockWeight::Ln2) => Split::Replicated,
+        Weight::Embed | Weight::Block(_, BlockWeight::O | BlockWeight::Down) => Split::Axis(1),
+        Weight::Block(..) | Weight::Unembed => Split::Axis(0),
+    }
+}
+
+/// One shard's part of a weight, checked.
+fn part(shard: &Pth, name: &str) -> Result<Tensor> {
+    let part = shard.tensor(name)?;
+    if !matches!(part.kind(), Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
+        let reason =
+            format!("tensor `{name}` holds {:?}, and weights are floating-point numbers", part.kind());
+        let hint = "the file belongs to another kind of model".to_owned();
+        return Err(Error::WeightFile { path: shard.path().to_owned(), reason, hint });
+    }
+    finite(part, shard.path(), name)
+}
+
+impl Meta {
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join("params.json");
+        let text = fs_err::read_to_string(&path)?;
+        let params = Params::read(&path, &text)?;
+        let shards = shard_paths(folder)?.iter().map(|p| Pth::open(p)).collect::<Result<Vec<_>>>()?;
+        let config = params.config(&path, &shards)?;
+        let meta = Self { folder: folder.to_owned(), params: text, config, shards };
+        meta.check_shapes()?;
+        Ok(meta)
+    }
+
+    /// The ranks' parts, copied one at a time into their places of the whole.
+    fn merge(&self, weight: Weight, name: &str, axis: usize) -> Result<Tensor> {
+        let whole =
+            Tensor::f_empty(weight.shape(&self.config), (self.shards[0].kind(name)?, tch::Device::Cpu))?;
+        let mut from = 0;
+        for shard in &self.shards {
+            let part = part(shard, name)?;
+            let length = part.size()[axis];
+            whole.f_narrow(axis as i64, from, length)?.f_copy_(&part)?;
+            from += length;
+        }
+        Ok(whole)
+    }
+
+    /// LLaMA 1 and 2 split the embedding along D, LLaMA 3 along V: its part's shape tells.
+    fn split(&self, weight: Weight) -> Result<Split> {
+        if weight == Weight::Embed {
+            let columns = self.shards[0].shape(&weight.meta_name())?.get(1).copied();
+            return Ok(Split::Axis(usize::from(columns != Some(self.config.dim))));
+        }
+        Ok(split(weight))
+    }
+
+    /// Every weight is in every shard, with the shape that the configuration and the number of shards imply.
+    fn check_shapes(&self) -> Result<()> {
+        let ranks = self.shards.len() as i64;
+        for weight in Weight::all(&self.config) {
+            let name = weight.meta_name();
+            let mut expected = weight.shape(&self.config);
+            if let Split::Axis(axis) = self.split(weight)? {
+                if expected[axis] % ranks != 0 {
+                    return Err(Error::ModelConfig {
+                        path: self.folder.join("params.json"),
+                        reason: format!("`{name}` of shape {expected:?} cannot be in {ranks} equal parts"),
+                        hint: "are there consolidated.NN.pth files of another model in the folder?"
+                            .to_owned(),
+                    });
+                }
+                expected[axis] /= ranks;
+            }
+            for shard in &self.shards {
+                let found = shard.shape(&name)?;
+                if found != expected {
+                    let (path, found) = (shard.path().to_owned(), found.to_vec());
+                    return Err(Error::TensorShape { path, name, expected, found });
+                }
+            }
+        }
+        let extra = Weight::Block(self.config.n_layers, BlockWeight::Q).meta_name();
+        if self.shards[0].names().any(|n| n == extra) {
+            return Err(Error::ModelConfig {
+                path: self.folder.join("params.json"),
+                reason: format!("`n_layers` is {}, and the weights go on (`{extra}`)", self.config.n_layers),
+                hint: "params.json belongs to another model".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Layout for Meta {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn describe(&self) -> String {
+        let parts = self.shards.len();
+        format!("Meta, {parts} part{}", if parts == 1 { "" } else { "s" })
+    }
+
+    fn stored(&self, weight: Weight) -> Result<(String, u64)> {
+        let kind = self.shards[0].kind(&weight.meta_name())?;
+        let bytes = weight.shape(&self.config).iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64;
+        Ok((kind_name(kind).to_owned(), bytes))
+    }
+
+    fn tensor(&self, weight: Weight) -> Result<Tensor> {
+        let name = weight.meta_name();
+        let whole = match self.split(weight)? {
+            Split::Axis(axis) if self.shards.len() > 1 => self.merge(weight, &name, axis)?,
+            _ => part(&self.shards[0], &name)?,
+        };
+        match weight {
+            Weight::Block(_, BlockWeight::Q | BlockWeight::K) => half_split(&whole, self.config.head_dim),
+            _ => Ok(whole),
+        }
+    }
+
+    fn fingerprint(&self, hash: &mut blake3::Hasher) {
+        hash.update(self.params.as_bytes());
+        for shard in &self.shards {
+            let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
+            hash.update(name.as_bytes()).update(shard.fingerprint().as_bytes());
+        }
+    }
+
+    /// `tokenizer.model` in the folder, or beside it, as Meta ships LLaMA 1 and 2.
+    fn tokenizer(&self) -> Result<Tokenizer> {
+        let beside = fs_err::canonicalize(&self.folder)?.parent().map(Path::to_path_buf);
+        let places = [Some(self.folder.clone()), beside].into_iter().flatten();
+        let path = places.map(|folder| folder.join("tokenizer.model")).find(|path| path.exists());
+        Tokenizer::open(path.ok_or_else(|| Error::NoTokenizer { path: self.folder.clone() })?)
+    }
+}
+
+/// A type as people write it.
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Half => "f16",
+        Kind::BFloat16 => "bf16",
+        Kind::Double => "f64",
+        _ => "f32", // the reader knows no other floating-point type
+    }
+}
+
+/// `consolidated.00.pth`, `consolidated.01.pth`, … without a gap.
+fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
+    let paths: Vec<_> = (0..100)
+        .map(|rank| folder.join(format!("consolidated.{rank:02}.pth")))
+        .take_while(|path| path.exists())
+        .collect();
+    if paths.is_empty() {
+        return Err(Error::NotAModel {
+            path: folder.to_owned(),
+            found: "params.json is there, consolidated.00.pth is not".to_owned(),
+        });
+    }
+    let after_gap =
+        (paths.len()..100).find(|rank| folder.join(format!("consolidated.{rank:02}.pth")).exists());
+    match after_gap {
+        None => Ok(paths),
+        Some(rank) => Err(Error::Shards {
+            path: folder.to_owned(),
+            expected: rank as i64 + 1,
+            found: paths.len() as i64,
+        }),
+    }
+}
+
+/// The way back: half-split order into Meta's.
+///
+/// # Shapes
+/// `[heads·K, D]` → the same, rows permuted within each head.
+pub(super) fn interleave(weight: &Tensor, head_dim: i64) -> Result<Tensor> {
+    let (rows, dim) = (weight.size()[0], weight.size()[1]);
+    Ok(weight.f_view([rows / head_dim, 2, head_dim / 2, dim])?.f_transpose(1, 2)?.f_reshape([rows, dim])?)
+}

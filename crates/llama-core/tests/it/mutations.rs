@@ -1,0 +1,225 @@
+//! Checkpoints of every layout, damaged at random: an error or a model, never a panic; and where a checksum, a shape or a
+//! place in the file can tell, never a model with other numbers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use llama_core::tch::{Device, Kind, Tensor};
+use llama_core::{Batch, Checkpoint, Error, Llama, Precision, Run, Tokens, save_meta};
+use rand::{RngExt as _, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::layouts::{config, config_json, weights, write_hugging_face};
+use crate::support::prompts;
+
+/// Mutations of each kind of file.
+const CASES: usize = 320;
+
+fn logits(path: &Path) -> Result<Tensor, Error> {
+    let llama = Llama::load(&Checkpoint::open(path)?, Precision::F32, Device::Cpu)?;
+    let batch = Batch::new(&prompts())?;
+    Ok(llama.forward(&batch, Run::new().logits(Tokens::Last))?.logits.expect("logits"))
+}
+
+/// A file cut short, with bits flipped, or with bytes overwritten, within its first `within` bytes.
+fn damaged(whole: &[u8], within: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut bytes = whole.to_vec();
+    let at = rng.random_range(0..within);
+    match rng.random_range(0..4) {
+        0 => bytes.truncate(at),
+        1 => bytes[at] = rng.random(),
+        2 => {
+            let end = (at + rng.random_range(1..16)).min(bytes.len());
+            bytes[at..end].fill([0, 0xff, b'9', b'"'][rng.random_range(0..4)]);
+        }
+        _ => bytes[at] ^= 1 << rng.random_range(0..8),
+    }
+    bytes
+}
+
+/// Damages `file` of the model at `path` again and again; a model that still opens gives the same logits.
+fn never_silently_another(path: &Path, file: &Path, within: usize, seed: u64) -> usize {
+    let whole = fs::read(file).expect("read");
+    let reference = logits(path).expect("undamaged");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut refused = 0;
+    for case in 0..CASES {
+        let bytes = damaged(&whole, within.min(whole.len()), &mut rng);
+        fs::write(file, &bytes).expect("write");
+        match logits(path) {
+            Ok(found) => assert!(found.equal(&reference), "case {case}: another model in silence"),
+            Err(error) => {
+                assert!(error.to_string().contains("hint:"), "case {case}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    fs::write(file, whole).expect("restore");
+    refused
+}
+
+fn hugging_face(files: usize) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("folder");
+    write_hugging_face(folder.path(), &config(), &weights(&config(), 4), files);
+    let path = folder.path().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn meta_files_are_checked_to_the_last_byte() {
+    let (_source, path) = hugging_face(1);
+    let llama = Llama::load(&Checkpoint::open(path).expect("open"), Precision::F32, Device::Cpu).expect("load");
+    let folder = tempfile::tempdir().expect("folder");
+    save_meta(&llama, folder.path(), Kind::Float, 1).expect("save");
+    // The archive has checksums: no flipped bit of a weight goes through.
+    let refused = never_silently_another(folder.path(), &folder.path().join("consolidated.00.pth"), usize::MAX, 1);
+    assert!(refused > CASES * 9 / 10, "{refused}");
+}
+
+#[test]
+fn safetensors_headers_and_indices_never_mislead() {
+    let (_folder, path) = hugging_face(1);
+    let file = path.join("model.safetensors");
+    let header = u64::from_le_bytes(fs::read(&file).expect("read")[..8].try_into().expect("8")) as usize;
+    assert!(never_silently_another(&path, &file, 8 + header, 2) > CASES / 2);
+    let (_folder, path) = hugging_face(3);
+    never_silently_another(&path, &path.join("model.safetensors.index.json"), usize::MAX, 3);
+}
+
+#[test]
+fn configurations_never_panic() {
+    let (_folder, path) = hugging_face(1);
+    let file = path.join("config.json");
+    let whole = fs::read(&file).expect("read");
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for _ in 0..CASES {
+        fs::write(&file, damaged(&whole, whole.len(), &mut rng)).expect("write");
+        // Another number may be another sound model: rope_theta, eps.
+        let _ = logits(&path);
+    }
+}
+
+#[cfg(feature = "gguf")]
+#[test]
+fn gguf_headers_never_panic_and_never_move_a_tensor() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("model.gguf");
+    let config = config();
+    crate::layouts::write_gguf(&path, &config, &weights(&config, 4));
+    let whole = fs::read(&path).expect("read");
+    let header = whole.windows(18).rposition(|w| w == b"rope_freqs.weight\x01").expect("the last tensor") + 64;
+    let reference = logits(&path).expect("undamaged");
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut refused = 0;
+    for case in 0..2 * CASES {
+        fs::write(&path, damaged(&whole, header, &mut rng)).expect("write");
+        let Ok(checkpoint) = Checkpoint::open(&path) else {
+            refused += 1;
+            continue;
+        };
+        // The file has no checksum: another eps or base is another sound model, and its configuration says so.
+        let same = *checkpoint.config() == config_from(&whole, &folder);
+        let found = logits(&path);
+        if let (true, Ok(found)) = (same, found) {
+            assert!(found.equal(&reference), "case {case}: tensors moved in silence");
+        }
+    }
+    assert!(refused > CASES, "{refused}");
+}
+
+#[cfg(feature = "gguf")]
+fn config_from(whole: &[u8], folder: &tempfile::TempDir) -> llama_core::Config {
+    let path = folder.path().join("whole.gguf");
+    fs::write(&path, whole).expect("write");
+    Checkpoint::open(&path).expect("whole").config().clone()
+}
+
+#[cfg(feature = "gguf")]
+#[test]
+fn gguf_contradictions_are_named() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("model.gguf");
+    let config = config();
+    crate::layouts::write_gguf(&path, &config, &weights(&config, 4));
+    let whole = fs::read(&path).expect("read");
+    let patched = |from: &[u8], to: &[u8]| {
+        let at = whole.windows(from.len()).position(|w| w == from).expect("found");
+        let mut bytes = whole.clone();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        fs::write(&path, bytes).expect("write");
+        Checkpoint::open(&path).expect_err("a contradiction").to_string()
+    };
+    let number = |key: &str, value: u32| {
+        let mut patch = key.as_bytes().to_vec();
+        patch.extend(4u32.to_le_bytes());
+        patch.extend(value.to_le_bytes());
+        patch
+    };
+    let error = patched(b"GGUF\x02", b"GGUF\x07");
+    assert!(error.contains("version is 7"), "{error}");
+    let error = patched(b"GGUF\x02\0\0\0", b"GGUF\0\0\0\x03");
+    assert!(error.contains("big-endian"), "{error}");
+    let error = patched(b"llama.vocab_size", &number("llama.vocab_size", 51));
+    assert!(error.contains("llama.vocab_size"), "{error}");
+    let error = patched(b"llama.block_count", &number("llama.block_count", 1));
+    assert!(error.contains("blk.1."), "{error}");
+    let error = patched(b"llama.rope.dimension_count", &number("llama.rope.dimension_count", 8));
+    assert!(error.contains("rope.dimension_count"), "{error}");
+    // blk.1.ffn_down.weight: [64, 96], of a type that nobody has.
+    let mut tensor = b"blk.1.ffn_down.weight".to_vec();
+    tensor.extend(2u32.to_le_bytes());
+    tensor.extend(96u64.to_le_bytes());
+    tensor.extend(64u64.to_le_bytes());
+    let with = |code: u32| [tensor.clone(), code.to_le_bytes().to_vec()].concat();
+    let error = patched(&with(0), &with(99));
+    assert!(error.contains("blk.1.ffn_down.weight") && error.contains("type 99"), "{error}");
+    // As f16 it would end in the middle: the tensor behind it is not where it should be.
+    let error = patched(&with(0), &with(1));
+    assert!(error.contains("gap"), "{error}");
+}
+
+#[test]
+fn hugging_face_contradictions_are_named() {
+    let (_folder, path) = hugging_face(3);
+    let config = config();
+    let refused = |what: &str| {
+        let error = Checkpoint::open(&path).expect_err(what).to_string();
+        assert!(error.contains(what) && error.contains("hint:"), "{what}: {error}");
+    };
+    let index = path.join("model.safetensors.index.json");
+    let text = fs::read_to_string(&index).expect("index");
+    let rewrite = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        fs::write(&index, text.replace(from, to)).expect("index");
+    };
+    rewrite("model-00002-of-00003", "model-00009-of-00003");
+    refused("model-00009-of-00003.safetensors");
+    rewrite("model-00002-of-00003", "../model-00002-of-00003");
+    refused("beside the index");
+    rewrite("\"lm_head.weight\"", "\"lm_foot.weight\"");
+    refused("lm_");
+    fs::write(&index, &text).expect("index");
+    let part = path.join("model-00002-of-00003.safetensors");
+    let moved = path.join("elsewhere");
+    fs::rename(&part, &moved).expect("move");
+    refused("model-00002-of-00003.safetensors");
+    fs::rename(&moved, &part).expect("back");
+    for (key, value, says) in [
+        ("vocab_size", 51, "model.embed_tokens.weight"),
+        ("num_hidden_layers", 1, "model.layers.1."),
+        ("num_hidden_layers", 3, "model.layers.2."),
+        ("num_key_value_heads", 4, "k_proj"),
+        ("head_dim", 8, "q_proj"),
+        ("intermediate_size", 97, "mlp."),
+    ] {
+        let mut json = config_json(&config);
+        json[key] = value.into();
+        fs::write(path.join("config.json"), json.to_string()).expect("config.json");
+        refused(says);
+    }
+    // A bias, which a configuration may forget to mention.
+    let mut with_bias = weights(&config, 4);
+    with_bias.push(("model.layers.0.self_attn.q_proj.bias".to_owned(), vec![64], vec![0.5; 64]));
+    write_hugging_face(&path, &config, &with_bias, 3);
+    refused("model.layers.0.self_attn.q_proj.bias");
+}

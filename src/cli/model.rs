@@ -1,0 +1,112 @@
+//! `llama-ccs model info`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use llama_ccs::llama_core::{Checkpoint, Config, Error, RopeScaling};
+use serde_json::json;
+
+use super::{AnyError, output};
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  llama-ccs model info llama-7b                                  # Meta's layout
+  llama-ccs model info Llama-3.2-1B                              # Hugging Face's
+  llama-ccs model info SmolLM2-135M-Instruct.Q4_1.gguf --json")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// What kind of model a path is: layout, sizes, types, tokenizer. Reads no weights.
+    Info {
+        /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
+        model: PathBuf,
+    },
+}
+
+impl Args {
+    pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
+        let Command::Info { model } = &self.command;
+        let checkpoint = Checkpoint::open(model)?;
+        let config = checkpoint.config();
+        // A model without a tokenizer is a model; with a broken one it is worth knowing.
+        let tokenizer = match checkpoint.tokenizer() {
+            Err(Error::NoTokenizer { .. }) => None,
+            other => Some(other?),
+        };
+        if let Some(tokenizer) = &tokenizer {
+            tokenizer.check_fits(config)?;
+        }
+        let (types, bytes) = (checkpoint.stored_as()?, checkpoint.stored_bytes()?);
+        let described = tokenizer.as_ref().map(|t| {
+            let bos = t.bos().map(|id| t.piece(id).to_owned());
+            (t.describe(), t.vocab_size(), bos)
+        });
+        if json {
+            output::json(&json!({
+                "path": model, "layout": checkpoint.layout(), "identity": checkpoint.identity(),
+                "parameters": config.n_params(), "config": config, "stored_as": types, "stored_bytes": bytes,
+                "tokenizer": described.map(|(kind, size, bos)| json!({ "kind": kind, "vocab_size": size, "bos": bos })),
+            }));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let line = |name: &str, value: String| output::data(&format!("{name:<12} {value}"));
+        line("layout", checkpoint.layout());
+        line("parameters", thousands(config.n_params()));
+        line("blocks", format!("{} of width {}, MLP {}", config.n_layers, config.dim, config.hidden_dim));
+        line("heads", heads(config));
+        line("positions", positions(config));
+        let tied = if config.tied_embeddings { "; the unembedding is the embedding" } else { "" };
+        line("vocabulary", format!("{}{tied}", thousands(config.vocab_size)));
+        line("weights", format!("{}, {} on disk", types.join(", "), size(bytes as f64)));
+        let in_memory = |width: f64| size(config.n_params() as f64 * width);
+        line("in memory", format!("{} as f32, {} as bf16", in_memory(4.0), in_memory(2.0)));
+        line("tokenizer", described.map_or("none in or beside it".to_owned(), |(kind, size, bos)| {
+            let bos = bos.map_or("no token in front".to_owned(), |bos| format!("`{bos}` in front"));
+            format!("{kind}, {} tokens, {bos}", thousands(size as i64))
+        }));
+        line("identity", checkpoint.identity());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn heads(config: &Config) -> String {
+    let shared = config.n_heads / config.n_kv_heads;
+    let keys = match shared {
+        1 => String::new(),
+        _ => format!(", {} for keys and values (groups of {shared})", config.n_kv_heads),
+    };
+    format!("{} of width {}{keys}", config.n_heads, config.head_dim)
+}
+
+fn positions(config: &Config) -> String {
+    let scaling = match &config.rope_scaling {
+        RopeScaling::None => "not scaled".to_owned(),
+        RopeScaling::Linear { factor } => format!("scaled linearly by {factor}"),
+        RopeScaling::Llama3 { factor, original_context, .. } => {
+            format!("scaled as in LLaMA 3 by {factor} beyond {original_context}")
+        }
+        RopeScaling::Factors(_) => "each wavelength scaled by the file's own factor".to_owned(),
+        _ => "scaled".to_owned(),
+    };
+    let window = config.sliding_window.map_or(String::new(), |w| format!("; prompts of at most {w} tokens"));
+    format!("rotary, base {}, {scaling}{window}", config.rope_theta)
+}
+
+/// `6,738,415,616`
+fn thousands(n: i64) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap_or_default()).collect();
+    groups.join(",")
+}
+
+/// `12.6 GB`
+fn size(bytes: f64) -> String {
+    if bytes >= 1e9 { format!("{:.1} GB", bytes / 1e9) } else { format!("{:.1} MB", bytes / 1e6) }
+}
