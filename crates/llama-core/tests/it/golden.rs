@@ -132,6 +132,33 @@ fn a_llama_3_in_hugging_faces_layout_matches_transformers() {
     }
 }
 
+/// A LLaMA 3 as Meta ships it, written by `torch.save` (fixtures/llama3_meta/make.py): two parts with the embedding split
+/// along the vocabulary, scaled rotary wavelengths, tiktoken ranks; against transformers in float64 and tiktoken.
+#[test]
+fn a_llama_3_in_metas_layout_matches_transformers_and_tiktoken() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama3_meta"));
+    let text = std::fs::read_to_string(folder.join("prompts.json")).expect("prompts");
+    let rows: serde_json::Value = serde_json::from_str(&text).expect("json");
+    let prompts: Vec<String> = serde_json::from_value(rows["prompts"].clone()).expect("prompts");
+    let ids: Vec<Vec<u32>> = serde_json::from_value(rows["ids"].clone()).expect("ids");
+    let checkpoint = Checkpoint::open(folder).expect("open");
+    assert_eq!(checkpoint.layout(), "Meta, 2 parts");
+    let tokenizer = checkpoint.tokenizer().expect("tokenizer");
+    tokenizer.check_fits(checkpoint.config()).expect("300 ranks and 256 special tokens");
+    for (prompt, expected) in prompts.iter().zip(&ids) {
+        assert_eq!(&tokenizer.ids(prompt).expect("encode"), expected, "{prompt}");
+    }
+    let expected: HashMap<String, Tensor> =
+        Tensor::read_safetensors(folder.join("expected.safetensors")).expect("expected").into_iter().collect();
+    let of = |what: &str| {
+        Tensor::stack(&(0..2).map(|row| &expected[&format!("{what}.{row}")]).collect::<Vec<_>>(), 0)
+    };
+    let llama = Llama::load(&checkpoint, Precision::F32, Device::Cpu).expect("load");
+    let (mut states, logits) = run(&llama, &ids, 2, Padding::Right);
+    states = states.narrow(1, 0, 2); // transformers' last hidden state is after the final norm
+    assert_close("meta", &(states, logits), (&of("states"), &of("logits")), Tolerance::all(2e-5));
+}
+
 /// The reference was computed with rotary frequencies rounded to bf16, as `model.to(torch.bfloat16)` leaves them in
 /// transformers; `from_pretrained` and this crate keep them whole, which moves the states by 2.3e-4. So the
 /// frequencies are rounded here as well.
