@@ -9,4 +9,5 @@ mod hooks;
 mod layouts;
 mod mutations;
 mod padding;
+mod shared;
 mod support;

@@ -4,6 +4,10 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 
+mod tree;
+
+use tree::Tree;
+
 /// Where padding goes when prompts differ in length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Padding {
@@ -26,7 +30,7 @@ pub(crate) enum Attends {
 /// Prompts laid out in rows and columns of token ids.
 ///
 /// The layout is the batch's own business: a hook asks [`crate::Activation::select`] for the tokens it wants and never
-/// computes a row or a column itself. (Prompts that share a prefix may later share a row.)
+/// computes a row or a column itself. Prompts that begin alike can share their beginning ([`Batch::shared`]).
 #[derive(Debug)]
 pub struct Batch {
     /// \[B, T\] i64; 0 where padded.
@@ -84,6 +88,60 @@ impl Batch {
             attends,
             places,
         })
+    }
+
+    /// Lays out groups of prompts, one group a row, in which what prompts of a group have in common at their beginning
+    /// is there once: a contrast pair costs its longer side and the other's answer. Each token attends to its own
+    /// prompt's tokens, at its own prompt's positions, so the result is that of the prompts alone, up to rounding.
+    ///
+    /// The batch's prompts are those of the first group, then those of the second, and so on. A hook that *replaces*
+    /// activations of a shared token does so for all prompts that share it.
+    ///
+    /// ```
+    /// use llama_core::Batch;
+    ///
+    /// let pair = [vec![1, 5, 6, 7], vec![1, 5, 6, 8]];
+    /// assert_eq!(Batch::shared(&[&pair[..]])?.shape(), (1, 5)); // 1 row of 5 tokens, not 2 of 4
+    /// # Ok::<(), llama_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`].
+    pub fn shared<G: AsRef<[P]>, P: AsRef<[u32]>>(groups: &[G]) -> Result<Self> {
+        let all = || groups.iter().flat_map(AsRef::as_ref);
+        if let Some(prompt) = all().position(|p| p.as_ref().is_empty()) {
+            return Err(Error::EmptyPrompt { prompt });
+        }
+        let trees: Vec<Tree> = groups.iter().map(|group| Tree::of(group.as_ref())).collect();
+        let (rows, width) = (trees.len(), trees.iter().map(Tree::len).max().unwrap_or(0));
+        let mut tokens = vec![PAD; rows * width];
+        let mut positions = vec![0i64; rows * width];
+        let mut places = Vec::with_capacity(all().count());
+        for (row, tree) in trees.iter().enumerate() {
+            let first = row * width;
+            for (place, (&id, &position)) in tree.ids.iter().zip(&tree.positions).enumerate() {
+                tokens[first + place] = i64::from(id);
+                positions[first + place] = position as i64;
+            }
+            places.extend(tree.paths.iter().map(|path| path.iter().map(|&p| (first + p) as i64).collect()));
+        }
+        let shape = [rows as i64, width as i64];
+        let attends = if trees.iter().all(Tree::is_a_line) {
+            Attends::Causal // padding is on the right
+        } else {
+            Attends::Mask(tree_mask(&trees, width)?)
+        };
+        Ok(Self {
+            tokens: Tensor::f_from_slice(&tokens)?.f_view(shape)?,
+            positions: Tensor::f_from_slice(&positions)?.f_view(shape)?,
+            attends,
+            places,
+        })
+    }
+
+    /// How many places of a row these prompts take when they share their beginnings.
+    pub fn shared_len<P: AsRef<[u32]>>(prompts: &[P]) -> usize {
+        tree::shared_len(prompts)
     }
 
     /// One more token for each prompt of a left-padded batch, attending to everything before it in the cache.
@@ -155,6 +213,22 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+/// Each token sees the tokens above it in its row's tree; a padded place sees itself, so that its softmax is defined.
+///
+/// # Shapes
+/// → \[B, 1, T, T\] bool.
+fn tree_mask(trees: &[Tree], width: usize) -> Result<Tensor> {
+    let mut mask = vec![false; trees.len() * width * width];
+    for (tree, own) in trees.iter().zip(mask.chunks_mut((width * width).max(1))) {
+        tree.attend(own, width);
+        for padded in tree.len()..width {
+            own[padded * width + padded] = true;
+        }
+    }
+    let shape = [trees.len() as i64, 1, width as i64, width as i64];
+    Ok(Tensor::f_from_slice(&mask)?.f_view(shape)?)
 }
 
 /// Causal, and blind to the padding in front; a padded place attends to itself, so that its softmax is defined.
