@@ -17,15 +17,19 @@ Examples:
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --balance --out prompts.csv
   llama-ccs prompts --data cities.csv --template statement --tokenizer tokenizer.model --out cities-prompts.csv --preview 2
 
-promptsource's ten BoolQ templates, then two of them beside the built-in one:
-  llama-ccs prompts --data dev.jsonl --model llama-7b --template super_glue_boolq.yaml --limit 200 --out ten.csv
+promptsource's ten BoolQ templates; then two of them beside the built-in one:
+  llama-ccs prompts --data dev.jsonl --model llama-7b --out ten.csv --limit 200 \\
+    --template super_glue_boolq.yaml
   llama-ccs prompts --data dev.jsonl --model llama-7b --out three.csv --template llama-ccs \\
     --template 'super_glue_boolq.yaml:GPT-3 Style' --template 'super_glue_boolq.yaml:I wonder...'
 
-A Jinja file has the data's columns and `answer` as variables: {{ statement }} Is this true? {{ answer }}
-A first line {# answers: Yes | No #} sets the answers, plus first. Of promptsource's `input ||| target`, both parts are
-stripped and the prompt is the input, one space and the target; plus is the choice for label 1. prompts.csv has all
-templates of the first question, then all of the second; their idx, question_id and group are the same.")]
+A Jinja file has the data's columns as variables, and the answer:
+  {{ statement }} Is this statement true or false? {{ answer }}
+Its first line may set the answers, plus first: {# answers: Yes | No #}
+
+Of promptsource's `input ||| target` both parts are stripped; the prompt is the input, one space,
+the target; plus is the choice for label 1. The CSV has all templates of the first question, then
+all of the second; the rows of a question share idx, question_id and group.")]
 pub(crate) struct Args {
     /// BoolQ's JSONL, or any CSV, JSONL or Parquet with a label (true/false, yes/no, 1/0) in answer or label.
     #[arg(long, value_name = "FILE")]

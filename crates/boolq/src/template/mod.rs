@@ -23,9 +23,8 @@
 //! # promptsource
 //! A YAML file of many templates; see [`Template::from_promptsource`] for what one needs. It is rendered with the row
 //! as it is in the file (`question` with its marks, if it has any), `answer_choices` and `label`: 1 for the plus
-//! prompt, 0 for the minus prompt. Both parts of `input ||| target` are stripped as promptsource strips them, and the
-//! prompt is the input, one space, and the target. What would make the two inputs differ (a `label` before the
-//! `|||`) or the two targets equal is an error.
+//! prompt, 0 for the minus prompt. What would make the two inputs differ (a `label` before the `|||`) or the two
+//! targets equal is an error. How input and target become a prompt is told on the crate's front page.
 
 mod jinja;
 mod plain;
@@ -197,22 +196,20 @@ impl Template {
                 Ok(Sides { prompts: [side(plus)?, side(minus)?], answers: [plus.clone(), minus.clone()] })
             }
             Style::PromptSource { .. } => {
-                let refuse = |(reason, hint): (String, &str)| Error::Render {
-                    template: self.name.clone(),
-                    row: question.row,
-                    reason,
-                    hint: hint.to_owned(),
-                };
-                let (input, plus) = self.labelled(dataset, question, 1)?.map_err(refuse)?;
-                let (minus_input, minus) = self.labelled(dataset, question, 0)?.map_err(refuse)?;
+                let (input, plus) = self.labelled(dataset, question, 1)?;
+                let (minus_input, minus) = self.labelled(dataset, question, 0)?;
                 if input != minus_input {
-                    let reason = "its input, before the |||, depends on the label".to_owned();
                     let hint = "the two prompts of a pair may differ in the answer alone";
-                    return Err(refuse((reason, hint)));
+                    let reason = "its input, before the |||, depends on the label";
+                    return Err(self.row_error(question, reason.to_owned(), hint));
                 }
                 if plus == minus {
-                    let reason = format!("the target of both labels is {plus:?}");
-                    return Err(refuse((reason, "the two labels need different answers after the |||")));
+                    let hint = "the two labels need different answers after the |||";
+                    return Err(self.row_error(
+                        question,
+                        format!("the target of both labels is {plus:?}"),
+                        hint,
+                    ));
                 }
                 let prompts = [format!("{input} {plus}"), format!("{input} {minus}")];
                 Ok(Sides { prompts, answers: [plus, minus] })
@@ -220,29 +217,25 @@ impl Template {
         }
     }
 
-    /// Input and target of a promptsource template for one label; the inner error is a reason and a hint.
-    #[allow(clippy::type_complexity)] // two kinds of failure: Jinja's, with the template's names, and the text's
-    fn labelled(
-        &self,
-        dataset: &Dataset,
-        question: &Question,
-        label: usize,
-    ) -> Result<Result<(String, String), (String, &'static str)>> {
+    /// Input and target of a promptsource template for one label.
+    fn labelled(&self, dataset: &Dataset, question: &Question, label: usize) -> Result<(String, String)> {
         let own = vec![("label", Value::from(label))];
         let choices = self.render_one(promptsource::CHOICES, dataset, question, own.clone())?;
-        let choices = match promptsource::two_choices(&choices) {
-            Ok(choices) => Value::from_iter(choices),
-            Err(reason) => {
-                return Ok(Err((
-                    reason,
-                    "a contrast pair needs two different answers, for label 0 and label 1",
-                )));
-            }
-        };
+        let choices = promptsource::two_choices(&choices).map_err(|reason| {
+            let hint = "a contrast pair needs two different answers, for label 0 and label 1";
+            self.row_error(question, reason, hint)
+        })?;
+        let choices = Value::from_iter(choices);
         let own = own.into_iter().chain([("answer_choices", choices)]).collect();
         let rendered = self.render_one(MAIN, dataset, question, own)?;
-        let hint = "the rendered text must be an input, |||, and the target for that label";
-        Ok(promptsource::input_and_target(&rendered).map_err(|reason| (reason, hint)))
+        promptsource::input_and_target(&rendered).map_err(|reason| {
+            let hint = "the rendered text must be an input, |||, and the target for that label";
+            self.row_error(question, reason, hint)
+        })
+    }
+
+    fn row_error(&self, question: &Question, reason: String, hint: &str) -> Error {
+        Error::Render { template: self.name.clone(), row: question.row, reason, hint: hint.to_owned() }
     }
 
     /// Renders one of the environment's templates with the template's `own` variables and the row's.
@@ -303,7 +296,7 @@ impl Template {
         } else {
             (error.to_string(), jinja::hint(error))
         };
-        Error::Render { template: self.name.clone(), row: question.row, reason, hint }
+        self.row_error(question, reason, &hint)
     }
 }
 

@@ -4,10 +4,7 @@
 //! with `answer_choices`, whose Jinja is rendered first, cut at `|||` and stripped. What comes out is cut at its one
 //! `|||` and both parts are stripped, as Python strips: the input and the target. `|||` inside the data cuts nothing.
 //!
-//! promptsource feeds inputs and targets to models with an encoder and a decoder, and so does not say how the two
-//! are joined. Here the prompt is **input, one space, target**: both parts are stripped, so one of the two sides must
-//! bring the space back that makes the answer's first token a word of its own (`▁Yes`, `ĠYes`), and a space is what
-//! most templates' own `Answer: ||| ` suggests.
+//! The prompt is **input, one space, target**; the crate's front page says why.
 //!
 //! Unlike promptsource's `apply`, which by default cuts every printed value after 2,048 characters, nothing is cut: a
 //! question that is too long is dropped for its tokens, and said so.
@@ -23,8 +20,8 @@ use std::fmt;
 use std::path::Path;
 
 pub(super) const SEPARATOR: &str = "|||";
-/// Stands for the separator in data while a template is rendered: as many characters, none of which is ever text.
-const GUARD: &str = "\u{fdd0}\u{fdd1}\u{fdd2}";
+/// Stands for `|` in data while a template is rendered: one character too, which is never text.
+const GUARD: &str = "\u{fdd0}";
 const FORM: &str =
     "a promptsource file is `templates:` with an entry of name, jinja and answer_choices for each";
 
@@ -177,13 +174,14 @@ pub(super) fn input_and_target(rendered: &str) -> Result<(String, String), Strin
     }
 }
 
-/// `text` with its separators hidden.
+/// `text` with its bars hidden, if they are a separator, or could become part of one beside the template's.
 pub(super) fn guarded(text: &str) -> Cow<'_, str> {
-    if text.contains(SEPARATOR) { Cow::Owned(text.replace(SEPARATOR, GUARD)) } else { Cow::Borrowed(text) }
+    let cuts = text.contains(SEPARATOR) || text.starts_with('|') || text.ends_with('|');
+    if cuts { Cow::Owned(text.replace('|', GUARD)) } else { Cow::Borrowed(text) }
 }
 
 fn unguarded(text: &str) -> String {
-    text.replace(GUARD, SEPARATOR)
+    text.replace(GUARD, "|")
 }
 
 /// The template of that name, or id, or name with three dots for `…`.
@@ -232,9 +230,9 @@ mod tests {
         }
 
         #[test]
-        fn separators_in_data_cut_nothing(data in "[a|é ]{0,12}", before in "[x|]{0,1}") {
-            let rendered = format!("x{before}{}x ||| y", guarded(&data));
-            prop_assert_eq!(input_and_target(&rendered), Ok((format!("x{before}{data}x"), "y".to_owned())));
+        fn separators_in_data_cut_nothing(data in "[a|é ]{0,12}", bars in "[|]{0,2}") {
+            let rendered = format!("x{bars}{}x|||{}", guarded(&data), guarded("|y"));
+            prop_assert_eq!(input_and_target(&rendered), Ok((format!("x{bars}{data}x"), "|y".to_owned())));
         }
 
         #[test]

@@ -46,12 +46,12 @@ fn any_column_is_a_variable() {
 #[test]
 fn values_keep_their_types_where_the_format_has_types() {
     let folder = Folder::new();
-    let rows = r#"{"text":"a","n":3,"x":2.5,"ok":true,"tags":["b"],"none":null,"label":1}"#;
+    let rows = r#"{"text":"a","n":3,"x":2.5,"ok":true,"tags":["b"],"void":null,"label":1}"#;
     let data = Dataset::load(folder.file("d.jsonl", rows)).expect("loads");
     let render = |source: &str| {
         pairs(&data, &Template::from_source("t", source)?).map(|made| made.pairs[0].plus_prompt.clone())
     };
-    let typed = "{{ n + 1 }} {{ x * 2 }} {{ ok }} {{ 'y' if ok and none is undefined }} {{ answer }}";
+    let typed = "{{ n + 1 }} {{ x * 2 }} {{ ok }} {{ 'y' if ok and void is undefined }} {{ answer }}";
     assert_eq!(render(typed).expect("renders"), "4 5.0 True y True");
     assert!(matches!(render("{{ tags }} {{ answer }}"), Err(Error::UnknownVariable { .. })), "no list");
     assert!(matches!(render("{{ label }} {{ answer }}"), Err(Error::Template { .. })), "not the truth");
@@ -108,13 +108,13 @@ fn bad_yaml_is_refused_with_its_line() {
     let folder = Folder::new();
     assert!(Template::resolve(&folder.file("t.yml", GOOD).display().to_string()).is_ok());
     for (contents, said) in [
-        ("just text\n".to_owned(), "FILE: line 1"),
+        ("just text\n".to_owned(), "at line 1,"),
         (String::new(), "FILE: "),
-        (GOOD.replace("    name", "\tname"), "FILE: line 3"),
-        (GOOD.replace("name: n", "name: {n: n}"), "FILE: line 3"),
-        (GOOD.replace("label] }}'", "label] }}"), "FILE: line 5"),
+        (GOOD.replace("    name", "\tname"), "at line 3,"),
+        (GOOD.replace("name: n", "name: {n: n}"), "at line 3,"),
+        (GOOD.replace("label] }}'", "label] }}"), "at line 5,"),
         (format!("{GOOD}    name: m\n"), "line 6"),
-        (format!("{GOOD}---\n{GOOD}"), "line 6"),
+        (format!("{GOOD}---\n{GOOD}"), "line 7"),
         ("templates: {}\n".to_owned(), "no templates"),
         ("other: 1\n".to_owned(), "`templates`"),
         (format!("templates: {}", "[".repeat(100_000)), "line 1"),
@@ -190,7 +190,7 @@ fn templates_that_fail_on_a_row_name_it() {
     at(0, &error(&format!("x ||| y ||| {target}"), "No ||| Yes"), "2 times |||");
     at(
         1,
-        &error(&format!("x ||| {target}"), "{{ text }} ||| a{% if text != 'a' %}b{% endif %} ||| c"),
+        &error(&format!("x ||| {target}"), "{{ text }} ||| c{% if text != 'a' %} ||| d{% endif %}"),
         "3 answer",
     );
     at(0, &error(&format!("{{{{ [text]|choice }}}} ||| {target}"), "No ||| Yes"), "choice");
