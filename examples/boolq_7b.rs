@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
+use llama_ccs::boolq::{self, Dataset, Selection, Template, TokenizedPair};
 use llama_ccs::ccs::run::{Execution, LayerSelection, Overwrite, Report, Settings, Source, run};
 use llama_ccs::ccs::store::StoreSource;
 use llama_ccs::llama_core::tch::Device;
@@ -35,6 +35,9 @@ struct Args {
     /// BoolQ's JSONL (or CSV, Parquet); without it, the built-in questions.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// How questions are asked: llama-ccs, a Jinja file, promptsource's FILE.yaml or FILE.yaml:NAME; several times.
+    #[arg(long, value_name = "NAME|FILE", default_value = "llama-ccs")]
+    template: Vec<String>,
     /// Most questions to use.
     #[arg(long)]
     limit: Option<usize>,
@@ -98,8 +101,10 @@ fn job(args: &Args) -> Result<(), AnyError> {
 
 /// Questions → contrast pairs that fit the model.
 fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyError> {
-    let data = Dataset::load(args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl")))?;
-    let made = boolq::pairs(&data, &boolq::Template::named("llama-ccs")?)?;
+    let templates = Template::resolve_all(&args.template)?;
+    let data = args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl"));
+    let data = Dataset::load_for(data, &templates)?;
+    let made = boolq::pairs_with(&data, &templates)?;
     let selection = Selection { limit: args.limit, ..Selection::default() };
     let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;
     for warning in [&data.warnings, &made.warnings, &selected.warnings].into_iter().flatten() {

@@ -15,9 +15,23 @@ use super::{AnyError, output, tokenizer};
 Examples:
   llama-ccs prompts --data boolq/dev.jsonl --tokenizer tokenizer.model --out prompts.csv
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --balance --out prompts.csv
-  llama-ccs prompts --data cities.csv --template statement --tokenizer tokenizer.model --out cities-prompts.csv --preview 2")]
+  llama-ccs prompts --data cities.csv --template statement --tokenizer tokenizer.model --out cities-prompts.csv --preview 2
+
+promptsource's ten BoolQ templates; then two of them beside the built-in one:
+  llama-ccs prompts --data dev.jsonl --model llama-7b --out ten.csv --limit 200 \\
+    --template super_glue_boolq.yaml
+  llama-ccs prompts --data dev.jsonl --model llama-7b --out three.csv --template llama-ccs \\
+    --template 'super_glue_boolq.yaml:GPT-3 Style' --template 'super_glue_boolq.yaml:I wonder...'
+
+A Jinja file has the data's columns as variables, and the answer:
+  {{ statement }} Is this statement true or false? {{ answer }}
+Its first line may set the answers, plus first: {# answers: Yes | No #}
+
+Of promptsource's `input ||| target` both parts are stripped; the prompt is the input, one space,
+the target; plus is the choice for label 1. The CSV has all templates of the first question, then
+all of the second; the rows of a question share idx, question_id and group.")]
 pub(crate) struct Args {
-    /// BoolQ's JSONL, or CSV, JSONL or Parquet with question, passage and answer (or statement and label).
+    /// BoolQ's JSONL, or any CSV, JSONL or Parquet with a label (true/false, yes/no, 1/0) in answer or label.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Where to write idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset.
@@ -29,16 +43,17 @@ pub(crate) struct Args {
     /// A model whose tokenizer counts tokens.
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
-    /// A built-in template or a Jinja file (variables passage, question, title, statement, answer).
-    #[arg(long, value_name = "NAME|FILE", default_value = "llama-ccs")]
-    template: String,
+    /// llama-ccs, statement, a Jinja file, or promptsource's YAML: FILE.yaml for all its templates, FILE.yaml:NAME
+    /// for one. Can be given several times.
+    #[arg(long, value_name = "NAME|FILE|FILE.yaml:NAME", default_value = "llama-ccs")]
+    template: Vec<String>,
     /// Questions to skip at the start.
     #[arg(long, default_value_t = 0)]
     offset: usize,
-    /// Most pairs to keep.
+    /// Most questions to keep, each with the pairs of all templates (so with one template: most pairs).
     #[arg(long)]
     limit: Option<usize>,
-    /// Drop a pair if its longer side, BOS included, has more tokens.
+    /// Drop a question if the longer side of a pair, BOS included, has more tokens under any template.
     #[arg(long, default_value_t = 512)]
     max_seq_len: usize,
     /// Keep as many true as false questions.
@@ -57,9 +72,9 @@ impl Args {
         let checkpoint = self.model.as_ref().map(Checkpoint::open).transpose()?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), checkpoint.as_ref())?;
         let tokenizer = PairTokenizer(&tokenizer);
-        let template = Template::resolve(&self.template)?;
-        let data = Dataset::load(&self.data)?;
-        let made = boolq::pairs(&data, &template)?;
+        let templates = Template::resolve_all(&self.template)?;
+        let data = Dataset::load_for(&self.data, &templates)?;
+        let made = boolq::pairs_with(&data, &templates)?;
         let selection = Selection {
             offset: self.offset,
             limit: self.limit,
@@ -73,24 +88,33 @@ impl Args {
             .map(ToString::to_string)
             .collect();
         if selected.pairs.is_empty() {
-            report(&warnings, &selected.dropped);
+            report(&warnings, &selected.dropped, templates.len());
             return Err(Box::new(llama_ccs::Error::NoPairs));
         }
         boolq::prompts::write(&self.out, selected.pairs.iter().map(|p| &p.pair))?;
 
         if json {
+            let templates: Vec<_> = templates
+                .iter()
+                .map(|template| json!({ "name": template.name(), "identity": template.identity() }))
+                .collect();
             output::json(&json!({
-                "out": self.out, "kept": selected.pairs.len(), "considered": selected.considered,
-                "true_share": share(&selected.pairs), "dropped": selected.dropped, "warnings": warnings,
-                "template": { "name": template.name(), "identity": template.identity() },
+                "out": self.out, "kept": selected.kept, "considered": selected.considered,
+                "pairs": selected.pairs.len(), "true_share": share(&selected.pairs),
+                "dropped": selected.dropped, "warnings": warnings,
+                "data": { "name": data.name, "identity": data.identity }, "templates": templates,
             }));
         } else {
             for pair in selected.pairs.iter().take(self.preview) {
                 output::data(&preview(pair, &tokenizer));
             }
-            report(&warnings, &selected.dropped);
+            report(&warnings, &selected.dropped, templates.len());
+            let questions = match templates.len() {
+                1 => String::new(),
+                templates => format!(" of {} questions under {templates} templates", selected.kept),
+            };
             output::say(&format!(
-                "{} pairs ({:.1} % true) in {}; {} dropped",
+                "{} pairs{questions} ({:.1} % true) in {}; {} dropped",
                 selected.pairs.len(),
                 100.0 * share(&selected.pairs),
                 self.out.display(),
@@ -101,11 +125,15 @@ impl Args {
     }
 }
 
-/// What a user should know of the data, and which pairs were left out.
-fn report(warnings: &[String], dropped: &[boolq::Dropped]) {
+/// What a user should know of the data, and which questions were left out, with the template if there are several.
+fn report(warnings: &[String], dropped: &[boolq::Dropped], templates: usize) {
     warnings.iter().for_each(output::warn);
     for dropped in dropped {
-        output::warn(&format!("dropped idx {}: {}", dropped.idx, dropped.reason));
+        let under = match &dropped.template {
+            Some(template) if templates > 1 => format!(" (template {template})"),
+            _ => String::new(),
+        };
+        output::warn(&format!("dropped idx {}{under}: {}", dropped.idx, dropped.reason));
     }
 }
 

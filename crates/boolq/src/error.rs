@@ -115,7 +115,7 @@ pub enum Error {
     /// `--template` names neither a built-in template nor a file.
     #[error("no template `{name}`: built in are {}\nhint: {}", known.join(", "), match suggestion {
         Some(near) => format!("did you mean `{near}`? Or give the path of a Jinja file"),
-        None => "give one of these names or the path of a Jinja file".to_owned(),
+        None => "give one of these names, a Jinja file, or promptsource's as FILE.yaml or FILE.yaml:NAME".to_owned(),
     })]
     UnknownTemplate {
         /// The name asked for.
@@ -124,6 +124,46 @@ pub enum Error {
         suggestion: Option<String>,
         /// The built-in names.
         known: Vec<String>,
+    },
+
+    /// A template file that is not what its extension says.
+    #[error("{}: {reason}\nhint: {hint}", path.display())]
+    TemplateFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, with the line where that is known.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A template file that holds no template of that name.
+    #[error("{}: no template `{name}`; found: {}\nhint: {}", path.display(), known.join(", "), match suggestion {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "give one of these names, or the file alone for all of them".to_owned(),
+    })]
+    TemplateNotInFile {
+        /// The file.
+        path: PathBuf,
+        /// The name asked for.
+        name: String,
+        /// The nearest name in the file, if one is near.
+        suggestion: Option<String>,
+        /// The names in the file.
+        known: Vec<String>,
+    },
+
+    /// A template uses a variable that neither it nor the data has.
+    #[error("template `{template}`: no variable `{variable}`; there are: {}\nhint: {hint}", known.join(", "))]
+    UnknownVariable {
+        /// The template's name.
+        template: String,
+        /// The variable.
+        variable: String,
+        /// The variables that there are for this data.
+        known: Vec<String>,
+        /// What to do.
+        hint: String,
     },
 
     /// A template that cannot make a contrast pair out of any data.

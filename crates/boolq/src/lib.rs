@@ -20,6 +20,62 @@
 //! boolq::prompts::write(folder.path().join("prompts.csv"), &made.pairs)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Data
+//!
+//! JSONL, CSV or Parquet with a label in `answer` or `label`: true/false, yes/no or 1/0. `question` (with `passage`
+//! and `title`, as in BoolQ) and `statement` have a meaning of their own, and the built-in templates; templates of
+//! your own may use any column.
+//!
+//! # Templates
+//!
+//! What [`Template::resolve`] takes, and with it every `--template`:
+//!
+//! | name or file | what it is | variables | plus, minus |
+//! |---|---|---|---|
+//! | `llama-ccs` | llama-ccs' own, built in | `passage`, `question` | True, False |
+//! | `statement` | statements, built in | `statement` | True, False |
+//! | `FILE.jinja` (any other extension) | [one Jinja template](Template::from_source) | all columns; `answer` | True, False, or the first line's `{# answers: Yes \| No #}` |
+//! | `FILE.yaml` | [promptsource's](Template::from_promptsource), all of the file | all columns; `label`, `answer_choices` | the choice for label 1, for label 0 |
+//! | `FILE.yaml:NAME` | the one of that name or id (`...` will do for `…`) | as above | as above |
+//!
+//! In a Jinja file `question` comes without its question mark, because templates write `{{ question }}?`;
+//! promptsource's templates get the row as it is, and [`Warning::TwoQuestionMarks`] tells if that is one too many.
+//!
+//! Of promptsource's `input ||| target`, both parts are stripped as promptsource strips them, and the prompt is
+//! `input`, **one space**, `target`. (promptsource itself joins nothing: it feeds models with an encoder and a
+//! decoder. Both parts are stripped, so something must part the answer from the question mark before it; after a
+//! space it begins a token of its own, `▁Yes` or `ĠYes`, in both prompts.) Nothing is cut, where promptsource cuts
+//! every printed value after 2,048 characters unless told not to: questions that are too long are dropped whole.
+//! A template whose input depends on the label, or that draws at random (`choice`), makes no contrast pair and is
+//! refused.
+//!
+//! Several templates at once ([`pairs_with`]) give all pairs of the first row, then all of the second. The pairs of a
+//! row share their `idx`, `question_id` and `group`, and [`select()`] keeps or drops them together:
+//!
+//! ```
+//! use boolq::{Dataset, Kind, Question, Template, pairs_with};
+//!
+//! let gpt3 = Template::from_promptsource(
+//!     "GPT-3 Style",
+//!     "{{ passage }}\nQuestion: {{ question }}?\nAnswer: ||| {{ answer_choices[label] }}",
+//!     "No ||| Yes",
+//! )?;
+//! let question = Question {
+//!     row: 0,
+//!     question_id: "0".into(),
+//!     passage: Some("Water is wet.".into()),
+//!     question: "is water wet".into(),
+//!     title: None,
+//!     subject: None,
+//!     answer: true,
+//! };
+//! let data = Dataset::new("tiny", Kind::Questions, vec![question]);
+//! let made = pairs_with(&data, &[gpt3, Template::named("llama-ccs")?])?;
+//! assert_eq!(made.pairs[0].plus_prompt, "Water is wet.\nQuestion: is water wet?\nAnswer: Yes");
+//! assert_eq!(made.pairs[0].group, made.pairs[1].group);
+//! # Ok::<(), boolq::Error>(())
+//! ```
 
 mod answer;
 mod dataset;
@@ -28,6 +84,7 @@ mod pair;
 mod preview;
 pub mod prompts;
 mod select;
+mod suggest;
 mod template;
 mod tokenize;
 mod warning;
@@ -35,7 +92,7 @@ mod warning;
 pub use answer::answer_ranges;
 pub use dataset::{Dataset, Kind, Question};
 pub use error::{BoxError, Error, Result};
-pub use pair::{ContrastPair, Pairs, group_of, pairs, require_both_classes};
+pub use pair::{ContrastPair, Pairs, group_of, pairs, pairs_with, require_both_classes};
 pub use preview::preview;
 pub use select::{DropReason, Dropped, Selected, Selection, select};
 pub use template::Template;

@@ -1,9 +1,9 @@
 //! Contrast pairs: the two prompts of one question, and the group that must stay on one side of a split.
 
 use crate::answer::answer_ranges;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Question};
 use crate::error::{Error, Result};
-use crate::template::Template;
+use crate::template::{Sides, Template, refuse_namesakes};
 use crate::warning::Warning;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -56,43 +56,82 @@ pub fn group_of(text: &str) -> String {
 /// Renders every row of `dataset` with `template`.
 ///
 /// # Errors
-/// The first row whose template fails, or whose two prompts do not differ in an answer.
+/// The first row whose template fails, or whose two prompts do not differ in an answer; a variable that the data do
+/// not have.
 pub fn pairs(dataset: &Dataset, template: &Template) -> Result<Pairs> {
-    let made: Vec<(ContrastPair, bool, bool)> = dataset
-        .questions
-        .par_iter()
-        .map(|question| {
-            let (plus_prompt, minus_prompt) = template.render(dataset, question)?;
-            let context = question.passage.as_deref().or(question.subject.as_deref());
-            let from_prompt = prompt_group(question.row, &plus_prompt, &minus_prompt)?;
-            let exact = answers_stand_alone(template, &plus_prompt, &minus_prompt);
-            let pair = ContrastPair {
-                idx: question.row,
-                plus_prompt,
-                minus_prompt,
-                label: question.answer,
-                question_id: question.question_id.clone(),
-                group: context.map_or(from_prompt, group_of),
-                template: template.name().to_owned(),
-                dataset: dataset.name.clone(),
-            };
-            Ok((pair, context.is_none(), exact))
-        })
-        .collect::<Result<_>>()?;
-    let guessed = made.iter().filter(|(_, guessed, _)| *guessed).count();
-    let inexact = made.iter().filter(|(_, _, exact)| !*exact).count();
-    let pairs: Vec<_> = made.into_iter().map(|(pair, _, _)| pair).collect();
+    pairs_with(dataset, std::slice::from_ref(template))
+}
+
+/// Renders every row of `dataset` with each of `templates`: all pairs of the first row, then all of the second.
+///
+/// The pairs of a row share their `idx`, `question_id` and `group`. Where the group comes from the text before the
+/// answer, that is the first template's.
+///
+/// # Errors
+/// As [`pairs`]; two templates of one name.
+pub fn pairs_with(dataset: &Dataset, templates: &[Template]) -> Result<Pairs> {
+    refuse_namesakes(templates)?;
+    templates.iter().try_for_each(|template| template.check(dataset))?;
+    let rows: Vec<Result<Row>> =
+        dataset.questions.par_iter().map(|question| row(dataset, templates, question)).collect();
+    let mut pairs = Vec::with_capacity(rows.len() * templates.len());
+    let (mut guessed, mut inexact, mut marks) = (0, 0, 0);
+    // One after the other, so that the error is the first row's.
+    for row in rows {
+        let row = row?;
+        guessed += if row.guessed { row.pairs.len() } else { 0 };
+        inexact += row.inexact;
+        marks += row.marks;
+        pairs.extend(row.pairs);
+    }
     let mut warnings = group_warnings(&pairs, guessed);
     if inexact > 0 {
         warnings.push(Warning::AnswerNotExact { pairs: inexact });
     }
+    if marks > 0 {
+        warnings.push(Warning::TwoQuestionMarks { pairs: marks });
+    }
     Ok(Pairs { pairs, warnings })
 }
 
+/// A row's pairs, a template each, and what there is to say about them.
+struct Row {
+    pairs: Vec<ContrastPair>,
+    /// Whether the group comes from a prompt.
+    guessed: bool,
+    /// Pairs whose answers do not stand alone.
+    inexact: usize,
+    /// Pairs in which the template's question mark follows the question's own.
+    marks: usize,
+}
+
+fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result<Row> {
+    let mut group = question.passage.as_deref().or(question.subject.as_deref()).map(group_of);
+    let asked = question.question.ends_with('?').then(|| format!("{}?", question.question));
+    let mut row = Row { pairs: Vec::new(), guessed: group.is_none(), inexact: 0, marks: 0 };
+    for template in templates {
+        let Sides { prompts: [plus_prompt, minus_prompt], answers } = template.sides(dataset, question)?;
+        let from_prompt = prompt_group(question.row, &plus_prompt, &minus_prompt)?;
+        row.inexact += usize::from(!answers_stand_alone(&answers, &plus_prompt, &minus_prompt));
+        row.marks += usize::from(asked.as_ref().is_some_and(|asked| plus_prompt.contains(asked)));
+        row.pairs.push(ContrastPair {
+            idx: question.row,
+            plus_prompt,
+            minus_prompt,
+            label: question.answer,
+            question_id: question.question_id.clone(),
+            group: group.get_or_insert(from_prompt).clone(),
+            template: template.name().to_owned(),
+            dataset: dataset.name.clone(),
+        });
+    }
+    Ok(row)
+}
+
 /// Whether the answers found in the two texts are the template's, with nothing added or missing.
-fn answers_stand_alone(template: &Template, plus: &str, minus: &str) -> bool {
+fn answers_stand_alone(answers: &[String; 2], plus: &str, minus: &str) -> bool {
     answer_ranges(plus, minus).is_some_and(|(p, m)| {
-        (plus.get(p), minus.get(m)) == (Some(template.answers().0), Some(template.answers().1))
+        plus.get(p) == Some(answers[0].as_str()) && minus.get(m) == Some(answers[1].as_str())
     })
 }
 
@@ -147,7 +186,7 @@ pub fn require_both_classes<'a>(pairs: impl IntoIterator<Item = &'a ContrastPair
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::{Kind, Question};
+    use crate::dataset::Kind;
 
     fn statements(rows: &[(&str, Option<&str>, bool)]) -> Dataset {
         let questions = rows.iter().zip(0..).map(|((text, subject, answer), row)| Question {
@@ -159,14 +198,7 @@ mod tests {
             subject: subject.map(str::to_owned),
             answer: *answer,
         });
-        let questions = questions.collect();
-        Dataset {
-            name: "s".into(),
-            identity: String::new(),
-            kind: Kind::Statements,
-            questions,
-            warnings: vec![],
-        }
+        Dataset::new("s", Kind::Statements, questions.collect())
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
 /// is no boolean, a pair that stands twice in the file, and prompts without an answer.
 pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     let path = path.as_ref();
-    let table = Table::parse(path, &fs_err::read(path)?, Format::Csv)?;
+    let table = Table::parse(path, &fs_err::read(path)?, Format::Csv, &|_, _| true)?;
     let needed = &COLUMNS[..4];
     let missing: Vec<String> = needed.iter().filter(|n| !table.has(n)).map(|n| format!("`{n}`")).collect();
     if !missing.is_empty() {

@@ -1,4 +1,8 @@
-//! Which pairs are used: offset, limit, length filter and class balance. What is left out is listed.
+//! Which questions are used: offset, limit, length filter and class balance. What is left out is listed.
+//!
+//! A question is one thing under all its templates: it is kept if the pair of every template fits, and dropped with
+//! all of them otherwise, so that templates are compared on the same questions. With one template, questions and
+//! pairs are the same.
 
 use crate::error::{Error, Result};
 use crate::pair::ContrastPair;
@@ -8,22 +12,22 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt;
 
-/// Pairs tokenised at once; a limit stops the work at the end of such a chunk.
+/// Questions tokenised at once; a limit stops the work at the end of such a chunk.
 const CHUNK: usize = 256;
 
 /// What to select.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Selection {
-    /// Pairs to skip at the start, kept or not.
+    /// Questions to skip at the start, kept or not.
     pub offset: usize,
-    /// The most pairs to keep; `None` keeps all that fit.
+    /// The most questions to keep; `None` keeps all that fit.
     pub limit: Option<usize>,
-    /// A pair is kept if its longer side, BOS included, has at most this many tokens; `None` keeps all lengths.
+    /// A pair fits if its longer side, BOS included, has at most this many tokens; `None` takes all lengths.
     pub max_seq_len: Option<usize>,
-    /// Keep as many true as false pairs, chosen with this seed; `None` keeps the data's own share.
+    /// Keep as many true as false questions, chosen with this seed; `None` keeps the data's own share.
     ///
-    /// Pairs are chosen in the order of blake3(seed, `idx`), so the choice depends on nothing but the two numbers,
-    /// and a larger limit keeps what a smaller one kept. The pairs returned stand in the data's order.
+    /// Questions are chosen in the order of blake3(seed, `idx`), so the choice depends on nothing but the two numbers,
+    /// and a larger limit keeps what a smaller one kept. What is returned stands in the data's order.
     pub balance: Option<u64>,
 }
 
@@ -34,29 +38,33 @@ impl Default for Selection {
     }
 }
 
-/// The pairs kept and what became of the others.
+/// The questions kept and what became of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selected {
-    /// The pairs kept, in the data's order.
+    /// The pairs of the questions kept, in the order given.
     pub pairs: Vec<TokenizedPair>,
-    /// The pairs looked at and not kept, in the data's order. Pairs beyond the limit are not looked at.
+    /// How many questions were kept.
+    pub kept: usize,
+    /// The questions looked at and not kept, in the data's order. What is beyond the limit is not looked at.
     pub dropped: Vec<Dropped>,
-    /// How many pairs were looked at: those kept and those dropped.
+    /// How many questions were looked at: those kept and those dropped.
     pub considered: usize,
     /// What there is to know about the pairs kept.
     pub warnings: Vec<Warning>,
 }
 
-/// A pair that was not kept.
+/// A question that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Dropped {
-    /// The pair's `idx`.
+    /// The question's `idx`.
     pub idx: u64,
+    /// The template whose pair did not fit, the first such; `None` where the question's class is the reason.
+    pub template: Option<String>,
     /// Why it was not kept.
     pub reason: DropReason,
 }
 
-/// Why a pair was not kept.
+/// Why a question was not kept.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum DropReason {
@@ -96,11 +104,11 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// Tokenises `pairs` in parallel and keeps those that `selection` asks for.
+/// Tokenises `pairs` in parallel and keeps the questions that `selection` asks for, with all their pairs.
 ///
-/// Data with one class only is kept, with [`Warning::OneClass`]; see
-/// [`require_both_classes`](crate::require_both_classes). Give the pairs of one template at a time: a template's
-/// pairs are kept or dropped by their own lengths.
+/// The pairs of one question are those that stand together with one `idx` and `dataset`, as
+/// [`pairs_with`](crate::pairs_with) returns them. Data with one class only is kept, with [`Warning::OneClass`]; see
+/// [`require_both_classes`](crate::require_both_classes).
 ///
 /// # Errors
 /// The tokenizer's own failures; see [`TokenizedPair::new`]. Pairs without an answer are dropped, not errors.
@@ -109,44 +117,56 @@ pub fn select<T: Tokenizer + Sync + ?Sized>(
     tokenizer: &T,
     selection: &Selection,
 ) -> Result<Selected> {
-    let candidates: Vec<(usize, &ContrastPair)> = pairs.iter().enumerate().skip(selection.offset).collect();
+    let questions = pairs.chunk_by(|a, b| a.idx == b.idx && a.dataset == b.dataset);
+    let candidates: Vec<Candidate> = questions.enumerate().skip(selection.offset).collect();
+    let templates = candidates.first().map_or(0, |(_, pairs)| pairs.len());
     let mut kept = match selection.balance {
         None => keep(&candidates, selection.limit, tokenizer, selection)?,
         Some(seed) => keep_balanced(candidates, seed, tokenizer, selection)?,
     };
-    kept.pairs.sort_by_key(|(position, _)| *position);
+    kept.questions.sort_by_key(|(position, _)| *position);
     kept.dropped.sort_by_key(|(position, _)| *position);
-    let considered = kept.pairs.len() + kept.dropped.len();
-    let pairs: Vec<_> = kept.pairs.into_iter().map(|(_, pair)| pair).collect();
-    let dropped = kept.dropped.into_iter().map(|(_, dropped)| dropped).collect();
-    let warnings = warnings(&pairs, considered, selection);
-    Ok(Selected { pairs, dropped, considered, warnings })
+    let considered = kept.questions.len() + kept.dropped.len();
+    let mut selected = Selected {
+        kept: kept.questions.len(),
+        pairs: kept.questions.into_iter().flat_map(|(_, pairs)| pairs).collect(),
+        dropped: kept.dropped.into_iter().map(|(_, dropped)| dropped).collect(),
+        considered,
+        warnings: Vec::new(),
+    };
+    selected.warnings = warnings(&selected, templates, selection);
+    Ok(selected)
 }
 
-/// Pairs with their positions in the data.
+/// The pairs of a question, with its position in the data.
+type Candidate<'a> = (usize, &'a [ContrastPair]);
+
+/// Questions with their positions in the data.
 #[derive(Default)]
 struct Kept {
-    pairs: Vec<(usize, TokenizedPair)>,
+    questions: Vec<(usize, Vec<TokenizedPair>)>,
     dropped: Vec<(usize, Dropped)>,
 }
 
 /// The first `limit` candidates that fit. Of the last chunk, what follows the last one kept is forgotten.
 fn keep<T: Tokenizer + Sync + ?Sized>(
-    candidates: &[(usize, &ContrastPair)],
+    candidates: &[Candidate],
     limit: Option<usize>,
     tokenizer: &T,
     selection: &Selection,
 ) -> Result<Kept> {
     let mut kept = Kept::default();
     for chunk in candidates.chunks(CHUNK) {
-        let judged: Vec<_> =
-            chunk.par_iter().map(|(position, pair)| (*position, judge(pair, tokenizer, selection))).collect();
+        let judged: Vec<_> = chunk
+            .par_iter()
+            .map(|(position, pairs)| (*position, judge_all(pairs, tokenizer, selection)))
+            .collect();
         for (position, verdict) in judged {
-            if limit.is_some_and(|limit| kept.pairs.len() >= limit) {
+            if limit.is_some_and(|limit| kept.questions.len() >= limit) {
                 return Ok(kept);
             }
             match verdict? {
-                Ok(pair) => kept.pairs.push((position, pair)),
+                Ok(pairs) => kept.questions.push((position, pairs)),
                 Err(dropped) => kept.dropped.push((position, dropped)),
             }
         }
@@ -154,14 +174,31 @@ fn keep<T: Tokenizer + Sync + ?Sized>(
     Ok(kept)
 }
 
+/// The pairs tokenised, or why the first that does not fit cannot be used.
+fn judge_all<T: Tokenizer + ?Sized>(
+    pairs: &[ContrastPair],
+    tokenizer: &T,
+    selection: &Selection,
+) -> Result<Result<Vec<TokenizedPair>, Dropped>> {
+    let mut tokenized = Vec::with_capacity(pairs.len());
+    for pair in pairs {
+        match judge(pair, tokenizer, selection)? {
+            Ok(pair) => tokenized.push(pair),
+            Err(reason) => {
+                return Ok(Err(Dropped { idx: pair.idx, template: Some(pair.template.clone()), reason }));
+            }
+        }
+    }
+    Ok(Ok(tokenized))
+}
+
 /// The pair tokenised, or why it cannot be used.
 fn judge<T: Tokenizer + ?Sized>(
     pair: &ContrastPair,
     tokenizer: &T,
     selection: &Selection,
-) -> Result<Result<TokenizedPair, Dropped>> {
-    let idx = pair.idx;
-    let reason = match TokenizedPair::new(pair.clone(), tokenizer) {
+) -> Result<Result<TokenizedPair, DropReason>> {
+    Ok(Err(match TokenizedPair::new(pair.clone(), tokenizer) {
         Ok(tokenized) => match selection.max_seq_len {
             Some(max_seq_len) if tokenized.longer_side() > max_seq_len => DropReason::TooLong {
                 plus_tokens: tokenized.plus.ids.len(),
@@ -173,29 +210,30 @@ fn judge<T: Tokenizer + ?Sized>(
         Err(Error::NoAnswerText { .. }) => DropReason::NoAnswerText,
         Err(Error::NoAnswerToken { side, .. }) => DropReason::NoAnswerToken { side },
         Err(fatal) => return Err(fatal),
-    };
-    Ok(Err(Dropped { idx, reason }))
+    }))
 }
 
-/// As many true as false pairs, each class in the order of its keys.
+/// As many true as false questions, each class in the order of its keys.
 fn keep_balanced<T: Tokenizer + Sync + ?Sized>(
-    mut candidates: Vec<(usize, &ContrastPair)>,
+    mut candidates: Vec<Candidate>,
     seed: u64,
     tokenizer: &T,
     selection: &Selection,
 ) -> Result<Kept> {
-    candidates.sort_by_cached_key(|(position, pair)| (key(seed, pair.idx), *position));
-    let (trues, falses): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|(_, pair)| pair.label);
+    let first = |(_, pairs): &Candidate| pairs.first().map_or((0, false), |pair| (pair.idx, pair.label));
+    candidates.sort_by_cached_key(|candidate| (key(seed, first(candidate).0), candidate.0));
+    let (trues, falses): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| first(candidate).1);
     let half = selection.limit.map(|limit| limit / 2);
     let mut kept = keep(&trues, half, tokenizer, selection)?;
     let mut falses = keep(&falses, half, tokenizer, selection)?;
-    let size = kept.pairs.len().min(falses.pairs.len());
-    let surplus = kept.pairs.drain(size..).chain(falses.pairs.drain(size..));
-    let dropped = surplus.map(|(position, tokenized)| {
-        (position, Dropped { idx: tokenized.pair.idx, reason: DropReason::Balance })
+    let size = kept.questions.len().min(falses.questions.len());
+    let surplus = kept.questions.drain(size..).chain(falses.questions.drain(size..));
+    let dropped = surplus.filter_map(|(position, pairs)| {
+        let idx = pairs.first()?.pair.idx;
+        Some((position, Dropped { idx, template: None, reason: DropReason::Balance }))
     });
     kept.dropped.extend(dropped.chain(falses.dropped));
-    kept.pairs.append(&mut falses.pairs);
+    kept.questions.append(&mut falses.questions);
     Ok(kept)
 }
 
@@ -206,19 +244,20 @@ fn key(seed: u64, idx: u64) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn warnings(pairs: &[TokenizedPair], considered: usize, selection: &Selection) -> Vec<Warning> {
+fn warnings(selected: &Selected, templates: usize, selection: &Selection) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    if let Some(limit) = selection.limit.filter(|limit| pairs.len() < *limit) {
-        warnings.push(Warning::LimitNotReached { limit, kept: pairs.len() });
+    if let Some(limit) = selection.limit.filter(|limit| selected.kept < *limit) {
+        warnings.push(Warning::LimitNotReached { limit, kept: selected.kept });
     }
-    match pairs {
-        [] => warnings.push(Warning::NothingKept { considered }),
+    match selected.pairs.as_slice() {
+        [] => warnings.push(Warning::NothingKept { considered: selected.considered * templates }),
         [first, rest @ ..] if rest.iter().all(|other| other.pair.label == first.pair.label) => {
-            warnings.push(Warning::OneClass { label: first.pair.label, pairs: pairs.len() });
+            let pairs = selected.pairs.len();
+            warnings.push(Warning::OneClass { label: first.pair.label, pairs });
         }
         _ => {}
     }
-    let seams = pairs.iter().filter(|pair| pair.seam).count();
+    let seams = selected.pairs.iter().filter(|pair| pair.seam).count();
     if seams > 0 {
         warnings.push(Warning::Seams { pairs: seams });
     }

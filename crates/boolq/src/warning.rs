@@ -28,6 +28,11 @@ pub enum Warning {
         /// How many pairs.
         pairs: usize,
     },
+    /// The questions end in a question mark and the template, one of promptsource's, adds another.
+    TwoQuestionMarks {
+        /// How many pairs.
+        pairs: usize,
+    },
     /// All pairs have the same label.
     OneClass {
         /// That label.
@@ -35,7 +40,7 @@ pub enum Warning {
         /// How many pairs there are.
         pairs: usize,
     },
-    /// Fewer pairs were kept than asked for.
+    /// Fewer questions were kept than asked for.
     LimitNotReached {
         /// How many were asked for.
         limit: usize,
@@ -44,7 +49,7 @@ pub enum Warning {
     },
     /// No pair was kept.
     NothingKept {
-        /// How many were looked at.
+        /// How many pairs were looked at.
         considered: usize,
     },
     /// The tokens before the answer differ between the two prompts of some pairs; see
@@ -75,10 +80,15 @@ impl fmt::Display for Warning {
                  count from the answer may read elsewhere: put a space or newline before the answer (and after it, \
                  where text follows), and choose answers that share no words at their ends"
             ),
+            Self::TwoQuestionMarks { pairs } => write!(
+                f,
+                "{pairs} pairs ask with two question marks: promptsource's templates take questions as they are and \
+                 add their own; remove the marks from the data, or write a plain template, which does so itself"
+            ),
             Self::OneClass { label, pairs } => {
                 write!(f, "all {pairs} pairs have the label {label}: probes cannot be scored on them")
             }
-            Self::LimitNotReached { limit, kept } => write!(f, "{kept} pairs kept, {limit} asked for"),
+            Self::LimitNotReached { limit, kept } => write!(f, "{kept} questions kept, {limit} asked for"),
             Self::NothingKept { considered } => write!(f, "none of {considered} pairs kept"),
             Self::Seams { pairs } => write!(
                 f,

@@ -1,29 +1,38 @@
-//! Labelled data: yes/no questions and true/false statements, read from JSONL, CSV or Parquet.
+//! Labelled data: yes/no questions, true/false statements, and any other rows with a boolean label, read from JSONL,
+//! CSV or Parquet.
 //!
-//! Two shapes are known. **Questions** have the columns `question`, and `answer` or `label`, and often `passage` and
-//! `title`: BoolQ as published (JSONL) and as on Hugging Face. **Statements** have `statement` and `label` (or
-//! `answer`): the geometry-of-truth files. A column `question_id`, `qid`, `id` or `idx` is the rows' own id.
+//! **Questions** have a column `question`, and often `passage` and `title`: BoolQ as published (JSONL) and as on
+//! Hugging Face. **Statements** have `statement`: the geometry-of-truth files. The label is in `answer` or `label`.
+//! A column `question_id`, `qid`, `id` or `idx` is the rows' own id. All other columns that hold text, numbers or
+//! booleans are there for templates.
 
+mod fields;
 mod table;
 
+pub(crate) use fields::Fields;
+use table::Plain;
 pub(crate) use table::{Column, Format, Table};
 
 use crate::error::{Error, Result, quoted};
+use crate::template::Template;
 use crate::warning::Warning;
 use std::path::Path;
 
-/// A column that names what a statement is about, in the order in which they are looked for.
+/// A column that names what a row is about, in the order in which they are looked for.
 const SUBJECTS: [&str; 4] = ["subject", "city", "entity", "n1"];
 const IDS: [&str; 4] = ["question_id", "qid", "id", "idx"];
-const LABELS: [&str; 2] = ["answer", "label"];
+pub(crate) const LABELS: [&str; 2] = ["answer", "label"];
 
 /// What the rows of a data set are.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Yes/no questions, with or without a passage.
     Questions,
     /// Statements that are true or false.
     Statements,
+    /// Labelled rows with neither: only templates that use their own columns fit.
+    Rows,
 }
 
 /// One labelled row.
@@ -35,11 +44,11 @@ pub struct Question {
     pub question_id: String,
     /// The text that the question is about.
     pub passage: Option<String>,
-    /// The question, or the statement in a data set of [`Kind::Statements`].
+    /// The question; the statement in a data set of [`Kind::Statements`]; empty in one of [`Kind::Rows`].
     pub question: String,
     /// The title of the passage's page.
     pub title: Option<String>,
-    /// What a statement is about: rows with the same subject stay together in splits.
+    /// What a row without a passage is about: rows with the same subject stay together in splits.
     pub subject: Option<String>,
     /// The label: yes, or true.
     pub answer: bool,
@@ -50,36 +59,62 @@ pub struct Question {
 pub struct Dataset {
     /// The file's name without its extension.
     pub name: String,
-    /// blake3 of the file's bytes, in hex.
+    /// blake3 of the file's bytes, in hex; empty for rows that come from no file.
     pub identity: String,
-    /// Questions or statements.
+    /// Questions, statements or other rows.
     pub kind: Kind,
     /// The rows, in the file's order.
     pub questions: Vec<Question>,
     /// What the reader had to assume.
     pub warnings: Vec<Warning>,
+    /// The columns for templates.
+    pub(crate) fields: Fields,
 }
 
 impl Dataset {
-    /// Reads a data file. The format comes from the extension (`.jsonl`, `.ndjson`, `.json` with one object a line;
-    /// `.csv`; `.parquet`), else from the contents.
+    /// Rows made in memory, with no columns for templates besides `passage`, `title` and `question` or `statement`.
+    pub fn new(name: impl Into<String>, kind: Kind, questions: Vec<Question>) -> Self {
+        Self {
+            name: name.into(),
+            identity: String::new(),
+            kind,
+            questions,
+            warnings: Vec::new(),
+            fields: Fields::default(),
+        }
+    }
+
+    /// Reads a data file with all its columns of text, numbers and booleans. The format comes from the extension
+    /// (`.jsonl`, `.ndjson`, `.json` with one object a line; `.csv`; `.parquet`), else from the contents.
     ///
-    /// The subject of statements is the column `subject`, `city`, `entity` or `n1`, whichever is found first. Without
-    /// these, a table that begins with `statement,label` has its subject in the third column, as geometry-of-truth
-    /// files do, if every statement contains it; [`Warning::SubjectByPosition`] then says so. Numbers of
-    /// `larger_than` are spelled out in the statements, which is why `n1` is looked for by name.
+    /// The subject is the column `subject`, `city`, `entity` or `n1`, whichever is found first. Without these, a
+    /// table that begins with `statement,label` has its subject in the third column, as geometry-of-truth files do,
+    /// if every statement contains it; [`Warning::SubjectByPosition`] then says so. Numbers of `larger_than` are
+    /// spelled out in the statements, which is why `n1` is looked for by name.
     ///
     /// # Errors
     /// Bad lines, missing columns, labels that are not boolean, and empty or missing questions and passages, each
     /// with its place; a file without rows.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let bytes = fs_err::read(path)?;
-        let table = Table::parse(path, &bytes, Format::of(path, &bytes)?)?;
-        let mut dataset = if table.has("question") { questions(&table)? } else { statements(&table)? };
-        dataset.name = stem(path);
-        dataset.identity = blake3::hash(&bytes).to_hex().to_string();
-        Ok(dataset)
+        read(path.as_ref(), &|_| true)
+    }
+
+    /// Like [`load`](Self::load), but keeps in memory only what these templates use.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_for(path: impl AsRef<Path>, templates: &[Template]) -> Result<Self> {
+        read(path.as_ref(), &|name| templates.iter().any(|template| template.uses(name)))
+    }
+
+    /// Whether the rows, or some of them, have one of the four texts that a [`Question`] holds.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        match text {
+            "question" => self.kind == Kind::Questions,
+            "statement" => self.kind == Kind::Statements,
+            "passage" => self.questions.iter().any(|q| q.passage.is_some()),
+            _ => self.questions.iter().any(|q| q.title.is_some()),
+        }
     }
 
     /// The share of rows whose label is true; `None` without rows.
@@ -95,46 +130,70 @@ pub(crate) fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(|| "data".to_owned(), |s| s.to_string_lossy().into_owned())
 }
 
-fn questions(table: &Table) -> Result<Dataset> {
-    let question = Column("question".to_owned());
-    let label =
-        label_column(table, "questions need `question` and `answer`, and may have `passage` and `title`")?;
-    let questions = table.texts(&question)?;
-    for (row, text) in questions.iter().enumerate() {
-        if without_question_mark(text).is_empty() {
-            return Err(table.cell_error(row, &question, quoted(text), "a question", "remove the row"));
-        }
-    }
+fn read(path: &Path, keep: &dyn Fn(&str) -> bool) -> Result<Dataset> {
+    let bytes = fs_err::read(path)?;
+    let wanted = |name: &str, plain: Plain| is_known(name) || plain.0;
+    let table = Table::parse(path, &bytes, Format::of(path, &bytes)?, &wanted)?;
+    let label = label_column(&table)?;
+    let (kind, texts) = texts(&table)?;
     let passages = match table.first_of(&["passage"]) {
-        Some(column) => table.texts(&column)?.into_iter().map(Some).collect(),
-        None => vec![None; table.height()],
+        Some(column) => Some(table.texts(&column)?),
+        None => None,
     };
-    let titles = optional(table, &["title"])?;
-    let rows = RowParts { texts: questions, labels: table.booleans(&label)?, ids: ids(table)? };
-    let questions = rows.zip(passages, titles, vec![None; table.height()]);
-    Ok(dataset(Kind::Questions, questions, Vec::new()))
-}
-
-fn statements(table: &Table) -> Result<Dataset> {
-    let hint = "questions need `question` and `answer`, statements need `statement` and `label`";
-    if !table.has("statement") {
-        return Err(missing(table, "`question` or `statement`", hint));
-    }
-    let label = label_column(table, hint)?;
     let mut warnings = Vec::new();
-    let texts = table.texts(&Column("statement".to_owned()))?;
-    let subjects = match table.first_of(&SUBJECTS) {
-        Some(column) => table.texts(&column)?.into_iter().map(Some).collect(),
-        None => subjects_by_place(table, &texts, &mut warnings)?,
+    let subjects = match passages {
+        Some(_) => vec![None; table.height()],
+        None => subjects(&table, kind, &texts, &mut warnings)?,
     };
-    let rows = RowParts { texts, labels: table.booleans(&label)?, ids: ids(table)? };
-    let none = vec![None; table.height()];
-    Ok(dataset(Kind::Statements, rows.zip(none.clone(), none, subjects), warnings))
+    let rows = RowParts {
+        texts,
+        labels: table.booleans(&label)?,
+        ids: ids(&table)?,
+        passages: passages.map_or_else(|| vec![None; table.height()], |p| p.into_iter().map(Some).collect()),
+        titles: optional(&table, &["title"])?,
+        subjects,
+    };
+    let text = match kind {
+        Kind::Questions => "question",
+        _ => "statement",
+    };
+    let taken = [&[text, "passage", "title"][..], &LABELS].concat();
+    Ok(Dataset {
+        identity: blake3::hash(&bytes).to_hex().to_string(),
+        warnings,
+        fields: Fields::of(&table, &taken, keep)?,
+        ..Dataset::new(stem(path), kind, rows.zip())
+    })
 }
 
-/// `load` fills in the name and the identity, which belong to the file.
-fn dataset(kind: Kind, questions: Vec<Question>, warnings: Vec<Warning>) -> Dataset {
-    Dataset { name: String::new(), identity: String::new(), kind, questions, warnings }
+/// What the rows are, and the questions or statements.
+fn texts(table: &Table) -> Result<(Kind, Vec<String>)> {
+    if let Some(question) = table.first_of(&["question"]) {
+        let questions = table.texts(&question)?;
+        for (row, text) in questions.iter().enumerate() {
+            if without_question_mark(text).is_empty() {
+                return Err(table.cell_error(row, &question, quoted(text), "a question", "remove the row"));
+            }
+        }
+        return Ok((Kind::Questions, questions));
+    }
+    match table.first_of(&["statement"]) {
+        Some(statement) => Ok((Kind::Statements, table.texts(&statement)?)),
+        None => Ok((Kind::Rows, vec![String::new(); table.height()])),
+    }
+}
+
+fn subjects(
+    table: &Table,
+    kind: Kind,
+    texts: &[String],
+    warnings: &mut Vec<Warning>,
+) -> Result<Vec<Option<String>>> {
+    match table.first_of(&SUBJECTS) {
+        Some(column) if kind == Kind::Statements => Ok(table.texts(&column)?.into_iter().map(Some).collect()),
+        Some(_) => optional(table, &SUBJECTS),
+        None => subjects_by_place(table, texts, warnings),
+    }
 }
 
 /// The question without white space and question marks at its end: templates write the one `?` themselves.
@@ -142,23 +201,21 @@ pub(crate) fn without_question_mark(question: &str) -> &str {
     question.trim_start().trim_end_matches(|c: char| c == '?' || c.is_whitespace())
 }
 
-/// The columns every kind of data has.
+/// The rows, column by column.
 struct RowParts {
     texts: Vec<String>,
     labels: Vec<bool>,
     ids: Option<Vec<String>>,
+    passages: Vec<Option<String>>,
+    titles: Vec<Option<String>>,
+    subjects: Vec<Option<String>>,
 }
 
 impl RowParts {
-    fn zip(
-        self,
-        passages: Vec<Option<String>>,
-        titles: Vec<Option<String>>,
-        subjects: Vec<Option<String>>,
-    ) -> Vec<Question> {
+    fn zip(self) -> Vec<Question> {
         let ids = self.ids.unwrap_or_else(|| (0..self.texts.len()).map(|row| row.to_string()).collect());
         let labelled = self.texts.into_iter().zip(self.labels).zip(ids);
-        let context = passages.into_iter().zip(titles).zip(subjects);
+        let context = self.passages.into_iter().zip(self.titles).zip(self.subjects);
         labelled
             .zip(context)
             .enumerate()
@@ -175,17 +232,14 @@ impl RowParts {
     }
 }
 
-fn label_column(table: &Table, hint: &'static str) -> Result<Column> {
-    table.first_of(&LABELS).ok_or_else(|| missing(table, "`answer` or `label`", hint))
-}
-
-fn missing(table: &Table, column: &str, hint: &'static str) -> Error {
-    Error::MissingColumns {
+fn label_column(table: &Table) -> Result<Column> {
+    table.first_of(&LABELS).ok_or_else(|| Error::MissingColumns {
         path: table.path().to_owned(),
-        missing: vec![column.to_owned()],
+        missing: vec!["`answer` or `label`".to_owned()],
         found: table.names().to_vec(),
-        hint,
-    }
+        hint: "every row needs its truth, as true/false, yes/no or 1/0; questions are in `question` (and \
+               `passage`), statements in `statement`, and templates may use any other column",
+    })
 }
 
 fn ids(table: &Table) -> Result<Option<Vec<String>>> {
@@ -207,7 +261,8 @@ fn subjects_by_place(
     statements: &[String],
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<Option<String>>> {
-    if let Some(third) = after_statement_and_label(table.names()) {
+    let third = after_statement_and_label(table.names());
+    if let Some(third) = third.filter(|third| table.is_plain(&Column((*third).to_owned()))) {
         let cells = table.cells(&Column(third.to_owned()))?;
         let named = |(cell, statement): (&Option<String>, &String)| {
             cell.as_deref()
@@ -228,12 +283,10 @@ fn after_statement_and_label(names: &[String]) -> Option<&str> {
     }
 }
 
-/// Those of a file's columns that this module may ask for.
-fn wanted_columns(names: &[String]) -> Vec<String> {
+/// Whether this module asks for a column of that name itself.
+fn is_known(name: &str) -> bool {
     let texts = ["question", "statement", "passage", "title"];
-    let known = |name: &str| [&texts[..], &LABELS, &IDS, &SUBJECTS].concat().contains(&name);
-    let third = after_statement_and_label(names);
-    names.iter().filter(|name| known(name) || Some(name.as_str()) == third).cloned().collect()
+    [&texts[..], &LABELS, &IDS, &SUBJECTS].concat().contains(&name)
 }
 
 #[cfg(test)]
@@ -284,8 +337,6 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let error = load("a.csv", "prompt,label\nq,1\n").expect_err("no question").to_string();
-        assert!(error.contains("`question` or `statement`") && error.contains("prompt, label"), "{error}");
         let error = load("a.csv", "question,truth\nq,1\n").expect_err("no label").to_string();
         assert!(error.contains("`answer` or `label`") && error.contains("question, truth"), "{error}");
         let empty = load("a.jsonl", "{\"question\":\"q\",\"passage\":\" \",\"answer\":true}");
@@ -300,6 +351,37 @@ mod tests {
         );
         let only_mark = load("a.csv", "question,answer\n\" ? ?\",1\n");
         assert!(matches!(only_mark, Err(Error::Cell { row: 0, .. })), "{only_mark:?}");
+    }
+
+    #[test]
+    fn other_rows_and_what_templates_see_of_them() {
+        let data = load("a.csv", "text,label,city, \nq,1,Oslo,x\nr,0,,\n").expect("readable");
+        assert_eq!(data.kind, Kind::Rows);
+        assert_eq!(data.fields.names(), ["text", "city", " "]);
+        let city = |row| data.fields.get("city", row).and_then(|value| value.as_str());
+        assert_eq!((city(0), city(1), city(2)), (Some("Oslo"), None, None), "an empty cell is no value");
+        let subjects: Vec<_> = data.questions.iter().map(|q| q.subject.as_deref()).collect();
+        assert_eq!(subjects, [Some("Oslo"), None]);
+        assert!(data.fields.get("label", 0).is_none(), "the truth is no variable");
+
+        let statements = load("a.csv", "statement,passage,city,label\ns,P.,Oslo,1\n").expect("readable");
+        assert_eq!(
+            (statements.kind, statements.questions[0].passage.as_deref()),
+            (Kind::Statements, Some("P."))
+        );
+        let both = load("a.csv", "question,statement,label\nq,s,1\n").expect("readable");
+        assert_eq!((both.kind, both.fields.names()), (Kind::Questions, &["statement".to_owned()][..]));
+    }
+
+    #[test]
+    fn only_what_templates_use_is_kept() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("a.csv");
+        fs_err::write(&path, "text,more,label\nq,long,1\n").expect("writable");
+        let template = Template::from_source("t", "{{ text }} {{ answer }}").expect("compiles");
+        let data = Dataset::load_for(&path, &[template]).expect("readable");
+        assert!(data.fields.get("text", 0).is_some() && data.fields.get("more", 0).is_none());
+        assert_eq!(data.fields.names(), ["text", "more"], "for messages");
     }
 
     #[test]

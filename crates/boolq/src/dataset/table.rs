@@ -4,8 +4,9 @@
 //! not like or refuses the file without naming the line, and a lost line would shift every `idx` after it.
 
 use crate::error::{Error, Result, quoted};
+use minijinja::Value as Cell;
 use polars::prelude::{
-    CsvReadOptions, DataFrame, DataType, ParquetReader, PolarsError, SerReader, StringChunked,
+    ArrowDataType, CsvReadOptions, DataFrame, DataType, ParquetReader, PolarsError, SerReader, StringChunked,
 };
 use serde_json::{Map, Value};
 use std::io::Cursor;
@@ -64,12 +65,17 @@ enum Rows {
 }
 
 impl Table {
-    /// Parses the contents of the file at `path`.
-    pub(crate) fn parse(path: &Path, bytes: &[u8], format: Format) -> Result<Self> {
+    /// Parses the contents of the file at `path`. Of Parquet only the columns that `wanted` names are read.
+    pub(crate) fn parse(
+        path: &Path,
+        bytes: &[u8],
+        format: Format,
+        wanted: &dyn Fn(&str, Plain) -> bool,
+    ) -> Result<Self> {
         let table = match format {
             Format::Jsonl => Self::jsonl(path, bytes)?,
             Format::Csv => Self::csv(path, bytes)?,
-            Format::Parquet => Self::parquet(path, bytes)
+            Format::Parquet => Self::parquet(path, bytes, wanted)
                 .map_err(|e| unreadable(path, "Parquet", &e, "was the file written completely?"))?,
         };
         if table.height() == 0 { Err(Error::NoRows { path: path.to_owned() }) } else { Ok(table) }
@@ -109,10 +115,15 @@ impl Table {
     }
 
     /// Reads the columns that may be needed: others may have types this build of polars does not read.
-    fn parquet(path: &Path, bytes: &[u8]) -> Result<Self, PolarsError> {
+    fn parquet(path: &Path, bytes: &[u8], wanted: &dyn Fn(&str, Plain) -> bool) -> Result<Self, PolarsError> {
         let mut reader = ParquetReader::new(Cursor::new(bytes));
-        let names: Vec<String> = reader.schema()?.iter_names().map(ToString::to_string).collect();
-        let wanted = super::wanted_columns(&names);
+        let schema = reader.schema()?;
+        let names = schema.iter_names().map(ToString::to_string).collect();
+        let wanted = schema
+            .iter()
+            .filter(|(name, field)| wanted(name.as_str(), Plain(plain_in_parquet(&field.dtype))))
+            .map(|(name, _)| name.to_string())
+            .collect();
         let frame = reader.with_columns(Some(wanted)).finish()?;
         Ok(Self { path: path.to_owned(), names, rows: Rows::Frame(frame) })
     }
@@ -160,6 +171,32 @@ impl Table {
                 })
                 .collect(),
             Rows::Frame(frame) => frame_cells(frame, &column.0).map_err(|e| {
+                unreadable(&self.path, "table", &e, "write the column as text, numbers or booleans")
+            }),
+        }
+    }
+
+    /// Whether `column` was read and holds text, numbers or booleans and nothing else.
+    pub(crate) fn is_plain(&self, column: &Column) -> bool {
+        match &self.rows {
+            Rows::Objects(objects) => objects
+                .iter()
+                .all(|object| !matches!(object.get(&column.0), Some(Value::Array(_) | Value::Object(_)))),
+            Rows::Frame(frame) => frame.column(&column.0).is_ok_and(|column| {
+                let dtype = column.dtype();
+                dtype.is_bool() || dtype.is_primitive_numeric() || dtype.is_string()
+            }),
+        }
+    }
+
+    /// The cells of a plain `column` as templates see them, with their own types; undefined where there is nothing,
+    /// or white space alone.
+    pub(crate) fn values(&self, column: &Column) -> Result<Vec<Cell>> {
+        match &self.rows {
+            Rows::Objects(objects) => {
+                Ok(objects.iter().map(|object| json_cell(object.get(&column.0))).collect())
+            }
+            Rows::Frame(frame) => frame_values(frame, &column.0).map_err(|e| {
                 unreadable(&self.path, "table", &e, "write the column as text, numbers or booleans")
             }),
         }
@@ -218,6 +255,10 @@ impl Table {
 
 const FILL: &str = "fill the cell or remove the row";
 
+/// Whether a column holds text, numbers or booleans, as far as its file says before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plain(pub(crate) bool);
+
 /// The name of a column that its table has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column(pub(crate) String);
@@ -274,6 +315,56 @@ fn frame_cells(frame: &DataFrame, name: &str) -> Result<Vec<Option<String>>, Pol
     Ok(text.iter().map(|cell| cell.map(str::to_owned)).collect())
 }
 
+/// What this build of polars reads; its other types need features that nothing else here uses.
+fn plain_in_parquet(dtype: &ArrowDataType) -> bool {
+    use ArrowDataType as T;
+    matches!(
+        dtype,
+        T::Boolean
+            | T::Int32
+            | T::Int64
+            | T::UInt32
+            | T::UInt64
+            | T::Float32
+            | T::Float64
+            | T::Utf8
+            | T::LargeUtf8
+            | T::Utf8View
+    )
+}
+
+fn text_cell(text: &str) -> Cell {
+    if text.trim().is_empty() { Cell::UNDEFINED } else { Cell::from(text) }
+}
+
+fn json_cell(value: Option<&Value>) -> Cell {
+    match value {
+        Some(Value::String(text)) => text_cell(text),
+        Some(Value::Bool(b)) => Cell::from(*b),
+        Some(Value::Number(n)) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
+            (Some(whole), ..) => Cell::from(whole),
+            (_, Some(whole), _) => Cell::from(whole),
+            (.., Some(float)) => Cell::from(float),
+            _ => Cell::UNDEFINED,
+        },
+        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => Cell::UNDEFINED,
+    }
+}
+
+fn frame_values(frame: &DataFrame, name: &str) -> Result<Vec<Cell>, PolarsError> {
+    fn cells<T: Into<Cell>>(values: impl Iterator<Item = Option<T>>) -> Vec<Cell> {
+        values.map(|value| value.map_or(Cell::UNDEFINED, Into::into)).collect()
+    }
+    let column = frame.column(name)?;
+    Ok(match column.dtype() {
+        DataType::Boolean => cells(column.bool()?.iter()),
+        dtype if dtype.is_float() => cells(column.strict_cast(&DataType::Float64)?.f64()?.iter()),
+        dtype if dtype.is_unsigned_integer() => cells(column.strict_cast(&DataType::UInt64)?.u64()?.iter()),
+        dtype if dtype.is_signed_integer() => cells(column.strict_cast(&DataType::Int64)?.i64()?.iter()),
+        _ => cells(column.str()?.iter().map(|text| text.map(text_cell))),
+    })
+}
+
 /// The bytes as text without a byte order mark; the error names the line that is not UTF-8.
 fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
     let text = std::str::from_utf8(bytes).map_err(|e| Error::Line {
@@ -305,7 +396,7 @@ mod tests {
 
     fn parse(name: &str, bytes: &[u8]) -> Result<Table> {
         let path = Path::new(name);
-        Table::parse(path, bytes, Format::of(path, bytes)?)
+        Table::parse(path, bytes, Format::of(path, bytes)?, &|_, _| true)
     }
 
     #[test]
@@ -379,9 +470,10 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "(\\PC|[\",\n\r{}:]){0,60}") {
             for format in [Format::Jsonl, Format::Csv, Format::Parquet] {
-                if let Ok(table) = Table::parse(Path::new("a"), text.as_bytes(), format) {
-                    for name in table.names() {
-                        let _ = table.cells(&Column(name.clone()));
+                if let Ok(table) = Table::parse(Path::new("a"), text.as_bytes(), format, &|_, _| true) {
+                    for column in table.names().iter().map(|name| Column(name.clone())) {
+                        let _ = table.cells(&column);
+                        let _ = table.is_plain(&column).then(|| table.values(&column));
                     }
                 }
             }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::path::PathBuf;
 
-fn shared(file: &str) -> Option<PathBuf> {
+pub(crate) fn shared(file: &str) -> Option<PathBuf> {
     let root = std::env::var_os("LLAMA_CCS_SHARED").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
         PathBuf::from,

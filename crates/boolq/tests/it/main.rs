@@ -4,6 +4,8 @@
 
 mod golden;
 mod prompts_csv;
+mod promptsource;
 mod selection;
 mod tables;
+mod templates;
 mod toy;

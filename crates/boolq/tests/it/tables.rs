@@ -1,6 +1,6 @@
 //! Parquet files: what other programs write, and damaged ones.
 
-use boolq::{Dataset, Error};
+use boolq::{Dataset, Error, Template, pairs};
 use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, ParquetWriter, Series};
 use std::path::Path;
 
@@ -54,4 +54,24 @@ fn parquet_without_known_columns_or_cut_short() {
         let error = Dataset::load(&path).expect_err("cut short");
         assert!(matches!(error, Error::Table { format: "Parquet", .. }), "{length} bytes: {error}");
     }
+}
+
+#[test]
+fn templates_see_parquet_columns_with_their_types() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a.parquet");
+    let mut columns = boolq_columns(Series::new("label".into(), [1_i64, 0]).into_column());
+    columns.push(Series::new("year".into(), [1999_i64, 2001]).into_column());
+    columns.push(Series::new("checked".into(), [Some(true), None]).into_column());
+    columns.push(Series::new("author".into(), [Some("Ada"), Some("")]).into_column());
+    write(&path, columns);
+    let data = Dataset::load(&path).expect("loads");
+    let render = |source: &str| {
+        let made = pairs(&data, &Template::from_source("t", source)?)?;
+        Ok::<_, Error>(made.pairs.into_iter().map(|pair| pair.plus_prompt).collect::<Vec<_>>())
+    };
+    let typed = "{{ year + 1 }} {{ checked|default('?') }} {{ author|default('nobody') }} {{ answer }}";
+    assert_eq!(render(typed).expect("renders"), ["2000 True Ada True", "2002 ? nobody True"]);
+    let nested = render("{{ scores }} {{ answer }}");
+    assert!(matches!(nested, Err(Error::UnknownVariable { .. })), "{nested:?}");
 }

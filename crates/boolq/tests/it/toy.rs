@@ -1,5 +1,5 @@
-//! Toy tokenizers: one that cuts as SentencePiece does (a word takes the space before it along), and one that
-//! returns nonsense.
+//! Toy tokenizers: one that cuts at words, as SentencePiece does with frequent ones, and one that cuts as byte-level
+//! BPE does.
 
 use boolq::{BoxError, ContrastPair, Token, Tokenizer};
 
@@ -32,6 +32,32 @@ impl Tokenizer for Words {
 
 pub(crate) fn id_of(word: &str) -> u32 {
     word.bytes().fold(7, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)))
+}
+
+/// Cuts as byte-level BPE does, and finely: the one space before a word belongs to the word's token, a word goes on
+/// in pieces of four bytes of ASCII, and every other character is a token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BytePairs;
+
+impl Tokenizer for BytePairs {
+    fn encode(&self, text: &str) -> Result<Vec<Token>, BoxError> {
+        let is_word = |c: char| c.is_ascii_alphabetic();
+        let mut tokens = Vec::new();
+        let mut start = 0;
+        while let Some(first) = text[start..].chars().next() {
+            let rest = &text[start + first.len_utf8()..];
+            let begins = is_word(first) || first == ' ' && rest.starts_with(is_word);
+            let more = if begins { rest.chars().take(3).take_while(|c| is_word(*c)).count() } else { 0 };
+            let end = start + first.len_utf8() + more;
+            tokens.push(Token { id: id_of(&text[start..end]), span: start..end });
+            start = end;
+        }
+        Ok(tokens)
+    }
+
+    fn token_text(&self, id: u32) -> String {
+        format!("b{id}")
+    }
 }
 
 /// A pair whose plus prompt has `words` words and whose minus prompt has `more` words in addition.
