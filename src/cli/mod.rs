@@ -13,6 +13,7 @@ mod extract;
 mod generate;
 mod hooks;
 mod output;
+mod predict;
 mod prompts;
 mod store;
 
@@ -43,6 +44,8 @@ enum Command {
     Prompts(prompts::Args),
     /// A model over contrast prompts → a store of hidden states. Started again, it continues.
     Extract(extract::Args),
+    /// A run's probe on new questions: how probable is each true. (Uncalibrated.)
+    Predict(Box<predict::Args>),
     /// Continue a text, as facebookresearch/llama does.
     Generate(generate::Args),
     /// Look at a store, check it, or write it in llama-ccs' layout.
@@ -61,6 +64,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match cli.command {
         Command::Prompts(args) => args.run(json),
         Command::Extract(args) => args.run(json),
+        Command::Predict(args) => args.run(json),
         Command::Generate(args) => args.run(json),
         Command::Store(args) => args.run(json),
         Command::Hooks(args) => args.run(json),

@@ -109,6 +109,6 @@ where
 }
 
 /// LibTorch's errors come by way of llama-core's.
-pub(super) fn torch<T>(result: std::result::Result<T, llama_core::tch::TchError>) -> Result<T> {
+pub(crate) fn torch<T>(result: std::result::Result<T, llama_core::tch::TchError>) -> Result<T> {
     result.map_err(|e| Error::Llama(e.into()))
 }

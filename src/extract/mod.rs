@@ -7,7 +7,7 @@ use std::path::Path;
 
 use activations::{Store, StoreDtype, StoreWriter};
 use boolq::{ContrastPair, Template, TokenizedPair};
-use llama_core::tch::{self, Device};
+use llama_core::tch::{self, Device, Kind};
 use llama_core::{Checkpoint, HookSet, Llama, Precision, Tokenizer};
 use serde_json::json;
 
@@ -166,7 +166,9 @@ impl<'a> Extraction<'a> {
         if let Some(hook) = self.hooks.iter().find(|p| !plan::storable(*p)) {
             return Err(Error::NotStorable { hook: hook.to_string() });
         }
-        if let Some(stranger) = self.templates.iter().find(|t| pairs.iter().all(|p| p.pair.template != t.name())) {
+        if let Some(stranger) =
+            self.templates.iter().find(|t| pairs.iter().all(|p| p.pair.template != t.name()))
+        {
             let named = named(pairs, |pair| &pair.template);
             return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
         }
@@ -215,7 +217,7 @@ impl<'a> Extraction<'a> {
                 "name": format!("LLaMA, {} parameters", rounded(self.checkpoint.config().n_params())),
                 "identity": self.checkpoint.identity(),
                 "layout": self.checkpoint.layout(),
-                "weights": format!("{:?}", self.checkpoint.kind().ok()),
+                "weights": self.checkpoint.kind().ok().map(kind_name),
                 "config": self.checkpoint.config(),
             },
             "tokenizer": {
@@ -243,8 +245,7 @@ impl<'a> Extraction<'a> {
         }
         for template in &self.templates {
             let (plus, minus) = template.answers();
-            settings["templates"][template.name()] =
-                json!({ "identity": template.identity(), "source": template.source(), "answers": [plus, minus] });
+            settings["templates"][template.name()] = json!({ "identity": template.identity(), "source": template.source(), "answers": [plus, minus] });
         }
         match settings {
             serde_json::Value::Object(map) => map,
@@ -264,6 +265,17 @@ fn rounded(parameters: i64) -> String {
     let parameters = parameters as f64;
     let (unit, name) = if parameters >= 1e9 { (1e9, "billion") } else { (1e6, "million") };
     format!("{:.1} {name}", parameters / unit)
+}
+
+/// A type of weights as `--dtype` names it.
+fn kind_name(kind: Kind) -> String {
+    match kind {
+        Kind::Float => "f32".to_owned(),
+        Kind::Half => "f16".to_owned(),
+        Kind::BFloat16 => "bf16".to_owned(),
+        Kind::Double => "f64".to_owned(),
+        other => format!("{other:?}"),
+    }
 }
 
 /// A device as `--device` names it.

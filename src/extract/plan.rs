@@ -7,7 +7,7 @@ use llama_core::{Axis, Config, HookPoint, HookSet, Tokenizer};
 use super::{ANSWER_LOGPROB, TokenRule};
 
 /// Whether every token has an activation at this point, of one shape for all prompts.
-pub(super) fn storable(point: HookPoint) -> bool {
+pub(crate) fn storable(point: HookPoint) -> bool {
     matches!(point.axes(), [Axis::Batch, Axis::Token, ..])
 }
 

@@ -8,3 +8,4 @@ mod golden;
 mod quiz;
 mod resume;
 mod support;
+mod tokens;

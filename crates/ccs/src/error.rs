@@ -174,8 +174,8 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A file is not a report that this version reads.
-    #[error("{}: not a report: {reason}\nhint: reports are the `report.json` files that `ccs fit` writes", path.display())]
+    /// A file is not a report, or not a split, that this version reads.
+    #[error("{}: not a report: {reason}\nhint: `report.json` and `split.json` are what `ccs fit` writes; fit again if they were changed", path.display())]
     ReportFile {
         /// The file.
         path: PathBuf,

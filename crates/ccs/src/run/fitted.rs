@@ -1,12 +1,13 @@
 //! A probe of a run folder, ready for other data.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::evaluate::evaluate;
 use super::folder::probe_path;
-use super::{Evaluation, Report};
+use super::{Evaluation, Report, SplitReport};
 use crate::baselines::Predictions;
 use crate::bootstrap::Resamples;
 use crate::probe::Probe;
@@ -37,6 +38,8 @@ pub struct Fitted {
     pub tokens: String,
     /// The probe.
     pub probe: Probe,
+    /// The groups (passages) of the rows that it was trained on.
+    pub train_groups: BTreeSet<String>,
     /// The run's report.
     pub report: Report,
 }
@@ -67,7 +70,8 @@ impl Fitted {
             });
         };
         let tokens = meta("tokens").and_then(Value::as_str).unwrap_or(LAST).to_owned();
-        Ok(Self { method, layer, hook, tokens, probe, report })
+        let train_groups = SplitReport::read(run)?.train.group.into_iter().collect();
+        Ok(Self { method, layer, hook, tokens, probe, train_groups, report })
     }
 
     /// What made the states that the probe was fitted on, in the words of the run's source: for a store the settings
