@@ -22,11 +22,11 @@ const INTERRUPTED: u8 = 130;
 #[command(after_help = "\
 Examples:
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store
-  llama-ccs extract --model llama-65b --prompts prompts.csv --out store --dtype bf16 --store-dtype f16
+  llama-ccs extract --model llama-65b --prompts prompts.csv --out store --dtype bf16
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store --tokens last,mean
-  llama-ccs extract --model llama-7b --prompts prompts.csv --out store --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
+  llama-ccs extract --model m --prompts p.csv --out s --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
 
-Killed or interrupted, the same command continues where it stopped and gives the same bytes. The first Ctrl-C stops
+Killed or interrupted, the same command continues where it stopped and gives the same bytes. The first Ctrl-C stops \
 after the batch under way, the second at once; the exit code is 130.")]
 pub(crate) struct Args {
     /// A model folder in Meta's layout.
@@ -54,10 +54,10 @@ pub(crate) struct Args {
     template: Vec<String>,
     /// What the model computes in: f32, bf16, mixed (products in bf16, residual stream in f32), or f64 (slow, for
     /// reference).
-    #[arg(long, default_value = "f32", value_parser = precision)]
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision)]
     dtype: Precision,
     /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
-    #[arg(long, value_enum, default_value = "f32")]
+    #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
     store_dtype: Kept,
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]

@@ -26,16 +26,16 @@ type AnyError = Box<dyn std::error::Error>;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Print the result as one JSON object on stdout.
-    #[arg(long, global = true)]
+    /// Print the result as one JSON value on stdout; errors stay text on stderr.
+    #[arg(long, global = true, help_heading = "Output")]
     json: bool,
     /// Say more of what is being done, on stderr.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Output")]
     verbose: bool,
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 an error, said on stderr; 2 a wrong command line; 130 interrupted, and what was written can be
+Exit codes: 0 done; 1 an error, said on stderr; 2 a wrong command line; 130 interrupted, and what was written can be \
 continued by the same command.";
 
 #[derive(Subcommand, Debug)]

@@ -29,13 +29,13 @@ const SHOWN: usize = 72;
 Examples:
   llama-ccs predict --run run --model llama-7b --data boolq/dev.jsonl --offset 2000 --limit 100
   llama-ccs predict --run run --model llama-7b --prompts new-prompts.csv --json
-  llama-ccs predict --run run --model llama-7b --method lr --layer 16 'Oslo is in Norway.' 'Oslo is in Chad.'
-  llama-ccs predict --run run --model llama-7b --passage 'The cup is red.' 'is the cup red' 'is the cup blue'
+  llama-ccs predict --run run --model llama-7b --method lr --layer 16 'Oslo is in Norway.'
+  llama-ccs predict --run run --model llama-7b --passage 'The cup is red.' 'is the cup red'
 
-p(true) is the probability that the positive answer is the right one: of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe
-the logistic function of its score. Neither is calibrated: above 0.5 means true, 0.9 does not mean right nine times in
-ten. zero-shot is what the model itself says, of the two answers. Accuracies are of the rows given, with intervals from
-resampled passages, where the file has labels.
+p(true) is the probability that the positive answer is the right one: of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe \
+the logistic function of its score. Neither is calibrated: above 0.5 means true, 0.9 does not mean right nine times in \
+ten. zero-shot is what the model itself says, of the two answers. Accuracies are of the rows given, with intervals from \
+resampled passages.
 
 The model must be the one that the run's store was extracted from; another is refused.")]
 pub(crate) struct Args {
@@ -64,10 +64,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "prompts")]
     template: Option<String>,
     /// Questions of --data to skip at the start.
-    #[arg(long, default_value_t = 0, requires = "data")]
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "data")]
     offset: usize,
     /// Most questions of --data.
-    #[arg(long, requires = "data")]
+    #[arg(long, value_name = "N", requires = "data")]
     limit: Option<usize>,
     /// The probe's method: ccs or lr.
     #[arg(long, default_value = "ccs", value_parser = method)]
@@ -76,7 +76,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     layer: Option<usize>,
     /// What the model computes in: f32, bf16, mixed or f64 [default: what the run's states were computed in].
-    #[arg(long, value_parser = precision)]
+    #[arg(long, value_name = "TYPE", value_parser = precision)]
     dtype: Option<Precision>,
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]

@@ -72,10 +72,10 @@ fn info(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
         return Ok(ExitCode::SUCCESS);
     }
     output::data(&format!(
-        "{} of {} rows, {:?}, {:.1} MB",
+        "{} of {} rows, kept in {}, {:.1} MB",
         status.rows_done,
         status.rows,
-        manifest.dtype,
+        format!("{:?}", manifest.dtype).to_lowercase(),
         manifest.bytes() as f64 / 1e6
     ));
     for (what, text) in described(&manifest) {
@@ -112,7 +112,7 @@ fn described(manifest: &Manifest) -> Vec<(String, String)> {
     let computed = list(&[
         with("in ", text("/extraction/precision"), ""),
         with("on ", text("/extraction/device"), ""),
-        with("", text("/extraction/threads"), " threads"),
+        with("threads ", text("/extraction/threads"), ""),
         with("at most ", text("/extraction/batch_tokens"), " tokens a batch"),
     ]);
     let rules = Some(manifest.token_rules().join(", ")).filter(|rules| !rules.is_empty());

@@ -1,6 +1,6 @@
 //! Several token rules from one forward pass: each against what the model shows of every token.
 
-use llama_ccs::activations::{SideOf, Store};
+use llama_ccs::activations::{Column, SideOf, Store};
 use llama_ccs::llama_core::tch::{Device, Kind};
 use llama_ccs::llama_core::{
     Batch, Capture, Checkpoint, HookPoint, HookSet, Llama, Precision, Run, Tokenizer, Tokens,
@@ -45,7 +45,7 @@ fn every_rule_is_of_the_tokens_it_names() {
         .tokens([TokenRule::Mean, TokenRule::AnswerMean, TokenRule::Last, TokenRule::First, TokenRule::Last])
         .batch_tokens(400);
     let store = finished(extraction.run(&pairs, folder.path().join("store"), &mut ()).expect("extract"));
-    let names: Vec<String> = store.manifest().columns.iter().map(|c| c.name()).collect();
+    let names: Vec<String> = store.manifest().columns.iter().map(Column::name).collect();
     let rules = ["", "@first", "@mean", "@answer_mean"];
     let hook = |hook: &'static str| rules.map(|rule| format!("{hook}{rule}"));
     let expected = [hook("blocks.1.attn.hook_z"), hook("blocks.2.hook_resid_post")].concat();
