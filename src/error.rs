@@ -1,5 +1,7 @@
 //! What can go wrong between a model, prompts and a store, besides what each crate says itself.
 
+use crate::predict::Mismatch;
+
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -16,6 +18,9 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] activations::Error),
+    /// A probe or its run.
+    #[error(transparent)]
+    Probe(#[from] ccs::Error),
     /// LibTorch itself.
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
@@ -34,6 +39,38 @@ pub enum Error {
     NotStorable {
         /// The hook point.
         hook: String,
+    },
+    /// A template was to be recorded that none of the pairs was made with.
+    #[error(
+        "no pair is of the template `{template}`; they are of {named}\nhint: give the template that the prompts were made with, or none"
+    )]
+    TemplateOfNoPair {
+        /// The template's name.
+        template: String,
+        /// The names that the pairs bear.
+        named: String,
+    },
+    /// A probe's token rule is not one of [`crate::TokenRule`].
+    #[error(
+        "the probe was fitted on states at the tokens `{rule}`, a rule that this program cannot follow\nhint: the rules are last, first, mean, answer_mean; a store of another program needs that program"
+    )]
+    UnknownTokenRule {
+        /// The rule.
+        rule: String,
+    },
+    /// A probe is used on another model, or with another tokenizer, than it was fitted on.
+    #[error(
+        "{mismatch}\nhint: give the model that the run's store was extracted from; `--any-model` goes on all the same, and its probabilities mean nothing unless the two models share their directions"
+    )]
+    OtherModel {
+        /// What differs.
+        mismatch: Mismatch,
+    },
+    /// A run does not say how to write a question.
+    #[error("{why}\nhint: say how to write the question with `--template NAME|FILE`")]
+    NoTemplate {
+        /// What is not known.
+        why: String,
     },
     /// An answer without a token of its own, or with none before it, so that it has no probability.
     #[error(

@@ -1,7 +1,8 @@
 //! Read what a LLaMA believes: contrast pairs, hidden states on disk, CCS probes with honest controls.
 //!
-//! The crates, each usable alone, and the one thing that needs all of them: [`Extraction`], which runs a model over
-//! contrast pairs and writes its hidden states to a store that `ccs` fits probes on.
+//! The crates, each usable alone, and the two things that need all of them: [`Extraction`], which runs a model over
+//! contrast pairs and writes its hidden states to a store that `ccs` fits probes on, and [`predict()`], which reads new
+//! questions with such a probe.
 //!
 //! | crate | what it does |
 //! |---|---|
@@ -40,7 +41,9 @@ pub use torch_runtime;
 mod error;
 mod extract;
 mod pairs;
+mod predict;
 
 pub use error::{Error, Result};
-pub use extract::{Extraction, Observer, Outcome};
+pub use extract::{Extraction, Observer, Outcome, TokenRule};
 pub use pairs::{PairTokenizer, tokenize_all};
+pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, predict};

@@ -8,20 +8,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::ProgressBar;
 use llama_ccs::activations::{Column, StoreDtype};
+use llama_ccs::boolq::Template;
 use llama_ccs::llama_core::{Checkpoint, HookSet, Precision};
-use llama_ccs::{Extraction, Observer, Outcome, boolq, tokenize_all, torch_runtime};
+use llama_ccs::{Extraction, Observer, Outcome, TokenRule, boolq, tokenize_all, torch_runtime};
 use serde_json::json;
 
 use super::{AnyError, output, precision, tokenizer};
+
+/// The exit code of a program that SIGINT ended, as shells give it.
+const INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store
-  llama-ccs extract --model llama-65b --prompts prompts.csv --out store --dtype bf16 --store-dtype f16
-  llama-ccs extract --model llama-7b --prompts prompts.csv --out store --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
+  llama-ccs extract --model llama-65b --prompts prompts.csv --out store --dtype bf16
+  llama-ccs extract --model llama-7b --prompts prompts.csv --out store --tokens last,mean
+  llama-ccs extract --model m --prompts p.csv --out s --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
 
-Killed or interrupted, the same command continues where it stopped and gives the same bytes.")]
+Killed or interrupted, the same command continues where it stopped and gives the same bytes. The first Ctrl-C stops \
+after the batch under way, the second at once; the exit code is 130.")]
 pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     #[arg(long, value_name = "PATH")]
@@ -38,12 +44,20 @@ pub(crate) struct Args {
     /// Hook points to store, as names or globs (see `llama-ccs hooks`); default: the residual stream at every layer.
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     hooks: Vec<String>,
+    /// Tokens whose states are stored, separated by commas, each in columns of its own: last, first, mean (of all
+    /// tokens), answer_mean (of the answer's tokens).
+    #[arg(long, value_name = "RULES", value_delimiter = ',', default_value = "last")]
+    tokens: Vec<TokenRule>,
+    /// The template that the prompts were made with, to be recorded with its text, so that `llama-ccs predict` can
+    /// write new questions with it; not needed for built-in templates.
+    #[arg(long, value_name = "NAME|FILE")]
+    template: Vec<String>,
     /// What the model computes in: f32, bf16, mixed (products in bf16, residual stream in f32), or f64 (slow, for
     /// reference).
-    #[arg(long, default_value = "f32", value_parser = precision)]
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision)]
     dtype: Precision,
     /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
-    #[arg(long, value_enum, default_value = "f32")]
+    #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
     store_dtype: Kept,
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
@@ -61,13 +75,16 @@ enum Kept {
 
 impl Args {
     pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
+        let interrupted = interruptible()?;
         let device = torch_runtime::open(&self.device)?;
+        let templates = Template::resolve_all(&self.template)?;
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         let mut extraction = Extraction::new(&checkpoint, &tokenizer)
             .precision(self.dtype)
             .device(device)
             .batch_tokens(self.batch_tokens)
+            .tokens(self.tokens.iter().copied())
             .store_dtype(match self.store_dtype {
                 Kept::F32 => StoreDtype::F32,
                 Kept::F16 => StoreDtype::F16,
@@ -75,11 +92,12 @@ impl Args {
         if !self.hooks.is_empty() {
             extraction = extraction.hooks(HookSet::parse(&self.hooks, checkpoint.config().n_layers)?);
         }
+        extraction = templates.iter().fold(extraction, Extraction::template);
         let prompts = boolq::prompts::read(&self.prompts)?;
         prompts.warnings.iter().for_each(output::warn);
         let pairs = tokenize_all(prompts.pairs, &tokenizer)?;
 
-        let mut watch = Watch::new(pairs.len())?;
+        let mut watch = Watch { bar: output::progress(pairs.len(), "extracting"), interrupted };
         let outcome = extraction.run(&pairs, &self.out, &mut watch)?;
         watch.bar.finish_and_clear();
         let (done, total, finished) = match &outcome {
@@ -96,34 +114,34 @@ impl Args {
             );
         } else if finished {
             output::say(&format!("{total} pairs in {}", self.out.display()));
-        } else {
+        }
+        if !finished {
             let place = self.out.display();
             output::warn(&format!(
                 "interrupted: {done} of {total} pairs are in {place}; the same command continues"
             ));
         }
-        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(130) })
+        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
     }
+}
+
+/// A flag that Ctrl-C sets: the first asks to stop after the batch under way; the second ends the program without
+/// waiting for it, or for a model to load.
+fn interruptible() -> Result<Arc<AtomicBool>, ctrlc::Error> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+    })?;
+    Ok(interrupted)
 }
 
 /// A progress bar that Ctrl-C stops.
 struct Watch {
     bar: ProgressBar,
     interrupted: Arc<AtomicBool>,
-}
-
-impl Watch {
-    fn new(total: usize) -> Result<Self, AnyError> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&interrupted);
-        ctrlc::set_handler(move || {
-            // The first asks to stop after this batch; the second does not wait for it, or for a model to load.
-            if flag.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        })?;
-        Ok(Self { bar: output::progress(total, "extracting"), interrupted })
-    }
 }
 
 impl Observer for Watch {

@@ -14,6 +14,7 @@ mod generate;
 mod hooks;
 mod model;
 mod output;
+mod predict;
 mod prompts;
 mod store;
 
@@ -26,16 +27,16 @@ type AnyError = Box<dyn std::error::Error>;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Print the result as one JSON object on stdout.
-    #[arg(long, global = true)]
+    /// Print the result as one JSON value on stdout; errors stay text on stderr.
+    #[arg(long, global = true, help_heading = "Output")]
     json: bool,
     /// Say more of what is being done, on stderr.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Output")]
     verbose: bool,
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 an error, said on stderr; 2 a wrong command line; 130 interrupted, and what was written can be
+Exit codes: 0 done; 1 an error, said on stderr; 2 a wrong command line; 130 interrupted, and what was written can be \
 continued by the same command.";
 
 #[derive(Subcommand, Debug)]
@@ -44,6 +45,8 @@ enum Command {
     Prompts(prompts::Args),
     /// A model over contrast prompts → a store of hidden states. Started again, it continues.
     Extract(extract::Args),
+    /// A run's probe on new questions: how probable is each true. (Uncalibrated.)
+    Predict(Box<predict::Args>),
     /// Continue a text, as facebookresearch/llama does.
     Generate(generate::Args),
     /// Look at a store, check it, or write it in llama-ccs' layout.
@@ -64,6 +67,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match cli.command {
         Command::Prompts(args) => args.run(json),
         Command::Extract(args) => args.run(json),
+        Command::Predict(args) => args.run(json),
         Command::Generate(args) => args.run(json),
         Command::Store(args) => args.run(json),
         Command::Model(args) => args.run(json),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use llama_ccs::activations::{self, Manifest, Status, Store};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{AnyError, output};
 
@@ -14,7 +14,8 @@ use super::{AnyError, output};
 Examples:
   llama-ccs store info store
   llama-ccs store verify store
-  llama-ccs store export store --out activations    # plus/{idx}.npy, minus/{idx}.npy of [layers + 1, dim]")]
+  llama-ccs store export store --out activations    # plus/{idx}.npy, minus/{idx}.npy of [layers + 1, dim]
+  llama-ccs store export store --tokens mean --out activations-mean")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -22,7 +23,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// What a store holds and how far it is.
+    /// What a store holds, what made it, and how far it is.
     Info {
         /// The store's folder.
         store: PathBuf,
@@ -37,8 +38,11 @@ enum Command {
         /// The store's folder.
         store: PathBuf,
         /// The folder to write.
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// The token whose states are written: one of the rules that the store was extracted with.
+        #[arg(long, value_name = "RULE", default_value = "last")]
+        tokens: String,
     },
 }
 
@@ -47,7 +51,7 @@ impl Args {
         match &self.command {
             Command::Info { store } => info(store, json),
             Command::Verify { store } => verify(store, json),
-            Command::Export { store, out } => export(store, out, json),
+            Command::Export { store, out, tokens } => export(store, tokens, out, json),
         }
     }
 }
@@ -59,25 +63,76 @@ fn info(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
         let columns: Vec<_> = manifest
             .columns
             .iter()
-            .map(|c| json!({ "name": c.name(), "layer": c.layer, "shape": c.shape }))
+            .map(|c| json!({ "name": c.name(), "hook": c.hook, "tokens": c.tokens, "layer": c.layer, "shape": c.shape }))
             .collect();
         output::json(&json!({
             "rows": status.rows, "done": status.rows_done, "dtype": manifest.dtype, "bytes": manifest.bytes(),
-            "columns": columns, "settings": manifest.settings,
+            "columns": columns, "tokens": manifest.token_rules(), "settings": manifest.settings,
         }));
         return Ok(ExitCode::SUCCESS);
     }
     output::data(&format!(
-        "{} of {} rows, {:?}, {:.1} MB",
+        "{} of {} rows, kept in {}, {:.1} MB",
         status.rows_done,
         status.rows,
-        manifest.dtype,
+        format!("{:?}", manifest.dtype).to_lowercase(),
         manifest.bytes() as f64 / 1e6
     ));
+    for (what, text) in described(&manifest) {
+        output::data(&format!("{what:<10}  {text}"));
+    }
+    output::data("columns");
     for column in &manifest.columns {
         output::data(&format!("  {:40} {:?}", column.name(), column.shape));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What made the store, as people ask for it. The manifest has the rest.
+fn described(manifest: &Manifest) -> Vec<(String, String)> {
+    let settings = Value::Object(manifest.settings.clone());
+    let text = |pointer: &str| match settings.pointer(pointer)? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    let short = |pointer: &str| text(pointer).map(|hash| hash.chars().take(12).collect::<String>());
+    let list = |parts: &[Option<String>]| {
+        let parts: Vec<&str> = parts.iter().flatten().map(String::as_str).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    };
+    let with =
+        |before: &str, value: Option<String>, after: &str| value.map(|v| format!("{before}{v}{after}"));
+    let model = list(&[
+        text("/model/name"),
+        text("/model/layout"),
+        with("weights in ", text("/model/weights"), ""),
+        with("identity ", short("/model/identity"), "…"),
+    ]);
+    let computed = list(&[
+        with("in ", text("/extraction/precision"), ""),
+        with("on ", text("/extraction/device"), ""),
+        with("threads ", text("/extraction/threads"), ""),
+        with("at most ", text("/extraction/batch_tokens"), " tokens a batch"),
+    ]);
+    let rules = Some(manifest.token_rules().join(", ")).filter(|rules| !rules.is_empty());
+    let versions = settings.get("versions").and_then(Value::as_object).map(|versions| {
+        let version =
+            |(name, version): (&String, &Value)| format!("{name} {}", version.as_str().unwrap_or("?"));
+        versions.iter().map(version).collect::<Vec<_>>().join(", ")
+    });
+    let lines = [
+        ("model", model),
+        ("note", text("/model/note")),
+        ("edits", text("/edits")),
+        ("computed", computed),
+        ("tokens", rules),
+        ("dataset", text("/dataset")),
+        ("template", text("/template")),
+        ("tokenizer", with("identity ", short("/tokenizer/identity"), "…")),
+        ("made by", versions),
+    ];
+    lines.into_iter().filter_map(|(what, text)| Some((what.to_owned(), text?))).collect()
 }
 
 fn verify(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
@@ -102,10 +157,10 @@ fn verify(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
     Ok(if found.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn export(path: &Path, out: &Path, json: bool) -> Result<ExitCode, AnyError> {
-    let rows = activations::export_llama_ccs(&Store::open(path)?, out)?;
+fn export(path: &Path, tokens: &str, out: &Path, json: bool) -> Result<ExitCode, AnyError> {
+    let rows = activations::export_llama_ccs(&Store::open(path)?, tokens, out)?;
     if json {
-        output::json(&json!({ "out": out, "rows": rows }));
+        output::json(&json!({ "out": out, "rows": rows, "tokens": tokens }));
     } else {
         output::say(&format!("{rows} rows in {}", out.display()));
     }

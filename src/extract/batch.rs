@@ -1,16 +1,20 @@
-//! One batch of pairs through the model: states and answer probabilities of both sides from one forward pass.
+//! One batch of pairs through the model: states under every token rule and answer probabilities, of both sides, from
+//! one forward pass.
 
 use activations::{BatchStates, ColumnStates};
 use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{Batch, Capture, HookSet, Llama, Run, Tokens};
 
+use super::rule::TokenRule;
 use crate::error::{Error, Result};
 
-/// The columns of one batch, in the manifest's order: every hook point, then the answer's log-probability.
-pub(super) fn states(
+/// The columns of one batch, in the manifest's order: every hook point under every rule, then the answer's
+/// log-probability.
+pub(crate) fn states(
     llama: &Llama,
     hooks: &HookSet,
+    rules: &[TokenRule],
     pairs: &[TokenizedPair],
     rows: &[usize],
 ) -> Result<BatchStates> {
@@ -21,13 +25,22 @@ pub(super) fn states(
     let ids: Vec<&[u32]> = prompts.iter().map(|p| p.ids.as_slice()).collect();
     let before_answer = before_answers(&prompts, pairs, rows)?;
 
-    let mut capture = Capture::new(hooks.clone(), Tokens::Last).kind(Kind::Float).device(Device::Cpu);
-    let run = Run::new().hook(&mut capture).logits(Tokens::At(before_answer.clone()));
+    let capture = |rule: &TokenRule| {
+        Capture::new(hooks.clone(), rule.tokens(&prompts)).kind(Kind::Float).device(Device::Cpu)
+    };
+    let mut captures: Vec<Capture> = rules.iter().map(capture).collect();
+    let run = Run::new().logits(Tokens::At(before_answer.clone()));
+    let run = captures.iter_mut().fold(run, |run, capture| run.hook(capture));
     let output = llama.forward(&Batch::new(&ids)?, run)?;
 
-    let mut columns = Vec::with_capacity(hooks.len() + 1);
-    for (_, states) in capture.finish() {
-        columns.push(halves(&states)?);
+    let mut captured: Vec<_> = captures.into_iter().map(|c| c.finish().into_iter()).collect();
+    let mut columns = Vec::with_capacity(hooks.len() * rules.len() + 1);
+    for _ in hooks.iter() {
+        for (rule, shown) in rules.iter().zip(&mut captured) {
+            if let Some((_, shown)) = shown.next() {
+                columns.push(halves(&rule.reduce(shown, &prompts)?)?);
+            }
+        }
     }
     if let Some(logits) = output.logits {
         columns.push(answer_logprobs(&logits, &prompts, &before_answer)?);
@@ -96,6 +109,6 @@ where
 }
 
 /// LibTorch's errors come by way of llama-core's.
-fn torch<T>(result: std::result::Result<T, llama_core::tch::TchError>) -> Result<T> {
+pub(crate) fn torch<T>(result: std::result::Result<T, llama_core::tch::TchError>) -> Result<T> {
     result.map_err(|e| Error::Llama(e.into()))
 }

@@ -6,16 +6,19 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use activations::{Store, StoreDtype, StoreWriter};
-use boolq::TokenizedPair;
+use boolq::{ContrastPair, Template, TokenizedPair};
 use llama_core::tch::{self, Device};
 use llama_core::{Checkpoint, HookSet, Llama, Precision, Tokenizer};
 use serde_json::json;
 
 use crate::error::{Error, Result};
 
-mod batch;
+pub(crate) mod batch;
 mod log;
-mod plan;
+pub(crate) mod plan;
+mod rule;
+
+pub use rule::TokenRule;
 
 /// Name of the store's column with the mean log-probability of the answer's tokens.
 pub(crate) const ANSWER_LOGPROB: &str = "answer_logprob";
@@ -53,6 +56,8 @@ pub struct Extraction<'a> {
     checkpoint: &'a Checkpoint,
     tokenizer: &'a Tokenizer,
     hooks: HookSet,
+    rules: Vec<TokenRule>,
+    templates: Vec<&'a Template>,
     precision: Precision,
     device: Device,
     store_dtype: StoreDtype,
@@ -71,6 +76,8 @@ impl<'a> Extraction<'a> {
             checkpoint,
             tokenizer,
             hooks: HookSet::residual_stream(checkpoint.config().n_layers),
+            rules: vec![TokenRule::Last],
+            templates: Vec::new(),
             precision: Precision::F32,
             device: Device::Cpu,
             store_dtype: StoreDtype::F32,
@@ -83,6 +90,22 @@ impl<'a> Extraction<'a> {
     #[must_use]
     pub fn hooks(mut self, hooks: HookSet) -> Self {
         self.hooks = hooks;
+        self
+    }
+
+    /// Stores the states at these tokens, all from one forward pass; each rule is a column of its own for every hook
+    /// point. The order given does not matter.
+    #[must_use]
+    pub fn tokens(mut self, rules: impl IntoIterator<Item = TokenRule>) -> Self {
+        self.rules = rules.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        self
+    }
+
+    /// Records a template that pairs were made with: its text and its two answers, for [`crate::predict()`] on other
+    /// questions. Pairs themselves bear its name only.
+    #[must_use]
+    pub fn template(mut self, template: &'a Template) -> Self {
+        self.templates.push(template);
         self
     }
 
@@ -126,8 +149,8 @@ impl<'a> Extraction<'a> {
     /// The model's weights are read only if rows are missing.
     ///
     /// # Errors
-    /// A tokenizer of another model, a hook that has no fixed shape, a store of another run, a state that is not
-    /// finite, a full disk. What was written durably stays and can be continued.
+    /// A tokenizer of another model, a hook that has no fixed shape, a template that no pair names, a store of another
+    /// run, a state that is not finite, a full disk. What was written durably stays and can be continued.
     pub fn run(
         &self,
         pairs: &[TokenizedPair],
@@ -143,9 +166,15 @@ impl<'a> Extraction<'a> {
         if let Some(hook) = self.hooks.iter().find(|p| !plan::storable(*p)) {
             return Err(Error::NotStorable { hook: hook.to_string() });
         }
+        if let Some(stranger) =
+            self.templates.iter().find(|t| pairs.iter().all(|p| p.pair.template != t.name()))
+        {
+            let named = named(pairs, |pair| &pair.template);
+            return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
+        }
         let batches = plan::batches(pairs, self.batch_tokens);
         let rows = plan::rows(pairs, self.tokenizer);
-        let columns = plan::columns(&self.hooks, self.checkpoint.config());
+        let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config());
         let manifest = activations::Manifest::new(self.store_dtype, columns, batches, self.settings(pairs));
         let total = rows.len();
         let mut writer = StoreWriter::open(out, manifest, &rows)?;
@@ -160,7 +189,7 @@ impl<'a> Extraction<'a> {
             let llama = Llama::load(self.checkpoint, self.precision, self.device)?;
             for number in remaining {
                 let rows = writer.manifest().batches[number].clone();
-                let states = batch::states(&llama, &self.hooks, pairs, &rows)?;
+                let states = batch::states(&llama, &self.hooks, &self.rules, pairs, &rows)?;
                 writer.commit(number, states)?;
                 done += rows.len();
                 flow = observer.rows(done, total);
@@ -181,13 +210,9 @@ impl<'a> Extraction<'a> {
 
     /// What the manifest says of how its numbers came about, compared when a store is continued.
     fn settings(&self, pairs: &[TokenizedPair]) -> serde_json::Map<String, serde_json::Value> {
-        let named = |name: fn(&boolq::ContrastPair) -> &String| {
-            let names: BTreeSet<&str> = pairs.iter().map(|p| name(&p.pair).as_str()).collect();
-            names.into_iter().collect::<Vec<_>>().join(", ")
-        };
         let mut settings = json!({
-            "dataset": named(|pair| &pair.dataset),
-            "template": named(|pair| &pair.template),
+            "dataset": named(pairs, |pair| &pair.dataset),
+            "template": named(pairs, |pair| &pair.template),
             "model": {
                 "name": format!("LLaMA, {} parameters", rounded(self.checkpoint.config().n_params())),
                 "identity": self.checkpoint.identity(),
@@ -200,6 +225,7 @@ impl<'a> Extraction<'a> {
                 "vocab_size": self.tokenizer.vocab_size(),
             },
             "extraction": {
+                "tokens": self.rules,
                 "precision": self.precision,
                 "device": device_name(self.device),
                 "threads": tch::get_num_threads(),
@@ -217,11 +243,21 @@ impl<'a> Extraction<'a> {
         if let Some(note) = &self.note {
             settings["model"]["note"] = json!(note);
         }
+        for template in &self.templates {
+            settings["templates"][template.name()] =
+                json!({ "identity": template.identity(), "text": template.text() });
+        }
         match settings {
             serde_json::Value::Object(map) => map,
             _ => serde_json::Map::new(),
         }
     }
+}
+
+/// The names that pairs bear, sorted, each once.
+fn named(pairs: &[TokenizedPair], name: fn(&ContrastPair) -> &String) -> String {
+    let names: BTreeSet<&str> = pairs.iter().map(|p| name(&p.pair).as_str()).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// `6.7 billion`: what people call a model by.

@@ -4,17 +4,17 @@ use activations::{Column, Row, Side};
 use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::{Axis, Config, HookPoint, HookSet, Tokenizer};
 
-use super::ANSWER_LOGPROB;
+use super::{ANSWER_LOGPROB, TokenRule};
 
 /// Whether every token has an activation at this point, of one shape for all prompts.
-pub(super) fn storable(point: HookPoint) -> bool {
+pub(crate) fn storable(point: HookPoint) -> bool {
     matches!(point.axes(), [Axis::Batch, Axis::Token, ..])
 }
 
 /// Rows of each batch: sorted by length, as many pairs as their padded prompts fit the budget.
 ///
 /// A pair is never divided. The same pairs and budget give the same plan.
-pub(super) fn batches(pairs: &[TokenizedPair], batch_tokens: usize) -> Vec<Vec<usize>> {
+pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..pairs.len()).collect();
     order.sort_by_key(|&row| (pairs[row].longer_side(), row));
     let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -29,12 +29,13 @@ pub(super) fn batches(pairs: &[TokenizedPair], batch_tokens: usize) -> Vec<Vec<u
     batches
 }
 
-/// One column for each hook point, then the answer's log-probability.
-pub(super) fn columns(hooks: &HookSet, config: &Config) -> Vec<Column> {
-    let states = hooks.iter().map(|point| {
+/// One column for each hook point and token rule, then the answer's log-probability.
+pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config) -> Vec<Column> {
+    let states = hooks.iter().flat_map(|point| {
         let axes: Vec<&str> = point.axes()[2..].iter().map(|axis| axis.name()).collect();
         let shape: Vec<usize> = point.shape(config, 1, 1)[2..].iter().map(|&n| n as usize).collect();
-        Column::new(&point.to_string(), &axes, &shape)
+        let column = Column::new(&point.to_string(), &axes, &shape);
+        rules.iter().map(move |rule| column.clone().at(rule.name()))
     });
     states.chain([Column::scalar(ANSWER_LOGPROB)]).collect()
 }

@@ -2,7 +2,7 @@
 
 use predicates::prelude::*;
 
-use crate::support::{extract, llama_ccs, prompts, quiz};
+use crate::support::{commands, extract, llama_ccs, prompts, quiz};
 
 #[test]
 fn prompts_to_store_with_json_on_stdout() {
@@ -90,13 +90,117 @@ fn text_is_generated() {
 }
 
 #[test]
-fn help_has_examples() {
-    for command in ["prompts", "extract", "generate", "store", "hooks"] {
-        llama_ccs()
-            .args([command, "--help"])
-            .assert()
-            .success()
-            .stdout(predicate::str::contains("Examples:"));
+fn what_a_store_holds_is_told_to_a_person() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (prompts, store) = (prompts(folder.path(), 4), folder.path().join("store"));
+    extract(&prompts, &store).args(["--tokens", "mean,last", "--dtype", "bf16"]).assert().success();
+    let info = llama_ccs().args(["store", "info"]).arg(&store).assert().success().get_output().clone();
+    let info = String::from_utf8(info.stdout).expect("text");
+    for line in [
+        "4 of 4 rows, kept in f32,",
+        "model       LLaMA, 0.8 million parameters, Meta, 1 part, weights in f16, identity ",
+        "computed    in bf16, on cpu, threads 1, at most 2048 tokens a batch",
+        "tokens      last, mean",
+        "dataset     questions",
+        "template    llama-ccs",
+        "blocks.3.hook_resid_post@mean",
+    ] {
+        assert!(info.contains(line), "{line:?} is not in\n{info}");
     }
-    llama_ccs().arg("doctor").assert().success().stdout(predicate::str::contains("LibTorch"));
+
+    let out = folder.path().join("exported");
+    let export = |rule: &str| {
+        let mut command = llama_ccs();
+        command.args(["store", "export"]).arg(&store).args(["--tokens", rule, "--out"]).arg(&out);
+        command.assert()
+    };
+    export("first").failure().code(1).stderr(predicate::str::contains("the token rules last, mean\nhint:"));
+    export("mean").success();
+    let bytes = std::fs::read(out.join("minus/3.npy")).expect("exported");
+    let exported: Vec<f32> = npyz::NpyFile::new(&bytes[..]).expect("npy").into_vec().expect("f32");
+    let store = llama_ccs::activations::Store::open(&store).expect("store");
+    let embedding = store.column("hook_embed@mean").expect("column");
+    let row = embedding.read_rows(llama_ccs::activations::SideOf::Minus, 3..4).expect("row");
+    assert_eq!(exported[..128], row);
+}
+
+/// With `--json` every command prints exactly one JSON value on stdout, also where its exit code is 1.
+#[test]
+fn every_command_speaks_json() {
+    let folder = tempfile::tempdir().expect("folder");
+    let dir = folder.path();
+    let (csv, store, run) = (prompts(dir, 60), dir.join("store"), dir.join("run"));
+    let model = quiz().join("model");
+    extract(&csv, &store).assert().success();
+    fit(&store, &run);
+    let text = |path: &std::path::Path| path.display().to_string();
+    let (model, csv, store, run) = (text(&model), text(&csv), text(&store), text(&run));
+    let (data, out) = (text(&quiz().join("questions.jsonl")), |name: &str| text(&dir.join(name)));
+    let (made, extracted, exported) = (out("made.csv"), out("extracted"), out("exported"));
+    let cases: [(&str, Vec<&str>); 9] = [
+        (
+            "prompts",
+            vec!["--data", &data, "--model", &model, "--limit", "3", "--preview", "2", "--out", &made],
+        ),
+        ("extract", vec!["--model", &model, "--prompts", &csv, "--out", &extracted]),
+        ("predict", vec!["--run", &run, "--model", &model, "--prompts", &csv]),
+        ("generate", vec!["--model", &model, "--max-new-tokens", "1", "The cup", "is red"]),
+        ("store info", vec![&store]),
+        ("store verify", vec![&store]),
+        ("store export", vec![&store, "--out", &exported]),
+        ("hooks", vec![&model]),
+        ("doctor", vec![]),
+    ];
+    let covered: Vec<&str> = cases.iter().map(|(name, _)| *name).chain(["store"]).collect();
+    for command in commands() {
+        assert!(covered.contains(&command.join(" ").as_str()), "{command:?} is not tried here");
+    }
+    for (name, arguments) in &cases {
+        let mut command = llama_ccs();
+        let output = command.args(name.split(' ')).args(arguments).arg("--json").assert().success();
+        let stdout = &output.get_output().stdout;
+        let value: Result<serde_json::Value, _> = serde_json::from_slice(stdout);
+        let value = value.unwrap_or_else(|e| panic!("{name}: {e}: {}", String::from_utf8_lossy(stdout)));
+        assert!(value.is_object() || value.is_array(), "{name}: {value}");
+    }
+
+    // Damage: still one JSON value, and exit code 1.
+    let array = dir.join("store/hook_embed/plus.npy");
+    let mut bytes = std::fs::read(&array).expect("read");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&array, bytes).expect("write");
+    let verify = llama_ccs().args(["store", "verify", &store, "--json"]).assert().code(1);
+    let found: serde_json::Value = serde_json::from_slice(&verify.get_output().stdout).expect("json");
+    assert_eq!((&found["sound"], found["problems"].as_array().map(Vec::len)), (&false.into(), Some(1)));
+}
+
+/// A run of the last layer, quickly.
+fn fit(store: &std::path::Path, out: &std::path::Path) {
+    use llama_ccs::ccs::run::{Execution, LayerSelection, Overwrite, Settings, run};
+    let source = llama_ccs::ccs::store::StoreSource::open(store).expect("store");
+    let mut settings = Settings { layers: LayerSelection::Ranges(vec![(4, 4)]), ..Settings::default() };
+    (settings.ccs.epochs, settings.directions, settings.resamples) = (100, 10, 100);
+    let fitted = run(&source, &settings, Execution::default(), &|_| {}).expect("fit");
+    fitted.write(out, Overwrite::No).expect("write");
+}
+
+#[test]
+fn exit_codes_are_those_of_the_help() {
+    llama_ccs().arg("doctor").assert().code(0).stdout(predicate::str::contains("LibTorch"));
+    llama_ccs().args(["store", "info", "nowhere", "--json"]).assert().code(1).stdout("");
+    for wrong in [
+        &["extract", "--modell", "x"][..],
+        &["extract", "--model", "m", "--prompts", "p", "--out", "o", "--tokens", "answer"],
+        &["predict", "--run", "r", "--model", "m"],
+        &["no-such-command"],
+        &[],
+    ] {
+        llama_ccs()
+            .args(wrong)
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(predicate::str::contains("--help").or(predicate::str::contains("Usage:")));
+    }
+    // 130 is tried in `resume`.
 }

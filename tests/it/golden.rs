@@ -31,7 +31,7 @@ fn a_store_holds_the_reference_states() {
         let outcome = extraction.run(&selected.pairs, folder.path().join("store"), &mut ()).expect("extract");
         let Outcome::Finished(store) = outcome else { panic!("nothing stops it") };
         for (side, reference) in [(SideOf::Plus, &plus), (SideOf::Minus, &minus)] {
-            for (layer, column) in store.layers() {
+            for (layer, column) in store.layers("last") {
                 let found = store.column(&column.name()).expect("column").read(side).expect("read");
                 for (row, found) in found.chunks(dim).enumerate() {
                     let from = (row * layers + layer) * dim;

@@ -5,6 +5,9 @@
 mod bad_input;
 mod commands;
 mod golden;
+mod help;
+mod predict;
 mod quiz;
 mod resume;
 mod support;
+mod tokens;

@@ -1,8 +1,8 @@
-//! An extraction that is killed and continued gives the bytes of one that was not.
+//! An extraction that is killed or interrupted and continued gives the bytes of one that was not.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -15,47 +15,74 @@ use crate::support::{contents, extract, llama_ccs, prompts, quiz};
 /// Small batches, so that there are many moments to be killed in.
 const BATCH_TOKENS: &str = "100";
 
-#[test]
-fn killed_at_random_moments_and_continued() {
+/// An extraction that is started again and again.
+struct Job {
+    prompts: PathBuf,
+    store: PathBuf,
+    arguments: Vec<&'static str>,
+}
+
+impl Job {
+    fn new(prompts: &Path, store: PathBuf, arguments: &[&'static str]) -> Self {
+        let arguments = [&["--batch-tokens", BATCH_TOKENS], arguments].concat();
+        Self { prompts: prompts.to_owned(), store, arguments }
+    }
+
+    /// To the end.
+    fn finish(&self) {
+        extract(&self.prompts, &self.store).args(&self.arguments).assert().success();
+    }
+
+    /// In the background.
+    fn start(&self) -> Child {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("llama-ccs"));
+        command.arg("extract").arg("--model").arg(quiz().join("model"));
+        command.arg("--prompts").arg(&self.prompts).arg("--out").arg(&self.store).args(&self.arguments);
+        command.env("OMP_NUM_THREADS", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("start")
+    }
+
+    fn status(&self) -> Option<Status> {
+        Status::of(&self.store).ok()
+    }
+
+    /// Whether some rows are durable and some are not.
+    fn is_halfway(&self) -> bool {
+        self.status().is_some_and(|s| 0 < s.rows_done && s.rows_done < s.rows)
+    }
+}
+
+/// Kills extractions of 300 pairs at random moments until `kills` of them were running, and compares each finished
+/// store with one that was left alone. Says what happened.
+fn kill_and_continue(arguments: &[&'static str], wanted: usize) -> String {
     let folder = tempfile::tempdir().expect("folder");
     let prompts = prompts(folder.path(), 300);
-    let (whole, torn) = (folder.path().join("whole"), folder.path().join("torn"));
+    let whole = Job::new(&prompts, folder.path().join("whole"), arguments);
+    let torn = Job::new(&prompts, folder.path().join("torn"), arguments);
     let started = Instant::now();
-    extract(&prompts, &whole).args(["--batch-tokens", BATCH_TOKENS]).assert().success();
+    whole.finish();
     let duration = started.elapsed();
 
     let seed = u64::from(std::process::id());
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (mut kills, mut halfway) = (0, 0);
-    while kills < 20 {
-        let mut child = Command::new(assert_cmd::cargo::cargo_bin!("llama-ccs"))
-            .arg("extract")
-            .args(["--batch-tokens", BATCH_TOKENS, "--model"])
-            .arg(quiz().join("model"))
-            .arg("--prompts")
-            .arg(&prompts)
-            .arg("--out")
-            .arg(&torn)
-            .env("OMP_NUM_THREADS", "1")
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start");
+    while kills < wanted {
+        let mut child = torn.start();
         // Anywhere from before the first file to after the last.
         sleep(duration.mul_f64(rng.random::<f64>()).max(Duration::from_millis(5)));
         let running = child.try_wait().expect("wait").is_none();
         child.kill().expect("kill");
         child.wait().expect("wait");
         kills += usize::from(running);
-        let status = Status::of(&torn).ok();
-        halfway += usize::from(status.as_ref().is_some_and(|s| 0 < s.rows_done && s.rows_done < s.rows));
-        if status.is_some_and(|s| s.finished) {
-            compare(&whole, &torn, seed);
-            fs::remove_dir_all(&torn).expect("begin again");
+        halfway += usize::from(torn.is_halfway());
+        if torn.status().is_some_and(|s| s.finished) {
+            compare(&whole.store, &torn.store, seed);
+            fs::remove_dir_all(&torn.store).expect("begin again");
         }
     }
-    println!("{kills} kills, {halfway} with some rows durable and some not");
-    extract(&prompts, &torn).args(["--batch-tokens", BATCH_TOKENS]).assert().success();
-    compare(&whole, &torn, seed);
+    torn.finish();
+    compare(&whole.store, &torn.store, seed);
+    format!("{kills} kills, {halfway} with some rows durable and some not")
 }
 
 /// Two stores with the same files of the same bytes.
@@ -68,15 +95,91 @@ fn compare(whole: &Path, torn: &Path, seed: u64) {
 }
 
 #[test]
+fn killed_at_random_moments_and_continued() {
+    println!("{}", kill_and_continue(&[], 20));
+}
+
+#[test]
+fn killed_with_several_hooks_and_token_rules() {
+    let rules = ["--tokens", "answer_mean,last,mean,first"];
+    let hooks = ["--hooks", "blocks.{0,3}.hook_resid_post", "blocks.1.attn.hook_z", "hook_embed"];
+    println!("{}", kill_and_continue(&[&rules[..], &hooks].concat(), 8));
+}
+
+/// Starts the job, sends SIGINT `times` times after a part of `duration` from when its rows begin, and says how it
+/// ended. A job that was faster begins anew, and is interrupted sooner.
+fn interrupt(job: &Job, times: usize, duration: Duration) -> Output {
+    let starts = || {
+        let log = fs::read_to_string(job.store.join("log.jsonl")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("\"start\"")).count()
+    };
+    let mut part = duration / 3;
+    loop {
+        let (before, begun) = (starts(), Instant::now());
+        let mut child = job.start();
+        while starts() == before && child.try_wait().expect("wait").is_none() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "not begun in a minute");
+            sleep(Duration::from_millis(1));
+        }
+        sleep(part);
+        for _ in 0..times {
+            // The second may find that the first has ended the program.
+            let id = child.id().to_string();
+            let _ = Command::new("kill").args(["-INT", &id]).stderr(Stdio::null()).status();
+        }
+        let output = child.wait_with_output().expect("wait");
+        if !output.status.success() {
+            assert_eq!(output.status.code(), Some(130), "{output:?}");
+            return output;
+        }
+        fs::remove_dir_all(&job.store).expect("begin again");
+        part /= 2;
+    }
+}
+
+#[test]
+fn ctrl_c_stops_after_a_batch_and_twice_at_once() {
+    let folder = tempfile::tempdir().expect("folder");
+    let prompts = prompts(folder.path(), 600);
+    let started = Instant::now();
+    let whole = Job::new(&prompts, folder.path().join("whole"), &[]);
+    whole.finish();
+    let duration = started.elapsed();
+
+    let torn = Job::new(&prompts, folder.path().join("torn"), &["--json"]);
+    let output = interrupt(&torn, 1, duration);
+    let status = torn.status().expect("a store");
+    assert!(status.rows_done < status.rows, "{status:?}");
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON value");
+    assert_eq!((&said["done"], &said["finished"]), (&status.rows_done.into(), &false.into()));
+    let log = fs::read_to_string(torn.store.join("log.jsonl")).expect("log");
+    assert!(log.lines().last().is_some_and(|line| line.contains("\"stopped\"")), "{log}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("of 600 pairs are in") && told.contains("the same command continues"), "{told}");
+
+    // Twice: whatever it was doing, the store can be continued.
+    for _ in 0..3 {
+        interrupt(&torn, 2, duration);
+    }
+    llama_ccs().args(["store", "verify"]).arg(&torn.store).assert().success();
+    torn.finish();
+    compare(&whole.store, &torn.store, 0);
+}
+
+#[test]
 fn a_changed_setting_is_refused_with_the_difference() {
     let folder = tempfile::tempdir().expect("folder");
     let prompts = prompts(folder.path(), 20);
     let store = folder.path().join("store");
     extract(&prompts, &store).assert().success();
     let before = contents(&store);
-    let output = extract(&prompts, &store).args(["--dtype", "bf16"]).assert().failure().get_output().clone();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("precision") && said.contains("f32") && said.contains("bf16"), "{said}");
+    let differs = |arguments: [&str; 2], parts: &[&str]| {
+        let output = extract(&prompts, &store).args(arguments).assert().failure().get_output().clone();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    };
+    differs(["--dtype", "bf16"], &["precision", "f32", "bf16"]);
+    differs(["--tokens", "last,mean"], &["settings.extraction.tokens", "[\"last\"]", "[\"last\",\"mean\"]"]);
     assert!(contents(&store) == before, "nothing was touched");
     // The same settings: nothing to do, and nothing changes.
     extract(&prompts, &store).assert().success();

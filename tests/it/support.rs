@@ -19,6 +19,21 @@ pub(crate) fn llama_ccs() -> Command {
     command
 }
 
+/// Every command of the program by its words, `store` with each of its own: what `--help` lists.
+pub(crate) fn commands() -> Vec<Vec<String>> {
+    let listed = |path: &[String]| -> Vec<Vec<String>> {
+        let output = llama_ccs().args(path).arg("--help").assert().success();
+        let help = String::from_utf8(output.get_output().stdout.clone()).expect("text");
+        let Some((_, commands)) = help.split_once("Commands:\n") else { return Vec::new() };
+        let lines = commands.lines().take_while(|line| !line.is_empty());
+        let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        let names = names.filter(|name| !name.is_empty() && *name != "help");
+        names.map(|name| [path, &[name.to_owned()]].concat()).collect()
+    };
+    let top = listed(&[]);
+    top.into_iter().flat_map(|path| [vec![path.clone()], listed(&path)].concat()).collect()
+}
+
 /// `prompts.csv` in `folder`, made from the first quiz questions.
 pub(crate) fn prompts(folder: &Path, limit: usize) -> PathBuf {
     let out = folder.join("prompts.csv");

@@ -8,7 +8,7 @@ use fs_err::File;
 
 use crate::error::{Error, Result};
 use crate::files::sync_dir;
-use crate::manifest::{Column, StoreDtype};
+use crate::manifest::StoreDtype;
 use crate::npy;
 use crate::rows::SideOf;
 use crate::store::{ColumnReader, Store};
@@ -19,8 +19,8 @@ const ATTEMPTS: u32 = 100;
 /// Rows read from each layer at a time.
 const ROWS: usize = 64;
 
-/// Writes `plus/{idx}.npy` and `minus/{idx}.npy` into the new folder `out`: the residual stream at the last
-/// token after the embedding and after each of the L blocks, in f32. Returns the number of rows.
+/// Writes `plus/{idx}.npy` and `minus/{idx}.npy` into the new folder `out`: the residual stream under one token rule
+/// (llama-ccs' own is `last`) after the embedding and after each of the L blocks, in f32. Returns the number of rows.
 ///
 /// The folder appears under its name only when it is whole.
 ///
@@ -28,14 +28,15 @@ const ROWS: usize = 64;
 /// Each file is [L + 1, D].
 ///
 /// # Errors
-/// [`Error::Export`] where `out` exists, a layer is missing, or two rows have one `idx`.
-pub fn export_llama_ccs(store: &Store, out: impl AsRef<Path>) -> Result<usize> {
+/// [`Error::Export`] where `out` exists, the store has no such token rule, a layer is missing, or two rows have one
+/// `idx`.
+pub fn export_llama_ccs(store: &Store, tokens: &str, out: impl AsRef<Path>) -> Result<usize> {
     let out = out.as_ref();
     let refuse = |what: String| Error::Export { dir: out.to_owned(), what };
     if fs_err::exists(out)? {
         return Err(refuse("it exists".to_owned()));
     }
-    let layers = residual_stream(store).map_err(refuse)?;
+    let layers = residual_stream(store, tokens).map_err(refuse)?;
     let dim = layers.first().map_or(0, ColumnReader::row_len);
     let idx: Vec<u64> = store.rows()?.iter().map(|row| row.idx).collect();
     let mut seen = HashSet::new();
@@ -95,12 +96,17 @@ fn write_files(partial: &Path, layers: &[ColumnReader], dim: usize, idx: &[u64])
     sync_dir(partial)
 }
 
-/// The readers of layers 0 to L, at the last token.
-fn residual_stream(store: &Store) -> std::result::Result<Vec<ColumnReader>, String> {
-    let layers: Vec<(usize, &Column)> =
-        store.layers().into_iter().filter(|(_, column)| column.tokens == "last").collect();
+/// The readers of layers 0 to L, under one token rule.
+fn residual_stream(store: &Store, tokens: &str) -> std::result::Result<Vec<ColumnReader>, String> {
+    let layers = store.layers(tokens);
     if layers.is_empty() {
-        return Err("the store has no residual stream at the last token".to_owned());
+        let rules = match store.manifest().token_rules().join(", ") {
+            none if none.is_empty() => "no states at all".to_owned(),
+            rules => format!("states under the token rules {rules}"),
+        };
+        return Err(format!(
+            "the store has no residual stream under the token rule `{tokens}`; it has {rules}"
+        ));
     }
     for (expected, (layer, column)) in layers.iter().enumerate() {
         if *layer != expected {

@@ -199,6 +199,18 @@ impl Manifest {
         Self { schema: SCHEMA, dtype, rows, rows_hash: String::new(), settings, columns, batches }
     }
 
+    /// The token rules under which states are kept, in the order of the columns. Columns of one number per row have
+    /// none: their token is no choice.
+    pub fn token_rules(&self) -> Vec<&str> {
+        let mut rules = Vec::new();
+        for column in self.columns.iter().filter(|column| !column.shape.is_empty()) {
+            if !rules.contains(&column.tokens.as_str()) {
+                rules.push(&column.tokens);
+            }
+        }
+        rules
+    }
+
     /// Bytes of all arrays together, headers not counted.
     pub fn bytes(&self) -> u64 {
         self.columns.iter().fold(0, |sum: u64, column| {
@@ -444,6 +456,16 @@ mod tests {
             assert_eq!(layer(other), None, "{other}");
         }
         assert_eq!(layer(&format!("blocks.{}.hook_resid_post", usize::MAX)), None);
+    }
+
+    #[test]
+    fn token_rules_are_those_of_states() {
+        let mut several = manifest();
+        several.columns[1] = several.columns[1].clone().at("mean");
+        several.columns.push(Column::new("blocks.0.hook_mlp_out", &["d_model"], &[3]));
+        assert_eq!(several.token_rules(), ["last", "mean"]);
+        several.columns.retain(|column| column.tokens == "mean" || column.shape.is_empty());
+        assert_eq!(several.token_rules(), ["mean"], "one number per row is at no token");
     }
 
     #[test]

@@ -69,10 +69,11 @@ impl Store {
         self.files.read_rows(&self.manifest)
     }
 
-    /// The residual stream's columns by layer, in order: 0 is `hook_embed`, l is `blocks.{l-1}.hook_resid_post`.
-    pub fn layers(&self) -> Vec<(usize, &Column)> {
-        let mut layers: Vec<_> =
-            self.manifest.columns.iter().filter_map(|column| Some((column.layer?, column))).collect();
+    /// The residual stream's columns under one token rule (`last`, `mean`, …) by layer, in order: 0 is `hook_embed`,
+    /// l is `blocks.{l-1}.hook_resid_post`. None if the store has no such rule; [`Manifest::token_rules`] lists them.
+    pub fn layers(&self, tokens: &str) -> Vec<(usize, &Column)> {
+        let under_rule = self.manifest.columns.iter().filter(|column| column.tokens == tokens);
+        let mut layers: Vec<_> = under_rule.filter_map(|column| Some((column.layer?, column))).collect();
         layers.sort_by_key(|&(layer, _)| layer);
         layers
     }

@@ -95,6 +95,6 @@ pub use error::{BoxError, Error, Result};
 pub use pair::{ContrastPair, Pairs, group_of, pairs, pairs_with, require_both_classes};
 pub use preview::preview;
 pub use select::{DropReason, Dropped, Selected, Selection, select};
-pub use template::Template;
+pub use template::{Template, TemplateText};
 pub use tokenize::{Token, TokenizedPair, TokenizedPrompt, Tokenizer};
 pub use warning::Warning;

@@ -110,6 +110,28 @@ pub enum Error {
         /// The layers there are.
         available: String,
     },
+    /// A token rule that the store does not have.
+    #[error(
+        "the store has no states under the token rule `{rule}`; it has {}\nhint: {}",
+        if known.is_empty() { "none at all".to_owned() } else { known.join(", ") },
+        known.first().map_or_else(|| "extract hook points, such as `blocks.*.hook_resid_post`".to_owned(), |rule| format!("`--tokens {rule}` fits on these; `llama-ccs extract --tokens` says which are kept"))
+    )]
+    TokenRule {
+        /// What was asked for.
+        rule: String,
+        /// The rules there are.
+        known: Vec<String>,
+    },
+    /// A run holds no probe of that method, or none at that layer.
+    #[error("{} has no probe: {what}\nhint: {hint}", run.display())]
+    NoProbe {
+        /// The run's folder.
+        run: PathBuf,
+        /// Which probe was asked for, and why there is none.
+        what: String,
+        /// What there is.
+        hint: String,
+    },
     /// A setting has a value that cannot be used.
     #[error("`{name}` cannot be {value}: {reason}\nhint: {hint}")]
     Setting {
@@ -152,8 +174,8 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A file is not a report that this version reads.
-    #[error("{}: not a report: {reason}\nhint: reports are the `report.json` files that `ccs fit` writes", path.display())]
+    /// A file is not a report, or not a split, that this version reads.
+    #[error("{}: not a report: {reason}\nhint: `report.json` and `split.json` are what `ccs fit` writes; fit again if they were changed", path.display())]
     ReportFile {
         /// The file.
         path: PathBuf,

@@ -33,6 +33,15 @@ impl Readout {
         }
     }
 
+    /// A score as a probability that the plus side is the true one: CCS's p̃ as it is, σ of a logit. It is the probe's
+    /// own confidence; nothing has made it agree with how often the probe is right.
+    pub fn probability(self, score: f64) -> f64 {
+        match self {
+            Self::Pair => score,
+            Self::Difference => 1.0 / (1.0 + (-score).exp()),
+        }
+    }
+
     /// The score of the opposite answer.
     fn invert(self, score: f64) -> f64 {
         match self {
@@ -126,6 +135,17 @@ impl Probe {
             Sign::Plus => scores,
             Sign::Minus => scores.into_iter().map(|s| self.readout.invert(s)).collect(),
         })
+    }
+
+    /// For each pair the probability that its plus side is the true one; see [`Readout::probability`].
+    ///
+    /// # Shapes
+    /// `pairs`: N of the probe's D; the result: N.
+    ///
+    /// # Errors
+    /// Another D.
+    pub fn probabilities(&self, pairs: &Contrast) -> Result<Vec<f64>> {
+        Ok(self.scores(pairs)?.into_iter().map(|score| self.readout.probability(score)).collect())
     }
 
     /// wᵀx + b in f64. `x`: \[N, D\]; the result: \[N\].
@@ -316,6 +336,20 @@ mod tests {
         assert!((inverted[0] + scores[0] - 1.0).abs() < 1e-12);
         assert_eq!(probe(Readout::Difference, Sign::Plus).scores(&data).unwrap(), [4.5, -1.0]);
         assert_eq!(probe(Readout::Difference, Sign::Minus).scores(&data).unwrap(), [-4.5, 1.0]);
+    }
+
+    #[test]
+    fn probabilities_decide_as_scores_do() {
+        let data = pairs([1.0, -0.5], [-1.0, 0.25]);
+        for (readout, expected) in
+            [(Readout::Pair, None), (Readout::Difference, Some([sigma(4.5), sigma(-1.0)]))]
+        {
+            let probe = probe(readout, Sign::Plus);
+            let (scores, p) = (probe.scores(&data).unwrap(), probe.probabilities(&data).unwrap());
+            assert_eq!(p, expected.map_or(scores.clone(), Vec::from));
+            assert!(scores.iter().zip(&p).all(|(s, p)| (*s > readout.threshold()) == (*p > 0.5)));
+        }
+        assert_eq!([-800.0, 800.0].map(|score| Readout::Difference.probability(score)), [0.0, 1.0]);
     }
 
     #[test]

@@ -2,30 +2,48 @@
 
 use std::path::Path;
 
-use activations::{SideOf, Store};
+use activations::{Column, SideOf, Store};
 use tch::Tensor;
 
-use crate::Result;
 use crate::run::{Layer, Rows, Source, matrix};
+use crate::{Error, Result};
+
+/// The token rule of a store's states unless another is asked for.
+pub const LAST: &str = "last";
 
 /// The column of the model's log-probabilities.
 const ANSWER_LOGPROB: &str = "answer_logprob";
 
-/// A finished [`activations::Store`]; layers are read when they are worked on.
+/// A finished [`activations::Store`] at one token rule; layers are read when they are worked on.
 #[derive(Debug)]
 pub struct StoreSource {
     store: Store,
+    tokens: String,
     rows: Rows,
     layers: Vec<Layer>,
 }
 
 impl StoreSource {
-    /// Opens a store and reads its rows.
+    /// Opens a store, whose states are those of the last token, and reads its rows.
     ///
     /// # Errors
-    /// What the store reports: not a store, not finished, damaged.
+    /// As [`StoreSource::open_at`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::open_at(dir, LAST)
+    }
+
+    /// Opens a store at one of its token rules (`last`, `mean`, …) and reads its rows.
+    ///
+    /// # Errors
+    /// What the store reports: not a store, not finished, damaged. [`Error::TokenRule`] where it holds no states under
+    /// that rule, with the rules it has.
+    pub fn open_at(dir: impl AsRef<Path>, tokens: &str) -> Result<Self> {
         let store = Store::open(dir).map_err(Box::new)?;
+        let known = store.manifest().token_rules();
+        if !known.contains(&tokens) {
+            let (rule, known) = (tokens.to_owned(), known.into_iter().map(str::to_owned).collect());
+            return Err(Error::TokenRule { rule, known });
+        }
         let mut rows = Rows::default();
         for row in store.rows().map_err(Box::new)? {
             rows.ids.push(row.idx.to_string());
@@ -40,10 +58,14 @@ impl StoreSource {
             };
             rows.answer_logprob = Some((side(SideOf::Plus)?, side(SideOf::Minus)?));
         }
-        // The last token's state where a layer is kept at several tokens: its column has the hook point's bare name.
-        let layers = store.layers().into_iter().filter(|(_, column)| column.name() == column.hook);
+        let layers = store.layers(tokens).into_iter();
         let layers = layers.map(|(layer, column)| Layer { layer, hook: column.hook.clone() }).collect();
-        Ok(Self { store, rows, layers })
+        Ok(Self { store, tokens: tokens.to_owned(), rows, layers })
+    }
+
+    /// The column that a layer is read from.
+    fn column(&self, layer: &Layer) -> Option<&Column> {
+        self.store.manifest().columns.iter().find(|c| c.hook == layer.hook && c.tokens == self.tokens)
     }
 }
 
@@ -57,14 +79,14 @@ impl Source for StoreSource {
     }
 
     fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
-        let reader = self.store.column(&layer.hook).map_err(Box::new)?;
+        let name = self.column(layer).map_or_else(|| layer.hook.clone(), Column::name);
+        let reader = self.store.column(&name).map_err(Box::new)?;
         let side = |what, side| matrix(what, &reader.read(side).map_err(Box::new)?, self.rows.labels.len());
         Ok((side("the plus states", SideOf::Plus)?, side("the minus states", SideOf::Minus)?))
     }
 
     fn dim(&self, layer: &Layer) -> Option<usize> {
-        let columns = &self.store.manifest().columns;
-        columns.iter().find(|c| c.name() == layer.hook).map(|c| c.shape.iter().product())
+        self.column(layer).map(Column::row_len)
     }
 
     fn identity(&self) -> serde_json::Value {
@@ -74,12 +96,17 @@ impl Source for StoreSource {
             "fingerprint": self.store.fingerprint(),
             "rows": manifest.rows,
             "dtype": manifest.dtype,
+            "tokens": self.tokens,
             "made_by": manifest.settings,
         })
     }
 
     fn made_by(&self) -> serde_json::Value {
         self.store.manifest().settings.clone().into()
+    }
+
+    fn tokens(&self) -> Option<&str> {
+        Some(&self.tokens)
     }
 
     fn describe(&self) -> String {

@@ -14,7 +14,7 @@ fn read_all(dir: &Path) -> activations::Result<()> {
     Status::of(dir)?;
     let store = Store::open(dir)?;
     store.rows()?;
-    store.layers();
+    store.layers("last");
     for column in &store.manifest().columns {
         let reader = store.column(&column.name())?;
         for side in SideOf::BOTH {

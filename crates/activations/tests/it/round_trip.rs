@@ -48,7 +48,8 @@ fn every_value_comes_back() {
 fn layers_are_in_order_whatever_the_columns_order() {
     let dir = tempfile::tempdir().unwrap();
     let store = plan(StoreDtype::F32).complete(dir.path()).unwrap();
-    let layers: Vec<_> = store.layers().into_iter().map(|(layer, column)| (layer, column.name())).collect();
+    let layers: Vec<_> =
+        store.layers("last").into_iter().map(|(layer, column)| (layer, column.name())).collect();
     let names = ["hook_embed", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"];
     assert_eq!(layers, names.into_iter().map(str::to_owned).enumerate().collect::<Vec<_>>());
 }

@@ -30,8 +30,10 @@ mod jinja;
 mod plain;
 mod promptsource;
 mod resolve;
+mod text;
 
 pub(crate) use resolve::refuse_namesakes;
+pub use text::TemplateText;
 
 use crate::dataset::{Dataset, Kind, LABELS, Question, without_question_mark};
 use crate::error::{Error, Result};

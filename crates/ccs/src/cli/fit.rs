@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ccs::Method;
 use ccs::run::{Execution, LayerSelection, Overwrite, Run, Settings, Source as _, run};
-use ccs::store::StoreSource;
+use ccs::store::{LAST, StoreSource};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   ccs fit store --out run
   ccs fit store --out run --methods ccs,lr --layers 0,5-12 --seed 7
+  ccs fit store --out run-mean --tokens mean
   ccs fit store --out run --json | jq .chosen.ccs.test.accuracy";
 
 #[derive(Debug, Args)]
@@ -25,6 +26,9 @@ pub(super) struct Fit {
     /// The folder to write: probes, report.json, report.html, plots, results.csv, results.parquet, split.json.
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
+    /// The token whose states are read: one of the rules that the store was extracted with.
+    #[arg(long, value_name = "RULE", default_value = LAST)]
+    tokens: String,
     /// Methods, separated by commas: `ccs,lr,random,zero_shot,majority`; without it, all that the store allows.
     #[arg(long, value_delimiter = ',')]
     methods: Option<Vec<String>>,
@@ -66,7 +70,7 @@ impl Fit {
         let settings = self.settings()?;
         let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
         Run::check_folder(&self.out, overwrite)?;
-        let source = StoreSource::open(&self.store)?;
+        let source = StoreSource::open_at(&self.store, &self.tokens)?;
         let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
 
         let bar = progress(settings.layers.of(source.layers(), &source.describe())?.len());

@@ -196,7 +196,7 @@ impl View {
             .collect();
         Ok(Self {
             program: report.program.clone(),
-            identity: identity(&report.data),
+            identity: identity(report),
             notes: notes(&report.data),
             run_notes: report.notes.clone(),
             verdicts: report
@@ -409,7 +409,8 @@ fn choice(report: &Report, method: Method, chosen: &Chosen) -> Choice {
 }
 
 /// What the data is, in a few words; sources say it in their own way, so all of it is optional.
-fn identity(data: &Value) -> Vec<String> {
+fn identity(report: &Report) -> Vec<String> {
+    let data = &report.data;
     let text = |pointer: &str| data.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let number = |pointer: &str| data.pointer(pointer).and_then(Value::as_u64);
     let either = |pointers: [&str; 2]| pointers.into_iter().find_map(text);
@@ -424,6 +425,7 @@ fn identity(data: &Value) -> Vec<String> {
         either(["/dataset", "/made_by/dataset"]).map(|name| format!("dataset {name}")),
         model,
         size,
+        report.states().map(|states| format!("states {states}")),
         text("/made_by/model/identity").map(|hash| format!("model hash {}", short(hash))),
         text("/fingerprint").map(|hash| format!("store {}", short(hash))),
         number("/rows").map(|rows| format!("{rows} pairs")),

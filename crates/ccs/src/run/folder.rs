@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use super::evaluate::write_error;
 use super::table;
-use super::{Report, Run};
+use super::{Report, Run, SplitReport};
 use crate::{Error, Method, Result, page};
 
 const REPORT: &str = "report.json";
+const SPLIT: &str = "split.json";
 const PROBES: &str = "probes";
 /// Marks a folder that is still being written.
 const UNFINISHED: &str = "unfinished";
@@ -22,7 +23,7 @@ const PARTS: [&str; 9] = [
     "plots",
     "results.csv",
     "results.parquet",
-    "split.json",
+    SPLIT,
     "report.html",
     "log.jsonl",
     UNFINISHED,
@@ -110,6 +111,18 @@ impl Report {
     }
 }
 
+impl SplitReport {
+    /// Reads the `split.json` of a run folder.
+    ///
+    /// # Errors
+    /// A file that is missing or is not a split.
+    pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
+        let path = dir.as_ref().join(SPLIT);
+        let text = fs_err::read(&path)?;
+        serde_json::from_slice(&text).map_err(|e| Error::ReportFile { path, reason: e.to_string() })
+    }
+}
+
 impl Run {
     /// Whether [`Run::write`] could write to `dir`, to ask before the work is done.
     ///
@@ -156,7 +169,7 @@ impl Run {
         let mut table = table::table(&self.report)?;
         put(&dir.join("results.csv"), table::csv(&mut table)?.as_ref())?;
         put(&dir.join("results.parquet"), table::parquet(&mut table)?.as_ref())?;
-        put(&dir.join("split.json"), &json("split.json", &self.split)?)?;
+        put(&dir.join(SPLIT), &json(SPLIT, &self.split)?)?;
         put(&dir.join("report.html"), page::html(&self.report)?.as_ref())?;
         put(&dir.join("plots/accuracy.svg"), page::accuracy_svg(&self.report)?.as_ref())?;
         put(&dir.join("plots/auroc.svg"), page::auroc_svg(&self.report)?.as_ref())?;

@@ -194,7 +194,8 @@ impl Context<'_> {
 
     /// Where a probe comes from. Nothing of the test rows: a probe must not change with them.
     fn provenance(&self, method: Method, data: &Data<'_>, fit: Value) -> BTreeMap<String, Value> {
-        BTreeMap::from([
+        let tokens = self.source.tokens().map(|rule| ("tokens".to_owned(), rule.into()));
+        let known = BTreeMap::from([
             ("program".to_owned(), concat!("ccs ", env!("CARGO_PKG_VERSION")).into()),
             ("method".to_owned(), method.name().into()),
             ("layer".to_owned(), data.layer.layer.into()),
@@ -204,7 +205,8 @@ impl Context<'_> {
             ("train_split".to_owned(), self.train_id.as_str().into()),
             ("fit".to_owned(), fit),
             ("states".to_owned(), self.source.made_by()),
-        ])
+        ]);
+        known.into_iter().chain(tokens).collect()
     }
 
     fn zero_shot(&self, data: &Data<'_>) -> Result<Fitted> {

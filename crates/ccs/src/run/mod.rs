@@ -1,6 +1,7 @@
 //! A whole run: every layer of a data source, every method, controls and intervals, and the report.
 
 mod evaluate;
+mod fitted;
 mod folder;
 mod layer;
 mod report;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use tch::Device;
 
+pub use fitted::Fitted;
 pub use folder::Overwrite;
 pub use report::{
     Chosen, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report,

@@ -81,6 +81,11 @@ pub trait Source: Sync {
     /// What made the states, for the probes; unlike [`Source::identity`] nothing that changes with test rows.
     fn made_by(&self) -> serde_json::Value;
 
+    /// The token rule that the states are of, where the source knows it: `last`, `mean`, …
+    fn tokens(&self) -> Option<&str> {
+        None
+    }
+
     /// What to call the source in errors.
     fn describe(&self) -> String {
         "the data".to_owned()

@@ -4,6 +4,25 @@ use super::{Evaluation, LayerReport, Report};
 use crate::Method;
 
 impl Report {
+    /// Which states were read, where the source says it: `at the last token, computed in bf16 and kept in f32`.
+    pub fn states(&self) -> Option<String> {
+        let text = |pointer: &str| self.data.pointer(pointer).and_then(serde_json::Value::as_str);
+        let tokens = text("/tokens").map(|rule| match rule {
+            "last" => "at the last token".to_owned(),
+            "first" => "at the first token".to_owned(),
+            "mean" => "at the mean of all tokens".to_owned(),
+            "answer_mean" => "at the mean of the answer's tokens".to_owned(),
+            other => format!("at the tokens `{other}`"),
+        });
+        let computed =
+            text("/made_by/extraction/precision").map(|precision| format!("computed in {precision}"));
+        let kept = text("/dtype").map(|dtype| format!("kept in {dtype}"));
+        let types: Vec<String> = [computed, kept].into_iter().flatten().collect();
+        let types = Some(types.join(" and ")).filter(|text| !text.is_empty());
+        let parts: Vec<String> = [tokens, types].into_iter().flatten().collect();
+        Some(parts.join(", ")).filter(|text| !text.is_empty())
+    }
+
     /// One line per layer, the chosen ones marked, and the verdicts below.
     pub fn summary(&self) -> String {
         let report = self;
@@ -29,6 +48,7 @@ impl Report {
             "the majority's accuracy is {:.3}; * chosen inside the training rows",
             report.majority
         ));
+        lines.extend(report.states().map(|states| format!("the states: {states}")));
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         lines.push(String::new());
         lines.extend(report.verdicts.iter().map(|v| v.text.clone()));

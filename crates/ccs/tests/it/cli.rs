@@ -4,6 +4,8 @@ use std::path::Path;
 
 use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, StoreDtype, StoreWriter};
 use assert_cmd::Command;
+use ccs::Method;
+use ccs::run::Fitted;
 use serde_json::Value;
 
 use crate::data::Planted;
@@ -11,9 +13,10 @@ use crate::data::Planted;
 const ROWS: usize = 80;
 const DIM: usize = 6;
 
-/// A store with a constant embedding, one layer of truth and log-probabilities that know nothing.
+/// A store with a constant embedding, one layer of truth and log-probabilities that know nothing; and under the token
+/// rule `mean` the same layer, with nothing but noise in it.
 fn write_store(dir: &Path) {
-    let planted = Planted::new(ROWS, DIM, 3.0, 1);
+    let (planted, noise) = (Planted::new(ROWS, DIM, 3.0, 1), Planted::new(ROWS, DIM, 0.0, 2));
     let side = |answer: &str| Side {
         prompt: format!("question {answer}"),
         tokens: 2,
@@ -41,15 +44,18 @@ fn write_store(dir: &Path) {
     let columns = vec![
         Column::new("hook_embed", &["d_model"], &[DIM]),
         Column::new("blocks.0.hook_resid_post", &["d_model"], &[DIM]),
+        Column::new("blocks.0.hook_resid_post", &["d_model"], &[DIM]).at("mean"),
         Column::scalar("answer_logprob"),
     ];
-    let settings = serde_json::from_str(r#"{"model": {"name": "planted"}}"#).unwrap();
+    let settings = r#"{"model": {"name": "planted"}, "extraction": {"precision": "bf16"}}"#;
+    let settings = serde_json::from_str(settings).unwrap();
     let manifest = Manifest::new(StoreDtype::F32, columns, vec![(0..ROWS).collect()], settings);
     let mut writer = StoreWriter::open(dir, manifest, &rows).unwrap();
     let states = |plus: Vec<f32>, minus: Vec<f32>| ColumnStates { plus, minus };
     let columns = vec![
         states(vec![1.0; ROWS * DIM], vec![2.0; ROWS * DIM]),
         states(planted.plus, planted.minus),
+        states(noise.plus, noise.minus),
         states(vec![-1.0; ROWS], vec![-2.0; ROWS]),
     ];
     writer.commit(0, BatchStates { columns }).unwrap();
@@ -80,6 +86,10 @@ fn a_store_becomes_a_run_folder_a_table_and_json() {
         "{table}"
     );
     assert!(table.contains("CCS reads truth at layer 1"), "{table}");
+    let states = "at the last token, computed in bf16 and kept in f32";
+    assert!(table.contains(states), "{table}");
+    let page = text(&std::fs::read(dir.path().join("run/report.html")).unwrap());
+    assert!(page.contains(states), "the page says which precision was used");
 
     let json = ccs(dir.path(), &["store", "--out", "again", "--json"]);
     let report: Value = serde_json::from_slice(&json.stdout).unwrap();
@@ -92,6 +102,45 @@ fn a_store_becomes_a_run_folder_a_table_and_json() {
     assert!(!text(&bytes("run")).contains(&*dir.path().to_string_lossy()), "no absolute path in results");
     assert!(dir.path().join("run/probes/ccs/layer_01.safetensors").exists());
     assert!(text(&std::fs::read(dir.path().join("run/log.jsonl")).unwrap()).contains("unix_time"));
+}
+
+#[test]
+fn a_token_rule_is_chosen_and_its_probe_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    write_store(&dir.path().join("store"));
+    assert!(ccs(dir.path(), &["store", "--out", "last"]).status.success());
+    let done = ccs(dir.path(), &["store", "--out", "mean", "--tokens", "mean"]);
+    assert!(text(&done.stdout).contains("at the mean of all tokens"), "{}", text(&done.stdout));
+
+    let open = |run: &str, method, layer| Fitted::open(dir.path().join(run), method, layer);
+    let (last, mean) = (open("last", Method::Ccs, None).unwrap(), open("mean", Method::Ccs, None).unwrap());
+    assert_eq!(
+        (last.layer, last.hook.as_str(), last.tokens.as_str()),
+        (1, "blocks.0.hook_resid_post", "last")
+    );
+    assert_eq!(
+        (mean.layer, mean.hook.as_str(), mean.tokens.as_str()),
+        (1, "blocks.0.hook_resid_post", "mean")
+    );
+    assert_eq!(mean.report.layers.len(), 1, "the embedding is not kept under this rule");
+    assert_eq!(last.made_by()["model"]["name"], "planted");
+    // The rule's own states were read: truth is in those of the last token only.
+    let accuracy = |fitted: &Fitted| fitted.report.chosen[&Method::Ccs].test.clone().unwrap().accuracy;
+    assert!(accuracy(&last) > 0.9 && accuracy(&mean) < 0.8, "{} {}", accuracy(&last), accuracy(&mean));
+
+    let refused = |method, layer| open("last", method, layer).unwrap_err().to_string();
+    assert!(
+        refused(Method::Ccs, Some(0)).contains("layer 0: the states are the same for every training row")
+    );
+    let missing = refused(Method::Lr, Some(7));
+    assert!(missing.contains("layer 7 was not fitted\nhint: lr has a probe at the layers 1"), "{missing}");
+    assert!(refused(Method::Random, None).contains("the run fitted ccs, lr"));
+    std::fs::copy(
+        dir.path().join("last/probes/lr/layer_01.safetensors"),
+        dir.path().join("last/probes/ccs/layer_01.safetensors"),
+    )
+    .unwrap();
+    assert!(refused(Method::Ccs, None).contains("another method or layer than ccs at layer 1"));
 }
 
 #[test]
@@ -109,6 +158,10 @@ fn mistakes_end_in_one_error_a_hint_and_a_failure() {
     };
     expect(&["store", "--out", "x", "--methods", "ccs,lrr"], &["unknown method `lrr`", "did you mean `lr`?"]);
     expect(&["store", "--out", "x", "--layers", "0-3"], &["layer 2 is not in the store", "0-1"]);
+    expect(
+        &["store", "--out", "x", "--tokens", "first"],
+        &["no states under the token rule `first`; it has last, mean", "`--tokens last`"],
+    );
     expect(&["nowhere", "--out", "x"], &["nowhere"]);
     expect(&["store", "--out", "x", "--device", "gpu"], &["unknown device `gpu`"]);
     expect(&["store", "--out", "x", "--test-fraction", "0"], &["--test-fraction"]);

@@ -1,0 +1,288 @@
+//! `llama-ccs predict`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ArgGroup;
+use llama_ccs::boolq::{
+    self, ContrastPair, Dataset, Kind, Question, Selection, Template, TokenizedPair, answer_ranges,
+};
+use llama_ccs::ccs::Method;
+use llama_ccs::ccs::bootstrap::FEWEST_GROUPS;
+use llama_ccs::ccs::run::{Evaluation, Fitted};
+use llama_ccs::llama_core::{Checkpoint, Precision, Tokenizer};
+use llama_ccs::{
+    Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, predict, tokenize_all,
+    torch_runtime,
+};
+use serde_json::json;
+
+use super::{AnyError, output, precision, tokenizer};
+
+/// Characters shown of a question in the table.
+const SHOWN: usize = 72;
+
+#[derive(clap::Args, Debug)]
+#[command(
+    group = ArgGroup::new("questions").required(true).args(["data", "prompts", "statements"]),
+    after_help = "\
+Examples:
+  llama-ccs predict --run run --model llama-7b --data boolq/dev.jsonl --offset 2000 --limit 100
+  llama-ccs predict --run run --model llama-7b --prompts new-prompts.csv --json
+  llama-ccs predict --run run --model llama-7b --method lr --layer 16 'Oslo is in Norway.'
+  llama-ccs predict --run run --model llama-7b --passage 'The cup is red.' 'is the cup red'
+
+p(true) is the probability that the positive answer is the right one: of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe \
+the logistic function of its score. Neither is calibrated: above 0.5 means true, 0.9 does not mean right nine times in \
+ten. zero-shot is what the model itself says, of the two answers. Accuracies are of the rows given, with intervals from \
+resampled passages.
+
+The model must be the one that the run's store was extracted from; another is refused.")]
+pub(crate) struct Args {
+    /// The run whose probe is used: a folder of `ccs fit`.
+    #[arg(long, value_name = "RUN")]
+    run: PathBuf,
+    /// The model that the run's store was extracted from.
+    #[arg(long, value_name = "PATH")]
+    model: PathBuf,
+    /// The tokenizer, if it is neither in the model's folder nor beside it.
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// Labelled questions or statements, as for `llama-ccs prompts`.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Prompts of `llama-ccs prompts`.
+    #[arg(long, value_name = "CSV")]
+    prompts: Option<PathBuf>,
+    /// Statements, or with --passage questions about it.
+    #[arg(value_name = "STATEMENT")]
+    statements: Vec<String>,
+    /// The text that questions on the command line are about.
+    #[arg(long, value_name = "TEXT", requires = "statements")]
+    passage: Option<String>,
+    /// How questions are written: one of the run's templates by its name, a built-in one, a Jinja file or
+    /// FILE.yaml:NAME [default: the run's, if it has one].
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "prompts")]
+    template: Option<String>,
+    /// Questions of --data to skip at the start.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "data")]
+    offset: usize,
+    /// Most questions of --data.
+    #[arg(long, value_name = "N", requires = "data")]
+    limit: Option<usize>,
+    /// The probe's method: ccs or lr.
+    #[arg(long, default_value = "ccs", value_parser = method)]
+    method: Method,
+    /// The probe's layer [default: the one that the run chose for the method].
+    #[arg(long, value_name = "N")]
+    layer: Option<usize>,
+    /// What the model computes in: f32, bf16, mixed or f64 [default: what the run's states were computed in].
+    #[arg(long, value_name = "TYPE", value_parser = precision)]
+    dtype: Option<Precision>,
+    /// cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Most tokens of a batch, padding included.
+    #[arg(long, value_name = "TOKENS", default_value_t = Extraction::BATCH_TOKENS)]
+    batch_tokens: usize,
+    /// Use the probe on another model than it was fitted on.
+    #[arg(long)]
+    any_model: bool,
+}
+
+/// What is asked, with a text for the table and whether the labels mean something.
+struct Asked {
+    pairs: Vec<TokenizedPair>,
+    texts: Vec<String>,
+    labelled: bool,
+    /// The template has the run's name and another text.
+    other_text: Option<Mismatch>,
+}
+
+impl Args {
+    pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
+        let device = torch_runtime::open(&self.device)?;
+        let fitted = Fitted::open(&self.run, self.method, self.layer)?;
+        let checkpoint = Checkpoint::open(&self.model)?;
+        let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
+        let asked = self.asked(&fitted, &tokenizer)?;
+        let options = PredictOptions {
+            precision: self.dtype,
+            device,
+            batch_tokens: self.batch_tokens,
+            any_model: self.any_model,
+        };
+        let bar = output::progress(asked.pairs.len(), "predicting");
+        let mut progress = |done: usize, _| bar.set_position(done as u64);
+        let found = predict(&fitted, &checkpoint, &tokenizer, &asked.pairs, &options, &mut progress);
+        bar.finish_and_clear();
+        let mut found = found?;
+
+        found.warnings.extend(asked.other_text.clone());
+        found.warnings.iter().for_each(output::warn);
+        if asked.labelled && found.trained_on > 0 {
+            output::warn(&format!(
+                "{} of {} rows are of passages that the probe was trained on; accuracy on those says little",
+                found.trained_on,
+                found.rows.len()
+            ));
+        }
+        let seed = fitted.report.settings.seed;
+        let accuracy = asked.labelled.then(|| found.evaluate(&asked.pairs, seed)).transpose()?;
+        if json {
+            output::json(&as_json(&fitted, &asked, &found, accuracy.as_ref()));
+        } else {
+            table(&fitted, &asked, &found, accuracy.as_ref());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn asked(&self, fitted: &Fitted, tokenizer: &Tokenizer) -> Result<Asked, AnyError> {
+        if let Some(path) = &self.prompts {
+            let prompts = boolq::prompts::read(path)?;
+            prompts.warnings.iter().for_each(output::warn);
+            let pairs = tokenize_all(prompts.pairs, tokenizer)?;
+            let texts = pairs.iter().map(|p| before_answer(&p.pair)).collect();
+            return Ok(Asked { pairs, texts, labelled: true, other_text: None });
+        }
+        let origin = Origin::of(fitted);
+        let template = self.template(&origin)?;
+        let other_text = origin.other_text(&template);
+        let Some(path) = &self.data else {
+            return Ok(Asked { other_text, ..self.statements(&template, tokenizer)? });
+        };
+        let data = Dataset::load_for(path, std::slice::from_ref(&template))?;
+        let made = boolq::pairs(&data, &template)?;
+        let selection =
+            Selection { offset: self.offset, limit: self.limit, max_seq_len: None, balance: None };
+        let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;
+        [&data.warnings, &made.warnings, &selected.warnings].into_iter().flatten().for_each(output::warn);
+        for dropped in &selected.dropped {
+            output::warn(&format!("left out idx {}: {}", dropped.idx, dropped.reason));
+        }
+        let text = |p: &TokenizedPair| {
+            let question = data.questions.iter().find(|q| q.row == p.pair.idx);
+            question.map_or_else(String::new, |q| q.question.clone())
+        };
+        let texts = selected.pairs.iter().map(text).collect();
+        Ok(Asked { pairs: selected.pairs, texts, labelled: true, other_text })
+    }
+
+    /// The template asked for: one of the run's by its name, else as `--template` of `prompts` has it; or the run's only
+    /// one.
+    fn template(&self, origin: &Origin) -> Result<Template, AnyError> {
+        let Some(spec) = &self.template else { return Ok(origin.template(None)?) };
+        if let Ok(own) = origin.template(Some(spec)) {
+            return Ok(own);
+        }
+        let mut templates = Template::resolve(spec)?;
+        match templates.len() {
+            1 => Ok(templates.remove(0)),
+            several => {
+                Err(format!("{spec} holds {several} templates\nhint: give one of them: {spec}:NAME").into())
+            }
+        }
+    }
+
+    /// The statements or questions of the command line, whichever the template is for; their labels mean nothing.
+    fn statements(&self, template: &Template, tokenizer: &Tokenizer) -> Result<Asked, AnyError> {
+        let data = |kind: Kind| {
+            let question = |(row, text): (usize, &String)| Question {
+                row: row as u64,
+                question_id: row.to_string(),
+                passage: self.passage.clone(),
+                question: text.clone(),
+                title: None,
+                subject: None,
+                answer: true,
+            };
+            Dataset::new("command line", kind, self.statements.iter().enumerate().map(question).collect())
+        };
+        let made = if self.passage.is_some() {
+            boolq::pairs(&data(Kind::Questions), template)
+        } else {
+            boolq::pairs(&data(Kind::Statements), template)
+                .or_else(|_| boolq::pairs(&data(Kind::Questions), template))
+        };
+        let hint =
+            "\nhint: the template needs more than a statement; give --passage TEXT, or --template statement";
+        let made = made.map_err(|e| {
+            if self.passage.is_none() { format!("{e}{hint}").into() } else { AnyError::from(e) }
+        })?;
+        let pairs = tokenize_all(made.pairs, tokenizer)?;
+        Ok(Asked { pairs, texts: self.statements.clone(), labelled: false, other_text: None })
+    }
+}
+
+/// `--method`.
+fn method(name: &str) -> Result<Method, String> {
+    name.parse::<Method>().map_err(|e| e.to_string())
+}
+
+/// The end of the text before the answer: in most templates the question.
+fn before_answer(pair: &ContrastPair) -> String {
+    let start = answer_ranges(&pair.plus_prompt, &pair.minus_prompt).map_or(0, |(plus, _)| plus.start);
+    let words: Vec<&str> = pair.plus_prompt.get(..start).unwrap_or_default().split_whitespace().collect();
+    let text = words.join(" ");
+    let cut = text.chars().count().saturating_sub(SHOWN);
+    if cut == 0 { text } else { format!("…{}", text.chars().skip(cut + 1).collect::<String>()) }
+}
+
+fn as_json(
+    fitted: &Fitted,
+    asked: &Asked,
+    found: &Predicted,
+    accuracy: Option<&(Evaluation, Evaluation)>,
+) -> serde_json::Value {
+    let rows = asked.pairs.iter().zip(&asked.texts).zip(&found.rows).map(|((pair, text), row)| {
+        let label = asked.labelled.then_some(pair.pair.label);
+        json!({
+            "idx": pair.pair.idx, "question_id": pair.pair.question_id, "question": text,
+            "p_true": row.p_true, "zero_shot": row.zero_shot, "label": label,
+        })
+    });
+    json!({
+        "probe": {
+            "method": fitted.method, "layer": fitted.layer, "hook": fitted.hook, "tokens": fitted.tokens,
+        },
+        "calibrated": false,
+        "warnings": found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "trained_on": asked.labelled.then_some(found.trained_on),
+        "evaluation": accuracy.map(|(probe, zero_shot)| json!({ "probe": probe, "zero_shot": zero_shot })),
+        "predictions": rows.collect::<Vec<_>>(),
+    })
+}
+
+fn table(fitted: &Fitted, asked: &Asked, found: &Predicted, accuracy: Option<&(Evaluation, Evaluation)>) {
+    let label =
+        |pair: &TokenizedPair| if asked.labelled { format!("{:<7}", pair.pair.label) } else { String::new() };
+    output::data(&format!("p(true)  zero-shot  {}question", if asked.labelled { "label  " } else { "" }));
+    for ((pair, text), row) in asked.pairs.iter().zip(&asked.texts).zip(&found.rows) {
+        let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut shown: String = text.chars().take(SHOWN).collect();
+        if shown.len() < text.len() {
+            shown.push('…');
+        }
+        output::data(&format!("{:>7.3}  {:>9.3}  {}{shown}", row.p_true, row.zero_shot, label(pair)));
+    }
+    let Some((probe, zero_shot)) = accuracy else { return };
+    let line = |evaluation: &Evaluation| {
+        let percent = |x: f64| format!("{:.1} %", 100.0 * x);
+        let interval =
+            evaluation.accuracy_ci.map(|[low, high]| format!(" [{:.1}, {:.1}]", 100.0 * low, 100.0 * high));
+        format!("accuracy {}{}", percent(evaluation.accuracy), interval.unwrap_or_default())
+    };
+    let Fitted { method, layer, hook, tokens, .. } = fitted;
+    output::data(&format!(
+        "\n{} at layer {layer} ({hook}, tokens {tokens}): {} of {} rows; zero-shot: {}",
+        method.title(),
+        line(probe),
+        found.rows.len(),
+        line(zero_shot)
+    ));
+    let groups: std::collections::BTreeSet<&str> =
+        asked.pairs.iter().map(|p| p.pair.group.as_str()).collect();
+    if groups.len() < FEWEST_GROUPS {
+        output::warn(&format!("{} passages are too few for an interval to be relied on", groups.len()));
+    }
+}

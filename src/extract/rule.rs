@@ -1,0 +1,118 @@
+//! Token rules: which token of a prompt the stored state is that of. Each is a column of its own in the store.
+
+use std::fmt;
+use std::str::FromStr;
+
+use boolq::TokenizedPrompt;
+use llama_core::Tokens;
+use llama_core::tch::{Kind, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::batch::torch;
+use crate::error::Result;
+
+/// Which token's state is stored for a prompt. Padding is never a token, BOS is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TokenRule {
+    /// The last token, in most templates the end of the answer: the default.
+    Last,
+    /// The first token. Where that is BOS its state is the same for every prompt.
+    First,
+    /// The mean over all tokens of the prompt, taken in the type the model computes in.
+    Mean,
+    /// The mean over the answer's tokens, taken in f64.
+    AnswerMean,
+}
+
+impl TokenRule {
+    /// All rules, in the order of a store's columns.
+    pub const ALL: [Self; 4] = [Self::Last, Self::First, Self::Mean, Self::AnswerMean];
+
+    /// The name in stores and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::First => "first",
+            Self::Mean => "mean",
+            Self::AnswerMean => "answer_mean",
+        }
+    }
+
+    /// What the model is asked to show of each prompt.
+    pub(super) fn tokens(self, prompts: &[TokenizedPrompt]) -> Tokens {
+        match self {
+            Self::Last => Tokens::Last,
+            Self::First => Tokens::First,
+            Self::Mean => Tokens::Mean,
+            Self::AnswerMean => Tokens::At(prompts.iter().map(|p| p.answer.clone().collect()).collect()),
+        }
+    }
+
+    /// What is stored, from what the model showed.
+    ///
+    /// # Shapes
+    /// `shown`: \[S, …\] f32, S tokens prompt after prompt → \[prompts, …\] f32
+    pub(super) fn reduce(self, shown: Tensor, prompts: &[TokenizedPrompt]) -> Result<Tensor> {
+        if self != Self::AnswerMean {
+            return Ok(shown);
+        }
+        let mut means = Vec::with_capacity(prompts.len());
+        let mut from = 0;
+        for prompt in prompts {
+            let length = prompt.answer.len() as i64;
+            let own = shown.f_narrow(0, from, length); // [answer, …]
+            means.push(torch(own.and_then(|own| own.f_mean_dim(0, false, Kind::Double)))?);
+            from += length;
+        }
+        torch(Tensor::f_stack(&means, 0).and_then(|means| means.f_to_kind(Kind::Float)))
+    }
+}
+
+impl fmt::Display for TokenRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for TokenRule {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|rule| rule.name() == name)
+            .ok_or_else(|| format!("`{name}` is none of {}", known()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_are_the_serialised_ones() {
+        for rule in TokenRule::ALL {
+            assert_eq!(rule.name().parse::<TokenRule>(), Ok(rule));
+            assert_eq!(serde_json::to_value(rule).expect("text"), rule.name());
+        }
+        assert_eq!(
+            "answer".parse::<TokenRule>(),
+            Err("`answer` is none of last, first, mean, answer_mean".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_mean_over_the_answer_is_of_each_prompts_own_tokens() {
+        let prompt = |answer| TokenizedPrompt { ids: vec![0; 6], answer };
+        let prompts = [prompt(2..4), prompt(5..6)];
+        let rule = TokenRule::AnswerMean;
+        assert_eq!(rule.tokens(&prompts), Tokens::At(vec![vec![2, 3], vec![5]]));
+        let shown = Tensor::from_slice(&[1f32, 2.0, 3.0, 6.0, 5.0, 7.0]).reshape([3, 2]);
+        let means = rule.reduce(shown, &prompts).expect("means");
+        assert_eq!(means.size(), [2, 2]);
+        assert_eq!(Vec::<f32>::try_from(means.reshape(-1)).expect("values"), [2.0, 4.0, 5.0, 7.0]);
+    }
+}

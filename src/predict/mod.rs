@@ -1,0 +1,192 @@
+//! A run's probe on new questions: the model runs over them as it did for the run's store, the probe reads its states.
+
+use boolq::TokenizedPair;
+use ccs::Contrast;
+use ccs::baselines::Predictions;
+use ccs::run::{Evaluation, Fitted};
+use llama_core::tch::{Device, Tensor};
+use llama_core::{Checkpoint, HookPoint, HookSet, Llama, Precision, Tokenizer};
+
+use crate::error::{Error, Result};
+use crate::extract::{Extraction, TokenRule, batch, plan};
+
+mod origin;
+
+pub use origin::{Mismatch, Origin};
+
+/// How [`predict()`] computes.
+#[derive(Clone, Debug)]
+pub struct PredictOptions {
+    /// What the model computes in; `None` is what the states were computed in that the probe was fitted on.
+    pub precision: Option<Precision>,
+    /// Where the model computes; a device from [`torch_runtime::open`].
+    pub device: Device,
+    /// Most tokens of a batch, padding included; a batch has at least one pair.
+    pub batch_tokens: usize,
+    /// Goes on where the model or its tokenizer is not the one that the probe was fitted on, and says so among the
+    /// warnings.
+    pub any_model: bool,
+}
+
+impl Default for PredictOptions {
+    fn default() -> Self {
+        Self {
+            precision: None,
+            device: Device::Cpu,
+            batch_tokens: Extraction::BATCH_TOKENS,
+            any_model: false,
+        }
+    }
+}
+
+/// How probable a pair's plus side is, as the true one of the two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// By the probe: CCS's p̃, or σ of logistic regression's logit. Not calibrated.
+    pub p_true: f64,
+    /// By the model's own answer: its probability for the plus answer, of the two answers together, with the
+    /// geometric mean over an answer's tokens. Not calibrated either.
+    pub zero_shot: f64,
+}
+
+/// What [`predict()`] found.
+#[derive(Debug)]
+pub struct Predicted {
+    /// One for each pair, in their order.
+    pub rows: Vec<Prediction>,
+    /// What differs from what the probe was fitted on, and so may make it wrong.
+    pub warnings: Vec<Mismatch>,
+    /// Pairs of groups (passages) that the probe was trained on: accuracy on them says little.
+    pub trained_on: usize,
+}
+
+impl Predicted {
+    /// How often the probe and the model's own answer are right, with intervals from resampled groups; for pairs
+    /// whose labels mean something.
+    ///
+    /// # Errors
+    /// Other pairs than those predicted.
+    pub fn evaluate(&self, pairs: &[TokenizedPair], seed: u64) -> Result<(Evaluation, Evaluation)> {
+        let labels: Vec<bool> = pairs.iter().map(|p| p.pair.label).collect();
+        let groups: Vec<String> = pairs.iter().map(|p| p.pair.group.clone()).collect();
+        let of = |p: fn(&Prediction) -> f64| {
+            let predictions = Predictions { scores: self.rows.iter().map(p).collect(), threshold: 0.5 };
+            Evaluation::of(&predictions, &labels, &groups, RESAMPLES, seed)
+        };
+        Ok((of(|row| row.p_true)?, of(|row| row.zero_shot)?))
+    }
+}
+
+/// Resamples behind an interval, as many as a run takes.
+const RESAMPLES: usize = 1000;
+
+/// Runs the model over the pairs and reads its states with a run's probe, at the hook point and token it was fitted
+/// on. `progress` is called with the pairs done and their number, before the first batch and after each one.
+///
+/// ```no_run
+/// use llama_ccs::{PredictOptions, boolq, ccs, llama_core, predict, tokenize_all};
+///
+/// let fitted = ccs::run::Fitted::open("out/run", ccs::Method::Ccs, None)?;
+/// let checkpoint = llama_core::Checkpoint::open("llama-7b")?;
+/// let tokenizer = checkpoint.tokenizer()?;
+/// let pairs = tokenize_all(boolq::prompts::read("new.csv")?.pairs, &tokenizer)?;
+/// let found = predict(&fitted, &checkpoint, &tokenizer, &pairs, &PredictOptions::default(), &mut |_, _| {})?;
+/// for (pair, row) in pairs.iter().zip(&found.rows) {
+///     println!("{:.3} {}", row.p_true, pair.pair.plus_prompt);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Another model or tokenizer than the probe was fitted on, unless `any_model` allows it; states that this crate
+/// cannot make again; what the model, its tokenizer and the probe refuse.
+pub fn predict(
+    fitted: &Fitted,
+    checkpoint: &Checkpoint,
+    tokenizer: &Tokenizer,
+    pairs: &[TokenizedPair],
+    options: &PredictOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Predicted> {
+    if pairs.is_empty() {
+        return Err(Error::NoPairs);
+    }
+    let origin = Origin::of(fitted);
+    let point: HookPoint = fitted.hook.parse()?;
+    if !plan::storable(point) {
+        return Err(Error::NotStorable { hook: fitted.hook.clone() });
+    }
+    let hooks = HookSet::from(point);
+    let rule: TokenRule =
+        fitted.tokens.parse().map_err(|_| Error::UnknownTokenRule { rule: fitted.tokens.clone() })?;
+    tokenizer.check_fits(checkpoint.config())?;
+    hooks.check_blocks(checkpoint.config().n_layers)?;
+    let precision = options.precision.or(origin.precision).unwrap_or(Precision::F32);
+    let (serious, warnings): (Vec<Mismatch>, Vec<Mismatch>) = origin
+        .mismatches(checkpoint, tokenizer, precision, pairs)
+        .into_iter()
+        .partition(Mismatch::is_of_the_model);
+    if !options.any_model
+        && let Some(mismatch) = serious.first()
+    {
+        return Err(Error::OtherModel { mismatch: mismatch.clone() });
+    }
+
+    let llama = Llama::load(checkpoint, precision, options.device)?;
+    let mut rows = vec![Prediction { p_true: f64::NAN, zero_shot: f64::NAN }; pairs.len()];
+    let mut done = 0;
+    progress(done, pairs.len());
+    for batch in plan::batches(pairs, options.batch_tokens.max(1)) {
+        for (row, prediction) in batch.iter().zip(predict_batch(fitted, &llama, &hooks, rule, pairs, &batch)?)
+        {
+            rows[*row] = prediction;
+        }
+        done += batch.len();
+        progress(done, pairs.len());
+    }
+    let trained_on = pairs.iter().filter(|p| fitted.train_groups.contains(&p.pair.group)).count();
+    Ok(Predicted { rows, warnings: serious.into_iter().chain(warnings).collect(), trained_on })
+}
+
+/// The predictions for some rows, in their order.
+fn predict_batch(
+    fitted: &Fitted,
+    llama: &Llama,
+    hooks: &HookSet,
+    rule: TokenRule,
+    pairs: &[TokenizedPair],
+    rows: &[usize],
+) -> Result<Vec<Prediction>> {
+    let columns = batch::states(llama, hooks, &[rule], pairs, rows)?.columns;
+    let [states, logprobs] = columns.as_slice() else {
+        return Err(Error::NotStorable { hook: fitted.hook.clone() });
+    };
+    let matrix = |states: &[f32]| {
+        let tensor = Tensor::f_from_slice(states).and_then(|t| t.f_reshape([rows.len() as i64, -1]));
+        batch::torch(tensor) // [B, D]
+    };
+    let labels = rows.iter().map(|&row| pairs[row].pair.label).collect();
+    let groups = rows.iter().map(|&row| pairs[row].pair.group.clone()).collect();
+    let contrast = Contrast::new(matrix(&states.plus)?, matrix(&states.minus)?, labels, groups)
+        .map_err(|e| in_data(e, rows))?;
+    let own_answer = logprobs.plus.iter().zip(&logprobs.minus).map(|(plus, minus)| {
+        let logit = f64::from(*plus) - f64::from(*minus);
+        1.0 / (1.0 + (-logit).exp())
+    });
+    let probe = fitted.probe.probabilities(&contrast)?;
+    Ok(probe
+        .into_iter()
+        .zip(own_answer)
+        .map(|(p_true, zero_shot)| Prediction { p_true, zero_shot })
+        .collect())
+}
+
+/// The error with the row's number among all pairs, not in its batch.
+fn in_data(error: ccs::Error, rows: &[usize]) -> ccs::Error {
+    match error {
+        ccs::Error::NotFinite { what, row, column } => {
+            ccs::Error::NotFinite { what, row: rows.get(row).copied().unwrap_or(row), column }
+        }
+        other => other,
+    }
+}

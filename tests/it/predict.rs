@@ -1,0 +1,270 @@
+//! `llama-ccs predict` end to end on the quiz model: against the run's report, and against the store's own states.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use llama_ccs::activations::{SideOf, Store};
+use llama_ccs::boolq::{self, Dataset, Template, TokenizedPair};
+use llama_ccs::ccs::run::{Execution, Fitted, LayerSelection, Overwrite, Report, Settings, SplitReport, run};
+use llama_ccs::ccs::store::StoreSource;
+use llama_ccs::ccs::{Contrast, Method};
+use llama_ccs::llama_core::tch::{Device, Kind, Tensor, no_grad};
+use llama_ccs::llama_core::{Checkpoint, Llama, Precision, Tokenizer, save_meta};
+use llama_ccs::{Extraction, Mismatch, Outcome, PredictOptions, TokenRule, predict, tokenize_all};
+use serde_json::Value;
+
+use crate::support::{llama_ccs, quiz};
+
+/// The quiz model, and a folder with a store of its questions at two token rules and a run for each.
+struct Quiz {
+    folder: tempfile::TempDir,
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer,
+    pairs: Vec<TokenizedPair>,
+}
+
+impl Quiz {
+    fn new(questions: usize, template: &Template) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let checkpoint = Checkpoint::open(quiz().join("model")).expect("model");
+        let tokenizer = checkpoint.tokenizer().expect("tokenizer");
+        let mut data = Dataset::load(quiz().join("questions.jsonl")).expect("questions");
+        data.questions.truncate(questions);
+        let made = boolq::pairs(&data, template).expect("pairs").pairs;
+        let pairs = tokenize_all(made, &tokenizer).expect("tokens");
+        let rules = [TokenRule::Last, TokenRule::Mean];
+        let extraction = Extraction::new(&checkpoint, &tokenizer).tokens(rules).template(template);
+        let outcome = extraction.run(&pairs, folder.path().join("store"), &mut ()).expect("extract");
+        assert!(matches!(outcome, Outcome::Finished(_)));
+        for rule in rules {
+            let source = StoreSource::open_at(folder.path().join("store"), rule.name()).expect("store");
+            let layers = LayerSelection::Ranges(vec![(3, 4)]);
+            let mut settings = Settings { layers, directions: 20, ..Settings::default() };
+            settings.ccs.restarts = 5;
+            let fitted = run(&source, &settings, Execution::default(), &|_| {}).expect("fit");
+            fitted.write(folder.path().join(format!("run-{rule}")), Overwrite::No).expect("write");
+        }
+        Self { folder, checkpoint, tokenizer, pairs }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `llama-ccs predict` with this run and the quiz model.
+    fn command(&self, run: &str) -> assert_cmd::Command {
+        let mut command = llama_ccs();
+        command.arg("predict").arg("--run").arg(self.path(run)).arg("--model").arg(quiz().join("model"));
+        command
+    }
+
+    /// What the probe makes of the states in the store.
+    fn store_says(&self, fitted: &Fitted) -> Vec<f64> {
+        let store = Store::open(self.path("store")).expect("store");
+        let layers = store.layers(&fitted.tokens);
+        let (_, column) = layers.iter().find(|(layer, _)| *layer == fitted.layer).expect("layer");
+        let reader = store.column(&column.name()).expect("column");
+        let rows = self.pairs.len();
+        let read = |side| Tensor::from_slice(&reader.read(side).expect("read")).reshape([rows as i64, -1]);
+        let groups = vec![String::new(); rows];
+        let states = Contrast::new(read(SideOf::Plus), read(SideOf::Minus), vec![true; rows], groups);
+        fitted.probe.probabilities(&states.expect("states")).expect("probabilities")
+    }
+}
+
+fn json(command: &mut assert_cmd::Command) -> (Value, String) {
+    let output = command.arg("--json").assert().success().get_output().clone();
+    let value = serde_json::from_slice(&output.stdout).expect("one JSON value");
+    (value, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn refusal(command: &mut assert_cmd::Command) -> String {
+    let output = command.assert().failure().code(1).get_output().clone();
+    assert!(output.stdout.is_empty());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn held_out_questions_are_predicted_as_the_report_says() {
+    let quiz = Quiz::new(600, &Template::named("llama-ccs").expect("built in"));
+    let report = Report::read(quiz.path("run-last")).expect("report");
+    let held_out: HashSet<usize> =
+        SplitReport::read(quiz.path("run-last")).expect("split").test.row.into_iter().collect();
+    assert_eq!(held_out.len(), 240);
+    let rows = quiz.pairs.iter().enumerate().filter(|(row, _)| held_out.contains(row));
+    let held_out_pairs: Vec<_> = rows.clone().map(|(_, pair)| &pair.pair).collect();
+    boolq::prompts::write(quiz.path("new.csv"), held_out_pairs).expect("prompts");
+
+    for (name, method) in [("ccs", Method::Ccs), ("lr", Method::Lr)] {
+        let fitted = Fitted::open(quiz.path("run-last"), method, None).expect("run");
+        let mut command = quiz.command("run-last");
+        let (found, said) = json(command.args(["--method", name]).arg("--prompts").arg(quiz.path("new.csv")));
+        assert_eq!(said, "", "nothing differs, so nothing is warned of");
+        assert_eq!(found["probe"]["layer"], fitted.layer);
+        let reported = report.chosen[&method].test.as_ref().expect("a layer is chosen");
+        let evaluated = &found["evaluation"]["probe"];
+        assert!(reported.accuracy > 0.9 && evaluated["accuracy"] == reported.accuracy, "{evaluated}");
+        assert_eq!(evaluated["confusion"], serde_json::to_value(reported.confusion).expect("json"));
+        let interval = evaluated["accuracy_ci"].as_array().expect("an interval");
+        assert!(
+            interval[0].as_f64() <= Some(reported.accuracy)
+                && interval[1].as_f64() >= Some(reported.accuracy)
+        );
+        let own = &report.layers[0].methods[&Method::ZeroShot].test;
+        assert_eq!(found["evaluation"]["zero_shot"]["accuracy"], own.accuracy);
+        assert_eq!(found["trained_on"], 0);
+
+        // Other batches than the store's: equal but for rounding.
+        let expected = quiz.store_says(&fitted);
+        let predictions = found["predictions"].as_array().expect("rows");
+        assert_eq!(predictions.len(), 240);
+        for ((row, pair), prediction) in rows.clone().zip(predictions) {
+            let p = prediction["p_true"].as_f64().expect("p");
+            assert!((p - expected[row]).abs() < 1e-3, "row {row}: {p} vs {}", expected[row]);
+            assert_eq!(prediction["label"], pair.pair.label);
+            assert_eq!(prediction["question_id"], pair.pair.question_id.as_str());
+        }
+    }
+}
+
+#[test]
+fn in_the_stores_batches_the_states_are_the_stores() {
+    let quiz = Quiz::new(300, &Template::named("llama-ccs").expect("built in"));
+    for run in ["run-last", "run-mean"] {
+        let fitted = Fitted::open(quiz.path(run), Method::Ccs, None).expect("run");
+        let mut seen = Vec::new();
+        let found = predict(
+            &fitted,
+            &quiz.checkpoint,
+            &quiz.tokenizer,
+            &quiz.pairs,
+            &PredictOptions::default(),
+            &mut |done, total| seen.push((done, total)),
+        );
+        let found = found.expect("predict");
+        for (row, (found, expected)) in found.rows.iter().zip(quiz.store_says(&fitted)).enumerate() {
+            assert!(
+                (found.p_true - expected).abs() < 1e-12,
+                "{run}, row {row}: {} vs {expected}",
+                found.p_true
+            );
+        }
+        assert_eq!((found.trained_on, found.warnings.len()), (180, 0));
+        assert_eq!((seen.first(), seen.last()), (Some(&(0, 300)), Some(&(300, 300))));
+    }
+}
+
+#[test]
+fn what_the_probe_was_not_fitted_on_is_refused_or_said() {
+    let quiz = Quiz::new(60, &Template::named("llama-ccs").expect("built in"));
+    boolq::prompts::write(quiz.path("new.csv"), quiz.pairs.iter().take(5).map(|p| &p.pair)).expect("prompts");
+    let prompts = quiz.path("new.csv");
+
+    // Another model, with the same shapes.
+    let other = quiz.path("other");
+    let llama = Llama::load(&quiz.checkpoint, Precision::F32, Device::Cpu).expect("load");
+    let mut weights = llama.trainable().expect("weights").into_iter();
+    let (_, mut gain) = weights.find(|(name, _)| name == "blocks.1.ln1_gain").expect("gain");
+    let _ = no_grad(|| gain.fill_(1.0));
+    std::fs::create_dir(&other).expect("folder");
+    save_meta(&llama, &other, Kind::Float, 1).expect("save");
+    let tokenizer = crate::support::quiz().join("model/tokenizer.model");
+    let with_other = |arguments: &[&str]| {
+        let mut command = llama_ccs();
+        command.arg("predict").arg("--run").arg(quiz.path("run-last")).arg("--model").arg(&other);
+        command.arg("--tokenizer").arg(&tokenizer).arg("--prompts").arg(&prompts).args(arguments);
+        command
+    };
+    let said = refusal(&mut with_other(&[]));
+    assert!(
+        said.contains("fitted on another model") && said.contains("hint:") && said.contains("--any-model"),
+        "{said}"
+    );
+    let (found, said) = json(&mut with_other(&["--any-model"]));
+    assert!(said.starts_with("warning: the probe was fitted on another model"), "{said}");
+    assert_eq!(found["warnings"].as_array().map(Vec::len), Some(1));
+
+    // Another type to compute in, another template.
+    let (_, said) = json(quiz.command("run-last").args(["--dtype", "bf16", "--prompts"]).arg(&prompts));
+    assert!(
+        said.contains("warning: the probe was fitted on states computed in f32, these are computed in bf16"),
+        "{said}"
+    );
+    let (_, said) = json(quiz.command("run-last").args(["--template", "statement", "The cup is red."]));
+    assert!(said.contains("fitted on the template llama-ccs, these prompts are of statement"), "{said}");
+
+    // A method and a layer without a probe; a run that is none.
+    let said = refusal(quiz.command("run-last").args(["--layer", "1", "--prompts"]).arg(&prompts));
+    assert!(said.contains("layer 1 was not fitted") && said.contains("the layers 3, 4"), "{said}");
+    let said = refusal(quiz.command("run-last").args(["--method", "random", "--prompts"]).arg(&prompts));
+    assert!(said.contains("random was not fitted"), "{said}");
+    assert!(refusal(quiz.command("store").arg("--prompts").arg(&prompts)).contains("report.json"));
+    quiz.command("run-last").arg("--prompts").arg(&prompts).arg("a statement too").assert().failure().code(2);
+}
+
+#[test]
+fn questions_on_the_command_line_are_written_as_the_runs() {
+    let quiz = Quiz::new(60, &Template::named("llama-ccs").expect("built in"));
+    let said = refusal(quiz.command("run-last").arg("is the cup red"));
+    assert!(said.contains("`passage`") && said.contains("give --passage TEXT"), "{said}");
+
+    let row =
+        Dataset::load(crate::support::quiz().join("questions.jsonl")).expect("questions").questions.remove(0);
+    let passage = row.passage.as_deref().expect("passage");
+    let (found, said) = json(quiz.command("run-last").args(["--passage", passage, &row.question]));
+    assert_eq!(said, "");
+    assert_eq!((&found["predictions"][0]["label"], &found["evaluation"]), (&Value::Null, &Value::Null));
+    // The same question, written by `prompts` before the extraction.
+    let fitted = Fitted::open(quiz.path("run-last"), Method::Ccs, None).expect("run");
+    let p = found["predictions"][0]["p_true"].as_f64().expect("p");
+    assert!((p - quiz.store_says(&fitted)[0]).abs() < 1e-3, "{p}");
+
+    let table = quiz.command("run-last").args(["--passage", passage, &row.question]).assert().success();
+    let table = String::from_utf8_lossy(&table.get_output().stdout).into_owned();
+    assert!(table.starts_with("p(true)  zero-shot  question\n") && table.contains(&row.question), "{table}");
+
+    let data = crate::support::quiz().join("questions.jsonl");
+    let mut command = quiz.command("run-last");
+    let table = command.args(["--offset", "60", "--limit", "30", "--data"]).arg(data).assert().success();
+    let table = String::from_utf8_lossy(&table.get_output().stdout).into_owned();
+    assert!(
+        table.contains("p(true)  zero-shot  label  question\n") && table.contains("of 30 rows"),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_template_of_ones_own_is_known_from_the_store() {
+    let source =
+        "{# answers: True right | False wrong #}\n{{ passage }}\n\nis it so {{ question }}? {{ answer }}";
+    let own = Template::from_source("own", source).expect("template");
+    let quiz = Quiz::new(60, &own);
+    let fitted = Fitted::open(quiz.path("run-mean"), Method::Lr, None).expect("run");
+    assert_eq!(llama_ccs::Origin::of(&fitted).template(None).expect("recorded").identity(), own.identity());
+    let (found, said) =
+        json(quiz.command("run-mean").args(["--passage", "The cup is red.", "is the cup red"]));
+    assert_eq!(said, "");
+    assert_eq!(found["probe"]["tokens"], "mean");
+
+    // A text of the same name that is another.
+    let changed = quiz.path("own.jinja");
+    std::fs::write(&changed, "{{ passage }} {{ question }}? {{ answer }}").expect("write");
+    let mut command = quiz.command("run-mean");
+    command.arg("--template").arg(&changed).args(["--passage", "The cup is red.", "is the cup red"]);
+    let (found, said) = json(&mut command);
+    assert!(said.contains("these prompts are of another text of that name"), "{said}");
+    assert_eq!(found["warnings"].as_array().map(Vec::len), Some(1));
+    assert!(matches!(
+        llama_ccs::Origin::of(&fitted).other_text(&Template::in_file(&changed).expect("template")[0]),
+        Some(Mismatch::Template { .. })
+    ));
+}
+
+/// A path that is no run says so before a model is opened.
+#[test]
+fn the_run_is_looked_at_first() {
+    let mut command = llama_ccs();
+    command.args(["predict", "--run", "nowhere", "--model", "nowhere either", "A statement."]);
+    let said = refusal(&mut command);
+    assert!(said.contains(&Path::new("nowhere").join("report.json").display().to_string()), "{said}");
+}
