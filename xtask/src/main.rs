@@ -21,8 +21,8 @@ Usage: cargo xtask COMMAND
 
 Commands:
   demo [ARGS…]             the built-in example, end to end (ARGS go to `--example boolq_7b`)
-  test [ARGS…]             what CI runs: tidy, every test, outside (with ARGS: only `cargo test ARGS…`)
-  tidy                     the repository's rules, rustfmt, cargo deny, packages, clippy, documentation without LibTorch
+  test [ARGS…]             what CI runs: tidy, package, every test, outside (with ARGS: only `cargo test ARGS…`)
+  tidy                     the repository's rules, rustfmt, cargo deny, clippy, documentation without LibTorch
   tidy --tch VERSION       compiles everything with another tch of the range (0.24, 0.26) and its LibTorch
   outside                  builds, starts and documents a crate outside the workspace that depends on llama-ccs
   package [--verify]       what crates.io would get, into target/package (--verify compiles it)

@@ -53,9 +53,8 @@ fn readme(name: &str, lib: &Path) -> Result<String> {
     let front = example_of(name, lib)?;
     Ok(format!(
         "# {name}\n\n{front}\n\
-         One of the crates of [LLaMA-CCS](https://github.com/llama-ccs/llama-ccs), whose README says how to get LibTorch and \
-         what the others do.\n[docs.rs/{name}](https://docs.rs/{name}) documents every item. \
-         MIT or Apache-2.0.\n\n\
+         One of the crates of [LLaMA-CCS](https://github.com/llama-ccs/llama-ccs); its README shows them together and says \
+         how LibTorch is had where one needs it. `cargo doc --open` documents every item. MIT or Apache-2.0.\n\n\
          <!-- Made from src/lib.rs by `cargo xtask readme`. -->\n"
     ))
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: what CI runs.
 
 use crate::shell::{self, Result};
-use crate::{libtorch, outside, tidy};
+use crate::{libtorch, outside, package, tidy};
 
 pub fn run(args: &[String]) -> Result {
     libtorch::ready()?;
@@ -10,6 +10,7 @@ pub fn run(args: &[String]) -> Result {
         return shell::cargo(fixed.into_iter().chain(args.iter().map(String::as_str)));
     }
     tidy::run(&[])?;
+    package::list()?;
     shell::cargo(fixed)?;
     outside::check()
 }
