@@ -2,6 +2,7 @@
 
 use crate::shell::{self, Result};
 
+/// Documents the libraries.
 pub fn check() -> Result {
     let mut doc = shell::cargo_command();
     doc.args(["doc", "--workspace", "--exclude", "xtask", "--no-deps", "--quiet", "--features", "doc-only"]);
