@@ -66,6 +66,7 @@ pub fn ready() -> Result {
 pub fn for_tch(release: Release) -> Result<PathBuf> {
     let home =
         if release == NEWEST { home() } else { shell::root().join(format!(".libtorch-{}", release.torch)) };
+    cmake(&self::home())?;
     fetch(release, &home, false)?;
     Ok(home.join("torch"))
 }
@@ -221,4 +222,22 @@ fn chosen_by_user() -> Option<&'static str> {
 
 fn has_nvidia_gpu() -> bool {
     Command::new("nvidia-smi").arg("-L").output().is_ok_and(|o| o.status.success() && !o.stdout.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tch_is_named_in_short_or_in_full() {
+        assert!(release("0.24") == Ok(OLDEST) && release("0.24.0") == Ok(OLDEST));
+        assert!(release("0.26") == Ok(NEWEST));
+        assert!(release("0.2").is_err() && release("0.27").is_err());
+    }
+
+    #[test]
+    fn the_newest_tch_is_the_locked_one() {
+        let lock = fs::read_to_string(shell::root().join("Cargo.lock")).unwrap();
+        assert!(lock.contains(&format!("name = \"tch\"\nversion = \"{}\"\n", NEWEST.tch)));
+    }
 }
