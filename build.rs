@@ -1,4 +1,15 @@
 //! The rpath of this package's own programs, so that they start without cargo and without variables.
+//!
+//! A program outside this workspace that depends on `llama-ccs` (or on `torch-runtime`) gets the same with a build
+//! script of its own; cargo hands the folder to direct dependents only:
+//!
+//! ```ignore
+//! fn main() {
+//!     if let Ok(lib) = std::env::var("DEP_LLAMA_CCS_TORCH_LIB") {
+//!         println!("cargo::rustc-link-arg-bins=-Wl,-rpath,{lib}");
+//!     }
+//! }
+//! ```
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -7,5 +18,7 @@ fn main() {
         // Beside a checkout that was moved: target/release/…, then target/release/examples/….
         println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/torch/lib");
         println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../../../.libtorch/torch/lib");
+        // `links = "llama_ccs"`: dependents read this as DEP_LLAMA_CCS_TORCH_LIB, by the same name as above.
+        println!("cargo::metadata=torch_lib={lib}");
     }
 }

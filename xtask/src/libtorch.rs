@@ -11,8 +11,16 @@ use std::process::Command;
 
 use crate::shell::{self, Result, at};
 
-/// The LibTorch that the locked tch (0.26) is made for.
-const TORCH: &str = "2.13.0";
+/// A LibTorch release and the tch that is made for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    pub tch: &'static str,
+    pub torch: &'static str,
+}
+
+/// Both ends of the range of tch that Cargo.toml declares; the newest is the one in Cargo.lock.
+const OLDEST: Release = Release { tch: "0.24.0", torch: "2.11.0" };
+const NEWEST: Release = Release { tch: "0.26.0", torch: "2.13.0" };
 /// What libtorch_cpu.so of the PyPI wheel needs besides itself.
 const CUDA_STUBS: [&str; 2] = ["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
 /// What builds sentencepiece where the machine has no CMake of its own.
@@ -29,11 +37,24 @@ const KEEP: [&str; 6] = [
 
 pub fn run(args: &[String]) -> Result {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => ensure(has_nvidia_gpu()),
+        [] => ready(),
         ["--cuda"] => ensure(true),
         ["--cpu"] => ensure(false),
-        other => Err(format!("libtorch takes --cuda or --cpu, not {other:?}")),
+        ["--tch", version] => {
+            println!("{}", for_tch(release(version)?)?.display());
+            Ok(())
+        }
+        other => Err(format!("libtorch takes --cuda, --cpu or `--tch VERSION`, not {other:?}")),
     }
+}
+
+/// The release for `0.24` or `0.24.0`.
+pub fn release(tch: &str) -> Result<Release> {
+    let known = [OLDEST, NEWEST];
+    let fits = |r: &Release| r.tch == tch || r.tch.strip_suffix(".0") == Some(tch);
+    known.into_iter().find(fits).ok_or_else(|| {
+        format!("no LibTorch is known for tch {tch}; known are {}", known.map(|r| r.tch).join(" and "))
+    })
 }
 
 /// What `demo` and `test` call: everything in place, or an error that says what to do.
@@ -41,23 +62,48 @@ pub fn ready() -> Result {
     ensure(has_nvidia_gpu())
 }
 
+/// The CPU LibTorch of a release, fetched if need be: what LIBTORCH is to be set to. Beside .libtorch if it is not the newest.
+pub fn for_tch(release: Release) -> Result<PathBuf> {
+    let home =
+        if release == NEWEST { home() } else { shell::root().join(format!(".libtorch-{}", release.torch)) };
+    cmake(&self::home())?;
+    fetch(release, &home, false)?;
+    Ok(home.join("torch"))
+}
+
+/// What a build outside this checkout is told, as a user would: the folders for LIBTORCH and CMAKE.
+pub fn for_users() -> (PathBuf, PathBuf) {
+    let chosen = |name: &str, ours: &str| env::var_os(name).map_or_else(|| home().join(ours), PathBuf::from);
+    (chosen("LIBTORCH", "torch"), chosen("CMAKE", "bin/cmake"))
+}
+
+fn home() -> PathBuf {
+    shell::root().join(".libtorch")
+}
+
 fn ensure(cuda: bool) -> Result {
-    let home = shell::root().join(".libtorch");
-    cmake(&home)?;
+    cmake(&home())?;
     if let Some(variable) = chosen_by_user() {
         eprintln!("{variable} is set: using that LibTorch, not .libtorch");
         return Ok(());
     }
+    fetch(NEWEST, &home(), cuda)
+}
+
+/// Puts `release` into `home`, unless it is there.
+fn fetch(release: Release, home: &Path, cuda: bool) -> Result {
+    let torch = release.torch;
     let version = home.join("torch/build-version");
-    let complete = fs::read_to_string(&version).is_ok_and(|v| v.trim() == TORCH);
+    let complete = fs::read_to_string(&version).is_ok_and(|v| v.trim() == torch);
     if complete && (!cuda || home.join("torch/lib/libtorch_cuda.so").exists()) {
         return Ok(());
     }
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(format!(
-            "no LibTorch in .libtorch, and this task can fetch it for Linux on x86-64 only\n\
-             hint: unpack LibTorch {TORCH} from https://pytorch.org and set LIBTORCH to its folder, \
-             or install torch=={TORCH} with pip and set LIBTORCH_USE_PYTORCH=1"
+            "no LibTorch in {}, and this task can fetch it for Linux on x86-64 only\n\
+             hint: unpack LibTorch {torch} from https://pytorch.org and set LIBTORCH to its folder, \
+             or install torch=={torch} with pip and set LIBTORCH_USE_PYTORCH=1",
+            home.display()
         ));
     }
     // Everything is made in a folder beside the final one and moved at the end: what is interrupted leaves nothing half-made.
@@ -65,11 +111,11 @@ fn ensure(cuda: bool) -> Result {
     let _ = fs::remove_dir_all(&making);
     at("create", &making, fs::create_dir_all(&making))?;
     if cuda {
-        full(&making)?;
+        full(torch, &making)?;
     } else {
-        slim(&making)?;
+        slim(torch, &making)?;
     }
-    at("write", &version, fs::write(making.join("torch/build-version"), TORCH))?;
+    at("write", &version, fs::write(making.join("torch/build-version"), torch))?;
     // torch/ last: its build-version says that everything is there.
     for part in ["nvidia", "torch"] {
         let target = home.join(part);
@@ -77,16 +123,16 @@ fn ensure(cuda: bool) -> Result {
         at("move into place", &target, fs::rename(making.join(part), &target))?;
     }
     at("remove", &making, fs::remove_dir_all(&making))?;
-    eprintln!("LibTorch {TORCH} is in {}", home.join("torch").display());
+    eprintln!("LibTorch {torch} is in {}", home.join("torch").display());
     Ok(())
 }
 
 /// The CPU part of PyPI's torch.
-fn slim(making: &Path) -> Result {
-    eprintln!("fetching LibTorch {TORCH} (CPU) from PyPI: 540 MB, once");
+fn slim(torch: &str, making: &Path) -> Result {
+    eprintln!("fetching LibTorch {torch} (CPU) from PyPI: 540 MB, once");
     let wheels = making.join("wheels");
     let mut download = pip_download(&wheels);
-    download.arg(format!("torch=={TORCH}")).args(CUDA_STUBS);
+    download.arg(format!("torch=={torch}")).args(CUDA_STUBS);
     shell::run_command(&mut download)?;
     unpack(&wheels, making, &KEEP)?;
     // The wheel's own libtorch.so names libtorch_cuda.so, which is not there.
@@ -95,11 +141,11 @@ fn slim(making: &Path) -> Result {
 }
 
 /// PyPI's torch with everything CUDA needs, side by side as its own rpaths expect.
-fn full(making: &Path) -> Result {
-    eprintln!("an NVIDIA GPU: fetching LibTorch {TORCH} with CUDA from PyPI: about 3 GB, once");
+fn full(torch: &str, making: &Path) -> Result {
+    eprintln!("an NVIDIA GPU: fetching LibTorch {torch} with CUDA from PyPI: about 3 GB, once");
     let mut install = python();
     install.args(["-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target"]);
-    install.arg(making).arg(format!("torch=={TORCH}"));
+    install.arg(making).arg(format!("torch=={torch}"));
     shell::run_command(&mut install)
 }
 
@@ -112,7 +158,7 @@ fn cmake(home: &Path) -> Result {
     let bin = home.join("bin");
     at("create", &bin, fs::create_dir_all(&bin))?;
     let _ = fs::remove_file(&link);
-    if let Some(system) = find_in_path("cmake") {
+    if let Some(system) = shell::find_in_path("cmake") {
         return at("link", &link, symlink(system, &link));
     }
     eprintln!("fetching CMake from PyPI: 30 MB, once");
@@ -170,7 +216,7 @@ fn chosen_by_user() -> Option<&'static str> {
         return Some("LIBTORCH_USE_PYTORCH");
     }
     // `cargo xtask` itself runs under .cargo/config.toml, so LIBTORCH is always set: ours is the one inside .libtorch.
-    let ours = shell::root().join(".libtorch/torch");
+    let ours = home().join("torch");
     env::var_os("LIBTORCH").is_some_and(|l| Path::new(&l) != ours).then_some("LIBTORCH")
 }
 
@@ -178,6 +224,20 @@ fn has_nvidia_gpu() -> bool {
     Command::new("nvidia-smi").arg("-L").output().is_ok_and(|o| o.status.success() && !o.stdout.is_empty())
 }
 
-fn find_in_path(program: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|d| d.join(program)).find(|p| p.is_file())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tch_is_named_in_short_or_in_full() {
+        assert!(release("0.24") == Ok(OLDEST) && release("0.24.0") == Ok(OLDEST));
+        assert!(release("0.26") == Ok(NEWEST));
+        assert!(release("0.2").is_err() && release("0.27").is_err());
+    }
+
+    #[test]
+    fn the_newest_tch_is_the_locked_one() {
+        let lock = fs::read_to_string(shell::root().join("Cargo.lock")).unwrap();
+        assert!(lock.contains(&format!("name = \"tch\"\nversion = \"{}\"\n", NEWEST.tch)));
+    }
 }

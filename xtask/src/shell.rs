@@ -1,8 +1,10 @@
 //! Running other programs from the workspace root, and saying which one failed.
 
+use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 /// What every task returns: a message for a person is error enough here.
 pub type Result<T = ()> = std::result::Result<T, String>;
@@ -13,24 +15,50 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
-/// Runs `program` with `args` in the workspace root and fails unless it succeeds.
-pub fn run<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Result {
-    let mut command = Command::new(&program);
-    command.args(args).current_dir(root());
-    run_command(&mut command)
+/// The folder that cargo builds in.
+pub fn target() -> PathBuf {
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// Runs a prepared command and fails unless it succeeds.
 pub fn run_command(command: &mut Command) -> Result {
     let shown = show(command);
     eprintln!("+ {shown}");
+    let started = Instant::now();
     let status = command.status().map_err(|e| format!("could not start `{shown}`: {e}"))?;
+    let seconds = started.elapsed().as_secs();
+    if seconds >= 20 {
+        eprintln!("  {seconds} s");
+    }
     if status.success() { Ok(()) } else { Err(format!("`{shown}` failed ({status})")) }
+}
+
+/// Runs a prepared command, fails unless it succeeds, and returns what it printed.
+pub fn output_of(command: &mut Command) -> Result<String> {
+    let shown = show(command);
+    eprintln!("+ {shown}");
+    let output = command.output().map_err(|e| format!("could not start `{shown}`: {e}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("`{shown}` failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
 /// `cargo ARGS…` in the workspace root.
 pub fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result {
-    run(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
+    run_command(cargo_command().args(args))
+}
+
+/// `cargo`, from the workspace root.
+pub fn cargo_command() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Where `program` is, if it is on the path.
+pub fn find_in_path(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|d| d.join(program)).find(|p| p.is_file())
 }
 
 /// Adds the path to a file-system error, and says what was being done.

@@ -1,16 +1,16 @@
 //! `cargo xtask test`: what CI runs.
 
-use crate::{
-    libtorch,
-    shell::{self, Result},
-    tidy,
-};
+use crate::shell::{self, Result};
+use crate::{libtorch, outside, package, tidy};
 
 pub fn run(args: &[String]) -> Result {
     libtorch::ready()?;
-    if args.is_empty() {
-        tidy::run(&[])?;
-    }
     let fixed = ["test", "--workspace"];
-    shell::cargo(fixed.into_iter().chain(args.iter().map(String::as_str)))
+    if !args.is_empty() {
+        return shell::cargo(fixed.into_iter().chain(args.iter().map(String::as_str)));
+    }
+    tidy::run(&[])?;
+    package::list()?;
+    shell::cargo(fixed)?;
+    outside::check()
 }

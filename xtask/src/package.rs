@@ -1,0 +1,20 @@
+//! `cargo xtask package`: what crates.io would be given.
+
+use crate::shell::{self, Result};
+
+/// Everything but xtask. cargo packs the members in the order of their dependencies and lets each see the others
+/// through a registry of its own, so nothing needs to be published before.
+const PACKAGE: [&str; 6] = ["package", "--workspace", "--exclude", "xtask", "--allow-dirty", "--quiet"];
+
+pub fn run(args: &[String]) -> Result {
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => list(),
+        ["--verify"] => shell::cargo(PACKAGE),
+        other => Err(format!("package takes nothing or `--verify`, not {other:?}")),
+    }
+}
+
+/// Makes the packages without compiling what is in them.
+pub fn list() -> Result {
+    shell::cargo(PACKAGE.into_iter().chain(["--no-verify"]))
+}
