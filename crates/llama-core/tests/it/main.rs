@@ -3,8 +3,10 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a test that cannot go on fails
 
 mod checkpoint;
+mod edits;
 mod generate;
 mod golden;
 mod hooks;
+mod names;
 mod padding;
 mod support;
