@@ -118,14 +118,17 @@ impl Activation<'_> {
     /// [`Activation::select`]. Everything else stays, padding too.
     ///
     /// ```
-    /// use llama_core::{Action, Activation, At, HookPoint, Tokens};
-    ///
-    /// // Doubles the residual stream at every prompt's last token.
-    /// let double = At(HookPoint::resid_post(0).into(), |activation: &Activation<'_>| {
+    /// # use llama_core::{Action, Activation, At, Batch, Config, HookPoint, Llama, Precision, Run, Tokens, tch};
+    /// # let config = Config { dim: 8, n_layers: 1, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+    /// #     vocab_size: 10, norm_eps: 1e-5, rope_theta: 1e4 };
+    /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
+    /// // What the MLP writes, doubled at every prompt's last token.
+    /// let mut double = At("blocks.0.hook_mlp_out".parse::<HookPoint>()?.into(), |activation: &Activation<'_>| {
     ///     let twice = activation.select(&Tokens::Last)?.f_mul_scalar(2.0)?;
     ///     Ok(Action::Replace(activation.replace(&Tokens::Last, &twice)?))
     /// });
-    /// # let _ = double;
+    /// llama.forward(&Batch::new(&[[1, 2, 3]])?, Run::new().hook(&mut double).logits(Tokens::Last))?;
+    /// # Ok::<(), llama_core::Error>(())
     /// ```
     ///
     /// # Shapes
@@ -209,6 +212,19 @@ impl Activation<'_> {
     pub fn failed(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Hook { point: self.point, source: source.into() }
     }
+}
+
+/// A replacement on the device, in the type and with the strides of what it replaces: some kernels round differently by
+/// memory layout, and tokens that nobody changed must keep every bit.
+fn in_the_place_of(tensor: &Tensor, new: &Tensor) -> Result<Tensor> {
+    let new = new.f_to_device(tensor.device())?.f_to_kind(tensor.kind())?;
+    let strides = tensor.stride();
+    if new.stride() == strides {
+        return Ok(new);
+    }
+    let mut place = Tensor::f_empty_strided(&*tensor.size(), &*strides, (tensor.kind(), tensor.device()))?;
+    place.f_copy_(&new)?;
+    Ok(place)
 }
 
 /// # Shapes
@@ -324,7 +340,7 @@ impl<'h, 'b> Hooks<'h, 'b> {
             match hook.visit(&Activation { point, tensor, batch, gradients, logits_of })? {
                 Action::Keep => {}
                 Action::Replace(new) if new.defined() && new.size() == tensor.size() => {
-                    replaced = Some(new.f_to_device(tensor.device())?.f_to_kind(tensor.kind())?);
+                    replaced = Some(in_the_place_of(tensor, &new)?);
                 }
                 Action::Replace(new) => {
                     let found = if new.defined() { new.size() } else { Vec::new() };

@@ -122,13 +122,15 @@ type Row = (Site, &'static str, Relation, &'static str);
 
 const HEADS: &str = "heads side by side, [.., heads * head_dim]";
 const GAIN: &str = "that is after the gain, ours before it";
+const GATE: &str = "that is the gate alone, ours multiplied by pre_linear";
 
-/// Hugging Face: paths below `model.layers.{i}`. The first of each site is its name, the others are found too.
-const HUGGING_FACE: [Row; 22] = [
+/// Hugging Face: paths below `model.layers.{i}`.
+const HUGGING_FACE: [Row; 13] = [
     (Site::ResidPre, "input", Relation::Same, ""),
     (Site::Q, "self_attn.q_proj.output", Relation::Reshaped, HEADS),
     (Site::K, "self_attn.k_proj.output", Relation::Reshaped, HEADS),
     (Site::V, "self_attn.v_proj.output", Relation::Reshaped, HEADS),
+    (Site::Pattern, ATTENTIONS, Relation::Same, "with attn_implementation=\"eager\""),
     (Site::Z, "self_attn.o_proj.input", Relation::Reshaped, HEADS),
     (Site::AttnOut, "self_attn.o_proj.output", Relation::Same, ""),
     (Site::ResidMid, "post_attention_layernorm.input", Relation::Same, ""),
@@ -137,6 +139,10 @@ const HUGGING_FACE: [Row; 22] = [
     (Site::MlpPost, "mlp.down_proj.input", Relation::Same, ""),
     (Site::MlpOut, "mlp.down_proj.output", Relation::Same, ""),
     (Site::ResidPost, "output", Relation::Same, ""),
+];
+
+/// Other names of Hugging Face's, for the same and for what has no point of ours.
+const ALSO_HUGGING_FACE: [Row; 9] = [
     (Site::ResidPre, "input_layernorm.input", Relation::Same, ""),
     (Site::Ln1Normalized, "input_layernorm.output", Relation::Differs, GAIN),
     (Site::Ln1Normalized, "self_attn.input", Relation::Differs, GAIN),
@@ -144,14 +150,8 @@ const HUGGING_FACE: [Row; 22] = [
     (Site::Ln2Normalized, "post_attention_layernorm.output", Relation::Differs, GAIN),
     (Site::Ln2Normalized, "mlp.input", Relation::Differs, GAIN),
     (Site::MlpPre, "mlp.act_fn.input", Relation::Same, ""),
-    (
-        Site::MlpPost,
-        "mlp.act_fn.output",
-        Relation::Differs,
-        "that is the gate alone, ours multiplied by pre_linear",
-    ),
+    (Site::MlpPost, "mlp.act_fn.output", Relation::Differs, GATE),
     (Site::MlpOut, "mlp.output", Relation::Same, ""),
-    (Site::Pattern, ATTENTIONS, Relation::Same, "with attn_implementation=\"eager\""),
 ];
 
 /// Stands for `attentions[{i}]`, the one name whose block is at its end.
@@ -160,9 +160,10 @@ const ATTENTIONS: &str = "attentions";
 const FIRST: &str = "the first node of this name; the two numbers of a rotated pair are neighbours";
 const ROTATED: &str = "the last node of this name; the two numbers of a rotated pair are neighbours";
 const OUTPUTS: &str = "in the last block only tokens whose logits are asked for";
+const KEYS: &str = "only without flash attention; keys are the cache's";
 
-/// llama.cpp: nodes `NAME-{i}`. The first of each site is its name, the others are found too.
-const LLAMA_CPP: [Row; 23] = [
+/// llama.cpp: nodes `NAME-{i}`.
+const LLAMA_CPP: [Row; 17] = [
     (Site::Ln1Normalized, "norm", Relation::Same, "the first of two nodes of this name"),
     (Site::Q, "Qcur", Relation::Reshaped, FIRST),
     (Site::K, "Kcur", Relation::Reshaped, FIRST),
@@ -170,7 +171,7 @@ const LLAMA_CPP: [Row; 23] = [
     (Site::RotQ, "Qcur", Relation::Reshaped, ROTATED),
     (Site::RotK, "Kcur", Relation::Reshaped, ROTATED),
     (Site::AttnScores, "kq", Relation::Differs, "neither scaled nor masked; only without flash attention"),
-    (Site::Pattern, "kq_soft_max", Relation::Same, "only without flash attention; keys are the cache's"),
+    (Site::Pattern, "kq_soft_max", Relation::Same, KEYS),
     (Site::Z, "kqv_out", Relation::Reshaped, "heads side by side; before 2025 this was attention's output"),
     (Site::AttnOut, "attn_out", Relation::Same, ""),
     (Site::ResidMid, "ffn_inp", Relation::Same, OUTPUTS),
@@ -180,17 +181,16 @@ const LLAMA_CPP: [Row; 23] = [
     (Site::MlpPost, "ffn_swiglu", Relation::Same, OUTPUTS),
     (Site::MlpOut, "ffn_out", Relation::Same, OUTPUTS),
     (Site::ResidPost, "l_out", Relation::Same, "control vectors included; in the last block only output tokens"),
+];
+
+/// Other names of llama.cpp's, older ones and those of what has no point of ours.
+const ALSO_LLAMA_CPP: [Row; 6] = [
     (Site::Ln1Normalized, "attn_norm", Relation::Differs, GAIN),
-    (Site::Pattern, "kq_soft_max_ext", Relation::Same, "only without flash attention; keys are the cache's"),
+    (Site::Pattern, "kq_soft_max_ext", Relation::Same, KEYS),
     (Site::Z, "kqv_merged_cont", Relation::Reshaped, HEADS),
     (Site::Ln2Normalized, "ffn_norm", Relation::Differs, GAIN),
     (Site::MlpPost, "ffn_gate_par", Relation::Same, OUTPUTS),
-    (
-        Site::MlpPost,
-        "ffn_silu",
-        Relation::Differs,
-        "that is the gate alone, ours multiplied by pre_linear",
-    ),
+    (Site::MlpPost, "ffn_silu", Relation::Differs, GATE),
 ];
 
 /// Outside blocks: ours, Hugging Face's module without `model.`, llama.cpp's node.
@@ -260,14 +260,14 @@ pub fn find(name: &str) -> Option<Found> {
     Some(Found { point: ours.parse().ok()?, relation, note })
 }
 
-/// As [`find`], for patterns too: whatever stands for the block (`*`, `{1,2}`) is kept.
+/// As [`find`], for patterns too: a `*` for the block is kept.
 pub(super) fn translate(name: &str) -> Option<(String, Relation, &'static str)> {
-    in_hugging_face(name).or_else(|| in_llama_cpp(name))
+    in_llama_cpp(name).or_else(|| in_hugging_face(name)) // a bare `norm` is llama.cpp's, `model.norm` the other
 }
 
-/// Our name for a row of a table; `block` is a number or a pattern of numbers.
+/// Our name for a row of a table; `block` is a number, or has a `*` in it.
 fn ours(block: &str, (site, _, relation, note): Row) -> Option<(String, Relation, &'static str)> {
-    let number = |c: char| c.is_ascii_digit() || "*{,}".contains(c);
+    let number = |c: char| c.is_ascii_digit() || c == '*';
     let point = HookPoint::Block(0, site).to_string();
     let name = point.replacen(".0.", &format!(".{block}."), 1);
     (!block.is_empty() && block.chars().all(number)).then_some((name, relation, note))
@@ -300,7 +300,8 @@ fn in_hugging_face(name: &str) -> Option<(String, Relation, &'static str)> {
     let ended = path.ends_with(".input") || path.ends_with(".output");
     let path = if ended { path.to_owned() } else { format!("{path}.output") };
     if let Some((block, path)) = path.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
-        return HUGGING_FACE.into_iter().find(|row| row.1 == path).and_then(|row| ours(block, row));
+        let mut rows = HUGGING_FACE.into_iter().chain(ALSO_HUGGING_FACE);
+        return rows.find(|row| row.1 == path).and_then(|row| ours(block, row));
     }
     let point = match path.as_str() {
         "lm_head.input" => HookPoint::FinalOut,
@@ -314,7 +315,8 @@ fn in_llama_cpp(name: &str) -> Option<(String, Relation, &'static str)> {
         return Some((point.to_string(), Relation::Same, ""));
     }
     let (node, block) = name.split_once('-')?;
-    LLAMA_CPP.into_iter().find(|row| row.1 == node).and_then(|row| ours(block, row))
+    let mut rows = LLAMA_CPP.into_iter().chain(ALSO_LLAMA_CPP);
+    rows.find(|row| row.1 == node).and_then(|row| ours(block, row))
 }
 
 #[cfg(test)]

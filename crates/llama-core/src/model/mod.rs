@@ -130,7 +130,7 @@ impl<'h> Run<'h> {
     /// // The same by moving one number of the residual stream a little.
     /// let state = state.f_detach()?;
     /// let moved = |step: f64| -> llama_core::Result<f64> {
-    ///     let moved = state.f_copy()?;
+    ///     let moved = state.f_detach_copy()?;
     ///     let _ = moved.f_get(1)?.f_get(5)?.f_add_scalar_(step)?;
     ///     Ok(logit_difference(Run::new().from_layer(1, moved))?.f_double_value(&[])?)
     /// };

@@ -17,7 +17,7 @@ fn at(site: Site) -> HookPoint {
 }
 
 fn numbers(shape: &[i64]) -> Tensor {
-    let count = shape.iter().product();
+    let count: i64 = shape.iter().product();
     (Tensor::arange(count, (Kind::Float, Device::Cpu)) * 0.7).sin().view(shape)
 }
 
@@ -58,8 +58,8 @@ fn rows(tokens: &Tokens) -> Vec<i64> {
 #[test]
 fn each_change_does_what_it_says_at_the_tokens_it_names_and_nowhere_else() {
     let llama = random(Precision::F64);
-    let (mean, direction) = (numbers(&[24]), numbers(&[24]) + 0.3);
-    let unit = (&direction / direction.square().sum(Kind::Double).sqrt()).to_kind(Kind::Double);
+    let [mean, direction] = [numbers(&[24]), numbers(&[24]) + 0.3].map(|t| t.to_kind(Kind::Double));
+    let unit = &direction / direction.square().sum(Kind::Double).sqrt();
     for tokens in [Tokens::All, Tokens::Last, Tokens::First, some()] {
         let count = rows(&tokens).len() as i64;
         let values = numbers(&[count, 24]);
@@ -81,7 +81,7 @@ fn each_change_does_what_it_says_at_the_tokens_it_names_and_nowhere_else() {
             let (before, after, _) = carried_out(&llama, &edits, POINT);
             let index = Tensor::from_slice(&rows(&tokens));
             let want = before.index_copy(0, &index, &expected(&before.index_select(0, &index)));
-            assert!(relative(&after, &want) < 1e-14, "{name} at {tokens}");
+            assert!(after.allclose(&want, 1e-14, 1e-14, false), "{name} at {tokens}");
             if tokens == Tokens::All && name == "project_out" {
                 assert!(after.matmul(&unit).abs().max().double_value(&[]) < 1e-12, "nothing is left of it");
             }

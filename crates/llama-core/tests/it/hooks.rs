@@ -93,16 +93,13 @@ fn fused_and_explicit_attention_agree() {
 fn a_stopped_run_equals_the_full_run_and_ends_there() {
     let llama = random(Precision::F32);
     let batch = Batch::new(&prompts()).expect("batch");
-    let mut full = Capture::new(HookSet::residual_stream(3), Tokens::All);
-    llama.forward(&batch, Run::new().hook(&mut full).logits(Tokens::Last)).expect("full");
-    let full = full.finish();
-    for layer in 0..=3 {
-        let point = HookPoint::of_layer(layer);
+    let full = capture_all(&llama, &batch);
+    for point in HookPoint::all(3) {
         let mut capture = Capture::new(point, Tokens::All);
         let output = llama.forward(&batch, Run::new().hook(&mut capture)).expect("stopped");
-        assert!(output.logits.is_none());
+        assert_eq!(output.logits.is_some(), point == HookPoint::Logits, "{point}");
         let captured = capture.finish();
-        assert!(captured.get(point).expect("reached").equal(full.get(point).expect("captured")));
+        assert!(captured.get(point).expect("reached").equal(full.get(point).expect("captured")), "{point}");
     }
     // A hook that stops: nothing after it is visited.
     let mut after = Capture::new(HookPoint::resid_post(1), Tokens::Last);
@@ -110,6 +107,34 @@ fn a_stopped_run_equals_the_full_run_and_ends_there() {
     let run = Run::new().hook(&mut stop).hook(&mut after).logits(Tokens::Last);
     assert!(llama.forward(&batch, run).expect("stop").logits.is_none());
     assert!(after.finish().is_empty());
+}
+
+#[test]
+fn at_every_point_padded_equals_alone_on_both_sides() {
+    let llama = random(Precision::F64);
+    let alone: Vec<_> =
+        prompts().iter().map(|p| capture_all(&llama, &Batch::new(&[p]).expect("batch"))).collect();
+    for padding in [Padding::Right, Padding::Left] {
+        let together = capture_all(&llama, &Batch::padded(&prompts(), padding).expect("batch"));
+        for (point, tensor) in together.iter() {
+            let mut from = 0;
+            for (prompt, alone) in prompts().iter().zip(&alone) {
+                let n = prompt.len() as i64;
+                let mut own = tensor.narrow(0, from, n);
+                if let HookPoint::Block(_, Site::AttnScores | Site::Pattern) = point {
+                    // Keys are in the batch's layout: 9 columns, the prompt's at one end, the others unseen.
+                    let (start, rest) = if padding == Padding::Left { (9 - n, 0) } else { (0, n) };
+                    let hidden = if let HookPoint::Block(_, Site::Pattern) = point { 0.0 } else { f64::NEG_INFINITY };
+                    let unseen = own.narrow(2, rest, 9 - n).eq(hidden).all();
+                    assert_eq!(unseen.int64_value(&[]), 1, "{point}, {padding:?}");
+                    own = own.narrow(2, start, n);
+                }
+                let alone = alone.get(point).expect("captured");
+                assert!(own.allclose(alone, 1e-10, 1e-12, false), "{point}, {padding:?}, {n} tokens");
+                from += n;
+            }
+        }
+    }
 }
 
 #[test]
@@ -234,31 +259,42 @@ fn patching_back_what_was_captured_changes_no_bit_at_any_point_and_patching_else
                 });
                 let patched = logits(Run::new().hook(&mut back));
                 assert!(patched.equal(&plain), "{point}, {precision}, {padding:?}: patched back");
-                // Scores of one key stay where they are; everything else is doubled.
-                let mut twice =
-                    At(point.into(), |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor * 2.0)));
-                let doubled = logits(Run::new().hook(&mut twice));
-                assert!(!doubled.equal(&plain), "{point}, {precision}, {padding:?}: doubled");
+                // Neither a factor nor a term: norms and softmax would undo them.
+                let mut bent =
+                    At(point.into(), |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor.tanh())));
+                let bent = logits(Run::new().hook(&mut bent));
+                assert!(!bent.equal(&plain), "{point}, {precision}, {padding:?}: counts");
             }
         }
     }
 }
 
 #[test]
-fn looking_at_a_point_that_belongs_to_padding_does_not_touch_it() {
-    // What stands in padding must stay: on the left, whole columns are no token's.
+fn only_tokens_are_written_to_never_padding() {
     let llama = random(Precision::F32);
     let batch = Batch::padded(&prompts(), Padding::Left).expect("batch");
     for point in HookPoint::all(3).filter(|p| *p != HookPoint::Logits) {
+        let mut seen = None;
         let mut zero = At(point.into(), |act: &llama_core::Activation<'_>| {
             let values = act.select(&Tokens::All)?;
-            let new = act.replace(&Tokens::All, &values.zeros_like())?;
-            assert_eq!(new.size(), act.tensor.size(), "{point}");
-            let back = llama_core::Activation { tensor: &new, ..*act }.replace(&Tokens::All, &values)?;
-            assert!(back.equal(act.tensor), "{point}: only tokens were written");
+            let zeroed = act.replace(&Tokens::All, &values.zeros_like())?;
+            seen = Some((act.tensor.copy(), values));
+            Ok(Action::Replace(zeroed))
+        });
+        let mut changed = None;
+        let mut look = At(point.into(), |act: &llama_core::Activation<'_>| {
+            changed = Some((act.tensor.copy(), act.select(&Tokens::All)?));
             Ok(Action::Stop)
         });
-        llama.forward(&batch, Run::new().hook(&mut zero)).expect("run");
+        llama.forward(&batch, Run::new().hook(&mut zero).hook(&mut look)).expect("run");
+        let ((before, values), (after, zeros)) = (seen.expect("visited"), changed.expect("visited"));
+        assert!(zeros.equal(&values.zeros_like()), "{point}: every token is written");
+        // 18 tokens of 4 rows of 9 places: exactly the other half keeps its values.
+        let by_query = after.size().len() == 4 && after.size()[1] == 4 && after.size()[3] == 9;
+        let by_token = |x: &Tensor| if by_query { x.transpose(1, 2) } else { x.copy() }.flatten(0, 1);
+        let (before, after) = (by_token(&before), by_token(&after));
+        let same = (0..36).filter(|&place| after.get(place).equal(&before.get(place))).count();
+        assert_eq!(same, 18, "{point}: no padding is");
     }
 }
 

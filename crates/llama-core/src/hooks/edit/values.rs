@@ -144,7 +144,9 @@ impl Values {
         let tensors = SafeTensors::deserialize(&data)
             .map_err(|e| refuse(format!("not a safetensors file ({e})"), not_it))?;
         let Ok(view) = tensors.tensor(name) else {
-            let names = tensors.names().join(", ");
+            let mut names = tensors.names();
+            names.sort_unstable();
+            let names = names.join(", ");
             return Err(refuse(format!("no tensor `{name}`; there are: {names}"), "give one of these names"));
         };
         let Some((number, ..)) = Number::ALL.into_iter().find(|(.., d)| *d == view.dtype()) else {
