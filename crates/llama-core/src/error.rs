@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use tch::TchError;
+use tch::{Kind, TchError};
 
-use crate::hooks::HookPoint;
+use crate::hooks::{HookPoint, Tokens};
 
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -190,13 +190,88 @@ pub enum Error {
         found: usize,
     },
 
+    /// A text that names no tokens.
+    #[error("`{text}` names no tokens\nhint: `last`, `first`, `mean`, `all`, or positions prompt by prompt: `at:0,3;5`")]
+    TokensName {
+        /// The text as given.
+        text: String,
+    },
+
+    /// Tokens that cannot be written to.
+    #[error("the activation at {point} cannot be replaced at these tokens ({tokens}): {reason}\nhint: {hint}")]
+    NotReplaceable {
+        /// Where.
+        point: HookPoint,
+        /// Which tokens.
+        tokens: Tokens,
+        /// Why not.
+        reason: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// A run cannot start from this residual stream.
+    #[error("the run cannot start at layer {layer}: {reason}\nhint: {hint}")]
+    Start {
+        /// The layer as given.
+        layer: usize,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// An edit that does not fit the model, the point or the batch.
+    #[error("edit {edit} ({change}) at {point}: {reason}\nhint: {hint}")]
+    Edit {
+        /// Its position in the list, from 0.
+        edit: usize,
+        /// What it does, by its name in files.
+        change: &'static str,
+        /// Where.
+        point: HookPoint,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// An edit without a single point.
+    #[error("edit {edit} ({change}) names no points\nhint: give names or globs, such as `blocks.3.hook_resid_post`")]
+    NoPoints {
+        /// Its position in the list, from 0.
+        edit: usize,
+        /// What it does, by its name in files.
+        change: &'static str,
+    },
+
+    /// A tensor of a type that edits do not take.
+    #[error("an edit cannot use a tensor of kind {kind:?}\nhint: edits take f64, f32, f16 and bf16")]
+    EditKind {
+        /// The tensor's.
+        kind: Kind,
+    },
+
+    /// A file of edits, or a tensor that one refers to, cannot be used.
+    #[error("{path}: {reason}\nhint: {hint}", path = path.display())]
+    EditFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+
     /// No hook point has this name.
-    #[error("unknown hook point `{name}`{}\nhint: names are TransformerLens', for example `blocks.0.hook_resid_post`, `blocks.*.hook_attn_out`, `hook_embed`", did_you_mean(suggestion.as_deref()))]
+    #[error("unknown hook point `{name}`{}\nhint: names are TransformerLens', for example `blocks.0.hook_resid_post`, `blocks.*.hook_attn_out`, `hook_embed`", did_you_mean(suggestion.as_deref(), note))]
     UnknownHookPoint {
         /// The name as given.
         name: String,
-        /// The nearest name there is.
+        /// The nearest name there is: ours for what another library calls so, or the one spelt most like it.
         suggestion: Option<String>,
+        /// Where the other library's activation is not quite that one; otherwise empty.
+        note: &'static str,
     },
 
     /// A hook name or pattern for a block the model does not have.
@@ -270,6 +345,8 @@ pub enum Error {
     Runtime(#[from] torch_runtime::Error),
 }
 
-fn did_you_mean(suggestion: Option<&str>) -> String {
-    suggestion.map_or_else(String::new, |s| format!("; did you mean `{s}`?"))
+fn did_you_mean(suggestion: Option<&str>, note: &str) -> String {
+    let Some(suggestion) = suggestion else { return String::new() };
+    let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+    format!("; did you mean `{suggestion}`?{note}")
 }

@@ -23,6 +23,7 @@
 //! - [`Checkpoint`] describes a model on disk, [`Llama`] is one in memory, [`Tokenizer`] its tokenizer.
 //! - [`Batch`] lays prompts out; [`Run`] says what to do on the way: [`Hook`]s (of which [`Capture`] is one), logits.
 //! - [`HookPoint`]s carry TransformerLens' names with their exact meaning; [`HookSet`] reads globs of them.
+//! - [`Edits`] change activations as data says: steer, patch, ablate. [`names`] tells what others call our points.
 //! - [`Llama::generate`] continues prompts.
 
 mod batch;
@@ -39,7 +40,10 @@ pub use checkpoint::{Checkpoint, save_meta};
 pub use config::{Config, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::Sampling;
-pub use hooks::{Action, Activation, At, Axis, Capture, Captured, Hook, HookPoint, HookSet, Site, Tokens};
+pub use hooks::{
+    Action, Activation, At, Axis, Capture, Captured, Change, Edit, EditHook, Edits, Hook, HookPoint, HookSet,
+    Site, Tokens, Values, names,
+};
 pub use model::{Llama, Output, Precision, Run};
 pub use tch;
 pub use tokenizer::{Token, Tokenizer, word_model};

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use super::{Action, Activation, Hook, HookPoint, HookSet, Tokens};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A hook that keeps activations: which points, which tokens, in which type and where.
 ///
-/// Without gradients what it keeps are copies that do not hold on to the run; with them they stay in its graph.
+/// What it keeps are copies that do not hold on to the run. In a run with [`crate::Run::gradients`] the run goes on from
+/// what was kept, so that gradients of anything computed later can be taken with respect to it; see there.
 #[derive(Debug)]
 pub struct Capture {
     set: HookSet,
@@ -52,6 +53,9 @@ impl Hook for Capture {
 
     fn visit(&mut self, activation: &Activation<'_>) -> Result<Action> {
         let mut kept = activation.select(&self.tokens)?;
+        if activation.gradients && activation.point != HookPoint::Logits {
+            return self.on_the_way(activation, kept);
+        }
         if let Some(kind) = self.kind {
             kept = kept.f_to_kind(kind)?;
         }
@@ -60,6 +64,26 @@ impl Hook for Capture {
         }
         self.captured.0.insert(activation.point, kept);
         Ok(Action::Keep)
+    }
+}
+
+impl Capture {
+    /// Keeps `kept` and lets the run go on from it.
+    fn on_the_way(&mut self, activation: &Activation<'_>, kept: Tensor) -> Result<Action> {
+        let same = self.kind.is_none_or(|k| k == kept.kind()) && self.device.is_none_or(|d| d == kept.device());
+        if !same {
+            return Err(Error::NotReplaceable {
+                point: activation.point,
+                tokens: self.tokens.clone(),
+                reason: "a converted copy is not what the run computes with, so it has no gradient",
+                hint: "in a run with gradients, capture without kind and device, and convert afterwards",
+            });
+        }
+        // Where nothing before it needs a gradient, this is where the graph begins.
+        let kept = if kept.requires_grad() { kept } else { kept.f_set_requires_grad(true)? };
+        let whole = activation.replace(&self.tokens, &kept)?;
+        self.captured.0.insert(activation.point, kept);
+        Ok(Action::Replace(whole))
     }
 }
 
@@ -74,6 +98,11 @@ impl Captured {
     /// `[S, …]`, as [`Activation::select`] gives it.
     pub fn get(&self, point: HookPoint) -> Option<&Tensor> {
         self.0.get(&point)
+    }
+
+    /// As [`Captured::get`], to keep.
+    pub fn take(&mut self, point: HookPoint) -> Option<Tensor> {
+        self.0.remove(&point)
     }
 
     /// Points and activations, in execution order.

@@ -9,11 +9,14 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 
 mod capture;
+mod edit;
+pub mod names;
 mod point;
 mod set;
 mod tokens;
 
 pub use capture::{Capture, Captured};
+pub use edit::{Change, Edit, EditHook, Edits, Values};
 pub use point::{Axis, HookPoint, Site};
 pub use set::HookSet;
 pub use tokens::Tokens;
@@ -71,7 +74,7 @@ impl<F: FnMut(&Activation<'_>) -> Result<Action>> Hook for At<F> {
 }
 
 /// One activation of a running forward pass.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Activation<'a> {
     /// Where it was made.
     pub point: HookPoint,
@@ -80,6 +83,8 @@ pub struct Activation<'a> {
     pub tensor: &'a Tensor,
     /// The prompts and their layout.
     pub batch: &'a Batch,
+    /// Whether the run records its operations, so that gradients can be taken.
+    pub gradients: bool,
     /// The tokens whose logits were computed.
     logits_of: &'a Tokens,
 }
@@ -98,23 +103,90 @@ impl Activation<'_> {
     /// [`Error::Position`] or [`Error::Selection`] for positions that a prompt does not have, [`Error::NoLogits`] for
     /// tokens whose logits were not computed.
     pub fn select(&self, tokens: &Tokens) -> Result<Tensor> {
-        let by_query;
-        let tensor = match self.point.axes() {
-            [Axis::Selected, ..] => return self.select_logits(tokens),
-            [_, Axis::Head, ..] => {
-                by_query = self.tensor.f_transpose(1, 2)?; // [B, T, H, T]
-                &by_query
-            }
-            _ => self.tensor,
-        };
-        let places = tokens.places(self.batch)?;
-        let index = Tensor::f_from_slice(&places)?.f_to_device(tensor.device())?;
-        let flat = tensor.f_flatten(0, 1)?; // [B·T, …]
-        let selected = flat.f_index_select(0, &index)?; // [S, …]
+        if let [Axis::Selected, ..] = self.point.axes() {
+            return self.select_logits(tokens);
+        }
+        let index = self.index(&tokens.places(self.batch)?)?;
+        let selected = self.by_token()?.f_flatten(0, 1)?.f_index_select(0, &index)?; // [S, …]
         match tokens {
             Tokens::Mean => mean_by_prompt(&selected, &self.batch.lengths()),
             _ => Ok(selected),
         }
+    }
+
+    /// The activation with other values at some tokens of each prompt, for [`Action::Replace`]: the way back of
+    /// [`Activation::select`]. Everything else stays, padding too.
+    ///
+    /// ```
+    /// # use llama_core::{Action, Activation, At, Batch, Config, HookPoint, Llama, Precision, Run, Tokens, tch};
+    /// # let config = Config { dim: 8, n_layers: 1, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+    /// #     vocab_size: 10, ..Config::default() };
+    /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
+    /// // What the MLP writes, doubled at every prompt's last token.
+    /// let mut double = At("blocks.0.hook_mlp_out".parse::<HookPoint>()?.into(), |activation: &Activation<'_>| {
+    ///     let twice = activation.select(&Tokens::Last)?.f_mul_scalar(2.0)?;
+    ///     Ok(Action::Replace(activation.replace(&Tokens::Last, &twice)?))
+    /// });
+    /// llama.forward(&Batch::new(&[[1, 2, 3]])?, Run::new().hook(&mut double).logits(Tokens::Last))?;
+    /// # Ok::<(), llama_core::Error>(())
+    /// ```
+    ///
+    /// # Shapes
+    /// `values` `[S, …]`, as `select` gives them → the activation's own shape
+    ///
+    /// # Errors
+    /// [`Error::Replacement`] for values of another shape; [`Error::NotReplaceable`] for means, for a token given twice
+    /// and for logits; positions as `select` refuses them.
+    pub fn replace(&self, tokens: &Tokens, values: &Tensor) -> Result<Tensor> {
+        let places = self.places(tokens)?;
+        let by_token = self.by_token()?; // [B, T, …]
+        let flat = by_token.f_flatten(0, 1)?; // [B·T, …]
+        let mut expected = flat.size();
+        expected[0] = places.len() as i64;
+        if values.size() != expected {
+            return Err(Error::Replacement { point: self.point, expected, found: values.size() });
+        }
+        let values = values.f_to_device(flat.device())?.f_to_kind(flat.kind())?;
+        let whole = flat.f_index_copy(0, &self.index(&places)?, &values)?.f_view(&*by_token.size())?;
+        if self.by_query() { Ok(whole.f_transpose(1, 2)?) } else { Ok(whole) }
+    }
+
+    /// Places of tokens that can be written to, each once.
+    fn places(&self, tokens: &Tokens) -> Result<Vec<i64>> {
+        let refuse = |reason, hint| {
+            Err(Error::NotReplaceable { point: self.point, tokens: tokens.clone(), reason, hint })
+        };
+        if let [Axis::Selected, ..] = self.point.axes() {
+            return refuse(
+                "logits belong to the tokens they were asked for",
+                "change the logits that the run returns",
+            );
+        }
+        if *tokens == Tokens::Mean {
+            return refuse("a mean has no place of its own", "name tokens: last, first, all or positions");
+        }
+        let places = tokens.places(self.batch)?;
+        let mut sorted = places.clone();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return refuse("one of them is named twice", "name each position of a prompt once");
+        }
+        Ok(places)
+    }
+
+    /// Attention scores and patterns have their tokens, the queries, after the heads.
+    fn by_query(&self) -> bool {
+        matches!(self.point.axes(), [_, Axis::Head, ..])
+    }
+
+    /// A view with tokens right after the batch. \[B, T, …\]
+    fn by_token(&self) -> Result<Tensor> {
+        Ok(if self.by_query() { self.tensor.f_transpose(1, 2)? } else { self.tensor.f_alias()? })
+    }
+
+    /// Places as an index on the activation's device. \[S\]
+    fn index(&self, places: &[i64]) -> Result<Tensor> {
+        Ok(Tensor::f_from_slice(places)?.f_to_device(self.tensor.device())?)
     }
 
     /// Logits of some of the tokens they were computed for.
@@ -128,7 +200,7 @@ impl Activation<'_> {
         let computed = self.logits_of.places(self.batch)?;
         let row = |place| computed.iter().position(|c| *c == place).map(|row| row as i64);
         let rows: Option<Vec<i64>> = tokens.places(self.batch)?.into_iter().map(row).collect();
-        let index = Tensor::f_from_slice(&rows.ok_or(Error::NoLogits)?)?.f_to_device(self.tensor.device())?;
+        let index = self.index(&rows.ok_or(Error::NoLogits)?)?;
         let selected = self.tensor.f_index_select(0, &index)?;
         match tokens {
             Tokens::Mean => mean_by_prompt(&selected, &self.batch.lengths()),
@@ -140,6 +212,19 @@ impl Activation<'_> {
     pub fn failed(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Hook { point: self.point, source: source.into() }
     }
+}
+
+/// A replacement on the device, in the type and with the strides of what it replaces: some kernels round differently by
+/// memory layout, and tokens that nobody changed must keep every bit.
+fn in_the_place_of(tensor: &Tensor, new: &Tensor) -> Result<Tensor> {
+    let new = new.f_to_device(tensor.device())?.f_to_kind(tensor.kind())?;
+    let strides = tensor.stride();
+    if new.stride() == strides {
+        return Ok(new);
+    }
+    let mut place = Tensor::f_empty_strided(&*tensor.size(), &*strides, (tensor.kind(), tensor.device()))?;
+    place.f_copy_(&new)?;
+    Ok(place)
 }
 
 /// # Shapes
@@ -171,8 +256,11 @@ impl<E: Into<Error>> From<E> for Halt {
 pub(crate) struct Hooks<'h, 'b> {
     visitors: Vec<(HookSet, &'h mut dyn Hook)>,
     wanted: HookSet,
+    /// The last point that any hook wants.
+    last: Option<HookPoint>,
     /// The tokens whose logits the run returns.
     logits: Option<Tokens>,
+    gradients: bool,
     batch: &'b Batch,
 }
 
@@ -182,13 +270,19 @@ impl<'h, 'b> Hooks<'h, 'b> {
     pub(crate) fn new(
         hooks: Vec<&'h mut dyn Hook>,
         logits: Option<Tokens>,
+        gradients: bool,
         batch: &'b Batch,
         n_layers: usize,
     ) -> Result<Self> {
         let visitors: Vec<_> = hooks.into_iter().map(|h| (h.points(), h)).collect();
         let wanted = visitors.iter().fold(HookSet::new(), |all, (points, _)| all | points.clone());
         wanted.check_blocks(n_layers)?;
-        Ok(Self { visitors, wanted, logits, batch })
+        Ok(Self { last: wanted.last(), visitors, wanted, logits, gradients, batch })
+    }
+
+    /// The first point that any hook wants.
+    pub(crate) fn first(&self) -> Option<HookPoint> {
+        self.wanted.first()
     }
 
     /// The prompts the run is over.
@@ -208,32 +302,45 @@ impl<'h, 'b> Hooks<'h, 'b> {
 
     /// Whether the run has anything to do at this or a later point.
     pub(crate) fn want_from(&self, point: HookPoint) -> bool {
-        self.logits.is_some() || self.wanted.last().is_some_and(|last| last >= point)
+        self.logits.is_some() || self.last.is_some_and(|last| last >= point)
     }
 
     /// Shows an activation to the hooks that want it, in the order they were given, and gives it back, or what replaced
     /// it; `Halt::Done` when nothing after it is wanted.
     pub(crate) fn visit(&mut self, point: HookPoint, tensor: Tensor) -> Result<Tensor, Halt> {
-        Ok(self.look(point, &tensor)?.unwrap_or(tensor))
+        if !self.want(point) {
+            return Ok(tensor);
+        }
+        Ok(self.show(point, &tensor)?.unwrap_or(tensor))
     }
 
     /// As [`Hooks::visit`], for points whose activation is made only to be looked at: what replaced it, if anything did.
-    /// Where nothing did, the pass goes on by its usual way, so that looking changes no number.
+    /// Where nothing did, or by the same values, the pass goes on by its usual way: neither looking nor putting back what
+    /// was there changes a number. (What gradients flow through counts as replaced.)
     pub(crate) fn look(&mut self, point: HookPoint, tensor: &Tensor) -> Result<Option<Tensor>, Halt> {
         if !self.want(point) {
             return Ok(None);
         }
+        Ok(match self.show(point, tensor)? {
+            Some(new) if !new.requires_grad() && new.f_equal(tensor)? => None,
+            replaced => replaced,
+        })
+    }
+
+    /// Lets each hook that wants a point visit it; what replaced the activation, if anything did.
+    fn show(&mut self, point: HookPoint, tensor: &Tensor) -> Result<Option<Tensor>, Halt> {
         let (mut replaced, mut stop) = (None, false);
+        let (batch, gradients) = (self.batch, self.gradients);
         let logits_of = self.logits.as_ref().unwrap_or(&Tokens::All);
         for (points, hook) in &mut self.visitors {
             if !points.contains(point) {
                 continue;
             }
             let tensor = replaced.as_ref().unwrap_or(tensor);
-            match hook.visit(&Activation { point, tensor, batch: self.batch, logits_of })? {
+            match hook.visit(&Activation { point, tensor, batch, gradients, logits_of })? {
                 Action::Keep => {}
                 Action::Replace(new) if new.defined() && new.size() == tensor.size() => {
-                    replaced = Some(new.f_to_device(tensor.device())?.f_to_kind(tensor.kind())?);
+                    replaced = Some(in_the_place_of(tensor, &new)?);
                 }
                 Action::Replace(new) => {
                     let found = if new.defined() { new.size() } else { Vec::new() };
@@ -242,7 +349,7 @@ impl<'h, 'b> Hooks<'h, 'b> {
                 Action::Stop => stop = true, // after the other hooks at this point
             }
         }
-        let last = self.logits.is_none() && self.wanted.last() == Some(point);
+        let last = self.logits.is_none() && self.last == Some(point);
         if stop || last { Err(Halt::Done) } else { Ok(replaced) }
     }
 }

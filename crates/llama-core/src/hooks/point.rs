@@ -3,13 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
+use super::names;
 use crate::config::Config;
 use crate::error::Error;
 
 /// One place of the forward pass.
 ///
 /// Declared in execution order, so that `Ord` is execution order. [`fmt::Display`] gives TransformerLens' name and
-/// [`FromStr`] reads it back; nothing else is a name.
+/// [`FromStr`] reads it back; nothing else is a name. Serialised as that name.
 ///
 /// ```
 /// use llama_core::HookPoint;
@@ -19,7 +22,8 @@ use crate::error::Error;
 /// assert!("blocks.3.hook_resid_pots".parse::<HookPoint>().unwrap_err().to_string().contains("did you mean"));
 /// # Ok::<(), llama_core::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum HookPoint {
     /// `hook_embed`: the token embedding, "layer 0" of stores and reports. \[B, T, D\]
@@ -168,7 +172,7 @@ const GLOBAL: [(HookPoint, &str); 5] = [
 
 impl Site {
     /// Every site, in execution order.
-    pub fn all() -> impl Iterator<Item = Self> {
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
         SITES.into_iter().map(|(site, _)| site)
     }
 
@@ -268,7 +272,21 @@ impl FromStr for HookPoint {
         {
             return Ok(Self::Block(block, *site));
         }
-        Err(Error::UnknownHookPoint { name: name.to_owned(), suggestion: nearest(name) })
+        Err(unknown(name, name))
+    }
+}
+
+impl From<HookPoint> for String {
+    fn from(point: HookPoint) -> Self {
+        point.to_string()
+    }
+}
+
+impl TryFrom<String> for HookPoint {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self, Error> {
+        name.parse()
     }
 }
 
@@ -277,8 +295,17 @@ fn canonical_number(text: &str) -> Option<u16> {
     text.parse().ok().filter(|n: &u16| n.to_string() == text)
 }
 
+/// The error for `name`, with our name for what another library calls `part` of it, or else the name most like it.
+pub(crate) fn unknown(name: &str, part: &str) -> Error {
+    let name = name.to_owned();
+    match names::translate(part) {
+        Some((ours, _, note)) => Error::UnknownHookPoint { name, suggestion: Some(ours), note },
+        None => Error::UnknownHookPoint { name, suggestion: nearest(part), note: "" },
+    }
+}
+
 /// The name most like `name`, if any is like it at all. A pattern's block part (`*`, `{1,2}`) is kept.
-pub(crate) fn nearest(name: &str) -> Option<String> {
+fn nearest(name: &str) -> Option<String> {
     let block =
         name.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')).map_or("0", |(block, _)| block);
     let candidates = SITES

@@ -1,9 +1,10 @@
 //! Sets of hook points, written as names with globs.
 
-use std::collections::BTreeSet;
 use std::ops::BitOr;
 
-use super::point::{HookPoint, nearest};
+use serde::{Deserialize, Serialize};
+
+use super::point::{HookPoint, Site, unknown};
 use crate::error::{Error, Result};
 
 /// A set of hook points; what a hook says it wants to visit.
@@ -15,9 +16,36 @@ use crate::error::{Error, Result};
 /// assert_eq!(set.names(), ["hook_embed", "blocks.0.hook_resid_post", "blocks.2.hook_resid_post"]);
 /// # Ok::<(), llama_core::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Serialised as the list of names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<HookPoint>", from = "Vec<HookPoint>")]
 pub struct HookSet {
-    points: BTreeSet<HookPoint>,
+    /// One bit a site, for each block up to the last that has any.
+    blocks: Vec<u32>,
+    /// One bit for each of [`OUTSIDE`].
+    outside: u8,
+}
+
+/// The points outside blocks, in execution order; only the first comes before the blocks.
+const OUTSIDE: [HookPoint; 5] = [
+    HookPoint::Embed,
+    HookPoint::FinalScale,
+    HookPoint::FinalNormalized,
+    HookPoint::FinalOut,
+    HookPoint::Logits,
+];
+
+/// Where a point's bit is: the block, if it is in one, and the bit.
+fn bit(point: HookPoint) -> (Option<usize>, u32) {
+    match point {
+        HookPoint::Embed => (None, 1),
+        HookPoint::FinalScale => (None, 1 << 1),
+        HookPoint::FinalNormalized => (None, 1 << 2),
+        HookPoint::FinalOut => (None, 1 << 3),
+        HookPoint::Logits => (None, 1 << 4),
+        HookPoint::Block(block, site) => (Some(usize::from(block)), 1 << site as u32),
+    }
 }
 
 impl HookSet {
@@ -37,7 +65,7 @@ impl HookSet {
     /// # Errors
     /// A pattern that matches nothing, with the nearest name; a block that the model does not have.
     pub fn parse<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>, n_layers: usize) -> Result<Self> {
-        let mut points = BTreeSet::new();
+        let mut set = Self::new();
         for pattern in patterns {
             let pattern = pattern.as_ref();
             for alternative in braces(pattern) {
@@ -46,10 +74,10 @@ impl HookSet {
                 if matching.is_empty() {
                     return Err(no_match(pattern, &alternative, n_layers));
                 }
-                points.extend(matching);
+                set.extend(matching);
             }
         }
-        Ok(Self { points })
+        Ok(set)
     }
 
     /// Refuses points in blocks that a model of `n_layers` does not have.
@@ -65,19 +93,44 @@ impl HookSet {
         }
     }
 
-    /// Whether `point` is in the set.
+    /// Whether `point` is in the set: one load and one mask.
     pub fn contains(&self, point: HookPoint) -> bool {
-        self.points.contains(&point)
+        let (block, bit) = bit(point);
+        match block {
+            None => u32::from(self.outside) & bit != 0,
+            Some(block) => self.blocks.get(block).is_some_and(|bits| bits & bit != 0),
+        }
+    }
+
+    /// Adds a point.
+    pub fn insert(&mut self, point: HookPoint) {
+        let (block, bit) = bit(point);
+        let Some(block) = block else {
+            self.outside |= bit as u8; // five points, five bits
+            return;
+        };
+        if self.blocks.len() <= block {
+            self.blocks.resize(block + 1, 0);
+        }
+        self.blocks[block] |= bit;
+    }
+
+    /// The point that the forward pass reaches first.
+    pub fn first(&self) -> Option<HookPoint> {
+        self.iter().next()
     }
 
     /// The point that the forward pass reaches last.
     pub fn last(&self) -> Option<HookPoint> {
-        self.points.last().copied()
+        self.iter().next_back()
     }
 
     /// The points in execution order.
-    pub fn iter(&self) -> impl Iterator<Item = HookPoint> + '_ {
-        self.points.iter().copied()
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = HookPoint> + '_ {
+        let outside = |points: &'static [HookPoint]| points.iter().copied().filter(|p| self.contains(*p));
+        let sites = |i: usize| Site::all().map(move |site| HookPoint::Block(i as u16, site));
+        let blocks = (0..self.blocks.len()).flat_map(sites).filter(|p| self.contains(*p));
+        outside(&OUTSIDE[..1]).chain(blocks).chain(outside(&OUTSIDE[1..]))
     }
 
     /// The points' names in execution order.
@@ -87,18 +140,40 @@ impl HookSet {
 
     /// How many points there are.
     pub fn len(&self) -> usize {
-        self.points.len()
+        (self.outside.count_ones() + self.blocks.iter().map(|bits| bits.count_ones()).sum::<u32>()) as usize
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.points.is_empty()
+        self.len() == 0
+    }
+}
+
+impl Extend<HookPoint> for HookSet {
+    fn extend<I: IntoIterator<Item = HookPoint>>(&mut self, points: I) {
+        for point in points {
+            self.insert(point);
+        }
     }
 }
 
 impl FromIterator<HookPoint> for HookSet {
     fn from_iter<I: IntoIterator<Item = HookPoint>>(points: I) -> Self {
-        Self { points: points.into_iter().collect() }
+        let mut set = Self::new();
+        set.extend(points);
+        set
+    }
+}
+
+impl From<Vec<HookPoint>> for HookSet {
+    fn from(points: Vec<HookPoint>) -> Self {
+        points.into_iter().collect()
+    }
+}
+
+impl From<HookSet> for Vec<HookPoint> {
+    fn from(set: HookSet) -> Self {
+        set.iter().collect()
     }
 }
 
@@ -112,7 +187,7 @@ impl BitOr for HookSet {
     type Output = Self;
 
     fn bitor(mut self, other: Self) -> Self {
-        self.points.extend(other.points);
+        self.extend(other.iter());
         self
     }
 }
@@ -152,7 +227,7 @@ fn no_match(pattern: &str, alternative: &str, n_layers: usize) -> Error {
     {
         return Error::NoSuchBlock { pattern: pattern.to_owned(), n_layers };
     }
-    Error::UnknownHookPoint { name: pattern.to_owned(), suggestion: nearest(alternative) }
+    unknown(pattern, alternative)
 }
 
 #[cfg(test)]
@@ -177,5 +252,24 @@ mod tests {
         let error = HookSet::parse(["blocks.4.hook_resid_post"], 4).expect_err("block 4 of 4").to_string();
         assert!(error.contains("0 to 3"), "{error}");
         assert!(HookSet::parse(["blocks.{0,9}.hook_resid_post"], 4).is_err());
+    }
+
+    #[test]
+    fn a_set_is_its_points_in_execution_order_and_serialised_as_their_names() {
+        let all: Vec<_> = HookPoint::all(3).collect();
+        for (i, point) in all.iter().enumerate() {
+            let one = HookSet::from(*point);
+            assert_eq!((one.len(), one.first(), one.last()), (1, Some(*point), Some(*point)));
+            assert_eq!(all.iter().filter(|p| one.contains(**p)).count(), 1);
+            let rest: HookSet = all[i..].iter().rev().copied().collect();
+            assert_eq!(rest.iter().collect::<Vec<_>>(), all[i..]);
+        }
+        let set = HookSet::parse(["blocks.{0,2}.hook_mlp_out", "hook_embed", "ln_final.hook_out"], 3).expect("set");
+        let json = serde_json::to_value(&set).expect("json");
+        let names = ["hook_embed", "blocks.0.hook_mlp_out", "blocks.2.hook_mlp_out", "ln_final.hook_out"];
+        assert_eq!(json, serde_json::json!(names));
+        assert_eq!(serde_json::from_value::<HookSet>(json).expect("set"), set);
+        let error = serde_json::from_str::<HookSet>(r#"["blocks.0.hook_mlp_ou"]"#).expect_err("misspelt");
+        assert!(error.to_string().contains("did you mean"), "{error}");
     }
 }

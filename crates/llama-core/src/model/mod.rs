@@ -14,6 +14,7 @@ use crate::hooks::{Halt, Hook, HookPoint, Hooks, Site, Tokens, mean_by_prompt};
 mod cache;
 mod load;
 mod precision;
+mod start;
 
 pub(crate) use cache::KvCache;
 pub use precision::Precision;
@@ -72,6 +73,7 @@ pub struct Run<'h> {
     hooks: Vec<&'h mut dyn Hook>,
     logits: Option<Tokens>,
     cache: Option<&'h mut KvCache>,
+    start: Option<start::Start>,
     gradients: bool,
 }
 
@@ -103,6 +105,39 @@ impl<'h> Run<'h> {
     }
 
     /// Records the operations, so that gradients can flow to weights and captured activations.
+    ///
+    /// What a [`crate::Capture`] keeps in such a run is what the run goes on from, so anything computed later has a
+    /// gradient with respect to it: what TransformerLens' backward hooks give. Two captured layers are on one path; the
+    /// earlier one's gradient goes through the later.
+    ///
+    /// ```
+    /// # use llama_core::{Batch, Capture, Config, HookPoint, Llama, Precision, Run, Tokens, tch::Tensor};
+    /// # let config = Config { dim: 8, n_layers: 3, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+    /// #     vocab_size: 10, ..Config::default() };
+    /// let llama = Llama::random(&config, 0, Precision::F64, tch::Device::Cpu)?;
+    /// let batch = Batch::new(&[[1, 2, 3]])?;
+    /// let point = HookPoint::resid_post(0);
+    /// let logit_difference = |run: Run<'_>| -> llama_core::Result<Tensor> {
+    ///     let logits = llama.forward(&batch, run.logits(Tokens::Last))?.logits.unwrap(); // [1, V]
+    ///     Ok(logits.f_get(0)?.f_get(7)?.f_sub(&logits.f_get(0)?.f_get(4)?)?)
+    /// };
+    ///
+    /// let mut states = Capture::new(point, Tokens::All);
+    /// let difference = logit_difference(Run::new().hook(&mut states).gradients())?;
+    /// let state = states.finish().take(point).unwrap(); // [3, 8]
+    /// let gradient = &Tensor::f_run_backward(&[difference], &[&state], false, false)?[0]; // [3, 8]
+    ///
+    /// // The same by moving one number of the residual stream a little.
+    /// let state = state.f_detach()?;
+    /// let moved = |step: f64| -> llama_core::Result<f64> {
+    ///     let moved = state.f_detach_copy()?;
+    ///     let _ = moved.f_get(1)?.f_get(5)?.f_add_scalar_(step)?;
+    ///     Ok(logit_difference(Run::new().from_layer(1, moved))?.f_double_value(&[])?)
+    /// };
+    /// let slope = (moved(1e-5)? - moved(-1e-5)?) / 2e-5;
+    /// assert!((gradient.f_double_value(&[1, 5])? - slope).abs() < 1e-8);
+    /// # Ok::<(), llama_core::Error>(())
+    /// ```
     #[must_use]
     pub fn gradients(mut self) -> Self {
         self.gradients = true;
@@ -132,15 +167,16 @@ impl Llama {
     /// See [`HookPoint::shape`] for what hooks see and [`Output::logits`] for what returns.
     ///
     /// # Errors
-    /// A token outside the vocabulary, a hook's error, a replacement of another shape, or what LibTorch refuses.
+    /// A token outside the vocabulary, a hook's error, a replacement of another shape, a start that does not fit
+    /// ([`Run::from_layer`]), or what LibTorch refuses.
     pub fn forward(&self, batch: &Batch, run: Run<'_>) -> Result<Output> {
         batch.check_vocabulary(self.config.vocab_size)?;
         if let Some(window) = self.config.sliding_window {
             batch.check_window(window)?;
         }
         let _no_gradients = (!run.gradients).then(tch::no_grad_guard);
-        let mut hooks = Hooks::new(run.hooks, run.logits, batch, self.config.n_layers)?;
-        match self.pass(batch, &mut hooks, run.cache) {
+        let mut hooks = Hooks::new(run.hooks, run.logits, run.gradients, batch, self.config.n_layers)?;
+        match self.pass(batch, &mut hooks, run.start, run.cache) {
             Ok(logits) => Ok(Output { logits }),
             Err(Halt::Done) => Ok(Output { logits: None }),
             Err(Halt::Error(error)) => Err(error),
@@ -167,16 +203,21 @@ impl Llama {
         &self,
         batch: &Batch,
         hooks: &mut Hooks<'_, '_>,
+        start: Option<start::Start>,
         mut cache: Option<&mut KvCache>,
     ) -> Result<Option<Tensor>, Halt> {
         if !hooks.want_from(HookPoint::Embed) {
             return Err(Halt::Done);
         }
         let place = Place::new(batch, self)?;
-        let tokens = batch.tokens.f_to_device(self.device)?; // [B, T]
-        let x = Tensor::f_embedding(&self.embed, &tokens, -1, false, false)?; // [B, T, D]
-        let mut x = hooks.visit(HookPoint::Embed, x)?;
-        for (index, block) in self.blocks.iter().enumerate() {
+        let (first, mut x) = if let Some(start) = start {
+            start.lay_out(self, batch, hooks)? // [B, T, D]
+        } else {
+            let tokens = batch.tokens.f_to_device(self.device)?; // [B, T]
+            let x = Tensor::f_embedding(&self.embed, &tokens, -1, false, false)?; // [B, T, D]
+            (0, hooks.visit(HookPoint::Embed, x)?)
+        };
+        for (index, block) in self.blocks.iter().enumerate().skip(first) {
             let at = |site| HookPoint::Block(index as u16, site);
             x = hooks.visit(at(Site::ResidPre), x)?;
             let attn_out = self.attention(block, index, &x, &place, hooks, cache.as_deref_mut())?;

@@ -93,16 +93,13 @@ fn fused_and_explicit_attention_agree() {
 fn a_stopped_run_equals_the_full_run_and_ends_there() {
     let llama = random(Precision::F32);
     let batch = Batch::new(&prompts()).expect("batch");
-    let mut full = Capture::new(HookSet::residual_stream(3), Tokens::All);
-    llama.forward(&batch, Run::new().hook(&mut full).logits(Tokens::Last)).expect("full");
-    let full = full.finish();
-    for layer in 0..=3 {
-        let point = HookPoint::of_layer(layer);
+    let full = capture_all(&llama, &batch);
+    for point in HookPoint::all(3) {
         let mut capture = Capture::new(point, Tokens::All);
         let output = llama.forward(&batch, Run::new().hook(&mut capture)).expect("stopped");
-        assert!(output.logits.is_none());
+        assert_eq!(output.logits.is_some(), point == HookPoint::Logits, "{point}");
         let captured = capture.finish();
-        assert!(captured.get(point).expect("reached").equal(full.get(point).expect("captured")));
+        assert!(captured.get(point).expect("reached").equal(full.get(point).expect("captured")), "{point}");
     }
     // A hook that stops: nothing after it is visited.
     let mut after = Capture::new(HookPoint::resid_post(1), Tokens::Last);
@@ -110,6 +107,34 @@ fn a_stopped_run_equals_the_full_run_and_ends_there() {
     let run = Run::new().hook(&mut stop).hook(&mut after).logits(Tokens::Last);
     assert!(llama.forward(&batch, run).expect("stop").logits.is_none());
     assert!(after.finish().is_empty());
+}
+
+#[test]
+fn at_every_point_padded_equals_alone_on_both_sides() {
+    let llama = random(Precision::F64);
+    let alone: Vec<_> =
+        prompts().iter().map(|p| capture_all(&llama, &Batch::new(&[p]).expect("batch"))).collect();
+    for padding in [Padding::Right, Padding::Left] {
+        let together = capture_all(&llama, &Batch::padded(&prompts(), padding).expect("batch"));
+        for (point, tensor) in together.iter() {
+            let mut from = 0;
+            for (prompt, alone) in prompts().iter().zip(&alone) {
+                let n = prompt.len() as i64;
+                let mut own = tensor.narrow(0, from, n);
+                if let HookPoint::Block(_, Site::AttnScores | Site::Pattern) = point {
+                    // Keys are in the batch's layout: 9 columns, the prompt's at one end, the others unseen.
+                    let (start, rest) = if padding == Padding::Left { (9 - n, 0) } else { (0, n) };
+                    let hidden = if let HookPoint::Block(_, Site::Pattern) = point { 0.0 } else { f64::NEG_INFINITY };
+                    let unseen = own.narrow(2, rest, 9 - n).eq(hidden).all();
+                    assert_eq!(unseen.int64_value(&[]), 1, "{point}, {padding:?}");
+                    own = own.narrow(2, start, n);
+                }
+                let alone = alone.get(point).expect("captured");
+                assert!(own.allclose(alone, 1e-10, 1e-12, false), "{point}, {padding:?}, {n} tokens");
+                from += n;
+            }
+        }
+    }
 }
 
 #[test]
@@ -145,7 +170,7 @@ fn looking_changes_no_number() {
 
 #[test]
 fn what_is_made_only_for_hooks_counts_once_replaced() {
-    // The same activation put back in place of itself: the step-by-step path must give what the fused one gives.
+    // The same activation but for its last digits: the step-by-step path must give what the fused one gives.
     let llama = random(Precision::F64);
     for padding in [Padding::Right, Padding::Left] {
         let batch = Batch::padded(&prompts(), padding).expect("batch");
@@ -161,10 +186,12 @@ fn what_is_made_only_for_hooks_counts_once_replaced() {
             "attn.hook_result",
         ] {
             let set = HookSet::parse([format!("blocks.*.{name}")], 3).expect(name);
-            let mut same =
-                At(set.clone(), |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor.copy())));
-            let error = relative(&logits(Run::new().hook(&mut same)), &plain);
+            let mut near = At(set.clone(), |act: &llama_core::Activation<'_>| {
+                Ok(Action::Replace(act.tensor * (1.0 + 1e-14)))
+            });
+            let error = relative(&logits(Run::new().hook(&mut near)), &plain);
             assert!(error < 1e-12, "{name}, {padding:?}: {error}");
+            assert!(error > 0.0, "{name}, {padding:?}: it counts");
             let mut half = At(set, |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor * 0.5)));
             assert!(relative(&logits(Run::new().hook(&mut half)), &plain) > 1e-3, "{name} counts");
         }
@@ -212,28 +239,142 @@ fn stopping_hides_nothing_from_other_hooks_at_the_same_point() {
 }
 
 #[test]
-fn patching_back_what_was_captured_changes_nothing_and_patching_else_does() {
+fn patching_back_what_was_captured_changes_no_bit_at_any_point_and_patching_else_does() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let llama = random(precision);
+        for padding in [Padding::Right, Padding::Left] {
+            let batch = Batch::padded(&prompts(), padding).expect("batch");
+            let logits = |run: Run<'_>| {
+                llama.forward(&batch, run.logits(Tokens::All)).expect("run").logits.expect("logits")
+            };
+            let plain = logits(Run::new());
+            let captured = capture_all(&llama, &batch);
+            for point in HookPoint::all(3) {
+                let kept = captured.get(point).expect("captured");
+                let mut back = At(point.into(), |act: &llama_core::Activation<'_>| {
+                    if point == HookPoint::Logits {
+                        return Ok(Action::Replace(kept.copy()));
+                    }
+                    Ok(Action::Replace(act.replace(&Tokens::All, kept)?))
+                });
+                let patched = logits(Run::new().hook(&mut back));
+                assert!(patched.equal(&plain), "{point}, {precision}, {padding:?}: patched back");
+                // Neither a factor nor a term: norms and softmax would undo them.
+                let mut bent =
+                    At(point.into(), |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor.tanh())));
+                let bent = logits(Run::new().hook(&mut bent));
+                assert!(!bent.equal(&plain), "{point}, {precision}, {padding:?}: counts");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_tokens_are_written_to_never_padding() {
+    let llama = random(Precision::F32);
+    let batch = Batch::padded(&prompts(), Padding::Left).expect("batch");
+    for point in HookPoint::all(3).filter(|p| *p != HookPoint::Logits) {
+        let mut seen = None;
+        let mut zero = At(point.into(), |act: &llama_core::Activation<'_>| {
+            let values = act.select(&Tokens::All)?;
+            let zeroed = act.replace(&Tokens::All, &values.zeros_like())?;
+            seen = Some((act.tensor.copy(), values));
+            Ok(Action::Replace(zeroed))
+        });
+        let mut changed = None;
+        let mut look = At(point.into(), |act: &llama_core::Activation<'_>| {
+            changed = Some((act.tensor.copy(), act.select(&Tokens::All)?));
+            Ok(Action::Stop)
+        });
+        llama.forward(&batch, Run::new().hook(&mut zero).hook(&mut look)).expect("run");
+        let ((before, values), (after, zeros)) = (seen.expect("visited"), changed.expect("visited"));
+        assert!(zeros.equal(&values.zeros_like()), "{point}: every token is written");
+        // 18 tokens of 4 rows of 9 places: exactly the other half keeps its values.
+        let by_query = after.size().len() == 4 && after.size()[1] == 4 && after.size()[3] == 9;
+        let by_token = |x: &Tensor| if by_query { x.transpose(1, 2) } else { x.copy() }.flatten(0, 1);
+        let (before, after) = (by_token(&before), by_token(&after));
+        let same = (0..36).filter(|&place| after.get(place).equal(&before.get(place))).count();
+        assert_eq!(same, 18, "{point}: no padding is");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_to_is_refused() {
     let llama = random(Precision::F32);
     let batch = Batch::new(&prompts()).expect("batch");
-    let logits =
-        |run: Run<'_>| llama.forward(&batch, run.logits(Tokens::Last)).expect("run").logits.expect("logits");
-    let plain = logits(Run::new());
-    // Points whose capture leaves the computation as it is, bit for bit.
-    for name in ["hook_embed", "blocks.1.hook_resid_mid", "blocks.1.attn.hook_z", "blocks.2.mlp.hook_post"] {
-        let set = HookSet::parse([name], 3).expect(name);
-        let mut kept: Option<Tensor> = None;
-        let mut keep = At(set.clone(), |act: &llama_core::Activation<'_>| {
-            kept = Some(act.tensor.copy());
-            Ok(Action::Keep)
+    let refused = |point: HookPoint, tokens: Tokens| {
+        let mut hook = At(point.into(), |act: &llama_core::Activation<'_>| {
+            Ok(Action::Replace(act.replace(&tokens, act.tensor)?))
         });
-        let seen = logits(Run::new().hook(&mut keep));
-        assert!(seen.equal(&plain), "{name}: looking changes nothing");
-        let kept = kept.expect("visited");
-        let mut back = At(set.clone(), |_: &llama_core::Activation<'_>| Ok(Action::Replace(kept.copy())));
-        assert!(logits(Run::new().hook(&mut back)).equal(&plain), "{name}: patched back");
-        let mut zero = At(set, |_: &llama_core::Activation<'_>| Ok(Action::Replace(kept.zeros_like())));
-        assert!(!logits(Run::new().hook(&mut zero)).equal(&plain), "{name}: zeroed");
+        llama.forward(&batch, Run::new().hook(&mut hook)).expect_err("refused")
+    };
+    let point = HookPoint::resid_post(0);
+    let twice = Tokens::At(vec![vec![1, 1], vec![], vec![], vec![]]);
+    assert!(matches!(refused(point, Tokens::Mean), Error::NotReplaceable { .. }));
+    assert!(matches!(refused(point, twice), Error::NotReplaceable { .. }));
+    assert!(matches!(refused(HookPoint::Logits, Tokens::All), Error::NotReplaceable { .. }));
+    assert!(matches!(refused(point, Tokens::Last), Error::Replacement { .. }));
+}
+
+#[test]
+fn a_run_from_a_captured_layer_is_the_rest_of_the_whole_run_bit_for_bit() {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Mixed] {
+        let llama = random(precision);
+        for (from, to) in [
+            (Padding::Right, Padding::Right),
+            (Padding::Left, Padding::Left),
+            (Padding::Left, Padding::Right),
+        ] {
+            let batch = Batch::padded(&prompts(), from).expect("batch");
+            let mut whole = capture_all(&llama, &batch);
+            let rest = Batch::padded(&prompts(), to).expect("batch");
+            for layer in 0..=3 {
+                let residual = whole.get(HookPoint::of_layer(layer)).expect("captured").copy();
+                let wanted: HookSet = everything().iter().filter(|p| *p > HookPoint::of_layer(layer)).collect();
+                let mut capture = Capture::new(wanted.clone(), Tokens::All);
+                let run = Run::new().from_layer(layer, residual).hook(&mut capture);
+                llama.forward(&rest, run).expect("forward");
+                let captured = capture.finish();
+                assert_eq!(captured.len(), wanted.len());
+                let per_pair = |p: &HookPoint| {
+                    matches!(p, HookPoint::Block(_, Site::AttnScores | Site::Pattern)) // keys in the layout
+                };
+                for (point, tensor) in captured.iter().filter(|(p, _)| !per_pair(p)) {
+                    let expected = whole.get(point).expect("captured");
+                    if from == to {
+                        assert!(tensor.equal(expected), "{point} from {layer}, {precision}, {from:?}");
+                    } else if precision == Precision::F32 {
+                        assert!(relative(tensor, expected) < 1e-5, "{point} from {layer}");
+                    }
+                }
+            }
+            assert!(whole.take(HookPoint::Embed).is_some() && whole.take(HookPoint::Embed).is_none());
+        }
     }
+}
+
+#[test]
+fn a_start_that_does_not_fit_is_refused() {
+    let llama = random(Precision::F32);
+    let batch = Batch::new(&prompts()).expect("batch");
+    let stream = |tokens: i64| Tensor::zeros([tokens, 24], (Kind::Float, llama_core::tch::Device::Cpu));
+    let start = |layer, residual: Tensor, point: HookPoint| {
+        let mut capture = Capture::new(point, Tokens::Last);
+        llama.forward(&batch, Run::new().from_layer(layer, residual).hook(&mut capture))
+    };
+    let last = HookPoint::FinalOut;
+    start(3, stream(18), last).expect("after the last block");
+    for (layer, residual, point, says) in [
+        (4, stream(18), last, "layers 0 to 3"),
+        (1, stream(17), last, "[17, 24]"),
+        (1, stream(18).view([18, 24, 1]), last, "[18, 24, 1]"),
+        (2, stream(18), HookPoint::resid_post(1), "blocks.1.hook_resid_post"),
+        (0, stream(18), HookPoint::Embed, "hook_embed"),
+    ] {
+        let error = start(layer, residual, point).expect_err(says);
+        assert!(matches!(error, Error::Start { .. }) && error.to_string().contains(says), "{error}");
+    }
+    start(2, stream(18), HookPoint::Block(2, Site::ResidPre)).expect("what enters the block is given");
 }
 
 #[test]
@@ -320,4 +461,60 @@ fn gradients_reach_captured_activations_and_weights() {
         (difference - gradient).abs() < 1e-6 * gradient.abs().max(1.0),
         "{name}: {difference} vs {gradient}"
     );
+}
+
+#[test]
+fn gradients_with_respect_to_captured_activations_are_finite_differences_at_every_site() {
+    let llama = random(Precision::F64);
+    let batch = Batch::padded(&[vec![1u32, 2, 3], vec![7, 8]], Padding::Left).expect("batch");
+    let difference = |run: Run<'_>| -> Tensor {
+        let logits = llama.forward(&batch, run.logits(Tokens::Last)).expect("run").logits.expect("logits");
+        logits.get(0).get(7) - logits.get(1).get(4)
+    };
+    let points: HookSet = HookPoint::all(3).filter(|p| *p != HookPoint::Logits).collect();
+    for point in points.iter() {
+        let mut capture = Capture::new(point, Tokens::All);
+        let loss = difference(Run::new().hook(&mut capture).gradients());
+        let kept = capture.finish().take(point).expect("captured");
+        let gradient = Tensor::run_backward(&[loss], &[&kept], false, false).remove(0);
+        assert_eq!(gradient.size(), kept.size(), "{point}");
+        // Along one direction through all of it. Masked scores have no neighbourhood.
+        let direction = gradient.cos();
+        let expected = (&gradient * &direction).sum(Kind::Double).double_value(&[]);
+        let moved = |step: f64| {
+            let mut hook = At(point.into(), |act: &llama_core::Activation<'_>| {
+                Ok(Action::Replace(act.replace(&Tokens::All, &(kept.detach() + &direction * step))?))
+            });
+            difference(Run::new().hook(&mut hook)).double_value(&[])
+        };
+        let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+        assert!((slope - expected).abs() < 1e-7 * expected.abs().max(1.0), "{point}: {slope} and {expected}");
+        assert!(gradient.abs().max().double_value(&[]) > 0.0, "{point}: the loss depends on it");
+    }
+}
+
+#[test]
+fn an_earlier_captures_gradient_goes_through_the_later() {
+    let llama = random(Precision::F64);
+    let batch = Batch::new(&prompts()).expect("batch");
+    let gradients = |set: HookSet| {
+        let mut capture = Capture::new(set, Tokens::All);
+        let run = Run::new().hook(&mut capture).logits(Tokens::Last).gradients();
+        let loss = llama.forward(&batch, run).expect("run").logits.expect("logits").square().sum(Kind::Double);
+        let kept: Vec<_> = capture.finish().into_iter().map(|(_, tensor)| tensor).collect();
+        Tensor::run_backward(&[loss], &kept, false, false)
+    };
+    let both = gradients(HookSet::parse(["blocks.{0,2}.hook_resid_post"], 3).expect("two"));
+    let first = gradients(HookPoint::resid_post(0).into());
+    let second = gradients(HookPoint::resid_post(2).into());
+    assert!(relative(&both[0], &first[0]) < 1e-12 && relative(&both[1], &second[0]) < 1e-12);
+    // What is converted or averaged is on no path.
+    for capture in [
+        Capture::new(HookPoint::resid_post(0), Tokens::All).kind(Kind::Float),
+        Capture::new(HookPoint::resid_post(0), Tokens::Mean),
+    ] {
+        let mut capture = capture;
+        let run = Run::new().hook(&mut capture).gradients();
+        assert!(matches!(llama.forward(&batch, run), Err(Error::NotReplaceable { .. })));
+    }
 }

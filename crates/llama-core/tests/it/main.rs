@@ -3,11 +3,13 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a test that cannot go on fails
 
 mod checkpoint;
+mod edits;
 mod generate;
 mod golden;
 mod hooks;
 mod layouts;
 mod mutations;
+mod names;
 mod padding;
 mod shared;
 mod support;
