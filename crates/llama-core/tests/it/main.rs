@@ -8,3 +8,5 @@ mod golden;
 mod hooks;
 mod padding;
 mod support;
+mod tokenizer;
+mod tokenizer_damage;
