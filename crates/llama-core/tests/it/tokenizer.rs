@@ -198,17 +198,7 @@ fn bos_that_the_vocabulary_lacks_is_an_error() {
 }
 
 fn config(vocab_size: i64) -> Config {
-    Config {
-        dim: 8,
-        n_layers: 1,
-        n_heads: 1,
-        n_kv_heads: 1,
-        head_dim: 8,
-        hidden_dim: 8,
-        vocab_size,
-        norm_eps: 1e-5,
-        rope_theta: 1e4,
-    }
+    Config { vocab_size, ..Config::default() }
 }
 
 #[test]
