@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::ProgressBar;
 use llama_ccs::activations::{Column, StoreDtype};
 use llama_ccs::boolq::Template;
-use llama_ccs::llama_core::{Checkpoint, HookSet, Precision};
+use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, Precision};
 use llama_ccs::{Extraction, Observer, Outcome, TokenRule, boolq, tokenize_all, torch_runtime};
 use serde_json::json;
 
@@ -59,6 +59,12 @@ pub(crate) struct Args {
     /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
     #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
     store_dtype: Kept,
+    /// Changes of activations on the way, as JSON (see llama_core's `Edits`); recorded in the store.
+    #[arg(long, value_name = "FILE")]
+    edits: Option<PathBuf>,
+    /// Compute each prompt alone: without this, what prompts of a question begin with in common is computed once.
+    #[arg(long)]
+    no_sharing: bool,
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -77,6 +83,7 @@ impl Args {
     pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
         let interrupted = interruptible()?;
         let device = torch_runtime::open(&self.device)?;
+        let edits = self.edits.as_ref().map(Edits::load).transpose()?;
         let templates = Template::resolve_all(&self.template)?;
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
@@ -84,11 +91,15 @@ impl Args {
             .precision(self.dtype)
             .device(device)
             .batch_tokens(self.batch_tokens)
+            .sharing(!self.no_sharing)
             .tokens(self.tokens.iter().copied())
             .store_dtype(match self.store_dtype {
                 Kept::F32 => StoreDtype::F32,
                 Kept::F16 => StoreDtype::F16,
             });
+        if let Some(edits) = &edits {
+            extraction = extraction.edits(edits);
+        }
         if !self.hooks.is_empty() {
             extraction = extraction.hooks(HookSet::parse(&self.hooks, checkpoint.config().n_layers)?);
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use activations::{Store, StoreDtype, StoreWriter};
 use boolq::{ContrastPair, Template, TokenizedPair};
 use llama_core::tch::{self, Device};
-use llama_core::{Checkpoint, HookSet, Llama, Precision, Tokenizer};
+use llama_core::{Checkpoint, Edits, HookSet, Llama, Precision, Tokenizer, Tokens};
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -62,6 +62,8 @@ pub struct Extraction<'a> {
     device: Device,
     store_dtype: StoreDtype,
     batch_tokens: usize,
+    sharing: bool,
+    edits: Option<&'a Edits>,
     note: Option<String>,
 }
 
@@ -82,6 +84,8 @@ impl<'a> Extraction<'a> {
             device: Device::Cpu,
             store_dtype: StoreDtype::F32,
             batch_tokens: Self::BATCH_TOKENS,
+            sharing: true,
+            edits: None,
             note: None,
         }
     }
@@ -137,6 +141,28 @@ impl<'a> Extraction<'a> {
         self
     }
 
+    /// Whether what the prompts of a question begin with in common is computed once (it is, unless this is `false`):
+    /// the two sides of a pair, and templates that begin alike. The states are those of the prompts alone, up to
+    /// rounding.
+    #[must_use]
+    pub fn sharing(mut self, sharing: bool) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// Changes activations on the way; the edits are recorded in the manifest, and hooks see what they leave. Prompts
+    /// share nothing then, unless every edit is of all tokens: a token that prompts share would be edited for all.
+    #[must_use]
+    pub fn edits(mut self, edits: &'a Edits) -> Self {
+        self.edits = (!edits.is_empty()).then_some(edits);
+        self
+    }
+
+    /// Whether prompts share a batch's row after all.
+    fn shares(&self) -> bool {
+        self.sharing && self.edits.is_none_or(|edits| edits.iter().all(|edit| edit.tokens == Tokens::All))
+    }
+
     /// Something readers of the store and of reports made from it should know about the model.
     #[must_use]
     pub fn note(mut self, note: &str) -> Self {
@@ -172,10 +198,12 @@ impl<'a> Extraction<'a> {
             let named = named(pairs, |pair| &pair.template);
             return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
         }
-        let batches = plan::batches(pairs, self.batch_tokens);
+        let batches = plan::batches(pairs, self.batch_tokens, self.shares());
         let rows = plan::rows(pairs, self.tokenizer);
         let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config());
-        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, self.settings(pairs));
+        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, self.settings(pairs)?);
+        // Edits that do not fit the model are refused before anything is written.
+        let edits = self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
         let total = rows.len();
         let mut writer = StoreWriter::open(out, manifest, &rows)?;
 
@@ -187,9 +215,16 @@ impl<'a> Extraction<'a> {
         let mut flow = observer.rows(done, total);
         if !remaining.is_empty() && flow.is_continue() {
             let llama = Llama::load(self.checkpoint, self.precision, self.device)?;
+            let mut pass = batch::Pass {
+                llama: &llama,
+                hooks: &self.hooks,
+                rules: &self.rules,
+                edits,
+                sharing: self.shares(),
+            };
             for number in remaining {
                 let rows = writer.manifest().batches[number].clone();
-                let states = batch::states(&llama, &self.hooks, &self.rules, pairs, &rows)?;
+                let states = pass.states(pairs, &rows)?;
                 writer.commit(number, states)?;
                 done += rows.len();
                 flow = observer.rows(done, total);
@@ -209,7 +244,7 @@ impl<'a> Extraction<'a> {
     }
 
     /// What the manifest says of how its numbers came about, compared when a store is continued.
-    fn settings(&self, pairs: &[TokenizedPair]) -> serde_json::Map<String, serde_json::Value> {
+    fn settings(&self, pairs: &[TokenizedPair]) -> Result<serde_json::Map<String, serde_json::Value>> {
         let mut settings = json!({
             "dataset": named(pairs, |pair| &pair.dataset),
             "template": named(pairs, |pair| &pair.template),
@@ -233,6 +268,7 @@ impl<'a> Extraction<'a> {
                 "onednn_max_cpu_isa": std::env::var("ONEDNN_MAX_CPU_ISA").ok(),
                 "batch_tokens": self.batch_tokens,
                 "padding": "right",
+                "sharing": self.shares(),
                 "answer_logprob": "mean over the answer's tokens, natural logarithm",
             },
             "versions": {
@@ -247,9 +283,12 @@ impl<'a> Extraction<'a> {
             settings["templates"][template.name()] =
                 json!({ "identity": template.identity(), "text": template.text() });
         }
+        if let Some(edits) = self.edits {
+            settings["edits"] = edits.to_json()?;
+        }
         match settings {
-            serde_json::Value::Object(map) => map,
-            _ => serde_json::Map::new(),
+            serde_json::Value::Object(map) => Ok(map),
+            _ => Ok(serde_json::Map::new()),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What will be run and stored, worked out from all rows before the first forward.
 
-use activations::{Column, Row, Side};
+use std::collections::HashMap;
+
+use activations::{Column, Row};
 use boolq::{TokenizedPair, TokenizedPrompt};
-use llama_core::{Axis, Config, HookPoint, HookSet, Tokenizer};
+use llama_core::{Axis, Batch, Config, HookPoint, HookSet, Tokenizer};
 
 use super::{ANSWER_LOGPROB, TokenRule};
 
@@ -11,22 +13,93 @@ pub(crate) fn storable(point: HookPoint) -> bool {
     matches!(point.axes(), [Axis::Batch, Axis::Token, ..])
 }
 
-/// Rows of each batch: sorted by length, as many pairs as their padded prompts fit the budget.
+/// A side of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Plus,
+    Minus,
+}
+
+/// Rows of each batch: sorted by length, as many as fit the budget when each row of the layout is padded to the widest.
 ///
-/// A pair is never divided. The same pairs and budget give the same plan.
-pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..pairs.len()).collect();
-    order.sort_by_key(|&row| (pairs[row].longer_side(), row));
-    let mut batches: Vec<Vec<usize>> = Vec::new();
-    for row in order {
-        // Ascending lengths: the newest row is the longest, and sets what every prompt is padded to.
-        let width = pairs[row].longer_side();
+/// A pair is never divided, and with `sharing` neither are the pairs of one question that begin alike. The same pairs
+/// and settings give the same plan.
+pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize, sharing: bool) -> Vec<Vec<usize>> {
+    // What stays together: its rows, the rows it takes of a layout, and their width.
+    struct Unit {
+        rows: Vec<usize>,
+        height: usize,
+        width: usize,
+    }
+    let unit = |rows: Vec<usize>| {
+        if sharing {
+            let width = Batch::shared_len(&prompts(pairs, &rows));
+            return Unit { rows, height: 1, width };
+        }
+        let width = rows.iter().map(|&row| pairs[row].longer_side()).max().unwrap_or(0);
+        Unit { height: 2 * rows.len(), rows, width }
+    };
+    let all: Vec<usize> = (0..pairs.len()).collect();
+    let together = if sharing { alike(pairs, &all) } else { all.into_iter().map(|row| vec![row]).collect() };
+    let mut units: Vec<Unit> = together.into_iter().map(unit).collect();
+    units.sort_by_key(|unit| (unit.width, unit.rows[0]));
+    let mut batches: Vec<(Vec<usize>, usize)> = Vec::new();
+    for Unit { rows, height, width } in units {
+        // Ascending widths: the newest unit is the widest, and sets what every row is padded to.
         match batches.last_mut() {
-            Some(batch) if 2 * (batch.len() + 1) * width <= batch_tokens => batch.push(row),
-            _ => batches.push(vec![row]),
+            Some((batch, own)) if (*own + height) * width <= batch_tokens => {
+                batch.extend(rows);
+                *own += height;
+            }
+            _ => batches.push((rows, height)),
         }
     }
-    batches
+    batches.into_iter().map(|(batch, _)| batch).collect()
+}
+
+/// Rows of one question whose prompts begin alike: each has at least half of its plus prompt in common with the one
+/// before. (Templates that put the passage first share it; those that put words before it share only among themselves.
+/// Prompts with little in common would make one another's attention wider and save nothing.)
+fn alike(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<usize>> {
+    let question = |row: usize| {
+        let pair = &pairs[row].pair;
+        (pair.dataset.as_str(), pair.idx, pair.question_id.as_str())
+    };
+    let mut order = rows.to_vec();
+    order.sort_by(|&a, &b| {
+        let key = |row: usize| (question(row), &pairs[row].plus.ids);
+        key(a).cmp(&key(b)).then(a.cmp(&b))
+    });
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for row in order {
+        let ids = &pairs[row].plus.ids;
+        let begins_like = |&other: &usize| {
+            let common = ids.iter().zip(&pairs[other].plus.ids).take_while(|(a, b)| a == b).count();
+            question(other) == question(row) && 2 * common >= ids.len()
+        };
+        match groups.last_mut() {
+            Some(group) if group.last().is_some_and(begins_like) => group.push(row),
+            _ => groups.push(vec![row]),
+        }
+    }
+    groups
+}
+
+/// Both prompts of each row.
+fn prompts<'p>(pairs: &'p [TokenizedPair], rows: &[usize]) -> Vec<&'p [u32]> {
+    rows.iter().flat_map(|&row| [pairs[row].plus.ids.as_slice(), pairs[row].minus.ids.as_slice()]).collect()
+}
+
+/// A batch's prompts, by their rows' positions in it, in the groups that share a row of the layout.
+pub(super) fn shared_groups(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<(usize, Side)>> {
+    let position: HashMap<usize, usize> = rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
+    let sides = |row: &usize| [(position[row], Side::Plus), (position[row], Side::Minus)];
+    alike(pairs, rows).iter().map(|group| group.iter().flat_map(sides).collect()).collect()
+}
+
+/// A batch's prompts, each in a row of its own: plus of all rows, then minus.
+pub(super) fn lone_groups(rows: &[usize]) -> Vec<Vec<(usize, Side)>> {
+    [Side::Plus, Side::Minus].into_iter().flat_map(|side| (0..rows.len()).map(move |at| vec![(at, side)])).collect()
 }
 
 /// One column for each hook point and token rule, then the answer's log-probability.
@@ -44,7 +117,7 @@ pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config) -> 
 pub(super) fn rows(pairs: &[TokenizedPair], tokenizer: &Tokenizer) -> Vec<Row> {
     let side = |prompt: &str, tokens: &TokenizedPrompt| {
         let captured = tokens.ids.last().copied().unwrap_or_default();
-        Side {
+        activations::Side {
             prompt: prompt.to_owned(),
             tokens: tokens.ids.len() as u32,
             answer_start: tokens.answer.start as u32,
@@ -75,10 +148,14 @@ mod tests {
 
     use super::*;
 
-    fn pair(plus: usize, minus: usize) -> TokenizedPair {
-        let prompt = |n: usize| TokenizedPrompt { ids: vec![0; n], answer: n - 1..n };
+    /// A pair of question `idx`: `passage` tokens, its template's own, and the two answers.
+    fn pair(idx: u64, passage: usize, template: u32, answers: (usize, usize)) -> TokenizedPair {
+        let prompt = |answer: u32, n: usize| {
+            let ids = [vec![idx as u32; passage], vec![template; 2], vec![answer; n]].concat();
+            TokenizedPrompt { answer: passage + 2..ids.len(), ids }
+        };
         let pair = ContrastPair {
-            idx: 0,
+            idx,
             plus_prompt: String::new(),
             minus_prompt: String::new(),
             label: true,
@@ -87,21 +164,53 @@ mod tests {
             template: String::new(),
             dataset: String::new(),
         };
-        TokenizedPair { pair, plus: prompt(plus), minus: prompt(minus), seam: false }
+        let (plus, minus) = (prompt(1000, answers.0), prompt(1001, answers.1));
+        TokenizedPair { pair, plus, minus, seam: false }
     }
 
     proptest! {
         #[test]
-        fn every_row_once_and_within_the_budget(lengths in prop::collection::vec((1usize..60, 1usize..60), 1..50), budget in 1usize..400) {
-            let pairs: Vec<_> = lengths.iter().map(|&(plus, minus)| pair(plus, minus)).collect();
-            let batches = batches(&pairs, budget);
+        fn every_row_once_and_within_the_budget(
+            shapes in prop::collection::vec((0u64..9, 1usize..60, 0u32..4, 1usize..4, 1usize..4), 1..50),
+            budget in 1usize..400, sharing in any::<bool>(),
+        ) {
+            let pairs: Vec<_> =
+                shapes.iter().map(|&(idx, passage, template, p, m)| pair(idx, passage, template, (p, m))).collect();
+            let batches = batches(&pairs, budget, sharing);
             let mut rows = batches.concat();
             rows.sort_unstable();
             prop_assert_eq!(rows, (0..pairs.len()).collect::<Vec<_>>());
             for batch in &batches {
-                let width = batch.iter().map(|&r| pairs[r].longer_side()).max().unwrap_or(0);
-                prop_assert!(batch.len() == 1 || 2 * batch.len() * width <= budget);
+                let groups = if sharing { shared_groups(&pairs, batch) } else { lone_groups(batch) };
+                // Both sides of every row once, and those of a pair in one row of the layout if anything is shared.
+                let mut prompts = groups.concat();
+                prompts.sort_unstable_by_key(|&(at, side)| (at, side == Side::Minus));
+                let expected: Vec<_> = (0..batch.len()).flat_map(|at| [(at, Side::Plus), (at, Side::Minus)]).collect();
+                prop_assert_eq!(prompts, expected);
+                let width = groups.iter().map(|group| {
+                    let ids = |&(at, side): &(usize, Side)| {
+                        let pair = &pairs[batch[at]];
+                        if side == Side::Plus { pair.plus.ids.clone() } else { pair.minus.ids.clone() }
+                    };
+                    Batch::shared_len(&group.iter().map(ids).collect::<Vec<_>>())
+                });
+                let (width, height) = (width.max().unwrap_or(0), groups.len());
+                let least = if sharing { 1 } else { 2 };
+                prop_assert!(height == least || height * width <= budget, "{} rows of {}", height, width);
             }
         }
+    }
+
+    #[test]
+    fn templates_of_one_question_share_a_row_and_questions_do_not() {
+        let pairs: Vec<_> = [(0, 7), (1, 7), (0, 8), (0, 9), (1, 8)]
+            .map(|(idx, template)| pair(idx, 50, template, (1, 2)))
+            .into();
+        let groups = shared_groups(&pairs, &[0, 1, 2, 3, 4]);
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [6, 4]);
+        assert_eq!(batches(&pairs, 10_000, true), [vec![1, 4, 0, 2, 3]]);
+        // 50 of the passage, then 2 of the template and 1 + 2 of the answers three times: 65 tokens, not 319.
+        assert_eq!(Batch::shared_len(&prompts(&pairs, &[0, 2, 3])), 65);
+        assert_eq!(batches(&pairs, 64, true).len(), 2);
     }
 }

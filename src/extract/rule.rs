@@ -41,7 +41,7 @@ impl TokenRule {
     }
 
     /// What the model is asked to show of each prompt.
-    pub(super) fn tokens(self, prompts: &[TokenizedPrompt]) -> Tokens {
+    pub(super) fn tokens(self, prompts: &[&TokenizedPrompt]) -> Tokens {
         match self {
             Self::Last => Tokens::Last,
             Self::First => Tokens::First,
@@ -54,7 +54,7 @@ impl TokenRule {
     ///
     /// # Shapes
     /// `shown`: \[S, …\] f32, S tokens prompt after prompt → \[prompts, …\] f32
-    pub(super) fn reduce(self, shown: Tensor, prompts: &[TokenizedPrompt]) -> Result<Tensor> {
+    pub(super) fn reduce(self, shown: Tensor, prompts: &[&TokenizedPrompt]) -> Result<Tensor> {
         if self != Self::AnswerMean {
             return Ok(shown);
         }
@@ -109,9 +109,9 @@ mod tests {
         let prompt = |answer| TokenizedPrompt { ids: vec![0; 6], answer };
         let prompts = [prompt(2..4), prompt(5..6)];
         let rule = TokenRule::AnswerMean;
-        assert_eq!(rule.tokens(&prompts), Tokens::At(vec![vec![2, 3], vec![5]]));
+        assert_eq!(rule.tokens(&prompts.each_ref()), Tokens::At(vec![vec![2, 3], vec![5]]));
         let shown = Tensor::from_slice(&[1f32, 2.0, 3.0, 6.0, 5.0, 7.0]).reshape([3, 2]);
-        let means = rule.reduce(shown, &prompts).expect("means");
+        let means = rule.reduce(shown, &prompts.each_ref()).expect("means");
         assert_eq!(means.size(), [2, 2]);
         assert_eq!(Vec::<f32>::try_from(means.reshape(-1)).expect("values"), [2.0, 4.0, 5.0, 7.0]);
     }

@@ -133,11 +133,13 @@ pub fn predict(
     }
 
     let llama = Llama::load(checkpoint, precision, options.device)?;
+    let rules = [rule];
+    let mut pass = batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true };
     let mut rows = vec![Prediction { p_true: f64::NAN, zero_shot: f64::NAN }; pairs.len()];
     let mut done = 0;
     progress(done, pairs.len());
-    for batch in plan::batches(pairs, options.batch_tokens.max(1)) {
-        for (row, prediction) in batch.iter().zip(predict_batch(fitted, &llama, &hooks, rule, pairs, &batch)?)
+    for batch in plan::batches(pairs, options.batch_tokens.max(1), true) {
+        for (row, prediction) in batch.iter().zip(predict_batch(fitted, &mut pass, pairs, &batch)?)
         {
             rows[*row] = prediction;
         }
@@ -151,13 +153,11 @@ pub fn predict(
 /// The predictions for some rows, in their order.
 fn predict_batch(
     fitted: &Fitted,
-    llama: &Llama,
-    hooks: &HookSet,
-    rule: TokenRule,
+    pass: &mut batch::Pass<'_>,
     pairs: &[TokenizedPair],
     rows: &[usize],
 ) -> Result<Vec<Prediction>> {
-    let columns = batch::states(llama, hooks, &[rule], pairs, rows)?.columns;
+    let columns = pass.states(pairs, rows)?.columns;
     let [states, logprobs] = columns.as_slice() else {
         return Err(Error::NotStorable { hook: fitted.hook.clone() });
     };
