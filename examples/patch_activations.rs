@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use llama_ccs::llama_core::tch::{Device, Tensor};
 use llama_ccs::llama_core::{
-    Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, HookSet, Llama, Precision, Run, Tokenizer, Tokens,
+    Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, HookSet, Llama, Precision, Run, Tokenizer,
+    Tokens,
 };
 use llama_ccs::torch_runtime;
 
@@ -88,7 +89,12 @@ fn job(args: &Args) -> Result<Found> {
     let llama = Llama::load(&checkpoint, args.dtype, torch_runtime::open(&args.device)?)?;
     let (clean, corrupted) = (tokenizer.ids(&args.clean)?, tokenizer.ids(&args.corrupted)?);
     if clean.len() != corrupted.len() {
-        return Err(format!("the prompts have {} and {} tokens; they must have as many", clean.len(), corrupted.len()).into());
+        return Err(format!(
+            "the prompts have {} and {} tokens; they must have as many",
+            clean.len(),
+            corrupted.len()
+        )
+        .into());
     }
     let word = |i: usize| -> Result<i64> {
         let ids = tokenizer.ids(&format!("{} {}", args.clean, args.words[i]))?;
@@ -122,19 +128,22 @@ fn job(args: &Args) -> Result<Found> {
 fn differences(llama: &Llama, batch: &Batch, run: Run<'_>, [first, second]: [i64; 2]) -> Result<Vec<f64>> {
     let logits = llama.forward(batch, run.logits(Tokens::Last))?.logits.ok_or("no logits")?; // [B, V]
     let difference: Tensor = logits.f_select(1, first)?.f_sub(&logits.f_select(1, second)?)?;
-    Ok(Vec::try_from(&difference.f_to_device(Device::Cpu)?.f_to_kind(llama_ccs::llama_core::tch::Kind::Double)?)?)
+    Ok(Vec::try_from(
+        &difference.f_to_device(Device::Cpu)?.f_to_kind(llama_ccs::llama_core::tch::Kind::Double)?,
+    )?)
 }
 
 impl Found {
     fn table(&self, all: bool) -> String {
         let [clean, corrupted] = self.differences;
-        let mut text = format!(
-            "logit difference: clean {clean:+.2}, corrupted {corrupted:+.2}\n\
-             brought back by patching the residual stream, in percent of what lies between\n\n{:>4}  {:24}",
-            "", "token \\ layer"
-        );
-        text += &(0..self.recovered.len()).map(|layer| format!("{layer:7}")).collect::<String>();
-        text += "\n";
+        let cells = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().concat();
+        let layers = cells(&mut (0..self.recovered.len()).map(|layer| format!("{layer:7}")));
+        let mut lines = vec![
+            format!("logit difference: clean {clean:+.2}, corrupted {corrupted:+.2}"),
+            "brought back by patching the residual stream, in percent of what lies between".to_owned(),
+            String::new(),
+            format!("{:>4}  {:24}{layers}", "", "token \\ layer"),
+        ];
         let mut left_out = 0;
         for (position, [clean, corrupted]) in self.pieces.iter().enumerate() {
             let values: Vec<f64> = self.recovered.iter().map(|layer| layer[position]).collect();
@@ -143,13 +152,15 @@ impl Found {
                 continue;
             }
             let token = if clean == corrupted { clean.clone() } else { format!("{clean} for {corrupted}") };
-            let cells: String = values.iter().map(|value| format!("{:7.1}", 100.0 * value)).collect();
-            text += &format!("{position:4}  {:24}{cells}\n", token.replace('\n', "\\n"));
+            let values = cells(&mut values.iter().map(|value| format!("{:7.1}", 100.0 * value)));
+            lines.push(format!("{position:4}  {:24}{values}", token.replace('\n', "\\n")));
         }
         if left_out > 0 {
-            text += &format!("{left_out} tokens that bring back less than 5 percent at any layer are left out\n");
+            lines.push(format!(
+                "{left_out} tokens that bring back less than 5 percent at any layer are left out"
+            ));
         }
-        text
+        lines.join("\n") + "\n"
     }
 }
 

@@ -42,7 +42,7 @@ struct Args {
     /// A model folder; without it, the built-in teaching model.
     #[arg(long, value_name = "PATH", requires = "data")]
     model: Option<PathBuf>,
-    /// Questions, as for boolq_7b; without it, the built-in ones.
+    /// Questions, as for `boolq_7b`; without it, the built-in ones.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// A run folder with fitted probes (of this model); without it, they are fitted here, on the first questions.
@@ -142,7 +142,12 @@ fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>> {
     let selection = Selection { limit: Some(args.limit + args.questions), ..Selection::default() };
     let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?.pairs;
     if selected.len() <= args.limit {
-        return Err(format!("{} questions, and {} are to be fitted on; lower --limit", selected.len(), args.limit).into());
+        return Err(format!(
+            "{} questions, and {} are to be fitted on; lower --limit",
+            selected.len(),
+            args.limit
+        )
+        .into());
     }
     Ok(selected)
 }
@@ -157,7 +162,11 @@ fn fit(
 ) -> Result<PathBuf> {
     let (store, folder) = (args.out.join("store"), args.out.join("run"));
     eprintln!("fitting probes on {} questions …", pairs.len());
-    Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device).run(pairs, &store, &mut ())?;
+    Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device).run(
+        pairs,
+        &store,
+        &mut (),
+    )?;
     let methods = Some(vec![Method::Ccs, Method::Lr]);
     let settings = Settings { methods, layers: LayerSelection::All, seed: args.seed, ..Settings::default() };
     let done = run(&StoreSource::open(&store)?, &settings, Execution { device, threads: 0 }, &|_| {})?;
@@ -288,29 +297,33 @@ impl Effect {
 
     fn table(&self) -> String {
         let line = |name: &str, values: &[f64]| {
-            let cells: String = values.iter().map(|p| format!("{:7.1}", 100.0 * p)).collect();
-            format!("{name:44}{cells}\n")
+            let cells: Vec<_> = values.iter().map(|p| format!("{:7.1}", 100.0 * p)).collect();
+            format!("{name:44}{}", cells.concat())
         };
         let [first, second] = &self.words;
-        let method = self.method.name();
-        let mut text = format!(
-            "layer {}, direction of {method}: probability of \"{first}\" against \"{second}\", in percent\n{:44}",
-            self.layer, "scale, in standard deviations"
-        );
-        text += &SCALES.iter().map(|scale| format!("{scale:+7}")).collect::<String>();
-        text += "\n";
+        let (layer, method) = (self.layer, self.method.name());
+        let scales: Vec<_> = SCALES.iter().map(|scale| format!("{scale:+7}")).collect();
+        let mut lines = vec![
+            format!(
+                "layer {layer}, direction of {method}: probability of \"{first}\" against \"{second}\", in percent"
+            ),
+            format!("{:44}{}", "scale, in standard deviations", scales.concat()),
+        ];
         for (row, values) in self.rows.iter().zip(&self.along).take(8) {
             let mark = if row.first { first } else { second };
-            text += &line(&format!("{} [{mark}]", row.text), values);
+            lines.push(line(&format!("{} [{mark}]", row.text), values));
         }
         let controls: Vec<_> = self.controls.iter().collect();
         for (is_first, word) in [(true, first), (false, second)] {
             let count = self.rows.iter().filter(|row| row.first == is_first).count();
-            text += &line(&format!("mean of {count} [{word}], {method}"), &self.mean(&[&self.along], is_first));
-            let name = format!("mean of {count} [{word}], {} random directions", self.controls.len());
-            text += &line(&name, &self.mean(&controls, is_first));
+            lines.push(line(
+                &format!("mean of {count} [{word}], {method}"),
+                &self.mean(&[&self.along], is_first),
+            ));
+            let name = format!("mean of {count} [{word}], {} random directions", controls.len());
+            lines.push(line(&name, &self.mean(&controls, is_first)));
         }
-        text
+        lines.join("\n") + "\n"
     }
 }
 

@@ -61,9 +61,11 @@ fn hooks_are_listed_with_shapes_and_globs() {
 #[test]
 fn hooks_are_listed_under_other_libraries_names() {
     let model = quiz().join("model");
-    let line = "blocks.3.hook_resid_post              model.layers.3.output                  l_out-3    [4]\n";
+    let line =
+        "blocks.3.hook_resid_post              model.layers.3.output                  l_out-3    [4]\n";
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let output = llama_ccs().arg("hooks").arg(&model).args(["--names", "blocks.3.*", "ln_final.hook_out"]).output();
+    let output =
+        llama_ccs().arg("hooks").arg(&model).args(["--names", "blocks.3.*", "ln_final.hook_out"]).output();
     let text = String::from_utf8(output.expect("run").stdout).expect("text");
     let lines: Vec<_> = text.lines().map(squeezed).collect();
     assert_eq!(lines.len(), 1 + 21 + 1);
@@ -73,10 +75,17 @@ fn hooks_are_listed_under_other_libraries_names() {
     let output = llama_ccs().arg("hooks").arg(&model).args(["--json", "blocks.0.attn.hook_z"]).output();
     let json: serde_json::Value = serde_json::from_slice(&output.expect("run").stdout).expect("json");
     let theirs = &json[0]["names"]["hugging_face"];
-    assert_eq!((&theirs["name"], &theirs["relation"]), (&"model.layers.0.self_attn.o_proj.input".into(), &"reshaped".into()));
-    llama_ccs().arg("hooks").arg(&model).arg("model.layers.2.mlp").assert().failure().stderr(
-        predicate::str::contains("did you mean `blocks.2.hook_mlp_out`?"),
+    assert_eq!(
+        (&theirs["name"], &theirs["relation"]),
+        (&"model.layers.0.self_attn.o_proj.input".into(), &"reshaped".into())
     );
+    llama_ccs()
+        .arg("hooks")
+        .arg(&model)
+        .arg("model.layers.2.mlp")
+        .assert()
+        .failure()
+        .stderr(predicate::str::contains("did you mean `blocks.2.hook_mlp_out`?"));
 }
 
 #[test]

@@ -211,14 +211,18 @@ pub enum Error {
     },
 
     /// A text that names no tokens.
-    #[error("`{text}` names no tokens\nhint: `last`, `first`, `mean`, `all`, or positions prompt by prompt: `at:0,3;5`")]
+    #[error(
+        "`{text}` names no tokens\nhint: `last`, `first`, `mean`, `all`, or positions prompt by prompt: `at:0,3;5`"
+    )]
     TokensName {
         /// The text as given.
         text: String,
     },
 
     /// Tokens that cannot be written to.
-    #[error("the activation at {point} cannot be replaced at these tokens ({tokens}): {reason}\nhint: {hint}")]
+    #[error(
+        "the activation at {point} cannot be replaced at these tokens ({tokens}): {reason}\nhint: {hint}"
+    )]
     NotReplaceable {
         /// Where.
         point: HookPoint,
@@ -257,7 +261,9 @@ pub enum Error {
     },
 
     /// An edit without a single point.
-    #[error("edit {edit} ({change}) names no points\nhint: give names or globs, such as `blocks.3.hook_resid_post`")]
+    #[error(
+        "edit {edit} ({change}) names no points\nhint: give names or globs, such as `blocks.3.hook_resid_post`"
+    )]
     NoPoints {
         /// Its position in the list, from 0.
         edit: usize,

@@ -70,7 +70,8 @@ impl Hook for Capture {
 impl Capture {
     /// Keeps `kept` and lets the run go on from it.
     fn on_the_way(&mut self, activation: &Activation<'_>, kept: Tensor) -> Result<Action> {
-        let same = self.kind.is_none_or(|k| k == kept.kind()) && self.device.is_none_or(|d| d == kept.device());
+        let same =
+            self.kind.is_none_or(|k| k == kept.kind()) && self.device.is_none_or(|d| d == kept.device());
         if !same {
             return Err(Error::NotReplaceable {
                 point: activation.point,

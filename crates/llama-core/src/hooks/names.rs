@@ -180,7 +180,12 @@ const LLAMA_CPP: [Row; 17] = [
     (Site::MlpPreLinear, "ffn_up", Relation::Same, OUTPUTS),
     (Site::MlpPost, "ffn_swiglu", Relation::Same, OUTPUTS),
     (Site::MlpOut, "ffn_out", Relation::Same, OUTPUTS),
-    (Site::ResidPost, "l_out", Relation::Same, "control vectors included; in the last block only output tokens"),
+    (
+        Site::ResidPost,
+        "l_out",
+        Relation::Same,
+        "control vectors included; in the last block only output tokens",
+    ),
 ];
 
 /// Other names of llama.cpp's, older ones and those of what has no point of ours.
@@ -208,13 +213,12 @@ const TRAP: &str = "but the last of hidden_states is `ln_final.hook_out`, after 
 /// What a point of a model of `n_layers` blocks is called elsewhere.
 pub fn of(point: HookPoint, n_layers: usize) -> Names {
     let same = |name: String| Name { name, relation: Relation::Same, note: "" };
-    let (hugging_face, llama_cpp) = match point {
-        HookPoint::Block(block, site) => (hugging_face(block, site), llama_cpp(block, site)),
-        _ => {
-            let row = OUTSIDE.iter().find(|(p, ..)| *p == point);
-            let module = row.and_then(|(_, module, _)| *module).map(|m| same(outside_module(m)));
-            (module, row.and_then(|(_, _, node)| *node).map(|n| same(n.to_owned())))
-        }
+    let (hugging_face, llama_cpp) = if let HookPoint::Block(block, site) = point {
+        (hugging_face(block, site), llama_cpp(block, site))
+    } else {
+        let row = OUTSIDE.iter().find(|(p, ..)| *p == point);
+        let module = row.and_then(|(_, module, _)| *module).map(|m| same(outside_module(m)));
+        (module, row.and_then(|(_, _, node)| *node).map(|n| same(n.to_owned())))
     };
     let hidden_state = match point {
         HookPoint::Block(block, Site::ResidPre) => Some(usize::from(block)),
@@ -279,9 +283,7 @@ fn in_hugging_face(name: &str) -> Option<(String, Relation, &'static str)> {
         return match (list.strip_prefix("output_").unwrap_or(list), index) {
             ("hidden_states", "0") => same(HookPoint::Embed.to_string()),
             ("hidden_states", "-1") => same(HookPoint::FinalOut.to_string()),
-            ("hidden_states", "*") => {
-                Some(("blocks.*.hook_resid_post".to_owned(), Relation::Same, TRAP))
-            }
+            ("hidden_states", "*") => Some(("blocks.*.hook_resid_post".to_owned(), Relation::Same, TRAP)),
             ("hidden_states", layer) => {
                 let block = layer.parse::<u16>().ok()?.checked_sub(1)?;
                 Some((HookPoint::resid_post(block.into()).to_string(), Relation::Same, TRAP))
@@ -297,7 +299,7 @@ fn in_hugging_face(name: &str) -> Option<(String, Relation, &'static str)> {
         return Some((HookPoint::FinalOut.to_string(), Relation::Same, ""));
     }
     let path = name.strip_prefix("model.").unwrap_or(name);
-    let ended = path.ends_with(".input") || path.ends_with(".output");
+    let ended = matches!(path.rsplit('.').next(), Some("input" | "output"));
     let path = if ended { path.to_owned() } else { format!("{path}.output") };
     if let Some((block, path)) = path.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
         let mut rows = HUGGING_FACE.into_iter().chain(ALSO_HUGGING_FACE);
@@ -367,7 +369,18 @@ mod tests {
             assert_eq!(found.point, HookPoint::Block(1, Site::Ln1Normalized));
             assert!(found.relation == Relation::Differs && found.note.contains("gain"), "{found:?}");
         }
-        for text in ["", "-", "model", "model.layers.1", "layers", "hidden_states[x]", "l_out", "l_out-x", "[", "a[0]"] {
+        for text in [
+            "",
+            "-",
+            "model",
+            "model.layers.1",
+            "layers",
+            "hidden_states[x]",
+            "l_out",
+            "l_out-x",
+            "[",
+            "a[0]",
+        ] {
             let found = find(text);
             assert!(found.is_none() || text == "model.layers.1", "{text}: {found:?}");
         }

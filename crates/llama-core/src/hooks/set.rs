@@ -264,7 +264,8 @@ mod tests {
             let rest: HookSet = all[i..].iter().rev().copied().collect();
             assert_eq!(rest.iter().collect::<Vec<_>>(), all[i..]);
         }
-        let set = HookSet::parse(["blocks.{0,2}.hook_mlp_out", "hook_embed", "ln_final.hook_out"], 3).expect("set");
+        let set =
+            HookSet::parse(["blocks.{0,2}.hook_mlp_out", "hook_embed", "ln_final.hook_out"], 3).expect("set");
         let json = serde_json::to_value(&set).expect("json");
         let names = ["hook_embed", "blocks.0.hook_mlp_out", "blocks.2.hook_mlp_out", "ln_final.hook_out"];
         assert_eq!(json, serde_json::json!(names));

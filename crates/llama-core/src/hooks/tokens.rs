@@ -44,7 +44,8 @@ impl fmt::Display for Tokens {
             Self::Mean => "mean",
             Self::All => "all",
             Self::At(prompts) => {
-                let joined = |own: &Vec<usize>| own.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+                let joined =
+                    |own: &Vec<usize>| own.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
                 return write!(f, "at:{}", prompts.iter().map(joined).collect::<Vec<_>>().join(";"));
             }
         };

@@ -56,7 +56,12 @@ impl Start {
     ///
     /// # Shapes
     /// → \[B, T, D\]
-    pub(super) fn lay_out(self, llama: &Llama, batch: &Batch, hooks: &Hooks<'_, '_>) -> Result<(usize, Tensor)> {
+    pub(super) fn lay_out(
+        self,
+        llama: &Llama,
+        batch: &Batch,
+        hooks: &Hooks<'_, '_>,
+    ) -> Result<(usize, Tensor)> {
         let (layer, c) = (self.layer, &llama.config);
         let refuse = |reason, hint| Err(Error::Start { layer, reason, hint });
         if layer > c.n_layers {
@@ -72,8 +77,12 @@ impl Start {
         let places = batch.places().concat();
         let (found, expected) = (self.residual.size(), [places.len() as i64, c.dim]);
         if found != expected {
-            let hint = "give every real token's residual stream, prompt after prompt: a capture with Tokens::All";
-            return refuse(format!("its residual stream has shape {found:?}, the batch needs {expected:?}"), hint);
+            let hint =
+                "give every real token's residual stream, prompt after prompt: a capture with Tokens::All";
+            return refuse(
+                format!("its residual stream has shape {found:?}, the batch needs {expected:?}"),
+                hint,
+            );
         }
         let kind = llama.precision.stream();
         let index = Tensor::f_from_slice(&places)?.f_to_device(llama.device)?;

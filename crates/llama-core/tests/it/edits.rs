@@ -10,6 +10,9 @@ use serde_json::json;
 
 use crate::support::{config, prompts, random, relative};
 
+/// What an edit should make of the activation at the tokens it names.
+type Expected<'a> = Box<dyn Fn(&Tensor) -> Tensor + 'a>;
+
 const POINT: HookPoint = HookPoint::Block(1, Site::ResidPost);
 
 fn at(site: Site) -> HookPoint {
@@ -63,7 +66,6 @@ fn each_change_does_what_it_says_at_the_tokens_it_names_and_nowhere_else() {
     for tokens in [Tokens::All, Tokens::Last, Tokens::First, some()] {
         let count = rows(&tokens).len() as i64;
         let values = numbers(&[count, 24]);
-        type Expected<'a> = Box<dyn Fn(&Tensor) -> Tensor + 'a>;
         let cases: Vec<(Change, Expected<'_>)> = vec![
             (Change::add(&direction, -2.5).expect("add"), Box::new(|x| x + &direction * -2.5)),
             (Change::Zero, Box::new(Tensor::zeros_like)),
@@ -103,7 +105,11 @@ fn a_prompts_edited_numbers_do_not_depend_on_its_neighbours_or_the_padding() {
     let logits = |prompts: &[Vec<u32>], padding| {
         let batch = Batch::padded(prompts, padding).expect("batch");
         let mut hook = edits.hook(llama.config(), Device::Cpu).expect("fit");
-        llama.forward(&batch, Run::new().hook(&mut hook).logits(Tokens::All)).expect("run").logits.expect("logits")
+        llama
+            .forward(&batch, Run::new().hook(&mut hook).logits(Tokens::All))
+            .expect("run")
+            .logits
+            .expect("logits")
     };
     let alone: Vec<_> = prompts().iter().map(|p| logits(std::slice::from_ref(p), Padding::Right)).collect();
     for padding in [Padding::Right, Padding::Left] {
@@ -152,7 +158,8 @@ fn edits_of_scores_leave_masked_what_is_masked() {
         assert!(after.isinf().equal(&before.isinf()), "{change:?}");
         assert!((after.isnan().any().int64_value(&[]), logits.isfinite().all().int64_value(&[])) == (0, 1));
     }
-    let (before, after, _) = scores(Change::patch(&Tensor::ones([18, 4, 9], (Kind::Float, Device::Cpu))).expect("patch"));
+    let (before, after, _) =
+        scores(Change::patch(&Tensor::ones([18, 4, 9], (Kind::Float, Device::Cpu))).expect("patch"));
     assert!(after.isinf().equal(&before.isinf()), "a patch opens no future");
 }
 
@@ -187,7 +194,8 @@ fn a_captured_activation_patched_back_as_an_edit_changes_no_bit_at_any_point() {
     for precision in [Precision::F32, Precision::Bf16, Precision::Mixed] {
         let llama = random(precision);
         let batch = Batch::padded(&prompts(), Padding::Left).expect("batch");
-        let plain = llama.forward(&batch, Run::new().logits(Tokens::Last)).expect("run").logits.expect("logits");
+        let plain =
+            llama.forward(&batch, Run::new().logits(Tokens::Last)).expect("run").logits.expect("logits");
         for point in HookPoint::all(3).filter(|p| *p != HookPoint::Logits) {
             let mut capture = Capture::new(point, Tokens::All);
             llama.forward(&batch, Run::new().hook(&mut capture)).expect("run");
@@ -206,17 +214,28 @@ fn edits_that_mean_nothing_are_refused_with_the_point() {
     let vector = |n: i64| numbers(&[n]);
     let nan = Tensor::from_slice(&[f32::NAN; 24]);
     let heads = |h: &[usize]| Change::knock_out(h);
-    let (add, patch) = (|t: &Tensor| Change::add(t, 1.0).expect("add"), |t: &Tensor| Change::patch(t).expect("patch"));
+    let (add, patch) =
+        (|t: &Tensor| Change::add(t, 1.0).expect("add"), |t: &Tensor| Change::patch(t).expect("patch"));
     let all = Tokens::All;
     for (point, tokens, change, says) in [
         ("blocks.1.hook_resid_post", all.clone(), add(&vector(25)), "the point takes [dim 24]"),
         ("blocks.1.attn.hook_z", all.clone(), add(&vector(24)), "the point takes [head 4, head_dim 6]"),
         ("blocks.1.attn.hook_v", all.clone(), add(&numbers(&[4, 6])), "[kv_head 2, head_dim 6]"),
         ("blocks.*.hook_*", all.clone(), patch(&vector(24)), "[tokens, dim 24]"),
-        ("blocks.1.*", all.clone(), Change::mean_ablate(&vector(24)).expect("mean"), "blocks.1.ln1.hook_scale"),
+        (
+            "blocks.1.*",
+            all.clone(),
+            Change::mean_ablate(&vector(24)).expect("mean"),
+            "blocks.1.ln1.hook_scale",
+        ),
         ("blocks.1.hook_mlp_out", all.clone(), add(&nan), "not finite"),
         ("blocks.1.hook_mlp_out", all.clone(), Change::Scale(f64::NAN), "not finite"),
-        ("blocks.1.hook_mlp_out", all.clone(), Change::project_out(&(vector(24) * 0.0)).expect("zero"), "is zero"),
+        (
+            "blocks.1.hook_mlp_out",
+            all.clone(),
+            Change::project_out(&(vector(24) * 0.0)).expect("zero"),
+            "is zero",
+        ),
         ("blocks.1.hook_mlp_out", Tokens::Mean, Change::Zero, "no place to edit"),
         ("unembed.hook_out", all.clone(), Change::Zero, "logits are not edited"),
         ("blocks.1.attn.hook_pattern", Tokens::Last, Change::Zero, "attends or the one attended to"),
@@ -224,7 +243,12 @@ fn edits_that_mean_nothing_are_refused_with_the_point() {
         ("blocks.1.attn.hook_attn_scores", all.clone(), heads(&[0]), "make a head write nothing"),
         ("blocks.1.hook_attn_out", all.clone(), heads(&[0]), "has no heads"),
         ("blocks.1.attn.hook_z", all.clone(), heads(&[4]), "no head 4: the model has 4 heads"),
-        ("blocks.1.attn.hook_k", all.clone(), heads(&[1, 2]), "no head 2: the model has 2 key and value heads"),
+        (
+            "blocks.1.attn.hook_k",
+            all.clone(),
+            heads(&[1, 2]),
+            "no head 2: the model has 2 key and value heads",
+        ),
         ("blocks.1.attn.hook_z", all.clone(), heads(&[]), "names no heads"),
     ] {
         let fine = Edit::new("hook_embed", Tokens::All, Change::Zero);
@@ -245,17 +269,25 @@ fn edits_that_mean_nothing_are_refused_with_the_point() {
         refused(Edit::new("blocks.3.hook_mlp_out", Tokens::All, Change::Zero)),
         Error::NoSuchBlock { n_layers: 3, .. }
     ));
-    assert!(matches!(Change::patch(&Tensor::from_slice(&[1i64])), Err(Error::EditKind { kind: Kind::Int64 })));
+    assert!(matches!(
+        Change::patch(&Tensor::from_slice(&[1i64])),
+        Err(Error::EditKind { kind: Kind::Int64 })
+    ));
 }
 
 #[test]
 fn a_patch_for_another_batch_is_refused_when_the_batch_is_seen() {
     let llama = random(Precision::F32);
-    let edits = Edits::from(Edit::new(POINT, Tokens::Last, Change::patch(&numbers(&[3, 24])).expect("patch")));
+    let edits =
+        Edits::from(Edit::new(POINT, Tokens::Last, Change::patch(&numbers(&[3, 24])).expect("patch")));
     let mut hook = edits.hook(&config(), Device::Cpu).expect("its axes fit");
     let batch = Batch::new(&prompts()).expect("batch");
-    let error = llama.forward(&batch, Run::new().hook(&mut hook)).expect_err("3 values, 4 prompts").to_string();
-    assert!(error.contains("[3, 24]") && error.contains("[4, 24]") && error.contains("blocks.1.hook_resid_post"), "{error}");
+    let error =
+        llama.forward(&batch, Run::new().hook(&mut hook)).expect_err("3 values, 4 prompts").to_string();
+    assert!(
+        error.contains("[3, 24]") && error.contains("[4, 24]") && error.contains("blocks.1.hook_resid_post"),
+        "{error}"
+    );
 }
 
 fn every_change() -> Edits {
@@ -268,7 +300,11 @@ fn every_change() -> Edits {
         Edit::new(POINT, Tokens::First, Change::Scale(0.1)),
         Edit::new(at(Site::Z), Tokens::All, Change::project_out(&numbers(&[4, 6])).expect("project")),
         Edit::new(POINT, Tokens::All, Change::patch(&bf16).expect("patch")),
-        Edit::new(POINT, Tokens::All, Change::mean_ablate(&numbers(&[24]).to_kind(Kind::Double)).expect("mean")),
+        Edit::new(
+            POINT,
+            Tokens::All,
+            Change::mean_ablate(&numbers(&[24]).to_kind(Kind::Double)).expect("mean"),
+        ),
         Edit::new("blocks.*.attn.hook_z", Tokens::All, Change::knock_out([0, 2])),
     ]
     .into_iter()
@@ -289,9 +325,21 @@ fn edits_are_the_same_after_a_file() {
     let canonical = edits.to_json().expect("json");
     assert_eq!(back.to_json().expect("json"), canonical);
     assert!(!canonical.to_string().contains("safetensors"), "{canonical}");
-    assert_eq!(canonical[6], json!({"points": ["blocks.*.attn.hook_z"], "tokens": "all", "change": {"knock_out": {"heads": [0, 2]}}}));
-    let hash = blake3::hash(&numbers(&[24]).iter::<f64>().expect("f64").flat_map(|x| (x as f32).to_le_bytes()).collect::<Vec<_>>());
-    assert_eq!(canonical[0]["change"]["add"]["direction"], json!({"dtype": "F32", "shape": [24], "blake3": hash.to_hex().as_str()}));
+    assert_eq!(
+        canonical[6],
+        json!({"points": ["blocks.*.attn.hook_z"], "tokens": "all", "change": {"knock_out": {"heads": [0, 2]}}})
+    );
+    let hash = blake3::hash(
+        &numbers(&[24])
+            .iter::<f64>()
+            .expect("f64")
+            .flat_map(|x| (x as f32).to_le_bytes())
+            .collect::<Vec<_>>(),
+    );
+    assert_eq!(
+        canonical[0]["change"]["add"]["direction"],
+        json!({"dtype": "F32", "shape": [24], "blake3": hash.to_hex().as_str()})
+    );
     // References alone are data too, but cannot be carried out.
     let mut bare: Edits = serde_json::from_value(canonical).expect("data");
     assert_eq!(bare, edits);
@@ -312,7 +360,8 @@ fn files_written_by_hand_are_read_and_wrong_ones_refused_by_what_is_wrong() {
     };
     let reference = json!({"file": "edits.safetensors", "tensor": "edit_0"});
     let with = |change: serde_json::Value| {
-        json!({"schema": 1, "edits": [{"points": ["blocks.1.hook_resid_post"], "change": change}]}).to_string()
+        json!({"schema": 1, "edits": [{"points": ["blocks.1.hook_resid_post"], "change": change}]})
+            .to_string()
     };
     let by_hand = read(&with(json!({"add": {"scale": 2, "direction": reference}}))).expect("by hand");
     let expected = Edit::new(POINT, Tokens::All, Change::add(&numbers(&[24]), 2.0).expect("add"));

@@ -124,7 +124,8 @@ fn at_every_point_padded_equals_alone_on_both_sides() {
                 if let HookPoint::Block(_, Site::AttnScores | Site::Pattern) = point {
                     // Keys are in the batch's layout: 9 columns, the prompt's at one end, the others unseen.
                     let (start, rest) = if padding == Padding::Left { (9 - n, 0) } else { (0, n) };
-                    let hidden = if let HookPoint::Block(_, Site::Pattern) = point { 0.0 } else { f64::NEG_INFINITY };
+                    let hidden =
+                        if let HookPoint::Block(_, Site::Pattern) = point { 0.0 } else { f64::NEG_INFINITY };
                     let unseen = own.narrow(2, rest, 9 - n).eq(hidden).all();
                     assert_eq!(unseen.int64_value(&[]), 1, "{point}, {padding:?}");
                     own = own.narrow(2, start, n);
@@ -260,8 +261,9 @@ fn patching_back_what_was_captured_changes_no_bit_at_any_point_and_patching_else
                 let patched = logits(Run::new().hook(&mut back));
                 assert!(patched.equal(&plain), "{point}, {precision}, {padding:?}: patched back");
                 // Neither a factor nor a term: norms and softmax would undo them.
-                let mut bent =
-                    At(point.into(), |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor.tanh())));
+                let mut bent = At(point.into(), |act: &llama_core::Activation<'_>| {
+                    Ok(Action::Replace(act.tensor.tanh()))
+                });
                 let bent = logits(Run::new().hook(&mut bent));
                 assert!(!bent.equal(&plain), "{point}, {precision}, {padding:?}: counts");
             }
@@ -330,7 +332,8 @@ fn a_run_from_a_captured_layer_is_the_rest_of_the_whole_run_bit_for_bit() {
             let rest = Batch::padded(&prompts(), to).expect("batch");
             for layer in 0..=3 {
                 let residual = whole.get(HookPoint::of_layer(layer)).expect("captured").copy();
-                let wanted: HookSet = everything().iter().filter(|p| *p > HookPoint::of_layer(layer)).collect();
+                let wanted: HookSet =
+                    everything().iter().filter(|p| *p > HookPoint::of_layer(layer)).collect();
                 let mut capture = Capture::new(wanted.clone(), Tokens::All);
                 let run = Run::new().from_layer(layer, residual).hook(&mut capture);
                 llama.forward(&rest, run).expect("forward");
@@ -500,7 +503,8 @@ fn an_earlier_captures_gradient_goes_through_the_later() {
     let gradients = |set: HookSet| {
         let mut capture = Capture::new(set, Tokens::All);
         let run = Run::new().hook(&mut capture).logits(Tokens::Last).gradients();
-        let loss = llama.forward(&batch, run).expect("run").logits.expect("logits").square().sum(Kind::Double);
+        let loss =
+            llama.forward(&batch, run).expect("run").logits.expect("logits").square().sum(Kind::Double);
         let kept: Vec<_> = capture.finish().into_iter().map(|(_, tensor)| tensor).collect();
         Tensor::run_backward(&[loss], &kept, false, false)
     };

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use llama_core::names::{self, Relation};
 use llama_core::tch::{Device, Kind, Tensor};
-use llama_core::{Batch, Capture, Captured, Checkpoint, Error, HookPoint, HookSet, Llama, Precision, Run, Tokens};
+use llama_core::{
+    Batch, Capture, Captured, Checkpoint, Error, HookPoint, HookSet, Llama, Precision, Run, Tokens,
+};
 use safetensors::SafeTensors;
 
 use crate::support::relative;
@@ -57,11 +59,17 @@ fn points_are_hugging_faces_modules_as_the_table_says() {
             compared += 1;
         }
     }
-    assert_eq!(compared, 2 * 13 + 3 + 5, "names in blocks and outside, and states, which each block's input has too");
+    assert_eq!(
+        compared,
+        2 * 13 + 3 + 5,
+        "names in blocks and outside, and states, which each block's input has too"
+    );
     // The other names that are found.
     let mut found = 0;
     for (name, theirs) in &theirs {
-        let Some(meaning) = names::find(name).filter(|_| !name.starts_with("hidden_states")) else { continue };
+        let Some(meaning) = names::find(name).filter(|_| !name.starts_with("hidden_states")) else {
+            continue;
+        };
         let tensor = ours.get(meaning.point).expect("captured");
         let error = relative(&as_theirs(tensor, theirs), theirs);
         match meaning.relation {

@@ -181,9 +181,16 @@ impl Ready {
         if !fits {
             let names: Vec<_> = own.iter().zip(&expected).map(|(a, n)| format!("{} {n}", a.name())).collect();
             let tokens = if patch { "tokens, " } else { "" };
-            let reason =
-                format!("its tensor has shape {:?}, the point takes [{tokens}{}]", tensor.size(), names.join(", "));
-            return Err(self.refuse(point, reason, "give the tensor the shape of what a capture takes there"));
+            let reason = format!(
+                "its tensor has shape {:?}, the point takes [{tokens}{}]",
+                tensor.size(),
+                names.join(", ")
+            );
+            return Err(self.refuse(
+                point,
+                reason,
+                "give the tensor the shape of what a capture takes there",
+            ));
         }
         // Scores are −inf where masked.
         let bad = if let HookPoint::Block(_, Site::AttnScores) = point {
@@ -203,7 +210,11 @@ impl Ready {
         let direction = direction.f_to_kind(Kind::Double)?;
         let length = direction.f_square()?.f_sum_dim_intlist([-1i64].as_slice(), true, None)?.f_sqrt()?;
         if length.f_max()?.f_double_value(&[])? == 0.0 {
-            return Err(self.refuse(point, "its direction is zero".to_owned(), "give a direction with a length"));
+            return Err(self.refuse(
+                point,
+                "its direction is zero".to_owned(),
+                "give a direction with a length",
+            ));
         }
         let one = length.f_ones_like()?;
         Ok(direction.f_div(&one.f_where_self(&length.f_eq(0.0)?, &length)?)?)
@@ -220,7 +231,9 @@ impl Ready {
         let new = match &self.change {
             Change::Zero => x.f_zeros_like()?,
             Change::Scale(factor) => x.f_to_kind(wide)?.f_mul_scalar(*factor)?,
-            Change::Add { scale, .. } => x.f_to_kind(wide)?.f_add(&own(&self.tensor, wide)?.f_mul_scalar(*scale)?)?,
+            Change::Add { scale, .. } => {
+                x.f_to_kind(wide)?.f_add(&own(&self.tensor, wide)?.f_mul_scalar(*scale)?)?
+            }
             Change::ProjectOut(_) => {
                 let (x, unit) = (x.f_to_kind(wide)?, own(&self.tensor, wide)?);
                 let along = x.f_mul(&unit)?.f_sum_dim_intlist([-1i64].as_slice(), true, None)?; // [S, …, 1]
@@ -245,8 +258,10 @@ impl Ready {
         if values.size() == x.size() {
             return Ok(values);
         }
-        let reason = format!("its tensor has shape {:?}, these tokens of this batch {:?}", values.size(), x.size());
-        let hint = "a patch is for one batch: capture it with the same tokens, over prompts of the same lengths";
+        let reason =
+            format!("its tensor has shape {:?}, these tokens of this batch {:?}", values.size(), x.size());
+        let hint =
+            "a patch is for one batch: capture it with the same tokens, over prompts of the same lengths";
         Err(self.refuse(point, reason, hint))
     }
 }

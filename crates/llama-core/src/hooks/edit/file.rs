@@ -38,7 +38,10 @@ impl Edits {
         let text = fs_err::read(path)?;
         let refuse = |reason, hint| Error::EditFile { path: path.to_owned(), reason, hint };
         let file: File = serde_json::from_slice(&text).map_err(|e| {
-            refuse(e.to_string(), "a file of edits is {\"schema\": 1, \"edits\": [{\"points\": …, \"change\": …}]}")
+            refuse(
+                e.to_string(),
+                "a file of edits is {\"schema\": 1, \"edits\": [{\"points\": …, \"change\": …}]}",
+            )
         })?;
         if file.schema != SCHEMA {
             let reason = format!("its schema is {}, this version reads {SCHEMA}", file.schema);
@@ -73,7 +76,9 @@ impl Edits {
         for (number, (edit, own)) in edits.0.iter_mut().zip(&self.0).enumerate() {
             let (Some(values), Some(own)) = (edit.change.values_mut(), own.change.values()) else { continue };
             let tensor = format!("edit_{number}");
-            let view = own.view().ok_or_else(|| refuse(format!("the tensor of edit {number} was not read"), UNREAD))?;
+            let view = own
+                .view()
+                .ok_or_else(|| refuse(format!("the tensor of edit {number} was not read"), UNREAD))?;
             tensors.insert(tensor.clone(), view.map_err(|e| refuse(e.to_string(), UNREAD))?);
             *values = own.kept(&name, &tensor);
         }

@@ -157,8 +157,8 @@ impl Change {
 
 impl Edit {
     /// A change at one name or glob. For several, fill in [`Edit::points`].
-    pub fn new(point: impl ToString, tokens: Tokens, change: Change) -> Self {
-        Self { points: vec![point.to_string()], tokens, change }
+    pub fn new(point: impl Into<String>, tokens: Tokens, change: Change) -> Self {
+        Self { points: vec![point.into()], tokens, change }
     }
 }
 
