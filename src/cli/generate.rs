@@ -56,7 +56,7 @@ impl Args {
             temperature: self.temperature,
             top_p: self.top_p,
             max_new_tokens: self.max_new_tokens,
-            stop: tokenizer.eos().into_iter().collect(),
+            stop: tokenizer.eos().to_vec(),
             seed: self.seed,
         };
         let mut texts = Vec::new();

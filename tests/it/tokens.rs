@@ -123,6 +123,6 @@ fn a_template_is_recorded_with_its_text_if_a_pair_is_of_it() {
     let store = finished(right.run(&pairs, folder.path().join("right"), &mut ()).expect("extract"));
     let recorded = &store.manifest().settings["templates"]["two"];
     assert_eq!(recorded["identity"], template.identity());
-    assert_eq!(recorded["answers"], serde_json::json!(["True right", "False wrong"]));
-    assert_eq!(recorded["source"], template.source());
+    assert_eq!(recorded["text"], serde_json::to_value(template.text()).expect("text"));
+    assert_eq!(recorded["text"]["answers"], serde_json::json!(["True right", "False wrong"]));
 }

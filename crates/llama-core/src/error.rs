@@ -103,16 +103,36 @@ pub enum Error {
     },
 
     /// A tokenizer file cannot be read.
-    #[error("{path}: not a SentencePiece model ({reason})\nhint: LLaMA's tokenizer is the file tokenizer.model, 499,723 bytes for LLaMA 1 and 2", path = path.display())]
+    #[error("{path}: {reason}\nhint: {hint}", path = path.display())]
     Tokenizer {
         /// The tokenizer's file.
         path: PathBuf,
         /// What the reader found.
         reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// A tokenizer's engine failed on a text or on ids.
+    #[error("the tokenizer failed: {reason}\nhint: is this the model's own tokenizer?")]
+    Tokenize {
+        /// What the engine says.
+        reason: String,
+    },
+
+    /// An id that the tokenizer has no token for.
+    #[error(
+        "no token has id {id}; the tokenizer's ids end before {tokens}\nhint: the ids were made with another tokenizer"
+    )]
+    UnknownToken {
+        /// The id.
+        id: u32,
+        /// One more than the tokenizer's highest id.
+        tokens: usize,
     },
 
     /// No tokenizer was given and none is in or beside the checkpoint.
-    #[error("no tokenizer.model in or beside {path}\nhint: give one with --tokenizer FILE", path = path.display())]
+    #[error("no tokenizer.json or tokenizer.model in or beside {path}\nhint: give one with --tokenizer FILE", path = path.display())]
     NoTokenizer {
         /// The checkpoint's folder.
         path: PathBuf,
@@ -120,7 +140,7 @@ pub enum Error {
 
     /// The tokenizer belongs to another model.
     #[error(
-        "the tokenizer has {tokenizer} tokens and the model {model}\nhint: give the tokenizer.model that came with these weights (--tokenizer FILE)"
+        "the tokenizer has {tokenizer} tokens and the model {model}\nhint: give the tokenizer that came with these weights (--tokenizer FILE)"
     )]
     Vocabulary {
         /// Tokens the tokenizer knows.

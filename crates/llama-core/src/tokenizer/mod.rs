@@ -1,73 +1,168 @@
-//! LLaMA's tokenizer: SentencePiece, with BOS in front and no EOS, as LLaMA was trained.
+//! Every LLaMA's tokenizer behind one face: text in, ids and the bytes they cover out, BOS in front, no EOS.
+//!
+//! | where it comes from | engine | BOS |
+//! |---|---|---|
+//! | `tokenizer.model` of SentencePiece (LLaMA 1 and 2) | `sentencepiece` | if the model has one |
+//! | `tokenizer.json` of Hugging Face | `tokenizers` | as its post-processor says |
+//! | `tokenizer.model` of Meta's LLaMA 3 (tiktoken ranks) | `tokenizers` | always |
+//! | the vocabulary in a GGUF file, `llama` | `sentencepiece` | unless the file says no |
+//! | the vocabulary in a GGUF file, `gpt2` | `tokenizers` | if the file says so; LLaMA 3's always |
+//!
+//! `open` looks at a file's bytes, never at its name.
 
+use std::fmt;
 use std::ops::Range;
-use std::path::Path;
-
-use sentencepiece::SentencePieceProcessor;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+mod alphabet;
+mod bpe;
+mod charsmap;
+mod huggingface;
+mod post_processor;
 mod proto;
+mod sentence_piece;
+mod split;
+mod tiktoken;
+mod vocabulary;
 
 pub use proto::word_model;
+pub(crate) use vocabulary::Vocabulary;
+
+/// More tokens than any vocabulary has (the largest known ones have 262,144): a damaged id above it would only cost
+/// memory.
+const MOST_TOKENS: usize = 1 << 21;
+
+/// A padded embedding has fewer surplus rows than this.
+const MOST_PADDING: usize = 1024;
 
 /// A token of a text: its id and the bytes of the text it covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// The id.
     pub id: u32,
-    /// Byte range in the encoded text, the space before a word included; empty for BOS.
+    /// Byte range in the encoded text, the space before a word included; empty (`0..0`) for BOS. It begins and ends at
+    /// characters: several tokens that make up one character have the whole character each. Ranges are in the text's
+    /// order, and together they cover every character that the tokenizer does not drop.
     pub span: Range<usize>,
 }
 
-/// A tokenizer read from a `tokenizer.model` file.
-#[derive(Debug)]
+/// The tokenizer of a model.
+///
+/// Special tokens that are written out in a text (`<|eot_id|>`) become those tokens where the vocabulary comes from
+/// `tokenizer.json`, from tiktoken ranks or from a `gpt2` vocabulary in a GGUF file, as in Hugging Face's `transformers`.
+/// SentencePiece, and with it a `llama` vocabulary in a GGUF file, takes `</s>` in a text for four characters.
+///
+/// ```
+/// # use llama_core::{Tokenizer, word_model};
+/// let words = ["▁The", "▁cat", "▁sat", "."].map(str::to_owned);
+/// let tokenizer = Tokenizer::from_bytes(&word_model(&words), "words")?;
+/// let tokens = tokenizer.encode("The cat sat.")?;
+/// assert_eq!(tokens.iter().map(|t| tokenizer.piece(t.id)).collect::<Vec<_>>(), ["<s>", "▁The", "▁cat", "▁sat", "."]);
+/// assert_eq!(tokens[2].span, 3..7); // " cat"
+/// # Ok::<(), llama_core::Error>(())
+/// ```
 pub struct Tokenizer {
-    processor: SentencePieceProcessor,
+    engine: Engine,
+    /// Every token for people to read, by id; empty for an id that is none.
     pieces: Vec<String>,
-    bos: Option<u32>,
-    eos: Option<u32>,
+    /// What stands before every text: BOS or nothing.
+    prefix: Vec<u32>,
+    eos: Vec<u32>,
     identity: String,
+    /// Whether models come with more embedding rows than this vocabulary has tokens.
+    padded: bool,
+}
+
+/// What cuts text.
+enum Engine {
+    SentencePiece(sentence_piece::SentencePiece),
+    Bpe(Box<bpe::Bpe>),
+}
+
+/// Why a vocabulary is not read.
+#[derive(Debug)]
+struct Refusal {
+    reason: String,
+    hint: &'static str,
+}
+
+impl Refusal {
+    const ACCEPTED: &'static str = "a tokenizer is SentencePiece's tokenizer.model, Meta's tokenizer.model of LLaMA 3 \
+         (lines of base64 and rank), Hugging Face's tokenizer.json, or a folder that holds one of them";
+
+    fn new(reason: impl Into<String>, hint: &'static str) -> Self {
+        Self { reason: reason.into(), hint }
+    }
+}
+
+impl<T: Into<String>> From<T> for Refusal {
+    fn from(reason: T) -> Self {
+        Self::new(reason, Self::ACCEPTED)
+    }
 }
 
 impl Tokenizer {
-    /// Reads a SentencePiece model.
+    /// Reads a tokenizer: `tokenizer.json` of Hugging Face (with the `tokenizer_config.json`, `generation_config.json`
+    /// and `config.json` beside it), `tokenizer.model` of SentencePiece or of Meta's LLaMA 3, or a folder that holds one
+    /// of them, `tokenizer.json` first.
+    ///
+    /// What `tokenizer.json` means is what `AutoTokenizer` of transformers 5.23 makes of it, without its padding and
+    /// truncation: BOS is the post-processor's (`add_bos_token` does not count beside it), and for the class names
+    /// `LlamaTokenizer`, `CodeLlamaTokenizer` and `GPT2Tokenizer` text is cut as that class cuts it, whatever the file says.
     ///
     /// # Errors
-    /// A file that cannot be read or is no SentencePiece model.
+    /// A file that cannot be read, is no tokenizer, or needs something that no LLaMA's tokenizer needs. A vocabulary
+    /// inside a GGUF file is opened with its checkpoint.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::from_bytes(&fs_err::read(path)?, path)
+        let path = if path.is_dir() { in_folder(path)? } else { path.to_owned() };
+        let bytes = fs_err::read(&path)?;
+        Self::read(&bytes, &path, path.parent())
     }
 
-    /// Reads a SentencePiece model from memory; `path` is what errors call it.
+    /// Reads a tokenizer from the bytes of one file; `path` is what errors call it. Nothing beside it is looked at.
     ///
     /// # Errors
-    /// Bytes that are no SentencePiece model.
+    /// As [`Tokenizer::open`].
     pub fn from_bytes(bytes: &[u8], path: impl AsRef<Path>) -> Result<Self> {
-        let refuse = |reason: String| Error::Tokenizer { path: path.as_ref().to_owned(), reason };
-        // Our own reader goes first: it refuses what is no such file before the C++ library sees it.
-        let pieces = proto::pieces(bytes).map_err(refuse)?;
-        let processor =
-            SentencePieceProcessor::from_serialized_proto(bytes).map_err(|e| refuse(e.to_string()))?;
-        let (bos, eos) = (processor.bos_id(), processor.eos_id());
-        Ok(Self { processor, pieces, bos, eos, identity: blake3::hash(bytes).to_hex().to_string() })
+        Self::read(bytes, path.as_ref(), None)
+    }
+
+    /// A tokenizer from the vocabulary in a GGUF file; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// A vocabulary that contradicts itself, cuts text in a way that is not known here, or asks for EOS at the end.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the GGUF reader calls it"))]
+    pub(crate) fn from_vocabulary(vocabulary: Vocabulary, path: impl AsRef<Path>) -> Result<Self> {
+        vocabulary.into_tokenizer().map_err(|refusal| refuse(path.as_ref(), refusal))
+    }
+
+    fn read(bytes: &[u8], path: &Path, folder: Option<&Path>) -> Result<Self> {
+        let refused = |refusal| refuse(path, refusal);
+        if bytes.starts_with(b"GGUF") {
+            let hint = "open the GGUF file as a checkpoint; its vocabulary comes with it";
+            return Err(refused(Refusal::new("a whole model in GGUF format, not a tokenizer", hint)));
+        }
+        if huggingface::looks_like(bytes) {
+            return huggingface::read(bytes, path, folder);
+        }
+        if tiktoken::looks_like(bytes) { tiktoken::read(bytes) } else { sentence_piece::read(bytes) }
+            .map_err(refused)
     }
 
     /// The tokens of a text, BOS first.
     ///
     /// # Errors
-    /// A text that SentencePiece cannot encode.
+    /// A text that the engine cannot cut.
     pub fn encode(&self, text: &str) -> Result<Vec<Token>> {
-        let encoded = self
-            .processor
-            .encode(text)
-            .map_err(|e| Error::Tokenizer { path: "text".into(), reason: e.to_string() })?;
-        let bos = self.bos.map(|id| Token { id, span: 0..0 });
-        let own = encoded
-            .into_iter()
-            .map(|piece| Token { id: piece.id, span: piece.span.0 as usize..piece.span.1 as usize });
-        Ok(bos.into_iter().chain(own).collect())
+        let own = match &self.engine {
+            Engine::SentencePiece(engine) => engine.encode(text),
+            Engine::Bpe(engine) => engine.encode(text),
+        };
+        let own = own.map_err(|reason| Error::Tokenize { reason })?;
+        Ok(self.prefix.iter().map(|&id| Token { id, span: 0..0 }).chain(in_order(own, text)).collect())
     }
 
     /// The ids of a text, BOS first.
@@ -83,46 +178,131 @@ impl Tokenizer {
     /// # Errors
     /// Ids that the tokenizer does not have.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.processor
-            .decode_piece_ids(ids)
-            .map_err(|e| Error::Tokenizer { path: "ids".into(), reason: e.to_string() })
+        let unknown = |id: &&u32| self.piece(**id).is_empty();
+        if let Some(&id) = ids.iter().find(unknown) {
+            return Err(Error::UnknownToken { id, tokens: self.vocab_size() });
+        }
+        match &self.engine {
+            Engine::SentencePiece(engine) => engine.decode(ids),
+            Engine::Bpe(engine) => engine.decode(ids),
+        }
+        .map_err(|reason| Error::Tokenize { reason })
     }
 
-    /// A token as the tokenizer writes it (`▁True`); empty for an id it does not have.
+    /// A token for people to read, in SentencePiece's notation whatever the tokenizer: `▁True` is a word with the space
+    /// before it, `<0xE2>` a byte that is no character alone. Empty for an id that the tokenizer does not have.
     pub fn piece(&self, id: u32) -> &str {
         self.pieces.get(id as usize).map_or("", String::as_str)
     }
 
-    /// How many tokens there are.
+    /// How many tokens there are: one more than the highest id.
     pub fn vocab_size(&self) -> usize {
         self.pieces.len()
     }
 
-    /// Beginning of sequence, which [`Tokenizer::encode`] puts first.
+    /// Beginning of sequence, which [`Tokenizer::encode`] puts first; `None` if it puts none.
     pub fn bos(&self) -> Option<u32> {
-        self.bos
+        self.prefix.first().copied()
     }
 
-    /// End of sequence, where generation stops.
-    pub fn eos(&self) -> Option<u32> {
-        self.eos
+    /// The tokens at which generation stops: end of sequence, end of turn.
+    pub fn eos(&self) -> &[u32] {
+        &self.eos
     }
 
-    /// BLAKE3 hash of the file, in hex.
+    /// BLAKE3 hash, in hex, of the files (of a GGUF file: the vocabulary) that decide the ids.
     pub fn identity(&self) -> &str {
         &self.identity
     }
 
     /// Refuses a tokenizer that does not belong to a model.
     ///
+    /// `tokenizer.model` and the model's embedding come from one training, so their sizes are equal. Models in Hugging
+    /// Face's layout and GGUF files made from them often have an embedding padded to a round number of rows, which
+    /// computes faster: up to 1023 surplus rows are accepted if the rows are a multiple of 8. The other way round
+    /// never: a tokenizer with more tokens than the embedding has rows yields ids that the model cannot look up.
+    ///
     /// # Errors
     /// [`Error::Vocabulary`] with both sizes.
     pub fn check_fits(&self, config: &crate::Config) -> Result<()> {
-        let model = config.vocab_size as usize;
-        if self.vocab_size() == model {
-            Ok(())
-        } else {
-            Err(Error::Vocabulary { tokenizer: self.vocab_size(), model })
-        }
+        let (tokenizer, model) = (self.vocab_size(), usize::try_from(config.vocab_size).unwrap_or(0));
+        let fits = match model.checked_sub(tokenizer) {
+            Some(0) => true,
+            Some(surplus) => self.padded && surplus < MOST_PADDING && model.is_multiple_of(8),
+            None => false,
+        };
+        if fits { Ok(()) } else { Err(Error::Vocabulary { tokenizer, model }) }
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let engine = match self.engine {
+            Engine::SentencePiece(_) => "SentencePiece",
+            Engine::Bpe(_) => "BPE",
+        };
+        f.debug_struct("Tokenizer")
+            .field("engine", &engine)
+            .field("vocab_size", &self.vocab_size())
+            .field("prefix", &self.prefix)
+            .field("eos", &self.eos)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+fn refuse(path: &Path, Refusal { reason, hint }: Refusal) -> Error {
+    Error::Tokenizer { path: path.to_owned(), reason, hint }
+}
+
+fn in_folder(folder: &Path) -> Result<PathBuf> {
+    ["tokenizer.json", "tokenizer.model"]
+        .map(|name| folder.join(name))
+        .into_iter()
+        .find(|file| file.is_file())
+        .ok_or_else(|| Error::NoTokenizer { path: folder.to_owned() })
+}
+
+/// Spans made to keep [`Token::span`]'s promise: normalisers may report a range that splits a character or lies before
+/// the one of the token before.
+fn in_order(mut tokens: Vec<Token>, text: &str) -> Vec<Token> {
+    let mut least = 0;
+    for Token { span, .. } in &mut tokens {
+        let start = text.floor_char_boundary(span.start).max(least);
+        let end = text.ceil_char_boundary(span.end).max(start);
+        least = start;
+        *span = start..end;
+    }
+    tokens
+}
+
+/// BLAKE3 of one part, or of the hashes of several.
+fn identity(parts: &[&[u8]]) -> String {
+    if let [only] = parts {
+        return blake3::hash(only).to_hex().to_string();
+    }
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(blake3::hash(part).as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_put_in_order_at_characters() {
+        let token = |span| Token { id: 0, span };
+        let text = "aé b"; // é is bytes 1 and 2
+        let made = in_order(vec![token(0..2), token(2..3), token(1..9), token(0..0)], text);
+        assert_eq!(made.into_iter().map(|t| t.span).collect::<Vec<_>>(), [0..3, 1..3, 1..5, 1..1]);
+    }
+
+    #[test]
+    fn shared_between_threads() {
+        fn both<T: Send + Sync>() {}
+        both::<Tokenizer>();
     }
 }

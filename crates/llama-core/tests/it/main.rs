@@ -13,3 +13,5 @@ mod names;
 mod padding;
 mod shared;
 mod support;
+mod tokenizer;
+mod tokenizer_damage;

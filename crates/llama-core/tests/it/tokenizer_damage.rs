@@ -1,0 +1,96 @@
+//! Tokenizer files cut short and with flipped bits: read or refused, and what is read cuts text without panic.
+
+use std::collections::HashMap;
+
+use llama_core::{Tokenizer, word_model};
+use rand::{RngExt as _, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::tokenizer::fixtures;
+
+const TRUNCATIONS: usize = 300;
+const FLIPS: usize = 700;
+
+const TEXTS: [&str; 3] = ["True or False: the License <s>", "é東🙂\n\n  '1234<|eot_id|>", "\0\u{fffd} aaaa <tool>  "];
+
+/// Whether the bytes were read; uses what came out.
+fn survive(bytes: &[u8]) -> bool {
+    let Ok(tokenizer) = Tokenizer::from_bytes(bytes, "damaged") else { return false };
+    for text in TEXTS {
+        if let Ok(ids) = tokenizer.ids(text) {
+            let _ = tokenizer.decode(&ids);
+        }
+    }
+    let some: Vec<u32> = (0..tokenizer.vocab_size() as u32).step_by(7).collect();
+    let _ = tokenizer.decode(&some);
+    true
+}
+
+fn damage(whole: &[u8], flips: usize) {
+    assert!(survive(whole));
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    for _ in 0..TRUNCATIONS {
+        survive(&whole[..rng.random_range(0..whole.len())]);
+    }
+    let mut read = 0;
+    for _ in 0..flips {
+        let mut bytes = whole.to_vec();
+        for _ in 0..rng.random_range(1..4) {
+            let at = rng.random_range(0..bytes.len());
+            bytes[at] ^= 1 << rng.random_range(0..8);
+        }
+        read += usize::from(survive(&bytes));
+    }
+    eprintln!("{read} of {flips} damaged files were read");
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(fixtures().join(name)).expect("fixture")
+}
+
+#[test]
+fn byte_level_json() {
+    damage(&fixture("byte_level.json"), FLIPS);
+}
+
+#[test]
+fn metaspace_json() {
+    damage(&fixture("metaspace.json"), FLIPS);
+}
+
+/// Everything but the vocabulary, so that flips hit the steps.
+#[test]
+fn steps_of_json() {
+    for name in ["byte_level.json", "metaspace.json"] {
+        let mut file: serde_json::Value = serde_json::from_slice(&fixture(name)).expect("JSON");
+        let vocab = file["model"]["vocab"].as_object().expect("vocabulary");
+        let short = vocab.iter().filter(|(token, _)| token.chars().count() == 1 || token.starts_with('<'));
+        let mut tokens: Vec<_> = short.map(|(token, _)| token.clone()).collect();
+        tokens.sort();
+        let added = file["added_tokens"].as_array_mut().expect("added tokens");
+        let inside = added.iter().filter(|t| tokens.iter().any(|v| t["content"] == **v)).count();
+        let mut next = tokens.len();
+        for token in added.iter_mut() {
+            let known = tokens.iter().position(|t| token["content"] == **t);
+            token["id"] = known.unwrap_or(next).into();
+            next += usize::from(known.is_none());
+        }
+        assert_eq!(next, tokens.len() + added.len() - inside);
+        file["model"]["merges"] = serde_json::json!([]);
+        let vocab = tokens.into_iter().zip(0..).collect::<HashMap<_, u32>>();
+        file["model"]["vocab"] = serde_json::to_value(vocab).expect("vocabulary");
+        let text = file.to_string().replace("\"ids\":[600]", "\"ids\":[1]");
+        damage(text.as_bytes(), 2 * FLIPS);
+    }
+}
+
+#[test]
+fn ranks() {
+    damage(&fixture("ranks.model"), FLIPS);
+}
+
+#[test]
+fn sentence_piece() {
+    let words: Vec<String> = ["▁the", "▁True", "or", "a", "é", "東", "License"].map(str::to_owned).into();
+    damage(&word_model(&words), 20 * FLIPS);
+}
