@@ -45,7 +45,7 @@ impl Args {
         let (types, bytes) = (checkpoint.stored_as()?, checkpoint.stored_bytes()?);
         let described = tokenizer.as_ref().map(|t| {
             let bos = t.bos().map(|id| t.piece(id).to_owned());
-            (t.describe(), t.vocab_size(), bos)
+            (t.kind(), t.vocab_size(), bos)
         });
         if json {
             output::json(&json!({

@@ -2,6 +2,7 @@
 //! written. Printable Latin-1 bytes stand for themselves, the others follow from U+0100 on in their order.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 /// The character of every byte.
 pub(super) fn characters() -> [char; 256] {
@@ -28,7 +29,7 @@ pub(super) fn readable(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         text.push_str(&chunk.valid().replace(' ', "▁"));
         for byte in chunk.invalid() {
-            text.push_str(&format!("<0x{byte:02X}>"));
+            let _ = write!(text, "<0x{byte:02X}>"); // a String takes everything
         }
     }
     text

@@ -17,6 +17,7 @@ pub(super) struct Bpe(Tokenizer);
 
 /// What a tokenizer is made of.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // the `tokenizers` crate's own switches
 pub(super) struct Parts {
     /// Token and id.
     pub(super) vocab: Vec<(String, u32)>,
@@ -124,7 +125,10 @@ fn check_added(added: &[(u32, AddedToken)]) -> Result<(), Refusal> {
     match (swallows, spaced) {
         (Some((_, one)), Some((_, other))) => {
             let (one, other) = (&one.content, &other.content);
-            Err(format!("the added token {one:?} takes the space after it (rstrip), and {other:?} begins with space").into())
+            Err(format!(
+                "the added token {one:?} takes the space after it (rstrip), and {other:?} begins with space"
+            )
+            .into())
         }
         _ => Ok(()),
     }

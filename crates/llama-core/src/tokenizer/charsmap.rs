@@ -8,8 +8,9 @@
 /// Whether every step from every unit stays inside the trie, and every value inside the texts.
 pub(super) fn check(rules: &[u8]) -> Result<(), &'static str> {
     let (size, rest) = rules.split_first_chunk::<4>().ok_or("they are too short")?;
-    let (trie, texts) =
-        rest.split_at_checked(u32::from_le_bytes(*size) as usize).ok_or("the trie is longer than they are")?;
+    let (trie, texts) = rest
+        .split_at_checked(u32::from_le_bytes(*size) as usize)
+        .ok_or("the trie is longer than they are")?;
     if trie.is_empty() || !trie.len().is_multiple_of(1024) {
         return Err("the trie is no multiple of 256 units");
     }

@@ -119,11 +119,22 @@ struct ModelConfig {
     eos_token_id: Option<Ids>,
 }
 
+/// Signed: some files say −1 for none.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Ids {
-    One(u32),
-    Several(Vec<u32>),
+    One(i64),
+    Several(Vec<i64>),
+}
+
+impl Ids {
+    fn into_tokens(self) -> Vec<u32> {
+        let ids = match self {
+            Self::One(id) => vec![id],
+            Self::Several(ids) => ids,
+        };
+        ids.into_iter().filter_map(|id| u32::try_from(id).ok()).collect()
+    }
 }
 
 /// Whether a file is a JSON object. (A SentencePiece model begins with a line feed and may have a brace after it.)
@@ -152,7 +163,8 @@ fn beside<T: Default + DeserializeOwned>(folder: Option<&Path>, name: &str) -> R
     match serde_json::from_slice(&bytes) {
         Ok(parsed) => Ok((parsed, Some(bytes))),
         Err(e) => {
-            let hint = "copy the file anew from where the model came from; without it, tokenizer.json alone counts";
+            let hint =
+                "copy the file anew from where the model came from; without it, tokenizer.json alone counts";
             Err(refuse(&path, Refusal::new(e.to_string(), hint)))
         }
     }
@@ -160,8 +172,8 @@ fn beside<T: Default + DeserializeOwned>(folder: Option<&Path>, name: &str) -> R
 
 impl File {
     fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
-        let file: Self =
-            serde_json::from_slice(bytes).map_err(|e| format!("not a tokenizer.json of Hugging Face ({e})"))?;
+        let file: Self = serde_json::from_slice(bytes)
+            .map_err(|e| format!("not a tokenizer.json of Hugging Face ({e})"))?;
         match file.version.as_deref() {
             None | Some("1.0") => Ok(file),
             Some(other) => Err(format!("tokenizer.json of version {other:?}; 1.0 is known").into()),
@@ -198,8 +210,7 @@ impl File {
         let stated = generation.eos_token_id.or(model.eos_token_id);
         let named = || config.eos_token.as_ref().and_then(|eos| ids.get(eos.text()).copied());
         let mut eos = match stated {
-            Some(Ids::One(id)) => vec![id],
-            Some(Ids::Several(ids)) => ids,
+            Some(ids) => ids.into_tokens(),
             None => named().into_iter().collect(),
         };
         eos.retain(|id| exists(*id));
@@ -351,11 +362,7 @@ fn has(step: &Value, kind: &str) -> bool {
 }
 
 /// A step of the `tokenizers` crate, every type in it being one of those known.
-fn step<T: DeserializeOwned>(
-    name: &str,
-    value: Value,
-    known: &[&str],
-) -> Result<Option<T>, Refusal> {
+fn step<T: DeserializeOwned>(name: &str, value: Value, known: &[&str]) -> Result<Option<T>, Refusal> {
     if value.is_null() {
         return Ok(None);
     }

@@ -25,9 +25,11 @@ mod proto;
 mod sentence_piece;
 mod split;
 mod tiktoken;
+#[cfg(feature = "gguf")]
 mod vocabulary;
 
 pub use proto::word_model;
+#[cfg(feature = "gguf")]
 pub(crate) use vocabulary::Vocabulary;
 
 /// More tokens than any vocabulary has (the largest known ones have 262,144): a damaged id above it would only cost
@@ -134,7 +136,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// A vocabulary that contradicts itself, cuts text in a way that is not known here, or asks for EOS at the end.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the GGUF reader calls it"))]
+    #[cfg(feature = "gguf")]
     pub(crate) fn from_vocabulary(vocabulary: Vocabulary, path: impl AsRef<Path>) -> Result<Self> {
         vocabulary.into_tokenizer().map_err(|refusal| refuse(path.as_ref(), refusal))
     }
@@ -150,6 +152,14 @@ impl Tokenizer {
         }
         if tiktoken::looks_like(bytes) { tiktoken::read(bytes) } else { sentence_piece::read(bytes) }
             .map_err(refused)
+    }
+
+    /// What cuts text, for people: `SentencePiece` or `BPE`.
+    pub fn kind(&self) -> &'static str {
+        match self.engine {
+            Engine::SentencePiece(_) => "SentencePiece",
+            Engine::Bpe(_) => "BPE",
+        }
     }
 
     /// The tokens of a text, BOS first.
@@ -237,12 +247,8 @@ impl Tokenizer {
 
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let engine = match self.engine {
-            Engine::SentencePiece(_) => "SentencePiece",
-            Engine::Bpe(_) => "BPE",
-        };
         f.debug_struct("Tokenizer")
-            .field("engine", &engine)
+            .field("engine", &self.kind())
             .field("vocab_size", &self.vocab_size())
             .field("prefix", &self.prefix)
             .field("eos", &self.eos)

@@ -37,7 +37,8 @@ pub(super) fn prefix(post_processor: &Value) -> Result<Vec<u32>, Refusal> {
         // Shortens spans only.
         Some("ByteLevel") => Ok(Vec::new()),
         Some("TemplateProcessing") => {
-            let template = Template::deserialize(post_processor).map_err(|e| format!("post_processor: {e}"))?;
+            let template =
+                Template::deserialize(post_processor).map_err(|e| format!("post_processor: {e}"))?;
             template.prefix()
         }
         Some("Sequence") => {

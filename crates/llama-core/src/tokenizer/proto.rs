@@ -88,7 +88,8 @@ fn check_normalizer(spec: &[u8]) -> Result<(), String> {
         if let (CHARSMAP, Field::Bytes(rules)) = field?
             && !rules.is_empty()
         {
-            charsmap::check(rules).map_err(|reason| format!("its normalisation rules are damaged: {reason}"))?;
+            charsmap::check(rules)
+                .map_err(|reason| format!("its normalisation rules are damaged: {reason}"))?;
         }
     }
     Ok(())
@@ -150,7 +151,7 @@ pub(super) fn write(pieces: &[(&str, f32, u64)], spec: &Spec) -> Vec<u8> {
 }
 
 /// A field's content.
-enum Field<'a> {
+pub(super) enum Field<'a> {
     Bytes(&'a [u8]),
     Varint(u64),
     Fixed(u32),
@@ -158,7 +159,7 @@ enum Field<'a> {
 }
 
 /// The fields of a message, one after another; an error ends them.
-fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<(u64, Field<'_>), String>> {
+pub(super) fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<(u64, Field<'_>), String>> {
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;

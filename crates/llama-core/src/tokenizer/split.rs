@@ -16,7 +16,7 @@ const LLAMA_3: &[&str] = &[concat!(
 /// GPT-2: like LLaMA 3's, with any number of digits and contractions in lower case.
 const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
-/// SmolLM: every digit alone, then GPT-2.
+/// `SmolLM`: every digit alone, then GPT-2.
 const SMOLLM: &[&str] = &[r"\p{N}", GPT_2];
 
 /// What llama.cpp calls `default`: runs of punctuation, GPT-2, runs of digits, three digits.

@@ -150,9 +150,8 @@ mod tests {
     #[test]
     fn merges_are_every_cut_in_the_order_of_ranks() {
         let tokens = ["a", "b", "ab", "ba", "aba"].map(|t| t.as_bytes().to_vec());
-        let text = |(l, r): (&[u8], &[u8])| {
-            format!("{}+{}", String::from_utf8_lossy(l), String::from_utf8_lossy(r))
-        };
+        let text =
+            |(l, r): (&[u8], &[u8])| format!("{}+{}", String::from_utf8_lossy(l), String::from_utf8_lossy(r));
         let merges: Vec<_> = merges(&tokens).into_iter().map(text).collect();
         assert_eq!(merges, ["a+b", "b+a", "a+ba", "ab+a"]);
     }

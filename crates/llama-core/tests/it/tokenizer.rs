@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::shared;
 
-/// The folder that `make.py` writes; another one, with more texts, if LLAMA_CCS_TOKENIZERS names it.
+/// The folder that `make.py` writes; another one, with more texts, if `LLAMA_CCS_TOKENIZERS` names it.
 pub(super) fn fixtures() -> PathBuf {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizers");
     std::env::var_os("LLAMA_CCS_TOKENIZERS").map_or_else(own, PathBuf::from)
@@ -65,7 +65,8 @@ fn two_hundred_passages_as_transformers() {
     let Some(shared) = shared() else { return };
     let tokenizer = Tokenizer::open(shared.join("golden/hf-llama3-tiny/model")).expect("tokenizer");
     let passages = std::fs::read_to_string(shared.join("data/boolq/dev.jsonl")).expect("BoolQ");
-    let expected = json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizers/passages.json"));
+    let expected =
+        json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizers/passages.json"));
     let expected: Vec<(usize, String)> = serde_json::from_value(expected).expect("hashes");
     for (line, (count, hash)) in passages.lines().zip(&expected) {
         let passage: Value = serde_json::from_str(line).expect("JSON");
@@ -103,8 +104,9 @@ fn a_folders_files_decide_bos_eos_and_identity() {
         "chat_template": "{% for m in messages %}{% endfor %}",
     });
     let config = ("tokenizer_config.json", named.clone());
-    let model = ("config.json", serde_json::json!({ "model_type": "llama", "eos_token_id": 5, "vocab_size": 9 }));
-    let generation = ("generation_config.json", serde_json::json!({ "eos_token_id": [7, 601, 100_000] }));
+    let model =
+        ("config.json", serde_json::json!({ "model_type": "llama", "eos_token_id": 5, "vocab_size": 9 }));
+    let generation = ("generation_config.json", serde_json::json!({ "eos_token_id": [7, 601, 100_000, -1] }));
     let eos = |beside: &[(&str, Value)]| {
         let folder = folder("byte_level", beside);
         Tokenizer::open(folder.path()).expect("tokenizer").eos().to_vec()
@@ -136,14 +138,20 @@ fn open_looks_at_contents() {
     assert_ne!(tiktoken.identity(), both.identity());
     assert_eq!(both.identity(), fixture("byte_level.json").identity());
     write("tokenizer.model", &word_model(&["▁a".to_owned()]));
-    assert_eq!(Tokenizer::open(folder.path().join("tokenizer.model")).expect("SentencePiece").vocab_size(), 4);
+    assert_eq!(
+        Tokenizer::open(folder.path().join("tokenizer.model")).expect("SentencePiece").vocab_size(),
+        4
+    );
 
     write("model.gguf", b"GGUF\x03\0\0\0");
     let error = Tokenizer::open(folder.path().join("model.gguf")).expect_err("no tokenizer").to_string();
     assert!(error.contains("as a checkpoint"), "{error}");
     write("page.html", b"<!doctype html>");
     let error = Tokenizer::open(folder.path().join("page.html")).expect_err("no tokenizer").to_string();
-    assert!(error.contains("page.html: not a SentencePiece model") && error.contains("tokenizer.json"), "{error}");
+    assert!(
+        error.contains("page.html: not a SentencePiece model") && error.contains("tokenizer.json"),
+        "{error}"
+    );
     assert!(matches!(Tokenizer::open(folder.path().join("missing")), Err(Error::Io(_))));
 }
 
@@ -163,12 +171,16 @@ fn what_no_llama_needs_is_refused_by_name() {
         (|f| f["model"]["dropout"] = 0.1.into(), "at random"),
         (|f| f["model"]["end_of_word_suffix"] = "</w>".into(), "end_of_word_suffix"),
         (|f| f["model"]["merges"][0] = "x y z".into(), "is not two tokens"),
-        (|f| f["model"]["merges"][0] = serde_json::json!(["a", "nowhere"]), "\"nowhere\" is not in the vocabulary"),
+        (
+            |f| f["model"]["merges"][0] = serde_json::json!(["a", "nowhere"]),
+            "\"nowhere\" is not in the vocabulary",
+        ),
         (|f| f["model"]["vocab"]["a"] = 1.into(), "id 1 belongs to"),
         (|f| f["model"]["vocab"]["new"] = u32::MAX.into(), "id 4294967295, more than any"),
         (|f| f["added_tokens"][0]["id"] = 700.into(), "has id 700, and its place gives it 600"),
         (|f| f["normalizer"] = serde_json::json!({ "type": "Precompiled" }), "normalizer: Precompiled"),
         (|f| f["decoder"] = serde_json::json!("ByteLevel"), "decoder: a step without type"),
+        (|f| f["added_tokens"][2]["content"] = " x".into(), "takes the space after it (rstrip), and \" x\""),
         (|f| f["version"] = "2.0".into(), "version \"2.0\""),
     ] {
         let error = refused(change);
@@ -182,7 +194,8 @@ fn what_no_llama_needs_is_refused_by_name() {
         t["single"].as_array_mut().expect("template").push(bos);
     });
     assert!(after.contains("puts \"<|begin_of_text|>\" after every text"), "{after}");
-    let missing = with_template(|t| t["special_tokens"]["<|begin_of_text|>"]["ids"] = serde_json::json!([9999]));
+    let missing =
+        with_template(|t| t["special_tokens"]["<|begin_of_text|>"]["ids"] = serde_json::json!([9999]));
     assert!(missing.contains("id 9999 (post_processor) is not in the vocabulary"), "{missing}");
 }
 
@@ -198,17 +211,7 @@ fn bos_that_the_vocabulary_lacks_is_an_error() {
 }
 
 fn config(vocab_size: i64) -> Config {
-    Config {
-        dim: 8,
-        n_layers: 1,
-        n_heads: 1,
-        n_kv_heads: 1,
-        head_dim: 8,
-        hidden_dim: 8,
-        vocab_size,
-        norm_eps: 1e-5,
-        rope_theta: 1e4,
-    }
+    Config { vocab_size, ..Config::default() }
 }
 
 #[test]
@@ -229,7 +232,7 @@ fn padded_embeddings_fit_and_short_ones_never() {
 
 #[test]
 fn pieces_and_decoding() {
-    for name in ["byte_level.json", "metaspace.json", "ranks.model"] {
+    for name in ["byte_level.json", "metaspace.json", "ranks.model", "sentencepiece.model"] {
         let tokenizer = fixture(name);
         for text in ["True or False: True", "Köln\n\n 東京  🙂", "the License shall apply"] {
             let ids = tokenizer.ids(text).expect("encode");
@@ -237,11 +240,14 @@ fn pieces_and_decoding() {
         }
         let ids = tokenizer.ids("if the License").expect("encode");
         assert!(ids.iter().any(|id| tokenizer.piece(*id) == "▁the"), "{name}: {ids:?}");
-        let smile: String = tokenizer.ids("🙂").expect("encode")[1..].iter().map(|id| tokenizer.piece(*id)).collect();
+        let smile: String =
+            tokenizer.ids("🙂").expect("encode")[1..].iter().map(|id| tokenizer.piece(*id)).collect();
         assert!(smile.ends_with("<0xF0><0x9F><0x99><0x82>"), "{name}: {smile}");
         let (size, past) = (tokenizer.vocab_size(), tokenizer.vocab_size() as u32);
         assert_eq!(tokenizer.piece(past), "");
-        assert!(matches!(tokenizer.decode(&[past]), Err(Error::UnknownToken { tokens, .. }) if tokens == size));
+        assert!(
+            matches!(tokenizer.decode(&[past]), Err(Error::UnknownToken { tokens, .. }) if tokens == size)
+        );
     }
 }
 
@@ -254,6 +260,7 @@ static KINDS: LazyLock<Vec<(&str, Tokenizer)>> = LazyLock::new(|| {
         ("ranks", fixture("ranks.model")),
         ("normaliser", fixture("metaspace.json")),
         ("metaspace", Tokenizer::open(llama.path()).expect("class")),
+        ("own rules", fixture("sentencepiece.model")),
         ("words", Tokenizer::from_bytes(&word_model(&words), "words").expect("words")),
     ];
     if let Some(shared) = shared() {
@@ -269,13 +276,19 @@ fn check_spans(name: &str, text: &str, tokens: &[Token]) {
     let mut last = 0;
     for Token { span, .. } in tokens {
         assert!(span.start <= span.end && span.end <= text.len(), "{name}: {span:?} in {text:?}");
-        assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end), "{name}: {span:?} in {text:?}");
+        assert!(
+            text.is_char_boundary(span.start) && text.is_char_boundary(span.end),
+            "{name}: {span:?} in {text:?}"
+        );
         assert!(span.start >= last, "{name}: {span:?} after {last} in {text:?}");
         last = span.start;
         covered[span.clone()].fill(true);
     }
     for (at, c) in text.char_indices().filter(|(_, c)| !c.is_whitespace()) {
-        assert!(covered[at..at + c.len_utf8()].iter().all(|c| *c), "{name}: {c:?} at {at} in {text:?}: {tokens:?}");
+        assert!(
+            covered[at..at + c.len_utf8()].iter().all(|c| *c),
+            "{name}: {c:?} at {at} in {text:?}: {tokens:?}"
+        );
     }
 }
 
@@ -328,8 +341,11 @@ fn spans_of_known_texts() {
     };
     for name in ["byte_level", "ranks"] {
         assert_eq!(spans(name, "a🦙")[..2], [0..0, 0..1], "{name}");
-        assert!(spans(name, "a🦙")[2..].iter().all(|span| *span == (1..5)), "{name}: a part has the character");
-        assert_eq!(spans(name, "if the"), [0..0, 0..1, 1..2, 2..6], "{name}: the space belongs to the word");
+        assert!(
+            spans(name, "a🦙")[2..].iter().all(|span| *span == (1..5)),
+            "{name}: a part has the character"
+        );
+        assert_eq!(spans(name, "if the"), [0..0, 0..2, 2..6], "{name}: the space belongs to the word");
     }
     // The space put before the text is no byte of it.
     for name in ["normaliser", "metaspace"] {

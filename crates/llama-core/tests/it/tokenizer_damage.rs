@@ -11,7 +11,8 @@ use crate::tokenizer::fixtures;
 const TRUNCATIONS: usize = 300;
 const FLIPS: usize = 700;
 
-const TEXTS: [&str; 3] = ["True or False: the License <s>", "é東🙂\n\n  '1234<|eot_id|>", "\0\u{fffd} aaaa <tool>  "];
+const TEXTS: [&str; 3] =
+    ["True or False: the License <s>", "é東🙂\n\n  '1234<|eot_id|>", "\0\u{fffd} aaaa <tool>  ﬁß"];
 
 /// Whether the bytes were read; uses what came out.
 fn survive(bytes: &[u8]) -> bool {
@@ -41,7 +42,10 @@ fn damage(whole: &[u8], flips: usize) {
         }
         read += usize::from(survive(&bytes));
     }
-    eprintln!("{read} of {flips} damaged files were read");
+    assert!(
+        0 < read && read < flips,
+        "{read} of {flips} damaged files were read: the damage is too small or too large"
+    );
 }
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -92,5 +96,21 @@ fn ranks() {
 #[test]
 fn sentence_piece() {
     let words: Vec<String> = ["▁the", "▁True", "or", "a", "é", "東", "License"].map(str::to_owned).into();
-    damage(&word_model(&words), 20 * FLIPS);
+    damage(&word_model(&words), 10 * FLIPS);
+    damage(&fixture("sentencepiece.model"), 10 * FLIPS);
+}
+
+/// Flips where the compiled normalisation rules are: a third of the file, and what the library would follow blindly.
+#[test]
+fn sentence_piece_rules() {
+    let model = fixture("sentencepiece.model");
+    let name = b"user_defined";
+    let start = model.windows(name.len()).position(|w| w == name).expect("the normaliser's name");
+    assert!(model.len() - start > 1024);
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    for _ in 0..10 * FLIPS {
+        let mut bytes = model.clone();
+        bytes[rng.random_range(start..model.len())] ^= 1 << rng.random_range(0..8);
+        survive(&bytes);
+    }
 }

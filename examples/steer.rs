@@ -1,0 +1,336 @@
+//! Steering: does a direction that a probe found do anything in the model, or does it only happen to be readable?
+//!
+//! A probe (CCS by default) is fitted on the hidden states of contrast pairs; then its direction, times a scale, is added
+//! to the residual stream while the model reads other questions, and the model is asked what it thinks. A random
+//! direction of the same length does the same beside it: what a direction does means nothing without that.
+//!
+//! ```text
+//! cargo run --release --example steer                              # the built-in teaching model: about ten seconds
+//! cargo run --release --example steer -- --method lr --layer 3     # another probe, another layer
+//! cargo run --release --example steer -- --model llama-7b --data boolq/dev.jsonl --run out/boolq_7b/run --at before
+//! ```
+//!
+//! Three choices decide whether this works:
+//!
+//! - **The length.** A probe lives in normalised space: it reads w·(x − μ)/σ. A step of 1 here is one standard deviation
+//!   of the states along w *there*, brought back by multiplying with σ. (Dividing by σ instead, which gives the probe's
+//!   gradient, steps along dimensions in which states hardly differ, and the model hardly notices.)
+//! - **The token.** The two prompts of a pair are the same up to the answer, so what tells them apart, and what the probe
+//!   found, is at the answer: `--at answer` steers there and asks for the word that follows, "right" or "wrong" in the
+//!   teaching model. `--at before` steers at the token before the answer and asks for the answer. In the teaching
+//!   model that does nothing, and should not: at that token nothing has been claimed that could be true.
+//! - **The layer.** The one that the run chose, unless `--layer` says otherwise.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a program: stdout carries the table, stderr the talk
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, ValueEnum};
+use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
+use llama_ccs::ccs::run::{Execution, LayerSelection, Overwrite, Report, Settings, run};
+use llama_ccs::ccs::store::StoreSource;
+use llama_ccs::ccs::{Method, Probe};
+use llama_ccs::llama_core::tch::{self, Device, Kind, Tensor};
+use llama_ccs::llama_core::{
+    Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, Llama, Precision, Run, Tokenizer, Tokens,
+};
+use llama_ccs::{Extraction, PairTokenizer, torch_runtime};
+
+/// Adds a probe's direction to a model's residual stream and shows what becomes of its answers.
+#[derive(Parser)]
+struct Args {
+    /// A model folder; without it, the built-in teaching model.
+    #[arg(long, value_name = "PATH", requires = "data")]
+    model: Option<PathBuf>,
+    /// Questions, as for boolq_7b; without it, the built-in ones.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// A run folder with fitted probes (of this model); without it, they are fitted here, on the first questions.
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Where to put the store and the run that are made without --run.
+    #[arg(long, value_name = "DIR", default_value = "out/steer")]
+    out: PathBuf,
+    /// The probe: ccs or lr.
+    #[arg(long, default_value = "ccs")]
+    method: String,
+    /// The layer to steer, whose probe is used; without it, the one the run chose.
+    #[arg(long)]
+    layer: Option<usize>,
+    /// The token to steer at; the word that the model says next is what is looked at.
+    #[arg(long, default_value = "answer")]
+    at: Place,
+    /// With --at answer, two words that may follow: that the answer was right, that it was wrong.
+    #[arg(long, value_delimiter = ',', num_args = 2, default_value = "right,wrong")]
+    words: Vec<String>,
+    /// Questions that probes are fitted on.
+    #[arg(long, default_value_t = 200)]
+    limit: usize,
+    /// Questions to ask; none of those that probes were fitted on.
+    #[arg(long, default_value_t = 20)]
+    questions: usize,
+    /// cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// What the model computes in: f32, bf16 or mixed.
+    #[arg(long, default_value = "f32")]
+    dtype: Precision,
+    /// The probes and the random directions follow from it.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Place {
+    /// At the answer, asking whether it was right.
+    Answer,
+    /// At the token before the answer, asking for the answer.
+    Before,
+}
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
+const SCALES: [f64; 9] = [-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0];
+/// Random directions to average over.
+const CONTROLS: usize = 5;
+
+fn main() -> std::process::ExitCode {
+    match job(&Args::parse()) {
+        Ok(effect) => {
+            print!("{}", effect.table());
+            std::process::ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn job(args: &Args) -> Result<Effect> {
+    let device = torch_runtime::open(&args.device)?;
+    let checkpoint = Checkpoint::open(args.model.clone().unwrap_or_else(|| Path::new(QUIZ).join("model")))?;
+    let tokenizer = Tokenizer::open(checkpoint.tokenizer_path()?)?;
+    let pairs = pairs(args, &tokenizer)?;
+    let (fitted, asked) = pairs.split_at(args.limit.min(pairs.len()));
+    let folder = match &args.run {
+        Some(folder) => folder.clone(),
+        None => fit(args, &checkpoint, &tokenizer, device, fitted)?,
+    };
+    let method = Method::ALL.into_iter().find(|m| m.name() == args.method).ok_or("--method is ccs or lr")?;
+    let chosen = Report::read(&folder)?.chosen.get(&method).and_then(|chosen| chosen.layer);
+    let layer = args.layer.or(chosen).ok_or("the run chose no layer for this method; give --layer")?;
+    let probe = Probe::load(folder.join(format!("probes/{}/layer_{layer:02}.safetensors", method.name())))?;
+
+    let llama = Llama::load(&checkpoint, args.dtype, device)?;
+    let found = direction(&llama, &probe, layer, fitted)?;
+    let asked = Asked::new(args, &tokenizer, asked)?;
+    let along = asked.sweep(&llama, layer, &found)?;
+    tch::manual_seed(args.seed as i64);
+    let mut controls = Vec::with_capacity(CONTROLS);
+    for _ in 0..CONTROLS {
+        controls.push(asked.sweep(&llama, layer, &random(&probe, &found)?)?);
+    }
+    Ok(Effect { layer, method, words: asked.names, rows: asked.rows, along, controls })
+}
+
+/// Questions → contrast pairs that fit the model: those to fit on, then those to ask.
+fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>> {
+    let data = Dataset::load(args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl")))?;
+    let made = boolq::pairs(&data, &boolq::Template::named("llama-ccs")?)?;
+    let selection = Selection { limit: Some(args.limit + args.questions), ..Selection::default() };
+    let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?.pairs;
+    if selected.len() <= args.limit {
+        return Err(format!("{} questions, and {} are to be fitted on; lower --limit", selected.len(), args.limit).into());
+    }
+    Ok(selected)
+}
+
+/// Probes of every layer, fitted on these pairs, in a run folder.
+fn fit(
+    args: &Args,
+    checkpoint: &Checkpoint,
+    tokenizer: &Tokenizer,
+    device: Device,
+    pairs: &[TokenizedPair],
+) -> Result<PathBuf> {
+    let (store, folder) = (args.out.join("store"), args.out.join("run"));
+    eprintln!("fitting probes on {} questions …", pairs.len());
+    Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device).run(pairs, &store, &mut ())?;
+    let methods = Some(vec![Method::Ccs, Method::Lr]);
+    let settings = Settings { methods, layers: LayerSelection::All, seed: args.seed, ..Settings::default() };
+    let done = run(&StoreSource::open(&store)?, &settings, Execution { device, threads: 0 }, &|_| {})?;
+    done.write(&folder, Overwrite::Yes)?;
+    Ok(folder)
+}
+
+/// A probe's direction as something to add to the residual stream: one standard deviation of the states along it,
+/// pointing to where what is claimed is true. \[D\]
+fn direction(llama: &Llama, probe: &Probe, layer: usize, pairs: &[TokenizedPair]) -> Result<Tensor> {
+    let point = HookPoint::of_layer(layer);
+    let weight = probe.weight.f_to_kind(Kind::Double)?.f_mul_scalar(f64::from(i8::from(probe.sign)))?;
+    let unit = weight.f_div(&weight.f_norm()?)?; // [D]
+    let mut along = Vec::new();
+    let sides = [&probe.normalizer.plus, &probe.normalizer.minus];
+    for chunk in pairs[..pairs.len().min(64)].chunks(16) {
+        let plus: Vec<_> = chunk.iter().map(|pair| &pair.plus.ids[..]).collect();
+        let minus: Vec<_> = chunk.iter().map(|pair| &pair.minus.ids[..]).collect();
+        for (prompts, side) in [plus, minus].iter().zip(sides) {
+            let mut capture = Capture::new(point, Tokens::Last).kind(Kind::Double).device(Device::Cpu);
+            llama.forward(&Batch::new(prompts)?, Run::new().hook(&mut capture))?;
+            let states = capture.finish().take(point).ok_or("not captured")?; // [N, D]
+            along.push(states.f_sub(&side.mean)?.f_div(&side.std)?.f_mv(&unit)?); // [N]
+        }
+    }
+    let spread = Tensor::f_cat(&along, 0)?.f_std(true)?;
+    Ok(unit.f_mul(&sigma(probe)?)?.f_mul(&spread)?)
+}
+
+/// The spread of each dimension, the mean of both sides'. \[D\]
+fn sigma(probe: &Probe) -> Result<Tensor> {
+    Ok(probe.normalizer.plus.std.f_add(&probe.normalizer.minus.std)?.f_mul_scalar(0.5)?)
+}
+
+/// A random direction among those that states vary in, as long as `found`. \[D\]
+fn random(probe: &Probe, found: &Tensor) -> Result<Tensor> {
+    let drawn = found.f_randn_like()?.f_mul(&sigma(probe)?)?;
+    Ok(drawn.f_div(&drawn.f_norm()?)?.f_mul(&found.f_norm()?)?)
+}
+
+/// What the model is asked: prompts, and two words that may come next.
+struct Asked {
+    prompts: Vec<Vec<u32>>,
+    rows: Vec<Row>,
+    words: [i64; 2],
+    names: [String; 2],
+}
+
+/// One prompt of the table.
+struct Row {
+    /// The question and, if one is given, the answer.
+    text: String,
+    /// Whether the first word is the right one.
+    first: bool,
+}
+
+impl Asked {
+    fn new(args: &Args, tokenizer: &Tokenizer, pairs: &[TokenizedPair]) -> Result<Self> {
+        let (mut prompts, mut rows) = (Vec::new(), Vec::new());
+        for TokenizedPair { pair, plus, minus, .. } in pairs {
+            let question = pair.plus_prompt.split("question: ").last().unwrap_or_default();
+            let question = question.lines().next().unwrap_or_default();
+            if args.at == Place::Before {
+                prompts.push(plus.ids[..plus.answer.start].to_vec());
+                rows.push(Row { text: question.to_owned(), first: pair.label });
+                continue;
+            }
+            for (side, says) in [(plus, true), (minus, false)] {
+                let answer = tokenizer.decode(&side.ids[side.answer.clone()])?;
+                prompts.push(side.ids.clone());
+                rows.push(Row { text: format!("{question} {answer}"), first: says == pair.label });
+            }
+        }
+        let first = &pairs[0];
+        let next = |text: &str, after: usize| -> Result<i64> {
+            Ok(i64::from(*tokenizer.ids(text)?.get(after).ok_or("a word without a token")?))
+        };
+        let (words, names) = if args.at == Place::Before {
+            let (plus, minus) = (&first.plus, &first.minus);
+            let ids = [plus.ids[plus.answer.start], minus.ids[minus.answer.start]];
+            (ids.map(i64::from), ids.map(|id| tokenizer.piece(id).to_owned()))
+        } else {
+            let (prompt, length) = (&first.pair.plus_prompt, first.plus.ids.len());
+            let id = |word: &str| next(&format!("{prompt} {word}"), length);
+            ([id(&args.words[0])?, id(&args.words[1])?], [args.words[0].clone(), args.words[1].clone()])
+        };
+        Ok(Self { prompts, rows, words, names })
+    }
+
+    /// For each prompt and scale, the probability of the first word against the second.
+    fn sweep(&self, llama: &Llama, layer: usize, direction: &Tensor) -> Result<Vec<Vec<f64>>> {
+        let batch = Batch::new(&self.prompts)?;
+        let mut by_scale = Vec::new();
+        for scale in SCALES {
+            let steer = Edit::new(HookPoint::of_layer(layer), Tokens::Last, Change::add(direction, scale)?);
+            let mut hook = Edits::from(steer).hook(llama.config(), llama.device())?;
+            let output = llama.forward(&batch, Run::new().hook(&mut hook).logits(Tokens::Last))?;
+            let words = Tensor::f_from_slice(&self.words)?.f_to_device(llama.device())?;
+            let both = output.logits.ok_or("no logits")?.f_index_select(1, &words)?; // [N, 2]
+            let first = both.f_softmax(-1, Kind::Double)?.f_select(1, 0)?.f_to_device(Device::Cpu)?;
+            by_scale.push(Vec::<f64>::try_from(&first)?);
+        }
+        Ok((0..self.prompts.len()).map(|row| by_scale.iter().map(|all| all[row]).collect()).collect())
+    }
+}
+
+/// What came of it: probabilities by prompt and scale, along the probe's direction and along random ones.
+struct Effect {
+    layer: usize,
+    method: Method,
+    words: [String; 2],
+    rows: Vec<Row>,
+    along: Vec<Vec<f64>>,
+    controls: Vec<Vec<Vec<f64>>>,
+}
+
+impl Effect {
+    /// Mean probability by scale, over the prompts to which the first word is the right (or wrong) one.
+    fn mean(&self, values: &[&Vec<Vec<f64>>], first: bool) -> Vec<f64> {
+        let chosen = |values: &&Vec<Vec<f64>>| -> Vec<Vec<f64>> {
+            let rows = values.iter().zip(&self.rows).filter(|(_, row)| row.first == first);
+            rows.map(|(value, _)| value.clone()).collect()
+        };
+        let all: Vec<Vec<f64>> = values.iter().flat_map(chosen).collect();
+        let mean = |scale: usize| all.iter().map(|row| row[scale]).sum::<f64>() / all.len().max(1) as f64;
+        (0..SCALES.len()).map(mean).collect()
+    }
+
+    fn table(&self) -> String {
+        let line = |name: &str, values: &[f64]| {
+            let cells: String = values.iter().map(|p| format!("{:7.1}", 100.0 * p)).collect();
+            format!("{name:44}{cells}\n")
+        };
+        let [first, second] = &self.words;
+        let method = self.method.name();
+        let mut text = format!(
+            "layer {}, direction of {method}: probability of \"{first}\" against \"{second}\", in percent\n{:44}",
+            self.layer, "scale, in standard deviations"
+        );
+        text += &SCALES.iter().map(|scale| format!("{scale:+7}")).collect::<String>();
+        text += "\n";
+        for (row, values) in self.rows.iter().zip(&self.along).take(8) {
+            let mark = if row.first { first } else { second };
+            text += &line(&format!("{} [{mark}]", row.text), values);
+        }
+        let controls: Vec<_> = self.controls.iter().collect();
+        for (is_first, word) in [(true, first), (false, second)] {
+            let count = self.rows.iter().filter(|row| row.first == is_first).count();
+            text += &line(&format!("mean of {count} [{word}], {method}"), &self.mean(&[&self.along], is_first));
+            let name = format!("mean of {count} [{word}], {} random directions", self.controls.len());
+            text += &line(&name, &self.mean(&controls, is_first));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::expect_used)] // a test that cannot go on fails
+    fn the_probes_direction_turns_the_verdict_and_random_ones_do_not() {
+        let out = std::env::temp_dir().join(format!("llama-ccs-steer-{}", std::process::id()));
+        let args = ["steer", "--limit", "120", "--questions", "8", "--out", out.to_str().expect("UTF-8")];
+        let effect = job(&Args::parse_from(args)).expect("runs");
+        std::fs::remove_dir_all(&out).expect("remove");
+        let controls: Vec<_> = effect.controls.iter().collect();
+        // Of what is right, "right" becomes unlikely against the direction; of what is wrong, likely along it.
+        let (right, wrong) = (effect.mean(&[&effect.along], true), effect.mean(&[&effect.along], false));
+        let (right_control, wrong_control) = (effect.mean(&controls, true), effect.mean(&controls, false));
+        assert!(right[4] > 0.99 && wrong[4] < 0.01, "unsteered, the model knows");
+        assert!(right[0] < 0.1 && wrong[8] > 0.9, "{}", effect.table());
+        assert!(right_control[0] > 0.8 && wrong_control[8] < 0.2, "{}", effect.table());
+    }
+}
