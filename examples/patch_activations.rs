@@ -20,8 +20,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use llama_ccs::llama_core::tch::{Device, Tensor};
 use llama_ccs::llama_core::{
-    Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, HookSet, Llama, Precision, Run, Tokenizer,
-    Tokens,
+    Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, HookSet, Llama, Precision, Run, Tokens,
 };
 use llama_ccs::torch_runtime;
 
@@ -85,7 +84,7 @@ struct Found {
 
 fn job(args: &Args) -> Result<Found> {
     let checkpoint = Checkpoint::open(args.model.clone().unwrap_or_else(|| Path::new(QUIZ).join("model")))?;
-    let tokenizer = Tokenizer::open(checkpoint.tokenizer_path()?)?;
+    let tokenizer = checkpoint.tokenizer()?;
     let llama = Llama::load(&checkpoint, args.dtype, torch_runtime::open(&args.device)?)?;
     let (clean, corrupted) = (tokenizer.ids(&args.clean)?, tokenizer.ids(&args.corrupted)?);
     if clean.len() != corrupted.len() {

@@ -111,7 +111,7 @@ fn main() -> std::process::ExitCode {
 fn job(args: &Args) -> Result<Effect> {
     let device = torch_runtime::open(&args.device)?;
     let checkpoint = Checkpoint::open(args.model.clone().unwrap_or_else(|| Path::new(QUIZ).join("model")))?;
-    let tokenizer = Tokenizer::open(checkpoint.tokenizer_path()?)?;
+    let tokenizer = checkpoint.tokenizer()?;
     let pairs = pairs(args, &tokenizer)?;
     let (fitted, asked) = pairs.split_at(args.limit.min(pairs.len()));
     let folder = match &args.run {

@@ -87,7 +87,9 @@ pub(crate) fn main() -> ExitCode {
 fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Tokenizer, AnyError> {
     match (given, model) {
         // A GGUF file's tokenizer is a part of it.
-        (Some(path), _) if path.extension().is_some_and(|e| e == "gguf") => Ok(Checkpoint::open(path)?.tokenizer()?),
+        (Some(path), _) if path.extension().is_some_and(|e| e == "gguf") => {
+            Ok(Checkpoint::open(path)?.tokenizer()?)
+        }
         (Some(path), _) => Ok(Tokenizer::open(path)?),
         (None, Some(model)) => Ok(model.tokenizer()?),
         (None, None) => Err("no tokenizer\nhint: give --tokenizer FILE or --model PATH".into()),

@@ -66,10 +66,13 @@ impl Args {
         line("weights", format!("{}, {} on disk", types.join(", "), size(bytes as f64)));
         let in_memory = |width: f64| size(config.n_params() as f64 * width);
         line("in memory", format!("{} as f32, {} as bf16", in_memory(4.0), in_memory(2.0)));
-        line("tokenizer", described.map_or("none in or beside it".to_owned(), |(kind, size, bos)| {
-            let bos = bos.map_or("no token in front".to_owned(), |bos| format!("`{bos}` in front"));
-            format!("{kind}, {} tokens, {bos}", thousands(size as i64))
-        }));
+        line(
+            "tokenizer",
+            described.map_or("none in or beside it".to_owned(), |(kind, size, bos)| {
+                let bos = bos.map_or("no token in front".to_owned(), |bos| format!("`{bos}` in front"));
+                format!("{kind}, {} tokens, {bos}", thousands(size as i64))
+            }),
+        );
         line("identity", checkpoint.identity());
         Ok(ExitCode::SUCCESS)
     }

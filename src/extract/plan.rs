@@ -99,7 +99,10 @@ pub(super) fn shared_groups(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<
 
 /// A batch's prompts, each in a row of its own: plus of all rows, then minus.
 pub(super) fn lone_groups(rows: &[usize]) -> Vec<Vec<(usize, Side)>> {
-    [Side::Plus, Side::Minus].into_iter().flat_map(|side| (0..rows.len()).map(move |at| vec![(at, side)])).collect()
+    [Side::Plus, Side::Minus]
+        .into_iter()
+        .flat_map(|side| (0..rows.len()).map(move |at| vec![(at, side)]))
+        .collect()
 }
 
 /// One column for each hook point and token rule, then the answer's log-probability.

@@ -139,8 +139,7 @@ pub fn predict(
     let mut done = 0;
     progress(done, pairs.len());
     for batch in plan::batches(pairs, options.batch_tokens.max(1), true) {
-        for (row, prediction) in batch.iter().zip(predict_batch(fitted, &mut pass, pairs, &batch)?)
-        {
+        for (row, prediction) in batch.iter().zip(predict_batch(fitted, &mut pass, pairs, &batch)?) {
             rows[*row] = prediction;
         }
         done += batch.len();

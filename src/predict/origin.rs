@@ -231,7 +231,9 @@ mod tests {
                 "{error}"
             );
         }
-        assert!(origin(&Value::Null).template(None).expect_err("none").to_string().contains("names no template"));
+        assert!(
+            origin(&Value::Null).template(None).expect_err("none").to_string().contains("names no template")
+        );
     }
 
     #[test]

@@ -66,7 +66,11 @@ mod tests {
         let templates = [
             Template::named("llama-ccs"),
             Template::from_source("own", plain),
-            Template::from_promptsource("theirs", "{{ question }}? ||| {{ answer_choices[label] }}", "No ||| Yes"),
+            Template::from_promptsource(
+                "theirs",
+                "{{ question }}? ||| {{ answer_choices[label] }}",
+                "No ||| Yes",
+            ),
         ];
         for template in templates {
             let template = template.expect("a template");

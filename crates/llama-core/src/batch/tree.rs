@@ -32,15 +32,16 @@ impl Tree {
             let (mut path, mut parent) = (Vec::with_capacity(prompt.as_ref().len()), None::<usize>);
             for (depth, &id) in prompt.as_ref().iter().enumerate() {
                 let siblings = parent.map_or(&roots, |p| &nodes[p].children);
-                let node = siblings.iter().copied().find(|&child| nodes[child].id == id).unwrap_or_else(|| {
-                    let new = nodes.len();
-                    match parent {
-                        Some(p) => nodes[p].children.push(new),
-                        None => roots.push(new),
-                    }
-                    nodes.push(Node { id, parent, depth, children: Vec::new() });
-                    new
-                });
+                let node =
+                    siblings.iter().copied().find(|&child| nodes[child].id == id).unwrap_or_else(|| {
+                        let new = nodes.len();
+                        match parent {
+                            Some(p) => nodes[p].children.push(new),
+                            None => roots.push(new),
+                        }
+                        nodes.push(Node { id, parent, depth, children: Vec::new() });
+                        new
+                    });
                 path.push(node);
                 parent = Some(node);
             }

@@ -67,7 +67,8 @@ impl Checkpoint {
             Kind::Gguf => Box::new(gguf::Gguf::open(path)?),
             #[cfg(not(feature = "gguf"))]
             Kind::Gguf => {
-                let found = "it is a GGUF file, and this program was built without the feature `gguf`".to_owned();
+                let found =
+                    "it is a GGUF file, and this program was built without the feature `gguf`".to_owned();
                 return Err(Error::NotAModel { path: path.to_owned(), found });
             }
         };
@@ -165,15 +166,20 @@ enum Kind {
 
 impl Kind {
     fn of(path: &Path) -> Result<Self> {
-        let not_a_model = |found: &str| Err(Error::NotAModel { path: path.to_owned(), found: found.to_owned() });
+        let not_a_model =
+            |found: &str| Err(Error::NotAModel { path: path.to_owned(), found: found.to_owned() });
         if path.is_dir() {
             let has = |name: &str| path.join(name).exists();
             return match (has("config.json"), has("params.json")) {
                 // A folder with both is a download of a Hugging Face repository that carries Meta's file along.
-                (true, true) if has("consolidated.00.pth") && !hugging_face::has_weights(path) => Ok(Self::Meta),
+                (true, true) if has("consolidated.00.pth") && !hugging_face::has_weights(path) => {
+                    Ok(Self::Meta)
+                }
                 (true, _) => Ok(Self::HuggingFace),
                 (false, true) => Ok(Self::Meta),
-                (false, false) => not_a_model(gguf_inside(path).unwrap_or("it has neither params.json nor config.json")),
+                (false, false) => {
+                    not_a_model(gguf_inside(path).unwrap_or("it has neither params.json nor config.json"))
+                }
             };
         }
         if !path.exists() {

@@ -19,7 +19,8 @@ impl Llama {
     pub fn load(checkpoint: &Checkpoint, precision: Precision, device: Device) -> Result<Self> {
         tracing::debug!("loading {} ({}) as {precision}", checkpoint.path().display(), checkpoint.layout());
         let started = std::time::Instant::now();
-        let llama = Self::assemble(checkpoint.config(), precision, device, |weight| checkpoint.tensor(weight))?;
+        let llama =
+            Self::assemble(checkpoint.config(), precision, device, |weight| checkpoint.tensor(weight))?;
         tracing::debug!("loaded in {:.1} s", started.elapsed().as_secs_f64());
         Ok(llama)
     }

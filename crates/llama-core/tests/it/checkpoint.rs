@@ -146,7 +146,11 @@ fn a_configuration_of_another_model_is_refused() {
         ("\"vocab_size\": 50", "\"vocab_size\": 60", "tok_embeddings.weight"),
         ("\"norm_eps\": 0.00001", "\"norm_eps\": -1", "norm_eps"),
         ("\"n_layers\": 3", "\"n_layers\": 3, \"moe_args\": {}", "moe_args"),
-        ("\"n_layers\": 3", "\"n_layers\": 3, \"use_scaled_rope\": true, \"rope_scaling_factor\": 0", "factor"),
+        (
+            "\"n_layers\": 3",
+            "\"n_layers\": 3, \"use_scaled_rope\": true, \"rope_scaling_factor\": 0",
+            "factor",
+        ),
     ] {
         assert!(text.contains(from), "{from} in {text}");
         fs::write(&path, text.replace(from, to)).expect("write");
@@ -234,7 +238,11 @@ fn truncation_anywhere_is_refused() {
     let whole = fs::read(&path).expect("read");
     for part in [0, 1, 100, whole.len() / 2, whole.len() - 100, whole.len() - 1] {
         fs::write(&path, &whole[..part]).expect("write");
-        assert!(matches!(refused(folder.path()), Error::WeightFile { .. }), "{part} of {} bytes", whole.len());
+        assert!(
+            matches!(refused(folder.path()), Error::WeightFile { .. }),
+            "{part} of {} bytes",
+            whole.len()
+        );
     }
 }
 

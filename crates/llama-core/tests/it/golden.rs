@@ -5,8 +5,8 @@ use std::path::Path;
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Batch, Capture, Checkpoint, Config, HookPoint, HookSet, Llama, Padding, Precision, RopeScaling, Run, Tokenizer,
-    Tokens,
+    Batch, Capture, Checkpoint, Config, HookPoint, HookSet, Llama, Padding, Precision, RopeScaling, Run,
+    Tokenizer, Tokens,
 };
 
 use crate::support::{relative, relative_l2, shared};
@@ -98,10 +98,16 @@ fn assert_close(what: &str, found: &(Tensor, Tensor), reference: (&Tensor, &Tens
     for layer in 0..reference.0.size()[1] {
         let (f, r) = (found.0.select(1, layer), reference.0.select(1, layer));
         let (largest, l2) = (relative(&f, &r), relative_l2(&f, &r));
-        assert!(largest < allowed.largest && l2 < allowed.l2, "{what}, layer {layer}: {largest} of the largest, L2 {l2}");
+        assert!(
+            largest < allowed.largest && l2 < allowed.l2,
+            "{what}, layer {layer}: {largest} of the largest, L2 {l2}"
+        );
     }
     let (largest, l2) = (relative(&found.1, reference.1), relative_l2(&found.1, reference.1));
-    assert!(largest < allowed.logits && l2 < allowed.logits, "{what}, logits: {largest} of the largest, L2 {l2}");
+    assert!(
+        largest < allowed.logits && l2 < allowed.logits,
+        "{what}, logits: {largest} of the largest, L2 {l2}"
+    );
 }
 
 /// transformers in float64 with float64 rotation angles, made by fixtures/llama3/make.py: grouped queries, a `head_dim` of
@@ -111,8 +117,10 @@ fn a_llama_3_in_hugging_faces_layout_matches_transformers() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llama3"));
     let text = std::fs::read_to_string(folder.join("prompts.json")).expect("prompts");
     let ids: Vec<Vec<u32>> = serde_json::from_str(&text).expect("ids");
-    let expected: HashMap<String, Tensor> =
-        Tensor::read_safetensors(folder.join("expected.safetensors")).expect("expected").into_iter().collect();
+    let expected: HashMap<String, Tensor> = Tensor::read_safetensors(folder.join("expected.safetensors"))
+        .expect("expected")
+        .into_iter()
+        .collect();
     let of = |what: &str| {
         Tensor::stack(&(0..3).map(|row| &expected[&format!("{what}.{row}")]).collect::<Vec<_>>(), 0)
     };
@@ -148,8 +156,10 @@ fn a_llama_3_in_metas_layout_matches_transformers_and_tiktoken() {
     for (prompt, expected) in prompts.iter().zip(&ids) {
         assert_eq!(&tokenizer.ids(prompt).expect("encode"), expected, "{prompt}");
     }
-    let expected: HashMap<String, Tensor> =
-        Tensor::read_safetensors(folder.join("expected.safetensors")).expect("expected").into_iter().collect();
+    let expected: HashMap<String, Tensor> = Tensor::read_safetensors(folder.join("expected.safetensors"))
+        .expect("expected")
+        .into_iter()
+        .collect();
     let of = |what: &str| {
         Tensor::stack(&(0..2).map(|row| &expected[&format!("{what}.{row}")]).collect::<Vec<_>>(), 0)
     };
@@ -188,7 +198,12 @@ fn hf_llama3_tiny_matches_the_reference() {
             assert_close(&format!("{batch_size} a batch"), &found, (states, logits), Tolerance::all(2e-5));
         }
         let found = run(&own, ids, 3, Padding::Right);
-        assert_close("with whole frequencies", &found, (states, logits), Tolerance { logits: 1e-3, ..Tolerance::all(5e-4) });
+        assert_close(
+            "with whole frequencies",
+            &found,
+            (states, logits),
+            Tolerance { logits: 1e-3, ..Tolerance::all(5e-4) },
+        );
     }
 }
 

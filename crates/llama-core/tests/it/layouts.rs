@@ -6,8 +6,8 @@ use std::path::Path;
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Batch, Capture, Checkpoint, Config, Error, HookPoint, HookSet, Llama, Precision, RopeScaling, Run, Site, Tokens,
-    save_meta,
+    Batch, Capture, Checkpoint, Config, Error, HookPoint, HookSet, Llama, Precision, RopeScaling, Run, Site,
+    Tokens, save_meta,
 };
 use rand::{RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,8 +18,12 @@ use crate::support::prompts;
 
 /// Everything a LLaMA 3.1 has: grouped queries, its rope scaling with a wavelength between stretched and not.
 pub(crate) fn config() -> Config {
-    let scaling =
-        RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192.0 };
+    let scaling = RopeScaling::Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_context: 8192.0,
+    };
     Config {
         dim: 64,
         n_layers: 2,
@@ -75,7 +79,9 @@ pub(crate) fn config_json(c: &Config) -> serde_json::Value {
         "head_dim": c.head_dim, "vocab_size": c.vocab_size, "rms_norm_eps": c.norm_eps,
         "tie_word_embeddings": c.tied_embeddings, "rope_theta": c.rope_theta,
     });
-    if let RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } = c.rope_scaling {
+    if let RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } =
+        c.rope_scaling
+    {
         json["rope_scaling"] = serde_json::json!({ "rope_type": "llama3", "factor": factor,
             "low_freq_factor": low_freq_factor, "high_freq_factor": high_freq_factor,
             "original_max_position_embeddings": original_context });
@@ -128,7 +134,8 @@ pub(crate) fn write_gguf(path: &Path, config: &Config, weights: &Weights) {
         ("llama.vocab_size", number(config.vocab_size)),
     ];
     let quantised = |shape: &[usize], values: &[f32]| {
-        let tensor = candle_core::Tensor::from_slice(values, shape, &candle_core::Device::Cpu).expect("a tensor");
+        let tensor =
+            candle_core::Tensor::from_slice(values, shape, &candle_core::Device::Cpu).expect("a tensor");
         QTensor::quantize(&tensor, GgmlDType::F32).expect("f32")
     };
     let mut tensors: Vec<(String, QTensor)> = weights
@@ -247,7 +254,8 @@ fn queries_and_keys_are_in_transformer_lens_order() {
         let mut row = 0;
         for prompt in &prompts {
             for position in 0..prompt.len() {
-                let read = |tensor: &Tensor| Vec::<f64>::try_from(tensor.get(row).get(1).to_kind(Kind::Double));
+                let read =
+                    |tensor: &Tensor| Vec::<f64>::try_from(tensor.get(row).get(1).to_kind(Kind::Double));
                 let (x, found) = (read(plain).expect("x"), read(rotated).expect("rotated"));
                 for (i, frequency) in frequencies.iter().enumerate() {
                     let (sin, cos) = (position as f64 * frequency).sin_cos();

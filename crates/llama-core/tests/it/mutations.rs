@@ -68,11 +68,13 @@ fn hugging_face(files: usize) -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn meta_files_are_checked_to_the_last_byte() {
     let (_source, path) = hugging_face(1);
-    let llama = Llama::load(&Checkpoint::open(path).expect("open"), Precision::F32, Device::Cpu).expect("load");
+    let llama =
+        Llama::load(&Checkpoint::open(path).expect("open"), Precision::F32, Device::Cpu).expect("load");
     let folder = tempfile::tempdir().expect("folder");
     save_meta(&llama, folder.path(), Kind::Float, 1).expect("save");
     // The archive has checksums: no flipped bit of a weight goes through.
-    let refused = never_silently_another(folder.path(), &folder.path().join("consolidated.00.pth"), usize::MAX, 1);
+    let refused =
+        never_silently_another(folder.path(), &folder.path().join("consolidated.00.pth"), usize::MAX, 1);
     assert!(refused > CASES * 9 / 10, "{refused}");
 }
 
@@ -107,7 +109,8 @@ fn gguf_headers_never_panic_and_never_move_a_tensor() {
     let config = config();
     crate::layouts::write_gguf(&path, &config, &weights(&config, 4));
     let whole = fs::read(&path).expect("read");
-    let header = whole.windows(18).rposition(|w| w == b"rope_freqs.weight\x01").expect("the last tensor") + 64;
+    let header =
+        whole.windows(18).rposition(|w| w == b"rope_freqs.weight\x01").expect("the last tensor") + 64;
     let reference = logits(&path).expect("undamaged");
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut refused = 0;

@@ -21,11 +21,13 @@ impl<'a> Metadata<'a> {
             Some(Value::Unsigned(n)) if *n <= i64::MAX as u64 => Ok(Some(*n as i64)),
             Some(Value::Signed(n)) => Ok(Some(*n)),
             // One number for each layer: a LLaMA has the same for all.
-            Some(Value::Array(each)) if !each.is_empty() && each.iter().all(|v| *v == each[0]) => match each[0] {
-                Value::Unsigned(n) if n <= i64::MAX as u64 => Ok(Some(n as i64)),
-                Value::Signed(n) => Ok(Some(n)),
-                _ => Err(format!("`{key}` is no number")),
-            },
+            Some(Value::Array(each)) if !each.is_empty() && each.iter().all(|v| *v == each[0]) => {
+                match each[0] {
+                    Value::Unsigned(n) if n <= i64::MAX as u64 => Ok(Some(n as i64)),
+                    Value::Signed(n) => Ok(Some(n)),
+                    _ => Err(format!("`{key}` is no number")),
+                }
+            }
             Some(Value::Array(_)) => Err(format!("`{key}` differs from layer to layer")),
             Some(other) => Err(format!("`{key}` is {other:?}, and a whole number is needed")),
         }
@@ -58,7 +60,11 @@ impl<'a> Metadata<'a> {
     }
 
     /// An array whose elements `of` reads.
-    pub(super) fn list<T>(&self, key: &str, of: impl Fn(&Value) -> Option<T>) -> Result<Option<Vec<T>>, String> {
+    pub(super) fn list<T>(
+        &self,
+        key: &str,
+        of: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, String> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Array(values)) => {
@@ -85,13 +91,18 @@ pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Re
     let meta = Metadata(header);
     match meta.text("general.architecture")? {
         Some("llama") => {}
-        Some(other) => return Err(format!("`general.architecture` is `{other}`, and only `llama` is computed")),
+        Some(other) => {
+            return Err(format!("`general.architecture` is `{other}`, and only `llama` is computed"));
+        }
         None => return Err("it has no `general.architecture`".to_owned()),
     }
     for (key, neutral) in UNCOMPUTED {
         let value = meta.int(key).map(|n| n.map(|n| n as f64)).or_else(|_| meta.decimal(key))?;
         if value.is_some_and(|v| (v - neutral).abs() > 0.0) {
-            return Err(format!("`{key}` is {}, and such models are not computed", value.unwrap_or_default()));
+            return Err(format!(
+                "`{key}` is {}, and such models are not computed",
+                value.unwrap_or_default()
+            ));
         }
     }
     if meta.bool("llama.attention.causal")? == Some(false) {
@@ -153,9 +164,11 @@ fn rope_scaling(meta: &Metadata<'_>, factors: Option<Vec<f32>>) -> Result<RopeSc
             _ => RopeScaling::None,
         }),
         (Some("none"), None) => Ok(RopeScaling::None),
-        (Some(other), None) => Err(format!("`llama.rope.scaling.type` is `{other}`, and none and linear are computed")),
-        (Some(other), Some(_)) => {
-            Err(format!("`llama.rope.scaling.type` is `{other}`, and the file has `rope_freqs.weight` as well"))
+        (Some(other), None) => {
+            Err(format!("`llama.rope.scaling.type` is `{other}`, and none and linear are computed"))
         }
+        (Some(other), Some(_)) => Err(format!(
+            "`llama.rope.scaling.type` is `{other}`, and the file has `rope_freqs.weight` as well"
+        )),
     }
 }

@@ -77,7 +77,9 @@ impl Header {
         let alignment = match metadata.get("general.alignment") {
             None => DEFAULT_ALIGNMENT,
             Some(Value::Unsigned(n)) if n.is_power_of_two() && *n <= 1 << 20 => *n,
-            Some(other) => return Err(format!("`general.alignment` is {other:?}, and a power of two is needed")),
+            Some(other) => {
+                return Err(format!("`general.alignment` is {other:?}, and a power of two is needed"));
+            }
         };
         let start = (reader.at as u64).next_multiple_of(alignment);
         let tensors = place(described, start, alignment, bytes.len() as u64)?;
@@ -136,9 +138,9 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn take(&mut self, count: u64) -> Result<&'a [u8], String> {
         let end = usize::try_from(count).ok().and_then(|count| self.at.checked_add(count));
-        let taken = end.and_then(|end| self.bytes.get(self.at..end)).ok_or_else(|| {
-            format!("it ends at byte {}, in the middle of its header", self.bytes.len())
-        })?;
+        let taken = end
+            .and_then(|end| self.bytes.get(self.at..end))
+            .ok_or_else(|| format!("it ends at byte {}, in the middle of its header", self.bytes.len()))?;
         self.at += taken.len();
         Ok(taken)
     }
@@ -202,8 +204,8 @@ impl<'a> Reader<'a> {
         shape.reverse(); // innermost first in the file
         let code = self.u32()?;
         let offset = self.u64()?;
-        let (dtype, block, block_bytes) =
-            quantisation(code).ok_or_else(|| format!("tensor `{name}` is of type {code}, which is not read"))?;
+        let (dtype, block, block_bytes) = quantisation(code)
+            .ok_or_else(|| format!("tensor `{name}` is of type {code}, which is not read"))?;
         let elements = shape.iter().try_fold(1u64, |n, &length| n.checked_mul(length));
         let whole_rows = shape.last().is_some_and(|row| row % block == 0);
         let size = elements

@@ -37,7 +37,8 @@ impl Gguf {
         let header = Header::read(&map).map_err(|reason| Error::WeightFile {
             path: path.to_owned(),
             reason,
-            hint: "the file is damaged or was cut short, or newer than this program; copy it again".to_owned(),
+            hint: "the file is damaged or was cut short, or newer than this program; copy it again"
+                .to_owned(),
         })?;
         let factors = match header.tensors.get(ROPE_FACTORS) {
             Some(place) => Some(dequantise(path, &map, ROPE_FACTORS, place)?),
@@ -47,7 +48,8 @@ impl Gguf {
         let config = config::read(&header, factors, tied).map_err(|reason| Error::ModelConfig {
             path: path.to_owned(),
             reason,
-            hint: "GGUF files of LLaMA and of models that differ from it only in configuration can be read".to_owned(),
+            hint: "GGUF files of LLaMA and of models that differ from it only in configuration can be read"
+                .to_owned(),
         })?;
         let gguf = Self { path: path.to_owned(), map, header, config };
         gguf.check()?;
@@ -67,7 +69,8 @@ impl Gguf {
             }
             known.insert(name);
         }
-        let mut rest: Vec<&String> = self.header.tensors.keys().filter(|name| !known.contains(*name)).collect();
+        let mut rest: Vec<&String> =
+            self.header.tensors.keys().filter(|name| !known.contains(*name)).collect();
         rest.sort();
         match rest.first() {
             None => Ok(()),
@@ -144,7 +147,8 @@ impl Layout for Gguf {
         let name = weight.gguf_name();
         let place = self.place(&name)?;
         let values = dequantise(&self.path, &self.map, &name, place)?;
-        let tensor = finite(Tensor::f_from_slice(&values)?.f_view(place.shape.as_slice())?, &self.path, &name)?;
+        let tensor =
+            finite(Tensor::f_from_slice(&values)?.f_view(place.shape.as_slice())?, &self.path, &name)?;
         match weight {
             Weight::Block(_, BlockWeight::Q | BlockWeight::K) => half_split(&tensor, self.config.head_dim),
             _ => Ok(tensor),

@@ -37,7 +37,8 @@ struct Keys {
     quantization_config: Option<Value>,
 }
 
-const PLAIN: &str = "LLaMA and models that differ from it only in configuration can be read (model_type llama, mistral)";
+const PLAIN: &str =
+    "LLaMA and models that differ from it only in configuration can be read (model_type llama, mistral)";
 
 /// Reads `config.json`.
 pub(super) fn read(path: &Path, text: &str) -> Result<Config> {
@@ -57,8 +58,9 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Config> {
     if let Some(reason) = keys.uncomputed() {
         return Err(refuse(reason, PLAIN));
     }
-    let (rope_theta, rope_scaling) =
-        keys.rope().map_err(|reason| refuse(reason, "rope scaling can be `default`, `linear` or `llama3`"))?;
+    let (rope_theta, rope_scaling) = keys
+        .rope()
+        .map_err(|reason| refuse(reason, "rope scaling can be `default`, `linear` or `llama3`"))?;
     let mistral = keys.model_type == "mistral";
     if keys.num_attention_heads < 1 || keys.sliding_window.is_some_and(|w| w < 1) {
         let reason = format!(
@@ -104,7 +106,9 @@ impl Keys {
             return Some("`partial_rotary_factor` is not 1, and all of a head is rotated".to_owned());
         }
         if self.quantization_config.as_ref().is_some_and(|q| !q.is_null()) {
-            return Some("`quantization_config` is there: quantised safetensors are not read (GGUF is)".to_owned());
+            return Some(
+                "`quantization_config` is there: quantised safetensors are not read (GGUF is)".to_owned(),
+            );
         }
         None
     }
@@ -120,11 +124,14 @@ impl Keys {
             return Err(format!("`rope_theta` is {old}, and {new} in `rope_parameters`"));
         }
         let theta = theta.or(self.rope_theta).unwrap_or(10_000.0);
-        let Some(parameters) = newer.or(self.rope_scaling.as_ref()) else { return Ok((theta, RopeScaling::None)) };
+        let Some(parameters) = newer.or(self.rope_scaling.as_ref()) else {
+            return Ok((theta, RopeScaling::None));
+        };
         if let Some((layers, _)) = parameters.iter().find(|(_, v)| v.is_object()) {
             return Err(format!("`rope_parameters` differ by layer (`{layers}`)"));
         }
-        let kind = ["rope_type", "type"].into_iter().find_map(|key| parameters.get(key)).and_then(Value::as_str);
+        let kind =
+            ["rope_type", "type"].into_iter().find_map(|key| parameters.get(key)).and_then(Value::as_str);
         let of = |key: &str| parameters.get(key).ok_or_else(|| format!("rope scaling has no `{key}`"));
         let of = |key: &str| of(key).and_then(|value| number(key, value));
         let partial = parameters.get("partial_rotary_factor").map(|v| number("partial_rotary_factor", v));
@@ -177,10 +184,16 @@ mod tests {
         parameters["rope_theta"] = 500_000.0.into();
         let new = with(serde_json::json!({ "rope_parameters": parameters })).expect("new");
         assert_eq!(old, new);
-        assert!(matches!(old.rope_scaling, RopeScaling::Llama3 { factor, .. } if (factor - 32.0).abs() < 1e-12));
-        let linear = with(serde_json::json!({ "rope_scaling": { "type": "linear", "factor": 4 } })).expect("linear");
+        assert!(
+            matches!(old.rope_scaling, RopeScaling::Llama3 { factor, .. } if (factor - 32.0).abs() < 1e-12)
+        );
+        let linear =
+            with(serde_json::json!({ "rope_scaling": { "type": "linear", "factor": 4 } })).expect("linear");
         assert_eq!(linear.rope_scaling, RopeScaling::Linear { factor: 4.0 });
-        assert_eq!(with(serde_json::json!({ "rope_scaling": null })).expect("null").rope_scaling, RopeScaling::None);
+        assert_eq!(
+            with(serde_json::json!({ "rope_scaling": null })).expect("null").rope_scaling,
+            RopeScaling::None
+        );
     }
 
     #[test]
@@ -195,7 +208,10 @@ mod tests {
             (serde_json::json!({ "rope_scaling": { "type": "dynamic", "factor": 2.0 } }), "dynamic"),
             (serde_json::json!({ "rope_parameters": { "rope_type": "yarn", "factor": 2.0 } }), "yarn"),
             (serde_json::json!({ "rope_scaling": { "type": "linear" } }), "factor"),
-            (serde_json::json!({ "rope_theta": 1e4, "rope_parameters": { "rope_theta": 5e5 } }), "rope_theta"),
+            (
+                serde_json::json!({ "rope_theta": 1e4, "rope_parameters": { "rope_theta": 5e5 } }),
+                "rope_theta",
+            ),
             (serde_json::json!({ "num_attention_heads": 0 }), "num_attention_heads"),
             (serde_json::json!({ "num_key_value_heads": 4 }), "n_kv_heads"),
             (serde_json::json!({ "hidden_size": "576" }), "576"),

@@ -61,8 +61,13 @@ impl HuggingFace {
         let path = folder.join("config.json");
         let config_text = fs_err::read_to_string(&path)?;
         let config = config::read(&path, &config_text)?;
-        let mut opened =
-            Self { folder: folder.to_owned(), config_text, config, files: Vec::new(), tensors: HashMap::new() };
+        let mut opened = Self {
+            folder: folder.to_owned(),
+            config_text,
+            config,
+            files: Vec::new(),
+            tensors: HashMap::new(),
+        };
         if folder.join(SINGLE).exists() {
             opened.add(&folder.join(SINGLE), None)?;
         } else {
@@ -100,7 +105,10 @@ impl HuggingFace {
             let file = self.folder.join(name);
             if !file.exists() {
                 let reason = format!("it names the file `{name}`, which is not there");
-                return refuse(reason, "copy every model-NNNNN-of-NNNNN.safetensors of the model into this folder");
+                return refuse(
+                    reason,
+                    "copy every model-NNNNN-of-NNNNN.safetensors of the model into this folder",
+                );
             }
             self.add(&file, Some((&path, &index)))?;
         }
@@ -131,7 +139,9 @@ impl HuggingFace {
         let start = header + 8; // behind the header's length
         for (name, info) in metadata.tensors() {
             let own_name = path.file_name().unwrap_or_default().to_string_lossy();
-            if index.is_some_and(|(_, index)| index.weight_map.get(&name).is_none_or(|file| *file != own_name)) {
+            if index
+                .is_some_and(|(_, index)| index.weight_map.get(&name).is_none_or(|file| *file != own_name))
+            {
                 let hint = "index and files belong to different models";
                 return refuse(format!("it holds `{name}`, and the index says otherwise"), hint);
             }
@@ -174,7 +184,8 @@ impl HuggingFace {
             return Err(Error::ModelConfig {
                 path: self.folder.join("config.json"),
                 reason: format!("a LLaMA of this configuration has no tensor `{name}`, and the weights do"),
-                hint: "config.json belongs to another model, or to an architecture that is not computed here".to_owned(),
+                hint: "config.json belongs to another model, or to an architecture that is not computed here"
+                    .to_owned(),
             });
         }
         Ok(())
@@ -264,7 +275,8 @@ fn kind(file: &File, name: &str, dtype: Dtype) -> Result<Kind> {
         other => Err(Error::WeightFile {
             path: file.path.clone(),
             reason: format!("tensor `{name}` is of type {other:?}"),
-            hint: "weights of type f16, bf16, f32 and f64 are read; convert the model with transformers".to_owned(),
+            hint: "weights of type f16, bf16, f32 and f64 are read; convert the model with transformers"
+                .to_owned(),
         }),
     }
 }

@@ -143,7 +143,8 @@ impl Layout for Meta {
 
     fn stored(&self, weight: Weight) -> Result<(String, u64)> {
         let kind = self.shards[0].kind(&weight.meta_name())?;
-        let bytes = weight.shape(&self.config).iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64;
+        let bytes =
+            weight.shape(&self.config).iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64;
         Ok((kind_name(kind).to_owned(), bytes))
     }
 

@@ -161,4 +161,3 @@ const ORIGINAL_CONTEXT: f64 = 8192.0;
 const fn multiple_of() -> i64 {
     256
 }
-

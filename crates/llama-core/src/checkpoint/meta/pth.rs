@@ -98,7 +98,10 @@ impl Pth {
         }
         Err(Error::WeightFile {
             path: self.path.clone(),
-            reason: format!("tensor `{name}`: the checksum of its storage `data/{}` does not hold", info.storage),
+            reason: format!(
+                "tensor `{name}`: the checksum of its storage `data/{}` does not hold",
+                info.storage
+            ),
             hint: DAMAGED.to_owned(),
         })
     }
@@ -116,11 +119,10 @@ impl Pth {
             reason: format!("tensor `{name}`: {reason}"),
             hint: "the file is damaged or was cut short; copy it again".to_owned(),
         };
-        let storage = self
-            .storages
-            .get(&*info.storage)
-            .map(|entry| &entry.range)
-            .ok_or_else(|| damaged(format!("its storage `data/{}` is not in the archive", info.storage)))?;
+        let storage =
+            self.storages.get(&*info.storage).map(|entry| &entry.range).ok_or_else(|| {
+                damaged(format!("its storage `data/{}` is not in the archive", info.storage))
+            })?;
         if info.shape.len() != info.stride.len() {
             return Err(damaged("as many strides as sizes are needed".to_owned()));
         }

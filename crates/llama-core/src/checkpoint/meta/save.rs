@@ -47,7 +47,10 @@ pub fn save_meta(model: &Llama, folder: impl AsRef<Path>, kind: Kind, parts: usi
         );
     };
     if config.sliding_window.is_some() {
-        return refuse("params.json has no word for a sliding window".to_owned(), "keep the model in its own layout");
+        return refuse(
+            "params.json has no word for a sliding window".to_owned(),
+            "keep the model in its own layout",
+        );
     }
     fs_err::create_dir_all(folder)?;
     for part in 0..parts {
