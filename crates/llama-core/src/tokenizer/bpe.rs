@@ -1,9 +1,9 @@
 //! Byte-pair encoding by the `tokenizers` crate, built from parts that are checked first.
 //!
-//! The crate trusts its input: it indexes and unwraps where a file contradicts itself. What it would panic on is refused
-//! here or by the readers of the parts: a merge of tokens that are not in the vocabulary, tokens that take the
-//! space around them along while others begin with space, templates that name missing tokens, decoders that strip more than
-//! there is, compiled normalisers. Post-processing (BOS) is done outside.
+//! The crate trusts its input: it indexes and unwraps where a file contradicts itself. What it would panic on is
+//! refused here or by the readers of the parts: a merge of tokens that are not in the vocabulary, tokens that take the
+//! space around them along while others begin with space, templates that name missing tokens, decoders that strip more
+//! than there is, compiled normalisers. Post-processing (BOS) is done outside.
 
 use std::collections::HashSet;
 
@@ -114,8 +114,8 @@ fn check_vocabulary(parts: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A token that swallows the space after it may swallow the next token if that one begins with space; the crate then cuts
-/// at a range that ends before it starts.
+/// A token that swallows the space after it may swallow the next token if that one begins with space; the crate then
+/// cuts at a range that ends before it starts.
 fn check_added(added: &[(u32, AddedToken)]) -> Result<(), Refusal> {
     if let Some((id, _)) = added.iter().find(|(id, _)| *id as usize >= MOST_TOKENS) {
         return Err(format!("an added token has id {id}, more than any vocabulary has").into());

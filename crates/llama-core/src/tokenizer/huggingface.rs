@@ -1,10 +1,10 @@
 //! Hugging Face's `tokenizer.json` and the files beside it.
 //!
 //! What it means is what transformers 5.23 makes of it. Three things there are not in the file: the class named in
-//! `tokenizer_config.json` may cut text in its own way ([`rebuild`]); the tokens that `tokenizer_config.json` names are found in
-//! texts too; `generation_config.json`, else `config.json`, says where generation stops. Truncation and padding do
-//! not apply. Other than in transformers, named tokens that are not in the vocabulary (often a padding token) are not added to it:
-//! the model has no embedding for them.
+//! `tokenizer_config.json` may cut text in its own way ([`rebuild`]); the tokens that `tokenizer_config.json` names are
+//! found in texts too; `generation_config.json`, else `config.json`, says where generation stops. Truncation and
+//! padding do not apply. Other than in transformers, named tokens that are not in the vocabulary (often a padding
+//! token) are not added to it: the model has no embedding for them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -17,8 +17,8 @@ use super::bpe::{Bpe, Parts};
 use super::{Engine, Refusal, Tokenizer, identity, post_processor, refuse};
 use crate::error::Result;
 
-/// Steps that a LLaMA's `tokenizer.json` is made of, out of those the `tokenizers` crate knows. `Precompiled` normalisers and
-/// the untyped forms of old files make it panic; the rest belongs to other models.
+/// Steps that a LLaMA's `tokenizer.json` is made of, out of those the `tokenizers` crate knows. `Precompiled`
+/// normalisers and the untyped forms of old files make it panic; the rest belongs to other models.
 const NORMALIZERS: &[&str] =
     &["Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip"];
 const PRE_TOKENIZERS: &[&str] = &[
@@ -187,8 +187,15 @@ impl File {
         generation: ModelConfig,
         identity: String,
     ) -> Result<Tokenizer, Refusal> {
-        let prefix = post_processor::prefix(&self.post_processor)?;
-        rebuild(&mut self, config, model.model_type.as_deref());
+        let class = class(config, model.model_type.as_deref());
+        // This class has BOS of its own and never asks the post-processor.
+        let own_bos =
+            (class == "CodeLlamaTokenizer").then(|| config.bos_token.as_ref().map_or("<s>", Named::text));
+        let mut prefix = match own_bos {
+            Some(_) => Vec::new(),
+            None => post_processor::prefix(&self.post_processor)?,
+        };
+        rebuild(&mut self, config, class);
         let (engine, pieces) = Bpe::new(self.into_parts(config)?)?;
         let ids: HashMap<&str, u32> = pieces.iter().map(String::as_str).zip(0..).collect();
         let missing = |what: &str| {
@@ -200,6 +207,9 @@ impl File {
         let exists = |id: u32| pieces.get(id as usize).is_some_and(|piece| !piece.is_empty());
         if let Some(id) = prefix.iter().find(|id| !exists(**id)) {
             return Err(missing(&format!("id {id} (post_processor)")));
+        }
+        if let Some(bos) = own_bos {
+            prefix.push(*ids.get(bos).ok_or_else(|| missing(&format!("{bos:?} (bos_token)")))?);
         }
         if config.add_bos_token == Some(true) {
             let bos = config.bos_token.as_ref().map(Named::text);
@@ -291,21 +301,24 @@ fn added(file: Vec<Added>, vocab: &HashMap<String, u32>, config: &Config) -> Vec
     added
 }
 
+/// The class that `tokenizer_config.json` names, where it counts.
+fn class<'a>(config: &'a Config, model_type: Option<&str>) -> &'a str {
+    let class = config.tokenizer_class.as_deref().unwrap_or_default();
+    let class = class.strip_suffix("Fast").unwrap_or(class);
+    if matches!(model_type, None | Some("llama")) { class } else { "" }
+}
+
 /// Puts in the steps of the class that `tokenizer_config.json` names, where transformers does so.
 ///
 /// transformers 5 takes vocabulary, merges, added tokens and post-processor from the file and everything else from the
 /// class. A byte-level file that says `LlamaTokenizer`, as some LLaMA 3 fine-tunes do, is taken as it is.
-fn rebuild(file: &mut File, config: &Config, model_type: Option<&str>) {
-    if !matches!(model_type, None | Some("llama")) {
-        return;
-    }
-    let class = config.tokenizer_class.as_deref().unwrap_or_default();
+fn rebuild(file: &mut File, config: &Config, class: &str) {
     let byte_level = [&file.normalizer, &file.pre_tokenizer, &file.post_processor, &file.decoder]
         .iter()
         .any(|step| has(step, "ByteLevel"));
     let prefix_space = config.add_prefix_space;
     let unknown = config.unk_token.as_ref().map_or("<unk>", Named::text);
-    match class.strip_suffix("Fast").unwrap_or(class) {
+    match class {
         "LlamaTokenizer" if !byte_level => {
             let always = config.legacy == Some(true);
             metaspace(file, prefix_space.unwrap_or(true), if always { "always" } else { "first" }, None);

@@ -53,8 +53,8 @@ pub struct Token {
 /// The tokenizer of a model.
 ///
 /// Special tokens that are written out in a text (`<|eot_id|>`) become those tokens where the vocabulary comes from
-/// `tokenizer.json`, from tiktoken ranks or from a `gpt2` vocabulary in a GGUF file, as in Hugging Face's `transformers`.
-/// SentencePiece, and with it a `llama` vocabulary in a GGUF file, takes `</s>` in a text for four characters.
+/// `tokenizer.json`, from tiktoken ranks or from a `gpt2` vocabulary in a GGUF file, as in transformers. SentencePiece,
+/// and with it a `llama` vocabulary in a GGUF file, takes `</s>` in a text for four characters.
 ///
 /// ```
 /// # use llama_core::{Tokenizer, word_model};
@@ -112,7 +112,8 @@ impl Tokenizer {
     ///
     /// What `tokenizer.json` means is what `AutoTokenizer` of transformers 5.23 makes of it, without its padding and
     /// truncation: BOS is the post-processor's (`add_bos_token` does not count beside it), and for the class names
-    /// `LlamaTokenizer`, `CodeLlamaTokenizer` and `GPT2Tokenizer` text is cut as that class cuts it, whatever the file says.
+    /// `LlamaTokenizer`, `CodeLlamaTokenizer` and `GPT2Tokenizer` text is cut as that class cuts it, whatever the file
+    /// says.
     ///
     /// # Errors
     /// A file that cannot be read, is no tokenizer, or needs something that no LLaMA's tokenizer needs. A vocabulary
