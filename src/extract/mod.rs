@@ -8,7 +8,7 @@ use std::path::Path;
 use activations::{Store, StoreDtype, StoreWriter};
 use boolq::{ContrastPair, Template, TokenizedPair};
 use llama_core::tch::{self, Device};
-use llama_core::{Checkpoint, Edits, HookSet, Llama, Precision, Tokenizer, Tokens};
+use llama_core::{Checkpoint, Edits, HookSet, Llama, Precision, Tokenizer};
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -151,7 +151,7 @@ impl<'a> Extraction<'a> {
     }
 
     /// Changes activations on the way; the edits are recorded in the manifest, and hooks see what they leave. Prompts
-    /// share nothing then, unless every edit is of all tokens: a token that prompts share would be edited for all.
+    /// share nothing then: a token that they share would be edited for all of them.
     #[must_use]
     pub fn edits(mut self, edits: &'a Edits) -> Self {
         self.edits = (!edits.is_empty()).then_some(edits);
@@ -160,7 +160,7 @@ impl<'a> Extraction<'a> {
 
     /// Whether prompts share a batch's row after all.
     fn shares(&self) -> bool {
-        self.sharing && self.edits.is_none_or(|edits| edits.iter().all(|edit| edit.tokens == Tokens::All))
+        self.sharing && self.edits.is_none()
     }
 
     /// Something readers of the store and of reports made from it should know about the model.

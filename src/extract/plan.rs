@@ -57,9 +57,9 @@ pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize, sharing: boo
     batches.into_iter().map(|(batch, _)| batch).collect()
 }
 
-/// Rows of one question whose prompts begin alike: each has at least half of its plus prompt in common with the one
+/// Rows of one question whose prompts begin alike: each has at least a quarter of its plus prompt in common with the one
 /// before. (Templates that put the passage first share it; those that put words before it share only among themselves.
-/// Prompts with little in common would make one another's attention wider and save nothing.)
+/// Prompts with little in common would make one another's attention wider, and save little.)
 fn alike(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<usize>> {
     let question = |row: usize| {
         let pair = &pairs[row].pair;
@@ -75,7 +75,7 @@ fn alike(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<usize>> {
         let ids = &pairs[row].plus.ids;
         let begins_like = |&other: &usize| {
             let common = ids.iter().zip(&pairs[other].plus.ids).take_while(|(a, b)| a == b).count();
-            question(other) == question(row) && 2 * common >= ids.len()
+            question(other) == question(row) && 4 * common >= ids.len()
         };
         match groups.last_mut() {
             Some(group) if group.last().is_some_and(begins_like) => group.push(row),

@@ -110,6 +110,38 @@ fn other_hook_points_and_types_are_stored() {
     refused.stderr(predicate::str::contains("its size differs from prompt to prompt"));
 }
 
+/// The same small model is told apart by what the path holds, and described alike.
+#[test]
+fn what_kind_of_model_a_path_is() {
+    let info = |path: &std::path::Path| {
+        let output = llama_ccs().args(["model", "info"]).arg(path).assert().success().get_output().clone();
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let quiz = info(&quiz().join("model"));
+    for line in
+        ["layout       Meta, 1 part", "weights      f16, ", "SentencePiece, 78 tokens, `<s>` in front"]
+    {
+        assert!(quiz.contains(line), "{line:?} is not in\n{quiz}");
+    }
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/llama-core/tests/fixtures");
+    let llama3 = info(&fixtures.join("llama3_meta"));
+    for line in [
+        "Meta, 2 parts",
+        "2 for keys and values (groups of 2)",
+        "base 500000, scaled as in LLaMA 3 by 8",
+        "BPE, 556",
+    ] {
+        assert!(llama3.contains(line), "{line:?} is not in\n{llama3}");
+    }
+    let hugging_face = info(&fixtures.join("llama3"));
+    for line in ["Hugging Face, 1 file", "weights      bf16", "tokenizer    none in or beside it"] {
+        assert!(hugging_face.contains(line), "{line:?} is not in\n{hugging_face}");
+    }
+    let refused =
+        llama_ccs().args(["model", "info"]).arg(fixtures.join("llama3/model.safetensors")).assert().failure();
+    refused.stderr(predicate::str::contains("one file of a model in Hugging Face's layout; give its folder"));
+}
+
 #[test]
 fn text_is_generated() {
     let mut command = llama_ccs();
@@ -167,7 +199,7 @@ fn every_command_speaks_json() {
     let (model, csv, store, run) = (text(&model), text(&csv), text(&store), text(&run));
     let (data, out) = (text(&quiz().join("questions.jsonl")), |name: &str| text(&dir.join(name)));
     let (made, extracted, exported) = (out("made.csv"), out("extracted"), out("exported"));
-    let cases: [(&str, Vec<&str>); 9] = [
+    let cases: [(&str, Vec<&str>); 10] = [
         (
             "prompts",
             vec!["--data", &data, "--model", &model, "--limit", "3", "--preview", "2", "--out", &made],
@@ -179,9 +211,10 @@ fn every_command_speaks_json() {
         ("store verify", vec![&store]),
         ("store export", vec![&store, "--out", &exported]),
         ("hooks", vec![&model]),
+        ("model info", vec![&model]),
         ("doctor", vec![]),
     ];
-    let covered: Vec<&str> = cases.iter().map(|(name, _)| *name).chain(["store"]).collect();
+    let covered: Vec<&str> = cases.iter().map(|(name, _)| *name).chain(["store", "model"]).collect();
     for command in commands() {
         assert!(covered.contains(&command.join(" ").as_str()), "{command:?} is not tried here");
     }

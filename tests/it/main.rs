@@ -9,5 +9,6 @@ mod help;
 mod predict;
 mod quiz;
 mod resume;
+mod sharing;
 mod support;
 mod tokens;
