@@ -110,7 +110,7 @@ fn assert_close(what: &str, found: &(Tensor, Tensor), reference: (&Tensor, &Tens
     );
 }
 
-/// transformers in float64 with float64 rotation angles, made by fixtures/llama3/make.py: grouped queries, a `head_dim` of
+/// transformers in float64 with float64 rotation angles, made by `fixtures/llama3/make.py`: grouped queries, a `head_dim` of
 /// its own, LLaMA 3's rope scaling with a wavelength between stretched and not, prompts beyond the original context.
 #[test]
 fn a_llama_3_in_hugging_faces_layout_matches_transformers() {
@@ -140,7 +140,7 @@ fn a_llama_3_in_hugging_faces_layout_matches_transformers() {
     }
 }
 
-/// A LLaMA 3 as Meta ships it, written by `torch.save` (fixtures/llama3_meta/make.py): two parts with the embedding split
+/// A LLaMA 3 as Meta ships it, written by `torch.save` (`fixtures/llama3_meta/make.py`): two parts with the embedding split
 /// along the vocabulary, scaled rotary wavelengths, tiktoken ranks; against transformers in float64 and tiktoken.
 #[test]
 fn a_llama_3_in_metas_layout_matches_transformers_and_tiktoken() {

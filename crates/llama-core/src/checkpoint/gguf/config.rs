@@ -11,26 +11,25 @@ impl<'a> Metadata<'a> {
         self.0.metadata.get(key)
     }
 
-    fn required<T>(&self, key: &str, found: Result<Option<T>, String>) -> Result<T, String> {
-        found?.ok_or_else(|| format!("it has no `{key}`"))
-    }
-
     pub(super) fn int(&self, key: &str) -> Result<Option<i64>, String> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Value::Unsigned(n)) if *n <= i64::MAX as u64 => Ok(Some(*n as i64)),
-            Some(Value::Signed(n)) => Ok(Some(*n)),
-            // One number for each layer: a LLaMA has the same for all.
-            Some(Value::Array(each)) if !each.is_empty() && each.iter().all(|v| *v == each[0]) => {
-                match each[0] {
-                    Value::Unsigned(n) if n <= i64::MAX as u64 => Ok(Some(n as i64)),
-                    Value::Signed(n) => Ok(Some(n)),
-                    _ => Err(format!("`{key}` is no number")),
-                }
-            }
-            Some(Value::Array(_)) => Err(format!("`{key}` differs from layer to layer")),
-            Some(other) => Err(format!("`{key}` is {other:?}, and a whole number is needed")),
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let one = |value: &Value| match value {
+            Value::Unsigned(n) => i64::try_from(*n).ok(),
+            Value::Signed(n) => Some(*n),
+            _ => None,
+        };
+        // One number for each layer: a LLaMA has the same for all.
+        if let Value::Array(each) = value
+            && let [first, rest @ ..] = each.as_slice()
+        {
+            return match one(first).filter(|_| rest.iter().all(|other| other == first)) {
+                None => Err(format!("`{key}` differs from layer to layer")),
+                same => Ok(same),
+            };
         }
+        let number =
+            one(value).ok_or_else(|| format!("`{key}` is {value:?}, and a whole number is needed"))?;
+        Ok(Some(number))
     }
 
     /// A number that was kept in f32, as the decimal that it was rounded from: 1e-5 and not 9.99999974738e-6.
@@ -76,6 +75,10 @@ impl<'a> Metadata<'a> {
     }
 }
 
+fn required<T>(key: &str, found: Option<T>) -> Result<T, String> {
+    found.ok_or_else(|| format!("it has no `{key}`"))
+}
+
 /// Keys of models that are computed in another way; each with the value that changes nothing.
 const UNCOMPUTED: [(&str, f64); 5] = [
     ("llama.expert_count", 0.0),
@@ -108,7 +111,7 @@ pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Re
     if meta.bool("llama.attention.causal")? == Some(false) {
         return Err("`llama.attention.causal` is false, and attention is computed causally".to_owned());
     }
-    let int = |key: &str| meta.required(key, meta.int(key));
+    let int = |key: &str| required(key, meta.int(key)?);
     let dim = int("llama.embedding_length")?;
     let n_heads = int("llama.attention.head_count")?;
     if n_heads < 1 {
@@ -136,7 +139,7 @@ pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Re
         vocab_size,
         norm_eps: {
             let key = "llama.attention.layer_norm_rms_epsilon";
-            meta.required(key, meta.decimal(key))?
+            required(key, meta.decimal(key)?)?
         },
         rope_theta: meta.decimal("llama.rope.freq_base")?.unwrap_or(10_000.0),
         rope_scaling: rope_scaling(&meta, factors)?,

@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
         let elements = shape.iter().try_fold(1u64, |n, &length| n.checked_mul(length));
         let whole_rows = shape.last().is_some_and(|row| row % block == 0);
         let size = elements
-            .filter(|&n| n > 0 && n <= i64::MAX as u64 && whole_rows)
+            .filter(|&n| n > 0 && i64::try_from(n).is_ok() && whole_rows)
             .and_then(|n| (n / block).checked_mul(block_bytes))
             .ok_or_else(|| format!("tensor `{name}` of type {dtype:?} has the shape {shape:?}"))?;
         Ok(Described { name, dtype, shape: shape.into_iter().map(|n| n as i64).collect(), offset, size })

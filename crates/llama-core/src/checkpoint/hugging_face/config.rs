@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     /// SmolLM2-135M's keys, and those given.
-    fn with(change: Value) -> Result<Config> {
+    fn with(change: &Value) -> Result<Config> {
         let mut config = serde_json::json!({
             "model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
             "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152, "hidden_act": "silu",
@@ -179,19 +179,19 @@ mod tests {
     fn older_and_newer_rope_keys_mean_the_same() {
         let llama3 = serde_json::json!({ "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0,
             "high_freq_factor": 4.0, "original_max_position_embeddings": 8192 });
-        let old = with(serde_json::json!({ "rope_theta": 500_000.0, "rope_scaling": llama3 })).expect("old");
+        let old = with(&serde_json::json!({ "rope_theta": 500_000.0, "rope_scaling": llama3 })).expect("old");
         let mut parameters = llama3;
         parameters["rope_theta"] = 500_000.0.into();
-        let new = with(serde_json::json!({ "rope_parameters": parameters })).expect("new");
+        let new = with(&serde_json::json!({ "rope_parameters": parameters })).expect("new");
         assert_eq!(old, new);
         assert!(
             matches!(old.rope_scaling, RopeScaling::Llama3 { factor, .. } if (factor - 32.0).abs() < 1e-12)
         );
         let linear =
-            with(serde_json::json!({ "rope_scaling": { "type": "linear", "factor": 4 } })).expect("linear");
+            with(&serde_json::json!({ "rope_scaling": { "type": "linear", "factor": 4 } })).expect("linear");
         assert_eq!(linear.rope_scaling, RopeScaling::Linear { factor: 4.0 });
         assert_eq!(
-            with(serde_json::json!({ "rope_scaling": null })).expect("null").rope_scaling,
+            with(&serde_json::json!({ "rope_scaling": null })).expect("null").rope_scaling,
             RopeScaling::None
         );
     }
@@ -216,7 +216,7 @@ mod tests {
             (serde_json::json!({ "num_key_value_heads": 4 }), "n_kv_heads"),
             (serde_json::json!({ "hidden_size": "576" }), "576"),
         ] {
-            let error = with(change).expect_err(name).to_string();
+            let error = with(&change).expect_err(name).to_string();
             assert!(error.contains(name) && error.contains("hint:"), "{name}: {error}");
         }
     }
@@ -224,10 +224,10 @@ mod tests {
     #[test]
     fn mistral_has_a_window_and_llama_none() {
         let window = serde_json::json!({ "model_type": "mistral", "sliding_window": 4096 });
-        assert_eq!(with(window).expect("mistral").sliding_window, Some(4096));
+        assert_eq!(with(&window).expect("mistral").sliding_window, Some(4096));
         let none = serde_json::json!({ "model_type": "mistral", "sliding_window": null });
-        assert_eq!(with(none).expect("mistral").sliding_window, None);
-        assert_eq!(with(serde_json::json!({ "sliding_window": 4096 })).expect("llama").sliding_window, None);
-        assert_eq!(with(serde_json::json!({ "head_dim": 80 })).expect("head_dim").head_dim, 80);
+        assert_eq!(with(&none).expect("mistral").sliding_window, None);
+        assert_eq!(with(&serde_json::json!({ "sliding_window": 4096 })).expect("llama").sliding_window, None);
+        assert_eq!(with(&serde_json::json!({ "head_dim": 80 })).expect("head_dim").head_dim, 80);
     }
 }

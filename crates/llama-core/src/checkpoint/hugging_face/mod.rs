@@ -209,13 +209,10 @@ impl HuggingFace {
     }
 
     fn place(&self, name: &str) -> Result<(&File, &Place)> {
-        match self.tensors.get(name) {
-            Some((file, place)) => Ok((&self.files[*file], place)),
-            None => {
-                let first = self.files.first().map_or(&self.folder, |file| &file.path);
-                Err(Error::MissingTensor { path: first.clone(), name: name.to_owned() })
-            }
-        }
+        let first = self.files.first().map_or(&self.folder, |file| &file.path);
+        let missing = || Error::MissingTensor { path: first.clone(), name: name.to_owned() };
+        let (file, place) = self.tensors.get(name).ok_or_else(missing)?;
+        Ok((&self.files[*file], place))
     }
 }
 

@@ -29,7 +29,7 @@ impl Pth {
     /// Maps `path` and reads its description.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let map = mapped::map(path)?;
-        let Entries { entries, pickle, prefix, fingerprint } = Entries::read(path, &map)?;
+        let Archive { entries, pickle, prefix, fingerprint } = Archive::read(path, &map)?;
         let described = pickle::state_dict(&map[pickle]).map_err(|refused| Error::Pickle {
             path: path.to_owned(),
             offset: refused.offset,
@@ -158,7 +158,7 @@ struct Entry {
 }
 
 /// What an archive holds.
-struct Entries {
+struct Archive {
     entries: HashMap<String, Entry>,
     /// The range of `…/data.pkl`, and the `…/`.
     pickle: Range<usize>,
@@ -166,7 +166,7 @@ struct Entries {
     fingerprint: blake3::Hash,
 }
 
-impl Entries {
+impl Archive {
     fn read(path: &Path, map: &[u8]) -> Result<Self> {
         let refuse = |reason: String, hint: &str| Error::WeightFile {
             path: path.to_owned(),
