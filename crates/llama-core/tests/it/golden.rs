@@ -230,10 +230,12 @@ fn smollm2_matches_transformers_on_its_dequantised_weights() {
     assert_eq!(checkpoint.config().n_params(), 134_515_008);
     let tokenizer = checkpoint.tokenizer().expect("tokenizer");
     tokenizer.check_fits(checkpoint.config()).expect("49,152 tokens");
-    // The reference's logits are kept in f16. bf16 keeps 8 bits, and a rounding error grows through 30 blocks.
+    // The reference's logits are kept in f16. bf16 keeps 8 bits, and what the last block takes away of the stream's largest
+    // values leaves their rounding behind: transformers' own bf16 ends at 2.6e-2, a stream in f32 does not.
     let f32 = Tolerance { logits: 5e-4, ..Tolerance::all(2e-5) };
-    let bf16 = Tolerance { largest: 2e-2, l2: 4e-2, logits: 6e-2 };
-    for (precision, allowed) in [(Precision::F32, f32), (Precision::Bf16, bf16)] {
+    let mixed = Tolerance { largest: 2e-2, l2: 2e-2, logits: 8e-2 };
+    let bf16 = Tolerance { largest: 2.6e-2, l2: 4e-2, logits: 8e-2 };
+    for (precision, allowed) in [(Precision::F32, f32), (Precision::Mixed, mixed), (Precision::Bf16, bf16)] {
         let llama = Llama::load(&checkpoint, precision, Device::Cpu).expect("load");
         for (prompts, ids, states, logits) in &golden.sides {
             for (prompt, expected) in prompts.iter().zip(ids) {
