@@ -29,7 +29,7 @@ struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file; without it, the built-in teaching model.
     #[arg(long, value_name = "PATH", requires = "data")]
     model: Option<PathBuf>,
-    /// The model's tokenizer.model, if it is neither in its folder nor beside it.
+    /// The model's tokenizer, if it did not come with it.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// BoolQ's JSONL (or CSV, Parquet); without it, the built-in questions.
@@ -88,9 +88,15 @@ fn job(args: &Args) -> Result<(), AnyError> {
         eprintln!("no --model: this is {TEACHING_MODEL}.");
     }
 
-    let pairs = pairs(args, &tokenizer)?;
+    let templates = Template::resolve_all(&args.template)?;
+    let pairs = pairs(args, &templates, &tokenizer)?;
     let store = args.out.join("store");
-    extract(args, &checkpoint, &tokenizer, device, &pairs, &store)?;
+    let mut extraction = Extraction::new(&checkpoint, &tokenizer).precision(args.dtype).device(device);
+    extraction = templates.iter().fold(extraction, Extraction::template); // for `llama-ccs predict`
+    if args.model.is_none() {
+        extraction = extraction.note(TEACHING_MODEL);
+    }
+    extract(&extraction, &pairs, &store)?;
     // Not before: a store of other prompts refuses to be continued, and keeps its own file beside it.
     boolq::prompts::write(args.out.join("prompts.csv"), pairs.iter().map(|p| &p.pair))?;
     let report = fit(args, layers, device, &store)?;
@@ -100,11 +106,10 @@ fn job(args: &Args) -> Result<(), AnyError> {
 }
 
 /// Questions → contrast pairs that fit the model.
-fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyError> {
-    let templates = Template::resolve_all(&args.template)?;
+fn pairs(args: &Args, templates: &[Template], tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyError> {
     let data = args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl"));
-    let data = Dataset::load_for(data, &templates)?;
-    let made = boolq::pairs_with(&data, &templates)?;
+    let data = Dataset::load_for(data, templates)?;
+    let made = boolq::pairs_with(&data, templates)?;
     let selection = Selection { limit: args.limit, ..Selection::default() };
     let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;
     for warning in [&data.warnings, &made.warnings, &selected.warnings].into_iter().flatten() {
@@ -115,18 +120,7 @@ fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyEr
 }
 
 /// Pairs → hidden states of every layer at the answer, on disk.
-fn extract(
-    args: &Args,
-    checkpoint: &Checkpoint,
-    tokenizer: &Tokenizer,
-    device: Device,
-    pairs: &[TokenizedPair],
-    store: &Path,
-) -> Result<(), AnyError> {
-    let mut extraction = Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device);
-    if args.model.is_none() {
-        extraction = extraction.note(TEACHING_MODEL);
-    }
+fn extract(extraction: &Extraction<'_>, pairs: &[TokenizedPair], store: &Path) -> Result<(), AnyError> {
     let mut bar = Progress(bar(pairs.len(), "{bar:32} {pos}/{len} pairs extracted  {per_sec}  {eta} left"));
     let outcome = extraction.run(pairs, store, &mut bar)?;
     bar.0.finish_and_clear();

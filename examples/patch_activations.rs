@@ -27,7 +27,7 @@ use llama_ccs::torch_runtime;
 /// Patches a clean run's residual stream into a corrupted one and shows where that brings the answer back.
 #[derive(Parser)]
 struct Args {
-    /// A model folder; without it, the built-in teaching model.
+    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file; without it, the built-in teaching model.
     #[arg(long, value_name = "PATH", requires = "clean", requires = "corrupted")]
     model: Option<PathBuf>,
     /// The prompt whose activations are taken.

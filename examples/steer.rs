@@ -27,19 +27,19 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
-use llama_ccs::ccs::run::{Execution, LayerSelection, Overwrite, Report, Settings, run};
+use llama_ccs::ccs::run::{Execution, Fitted, LayerSelection, Overwrite, Settings, run};
 use llama_ccs::ccs::store::StoreSource;
 use llama_ccs::ccs::{Method, Probe};
 use llama_ccs::llama_core::tch::{self, Device, Kind, Tensor};
 use llama_ccs::llama_core::{
     Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, Llama, Precision, Run, Tokenizer, Tokens,
 };
-use llama_ccs::{Extraction, PairTokenizer, torch_runtime};
+use llama_ccs::{Extraction, Origin, PairTokenizer, torch_runtime};
 
 /// Adds a probe's direction to a model's residual stream and shows what becomes of its answers.
 #[derive(Parser)]
 struct Args {
-    /// A model folder; without it, the built-in teaching model.
+    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file; without it, the built-in teaching model.
     #[arg(long, value_name = "PATH", requires = "data")]
     model: Option<PathBuf>,
     /// Questions, as for `boolq_7b`; without it, the built-in ones.
@@ -66,7 +66,7 @@ struct Args {
     /// Questions that probes are fitted on.
     #[arg(long, default_value_t = 200)]
     limit: usize,
-    /// Questions to ask; none of those that probes were fitted on.
+    /// Questions to ask, about passages that no probe was trained on.
     #[arg(long, default_value_t = 20)]
     questions: usize,
     /// cpu, cuda or cuda:N.
@@ -113,26 +113,45 @@ fn job(args: &Args) -> Result<Effect> {
     let checkpoint = Checkpoint::open(args.model.clone().unwrap_or_else(|| Path::new(QUIZ).join("model")))?;
     let tokenizer = checkpoint.tokenizer()?;
     let pairs = pairs(args, &tokenizer)?;
-    let (fitted, asked) = pairs.split_at(args.limit.min(pairs.len()));
+    let (first, rest) = pairs.split_at(args.limit.min(pairs.len()));
     let folder = match &args.run {
         Some(folder) => folder.clone(),
-        None => fit(args, &checkpoint, &tokenizer, device, fitted)?,
+        None => fit(args, &checkpoint, &tokenizer, device, first)?,
     };
     let method = Method::ALL.into_iter().find(|m| m.name() == args.method).ok_or("--method is ccs or lr")?;
-    let chosen = Report::read(&folder)?.chosen.get(&method).and_then(|chosen| chosen.layer);
-    let layer = args.layer.or(chosen).ok_or("the run chose no layer for this method; give --layer")?;
-    let probe = Probe::load(folder.join(format!("probes/{}/layer_{layer:02}.safetensors", method.name())))?;
+    let Fitted { layer, tokens, probe, train_groups, .. } =
+        &fitted_on(&folder, method, args.layer, &checkpoint)?;
+    let layer = *layer;
+    if tokens != "last" {
+        return Err(
+            format!("the probe reads the tokens `{tokens}`, and what is steered is the last one").into()
+        );
+    }
+    // Questions about passages that the probe was not trained on.
+    let unseen = |p: &&TokenizedPair| !train_groups.contains(&p.pair.group);
+    let asked: Vec<TokenizedPair> = rest.iter().filter(unseen).cloned().collect();
 
     let llama = Llama::load(&checkpoint, args.dtype, device)?;
-    let found = direction(&llama, &probe, layer, fitted)?;
-    let asked = Asked::new(args, &tokenizer, asked)?;
+    let found = direction(&llama, probe, layer, first)?;
+    let asked = Asked::new(args, &tokenizer, &asked)?;
     let along = asked.sweep(&llama, layer, &found)?;
     tch::manual_seed(args.seed as i64);
     let mut controls = Vec::with_capacity(CONTROLS);
     for _ in 0..CONTROLS {
-        controls.push(asked.sweep(&llama, layer, &random(&probe, &found)?)?);
+        controls.push(asked.sweep(&llama, layer, &random(probe, &found)?)?);
     }
     Ok(Effect { layer, method, words: asked.names, rows: asked.rows, along, controls })
+}
+
+/// A run's probe, if it was fitted on this model.
+fn fitted_on(folder: &Path, method: Method, layer: Option<usize>, checkpoint: &Checkpoint) -> Result<Fitted> {
+    let fitted = Fitted::open(folder, method, layer)?;
+    match Origin::of(&fitted).model {
+        Some(other) if other != checkpoint.identity() => {
+            Err("the run is of another model\nhint: give that with --model, or leave out --run".into())
+        }
+        _ => Ok(fitted),
+    }
 }
 
 /// Questions → contrast pairs that fit the model: those to fit on, then those to ask.
@@ -160,7 +179,9 @@ fn fit(
     device: Device,
     pairs: &[TokenizedPair],
 ) -> Result<PathBuf> {
-    let (store, folder) = (args.out.join("store"), args.out.join("run"));
+    // A store of other settings is not continued: each has a folder of its own.
+    let name = format!("{}-{}-{}", pairs.len(), args.dtype, &checkpoint.identity()[..8]);
+    let (store, folder) = (args.out.join(&name).join("store"), args.out.join(&name).join("run"));
     eprintln!("fitting probes on {} questions …", pairs.len());
     Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device).run(
         pairs,

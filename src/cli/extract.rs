@@ -13,7 +13,7 @@ use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, Precision};
 use llama_ccs::{Extraction, Observer, Outcome, TokenRule, boolq, tokenize_all, torch_runtime};
 use serde_json::json;
 
-use super::{AnyError, output, precision, tokenizer};
+use super::{AnyError, at_least_one, beside, output, precision, tokenizer};
 
 /// The exit code of a program that SIGINT ended, as shells give it.
 const INTERRUPTED: u8 = 130;
@@ -25,9 +25,15 @@ Examples:
   llama-ccs extract --model llama-65b --prompts prompts.csv --out store --dtype bf16
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store --tokens last,mean
   llama-ccs extract --model m --prompts p.csv --out s --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
+  llama-ccs extract --model m --prompts p.csv --out ablated --edits edits.json
 
 Killed or interrupted, the same command continues where it stopped and gives the same bytes. The first Ctrl-C stops \
-after the batch under way, the second at once; the exit code is 130.")]
+after the batch under way, the second at once; the exit code is 130.
+
+edits.json, carried out in order (add, zero, scale, project_out, patch, mean_ablate, knock_out):
+  { \"schema\": 1, \"edits\": [
+    { \"points\": [\"blocks.9.hook_mlp_out\"], \"tokens\": \"last\", \"change\": \"zero\" },
+    { \"points\": [\"blocks.{3,4}.attn.hook_z\"], \"change\": { \"knock_out\": { \"heads\": [0, 7] } } } ] }")]
 pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     #[arg(long, value_name = "PATH")]
@@ -49,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RULES", value_delimiter = ',', default_value = "last")]
     tokens: Vec<TokenRule>,
     /// The template that the prompts were made with, to be recorded with its text, so that `llama-ccs predict` can
-    /// write new questions with it; not needed for built-in templates.
+    /// write new questions with it; `llama-ccs prompts` leaves it beside the prompts.
     #[arg(long, value_name = "NAME|FILE")]
     template: Vec<String>,
     /// What the model computes in: f32, bf16, mixed (products in bf16, residual stream in f32), or f64 (slow, for
@@ -59,7 +65,7 @@ pub(crate) struct Args {
     /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
     #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
     store_dtype: Kept,
-    /// Changes of activations on the way, as JSON (see llama_core's `Edits`); recorded in the store.
+    /// Changes of activations on the way, in a file such as the one below; recorded in the store.
     #[arg(long, value_name = "FILE")]
     edits: Option<PathBuf>,
     /// Compute each prompt alone: without this, what prompts of a question begin with in common is computed once.
@@ -69,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Most tokens of a batch, padding included.
-    #[arg(long, value_name = "TOKENS", default_value_t = Extraction::BATCH_TOKENS)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Extraction::BATCH_TOKENS, value_parser = at_least_one)]
     batch_tokens: usize,
 }
 
@@ -84,7 +90,10 @@ impl Args {
         let interrupted = interruptible()?;
         let device = torch_runtime::open(&self.device)?;
         let edits = self.edits.as_ref().map(Edits::load).transpose()?;
-        let templates = Template::resolve_all(&self.template)?;
+        let mut templates = Template::resolve_all(&self.template)?;
+        if templates.is_empty() {
+            templates = beside::load(&self.prompts)?;
+        }
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         let mut extraction = Extraction::new(&checkpoint, &tokenizer)

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// The same seed gives the same text.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// What the model computes in: f32, bf16, or mixed.
+    /// What the model computes in: f32, bf16, mixed or f64.
     #[arg(long, default_value = "f32", value_parser = precision)]
     dtype: Precision,
     /// cpu, cuda or cuda:N.

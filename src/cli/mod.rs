@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
+mod beside;
 mod doctor;
 mod extract;
 mod generate;
@@ -99,4 +100,13 @@ fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Toke
 /// `--dtype`.
 fn precision(name: &str) -> Result<llama_core::Precision, String> {
     name.parse()
+}
+
+/// A count that is not 0.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(e) => Err(format!("{e}")),
+    }
 }

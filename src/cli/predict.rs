@@ -29,7 +29,7 @@ const SHOWN: usize = 72;
 Examples:
   llama-ccs predict --run run --model llama-7b --data boolq/dev.jsonl --offset 2000 --limit 100
   llama-ccs predict --run run --model llama-7b --prompts new-prompts.csv --json
-  llama-ccs predict --run run --model llama-7b --method lr --layer 16 'Oslo is in Norway.'
+  llama-ccs predict --run run --model llama-7b --method lr --template statement 'Oslo is in Norway.'
   llama-ccs predict --run run --model llama-7b --passage 'The cup is red.' 'is the cup red'
 
 p(true) is the probability that the positive answer is the right one: of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe \
@@ -58,17 +58,17 @@ pub(crate) struct Args {
     #[arg(value_name = "STATEMENT")]
     statements: Vec<String>,
     /// The text that questions on the command line are about.
-    #[arg(long, value_name = "TEXT", requires = "statements")]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["prompts", "data"])]
     passage: Option<String>,
     /// How questions are written: one of the run's templates by its name, a built-in one, a Jinja file or
     /// FILE.yaml:NAME [default: the run's, if it has one].
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "prompts")]
     template: Option<String>,
     /// Questions of --data to skip at the start.
-    #[arg(long, value_name = "N", default_value_t = 0, requires = "data")]
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["prompts", "statements"])]
     offset: usize,
     /// Most questions of --data.
-    #[arg(long, value_name = "N", requires = "data")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["prompts", "statements"])]
     limit: Option<usize>,
     /// The probe's method: ccs or lr.
     #[arg(long, default_value = "ccs", value_parser = method)]

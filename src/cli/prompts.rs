@@ -8,7 +8,7 @@ use llama_ccs::boolq::{self, Dataset, Selection, Template, preview};
 use llama_ccs::llama_core::Checkpoint;
 use serde_json::json;
 
-use super::{AnyError, output, tokenizer};
+use super::{AnyError, beside, output, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -37,8 +37,8 @@ pub(crate) struct Args {
     /// Where to write idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset.
     #[arg(long, value_name = "CSV")]
     out: PathBuf,
-    /// A SentencePiece model, for counting tokens.
-    #[arg(long, value_name = "FILE")]
+    /// A tokenizer for counting tokens: tokenizer.model, tokenizer.json, a .gguf file, or a folder with one.
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
     tokenizer: Option<PathBuf>,
     /// A model whose tokenizer counts tokens.
     #[arg(long, value_name = "PATH")]
@@ -69,6 +69,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
+        self.keep_inputs()?;
         let checkpoint = self.model.as_ref().map(Checkpoint::open).transpose()?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), checkpoint.as_ref())?;
         let tokenizer = PairTokenizer(&tokenizer);
@@ -92,6 +93,7 @@ impl Args {
             return Err(Box::new(llama_ccs::Error::NoPairs));
         }
         boolq::prompts::write(&self.out, selected.pairs.iter().map(|p| &p.pair))?;
+        beside::save(&self.out, &templates)?;
 
         if json {
             let templates: Vec<_> = templates
@@ -123,17 +125,42 @@ impl Args {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// Refuses to write over what is read.
+    fn keep_inputs(&self) -> Result<(), AnyError> {
+        let templates = self.template.iter().map(PathBuf::from);
+        let inputs = [Some(&self.data), self.tokenizer.as_ref(), self.model.as_ref()].into_iter().flatten();
+        for input in inputs.cloned().chain(templates) {
+            let same = |a: &PathBuf, b: &PathBuf| {
+                Some(fs_err::canonicalize(a).ok()? == fs_err::canonicalize(b).ok()?)
+            };
+            if same(&input, &self.out) == Some(true) {
+                let path = self.out.display();
+                return Err(format!(
+                    "--out {path} is a file that is read\nhint: give another name for the prompts"
+                )
+                .into());
+            }
+        }
+        Ok(())
+    }
 }
+
+/// Dropped questions that are named one by one.
+const NAMED: usize = 5;
 
 /// What a user should know of the data, and which questions were left out, with the template if there are several.
 fn report(warnings: &[String], dropped: &[boolq::Dropped], templates: usize) {
     warnings.iter().for_each(output::warn);
-    for dropped in dropped {
+    for dropped in dropped.iter().take(NAMED) {
         let under = match &dropped.template {
             Some(template) if templates > 1 => format!(" (template {template})"),
             _ => String::new(),
         };
         output::warn(&format!("dropped idx {}{under}: {}", dropped.idx, dropped.reason));
+    }
+    if let Some(more) = dropped.len().checked_sub(NAMED).filter(|&more| more > 0) {
+        output::warn(&format!("dropped {more} more; --json lists them all"));
     }
 }
 

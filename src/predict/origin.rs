@@ -181,7 +181,7 @@ impl fmt::Display for Mismatch {
             Self::Model { fitted, found } => f.write_str(&other("model", fitted, found)),
             Self::Tokenizer { fitted, found } => f.write_str(&other("tokenizer", fitted, found)),
             Self::Edits { fitted } => {
-                write!(f, "the probe was fitted on an edited model ({fitted}), and this one is not edited")
+                write!(f, "the probe was fitted on an edited model ({fitted}), and `predict` edits none")
             }
             Self::Precision { fitted, found } => write!(
                 f,

@@ -113,6 +113,9 @@ fn edits_are_recorded_and_of_the_tokens_they_name() {
         assert!(before.iter().zip(&after).all(|(b, a)| (a - b - 0.5).abs() < 1e-3), "{name}");
         assert!(difference(&plain, &edited, "blocks.3.hook_resid_post") > 1e-3, "after the edit");
     }
+    // At all tokens more changes than at the last one.
+    let [all, last] = ["all", "last"].map(|name| Store::open(folder.path().join(name)).expect("store"));
+    assert!(difference(&all, &last, "blocks.3.hook_resid_post") > 1e-3);
     // An edit that does not fit the model is refused before a store is there.
     let wrong = Edits::from(Edit::new("blocks.9.hook_mlp_out", Tokens::All, Change::Zero));
     let out = folder.path().join("wrong");

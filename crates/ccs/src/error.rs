@@ -9,6 +9,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A folder that holds no run.
+    #[error("no run in {path}: it has no report.json\nhint: `ccs fit` makes a run; give its folder", path = path.display())]
+    NoRun {
+        /// The folder as given.
+        path: PathBuf,
+    },
     /// LibTorch refused an operation.
     #[error(
         "LibTorch: {0}\nhint: if this is about memory, fit fewer layers at a time with `--threads`; otherwise please report it"

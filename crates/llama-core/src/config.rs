@@ -89,7 +89,7 @@ impl Default for Config {
 
 impl Config {
     /// The MLP width of LLaMA 1 and 2: two thirds of 4·dim, times `multiplier`, rounded up to `multiple_of`.
-    pub fn meta_hidden_dim(dim: i64, multiplier: Option<f64>, multiple_of: i64) -> i64 {
+    pub(crate) fn meta_hidden_dim(dim: i64, multiplier: Option<f64>, multiple_of: i64) -> i64 {
         let two_thirds = 8 * dim / 3;
         let scaled = multiplier.map_or(two_thirds, |m| (m * two_thirds as f64) as i64);
         multiple_of * ((scaled + multiple_of - 1) / multiple_of)
@@ -106,8 +106,8 @@ impl Config {
     /// Angles by which one position turns each pair of a head's dimensions: θ^(−2i/K) over the stretch of its
     /// wavelength. \[K/2\]
     ///
-    /// LLaMA 3's stretches are rounded to f32 first, which is how GGUF files keep them, so that a model gives the same
-    /// bits from any layout.
+    /// LLaMA 3's stretches are rounded to f32 first, which is how GGUF files keep them. (llama.cpp's converter computes
+    /// them from frequencies in f32, so a file it made may differ in the last bit of a stretch or two.)
     pub fn rope_frequencies(&self) -> Vec<f64> {
         let frequency = |i: i64| self.rope_theta.powf(-2.0 * i as f64 / self.head_dim as f64);
         let stretch = |i: i64| match &self.rope_scaling {
@@ -124,6 +124,14 @@ impl Config {
         (0..self.head_dim / 2).map(|i| frequency(i) / stretch(i)).collect()
     }
 
+    /// The same, roughly, for numbers of any size.
+    fn n_params_f64(&self) -> f64 {
+        let [d, h, g, k, f, v] =
+            [self.dim, self.n_heads, self.n_kv_heads, self.head_dim, self.hidden_dim, self.vocab_size]
+                .map(|n| n as f64);
+        2.0 * v * d + self.n_layers as f64 * (d * k * (2.0 * h + 2.0 * g) + 3.0 * d * f + 2.0 * d)
+    }
+
     /// The first rule that the numbers break, in words; `None` for a model that can be computed.
     pub fn problem(&self) -> Option<String> {
         let sizes = [
@@ -137,6 +145,10 @@ impl Config {
         ];
         if let Some((name, value)) = sizes.into_iter().find(|(_, v)| !(1..=1 << 24).contains(v)) {
             return Some(format!("`{name}` is {value}"));
+        }
+        // 2^24 each, but not all of them: parameters are counted in 64 bits.
+        if self.n_params_f64() > 2f64.powi(62) {
+            return Some(format!("{:.0e} parameters", self.n_params_f64()));
         }
         if self.n_layers > usize::from(u16::MAX) {
             return Some(format!("`n_layers` is {}", self.n_layers));

@@ -89,6 +89,9 @@ impl Report {
     /// A file that is missing or is not a report of this version.
     pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
         let path = dir.as_ref().join(REPORT);
+        if !path.exists() {
+            return Err(Error::NoRun { path: dir.as_ref().to_owned() });
+        }
         let text = fs_err::read(&path)?;
         let wrong = |reason| Error::ReportFile { path: path.clone(), reason };
         let report: Self = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;

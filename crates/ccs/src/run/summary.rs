@@ -19,7 +19,9 @@ impl Report {
         let kept = text("/dtype").map(|dtype| format!("kept in {dtype}"));
         let types: Vec<String> = [computed, kept].into_iter().flatten().collect();
         let types = Some(types.join(" and ")).filter(|text| !text.is_empty());
-        let parts: Vec<String> = [tokens, types].into_iter().flatten().collect();
+        let edited = self.data.pointer("/made_by/edits").is_some_and(|edits| !edits.is_null());
+        let edited = edited.then(|| "of a model that was edited on the way".to_owned());
+        let parts: Vec<String> = [tokens, types, edited].into_iter().flatten().collect();
         Some(parts.join(", ")).filter(|text| !text.is_empty())
     }
 

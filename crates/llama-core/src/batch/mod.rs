@@ -94,8 +94,8 @@ impl Batch {
     /// is there once: a contrast pair costs its longer side and the other's answer. Each token attends to its own
     /// prompt's tokens, at its own prompt's positions, so the result is that of the prompts alone, up to rounding.
     ///
-    /// The batch's prompts are those of the first group, then those of the second, and so on. A hook that *replaces*
-    /// activations of a shared token does so for all prompts that share it.
+    /// The batch's prompts are those of the first group, then those of the second, and so on. What they share cannot be
+    /// replaced for one of them: [`crate::Activation::replace`] and [`crate::Run::from_layer`] refuse shared tokens.
     ///
     /// ```
     /// use llama_core::Batch;
@@ -158,6 +158,13 @@ impl Batch {
         })
     }
 
+    /// Whether prompts share tokens.
+    pub fn shares(&self) -> bool {
+        let mut places: Vec<i64> = self.places.concat();
+        places.sort_unstable();
+        places.windows(2).any(|pair| pair[0] == pair[1])
+    }
+
     /// How many prompts there are.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -186,15 +193,15 @@ impl Batch {
 
     /// The first prompt that a window of attention does not hold.
     pub(crate) fn check_window(&self, window: usize) -> Result<()> {
-        if self.is_empty() {
-            return Ok(());
+        let positions: Vec<i64> = Vec::try_from(&self.positions.f_flatten(0, -1)?)?;
+        for (prompt, places) in self.places.iter().enumerate() {
+            // A prompt's last token is at its highest position; in a step of generation it is the only one.
+            let last = places.last().and_then(|&place| positions.get(place as usize));
+            if let Some(&last) = last.filter(|&&last| last >= window as i64) {
+                return Err(Error::Window { prompt, tokens: last as usize + 1, window });
+            }
         }
-        let last = self.positions.f_amax([1i64].as_slice(), false)?;
-        let last: Vec<i64> = Vec::try_from(&last)?;
-        match last.iter().position(|&position| position >= window as i64) {
-            None => Ok(()),
-            Some(prompt) => Err(Error::Window { prompt, tokens: last[prompt] as usize + 1, window }),
-        }
+        Ok(())
     }
 
     /// The first token that the embedding has no row for.

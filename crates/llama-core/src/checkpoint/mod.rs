@@ -205,6 +205,18 @@ fn gguf_inside(folder: &Path) -> Option<&'static str> {
     inside.then_some("it is a folder with a .gguf file in it; give the file")
 }
 
+/// A tensor that a LLaMA of the configuration has no place for: the configuration is another model's, or the model
+/// computes something that a LLaMA does not.
+fn foreign(config: &Path, tensor: &str) -> Error {
+    Error::ModelConfig {
+        path: config.to_owned(),
+        reason: format!("a LLaMA of this configuration has no tensor `{tensor}`, and the weights do"),
+        hint: "the configuration belongs to another model, or to an architecture that is not computed here (biases, \
+               norms of queries and keys, experts, …)"
+            .to_owned(),
+    }
+}
+
 /// Refuses numbers that are not finite.
 fn finite(tensor: Tensor, path: &Path, name: &str) -> Result<Tensor> {
     if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {

@@ -169,6 +169,12 @@ impl Activation<'_> {
         let mut sorted = places.clone();
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            if self.batch.shares() {
+                return refuse(
+                    "prompts of this batch share one of them",
+                    "lay the prompts out with Batch::new",
+                );
+            }
             return refuse("one of them is named twice", "name each position of a prompt once");
         }
         Ok(places)

@@ -73,6 +73,13 @@ impl Start {
             let hint = "hook the next block's `hook_resid_pre` instead, or start earlier";
             return refuse(format!("a hook wants {point}, which is not computed"), hint);
         }
+        if batch.shares() {
+            let hint = "lay the prompts out with Batch::new";
+            return refuse(
+                "prompts of the batch share tokens, and each could bring another stream".to_owned(),
+                hint,
+            );
+        }
         let (b, t) = batch.shape();
         let places = batch.places().concat();
         let (found, expected) = (self.residual.size(), [places.len() as i64, c.dim]);

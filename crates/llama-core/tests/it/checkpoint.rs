@@ -140,7 +140,7 @@ fn a_configuration_of_another_model_is_refused() {
     let text = fs::read_to_string(&path).expect("read");
     for (from, to, says) in [
         ("\"n_layers\": 3", "\"n_layers\": 4", "layers.3.attention_norm.weight"),
-        ("\"n_layers\": 3", "\"n_layers\": 2", "the weights go on"),
+        ("\"n_layers\": 3", "\"n_layers\": 2", "no tensor `layers.2."),
         ("\"n_heads\": 4", "\"n_heads\": 5", "multiple"),
         ("\"n_kv_heads\": 2", "\"n_kv_heads\": 3", "multiple"),
         ("\"vocab_size\": 50", "\"vocab_size\": 60", "tok_embeddings.weight"),

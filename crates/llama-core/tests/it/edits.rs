@@ -358,7 +358,7 @@ fn files_written_by_hand_are_read_and_wrong_ones_refused_by_what_is_wrong() {
         fs::write(&path, text).expect("write");
         Edits::load(&path)
     };
-    let reference = json!({"file": "edits.safetensors", "tensor": "edit_0"});
+    let reference = json!({"file": "edits.edits.safetensors", "tensor": "edit_0"});
     let with = |change: serde_json::Value| {
         json!({"schema": 1, "edits": [{"points": ["blocks.1.hook_resid_post"], "change": change}]})
             .to_string()
@@ -369,7 +369,10 @@ fn files_written_by_hand_are_read_and_wrong_ones_refused_by_what_is_wrong() {
     for (text, says) in [
         (with(json!("zeroo")), "unknown variant `zeroo`"),
         (with(json!({"add": {"scale": 2, "direction": reference, "x": 1}})), "unknown field `x`"),
-        (with(json!({"project_out": {"file": "edits.safetensors", "tensor": "none"}})), "there are: edit_0"),
+        (
+            with(json!({"project_out": {"file": "edits.edits.safetensors", "tensor": "none"}})),
+            "there are: edit_0",
+        ),
         (with(json!({"project_out": {"file": "gone.safetensors", "tensor": "none"}})), "gone.safetensors"),
         (with(json!({"project_out": {"file": "edits.json", "tensor": "x"}})), "not a safetensors file"),
         (with(json!({"project_out": {"tensor": "x"}})), "without `file`"),
@@ -381,10 +384,10 @@ fn files_written_by_hand_are_read_and_wrong_ones_refused_by_what_is_wrong() {
         assert!(error.contains(says) && error.contains("hint:"), "{says}: {error}");
     }
     // One byte of the tensors is another.
-    let tensors = folder.path().join("edits.safetensors");
+    let tensors = folder.path().join("edits.edits.safetensors");
     let mut bytes = fs::read(&tensors).expect("read");
     *bytes.last_mut().expect("bytes") ^= 1;
     fs::write(&tensors, bytes).expect("write");
     let error = read(&written).expect_err("damaged").to_string();
-    assert!(error.contains("another blake3") && error.contains("edits.safetensors"), "{error}");
+    assert!(error.contains("another blake3") && error.contains("edits.edits.safetensors"), "{error}");
 }

@@ -119,6 +119,12 @@ pub(crate) fn write_hugging_face(folder: &Path, config: &Config, weights: &Weigh
 /// A GGUF file with f32 weights, written by candle-core; queries and keys in llama.cpp's order of rotary pairs.
 #[cfg(feature = "gguf")]
 pub(crate) fn write_gguf(path: &Path, config: &Config, weights: &Weights) {
+    write_gguf_as(path, config, weights, candle_core::quantized::GgmlDType::F32);
+}
+
+/// The same with matrices in another type.
+#[cfg(feature = "gguf")]
+fn write_gguf_as(path: &Path, config: &Config, weights: &Weights, dtype: candle_core::quantized::GgmlDType) {
     use candle_core::quantized::{GgmlDType, QTensor, gguf_file, gguf_file::Value};
     let number = |n: i64| Value::U32(n as u32);
     let metadata = [
@@ -131,12 +137,15 @@ pub(crate) fn write_gguf(path: &Path, config: &Config, weights: &Weights) {
         ("llama.attention.layer_norm_rms_epsilon", Value::F32(config.norm_eps as f32)),
         ("llama.rope.freq_base", Value::F32(config.rope_theta as f32)),
         ("llama.rope.dimension_count", number(config.head_dim)),
+        ("llama.attention.key_length", number(config.head_dim)),
+        ("llama.attention.value_length", number(config.head_dim)),
         ("llama.vocab_size", number(config.vocab_size)),
     ];
     let quantised = |shape: &[usize], values: &[f32]| {
         let tensor =
             candle_core::Tensor::from_slice(values, shape, &candle_core::Device::Cpu).expect("a tensor");
-        QTensor::quantize(&tensor, GgmlDType::F32).expect("f32")
+        let dtype = if shape.len() == 1 { GgmlDType::F32 } else { dtype };
+        QTensor::quantize(&tensor, dtype).expect("quantised")
     };
     let mut tensors: Vec<(String, QTensor)> = weights
         .iter()
@@ -236,6 +245,67 @@ fn meta_hugging_face_and_gguf_give_the_same_bits_at_every_point() {
             assert_eq!(gguf.config().tied_embeddings, tied);
             assert_same(&llama, &gguf);
         }
+    }
+}
+
+/// Heads wider than the stream's share, which Meta's layout has no words for.
+#[cfg(feature = "gguf")]
+#[test]
+fn a_head_dim_of_its_own_is_read_from_both() {
+    let config = Config { head_dim: 24, ..config() };
+    let folder = tempfile::tempdir().expect("folder");
+    let weights = weights(&config, 6);
+    write_hugging_face(folder.path(), &config, &weights, 1);
+    let path = folder.path().join("model.gguf");
+    write_gguf(&path, &config, &weights);
+    let llama = load(folder.path());
+    assert_eq!(llama.config(), &config);
+    assert_same(&llama, &load(&path));
+    let meta = folder.path().join("meta");
+    let error = save_meta(&llama, &meta, Kind::Float, 1).expect_err("4 heads of 24 in 64").to_string();
+    assert!(error.contains("head_dim"), "{error}");
+}
+
+/// Every quantisation that is read, written by candle-core, is the numbers it was made from, as far as it keeps them.
+#[cfg(feature = "gguf")]
+#[test]
+fn quantised_weights_are_the_numbers_they_were_made_from() {
+    use candle_core::quantized::GgmlDType as Type;
+    let config =
+        Config { dim: 256, hidden_dim: 256, n_layers: 1, rope_scaling: RopeScaling::None, ..config() };
+    let config = Config { n_heads: 16, n_kv_heads: 16, ..config };
+    let weights = weights(&config, 9);
+    let folder = tempfile::tempdir().expect("folder");
+    write_hugging_face(folder.path(), &config, &weights, 1);
+    let reference = everything(&load(folder.path()));
+    let path = folder.path().join("model.gguf");
+    // The embedding is a quantised matrix's rows as they are; bounds are a type's step over the numbers' spread.
+    for (dtype, name, least, most) in [
+        (Type::F16, "f16", 1e-6, 2e-3),
+        (Type::BF16, "bf16", 1e-4, 2e-2),
+        (Type::Q8_0, "Q8_0", 1e-4, 3e-2),
+        (Type::Q6K, "Q6_K", 1e-3, 0.1),
+        (Type::Q5K, "Q5_K", 1e-3, 0.2),
+        (Type::Q5_1, "Q5_1", 1e-3, 0.2),
+        (Type::Q5_0, "Q5_0", 1e-3, 0.2),
+        (Type::Q4K, "Q4_K", 1e-2, 0.4),
+        (Type::Q4_1, "Q4_1", 1e-2, 0.4),
+        (Type::Q4_0, "Q4_0", 1e-2, 0.4),
+        (Type::Q3K, "Q3_K", 1e-2, 0.7),
+        (Type::Q2K, "Q2_K", 1e-2, 1.5),
+    ] {
+        write_gguf_as(&path, &config, &weights, dtype);
+        let checkpoint = Checkpoint::open(&path).expect(name);
+        assert_eq!(checkpoint.stored_as().expect("types"), [name, "f32"]);
+        let found = everything(&Llama::load(&checkpoint, Precision::F32, Device::Cpu).expect(name));
+        let at = |all: &[(HookPoint, Tensor)]| {
+            all.iter()
+                .find(|(point, _)| *point == HookPoint::Embed)
+                .map(|(_, t)| t.shallow_clone())
+                .expect("layer")
+        };
+        let error = crate::support::relative_l2(&at(&found), &at(&reference));
+        assert!((least..most).contains(&error), "{name}: {error}");
     }
 }
 

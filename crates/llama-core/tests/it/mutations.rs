@@ -109,8 +109,8 @@ fn gguf_headers_never_panic_and_never_move_a_tensor() {
     let config = config();
     crate::layouts::write_gguf(&path, &config, &weights(&config, 4));
     let whole = fs::read(&path).expect("read");
-    let header =
-        whole.windows(18).rposition(|w| w == b"rope_freqs.weight\x01").expect("the last tensor") + 64;
+    let header = whole.windows(18).rposition(|w| w == b"rope_freqs.weight\x01").expect("the last tensor");
+    let header = header + 17 + 4 + 8 + 4 + 8; // its name, axes, length, type and place
     let reference = logits(&path).expect("undamaged");
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut refused = 0;
@@ -158,6 +158,11 @@ fn gguf_contradictions_are_named() {
         patch.extend(value.to_le_bytes());
         patch
     };
+    let split =
+        [b"general.architecture".as_slice(), &8u32.to_le_bytes(), &5u64.to_le_bytes(), b"llama"].concat();
+    let other = [&split[..split.len() - 5], b"qwen2".as_slice()].concat();
+    let error = patched(&split, &other);
+    assert!(error.contains("qwen2"), "{error}");
     let error = patched(b"GGUF\x02", b"GGUF\x07");
     assert!(error.contains("version is 7"), "{error}");
     let error = patched(b"GGUF\x02\0\0\0", b"GGUF\0\0\0\x03");

@@ -27,8 +27,7 @@ impl<'a> Metadata<'a> {
                 same => Ok(same),
             };
         }
-        let number =
-            one(value).ok_or_else(|| format!("`{key}` is {value:?}, and a whole number is needed"))?;
+        let number = one(value).ok_or_else(|| format!("`{key}` is {value}, and a whole number is needed"))?;
         Ok(Some(number))
     }
 
@@ -38,7 +37,7 @@ impl<'a> Metadata<'a> {
             None => Ok(None),
             Some(Value::F32(value)) => Ok(value.to_string().parse().ok()),
             Some(Value::F64(value)) => Ok(Some(*value)),
-            Some(other) => Err(format!("`{key}` is {other:?}, and a number is needed")),
+            Some(other) => Err(format!("`{key}` is {other}, and a number is needed")),
         }
     }
 
@@ -46,7 +45,7 @@ impl<'a> Metadata<'a> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
-            Some(other) => Err(format!("`{key}` is {other:?}, and text is needed")),
+            Some(other) => Err(format!("`{key}` is {other}, and text is needed")),
         }
     }
 
@@ -54,7 +53,7 @@ impl<'a> Metadata<'a> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Bool(value)) => Ok(Some(*value)),
-            Some(other) => Err(format!("`{key}` is {other:?}, and true or false is needed")),
+            Some(other) => Err(format!("`{key}` is {other}, and true or false is needed")),
         }
     }
 
@@ -80,7 +79,8 @@ fn required<T>(key: &str, found: Option<T>) -> Result<T, String> {
 }
 
 /// Keys of models that are computed in another way; each with the value that changes nothing.
-const UNCOMPUTED: [(&str, f64); 5] = [
+const UNCOMPUTED: [(&str, f64); 6] = [
+    ("llama.rope.scaling.attn_factor", 1.0),
     ("llama.expert_count", 0.0),
     ("llama.attention.scale", 0.0),
     ("llama.logit_scale", 1.0),
@@ -101,7 +101,8 @@ pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Re
     }
     for (key, neutral) in UNCOMPUTED {
         let value = meta.int(key).map(|n| n.map(|n| n as f64)).or_else(|_| meta.decimal(key))?;
-        if value.is_some_and(|v| (v - neutral).abs() > 0.0) {
+        #[allow(clippy::float_cmp)] // exactly the neutral value, and NaN is not
+        if value.is_some_and(|v| v != neutral) {
             return Err(format!(
                 "`{key}` is {}, and such models are not computed",
                 value.unwrap_or_default()
@@ -128,7 +129,10 @@ pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Re
     if let Some(other) = meta.int("llama.vocab_size")?.filter(|&n| n != vocab_size) {
         return Err(format!("`llama.vocab_size` is {other}, and the embedding has {vocab_size} rows"));
     }
-    let window = meta.int("llama.attention.sliding_window")?;
+    // 0 is llama.cpp's way to say that there is none.
+    let window = meta.int("llama.attention.sliding_window")?.filter(|&w| w != 0);
+    let window =
+        window.map(|w| usize::try_from(w).map_err(|_| format!("`llama.attention.sliding_window` is {w}")));
     let config = Config {
         dim,
         n_layers: usize::try_from(int("llama.block_count")?).map_err(|e| e.to_string())?,
@@ -144,7 +148,7 @@ pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Re
         rope_theta: meta.decimal("llama.rope.freq_base")?.unwrap_or(10_000.0),
         rope_scaling: rope_scaling(&meta, factors)?,
         tied_embeddings: tied,
-        sliding_window: window.and_then(|w| usize::try_from(w).ok()),
+        sliding_window: window.transpose()?,
     };
     match config.problem() {
         None => Ok(config),
@@ -156,16 +160,19 @@ fn rope_scaling(meta: &Metadata<'_>, factors: Option<Vec<f32>>) -> Result<RopeSc
     let kind = meta.text("llama.rope.scaling.type")?;
     // Files from before there was a type.
     let linear = meta.decimal("llama.rope.scaling.factor")?.or(meta.decimal("llama.rope.scale_linear")?);
+    // 0 and 1 say that nothing is stretched.
+    #[allow(clippy::float_cmp)] // exactly these
+    let stretched = linear.filter(|&factor| factor != 0.0 && factor != 1.0);
     match (kind, factors) {
+        (None, Some(_)) if stretched.is_some() => {
+            Err("it has a linear rope scaling and `rope_freqs.weight` as well".to_owned())
+        }
         (None | Some("none" | "llama3"), Some(factors)) => Ok(RopeScaling::Factors(factors)),
         (Some("linear"), None) => match linear {
             Some(factor) => Ok(RopeScaling::Linear { factor }),
             None => Err("`llama.rope.scaling.factor` is missing".to_owned()),
         },
-        (None, None) => Ok(match linear {
-            Some(factor) if factor > 0.0 && (factor - 1.0).abs() > 0.0 => RopeScaling::Linear { factor },
-            _ => RopeScaling::None,
-        }),
+        (None, None) => Ok(stretched.map_or(RopeScaling::None, |factor| RopeScaling::Linear { factor })),
         (Some("none"), None) => Ok(RopeScaling::None),
         (Some(other), None) => {
             Err(format!("`llama.rope.scaling.type` is `{other}`, and none and linear are computed"))
@@ -173,5 +180,99 @@ fn rope_scaling(meta: &Metadata<'_>, factors: Option<Vec<f32>>) -> Result<RopeSc
         (Some(other), Some(_)) => Err(format!(
             "`llama.rope.scaling.type` is `{other}`, and the file has `rope_freqs.weight` as well"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::quantized::GgmlDType;
+
+    use super::super::file::Place;
+    use super::*;
+
+    /// A small model's metadata, and what is given.
+    fn with(change: &[(&str, Value)], factors: Option<Vec<f32>>) -> Result<Config, String> {
+        let int = Value::Unsigned;
+        let own = [
+            ("general.architecture", Value::Text("llama".to_owned())),
+            ("llama.block_count", int(2)),
+            ("llama.embedding_length", int(64)),
+            ("llama.feed_forward_length", int(96)),
+            ("llama.attention.head_count", int(4)),
+            ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
+        ];
+        let mut metadata: HashMap<String, Value> = own.map(|(key, value)| (key.to_owned(), value)).into();
+        metadata.extend(change.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let embed = Place { dtype: GgmlDType::F32, shape: vec![50, 64], bytes: 0..0 };
+        let tensors = [("token_embd.weight".to_owned(), embed)].into();
+        read(&Header { version: 3, metadata, tensors, length: 0 }, factors, true)
+    }
+
+    fn one(key: &str, value: Value) -> Result<Config, String> {
+        with(&[(key, value)], None)
+    }
+
+    #[test]
+    fn numbers_kept_in_f32_are_the_decimals_they_were() {
+        let config = one("llama.rope.freq_base", Value::F32(500_000.0)).expect("sound");
+        assert_eq!((config.norm_eps, config.rope_theta), (1e-5, 5e5));
+        assert_eq!((config.head_dim, config.n_kv_heads, config.vocab_size), (16, 4, 50));
+        let array = Value::Array(vec![Value::Unsigned(2); 2]);
+        assert_eq!(one("llama.attention.head_count_kv", array).expect("the same for all").n_kv_heads, 2);
+        assert_eq!(
+            one("llama.attention.sliding_window", Value::Unsigned(0)).expect("none").sliding_window,
+            None
+        );
+        assert_eq!(
+            one("llama.attention.sliding_window", Value::Unsigned(9)).expect("nine").sliding_window,
+            Some(9)
+        );
+    }
+
+    #[test]
+    fn rope_scaling_is_read_in_its_three_ways() {
+        let linear = |key| one(key, Value::F32(4.0)).expect("linear").rope_scaling;
+        assert_eq!(linear("llama.rope.scale_linear"), RopeScaling::Linear { factor: 4.0 });
+        assert_eq!(linear("llama.rope.scaling.factor"), RopeScaling::Linear { factor: 4.0 });
+        assert_eq!(
+            one("llama.rope.scale_linear", Value::F32(1.0)).expect("none").rope_scaling,
+            RopeScaling::None
+        );
+        let factors = vec![1.0, 1.0, 1.0, 2.0, 3.0, 8.0, 8.0, 8.0];
+        let table = with(&[], Some(factors.clone())).expect("a table");
+        assert_eq!(table.rope_scaling, RopeScaling::Factors(factors.clone()));
+        let both = with(&[("llama.rope.scaling.factor", Value::F32(2.0))], Some(factors)).expect_err("both");
+        assert!(both.contains("rope_freqs.weight"), "{both}");
+    }
+
+    #[test]
+    fn what_is_not_computed_is_refused_by_name() {
+        for (key, value) in [
+            ("general.architecture", Value::Text("qwen2".to_owned())),
+            ("llama.expert_count", Value::Unsigned(8)),
+            ("llama.attention.scale", Value::F32(0.1)),
+            ("llama.logit_scale", Value::F32(f32::NAN)),
+            ("llama.rope.scaling.attn_factor", Value::F32(1.2)),
+            ("llama.attention.causal", Value::Bool(false)),
+            ("llama.attention.head_count", Value::Unsigned(0)),
+            ("llama.attention.head_count", Value::Array(vec![Value::Unsigned(4), Value::Unsigned(2)])),
+            ("llama.attention.value_length", Value::Unsigned(8)),
+            ("llama.rope.dimension_count", Value::Unsigned(8)),
+            ("llama.vocab_size", Value::Unsigned(51)),
+            ("llama.attention.sliding_window", Value::Signed(-1)),
+            ("llama.embedding_length", Value::Text("64".to_owned())),
+        ] {
+            let error = one(key, value).expect_err(key);
+            assert!(error.contains(key), "{key}: {error}");
+        }
+        for (key, value, says) in [
+            ("llama.rope.scaling.type", Value::Text("yarn".to_owned()), "yarn"),
+            ("llama.rope.scaling.factor", Value::F32(-2.0), "Linear"),
+        ] {
+            let error = one(key, value).expect_err(key);
+            assert!(error.contains(says), "{key}: {error}");
+        }
     }
 }

@@ -9,12 +9,15 @@
 //! alignment of 0, which ends the process. What a file must not say is refused here, before a weight is read.)
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 
 use candle_core::quantized::GgmlDType;
 
-/// Elements that a metadata array may have.
-const MAX_ARRAY: u64 = 1 << 24;
+/// Elements that all metadata arrays may have together: the largest vocabularies have under 2^19 tokens and as many merges.
+const MAX_ELEMENTS: u64 = 1 << 23;
+/// Bytes of a name; ggml's own limit is 64.
+const MAX_NAME: u64 = 1 << 16;
 const DEFAULT_ALIGNMENT: u64 = 32;
 
 /// Metadata, as far as anything here reads it.
@@ -27,6 +30,20 @@ pub(super) enum Value {
     Bool(bool),
     Text(String),
     Array(Vec<Value>),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned(n) => write!(f, "{n}"),
+            Self::Signed(n) => write!(f, "{n}"),
+            Self::F32(n) => write!(f, "{n}"),
+            Self::F64(n) => write!(f, "{n}"),
+            Self::Bool(b) => write!(f, "{b}"),
+            Self::Text(_) => f.write_str("text"),
+            Self::Array(elements) => write!(f, "an array of {}", elements.len()),
+        }
+    }
 }
 
 /// A tensor's type, shape `[out, in]` and bytes in the file.
@@ -53,7 +70,7 @@ impl Header {
     /// # Errors
     /// What is wrong with it, in words.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let mut reader = Reader { bytes, at: 0 };
+        let mut reader = Reader { bytes, at: 0, elements: 0 };
         if reader.take(4)? != b"GGUF" {
             return Err("it does not begin with GGUF".to_owned());
         }
@@ -66,7 +83,7 @@ impl Header {
         let (tensors, entries) = (reader.u64()?, reader.u64()?);
         let mut metadata = HashMap::new();
         for _ in 0..entries {
-            let key = reader.text()?;
+            let key = reader.name()?;
             let kind = reader.u32()?;
             let value = reader.value(kind, 0).map_err(|e| format!("metadata `{key}`: {e}"))?;
             if metadata.insert(key.clone(), value).is_some() {
@@ -78,7 +95,7 @@ impl Header {
             None => DEFAULT_ALIGNMENT,
             Some(Value::Unsigned(n)) if n.is_power_of_two() && *n <= 1 << 20 => *n,
             Some(other) => {
-                return Err(format!("`general.alignment` is {other:?}, and a power of two is needed"));
+                return Err(format!("`general.alignment` is {other}, and a power of two is needed"));
             }
         };
         let start = (reader.at as u64).next_multiple_of(alignment);
@@ -133,6 +150,8 @@ fn place(
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Of arrays, so far.
+    elements: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -165,6 +184,15 @@ impl<'a> Reader<'a> {
         Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
     }
 
+    fn name(&mut self) -> Result<String, String> {
+        let name = self.text()?;
+        if name.len() as u64 > MAX_NAME {
+            Err("it has a name of more than 64 KiB".to_owned())
+        } else {
+            Ok(name)
+        }
+    }
+
     fn value(&mut self, kind: u32, depth: u32) -> Result<Value, String> {
         Ok(match kind {
             0 => Value::Unsigned(u64::from(self.array::<1>()?[0])),
@@ -182,7 +210,9 @@ impl<'a> Reader<'a> {
             9 => {
                 let (kind, length) = (self.u32()?, self.u64()?);
                 // Every element takes at least a byte, so a length beyond the file's end is no length.
-                if length > MAX_ARRAY || length > (self.bytes.len() - self.at) as u64 || depth > 3 {
+                self.elements = self.elements.saturating_add(length);
+                let rest = (self.bytes.len() - self.at) as u64;
+                if self.elements > MAX_ELEMENTS || length > rest || depth > 3 {
                     return Err(format!("an array of {length} elements"));
                 }
                 Value::Array((0..length).map(|_| self.value(kind, depth + 1)).collect::<Result<_, _>>()?)
@@ -195,7 +225,7 @@ impl<'a> Reader<'a> {
     }
 
     fn tensor(&mut self) -> Result<Described, String> {
-        let name = self.text()?;
+        let name = self.name()?;
         let axes = self.u32()?;
         if !(1..=4).contains(&axes) {
             return Err(format!("tensor `{name}` has {axes} axes"));
@@ -205,7 +235,7 @@ impl<'a> Reader<'a> {
         let code = self.u32()?;
         let offset = self.u64()?;
         let (dtype, block, block_bytes) = quantisation(code)
-            .ok_or_else(|| format!("tensor `{name}` is of type {code}, which is not read"))?;
+            .ok_or_else(|| format!("tensor `{name}` is of type {code}, which is not read (f32, f16, bf16, Q4_0 to Q8_0 and Q2_K to Q6_K are)"))?;
         let elements = shape.iter().try_fold(1u64, |n, &length| n.checked_mul(length));
         let whole_rows = shape.last().is_some_and(|row| row % block == 0);
         let size = elements

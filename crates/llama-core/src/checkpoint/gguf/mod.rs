@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use candle_core::quantized::GgmlDType;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use memmap2::Mmap;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::weight::{BlockWeight, Weight};
-use super::{Layout, finite, half_split, mapped};
+use super::{Layout, finite, foreign, half_split, mapped};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::tokenizer::{Tokenizer, Vocabulary};
@@ -37,9 +38,17 @@ impl Gguf {
         let header = Header::read(&map).map_err(|reason| Error::WeightFile {
             path: path.to_owned(),
             reason,
-            hint: "the file is damaged or was cut short, or newer than this program; copy it again"
+            hint: "if it is of a type or version that is not read, take an F16, Q8_0 or Q4_K_M file of the model; otherwise \
+                   it is damaged or was cut short: copy it again"
                 .to_owned(),
         })?;
+        if Metadata(&header).int("split.count").is_ok_and(|parts| parts.is_some_and(|n| n > 1)) {
+            return Err(Error::WeightFile {
+                path: path.to_owned(),
+                reason: "it is one part of several".to_owned(),
+                hint: "put the parts together with llama.cpp's llama-gguf-split --merge".to_owned(),
+            });
+        }
         let factors = match header.tensors.get(ROPE_FACTORS) {
             Some(place) => Some(dequantise(path, &map, ROPE_FACTORS, place)?),
             None => None,
@@ -69,16 +78,9 @@ impl Gguf {
             }
             known.insert(name);
         }
-        let mut rest: Vec<&String> =
-            self.header.tensors.keys().filter(|name| !known.contains(*name)).collect();
-        rest.sort();
-        match rest.first() {
+        match self.header.tensors.keys().filter(|name| !known.contains(*name)).min() {
             None => Ok(()),
-            Some(name) => Err(Error::ModelConfig {
-                path: self.path.clone(),
-                reason: format!("a LLaMA of this configuration has no tensor `{name}`, and the file does"),
-                hint: "it is of an architecture that is not computed here (biases, experts, …)".to_owned(),
-            }),
+            Some(name) => Err(foreign(&self.path, name)),
         }
     }
 
@@ -146,9 +148,17 @@ impl Layout for Gguf {
     fn tensor(&self, weight: Weight) -> Result<Tensor> {
         let name = weight.gguf_name();
         let place = self.place(&name)?;
-        let values = dequantise(&self.path, &self.map, &name, place)?;
-        let tensor =
-            finite(Tensor::f_from_slice(&values)?.f_view(place.shape.as_slice())?, &self.path, &name)?;
+        let bytes = &self.map[place.bytes.clone()];
+        let tensor = match place.dtype {
+            GgmlDType::F32 => Tensor::f_from_data_size(bytes, &place.shape, Kind::Float)?,
+            GgmlDType::F16 => Tensor::f_from_data_size(bytes, &place.shape, Kind::Half)?,
+            GgmlDType::BF16 => Tensor::f_from_data_size(bytes, &place.shape, Kind::BFloat16)?,
+            _ => {
+                let values = dequantise(&self.path, &self.map, &name, place)?;
+                Tensor::f_from_slice(&values)?.f_view(place.shape.as_slice())?
+            }
+        };
+        let tensor = finite(tensor, &self.path, &name)?;
         match weight {
             Weight::Block(_, BlockWeight::Q | BlockWeight::K) => half_split(&tensor, self.config.head_dim),
             _ => Ok(tensor),
@@ -176,9 +186,12 @@ impl Layout for Gguf {
 /// A tensor's numbers in f32.
 fn dequantise(path: &Path, map: &[u8], name: &str, place: &Place) -> Result<Vec<f32>> {
     let dims = place.shape.iter().map(|&n| n as usize).collect();
-    // A copy: the blocks' structs are aligned, the file's bytes need not be.
-    let bytes = map[place.bytes.clone()].to_vec();
-    let values = qtensor_from_ggml(place.dtype, &bytes, dims, &Device::Cpu)
+    // A copy into words: candle reads blocks as structs, which are aligned as the file's bytes need not be.
+    let source = &map[place.bytes.clone()];
+    let mut words = vec![0u64; source.len().div_ceil(8)];
+    let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..source.len()];
+    bytes.copy_from_slice(source);
+    let values = qtensor_from_ggml(place.dtype, bytes, dims, &Device::Cpu)
         .and_then(|tensor| tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1());
     values.map_err(|e| Error::WeightFile {
         path: path.to_owned(),

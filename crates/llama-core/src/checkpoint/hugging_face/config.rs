@@ -48,10 +48,13 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Config> {
         hint: hint.to_owned(),
     };
     // The model's kind first: another kind's missing keys would say nothing.
-    let kind: Value = serde_json::from_str(text).map_err(|e| refuse(e.to_string(), "it must be JSON"))?;
+    let mut kind: Value = serde_json::from_str(text).map_err(|e| refuse(e.to_string(), "it must be JSON"))?;
     let model_type = kind.get("model_type").and_then(Value::as_str).unwrap_or_default();
     if !["llama", "mistral"].contains(&model_type) {
         return Err(refuse(format!("`model_type` is `{model_type}`"), PLAIN));
+    }
+    if model_type == "mistral" && kind.get("sliding_window").is_none() {
+        kind["sliding_window"] = 4096.into(); // transformers' default; no window is `null`
     }
     let keys: Keys = serde_json::from_value(kind)
         .map_err(|e| refuse(e.to_string(), "use the config.json that came with the weights"))?;
@@ -113,44 +116,56 @@ impl Keys {
         None
     }
 
-    /// Base and scaling of the rotary embedding, from the newer `rope_parameters` or the older `rope_theta` and
-    /// `rope_scaling`.
+    /// Base and scaling of the rotary embedding, from the older `rope_theta` and `rope_scaling` or the newer
+    /// `rope_parameters`; with both, transformers takes the older, and so they have to agree.
     fn rope(&self) -> Result<(f64, RopeScaling), String> {
-        let newer = self.rope_parameters.as_ref();
-        let theta = newer.and_then(|p| p.get("rope_theta")).map(|v| number("rope_theta", v)).transpose()?;
-        if let (Some(new), Some(old)) = (theta, self.rope_theta)
-            && new.to_bits() != old.to_bits()
+        let given = |map: &Option<Map<String, Value>>| map.clone().filter(|map| !map.is_empty());
+        let (older, newer) = (given(&self.rope_scaling), given(&self.rope_parameters));
+        let theta = |map: &Option<Map<String, Value>>| {
+            let value = map.as_ref().and_then(|map| map.get("rope_theta"));
+            value.map(|value| number("rope_theta", value)).transpose()
+        };
+        let mut bases = [self.rope_theta, theta(&older)?, theta(&newer)?].into_iter().flatten();
+        let base = bases.next().unwrap_or(10_000.0);
+        if let Some(other) = bases.find(|other| other.to_bits() != base.to_bits()) {
+            return Err(format!("`rope_theta` is {base} in one place and {other} in another"));
+        }
+        let scaling = |map: &Option<Map<String, Value>>| map.as_ref().map(rope_scaling).transpose();
+        let (older, newer) = (scaling(&older)?, scaling(&newer)?);
+        if let (Some(older), Some(newer)) = (&older, &newer)
+            && older != newer
         {
-            return Err(format!("`rope_theta` is {old}, and {new} in `rope_parameters`"));
+            return Err(format!("`rope_scaling` means {older:?} and `rope_parameters` {newer:?}"));
         }
-        let theta = theta.or(self.rope_theta).unwrap_or(10_000.0);
-        let Some(parameters) = newer.or(self.rope_scaling.as_ref()) else {
-            return Ok((theta, RopeScaling::None));
-        };
-        if let Some((layers, _)) = parameters.iter().find(|(_, v)| v.is_object()) {
-            return Err(format!("`rope_parameters` differ by layer (`{layers}`)"));
-        }
-        let kind =
-            ["rope_type", "type"].into_iter().find_map(|key| parameters.get(key)).and_then(Value::as_str);
-        let of = |key: &str| parameters.get(key).ok_or_else(|| format!("rope scaling has no `{key}`"));
-        let of = |key: &str| of(key).and_then(|value| number(key, value));
-        let partial = parameters.get("partial_rotary_factor").map(|v| number("partial_rotary_factor", v));
-        if partial.transpose()?.is_some_and(|f| f.to_bits() != 1f64.to_bits()) {
-            return Err("`partial_rotary_factor` is not 1, and all of a head is rotated".to_owned());
-        }
-        let scaling = match kind {
-            None if newer.is_some() => RopeScaling::None,
-            Some("default") => RopeScaling::None,
-            Some("linear") => RopeScaling::Linear { factor: of("factor")? },
-            Some("llama3") => RopeScaling::Llama3 {
-                factor: of("factor")?,
-                low_freq_factor: of("low_freq_factor")?,
-                high_freq_factor: of("high_freq_factor")?,
-                original_context: of("original_max_position_embeddings")?,
-            },
-            other => return Err(format!("rope scaling is of type `{}`", other.unwrap_or("none"))),
-        };
-        Ok((theta, scaling))
+        Ok((base, older.or(newer).unwrap_or_default()))
+    }
+}
+
+/// What `rope_scaling` or `rope_parameters` says.
+fn rope_scaling(parameters: &Map<String, Value>) -> Result<RopeScaling, String> {
+    if let Some((layers, _)) = parameters.iter().find(|(_, v)| v.is_object()) {
+        return Err(format!("the rotary embedding differs by layer (`{layers}`)"));
+    }
+    let of = |key: &str| parameters.get(key).ok_or_else(|| format!("rope scaling has no `{key}`"));
+    let of = |key: &str| of(key).and_then(|value| number(key, value));
+    let partial = parameters.get("partial_rotary_factor").map(|v| number("partial_rotary_factor", v));
+    if partial.transpose()?.is_some_and(|f| f.to_bits() != 1f64.to_bits()) {
+        return Err("`partial_rotary_factor` is not 1, and all of a head is rotated".to_owned());
+    }
+    let kind = match ["rope_type", "type"].into_iter().find_map(|key| parameters.get(key)) {
+        None => "default",
+        Some(kind) => kind.as_str().ok_or_else(|| format!("rope scaling is of type {kind}"))?,
+    };
+    match kind {
+        "default" => Ok(RopeScaling::None),
+        "linear" => Ok(RopeScaling::Linear { factor: of("factor")? }),
+        "llama3" => Ok(RopeScaling::Llama3 {
+            factor: of("factor")?,
+            low_freq_factor: of("low_freq_factor")?,
+            high_freq_factor: of("high_freq_factor")?,
+            original_context: of("original_max_position_embeddings")?,
+        }),
+        other => Err(format!("rope scaling is of type `{other}`")),
     }
 }
 
@@ -175,10 +190,14 @@ mod tests {
         read(Path::new("config.json"), &config.to_string())
     }
 
+    fn llama3_of(factor: f64) -> Value {
+        serde_json::json!({ "rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 8192 })
+    }
+
     #[test]
     fn older_and_newer_rope_keys_mean_the_same() {
-        let llama3 = serde_json::json!({ "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 8192 });
+        let llama3 = llama3_of(32.0);
         let old = with(&serde_json::json!({ "rope_theta": 500_000.0, "rope_scaling": llama3 })).expect("old");
         let mut parameters = llama3;
         parameters["rope_theta"] = 500_000.0.into();
@@ -212,6 +231,12 @@ mod tests {
                 serde_json::json!({ "rope_theta": 1e4, "rope_parameters": { "rope_theta": 5e5 } }),
                 "rope_theta",
             ),
+            (serde_json::json!({ "rope_scaling": { "rope_type": 5 } }), "type 5"),
+            (
+                serde_json::json!({ "rope_scaling": { "type": "linear", "factor": 2.0 },
+                    "rope_parameters": { "rope_type": "default" } }),
+                "rope_parameters",
+            ),
             (serde_json::json!({ "num_attention_heads": 0 }), "num_attention_heads"),
             (serde_json::json!({ "num_key_value_heads": 4 }), "n_kv_heads"),
             (serde_json::json!({ "hidden_size": "576" }), "576"),
@@ -227,6 +252,8 @@ mod tests {
         assert_eq!(with(&window).expect("mistral").sliding_window, Some(4096));
         let none = serde_json::json!({ "model_type": "mistral", "sliding_window": null });
         assert_eq!(with(&none).expect("mistral").sliding_window, None);
+        let unsaid = serde_json::json!({ "model_type": "mistral" });
+        assert_eq!(with(&unsaid).expect("mistral").sliding_window, Some(4096));
         assert_eq!(with(&serde_json::json!({ "sliding_window": 4096 })).expect("llama").sliding_window, None);
         assert_eq!(with(&serde_json::json!({ "head_dim": 80 })).expect("head_dim").head_dim, 80);
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tch::{Kind, Tensor};
 
 use super::weight::Weight;
-use super::{Layout, finite, mapped};
+use super::{Layout, finite, foreign, mapped};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
@@ -174,21 +174,11 @@ impl HuggingFace {
         // Tables that older versions of transformers saved and newer ones compute.
         let computed = |name: &str| name.ends_with(".rotary_emb.inv_freq");
         let unembed = Weight::Unembed.hugging_face_name();
-        let mut rest: Vec<&String> = self
-            .tensors
-            .keys()
-            .filter(|name| !known.contains(*name) && !computed(name) && **name != unembed)
-            .collect();
-        rest.sort();
-        if let Some(name) = rest.first() {
-            return Err(Error::ModelConfig {
-                path: self.folder.join("config.json"),
-                reason: format!("a LLaMA of this configuration has no tensor `{name}`, and the weights do"),
-                hint: "config.json belongs to another model, or to an architecture that is not computed here"
-                    .to_owned(),
-            });
+        let names = self.tensors.keys();
+        match names.filter(|name| !known.contains(*name) && !computed(name) && **name != unembed).min() {
+            None => Ok(()),
+            Some(name) => Err(foreign(&self.folder.join("config.json"), name)),
         }
-        Ok(())
     }
 
     /// Where embeddings are tied, an unembedding that is there all the same is the embedding.
@@ -197,8 +187,10 @@ impl HuggingFace {
         if !self.config.tied_embeddings || !self.tensors.contains_key(&name) {
             return Ok(());
         }
-        let bytes = |name: &str| self.place(name).map(|(file, place)| &file.map[place.bytes.clone()]);
-        if bytes(&name)? == bytes(&Weight::Embed.hugging_face_name())? {
+        let numbers = |name: &str| {
+            self.place(name).map(|(file, place)| (place.dtype, &place.shape, &file.map[place.bytes.clone()]))
+        };
+        if numbers(&name)? == numbers(&Weight::Embed.hugging_face_name())? {
             return Ok(());
         }
         Err(Error::ModelConfig {

@@ -1,5 +1,6 @@
 //! Meta's layout: `params.json` and one `consolidated.NN.pth` per model-parallel rank.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
@@ -119,15 +120,14 @@ impl Meta {
                 }
             }
         }
-        let extra = Weight::Block(self.config.n_layers, BlockWeight::Q).meta_name();
-        if self.shards[0].names().any(|n| n == extra) {
-            return Err(Error::ModelConfig {
-                path: self.folder.join("params.json"),
-                reason: format!("`n_layers` is {}, and the weights go on (`{extra}`)", self.config.n_layers),
-                hint: "params.json belongs to another model".to_owned(),
-            });
+        // Tables that LLaMA 1 and 2 carry along and their code computes anew.
+        let computed = |name: &str| name == "rope.freqs";
+        let known: BTreeSet<String> = Weight::all(&self.config).map(Weight::meta_name).collect();
+        let names = self.shards.iter().flat_map(Pth::names);
+        match names.filter(|name| !known.contains(*name) && !computed(name)).min() {
+            None => Ok(()),
+            Some(name) => Err(super::foreign(&self.folder.join("params.json"), name)),
         }
-        Ok(())
     }
 }
 

@@ -91,6 +91,12 @@ impl Params {
         if self.use_scaled_rope != Some(true) {
             return RopeScaling::None;
         }
+        if self.rope_scaling_factor.is_none() {
+            tracing::warn!(
+                "params.json does not say by how much rotary wavelengths are stretched: 8, as in LLaMA 3.1 and in Meta's \
+                 code; Hugging Face's copies of LLaMA 3.2 say 32 (Checkpoint::with_rope_scaling)"
+            );
+        }
         RopeScaling::Llama3 {
             factor: self.rope_scaling_factor.unwrap_or(8.0),
             low_freq_factor: LOW_FREQ_FACTOR,

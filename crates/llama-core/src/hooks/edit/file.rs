@@ -62,13 +62,13 @@ impl Edits {
         values.into_iter().try_for_each(|values| values.read(folder.as_ref()))
     }
 
-    /// Writes the edits to `path`, and their tensors, if they use any, to a safetensors file of the same name beside it.
+    /// Writes the edits to `NAME.json`, and their tensors, if they use any, to `NAME.edits.safetensors` beside it.
     ///
     /// # Errors
     /// A tensor that has not been read; a file that cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let beside = path.with_extension("safetensors");
+        let beside = path.with_extension("edits.safetensors");
         let refuse = |reason: String, hint| Error::EditFile { path: path.to_owned(), reason, hint };
         let name = beside.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let mut edits = self.clone();
@@ -87,11 +87,11 @@ impl Edits {
         }
         if !tensors.is_empty() {
             let bytes = safetensors::serialize(tensors, None).map_err(|e| refuse(e.to_string(), UNREAD))?;
-            fs_err::write(&beside, bytes)?;
+            write_whole(&beside, &bytes)?;
         }
         let file = File { schema: SCHEMA, edits: edits.0 };
         let text = serde_json::to_string_pretty(&file).map_err(|e| refuse(e.to_string(), UNREAD))?;
-        Ok(fs_err::write(path, text + "\n")?)
+        write_whole(path, (text + "\n").as_bytes())
     }
 
     /// The edits as a store's manifest or a report states them: tensors by type, shape and hash, and no path, so that
@@ -111,6 +111,14 @@ impl Edits {
         }
         serde_json::to_value(&edits).map_err(|e| refuse(e.to_string()))
     }
+}
+
+/// Writes beside the place and moves there, so that an interrupted write leaves what was there.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".partial");
+    fs_err::write(&beside, bytes)?;
+    Ok(fs_err::rename(&beside, path)?)
 }
 
 /// What to do about a tensor that is only referred to.

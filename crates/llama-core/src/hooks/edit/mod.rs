@@ -185,7 +185,7 @@ impl Edit {
 /// // To a file and back.
 /// # let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("steer.json");
-/// edits.save(&path)?; // and steer.safetensors beside it
+/// edits.save(&path)?; // and steer.edits.safetensors beside it
 /// assert_eq!(Edits::load(&path)?, edits);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
