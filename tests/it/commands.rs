@@ -142,6 +142,64 @@ fn what_kind_of_model_a_path_is() {
     refused.stderr(predicate::str::contains("one file of a model in Hugging Face's layout; give its folder"));
 }
 
+/// The templates' texts go from `prompts` through the file beside it into the store; another file's are not taken.
+#[test]
+fn templates_reach_the_store() {
+    let folder = tempfile::tempdir().expect("folder");
+    let dir = folder.path();
+    let template = dir.join("own.jinja");
+    std::fs::write(&template, "{{ passage }}\n\nis it so {{ question }}? {{ answer }}").expect("template");
+    let csv = dir.join("prompts.csv");
+    let mut command = llama_ccs();
+    command
+        .arg("prompts")
+        .arg("--data")
+        .arg(quiz().join("questions.jsonl"))
+        .arg("--model")
+        .arg(quiz().join("model"));
+    command.args(["--limit", "3"]).arg("--template").arg(&template).arg("--out").arg(&csv).assert().success();
+    let recorded = |store: &std::path::Path| {
+        extract(&csv, store).assert().success();
+        llama_ccs::activations::Manifest::read(store).expect("manifest").settings.get("templates").cloned()
+    };
+    let own = recorded(&dir.join("store")).expect("recorded");
+    assert_eq!(own["own"]["text"]["source"], "{{ passage }}\n\nis it so {{ question }}? {{ answer }}");
+    let text = std::fs::read_to_string(&csv).expect("csv");
+    std::fs::write(&csv, text.replacen("is it so", "is it thus", 1)).expect("csv");
+    assert_eq!(recorded(&dir.join("other")), None);
+}
+
+#[test]
+fn what_is_read_is_not_written_over_and_flags_are_not_ignored() {
+    let folder = tempfile::tempdir().expect("folder");
+    let data = folder.path().join("questions.jsonl");
+    std::fs::copy(quiz().join("questions.jsonl"), &data).expect("copy");
+    let before = std::fs::read(&data).expect("data");
+    let mut command = llama_ccs();
+    command
+        .arg("prompts")
+        .arg("--data")
+        .arg(&data)
+        .arg("--model")
+        .arg(quiz().join("model"))
+        .arg("--out")
+        .arg(&data);
+    command.assert().failure().code(1).stderr(predicate::str::contains("is a file that is read"));
+    assert_eq!(std::fs::read(&data).expect("data"), before);
+    for flags in [
+        ["--prompts", "p.csv", "--limit", "2"],
+        ["--prompts", "p.csv", "--offset", "2"],
+        ["--prompts", "p.csv", "--passage", "text"],
+        ["--data", "d.csv", "--passage", "text"],
+        ["A statement.", "--limit", "2", "--json"],
+    ] {
+        let mut command = llama_ccs();
+        command.args(["predict", "--run", "run", "--model", "model"]).args(flags).assert().failure().code(2);
+    }
+    let zero = ["extract", "--model", "m", "--prompts", "p", "--out", "o", "--batch-tokens", "0"];
+    llama_ccs().args(zero).assert().failure().code(2).stderr(predicate::str::contains("at least 1"));
+}
+
 #[test]
 fn text_is_generated() {
     let mut command = llama_ccs();
