@@ -38,11 +38,13 @@ pub use ccs;
 pub use llama_core;
 pub use torch_runtime;
 
+mod drift;
 mod error;
 mod extract;
 mod pairs;
 mod predict;
 
+pub use drift::{Drift, drift};
 pub use error::{Error, Result};
 pub use extract::{Extraction, Observer, Outcome, TokenRule};
 pub use pairs::{PairTokenizer, tokenize_all};

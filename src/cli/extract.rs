@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use llama_ccs::activations::{Column, StoreDtype};
 use llama_ccs::boolq::Template;
 use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, Precision};
-use llama_ccs::{Extraction, Observer, Outcome, TokenRule, boolq, tokenize_all, torch_runtime};
+use llama_ccs::{Drift, Extraction, Observer, Outcome, TokenRule, boolq, drift, tokenize_all, torch_runtime};
 use serde_json::json;
 
 use super::{AnyError, at_least_one, beside, output, precision, tokenizer};
@@ -71,6 +71,9 @@ pub(crate) struct Args {
     /// Compute each prompt alone: without this, what prompts of a question begin with in common is computed once.
     #[arg(long)]
     no_sharing: bool,
+    /// Before that, run the first N pairs in f32 as well and show how far each layer's states are from that.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    compare_f32: Option<usize>,
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -117,6 +120,16 @@ impl Args {
         prompts.warnings.iter().for_each(output::warn);
         let pairs = tokenize_all(prompts.pairs, &tokenizer)?;
 
+        let drift = match self.compare_f32 {
+            Some(n) => drift(&checkpoint, &pairs[..n.min(pairs.len())], self.dtype, device)?,
+            None => Vec::new(),
+        };
+        if !json && !drift.is_empty() {
+            output::data(&format!("layer  largest difference    relative ({} against f32)", self.dtype));
+            for Drift { layer, largest, relative } in &drift {
+                output::data(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"));
+            }
+        }
         let mut watch = Watch { bar: output::progress(pairs.len(), "extracting"), interrupted };
         let outcome = extraction.run(&pairs, &self.out, &mut watch)?;
         watch.bar.finish_and_clear();
@@ -130,7 +143,7 @@ impl Args {
                 Outcome::Stopped { .. } => Vec::new(),
             };
             output::json(
-                &json!({ "out": self.out, "rows": total, "done": done, "finished": finished, "columns": hooks }),
+                &json!({ "out": self.out, "rows": total, "done": done, "finished": finished, "columns": hooks, "drift": drift }),
             );
         } else if finished {
             output::say(&format!("{total} pairs in {}", self.out.display()));

@@ -200,6 +200,34 @@ fn what_is_read_is_not_written_over_and_flags_are_not_ignored() {
     llama_ccs().args(zero).assert().failure().code(2).stderr(predicate::str::contains("at least 1"));
 }
 
+/// bf16 keeps 8 bits, f32 is itself, and mixed is nearer to it than bf16.
+#[test]
+fn drift_from_f32_is_shown_by_layer() {
+    let folder = tempfile::tempdir().expect("folder");
+    let csv = prompts(folder.path(), 6);
+    let drift = |dtype: &str| -> Vec<f64> {
+        let mut command = extract(&csv, &folder.path().join(dtype));
+        let output = command.args(["--dtype", dtype, "--compare-f32", "4", "--json"]).assert().success();
+        let json: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).expect("json");
+        json["drift"]
+            .as_array()
+            .expect("layers")
+            .iter()
+            .map(|l| l["relative"].as_f64().expect("number"))
+            .collect()
+    };
+    assert_eq!(drift("f32"), [0.0; 5]);
+    let (mixed, bf16) = (drift("mixed"), drift("bf16"));
+    assert!(mixed[0].abs() < 1e-9 && (1e-4..4e-3).contains(&bf16[0]), "the embedding: {mixed:?} {bf16:?}");
+    for layer in 1..5 {
+        assert!((1e-4..5e-2).contains(&bf16[layer]) && mixed[layer] < bf16[layer], "{mixed:?} {bf16:?}");
+    }
+    let mut command = extract(&csv, &folder.path().join("text"));
+    let output = command.args(["--dtype", "bf16", "--compare-f32", "100"]).assert().success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).expect("text");
+    assert_eq!(text.lines().count(), 6, "{text}");
+}
+
 #[test]
 fn text_is_generated() {
     let mut command = llama_ccs();
