@@ -41,16 +41,20 @@ impl Origin {
             Some((name.clone(), value.get("identity")?.as_str()?.to_owned(), text))
         };
         let recorded = settings.get("templates").and_then(Value::as_object);
+        let recorded: Vec<_> = recorded.into_iter().flatten().filter_map(template).collect();
+        let names = text("/template").unwrap_or_default();
+        // A name may hold what stands between names.
+        let own: Vec<&str> = recorded.iter().map(|(name, ..)| name.as_str()).collect();
+        let names = if own.join(", ") == names { own } else { names.split(", ").collect() };
+        let templates = names.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect();
         Self {
             model_name: text("/model/name"),
             model: text("/model/identity"),
             tokenizer: text("/tokenizer/identity"),
             edits: settings.get("edits").filter(|edits| !edits.is_null()).map(Value::to_string),
             precision: text("/extraction/precision").and_then(|name| name.parse().ok()),
-            templates: text("/template")
-                .map(|names| names.split(", ").map(str::to_owned).collect())
-                .unwrap_or_default(),
-            recorded: recorded.into_iter().flatten().filter_map(template).collect(),
+            templates,
+            recorded,
         }
     }
 
@@ -209,12 +213,14 @@ mod tests {
         let own = Template::from_source("own", "{# answers: Yes | No #}\n{{ question }}? {{ answer }}\n")
             .expect("compiles");
         let recorded = json!({ "identity": own.identity(), "text": own.text() });
-        let settings = json!({ "template": "own", "templates": { "own": recorded } });
+        let settings = json!({ "template": "own", "templates": { "own": recorded.clone() } });
         let back = origin(&settings).template(None).expect("recorded");
         assert_eq!(origin(&settings).template(Some("own")).expect("by name").identity(), own.identity());
         assert!(origin(&settings).template(Some("other")).is_err());
         assert_eq!((back.identity(), back.name()), (own.identity(), "own"));
         assert_eq!(origin(&settings).other_text(&own), None);
+        let settings_of = |name: &str| json!({ "template": name, "templates": { name: recorded.clone() } });
+        assert_eq!(origin(&settings_of("a, b")).templates, ["a, b"], "a name with what stands between names");
         let changed = Template::from_source("own", "{{ question }}: {{ answer }}").expect("compiles");
         let said = origin(&settings).other_text(&changed).map(|m| m.to_string()).unwrap_or_default();
         assert!(said.contains("the template own, these prompts are of another text of that name"), "{said}");
