@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CSV")]
     out: PathBuf,
     /// A tokenizer for counting tokens: tokenizer.model, tokenizer.json, a .gguf file, or a folder with one.
-    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// A model whose tokenizer counts tokens.
     #[arg(long, value_name = "PATH")]
@@ -72,6 +72,9 @@ impl Args {
         self.keep_inputs()?;
         let checkpoint = self.model.as_ref().map(Checkpoint::open).transpose()?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), checkpoint.as_ref())?;
+        if let Some(checkpoint) = &checkpoint {
+            tokenizer.check_fits(checkpoint.config())?;
+        }
         let tokenizer = PairTokenizer(&tokenizer);
         let templates = Template::resolve_all(&self.template)?;
         let data = Dataset::load_for(&self.data, &templates)?;

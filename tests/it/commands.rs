@@ -196,6 +196,17 @@ fn what_is_read_is_not_written_over_and_flags_are_not_ignored() {
         let mut command = llama_ccs();
         command.args(["predict", "--run", "run", "--model", "model"]).args(flags).assert().failure().code(2);
     }
+    // A tokenizer that is given beside a model has to be one for it.
+    let other =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/llama-core/tests/fixtures/llama3_meta");
+    let mut command = llama_ccs();
+    command.arg("prompts").arg("--data").arg(&data).arg("--model").arg(quiz().join("model"));
+    command
+        .arg("--tokenizer")
+        .arg(other.join("tokenizer.model"))
+        .arg("--out")
+        .arg(folder.path().join("p.csv"));
+    command.assert().failure().code(1).stderr(predicate::str::contains("556 tokens and the model 78"));
     let zero = ["extract", "--model", "m", "--prompts", "p", "--out", "o", "--batch-tokens", "0"];
     llama_ccs().args(zero).assert().failure().code(2).stderr(predicate::str::contains("at least 1"));
 }
