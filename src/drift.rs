@@ -3,7 +3,7 @@
 use activations::ColumnStates;
 use boolq::TokenizedPair;
 use llama_core::tch::Device;
-use llama_core::{Checkpoint, HookPoint, HookSet, Llama, Precision};
+use llama_core::{Checkpoint, HookSet, Llama, Precision};
 
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, TokenRule, batch, plan};
@@ -49,7 +49,7 @@ fn layers(
     device: Device,
 ) -> Result<Vec<ColumnStates>> {
     let llama = Llama::load(checkpoint, precision, device)?;
-    let hooks: HookSet = (0..=checkpoint.config().n_layers).map(HookPoint::of_layer).collect();
+    let hooks = HookSet::residual_stream(checkpoint.config().n_layers);
     let rules = [TokenRule::Last];
     let mut pass = batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true };
     let mut all: Vec<ColumnStates> = Vec::new();
