@@ -166,6 +166,33 @@ fn ctrl_c_stops_after_a_batch_and_twice_at_once() {
     compare(&whole.store, &torn.store, 0);
 }
 
+/// Two templates of one question share a row of the layout and a batch. Interrupted, some rows are durable and some not
+/// (a kill of so short a job mostly finds none), and the rest is planned and grouped as if nothing had happened.
+#[test]
+fn interrupted_with_templates_that_share() {
+    let folder = tempfile::tempdir().expect("folder");
+    let template = folder.path().join("short.jinja");
+    fs::write(&template, "{{ passage }}\n\nis it so {{ question }}? {{ answer }}").expect("template");
+    let prompts = folder.path().join("prompts.csv");
+    let mut command = llama_ccs();
+    command.arg("prompts").arg("--data").arg(quiz().join("questions.jsonl"));
+    command.arg("--model").arg(quiz().join("model")).args(["--limit", "400", "--template", "llama-ccs"]);
+    command.arg("--template").arg(&template).arg("--out").arg(&prompts).assert().success();
+    let whole = Job::new(&prompts, folder.path().join("whole"), &[]);
+    let started = Instant::now();
+    whole.finish();
+    let duration = started.elapsed();
+    let manifest = llama_ccs::activations::Manifest::read(&whole.store).expect("manifest");
+    assert!(manifest.batches.iter().any(|batch| batch.len() > 1), "nothing was shared");
+
+    let torn = Job::new(&prompts, folder.path().join("torn"), &[]);
+    while !torn.is_halfway() {
+        interrupt(&torn, 1, duration);
+    }
+    torn.finish();
+    compare(&whole.store, &torn.store, 0);
+}
+
 #[test]
 fn a_changed_setting_is_refused_with_the_difference() {
     let folder = tempfile::tempdir().expect("folder");
