@@ -362,6 +362,28 @@ pub enum Error {
         hint: &'static str,
     },
 
+    /// A hook looked at a token that [`crate::Run::reads`] left out.
+    #[error(
+        "{point} was not computed for a token that is looked at\nhint: name the token in `Run::reads`, or leave that away"
+    )]
+    NotComputed {
+        /// Where.
+        point: HookPoint,
+    },
+
+    /// A model whose blocks are on disk was asked for something that needs them in memory.
+    #[error("the model is streamed from disk, so {what}\nhint: load it with `Llama::load`")]
+    Streamed {
+        /// What is not possible.
+        what: &'static str,
+    },
+
+    /// The thread that reads a streamed model's weights ended without a word.
+    #[error(
+        "the thread that reads weights died\nhint: run it again; if it happens again, report it with the checkpoint's name"
+    )]
+    WeightsThread,
+
     /// LibTorch refused an operation.
     #[error("LibTorch: {0}\nhint: if memory ran out, use smaller batches or a narrower type")]
     Torch(#[from] TchError),

@@ -3,9 +3,12 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
+use crate::hooks::Tokens;
 
+mod kept;
 mod tree;
 
+pub(crate) use kept::Kept;
 use tree::Tree;
 
 /// Where padding goes when prompts differ in length.
@@ -189,6 +192,16 @@ impl Batch {
     /// Places of each prompt's tokens in the layout, flattened: `row · T + column`.
     pub(crate) fn places(&self) -> &[Vec<i64>] {
         &self.places
+    }
+
+    /// The places of all these tokens; `None` where that leaves nothing out.
+    pub(crate) fn kept(&self, wanted: &[Option<&Tokens>]) -> Result<Option<Kept>> {
+        let (rows, width) = self.shape();
+        let mut places = Vec::new();
+        for tokens in wanted.iter().flatten() {
+            places.extend(tokens.places(self)?);
+        }
+        Ok(Kept::new(places, rows as usize, width as usize))
     }
 
     /// The first prompt that a window of attention does not hold.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tch::Tensor;
 
@@ -16,8 +17,8 @@ mod mapped;
 mod meta;
 mod weight;
 
-pub use meta::save_meta;
-pub(crate) use weight::{BlockWeight, Weight};
+pub use meta::{save_meta, save_random_meta};
+pub(crate) use weight::{BlockWeight, Order, Weight};
 
 /// One way of keeping a LLaMA on disk: opened and checked, its weights read one at a time.
 trait Layout: fmt::Debug + Send + Sync {
@@ -30,8 +31,11 @@ trait Layout: fmt::Debug + Send + Sync {
     /// The name of the type that a weight is stored in, and its bytes.
     fn stored(&self, weight: Weight) -> Result<(String, u64)>;
 
-    /// A weight, whole, `[out, in]`, as a floating-point tensor; queries and keys in half-split rotary order.
-    fn tensor(&self, weight: Weight) -> Result<Tensor>;
+    /// Copies a weight into `into`, converting it to its type and device; queries and keys in half-split rotary order.
+    ///
+    /// # Shapes
+    /// `into` [`Weight::shape`], `[out, in]`; it may be a view.
+    fn copy(&self, weight: Weight, into: &Tensor) -> Result<()>;
 
     /// Adds what tells this model's files from another's without reading all of them.
     fn fingerprint(&self, hash: &mut blake3::Hasher);
@@ -41,10 +45,12 @@ trait Layout: fmt::Debug + Send + Sync {
 }
 
 /// A model on disk. Opening it reads and checks configuration and headers; weights are read by [`crate::Llama::load`].
-#[derive(Debug)]
+///
+/// A clone is the same open files.
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    layout: Box<dyn Layout>,
+    layout: Arc<dyn Layout>,
     /// Asked for in place of the layout's own.
     config: Option<Config>,
 }
@@ -60,11 +66,11 @@ impl Checkpoint {
     /// that is not computed here, by its name. Nothing in a checkpoint is executed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let layout: Box<dyn Layout> = match Kind::of(path)? {
-            Kind::Meta => Box::new(meta::Meta::open(path)?),
-            Kind::HuggingFace => Box::new(hugging_face::HuggingFace::open(path)?),
+        let layout: Arc<dyn Layout> = match Kind::of(path)? {
+            Kind::Meta => Arc::new(meta::Meta::open(path)?),
+            Kind::HuggingFace => Arc::new(hugging_face::HuggingFace::open(path)?),
             #[cfg(feature = "gguf")]
-            Kind::Gguf => Box::new(gguf::Gguf::open(path)?),
+            Kind::Gguf => Arc::new(gguf::Gguf::open(path)?),
             #[cfg(not(feature = "gguf"))]
             Kind::Gguf => {
                 let found =
@@ -151,9 +157,12 @@ impl Checkpoint {
         hash.finalize().to_hex().to_string()
     }
 
-    /// A weight in the type it is stored in (quantised ones in f32).
-    pub(crate) fn tensor(&self, weight: Weight) -> Result<Tensor> {
-        self.layout.tensor(weight)
+    /// Copies a weight to where it is wanted, in the type that is wanted there.
+    ///
+    /// # Shapes
+    /// `into` [`Weight::shape`]; it may be a view.
+    pub(crate) fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
+        self.layout.copy(weight, into)
     }
 }
 
@@ -215,25 +224,4 @@ fn foreign(config: &Path, tensor: &str) -> Error {
                norms of queries and keys, experts, …)"
             .to_owned(),
     }
-}
-
-/// Refuses numbers that are not finite.
-fn finite(tensor: Tensor, path: &Path, name: &str) -> Result<Tensor> {
-    if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-        return Err(Error::NonFiniteWeight { path: path.to_owned(), name: name.to_owned() });
-    }
-    Ok(tensor)
-}
-
-/// Meta's and GGUF's rotary embedding turns neighbours (0,1), (2,3), …; TransformerLens and Hugging Face turn
-/// (0, K/2), (1, K/2+1), …. The model computes in the second order, so the rows of each head are brought into it on load.
-///
-/// # Shapes
-/// `[heads·K, D]` → the same, rows permuted within each head.
-fn half_split(weight: &Tensor, head_dim: i64) -> Result<Tensor> {
-    let (rows, dim) = (weight.size()[0], weight.size()[1]);
-    Ok(weight
-        .f_view([rows / head_dim, head_dim / 2, 2, dim])? // [heads, K/2, 2, D]
-        .f_transpose(1, 2)? // [heads, 2, K/2, D]
-        .f_reshape([rows, dim])?)
 }

@@ -1,6 +1,9 @@
 //! The weights of a LLaMA, named once, whatever a file calls them.
 
+use tch::Tensor;
+
 use crate::config::Config;
+use crate::error::Result;
 
 /// One weight of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +53,16 @@ impl Weight {
         let blocks = (0..config.n_layers).flat_map(|i| BlockWeight::ALL.map(|w| Self::Block(i, w)));
         let unembed = (!config.tied_embeddings).then_some(Self::Unembed);
         std::iter::once(Self::Embed).chain(blocks).chain([Self::FinalNorm]).chain(unembed)
+    }
+
+    /// Its place in [`Weight::all`].
+    pub(crate) fn number(self, config: &Config) -> usize {
+        match self {
+            Self::Embed => 0,
+            Self::Block(index, part) => 1 + 9 * index + part as usize,
+            Self::FinalNorm => 1 + 9 * config.n_layers,
+            Self::Unembed => 2 + 9 * config.n_layers,
+        }
     }
 
     /// The shape that the configuration implies.
@@ -134,5 +147,51 @@ impl Weight {
                 format!("blk.{i}.{part}.weight")
             }
         }
+    }
+}
+
+/// The order of a stored weight's rows, and how to bring them into the model's.
+///
+/// Meta's and GGUF's rotary embedding turns neighbours (0,1), (2,3), …; TransformerLens and Hugging Face turn
+/// (0, K/2), (1, K/2+1), …. The model computes in the second order, so rows of each head of queries and keys are brought
+/// into it on load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As it is.
+    Kept,
+    /// Neighbours of each head's rows belong together.
+    Interleaved {
+        /// K
+        head_dim: i64,
+    },
+}
+
+impl Order {
+    /// Meta's and GGUF's order of a weight.
+    pub(crate) fn interleaved(weight: Weight, config: &Config) -> Self {
+        match weight {
+            Weight::Block(_, BlockWeight::Q | BlockWeight::K) => {
+                Self::Interleaved { head_dim: config.head_dim }
+            }
+            _ => Self::Kept,
+        }
+    }
+
+    /// Copies a weight, or whole heads of it, into its place in the model, rows in the model's order, in its type.
+    ///
+    /// # Shapes
+    /// `source` and `into` \[rows, D\] or \[D\]; a view of either is enough.
+    pub(crate) fn copy(self, source: &Tensor, into: &Tensor) -> Result<()> {
+        let (source, mut into) = match self {
+            Self::Kept => (source.f_alias()?, into.f_alias()?),
+            Self::Interleaved { head_dim } => {
+                let (rows, dim) = (source.size()[0], source.size()[1]);
+                let (heads, half) = (rows / head_dim, head_dim / 2);
+                let pairs = source.f_view([heads, half, 2, dim])?; // [heads, K/2, 2, D]
+                (pairs.f_transpose(1, 2)?, into.f_view([heads, 2, half, dim])?) // [heads, 2, K/2, D]
+            }
+        };
+        into.f_copy_(&source)?;
+        Ok(())
     }
 }

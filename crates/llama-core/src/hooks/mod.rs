@@ -5,7 +5,7 @@
 
 use tch::Tensor;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Kept};
 use crate::error::{Error, Result};
 
 mod capture;
@@ -78,7 +78,8 @@ impl<F: FnMut(&Activation<'_>) -> Result<Action>> Hook for At<F> {
 pub struct Activation<'a> {
     /// Where it was made.
     pub point: HookPoint,
-    /// The activation itself, of shape [`HookPoint::shape`], in the batch's own layout: padding included.
+    /// The activation itself, of shape [`HookPoint::shape`], in the batch's own layout: padding included. (Of fewer columns
+    /// where [`crate::Run::reads`] left tokens out.)
     /// To read tokens of prompts use [`Activation::select`].
     pub tensor: &'a Tensor,
     /// The prompts and their layout.
@@ -87,6 +88,8 @@ pub struct Activation<'a> {
     pub gradients: bool,
     /// The tokens whose logits were computed.
     logits_of: &'a Tokens,
+    /// The tokens that are left, if some were left out ([`crate::Run::reads`]).
+    kept: Option<&'a Kept>,
 }
 
 impl Activation<'_> {
@@ -101,12 +104,12 @@ impl Activation<'_> {
     ///
     /// # Errors
     /// [`Error::Position`] or [`Error::Selection`] for positions that a prompt does not have, [`Error::NoLogits`] for
-    /// tokens whose logits were not computed.
+    /// tokens whose logits were not computed, [`Error::NotComputed`] for tokens that [`crate::Run::reads`] left out.
     pub fn select(&self, tokens: &Tokens) -> Result<Tensor> {
         if let [Axis::Selected, ..] = self.point.axes() {
             return self.select_logits(tokens);
         }
-        let index = self.index(&tokens.places(self.batch)?)?;
+        let index = self.index(&now(self.kept, self.point, &tokens.places(self.batch)?)?)?;
         let selected = self.by_token()?.f_flatten(0, 1)?.f_index_select(0, &index)?; // [S, …]
         match tokens {
             Tokens::Mean => mean_by_prompt(&selected, &self.batch.lengths()),
@@ -177,7 +180,7 @@ impl Activation<'_> {
             }
             return refuse("one of them is named twice", "name each position of a prompt once");
         }
-        Ok(places)
+        now(self.kept, self.point, &places)
     }
 
     /// Attention scores and patterns have their tokens, the queries, after the heads.
@@ -233,6 +236,12 @@ fn in_the_place_of(tensor: &Tensor, new: &Tensor) -> Result<Tensor> {
     Ok(place)
 }
 
+/// Where places of the batch's layout are in what is left of it.
+fn now(kept: Option<&Kept>, point: HookPoint, places: &[i64]) -> Result<Vec<i64>> {
+    let Some(kept) = kept else { return Ok(places.to_vec()) };
+    places.iter().map(|&place| kept.now(place).ok_or(Error::NotComputed { point })).collect()
+}
+
 /// # Shapes
 /// `[ΣT, …]`, prompt after prompt → `[prompts, …]`.
 pub(crate) fn mean_by_prompt(tokens: &Tensor, lengths: &[usize]) -> Result<Tensor> {
@@ -268,6 +277,8 @@ pub(crate) struct Hooks<'h, 'b> {
     logits: Option<Tokens>,
     gradients: bool,
     batch: &'b Batch,
+    /// The tokens that are left, once some were left out.
+    kept: Option<Kept>,
 }
 
 impl<'h, 'b> Hooks<'h, 'b> {
@@ -283,7 +294,7 @@ impl<'h, 'b> Hooks<'h, 'b> {
         let visitors: Vec<_> = hooks.into_iter().map(|h| (h.points(), h)).collect();
         let wanted = visitors.iter().fold(HookSet::new(), |all, (points, _)| all | points.clone());
         wanted.check_blocks(n_layers)?;
-        Ok(Self { last: wanted.last(), visitors, wanted, logits, gradients, batch })
+        Ok(Self { last: wanted.last(), visitors, wanted, logits, gradients, batch, kept: None })
     }
 
     /// The first point that any hook wants.
@@ -299,6 +310,36 @@ impl<'h, 'b> Hooks<'h, 'b> {
     /// The tokens whose logits are computed if the run gets that far.
     pub(crate) fn logits_of(&self) -> &Tokens {
         self.logits.as_ref().unwrap_or(&Tokens::All)
+    }
+
+    /// The tokens whose logits the run returns.
+    pub(crate) fn logits(&self) -> Option<&Tokens> {
+        self.logits.as_ref()
+    }
+
+    /// How many blocks have to be computed for what is wanted.
+    pub(crate) fn blocks(&self, n_layers: usize) -> usize {
+        match self.last {
+            _ if self.logits.is_some() => n_layers,
+            None | Some(HookPoint::Embed) => 0,
+            Some(HookPoint::Block(index, _)) => usize::from(index) + 1,
+            Some(_) => n_layers,
+        }
+    }
+
+    /// From now on activations are of these tokens only.
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        self.kept = Some(kept);
+    }
+
+    /// The tokens that are left, if some were left out.
+    pub(crate) fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
+    }
+
+    /// Where places of the batch's layout are in what is left of it.
+    pub(crate) fn now(&self, point: HookPoint, places: &[i64]) -> Result<Vec<i64>> {
+        now(self.kept.as_ref(), point, places)
     }
 
     /// Whether any hook wants this point.
@@ -336,14 +377,14 @@ impl<'h, 'b> Hooks<'h, 'b> {
     /// Lets each hook that wants a point visit it; what replaced the activation, if anything did.
     fn show(&mut self, point: HookPoint, tensor: &Tensor) -> Result<Option<Tensor>, Halt> {
         let (mut replaced, mut stop) = (None, false);
-        let (batch, gradients) = (self.batch, self.gradients);
+        let (batch, gradients, kept) = (self.batch, self.gradients, self.kept.as_ref());
         let logits_of = self.logits.as_ref().unwrap_or(&Tokens::All);
         for (points, hook) in &mut self.visitors {
             if !points.contains(point) {
                 continue;
             }
             let tensor = replaced.as_ref().unwrap_or(tensor);
-            match hook.visit(&Activation { point, tensor, batch, gradients, logits_of })? {
+            match hook.visit(&Activation { point, tensor, batch, gradients, logits_of, kept })? {
                 Action::Keep => {}
                 Action::Replace(new) if new.defined() && new.size() == tensor.size() => {
                     replaced = Some(in_the_place_of(tensor, &new)?);

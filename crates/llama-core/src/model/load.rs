@@ -5,24 +5,75 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
-use super::{Block, Llama, Precision};
-use crate::checkpoint::{BlockWeight, Checkpoint, Weight};
+use super::blocks::{Assembly, Blocks, Source};
+use super::{Llama, Precision};
+use crate::checkpoint::{Checkpoint, Order, Weight};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
 impl Llama {
-    /// Reads a checkpoint's weights, converting each as it is copied: peak memory is the model plus a
-    /// few times its largest tensor.
+    /// Reads a checkpoint's weights. Each is converted as it is copied from the mapped file to where it belongs, and the
+    /// file's pages are given back: peak memory is the model in the types it computes in (quantised weights take one tensor
+    /// more).
     ///
     /// # Errors
     /// A weight that is not finite, or what LibTorch refuses (memory, device).
     pub fn load(checkpoint: &Checkpoint, precision: Precision, device: Device) -> Result<Self> {
         tracing::debug!("loading {} ({}) as {precision}", checkpoint.path().display(), checkpoint.layout());
         let started = std::time::Instant::now();
-        let llama =
-            Self::assemble(checkpoint.config(), precision, device, |weight| checkpoint.tensor(weight))?;
+        let mut source = |weight, into: &Tensor| checkpoint.copy(weight, into);
+        let llama = Self::assemble(checkpoint.config(), precision, device, &mut source, None)?;
         tracing::debug!("loaded in {:.1} s", started.elapsed().as_secs_f64());
         Ok(llama)
+    }
+
+    /// A model that need not fit: embedding, final norm and unembedding are read, the blocks stay on disk and are brought
+    /// in one after the other by every pass, the next while one is computed. [`Llama::forward_all`] takes many batches
+    /// through each. Memory: [`Llama::streamed_bytes`].
+    ///
+    /// ```no_run
+    /// use llama_core::{Batch, Capture, Checkpoint, HookSet, Llama, Precision, Run, Tokens, tch::Device};
+    ///
+    /// let checkpoint = Checkpoint::open("llama-65b")?;
+    /// let llama = Llama::streamed(&checkpoint, Precision::Mixed, Device::Cpu)?;
+    /// let batches = [Batch::new(&[[1, 2, 3]])?, Batch::new(&[[1, 4, 5]])?];
+    /// let layers = HookSet::residual_stream(llama.config().n_layers);
+    /// let mut captures: Vec<_> = batches.iter().map(|_| Capture::new(layers.clone(), Tokens::Last)).collect();
+    /// // The weights are read once.
+    /// llama.forward_all(batches.iter().zip(&mut captures).map(|(batch, capture)| (batch, Run::new().hook(capture))))?;
+    /// # Ok::<(), llama_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Llama::load`]; those of blocks come from the passes.
+    pub fn streamed(checkpoint: &Checkpoint, precision: Precision, device: Device) -> Result<Self> {
+        let mut source = |weight, into: &Tensor| checkpoint.copy(weight, into);
+        Self::assemble(checkpoint.config(), precision, device, &mut source, Some(checkpoint.clone()))
+    }
+
+    /// Bytes of the weights of a model in memory.
+    pub fn resident_bytes(config: &Config, precision: Precision) -> u64 {
+        Self::outside_bytes(config, precision) + config.n_layers as u64 * Self::block_bytes(config, precision)
+    }
+
+    /// Bytes of the weights in memory of a model that is streamed: what is outside the blocks, and two blocks.
+    pub fn streamed_bytes(config: &Config, precision: Precision) -> u64 {
+        Self::outside_bytes(config, precision) + 2 * Self::block_bytes(config, precision)
+    }
+
+    fn block_bytes(config: &Config, precision: Precision) -> u64 {
+        let own = Weight::all(config).filter(|weight| matches!(weight, Weight::Block(0, _)));
+        own.map(|weight| bytes(weight, config, precision.product())).sum()
+    }
+
+    fn outside_bytes(config: &Config, precision: Precision) -> u64 {
+        let (stream, product) = (precision.stream(), precision.product());
+        let unembed = if config.tied_embeddings && stream == product {
+            0 // it is the embedding
+        } else {
+            bytes(Weight::Unembed, config, product)
+        };
+        bytes(Weight::Embed, config, stream) + bytes(Weight::FinalNorm, config, stream) + unembed
     }
 
     /// A model with random weights: matrices of variance 1/fan-in, gains of one, embeddings of variance one.
@@ -32,29 +83,22 @@ impl Llama {
     /// # Errors
     /// What LibTorch refuses.
     pub fn random(config: &Config, seed: u64, precision: Precision, device: Device) -> Result<Self> {
-        let mut stream = 0;
-        Self::assemble(config, precision, device, |weight| {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(stream); // one stream a weight
-            stream += 1;
-            let shape = weight.shape(config);
-            let [_, fan_in] = *shape else { return Ok(Tensor::f_ones(&shape, (Kind::Float, Device::Cpu))?) };
-            let spread = if weight == Weight::Embed { 1.0 } else { (fan_in as f32).sqrt().recip() };
-            let count = shape.iter().product::<i64>() as usize;
-            let draw = |_| -> f32 { spread * Distribution::<f32>::sample(&StandardNormal, &mut rng) };
-            let values: Vec<f32> = (0..count).map(draw).collect();
-            Ok(Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?)
-        })
+        let mut source =
+            |weight, into: &Tensor| Order::Kept.copy(&random_weight(config, seed, weight)?, into);
+        Self::assemble(config, precision, device, &mut source, None)
     }
 
     /// The weights that a trainer moves, named, as they lie in memory (queries, keys and values are one, gate and up
     /// another). Tracking gradients is switched on for all of them.
     ///
     /// # Errors
-    /// What LibTorch refuses.
+    /// A streamed model, or what LibTorch refuses.
     pub fn trainable(&self) -> Result<Vec<(String, Tensor)>> {
+        let Blocks::Resident(blocks) = &self.blocks else {
+            return Err(Error::Streamed { what: "its weights cannot be trained" });
+        };
         let mut named = vec![("embed".to_owned(), &self.embed)];
-        for (i, block) in self.blocks.iter().enumerate() {
+        for (i, block) in blocks.iter().enumerate() {
             let parts = [
                 ("ln1_gain", &block.ln1_gain),
                 ("w_qkv", &block.w_qkv),
@@ -70,48 +114,32 @@ impl Llama {
         named.into_iter().map(|(name, tensor)| Ok((name, tensor.f_set_requires_grad(true)?))).collect()
     }
 
-    /// Puts a model together from a source of weights, fusing those that read the same input.
+    /// Puts a model together from a source of weights, fusing those that read the same input; with `streamed`, its blocks
+    /// stay where they are.
     fn assemble(
         config: &Config,
         precision: Precision,
         device: Device,
-        mut source: impl FnMut(Weight) -> Result<Tensor>,
+        source: &mut dyn Source,
+        streamed: Option<Checkpoint>,
     ) -> Result<Self> {
         torch_runtime::check()?;
         if let Some(reason) = config.problem() {
             return Err(Error::Config { reason });
         }
         let _no_gradients = tch::no_grad_guard();
-        let mut fused = |weights: &[Weight], kind: Kind| -> Result<Tensor> {
-            let shapes: Vec<_> = weights.iter().map(|w| w.shape(config)).collect();
-            let mut shape = shapes[0].clone();
-            shape[0] = shapes.iter().map(|s| s[0]).sum();
-            let whole = Tensor::f_empty(&shape, (kind, device))?;
-            let mut row = 0;
-            for (&weight, shape) in weights.iter().zip(&shapes) {
-                whole.f_narrow(0, row, shape[0])?.f_copy_(&source(weight)?)?; // copies and converts
-                row += shape[0];
-            }
-            Ok(whole)
-        };
+        let assembly = Assembly { config, precision, device };
         let (stream, product) = (precision.stream(), precision.product());
-        let embed = fused(&[Weight::Embed], stream)?;
-        let blocks = (0..config.n_layers)
-            .map(|i| {
-                let w = |part| Weight::Block(i, part);
-                Ok(Block {
-                    ln1_gain: fused(&[w(BlockWeight::Ln1)], stream)?,
-                    w_qkv: fused(&[w(BlockWeight::Q), w(BlockWeight::K), w(BlockWeight::V)], product)?,
-                    w_o: fused(&[w(BlockWeight::O)], product)?,
-                    ln2_gain: fused(&[w(BlockWeight::Ln2)], stream)?,
-                    w_gate_up: fused(&[w(BlockWeight::Gate), w(BlockWeight::Up)], product)?,
-                    w_down: fused(&[w(BlockWeight::Down)], product)?,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let final_gain = fused(&[Weight::FinalNorm], stream)?;
+        let embed = assembly.fused(&[Weight::Embed], stream, source)?;
+        let blocks = match streamed {
+            Some(checkpoint) => Blocks::Streamed(checkpoint),
+            None => Blocks::Resident(
+                (0..config.n_layers).map(|index| assembly.block(index, source)).collect::<Result<_>>()?,
+            ),
+        };
+        let final_gain = assembly.fused(&[Weight::FinalNorm], stream, source)?;
         let unembed = match config.tied_embeddings {
-            false => Some(fused(&[Weight::Unembed], product)?),
+            false => Some(assembly.fused(&[Weight::Unembed], product, source)?),
             true if stream != product => Some(embed.f_to_kind(product)?),
             true => None,
         };
@@ -126,4 +154,22 @@ impl Llama {
             rope: Tensor::f_from_slice(&config.rope_frequencies())?.f_to_device(device)?,
         })
     }
+}
+
+/// Bytes of a weight in a type.
+fn bytes(weight: Weight, config: &Config, kind: Kind) -> u64 {
+    weight.shape(config).iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64
+}
+
+/// A weight of [`Llama::random`], in f32; each has a random stream of its own.
+pub(crate) fn random_weight(config: &Config, seed: u64, weight: Weight) -> Result<Tensor> {
+    let shape = weight.shape(config);
+    let [_, fan_in] = *shape else { return Ok(Tensor::f_ones(&shape, (Kind::Float, Device::Cpu))?) };
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(weight.number(config) as u64);
+    let spread = if weight == Weight::Embed { 1.0 } else { (fan_in as f32).sqrt().recip() };
+    let count = shape.iter().product::<i64>() as usize;
+    let draw = |_| -> f32 { spread * Distribution::<f32>::sample(&StandardNormal, &mut rng) };
+    let values: Vec<f32> = (0..count).map(draw).collect();
+    Ok(Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?)
 }

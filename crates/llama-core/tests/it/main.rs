@@ -8,6 +8,7 @@ mod generate;
 mod golden;
 mod hooks;
 mod layouts;
+mod lean;
 mod mutations;
 mod names;
 mod padding;

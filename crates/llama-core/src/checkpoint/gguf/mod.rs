@@ -8,8 +8,9 @@ use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use memmap2::Mmap;
 use tch::{Kind, Tensor};
 
-use super::weight::{BlockWeight, Weight};
-use super::{Layout, finite, foreign, half_split, mapped};
+use super::mapped::{self, Elements};
+use super::weight::{Order, Weight};
+use super::{Layout, foreign};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::tokenizer::{Tokenizer, Vocabulary};
@@ -145,24 +146,28 @@ impl Layout for Gguf {
         Ok((name, place.bytes.len() as u64))
     }
 
-    fn tensor(&self, weight: Weight) -> Result<Tensor> {
+    fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
         let name = weight.gguf_name();
         let place = self.place(&name)?;
-        let bytes = &self.map[place.bytes.clone()];
-        let tensor = match place.dtype {
-            GgmlDType::F32 => Tensor::f_from_data_size(bytes, &place.shape, Kind::Float)?,
-            GgmlDType::F16 => Tensor::f_from_data_size(bytes, &place.shape, Kind::Half)?,
-            GgmlDType::BF16 => Tensor::f_from_data_size(bytes, &place.shape, Kind::BFloat16)?,
-            _ => {
-                let values = dequantise(&self.path, &self.map, &name, place)?;
-                Tensor::f_from_slice(&values)?.f_view(place.shape.as_slice())?
-            }
+        let order = Order::interleaved(weight, &self.config);
+        let (path, map, bytes) = (self.path.as_path(), &self.map, place.bytes.clone());
+        let plain = match place.dtype {
+            GgmlDType::F32 => Some(Kind::Float),
+            GgmlDType::F16 => Some(Kind::Half),
+            GgmlDType::BF16 => Some(Kind::BFloat16),
+            _ => None,
         };
-        let tensor = finite(tensor, &self.path, &name)?;
-        match weight {
-            Weight::Block(_, BlockWeight::Q | BlockWeight::K) => half_split(&tensor, self.config.head_dim),
-            _ => Ok(tensor),
+        if let Some(kind) = plain {
+            let elements =
+                Elements { path, name: &name, map, bytes, kind, shape: &place.shape, stride: None };
+            return elements.copy(into, order);
         }
+        let values = dequantise(path, map, &name, place)?;
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(Error::NonFiniteWeight { path: path.to_owned(), name });
+        }
+        mapped::release(map, &bytes);
+        order.copy(&Tensor::f_from_slice(&values)?.f_view(place.shape.as_slice())?, into)
     }
 
     fn fingerprint(&self, hash: &mut blake3::Hasher) {

@@ -8,8 +8,9 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use super::weight::Weight;
-use super::{Layout, finite, foreign, mapped};
+use super::mapped::{self, Elements};
+use super::weight::{Order, Weight};
+use super::{Layout, foreign};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
@@ -167,7 +168,7 @@ impl HuggingFace {
                 let (path, found) = (file.path.clone(), place.shape.clone());
                 return Err(Error::TensorShape { path, name, expected, found });
             }
-            kind(file, &name, place.dtype)?;
+            kind(&file.path, &name, place.dtype)?;
             known.insert(name);
         }
         self.check_tied()?;
@@ -223,13 +224,13 @@ impl Layout for HuggingFace {
         Ok((format!("{:?}", place.dtype).to_lowercase(), place.bytes.len() as u64))
     }
 
-    fn tensor(&self, weight: Weight) -> Result<Tensor> {
-        // Queries and keys are in half-split order already.
+    fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
         let name = weight.hugging_face_name();
-        let (file, place) = self.place(&name)?;
-        let kind = kind(file, &name, place.dtype)?;
-        let tensor = Tensor::f_from_data_size(&file.map[place.bytes.clone()], &place.shape, kind)?;
-        finite(tensor, &file.path, &name)
+        let (File { path, map }, place) = self.place(&name)?;
+        let kind = kind(path, &name, place.dtype)?;
+        let bytes = place.bytes.clone();
+        let elements = Elements { path, name: &name, map, bytes, kind, shape: &place.shape, stride: None };
+        elements.copy(into, Order::Kept) // queries and keys are in half-split order already
     }
 
     fn fingerprint(&self, hash: &mut blake3::Hasher) {
@@ -255,14 +256,14 @@ impl Layout for HuggingFace {
 }
 
 /// LibTorch's name of a type that weights can have.
-fn kind(file: &File, name: &str, dtype: Dtype) -> Result<Kind> {
+fn kind(path: &Path, name: &str, dtype: Dtype) -> Result<Kind> {
     match dtype {
         Dtype::F16 => Ok(Kind::Half),
         Dtype::BF16 => Ok(Kind::BFloat16),
         Dtype::F32 => Ok(Kind::Float),
         Dtype::F64 => Ok(Kind::Double),
         other => Err(Error::WeightFile {
-            path: file.path.clone(),
+            path: path.to_owned(),
             reason: format!("tensor `{name}` is of type {other:?}"),
             hint: "weights of type f16, bf16, f32 and f64 are read; convert the model with transformers"
                 .to_owned(),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
 
-use super::weight::{BlockWeight, Weight};
-use super::{Layout, finite, half_split};
+use super::Layout;
+use super::weight::{BlockWeight, Order, Weight};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
@@ -18,7 +18,7 @@ mod save;
 
 use params::Params;
 use pth::Pth;
-pub use save::save_meta;
+pub use save::{save_meta, save_random_meta};
 
 /// A checkpoint in Meta's layout, opened and checked, no weight read yet.
 #[derive(Debug)]
@@ -48,18 +48,6 @@ pub(super) fn split(weight: Weight) -> Split {
     }
 }
 
-/// One shard's part of a weight, checked.
-fn part(shard: &Pth, name: &str) -> Result<Tensor> {
-    let part = shard.tensor(name)?;
-    if !matches!(part.kind(), Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
-        let reason =
-            format!("tensor `{name}` holds {:?}, and weights are floating-point numbers", part.kind());
-        let hint = "the file belongs to another kind of model".to_owned();
-        return Err(Error::WeightFile { path: shard.path().to_owned(), reason, hint });
-    }
-    finite(part, shard.path(), name)
-}
-
 impl Meta {
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("params.json");
@@ -70,20 +58,6 @@ impl Meta {
         let meta = Self { folder: folder.to_owned(), params: text, config, shards };
         meta.check_shapes()?;
         Ok(meta)
-    }
-
-    /// The ranks' parts, copied one at a time into their places of the whole.
-    fn merge(&self, weight: Weight, name: &str, axis: usize) -> Result<Tensor> {
-        let whole =
-            Tensor::f_empty(weight.shape(&self.config), (self.shards[0].kind(name)?, tch::Device::Cpu))?;
-        let mut from = 0;
-        for shard in &self.shards {
-            let part = part(shard, name)?;
-            let length = part.size()[axis];
-            whole.f_narrow(axis as i64, from, length)?.f_copy_(&part)?;
-            from += length;
-        }
-        Ok(whole)
     }
 
     /// LLaMA 1 and 2 split the embedding along D, LLaMA 3 along V: its part's shape tells.
@@ -111,6 +85,15 @@ impl Meta {
                     });
                 }
                 expected[axis] /= ranks;
+                let order = Order::interleaved(weight, &self.config);
+                if order != Order::Kept && expected[0] % self.config.head_dim != 0 {
+                    return Err(Error::ModelConfig {
+                        path: self.folder.join("params.json"),
+                        reason: format!("{ranks} parts would divide the heads of `{name}`"),
+                        hint: "are there consolidated.NN.pth files of another model in the folder?"
+                            .to_owned(),
+                    });
+                }
             }
             for shard in &self.shards {
                 let found = shard.shape(&name)?;
@@ -148,16 +131,17 @@ impl Layout for Meta {
         Ok((kind_name(kind).to_owned(), bytes))
     }
 
-    fn tensor(&self, weight: Weight) -> Result<Tensor> {
-        let name = weight.meta_name();
-        let whole = match self.split(weight)? {
-            Split::Axis(axis) if self.shards.len() > 1 => self.merge(weight, &name, axis)?,
-            _ => part(&self.shards[0], &name)?,
-        };
-        match weight {
-            Weight::Block(_, BlockWeight::Q | BlockWeight::K) => half_split(&whole, self.config.head_dim),
-            _ => Ok(whole),
+    /// Each rank's part goes from its file to its place in the whole.
+    fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
+        let (name, order) = (weight.meta_name(), Order::interleaved(weight, &self.config));
+        let Split::Axis(axis) = self.split(weight)? else { return self.shards[0].copy(&name, into, order) };
+        let mut from = 0;
+        for shard in &self.shards {
+            let length = shard.shape(&name)?[axis];
+            shard.copy(&name, &into.f_narrow(axis as i64, from, length)?, order)?;
+            from += length;
         }
+        Ok(())
     }
 
     fn fingerprint(&self, hash: &mut blake3::Hasher) {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use tch::{Kind, Tensor};
 
-use super::super::mapped;
+use super::super::mapped::{self, Elements};
+use super::super::weight::Order;
 use super::pickle::{self, TensorInfo};
 use crate::error::{Error, Result};
 
@@ -80,14 +81,27 @@ impl Pth {
         Ok(self.info(name)?.kind)
     }
 
-    /// Copies a tensor out of the mapping, in the type it is stored in.
-    pub(crate) fn tensor(&self, name: &str) -> Result<Tensor> {
+    /// Copies a tensor from the mapping to where it belongs, after comparing its checksum.
+    ///
+    /// # Shapes
+    /// `into` the tensor's own; it may be a view.
+    pub(crate) fn copy(&self, name: &str, into: &Tensor, order: Order) -> Result<()> {
         let info = self.info(name)?;
+        if !matches!(info.kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
+            return Err(Error::WeightFile {
+                path: self.path.clone(),
+                reason: format!(
+                    "tensor `{name}` holds {:?}, and weights are floating-point numbers",
+                    info.kind
+                ),
+                hint: "the file belongs to another kind of model".to_owned(),
+            });
+        }
         let bytes = self.window(name, info)?;
         self.check_sum(name, info)?;
-        let count = bytes.len() / info.kind.elt_size_in_bytes();
-        let flat = Tensor::f_from_data_size(&self.map[bytes], &[count as i64], info.kind)?;
-        Ok(flat.f_as_strided(&info.shape, &info.stride, 0)?.f_contiguous()?)
+        let (path, map) = (self.path.as_path(), &self.map);
+        let stride = Some(info.stride.as_slice());
+        Elements { path, name, map, bytes, kind: info.kind, shape: &info.shape, stride }.copy(into, order)
     }
 
     /// Compares the checksum of a tensor's storage.

@@ -1,17 +1,17 @@
 //! Writing Meta's layout, so that a model trained here is read back by the same way as LLaMA 7B.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
 use zip::write::SimpleFileOptions;
 
 use super::params::Params;
 use super::{Split, interleave, split};
-use crate::checkpoint::weight::{BlockWeight, Weight};
+use crate::checkpoint::weight::{Order, Weight};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::model::Llama;
+use crate::model::{Llama, random_weight};
 
 /// Writes `params.json` and `consolidated.NN.pth` into `folder`, in `parts` model-parallel files split as Meta splits
 /// them: what `torch.save` writes for each rank's state dict, with weights as `kind` (f16 is Meta's choice).
@@ -20,11 +20,81 @@ use crate::model::Llama;
 ///
 /// # Errors
 /// Files that cannot be written; a weight type other than f16, bf16 and f32; a model that Meta's `params.json` cannot
-/// describe, or whose weights `parts` does not divide.
+/// describe, whose weights `parts` does not divide, or that is streamed.
 pub fn save_meta(model: &Llama, folder: impl AsRef<Path>, kind: Kind, parts: usize) -> Result<()> {
-    let folder = folder.as_ref();
-    let config = model.config();
+    write(model.config(), folder.as_ref(), kind, parts, |weight| Ok(model.weight(weight)?.f_detach()?))
+}
+
+/// Writes a model of random weights, those of [`Llama::random`], without ever having all of it in memory: a checkpoint of
+/// any size to try things with. The rest is as in [`save_meta`].
+///
+/// ```
+/// use llama_core::{Checkpoint, Config, Llama, Precision, save_random_meta, tch::{Device, Kind}};
+///
+/// let folder = std::env::temp_dir().join(format!("random-llama-{}", std::process::id()));
+/// let config = Config { dim: 8, n_layers: 2, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+///     vocab_size: 10, ..Config::default() };
+/// save_random_meta(&config, 7, &folder, Kind::Half, 2)?;
+/// Llama::load(&Checkpoint::open(&folder)?, Precision::F32, Device::Cpu)?;
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok::<(), llama_core::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`save_meta`], and a configuration that makes no model.
+pub fn save_random_meta(
+    config: &Config,
+    seed: u64,
+    folder: impl AsRef<Path>,
+    kind: Kind,
+    parts: usize,
+) -> Result<()> {
+    if let Some(reason) = config.problem() {
+        return Err(Error::Config { reason });
+    }
+    write(config, folder.as_ref(), kind, parts, |weight| random_weight(config, seed, weight))
+}
+
+/// Writes a model whose weights, in half-split order, `weights` gives; each is asked for once and dropped.
+fn write(
+    config: &Config,
+    folder: &Path,
+    kind: Kind,
+    parts: usize,
+    weights: impl Fn(Weight) -> Result<Tensor>,
+) -> Result<()> {
     let parts = parts.max(1) as i64;
+    check(config, folder, parts)?;
+    fs_err::create_dir_all(folder)?;
+    // Meta's files hold the unembedding even where it is the embedding.
+    let untied = Config { tied_embeddings: false, ..config.clone() };
+    let mut files = (0..parts)
+        .map(|part| PartFile::create(folder, part, parts, kind, &untied))
+        .collect::<Result<Vec<_>>>()?;
+    for (number, weight) in Weight::all(&untied).enumerate() {
+        let given = match weight {
+            Weight::Unembed if config.tied_embeddings => Weight::Embed,
+            own => own,
+        };
+        let whole = weights(given)?;
+        let whole = match Order::interleaved(weight, config) {
+            Order::Kept => whole,
+            Order::Interleaved { head_dim } => interleave(&whole, head_dim)?,
+        };
+        for (part, file) in (0..).zip(&mut files) {
+            file.add(number, &bytes(&own_part(&whole, split(weight), part, parts)?, kind)?)?;
+        }
+    }
+    files.into_iter().try_for_each(PartFile::finish)?;
+    let refuse = "params.json has no words for it".to_owned();
+    let params = Params::of(config).ok_or(Error::Config { reason: refuse })?;
+    let params = serde_json::to_string_pretty(&params).map_err(std::io::Error::from)?;
+    fs_err::write(folder.join("params.json"), params + "\n")?;
+    Ok(())
+}
+
+/// Refuses a model that Meta's layout cannot describe or divide.
+fn check(config: &Config, folder: &Path, parts: i64) -> Result<()> {
     let refuse = |reason: String, hint: &str| {
         Err(Error::ModelConfig { path: folder.join("params.json"), reason, hint: hint.to_owned() })
     };
@@ -40,62 +110,83 @@ pub fn save_meta(model: &Llama, folder: impl AsRef<Path>, kind: Kind, parts: usi
         let hint = "n_heads, n_kv_heads, the MLP's width and the vocabulary must be multiples of the parts";
         return refuse(format!("{parts} parts do not divide the model"), hint);
     }
-    let Some(params) = Params::of(config) else {
+    if Params::of(config).is_none() {
         return refuse(
             format!("params.json has no words for {:?}", config.rope_scaling),
             "Meta's layout knows LLaMA 3.1's rope scaling alone",
         );
-    };
+    }
     if config.sliding_window.is_some() {
         return refuse(
             "params.json has no word for a sliding window".to_owned(),
             "keep the model in its own layout",
         );
     }
-    fs_err::create_dir_all(folder)?;
-    for part in 0..parts {
-        let name = format!("consolidated.{part:02}");
-        write_part(model, kind, &folder.join(format!("{name}.pth")), &name, part, parts)?;
-    }
-    let params = serde_json::to_string_pretty(&params).map_err(std::io::Error::from)?;
-    fs_err::write(folder.join("params.json"), params + "\n")?;
     Ok(())
 }
 
-/// One rank's file.
-fn write_part(model: &Llama, kind: Kind, path: &Path, name: &str, part: i64, parts: i64) -> Result<()> {
-    let archive = |e: zip::result::ZipError| Error::WeightFile {
-        path: path.to_owned(),
-        reason: e.to_string(),
-        hint: "is the disk full?".to_owned(),
-    };
-    // Meta's files hold the unembedding even where it is the embedding.
-    let untied = Config { tied_embeddings: false, ..model.config().clone() };
-    let weights: Vec<Weight> = Weight::all(&untied).collect();
-    let tensors = |weight| own_part(&meta_order(model, weight)?, split(weight), part, parts);
-    let beside = path.with_extension("pth.partial");
-    let mut zip = zip::ZipWriter::new(std::io::BufWriter::new(fs_err::File::create(&beside)?));
-    // Stored, dated 1980, aligned: the same weights give the same bytes, and a reader can map them.
-    let options = SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Stored)
-        .last_modified_time(zip::DateTime::default())
-        .with_alignment(64)
-        .large_file(true);
-    let shapes =
-        weights.iter().map(|&w| Ok((w.meta_name(), tensors(w)?.size()))).collect::<Result<Vec<_>>>()?;
-    zip.start_file(format!("{name}/data.pkl"), options).map_err(archive)?;
-    zip.write_all(&pickle(&shapes, kind, path)?)?;
-    zip.start_file(format!("{name}/byteorder"), options).map_err(archive)?;
-    zip.write_all(b"little")?;
-    for (number, &weight) in weights.iter().enumerate() {
-        zip.start_file(format!("{name}/data/{number}"), options).map_err(archive)?;
-        zip.write_all(&bytes(&tensors(weight)?, kind)?)?;
+/// One rank's file while it is written, beside its place.
+struct PartFile {
+    zip: zip::ZipWriter<std::io::BufWriter<fs_err::File>>,
+    name: String,
+    path: PathBuf,
+    beside: PathBuf,
+}
+
+impl PartFile {
+    /// Begins the file with its description: the tensors are known by the configuration.
+    fn create(folder: &Path, part: i64, parts: i64, kind: Kind, untied: &Config) -> Result<Self> {
+        let name = format!("consolidated.{part:02}");
+        let path = folder.join(format!("{name}.pth"));
+        let shapes: Vec<_> = Weight::all(untied)
+            .map(|weight| {
+                let mut shape = weight.shape(untied);
+                if let Split::Axis(axis) = split(weight) {
+                    shape[axis] /= parts;
+                }
+                (weight.meta_name(), shape)
+            })
+            .collect();
+        let pickle = pickle(&shapes, kind, &path)?;
+        let beside = path.with_extension("pth.partial");
+        let zip = zip::ZipWriter::new(std::io::BufWriter::new(fs_err::File::create(&beside)?));
+        let mut file = Self { zip, name, path, beside };
+        file.entry("data.pkl", &pickle)?;
+        file.entry("byteorder", b"little")?;
+        Ok(file)
     }
-    zip.start_file(format!("{name}/version"), options).map_err(archive)?;
-    zip.write_all(b"3\n")?;
-    let file = zip.finish().map_err(archive)?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    Ok(fs_err::rename(&beside, path)?)
+
+    fn add(&mut self, number: usize, elements: &[u8]) -> Result<()> {
+        self.entry(&format!("data/{number}"), elements)
+    }
+
+    fn entry(&mut self, name: &str, content: &[u8]) -> Result<()> {
+        // Stored, dated 1980, aligned: the same weights give the same bytes, and a reader can map them.
+        let options = SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Stored)
+            .last_modified_time(zip::DateTime::default())
+            .with_alignment(64)
+            .large_file(true);
+        let name = format!("{}/{name}", self.name);
+        self.zip.start_file(name, options).map_err(|e| archive(&self.path, &e))?;
+        Ok(self.zip.write_all(content)?)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.entry("version", b"3\n")?;
+        let file = self.zip.finish().map_err(|e| archive(&self.path, &e))?;
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok(fs_err::rename(&self.beside, &self.path)?)
+    }
+}
+
+fn archive(path: &Path, error: &zip::result::ZipError) -> Error {
+    Error::WeightFile {
+        path: path.to_owned(),
+        reason: error.to_string(),
+        hint: "is the disk full?".to_owned(),
+    }
 }
 
 /// A rank's part of a weight.
@@ -106,14 +197,6 @@ fn own_part(whole: &Tensor, split: Split, part: i64, parts: i64) -> Result<Tenso
             let length = whole.size()[axis] / parts;
             Ok(whole.f_narrow(axis as i64, part * length, length)?.f_contiguous()?)
         }
-    }
-}
-
-fn meta_order(model: &Llama, weight: Weight) -> Result<Tensor> {
-    let tensor = model.weight(weight)?.f_detach()?;
-    match weight {
-        Weight::Block(_, BlockWeight::Q | BlockWeight::K) => interleave(&tensor, model.config().head_dim),
-        _ => Ok(tensor),
     }
 }
 

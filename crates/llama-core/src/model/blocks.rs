@@ -1,0 +1,141 @@
+//! A model's blocks: all in memory, or on disk and brought in one after the other while the one before is computed.
+
+use std::ops::Range;
+use std::sync::mpsc::sync_channel;
+
+use tch::{Device, Kind, Tensor};
+
+use super::Precision;
+use crate::checkpoint::{BlockWeight, Checkpoint, Weight};
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+/// The weights of one block. Matrices are `[out, in]`; those that read the same input are one.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// \[D\]
+    pub(super) ln1_gain: Tensor,
+    /// Queries, keys, values. \[(H + 2G)·K, D\]
+    pub(super) w_qkv: Tensor,
+    /// \[D, H·K\]
+    pub(super) w_o: Tensor,
+    /// \[D\]
+    pub(super) ln2_gain: Tensor,
+    /// Gate, up. \[2F, D\]
+    pub(super) w_gate_up: Tensor,
+    /// \[D, F\]
+    pub(super) w_down: Tensor,
+}
+
+/// Where a model's blocks are.
+#[derive(Debug)]
+pub(super) enum Blocks {
+    /// In memory.
+    Resident(Vec<Block>),
+    /// On disk.
+    Streamed(Checkpoint),
+}
+
+/// A place to put weights, and the types and device they are wanted in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assembly<'c> {
+    pub(super) config: &'c Config,
+    pub(super) precision: Precision,
+    pub(super) device: Device,
+}
+
+/// Puts one weight where it is wanted.
+pub(super) trait Source {
+    /// # Shapes
+    /// `into` [`Weight::shape`]
+    fn put(&mut self, weight: Weight, into: &Tensor) -> Result<()>;
+}
+
+impl<F: FnMut(Weight, &Tensor) -> Result<()>> Source for F {
+    fn put(&mut self, weight: Weight, into: &Tensor) -> Result<()> {
+        self(weight, into)
+    }
+}
+
+impl Assembly<'_> {
+    /// Weights that read the same input, one below the other in one matrix; each is copied straight to its rows.
+    pub(super) fn fused(&self, weights: &[Weight], kind: Kind, source: &mut dyn Source) -> Result<Tensor> {
+        let shapes: Vec<_> = weights.iter().map(|w| w.shape(self.config)).collect();
+        let mut shape = shapes[0].clone();
+        shape[0] = shapes.iter().map(|s| s[0]).sum();
+        let whole = Tensor::f_empty(&shape, (kind, self.device))?;
+        let mut row = 0;
+        for (&weight, shape) in weights.iter().zip(&shapes) {
+            source.put(weight, &whole.f_narrow(0, row, shape[0])?)?;
+            row += shape[0];
+        }
+        Ok(whole)
+    }
+
+    /// One block.
+    pub(super) fn block(&self, index: usize, source: &mut dyn Source) -> Result<Block> {
+        let (stream, product) = (self.precision.stream(), self.precision.product());
+        let mut fused = |parts: &[BlockWeight], kind| {
+            let weights: Vec<Weight> = parts.iter().map(|&part| Weight::Block(index, part)).collect();
+            self.fused(&weights, kind, source)
+        };
+        Ok(Block {
+            ln1_gain: fused(&[BlockWeight::Ln1], stream)?,
+            w_qkv: fused(&[BlockWeight::Q, BlockWeight::K, BlockWeight::V], product)?,
+            w_o: fused(&[BlockWeight::O], product)?,
+            ln2_gain: fused(&[BlockWeight::Ln2], stream)?,
+            w_gate_up: fused(&[BlockWeight::Gate, BlockWeight::Up], product)?,
+            w_down: fused(&[BlockWeight::Down], product)?,
+        })
+    }
+}
+
+impl Blocks {
+    /// Visits a range of blocks in order, until `visit` says that it has seen enough.
+    ///
+    /// Blocks on disk are read by a thread of their own, at most one ahead: two are in memory.
+    pub(super) fn visit(
+        &self,
+        range: Range<usize>,
+        assembly: Assembly<'_>,
+        visit: &mut dyn FnMut(usize, &Block) -> Result<bool>,
+    ) -> Result<()> {
+        let checkpoint = match self {
+            Self::Resident(blocks) => {
+                for index in range {
+                    if !visit(index, &blocks[index])? {
+                        break;
+                    }
+                }
+                return Ok(());
+            }
+            Self::Streamed(checkpoint) => checkpoint,
+        };
+        std::thread::scope(|scope| {
+            let (ready, next) = sync_channel::<Result<Block>>(0);
+            let indices = range.clone();
+            let read = move || {
+                let _no_gradients = tch::no_grad_guard();
+                for index in indices {
+                    let block =
+                        assembly.block(index, &mut |weight, into: &Tensor| checkpoint.copy(weight, into));
+                    let failed = block.is_err();
+                    // Nobody listens any more once enough was seen.
+                    if ready.send(block).is_err() || failed {
+                        return;
+                    }
+                }
+            };
+            std::thread::Builder::new().name("weights".to_owned()).spawn_scoped(scope, read)?;
+            for index in range {
+                // The reader hangs up only after its last block or an error, unless it died.
+                let block = next.recv().map_err(|_| Error::WeightsThread)??;
+                if !visit(index, &block)? {
+                    break;
+                }
+            }
+            drop(next);
+            Ok(())
+        })
+    }
+}

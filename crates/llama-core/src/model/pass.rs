@@ -1,0 +1,282 @@
+//! The forward pass of a LLaMA, in reading order: embed, blocks of attention and MLP, final norm, unembed.
+//!
+//! A pass stops between any two blocks and goes on with the next, so that a model whose blocks are brought in one after
+//! the other can take many batches through each.
+//!
+//! Axis letters: B rows of the batch, T tokens of a row, S selected tokens (or cached keys), D `dim`, H heads,
+//! G key and value heads, K `head_dim`, F `hidden_dim`, V vocabulary. A comment stands where a shape changes.
+
+use tch::{Kind, Tensor};
+
+use super::blocks::Block;
+use super::place::Place;
+use super::{KvCache, Llama, Run};
+use crate::batch::{Batch, Kept};
+use crate::error::Result;
+use crate::hooks::{Halt, HookPoint, Hooks, Site, Tokens, mean_by_prompt};
+
+/// One batch on its way through a model.
+pub(super) struct Pass<'l, 'h, 'b> {
+    llama: &'l Llama,
+    hooks: Hooks<'h, 'b>,
+    place: Place,
+    /// The residual stream. \[B, T, D\]
+    x: Tensor,
+    /// The next block, and the one after the last that anybody wants something of.
+    next: usize,
+    end: usize,
+    /// What the last block goes on with after its keys and values.
+    keep: Option<Kept>,
+    cache: Option<&'h mut KvCache>,
+    gradients: bool,
+}
+
+impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
+    /// The residual stream before the first block: the embedding, or what the run was given.
+    pub(super) fn begin(llama: &'l Llama, batch: &'b Batch, run: Run<'h>) -> Result<Self, Halt> {
+        batch.check_vocabulary(llama.config.vocab_size)?;
+        if let Some(window) = llama.config.sliding_window {
+            batch.check_window(window)?;
+        }
+        let Run { hooks, logits, reads, cache, start, gradients } = run;
+        let _no_gradients = (!gradients).then(tch::no_grad_guard);
+        let mut hooks = Hooks::new(hooks, logits, gradients, batch, llama.config.n_layers)?;
+        let keep = match reads {
+            Some(reads) if !gradients => hooks.batch().kept(&[Some(&reads), hooks.logits()])?,
+            _ => None,
+        };
+        if !hooks.want_from(HookPoint::Embed) {
+            return Err(Halt::Done);
+        }
+        let (next, x) = if let Some(start) = start {
+            start.lay_out(llama, batch, &hooks)? // [B, T, D]
+        } else {
+            let tokens = batch.tokens.f_to_device(llama.device)?; // [B, T]
+            let x = Tensor::f_embedding(&llama.embed, &tokens, -1, false, false)?; // [B, T, D]
+            (0, hooks.visit(HookPoint::Embed, x)?)
+        };
+        let (place, end) = (Place::new(batch, llama)?, hooks.blocks(llama.config.n_layers));
+        Ok(Self { llama, hooks, place, x, next, end, keep, cache, gradients })
+    }
+
+    /// The blocks that are still to come.
+    pub(super) fn blocks(&self) -> std::ops::Range<usize> {
+        self.next..self.end
+    }
+
+    /// Takes the residual stream through the next block. Ends the pass, by `Halt::Done`, if nothing later is wanted.
+    pub(super) fn block(&mut self, block: &Block) -> Result<(), Halt> {
+        let _no_gradients = (!self.gradients).then(tch::no_grad_guard);
+        let (index, llama, hooks) = (self.next, self.llama, &mut self.hooks);
+        let at = |site| HookPoint::Block(index as u16, site);
+        let keep = if index + 1 == self.end { self.keep.take() } else { None };
+
+        let x = hooks.visit(at(Site::ResidPre), self.x.f_alias()?)?;
+        let cache = self.cache.as_deref_mut();
+        let attn_out = llama.attention((index, block), &x, &self.place, keep, hooks, cache)?;
+        let x = match hooks.kept() {
+            Some(kept) => kept.select(&x)?, // [B, M, D]
+            None => x,
+        };
+        let x = hooks.visit(at(Site::ResidMid), x.f_add(&attn_out)?)?;
+        let mlp_out = llama.mlp((index, block), &x, hooks)?;
+        self.x = hooks.visit(at(Site::ResidPost), x.f_add(&mlp_out)?)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// What comes after the blocks.
+    pub(super) fn end(mut self) -> Result<Option<Tensor>, Halt> {
+        let _no_gradients = (!self.gradients).then(tch::no_grad_guard);
+        self.llama.unembed(&self.x, &mut self.hooks)
+    }
+}
+
+impl Llama {
+    /// What attention writes into the residual stream.
+    ///
+    /// `keep` is what later steps of the pass need of it, in the last block.
+    ///
+    /// # Shapes
+    /// `x` \[B, T, D\] → \[B, T, D\], or \[B, M, D\] with M tokens of each row kept
+    fn attention(
+        &self,
+        (index, block): (usize, &Block),
+        x: &Tensor,
+        place: &Place,
+        keep: Option<Kept>,
+        hooks: &mut Hooks<'_, '_>,
+        cache: Option<&mut KvCache>,
+    ) -> Result<Tensor, Halt> {
+        let at = |site| HookPoint::Block(index as u16, site);
+        let c = &self.config;
+        let (b, t) = (x.size()[0], x.size()[1]);
+        let normed = self.rms_norm(x, &block.ln1_gain, at(Site::Ln1Scale), at(Site::Ln1Normalized), hooks)?;
+
+        let heads = c.n_heads + 2 * c.n_kv_heads;
+        let qkv = linear(&normed, &block.w_qkv)?.f_view([b, t, heads, c.head_dim])?; // [B, T, H + 2G, K]
+        let q = hooks.visit(at(Site::Q), qkv.f_narrow(2, 0, c.n_heads)?)?; // [B, T, H, K]
+        let k = hooks.visit(at(Site::K), qkv.f_narrow(2, c.n_heads, c.n_kv_heads)?)?; // [B, T, G, K]
+        let v = hooks.visit(at(Site::V), qkv.f_narrow(2, c.n_heads + c.n_kv_heads, c.n_kv_heads)?)?; // [B, T, G, K]
+
+        let q = hooks.visit(at(Site::RotQ), place.rotate(&q)?)?;
+        let k = hooks.visit(at(Site::RotK), place.rotate(&k)?)?;
+
+        let (mut q, mut mask) = (q, place.mask.as_ref().map(Tensor::f_alias).transpose()?);
+        if let Some(kept) = keep {
+            mask = Some(place.mask_of(&kept, (b, t))?); // [B, 1, M, S]
+            q = kept.select(&q)?; // [B, M, H, K]
+            hooks.keep(kept);
+        }
+        // From here on T is M where tokens were left out.
+        let t = q.size()[1];
+        let q = q.f_transpose(1, 2)?; // [B, H, T, K]
+        let (mut k, mut v) = (k.f_transpose(1, 2)?, v.f_transpose(1, 2)?); // [B, G, T, K]
+        if let Some(cache) = cache {
+            (k, v) = cache.append(index, &k, &v)?; // [B, G, S, K]
+        }
+        let mut edited = None;
+        if hooks.want(at(Site::AttnScores)) || hooks.want(at(Site::Pattern)) {
+            let points = [at(Site::AttnScores), at(Site::Pattern)];
+            edited = self.explicit_attention([&q, &k, &v], mask.as_ref(), points, hooks)?;
+        }
+        let z = if let Some(z) = edited {
+            z
+        } else {
+            let causal = mask.is_none();
+            Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask.as_ref(), 0.0, causal, None, true)?
+        }; // [B, H, T, K]
+        let z = hooks.visit(at(Site::Z), z.f_transpose(1, 2)?)?; // [B, T, H, K]
+
+        let mut edited = None;
+        if hooks.want(at(Site::Result)) {
+            let w_o = block.w_o.f_view([c.dim, c.n_heads, c.head_dim])?.f_permute([1, 2, 0])?; // [H, K, D]
+            let result = z.f_unsqueeze(3)?.f_matmul(&w_o)?.f_squeeze_dim(3)?; // [B, T, H, D]
+            edited = hooks.look(at(Site::Result), &result)?;
+        }
+        let out = match edited {
+            Some(result) => result.f_sum_dim_intlist([2i64].as_slice(), false, None)?,
+            None => linear(&z.f_reshape([b, t, c.n_heads * c.head_dim])?, &block.w_o)?,
+        }; // [B, T, D]
+        hooks.visit(at(Site::AttnOut), out.f_to_kind(self.precision.stream())?)
+    }
+
+    /// Attention step by step, for hooks that look at scores or pattern; its result counts only if they replaced them,
+    /// otherwise LibTorch's fused kernel gives it.
+    ///
+    /// # Shapes
+    /// `q` \[B, H, T, K\], `k` and `v` \[B, G, S, K\] → \[B, H, T, K\]
+    fn explicit_attention(
+        &self,
+        [q, k, v]: [&Tensor; 3],
+        mask: Option<&Tensor>,
+        [scores_point, pattern_point]: [HookPoint; 2],
+        hooks: &mut Hooks<'_, '_>,
+    ) -> Result<Option<Tensor>, Halt> {
+        let group = self.config.n_heads / self.config.n_kv_heads;
+        let k = k.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
+        let v = v.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
+        let (t, s) = (q.size()[2], k.size()[2]);
+        let visible = match mask {
+            Some(mask) => mask.f_alias()?,
+            None => Tensor::f_ones([t, s], (Kind::Bool, q.device()))?.f_tril(s - t)?,
+        };
+        let scale = (self.config.head_dim as f64).sqrt().recip();
+        let scores = q.f_matmul(&k.f_transpose(2, 3)?)?.f_mul_scalar(scale)?; // [B, H, T, S]
+        let scores = scores.f_masked_fill(&visible.f_logical_not()?, f64::NEG_INFINITY)?;
+        let edited = hooks.look(scores_point, &scores)?;
+        let untouched = edited.is_none();
+        let scores = edited.unwrap_or(scores);
+        let wide = if scores.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+        let pattern = scores.f_softmax(-1, wide)?.f_to_kind(q.kind())?; // [B, H, T, S]
+        let edited = hooks.look(pattern_point, &pattern)?;
+        if untouched && edited.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(edited.unwrap_or(pattern).f_matmul(&v)?)) // [B, H, T, K]
+    }
+
+    /// What the MLP writes into the residual stream: `W_down (silu(W_gate x) · W_up x)`.
+    ///
+    /// # Shapes
+    /// `x` \[B, T, D\] → \[B, T, D\]
+    fn mlp(
+        &self,
+        (index, block): (usize, &Block),
+        x: &Tensor,
+        hooks: &mut Hooks<'_, '_>,
+    ) -> Result<Tensor, Halt> {
+        let at = |site| HookPoint::Block(index as u16, site);
+        let hidden = self.config.hidden_dim;
+        let normed = self.rms_norm(x, &block.ln2_gain, at(Site::Ln2Scale), at(Site::Ln2Normalized), hooks)?;
+        let gate_up = linear(&normed, &block.w_gate_up)?; // [B, T, 2F]
+        let pre = hooks.visit(at(Site::MlpPre), gate_up.f_narrow(2, 0, hidden)?)?; // [B, T, F]
+        let pre_linear = hooks.visit(at(Site::MlpPreLinear), gate_up.f_narrow(2, hidden, hidden)?)?; // [B, T, F]
+        let post = hooks.visit(at(Site::MlpPost), pre.f_silu()?.f_mul(&pre_linear)?)?; // [B, T, F]
+        let out = linear(&post, &block.w_down)?; // [B, T, D]
+        hooks.visit(at(Site::MlpOut), out.f_to_kind(self.precision.stream())?)
+    }
+
+    /// Final norm and logits, for the tokens that are asked for and no others unless a hook looks on.
+    ///
+    /// # Shapes
+    /// `x` \[B, T, D\] (or the kept tokens of each row) → \[S, V\]
+    fn unembed(&self, x: &Tensor, hooks: &mut Hooks<'_, '_>) -> Result<Option<Tensor>, Halt> {
+        let places = hooks.now(HookPoint::Logits, &hooks.logits_of().places(hooks.batch())?)?;
+        let places = Tensor::f_from_slice(&places)?.f_to_device(self.device)?;
+        let select = |x: &Tensor| x.f_flatten(0, 1)?.f_index_select(0, &places); // [S, D]
+        let (scale, normalized) = (HookPoint::FinalScale, HookPoint::FinalNormalized);
+        let looked_at = [scale, normalized, HookPoint::FinalOut].into_iter().any(|p| hooks.want(p));
+        let normed = if looked_at {
+            let normed = self.rms_norm(x, &self.final_gain, scale, normalized, hooks)?; // [B, T, D]
+            select(&hooks.visit(HookPoint::FinalOut, normed)?)?
+        } else {
+            self.rms_norm(&select(x)?, &self.final_gain, scale, normalized, hooks)?
+        }; // [S, D]
+        let logits = linear(&normed, self.unembed.as_ref().unwrap_or(&self.embed))?; // [S, V]
+        let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+        let mut logits = logits.f_to_kind(wide)?;
+        if *hooks.logits_of() == Tokens::Mean {
+            logits = mean_by_prompt(&logits, &hooks.batch().lengths())?; // of all tokens, to one a prompt
+        }
+        Ok(Some(hooks.visit(HookPoint::Logits, logits)?))
+    }
+
+    /// `x / sqrt(mean(x²) + ε) · gain` over the last axis, in the type that products take.
+    ///
+    /// # Shapes
+    /// `x` \[…, D\] → \[…, D\]
+    fn rms_norm(
+        &self,
+        x: &Tensor,
+        gain: &Tensor,
+        scale_point: HookPoint,
+        normalized_point: HookPoint,
+        hooks: &mut Hooks<'_, '_>,
+    ) -> Result<Tensor, Halt> {
+        let mut edited = None;
+        if hooks.want(scale_point) || hooks.want(normalized_point) {
+            let wide = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+            let x = x.f_to_kind(wide)?;
+            let mean_square = x.f_square()?.f_mean_dim(Some([-1i64].as_slice()), true, wide)?; // [B, T, 1]
+            let scale = mean_square.f_add_scalar(self.config.norm_eps)?.f_sqrt()?;
+            let other_scale = hooks.look(scale_point, &scale)?;
+            let normalized =
+                x.f_div(other_scale.as_ref().unwrap_or(&scale))?.f_to_kind(self.precision.stream())?;
+            edited = hooks.look(normalized_point, &normalized)?.or(other_scale.map(|_| normalized));
+        }
+        let normed = match edited {
+            Some(normalized) => normalized.f_mul(gain)?,
+            None => x.f_rms_norm([self.config.dim].as_slice(), Some(gain), self.config.norm_eps)?,
+        };
+        Ok(normed.f_to_kind(self.precision.product())?)
+    }
+}
+
+/// `x Wᵀ`.
+///
+/// # Shapes
+/// `x` \[…, in\], `weight` \[out, in\] → \[…, out\]
+fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    Ok(x.f_linear(weight, None::<Tensor>)?)
+}

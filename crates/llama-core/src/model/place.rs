@@ -1,0 +1,69 @@
+//! Where tokens stand: rotary embedding and masks, made once for all blocks.
+
+use tch::{Kind, Tensor};
+
+use super::{Llama, Precision};
+use crate::batch::{Attends, Batch, Kept};
+use crate::error::Result;
+
+/// Where a batch's tokens stand: their rotations and what they attend to, made once for all blocks.
+pub(super) struct Place {
+    /// \[B, T, 1, K\], both halves alike.
+    cos: Tensor,
+    /// \[B, T, 1, K\], the first half negated.
+    sin: Tensor,
+    /// \[B, 1, T, S\] bool, true where a token is seen; `None` means causal.
+    pub(super) mask: Option<Tensor>,
+    precision: Precision,
+}
+
+impl Place {
+    pub(super) fn new(batch: &Batch, llama: &Llama) -> Result<Self> {
+        let positions = batch.positions.f_to_device(llama.device)?.f_to_kind(Kind::Double)?; // [B, T]
+        let angles = positions.f_unsqueeze(-1)?.f_mul(&llama.rope)?; // [B, T, K/2]
+        let (cos, sin) = (angles.f_cos()?, angles.f_sin()?);
+        let twice = |first: &Tensor, second: &Tensor| -> Result<Tensor> {
+            let both = Tensor::f_cat(&[first, second], -1)?.f_unsqueeze(2)?; // [B, T, 1, K]
+            Ok(both.f_to_kind(llama.precision.rotation())?)
+        };
+        let mask = match &batch.attends {
+            Attends::Causal => None,
+            Attends::Mask(mask) => Some(mask.f_to_device(llama.device)?),
+        };
+        Ok(Self {
+            cos: twice(&cos, &cos)?,
+            sin: twice(&sin.f_neg()?, &sin)?,
+            mask,
+            precision: llama.precision,
+        })
+    }
+
+    /// Rotary embedding (Su et al. 2021), on pairs (i, i + K/2): `(a, b) → (a·cos − b·sin, b·cos + a·sin)`.
+    ///
+    /// # Shapes
+    /// `x` \[B, T, heads, K\] → the same
+    pub(super) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        let half = x.size()[3] / 2;
+        let x = x.f_to_kind(self.precision.rotation())?;
+        let swapped = x.f_roll([half].as_slice(), [-1i64].as_slice())?;
+        let rotated = x.f_mul(&self.cos)?.f_add(&swapped.f_mul(&self.sin)?)?;
+        Ok(rotated.f_to_kind(self.precision.product())?)
+    }
+
+    /// What the kept tokens attend to.
+    ///
+    /// # Shapes
+    /// → \[B, 1, M, S\] bool
+    pub(super) fn mask_of(&self, kept: &Kept, (rows, width): (i64, i64)) -> Result<Tensor> {
+        let index = kept.index(self.cos.device())?; // [B·M]
+        let seen = match &self.mask {
+            Some(mask) => mask.f_flatten(0, 2)?.f_index_select(0, &index)?, // [B·M, S]
+            None => {
+                let columns = Tensor::f_arange(width, (Kind::Int64, index.device()))?;
+                columns.f_unsqueeze(0)?.f_le_tensor(&index.f_remainder(width)?.f_unsqueeze(1)?)? // [B·M, T]
+            }
+        };
+        let keys = seen.size()[1];
+        Ok(seen.f_view([rows, 1, kept.width(), keys])?)
+    }
+}
