@@ -1,6 +1,6 @@
 //! How far a model's states move when it computes in a narrower type: measured on pairs, layer by layer.
 
-use activations::ColumnStates;
+use activations::{BatchStates, ColumnStates};
 use boolq::TokenizedPair;
 use llama_core::tch::Device;
 use llama_core::{Checkpoint, HookSet, Llama, Precision};
@@ -51,10 +51,10 @@ fn layers(
     let llama = Llama::load(checkpoint, precision, device)?;
     let hooks = HookSet::residual_stream(checkpoint.config().n_layers);
     let rules = [TokenRule::Last];
-    let mut pass = batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true };
+    let pass = batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true };
     let mut all: Vec<ColumnStates> = Vec::new();
-    for rows in plan::batches(pairs, Extraction::BATCH_TOKENS, true) {
-        let columns = pass.states(pairs, &rows)?.columns;
+    for rows in plan::batches(pairs, Extraction::BATCH_TOKENS, plan::Grouping::Questions) {
+        let Some(BatchStates { columns }) = pass.states(pairs, &[rows])?.pop() else { continue };
         if all.is_empty() {
             all = columns;
             continue;

@@ -32,6 +32,16 @@ pub enum Error {
         "there are no prompts\nhint: every pair was dropped, or the file is empty; look at --max-seq-len, --limit and --offset"
     )]
     NoPairs,
+    /// Even with its blocks on disk a model needs more memory than there may be.
+    #[error(
+        "the model needs {needed} bytes of memory with its blocks read from disk, and {limit} are allowed\nhint: allow more with --max-memory, choose a narrower --dtype or fewer --batch-tokens"
+    )]
+    TooLittleMemory {
+        /// Bytes allowed.
+        limit: u64,
+        /// Bytes needed.
+        needed: u64,
+    },
     /// A hook point whose activation has another size in every prompt, or belongs to no token.
     #[error(
         "{hook} cannot be stored: its size differs from prompt to prompt\nhint: store what has one shape per token, for example `blocks.*.hook_resid_post` or `blocks.*.attn.hook_z`"

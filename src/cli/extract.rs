@@ -13,7 +13,7 @@ use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, Precision};
 use llama_ccs::{Drift, Extraction, Observer, Outcome, TokenRule, boolq, drift, tokenize_all, torch_runtime};
 use serde_json::json;
 
-use super::{AnyError, at_least_one, beside, output, precision, tokenizer};
+use super::{AnyError, at_least_one, beside, output, precision, size, tokenizer};
 
 /// The exit code of a program that SIGINT ended, as shells give it.
 const INTERRUPTED: u8 = 130;
@@ -22,7 +22,7 @@ const INTERRUPTED: u8 = 130;
 #[command(after_help = "\
 Examples:
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store
-  llama-ccs extract --model llama-65b --prompts prompts.csv --out store --dtype bf16
+  llama-ccs extract --model llama-65b --prompts prompts.csv --out store --dtype mixed --max-memory 20GiB
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store --tokens last,mean
   llama-ccs extract --model m --prompts p.csv --out s --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
   llama-ccs extract --model m --prompts p.csv --out ablated --edits edits.json
@@ -59,9 +59,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|FILE")]
     template: Vec<String>,
     /// What the model computes in: f32, bf16, mixed (products in bf16, residual stream in f32), or f64 (slow, for
-    /// reference).
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision)]
-    dtype: Precision,
+    /// reference). Default: mixed for models stored in bf16 or f16 where its products are faster (GPUs, CPUs with AMX),
+    /// f32 otherwise.
+    #[arg(long, value_name = "TYPE", value_parser = precision)]
+    dtype: Option<Precision>,
     /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
     #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
     store_dtype: Kept,
@@ -71,15 +72,23 @@ pub(crate) struct Args {
     /// Compute each prompt alone: without this, what prompts of a question begin with in common is computed once.
     #[arg(long)]
     no_sharing: bool,
+    /// Compute each pair by itself, so that its states do not depend, in their last bits, on its neighbours: the same pair
+    /// gives the same bytes in every selection.
+    #[arg(long)]
+    deterministic: bool,
     /// Before that, run the first N pairs in f32 as well and show how far each layer's states are from that.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     compare_f32: Option<usize>,
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Most tokens of a batch, padding included.
-    #[arg(long, value_name = "TOKENS", default_value_t = Extraction::BATCH_TOKENS, value_parser = at_least_one)]
-    batch_tokens: usize,
+    /// Most tokens of a batch, padding included. Default: 2048 on a CPU, 16384 on a GPU, fewer if memory is small.
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one)]
+    batch_tokens: Option<usize>,
+    /// Most memory to use on the device, such as 4GiB. A model that does not fit is read from disk block by block, once
+    /// for many batches, and gives the same states. Default: what is free.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_memory: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -99,16 +108,23 @@ impl Args {
         }
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
+        let dtype = self.dtype.map_or_else(|| checkpoint.suited_precision(device), Ok)?;
         let mut extraction = Extraction::new(&checkpoint, &tokenizer)
-            .precision(self.dtype)
+            .precision(dtype)
             .device(device)
-            .batch_tokens(self.batch_tokens)
+            .deterministic(self.deterministic)
             .sharing(!self.no_sharing)
             .tokens(self.tokens.iter().copied())
             .store_dtype(match self.store_dtype {
                 Kept::F32 => StoreDtype::F32,
                 Kept::F16 => StoreDtype::F16,
             });
+        if let Some(tokens) = self.batch_tokens {
+            extraction = extraction.batch_tokens(tokens);
+        }
+        if let Some(bytes) = self.max_memory {
+            extraction = extraction.max_memory(bytes);
+        }
         if let Some(edits) = &edits {
             extraction = extraction.edits(edits);
         }
@@ -121,11 +137,11 @@ impl Args {
         let pairs = tokenize_all(prompts.pairs, &tokenizer)?;
 
         let drift = match self.compare_f32 {
-            Some(n) => drift(&checkpoint, &pairs[..n.min(pairs.len())], self.dtype, device)?,
+            Some(n) => drift(&checkpoint, &pairs[..n.min(pairs.len())], dtype, device)?,
             None => Vec::new(),
         };
         if !json && !drift.is_empty() {
-            output::data(&format!("layer  largest difference    relative ({} against f32)", self.dtype));
+            output::data(&format!("layer  largest difference    relative ({} against f32)", dtype));
             for Drift { layer, largest, relative } in &drift {
                 output::data(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"));
             }
@@ -185,5 +201,9 @@ impl Observer for Watch {
         } else {
             ControlFlow::Continue(())
         }
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.bar.suspend(|| output::warn(&text));
     }
 }

@@ -4,7 +4,7 @@
 use activations::{BatchStates, ColumnStates};
 use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::tch::{Device, Kind, Tensor};
-use llama_core::{Batch, Capture, EditHook, HookSet, Llama, Run, Tokens};
+use llama_core::{Batch, Capture, Captured, Edits, HookSet, Llama, Run, Tokens};
 
 use super::plan::{self, Side};
 use super::rule::TokenRule;
@@ -16,16 +16,76 @@ pub(crate) struct Pass<'a> {
     pub(crate) hooks: &'a HookSet,
     pub(crate) rules: &'a [TokenRule],
     /// Changes of activations on the way, before anything is read.
-    pub(crate) edits: Option<EditHook>,
+    pub(crate) edits: Option<&'a Edits>,
     /// Whether what prompts of one question have in common is computed once.
     pub(crate) sharing: bool,
 }
 
+/// Pairs laid out for one forward pass.
+pub(super) struct Prepared<'p> {
+    pairs: &'p [TokenizedPair],
+    rows: Vec<usize>,
+    sharing: bool,
+    /// In the layout's order.
+    prompts: Vec<&'p TokenizedPrompt>,
+    /// For each prompt the positions whose next token is one of the answer's.
+    before_answer: Vec<Vec<usize>>,
+    /// Where the layout has plus of all rows, then minus of all rows.
+    order: Tensor,
+    batch: Batch,
+}
+
+/// What a forward pass showed, on its device.
+pub(super) struct Shown {
+    pub(super) captured: Vec<Captured>,
+    pub(super) logits: Option<Tensor>,
+}
+
 impl Pass<'_> {
-    /// The columns of one batch, in the manifest's order: every hook point under every rule, then the answer's
+    /// The columns of some batches, in the manifest's order: every hook point under every rule, then the answer's
     /// log-probability.
-    pub(crate) fn states(&mut self, pairs: &[TokenizedPair], rows: &[usize]) -> Result<BatchStates> {
-        let groups = if self.sharing { plan::shared_groups(pairs, rows) } else { plan::lone_groups(rows) };
+    pub(crate) fn states(&self, pairs: &[TokenizedPair], batches: &[Vec<usize>]) -> Result<Vec<BatchStates>> {
+        let prepare = |rows: &Vec<usize>| Prepared::new(pairs, rows.clone(), self.sharing);
+        let group = batches.iter().map(prepare).collect::<Result<Vec<_>>>()?;
+        let shown = self.forward(&group)?;
+        group.iter().zip(shown).map(|(prepared, shown)| prepared.read(shown, self.rules)).collect()
+    }
+
+    /// Runs the model over some batches, in one pass over its weights if they are streamed.
+    pub(super) fn forward(&self, group: &[Prepared<'_>]) -> Result<Vec<Shown>> {
+        let edit = || self.edits.map(|e| e.hook(self.llama.config(), self.llama.device())).transpose();
+        let mut edits = group.iter().map(|_| edit()).collect::<Result<Vec<_>, _>>()?;
+        let capture = |prepared: &Prepared<'_>| -> Vec<Capture> {
+            let rules = self.rules.iter();
+            rules
+                .map(|rule| {
+                    Capture::new(self.hooks.clone(), rule.tokens(&prepared.prompts)).kind(Kind::Float)
+                })
+                .collect()
+        };
+        let mut captures: Vec<Vec<Capture>> = group.iter().map(capture).collect();
+        let runs = group.iter().zip(&mut captures).zip(&mut edits).map(|((prepared, captures), edits)| {
+            let mut run = Run::new().logits(Tokens::At(prepared.before_answer.clone()));
+            if let Some(read) = prepared.read_tokens(self.rules).filter(|_| edits.is_none()) {
+                run = run.reads(read);
+            }
+            if let Some(edits) = edits {
+                run = run.hook(edits);
+            }
+            (&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture)))
+        });
+        let outputs = self.llama.forward_all(runs)?;
+        let shown = outputs.into_iter().zip(captures).map(|(output, captures)| Shown {
+            captured: captures.into_iter().map(Capture::finish).collect(),
+            logits: output.logits,
+        });
+        Ok(shown.collect())
+    }
+}
+
+impl<'p> Prepared<'p> {
+    pub(super) fn new(pairs: &'p [TokenizedPair], rows: Vec<usize>, sharing: bool) -> Result<Self> {
+        let groups = if sharing { plan::shared_groups(pairs, &rows) } else { plan::lone_groups(&rows) };
         // The prompts in the layout's order, each with its place among "plus of all rows, then minus of all rows".
         let laid_out: Vec<(usize, &TokenizedPrompt)> = groups
             .iter()
@@ -36,34 +96,66 @@ impl Pass<'_> {
             })
             .collect();
         let prompts: Vec<&TokenizedPrompt> = laid_out.iter().map(|(_, prompt)| *prompt).collect();
-        let before_answer = before_answers(&laid_out, pairs, rows)?;
+        let before_answer = before_answers(&laid_out, pairs, &rows)?;
         let mut ids = prompts.iter().map(|p| p.ids.as_slice());
         let layout: Vec<Vec<&[u32]>> =
             groups.iter().map(|group| ids.by_ref().take(group.len()).collect()).collect();
-        let order = in_order(&laid_out)?;
+        let (order, batch) = (in_order(&laid_out)?, Batch::shared(&layout)?);
+        Ok(Self { pairs, rows, sharing, prompts, before_answer, order, batch })
+    }
 
-        let capture = |rule: &TokenRule| {
-            Capture::new(self.hooks.clone(), rule.tokens(&prompts)).kind(Kind::Float).device(Device::Cpu)
-        };
-        let mut captures: Vec<Capture> = self.rules.iter().map(capture).collect();
-        let mut run = Run::new().logits(Tokens::At(before_answer.clone()));
-        if let Some(edits) = &mut self.edits {
-            run = run.hook(edits);
+    /// The rows, in order.
+    pub(super) fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// Places of the layout, padding included.
+    pub(super) fn places(&self) -> usize {
+        let (rows, width) = self.batch.shape();
+        (rows * width) as usize
+    }
+
+    /// The same pairs in two layouts of half as many; `None` for a single pair.
+    pub(super) fn halves(&self) -> Result<Option<[Self; 2]>> {
+        let (first, second) = self.rows.split_at(self.rows.len() / 2);
+        if first.is_empty() {
+            return Ok(None);
         }
-        let run = captures.iter_mut().fold(run, |run, capture| run.hook(capture));
-        let output = self.llama.forward(&Batch::shared(&layout)?, run)?;
+        let half = |rows: &[usize]| Self::new(self.pairs, rows.to_vec(), self.sharing);
+        Ok(Some([half(first)?, half(second)?]))
+    }
 
-        let mut captured: Vec<_> = captures.into_iter().map(|c| c.finish().into_iter()).collect();
-        let mut columns = Vec::with_capacity(self.hooks.len() * self.rules.len() + 1);
-        for _ in self.hooks.iter() {
-            for (rule, shown) in self.rules.iter().zip(&mut captured) {
+    /// The tokens that rules read, where those are not all.
+    fn read_tokens(&self, rules: &[TokenRule]) -> Option<Tokens> {
+        let positions = |prompt: &&TokenizedPrompt| {
+            let length = prompt.ids.len();
+            let own = rules.iter().map(|rule| match rule {
+                TokenRule::Last => Some(length - 1..length),
+                TokenRule::First => Some(0..1),
+                TokenRule::AnswerMean => Some(prompt.answer.clone()),
+                TokenRule::Mean => None,
+            });
+            Some(own.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
+        };
+        Some(Tokens::At(self.prompts.iter().map(positions).collect::<Option<_>>()?))
+    }
+
+    /// The columns of these pairs, read from the device.
+    pub(super) fn read(&self, shown: Shown, rules: &[TokenRule]) -> Result<BatchStates> {
+        let points = shown.captured.first().map_or(0, Captured::len);
+        let mut captured: Vec<_> = shown.captured.into_iter().map(Captured::into_iter).collect();
+        let mut columns = Vec::with_capacity(points * rules.len() + 1);
+        for _ in 0..points {
+            for (rule, shown) in rules.iter().zip(&mut captured) {
                 if let Some((_, shown)) = shown.next() {
-                    columns.push(halves(&rule.reduce(shown, &prompts)?, &order)?);
+                    let shown = torch(shown.f_to_device(Device::Cpu))?;
+                    columns.push(halves(&rule.reduce(shown, &self.prompts)?, &self.order)?);
                 }
             }
         }
-        if let Some(logits) = output.logits {
-            columns.push(halves(&answer_logprobs(&logits, &prompts, &before_answer)?, &order)?);
+        if let Some(logits) = shown.logits {
+            columns
+                .push(halves(&answer_logprobs(&logits, &self.prompts, &self.before_answer)?, &self.order)?);
         }
         Ok(BatchStates { columns })
     }

@@ -8,14 +8,16 @@ use std::path::Path;
 use activations::{Store, StoreDtype, StoreWriter};
 use boolq::{ContrastPair, Template, TokenizedPair};
 use llama_core::tch::{self, Device};
-use llama_core::{Checkpoint, Edits, HookSet, Llama, Precision, Tokenizer};
+use llama_core::{Checkpoint, Edits, HookSet, Precision, Tokenizer};
 use serde_json::json;
 
 use crate::error::{Error, Result};
 
 pub(crate) mod batch;
 mod log;
+mod pipeline;
 pub(crate) mod plan;
+pub(crate) mod residency;
 mod rule;
 
 pub use rule::TokenRule;
@@ -25,8 +27,15 @@ pub(crate) const ANSWER_LOGPROB: &str = "answer_logprob";
 
 /// Watches an extraction and may stop it between batches.
 pub trait Observer {
-    /// How many of how many rows are done; called before the first batch and after each one.
+    /// How many of how many rows are in the store; called before the first batch, after each one that the model has been
+    /// through (its rows follow a moment later), and at the end.
     fn rows(&mut self, done: usize, total: usize) -> ControlFlow<()>;
+
+    /// Something that a person should know while it happens: memory ran out and batches are halved, the model is read
+    /// from disk again and again.
+    fn notice(&mut self, text: &str) {
+        let _ = text;
+    }
 }
 
 /// Watches nothing.
@@ -61,15 +70,16 @@ pub struct Extraction<'a> {
     precision: Precision,
     device: Device,
     store_dtype: StoreDtype,
-    batch_tokens: usize,
+    batch_tokens: Option<usize>,
+    max_memory: Option<u64>,
     sharing: bool,
+    deterministic: bool,
     edits: Option<&'a Edits>,
     note: Option<String>,
 }
 
 impl<'a> Extraction<'a> {
-    /// Tokens of a batch, padding included, unless another number is asked for. Prompts are sorted by length, so
-    /// padding is small; larger batches leave a CPU's cache.
+    /// Most tokens of a batch on a CPU where nothing else is said and memory allows.
     pub const BATCH_TOKENS: usize = 2048;
 
     /// The residual stream at the last token of both prompts, at every layer, computed and stored in f32 on the CPU.
@@ -83,8 +93,10 @@ impl<'a> Extraction<'a> {
             precision: Precision::F32,
             device: Device::Cpu,
             store_dtype: StoreDtype::F32,
-            batch_tokens: Self::BATCH_TOKENS,
+            batch_tokens: None,
+            max_memory: None,
             sharing: true,
+            deterministic: false,
             edits: None,
             note: None,
         }
@@ -134,10 +146,27 @@ impl<'a> Extraction<'a> {
         self
     }
 
-    /// Most tokens of a batch, padding included; a batch has at least one pair.
+    /// Most tokens of a batch, padding included; a batch has at least one pair. Prompts are sorted by length, so padding
+    /// is small. Without this 2,048 on a CPU and 16,384 on a GPU, fewer for a model too large for that.
     #[must_use]
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
-        self.batch_tokens = tokens.max(1);
+        self.batch_tokens = Some(tokens.max(1));
+        self
+    }
+
+    /// Most memory to use on the device the model computes on, in bytes. A model that does not fit is read from disk block
+    /// by block, once for many batches, which changes no number. Without this, what is free.
+    #[must_use]
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.max_memory = Some(bytes);
+        self
+    }
+
+    /// Runs every pair by itself, so that its states do not depend, in their last bits, on which pairs it is batched with:
+    /// the same pair gives the same bytes in any selection and with any number of tokens a batch. Costs some speed.
+    #[must_use]
+    pub fn deterministic(mut self, deterministic: bool) -> Self {
+        self.deterministic = deterministic;
         self
     }
 
@@ -158,9 +187,21 @@ impl<'a> Extraction<'a> {
         self
     }
 
-    /// Whether prompts share a batch's row after all.
-    fn shares(&self) -> bool {
-        self.sharing && self.edits.is_none()
+    /// What shares a row of a batch's layout after all.
+    fn grouping(&self) -> plan::Grouping {
+        match (self.sharing && self.edits.is_none(), self.deterministic) {
+            (true, false) => plan::Grouping::Questions,
+            (true, true) => plan::Grouping::Pairs,
+            (false, _) => plan::Grouping::Prompts,
+        }
+    }
+
+    /// Most tokens of a batch.
+    fn tokens_of_batch(&self) -> usize {
+        let chosen = || {
+            residency::batch_tokens(self.checkpoint.config(), self.precision, self.device, self.max_memory)
+        };
+        self.batch_tokens.unwrap_or_else(chosen)
     }
 
     /// Something readers of the store and of reports made from it should know about the model.
@@ -198,40 +239,38 @@ impl<'a> Extraction<'a> {
             let named = named(pairs, |pair| &pair.template);
             return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
         }
-        let batches = plan::batches(pairs, self.batch_tokens, self.shares());
+        let batches = plan::batches(pairs, self.tokens_of_batch(), self.grouping());
         let rows = plan::rows(pairs, self.tokenizer);
         let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config());
         let manifest = activations::Manifest::new(self.store_dtype, columns, batches, self.settings(pairs)?);
         // Edits that do not fit the model are refused before anything is written.
-        let edits = self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
+        self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
         let total = rows.len();
         let mut writer = StoreWriter::open(out, manifest, &rows)?;
 
-        let remaining = writer.remaining().to_vec();
-        let missing: usize = remaining.iter().map(|&b| writer.manifest().batches[b].len()).sum();
+        let missing: usize =
+            writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
         let mut done = total - missing;
         let log = log::Log::new(out);
         log.write("start", &json!({ "done": done, "rows": total, "model": self.checkpoint.path() }))?;
-        let mut flow = observer.rows(done, total);
-        if !remaining.is_empty() && flow.is_continue() {
-            let llama = Llama::load(self.checkpoint, self.precision, self.device)?;
-            let mut pass = batch::Pass {
+        if observer.rows(done, total).is_continue() && missing > 0 {
+            let (llama, group_places) = residency::load(
+                self.checkpoint,
+                self.precision,
+                self.device,
+                self.max_memory,
+                self.tokens_of_batch(),
+                observer,
+            )?;
+            let pass = batch::Pass {
                 llama: &llama,
                 hooks: &self.hooks,
                 rules: &self.rules,
-                edits,
-                sharing: self.shares(),
+                edits: self.edits,
+                sharing: self.grouping() != plan::Grouping::Prompts,
             };
-            for number in remaining {
-                let rows = writer.manifest().batches[number].clone();
-                let states = pass.states(pairs, &rows)?;
-                writer.commit(number, states)?;
-                done += rows.len();
-                flow = observer.rows(done, total);
-                if flow.is_break() {
-                    break;
-                }
-            }
+            let pipeline = pipeline::Pipeline { pass, pairs, alone: self.deterministic, group_places };
+            done = pipeline.run(&mut writer, total, observer, &log)?;
         }
         if done < total {
             drop(writer); // makes durable what was committed
@@ -266,9 +305,10 @@ impl<'a> Extraction<'a> {
                 "threads": tch::get_num_threads(),
                 "cpu_capability": torch_runtime::cpu_capability(),
                 "onednn_max_cpu_isa": std::env::var("ONEDNN_MAX_CPU_ISA").ok(),
-                "batch_tokens": self.batch_tokens,
+                "batch_tokens": self.tokens_of_batch(),
                 "padding": "right",
-                "sharing": self.shares(),
+                "sharing": self.grouping() != plan::Grouping::Prompts,
+                "deterministic": self.deterministic,
                 "answer_logprob": "mean over the answer's tokens, natural logarithm",
             },
             "versions": {

@@ -20,11 +20,21 @@ pub(super) enum Side {
     Minus,
 }
 
+/// Which prompts share a row of a batch's layout, and in it what they begin with in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grouping {
+    /// None.
+    Prompts,
+    /// The two sides of a pair.
+    Pairs,
+    /// The pairs of one question that begin alike, as templates do.
+    Questions,
+}
+
 /// Rows of each batch: sorted by length, as many as fit the budget when each row of the layout is padded to the widest.
 ///
-/// A pair is never divided, and with `sharing` neither are the pairs of one question that begin alike. The same pairs
-/// and settings give the same plan.
-pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize, sharing: bool) -> Vec<Vec<usize>> {
+/// A pair is never divided, nor is what shares a row. The same pairs and settings give the same plan.
+pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize, grouping: Grouping) -> Vec<Vec<usize>> {
     // What stays together: its rows, the rows it takes of a layout, and their width.
     struct Unit {
         rows: Vec<usize>,
@@ -32,7 +42,7 @@ pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize, sharing: boo
         width: usize,
     }
     let unit = |rows: Vec<usize>| {
-        if sharing {
+        if grouping != Grouping::Prompts {
             let width = Batch::shared_len(&prompts(pairs, &rows));
             return Unit { rows, height: 1, width };
         }
@@ -40,7 +50,10 @@ pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize, sharing: boo
         Unit { height: 2 * rows.len(), rows, width }
     };
     let all: Vec<usize> = (0..pairs.len()).collect();
-    let together = if sharing { alike(pairs, &all) } else { all.into_iter().map(|row| vec![row]).collect() };
+    let together = match grouping {
+        Grouping::Questions => alike(pairs, &all),
+        Grouping::Pairs | Grouping::Prompts => all.into_iter().map(|row| vec![row]).collect(),
+    };
     let mut units: Vec<Unit> = together.into_iter().map(unit).collect();
     units.sort_by_key(|unit| (unit.width, unit.rows[0]));
     let mut batches: Vec<(Vec<usize>, usize)> = Vec::new();
@@ -179,7 +192,8 @@ mod tests {
         ) {
             let pairs: Vec<_> =
                 shapes.iter().map(|&(idx, passage, template, p, m)| pair(idx, passage, template, (p, m))).collect();
-            let batches = batches(&pairs, budget, sharing);
+            let grouping = if sharing { Grouping::Questions } else { Grouping::Prompts };
+            let batches = batches(&pairs, budget, grouping);
             let mut rows = batches.concat();
             rows.sort_unstable();
             prop_assert_eq!(rows, (0..pairs.len()).collect::<Vec<_>>());
@@ -211,9 +225,9 @@ mod tests {
             .into();
         let groups = shared_groups(&pairs, &[0, 1, 2, 3, 4]);
         assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [6, 4]);
-        assert_eq!(batches(&pairs, 10_000, true), [vec![1, 4, 0, 2, 3]]);
+        assert_eq!(batches(&pairs, 10_000, Grouping::Questions), [vec![1, 4, 0, 2, 3]]);
         // 50 of the passage, then 2 of the template and 1 + 2 of the answers three times: 65 tokens, not 319.
         assert_eq!(Batch::shared_len(&prompts(&pairs, &[0, 2, 3])), 65);
-        assert_eq!(batches(&pairs, 64, true).len(), 2);
+        assert_eq!(batches(&pairs, 64, Grouping::Questions).len(), 2);
     }
 }

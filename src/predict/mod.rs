@@ -1,14 +1,15 @@
 //! A run's probe on new questions: the model runs over them as it did for the run's store, the probe reads its states.
 
+use activations::BatchStates;
 use boolq::TokenizedPair;
 use ccs::Contrast;
 use ccs::baselines::Predictions;
 use ccs::run::{Evaluation, Fitted};
 use llama_core::tch::{Device, Tensor};
-use llama_core::{Checkpoint, HookPoint, HookSet, Llama, Precision, Tokenizer};
+use llama_core::{Checkpoint, HookPoint, HookSet, Precision, Tokenizer};
 
 use crate::error::{Error, Result};
-use crate::extract::{Extraction, TokenRule, batch, plan};
+use crate::extract::{Extraction, TokenRule, batch, plan, residency};
 
 mod origin;
 
@@ -132,32 +133,36 @@ pub fn predict(
         return Err(Error::OtherModel { mismatch: mismatch.clone() });
     }
 
-    let llama = Llama::load(checkpoint, precision, options.device)?;
+    let batch_tokens = options.batch_tokens.max(1);
+    // A model that does not fit is read from disk, once for a group of batches.
+    let (llama, group) = residency::load(checkpoint, precision, options.device, None, batch_tokens, &mut ())?;
     let rules = [rule];
-    let mut pass = batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true };
+    let pass = batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true };
     let mut rows = vec![Prediction { p_true: f64::NAN, zero_shot: f64::NAN }; pairs.len()];
     let mut done = 0;
     progress(done, pairs.len());
-    for batch in plan::batches(pairs, options.batch_tokens.max(1), true) {
-        for (row, prediction) in batch.iter().zip(predict_batch(fitted, &mut pass, pairs, &batch)?) {
-            rows[*row] = prediction;
+    let batches = plan::batches(pairs, batch_tokens, plan::Grouping::Questions);
+    for group in batches.chunks((group / batch_tokens).max(1)) {
+        for (batch, states) in group.iter().zip(pass.states(pairs, group)?) {
+            for (row, prediction) in batch.iter().zip(read(fitted, &states, pairs, batch)?) {
+                rows[*row] = prediction;
+            }
+            done += batch.len();
+            progress(done, pairs.len());
         }
-        done += batch.len();
-        progress(done, pairs.len());
     }
     let trained_on = pairs.iter().filter(|p| fitted.train_groups.contains(&p.pair.group)).count();
     Ok(Predicted { rows, warnings: serious.into_iter().chain(warnings).collect(), trained_on })
 }
 
 /// The predictions for some rows, in their order.
-fn predict_batch(
+fn read(
     fitted: &Fitted,
-    pass: &mut batch::Pass<'_>,
+    states: &BatchStates,
     pairs: &[TokenizedPair],
     rows: &[usize],
 ) -> Result<Vec<Prediction>> {
-    let columns = pass.states(pairs, rows)?.columns;
-    let [states, logprobs] = columns.as_slice() else {
+    let [states, logprobs] = states.columns.as_slice() else {
         return Err(Error::NotStorable { hook: fitted.hook.clone() });
     };
     let matrix = |states: &[f32]| {

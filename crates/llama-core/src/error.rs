@@ -393,6 +393,15 @@ pub enum Error {
     Runtime(#[from] torch_runtime::Error),
 }
 
+impl Error {
+    /// Whether LibTorch found no memory for a tensor, on whatever device: with a smaller batch the same may work.
+    pub fn is_out_of_memory(&self) -> bool {
+        let Self::Torch(TchError::Torch(text)) = self else { return false };
+        // CUDA's allocator; the CPU's; the CPU's in older releases.
+        ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|said| text.contains(said))
+    }
+}
+
 fn did_you_mean(suggestion: Option<&str>, note: &str) -> String {
     let Some(suggestion) = suggestion else { return String::new() };
     let note = if note.is_empty() { String::new() } else { format!(" ({note})") };

@@ -18,6 +18,8 @@ use std::sync::OnceLock;
 pub use tch;
 use tch::{Cuda, Device};
 
+pub mod machine;
+
 /// Why LibTorch cannot be used as asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -157,15 +157,9 @@ fn workers(execution: Execution, source: &dyn Source, layers: &[Layer]) -> usize
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let dim = layers.iter().filter_map(|layer| source.dim(layer)).max().unwrap_or_default();
     let layer = source.rows().labels.len().saturating_mul(dim).saturating_mul(4 * 2 * COPIES);
-    let fitting = available_memory().and_then(|free| free.checked_div(layer)).unwrap_or(cores);
+    let free = torch_runtime::machine::available_memory().and_then(|free| usize::try_from(free).ok());
+    let fitting = free.and_then(|free| free.checked_div(layer)).unwrap_or(cores);
     cores.min(layers.len()).min(fitting).max(1)
-}
-
-/// Bytes that Linux would give without swapping; none elsewhere.
-fn available_memory() -> Option<usize> {
-    let text = fs_err::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
 /// Chooses layers, compares the choices, and puts the report together.

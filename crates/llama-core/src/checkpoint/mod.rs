@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::config::{Config, RopeScaling};
 use crate::error::{Error, Result};
+use crate::model::Precision;
 use crate::tokenizer::Tokenizer;
 
 #[cfg(feature = "gguf")]
@@ -125,6 +126,17 @@ impl Checkpoint {
         }
         bytes.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
         Ok(bytes.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// What to compute this model in where nothing else is said: `mixed` for one that is mostly stored in bf16 or f16, on a
+    /// device whose bf16 products are the faster ones (GPUs, CPUs with AMX); f32 otherwise.
+    ///
+    /// # Errors
+    /// None after a checkpoint was opened.
+    pub fn suited_precision(&self, device: Device) -> Result<Precision> {
+        let narrow = self.stored_as()?.first().is_some_and(|most| most == "bf16" || most == "f16");
+        let fast = device != Device::Cpu || torch_runtime::machine::bf16_is_fast();
+        Ok(if narrow && fast { Precision::Mixed } else { Precision::F32 })
     }
 
     /// Bytes of all weights as they are stored.

@@ -1,0 +1,344 @@
+//! Batches through the model, with what comes before and after beside it: one thread lays out the next batches, one reads
+//! states from the device and hands them to the store's writer, the model runs on the caller's. Queues are short: a slow
+//! disk slows the model and never grows the memory.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use activations::{BatchStates, StoreWriter};
+use boolq::TokenizedPair;
+use llama_core::tch;
+
+use super::batch::{Pass, Prepared, Shown};
+use super::rule::TokenRule;
+use super::{Observer, log};
+use crate::error::{Error, Result};
+
+/// Batches that wait, laid out, for the model, and computed ones that wait to be read.
+const QUEUE: usize = 2;
+
+/// A batch of the plan: usually one layout, several where a batch had to be divided.
+struct Work<'p> {
+    number: usize,
+    pieces: Vec<Prepared<'p>>,
+}
+
+/// A batch that the model has been through.
+struct Computed<'p> {
+    number: usize,
+    pieces: Vec<(Prepared<'p>, Shown)>,
+}
+
+/// What the model does with the batches.
+pub(super) struct Pipeline<'a> {
+    pub(super) pass: Pass<'a>,
+    pub(super) pairs: &'a [TokenizedPair],
+    /// Each pair in a pass of its own, so that no row's bytes depend on its neighbours.
+    pub(super) alone: bool,
+    /// Places that one pass over a streamed model's weights is made for; 0 where the model is in memory.
+    pub(super) group_places: usize,
+}
+
+impl Pipeline<'_> {
+    /// Runs the model over every batch that the store lacks, until the observer has seen enough. Gives the rows that are
+    /// in the store.
+    pub(super) fn run(
+        &self,
+        writer: &mut StoreWriter,
+        total: usize,
+        observer: &mut dyn Observer,
+        log: &log::Log,
+    ) -> Result<usize> {
+        let batches = writer.manifest().batches.clone();
+        let remaining = writer.remaining().to_vec();
+        let missing: usize = remaining.iter().map(|&number| batches[number].len()).sum();
+        let done = AtomicUsize::new(total - missing);
+        std::thread::scope(|scope| {
+            let (prepared, laid_out) = sync_channel(QUEUE);
+            let (pairs, sharing, alone) = (self.pairs, self.pass.sharing, self.alone);
+            let prepare = move || {
+                for number in remaining {
+                    let work = prepare(pairs, number, &batches[number], sharing, alone);
+                    let failed = work.is_err();
+                    // Nobody listens any more after an error or an interruption.
+                    if prepared.send(work).is_err() || failed {
+                        return;
+                    }
+                }
+            };
+            let (computed, to_read) = sync_channel(QUEUE);
+            let (rules, read_rows) = (self.pass.rules, &done);
+            let keep = move || keep(&to_read, rules, writer, read_rows);
+            std::thread::Builder::new().name("layout".to_owned()).spawn_scoped(scope, prepare)?;
+            let keeper = std::thread::Builder::new().name("states".to_owned()).spawn_scoped(scope, keep)?;
+            let driven = self.drive(&laid_out, computed, &done, total, observer, log);
+            drop(laid_out); // the layout thread ends
+            // An error of the disk is why the model could not go on, so it comes first.
+            match keeper.join() {
+                Ok(kept) => kept.and(driven)?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+            let done = done.load(Ordering::Acquire);
+            let _ = observer.rows(done, total);
+            Ok(done)
+        })
+    }
+
+    /// The model's part, on the thread that LibTorch's settings were made for.
+    fn drive<'p>(
+        &self,
+        laid_out: &Receiver<Result<Work<'p>>>,
+        computed: SyncSender<Computed<'p>>,
+        done: &AtomicUsize,
+        total: usize,
+        observer: &mut dyn Observer,
+        log: &log::Log,
+    ) -> Result<()> {
+        let mut limit = Limit::default();
+        let mut finished = false;
+        while !finished {
+            // As many batches as one pass over the weights is made for; the last group has what is left.
+            let mut group: Vec<Work<'p>> = Vec::new();
+            let mut places = 0;
+            while group.is_empty() || places < self.group_places {
+                let Ok(work) = laid_out.recv() else {
+                    finished = true;
+                    break;
+                };
+                let work = work?;
+                places += work.pieces.iter().map(Prepared::places).sum::<usize>();
+                group.push(work);
+            }
+            for done in self.through(group, &mut limit, observer, log)? {
+                if computed.send(done).is_err() {
+                    return Ok(()); // the keeper says why
+                }
+            }
+            if observer.rows(done.load(Ordering::Acquire), total).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A group of batches through the model.
+    fn through<'p>(
+        &self,
+        group: Vec<Work<'p>>,
+        limit: &mut Limit,
+        observer: &mut dyn Observer,
+        log: &log::Log,
+    ) -> Result<Vec<Computed<'p>>> {
+        let mut numbers = Vec::new();
+        let mut pieces = Vec::new();
+        for work in group {
+            numbers.extend(work.pieces.iter().map(|piece| (work.number, piece.rows().len())));
+            pieces.extend(work.pieces);
+        }
+        let mut forward = |pieces: &[Prepared<'p>]| self.pass.forward(pieces);
+        let shown = limit.divide(pieces, &mut forward, &mut |places| {
+            let text = format!("out of memory with {places} tokens at once; going on with half as many");
+            observer.notice(&text);
+            log.write("out_of_memory", &serde_json::json!({ "tokens": places }))
+        })?;
+        // Pieces come back in order, perhaps divided further: each batch takes its rows' worth.
+        let mut shown = shown.into_iter();
+        let mut batches: Vec<Computed<'p>> = Vec::new();
+        for (number, rows) in numbers {
+            if batches.last().is_none_or(|batch| batch.number != number) {
+                batches.push(Computed { number, pieces: Vec::new() });
+            }
+            let mut left = rows;
+            while let (Some(batch), true) = (batches.last_mut(), left > 0) {
+                let Some(piece) = shown.next() else { break };
+                left = left.saturating_sub(piece.0.rows().len());
+                batch.pieces.push(piece);
+            }
+        }
+        Ok(batches)
+    }
+}
+
+/// Lays out a batch.
+fn prepare<'p>(
+    pairs: &'p [TokenizedPair],
+    number: usize,
+    rows: &[usize],
+    sharing: bool,
+    alone: bool,
+) -> Result<Work<'p>> {
+    let pieces: Result<Vec<_>> = if alone {
+        rows.iter().map(|&row| Prepared::new(pairs, vec![row], sharing)).collect()
+    } else {
+        Prepared::new(pairs, rows.to_vec(), sharing).map(|piece| vec![piece])
+    };
+    Ok(Work { number, pieces: pieces? })
+}
+
+/// Reads states from the device and commits them, batch after batch.
+fn keep(
+    computed: &Receiver<Computed<'_>>,
+    rules: &[TokenRule],
+    writer: &mut StoreWriter,
+    done: &AtomicUsize,
+) -> Result<()> {
+    let _no_gradients = tch::no_grad_guard();
+    while let Ok(Computed { number, pieces }) = computed.recv() {
+        let mut whole = BatchStates::default();
+        for (prepared, shown) in pieces {
+            append(&mut whole, prepared.read(shown, rules)?);
+        }
+        let rows = writer.manifest().batches[number].len();
+        writer.commit(number, whole)?;
+        done.fetch_add(rows, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// Rows behind rows.
+fn append(whole: &mut BatchStates, part: BatchStates) {
+    if whole.columns.is_empty() {
+        *whole = part;
+        return;
+    }
+    for (whole, part) in whole.columns.iter_mut().zip(part.columns) {
+        whole.plus.extend(part.plus);
+        whole.minus.extend(part.minus);
+    }
+}
+
+/// The most tokens that one pass takes, once memory has run out.
+#[derive(Debug, Default)]
+struct Limit {
+    places: Option<usize>,
+}
+
+impl Limit {
+    /// Runs pieces through `forward`, all at once if memory allows, otherwise in halves; a limit that was found holds for
+    /// all later pieces.
+    fn divide<'p>(
+        &mut self,
+        pieces: Vec<Prepared<'p>>,
+        forward: &mut dyn FnMut(&[Prepared<'p>]) -> Result<Vec<Shown>>,
+        notice: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<(Prepared<'p>, Shown)>> {
+        let places = pieces.iter().map(Prepared::places).sum::<usize>();
+        let error = if self.places.is_some_and(|limit| places > limit) {
+            None
+        } else {
+            match forward(&pieces) {
+                Ok(shown) => return Ok(pieces.into_iter().zip(shown).collect()),
+                Err(Error::Llama(error)) if error.is_out_of_memory() => Some(error),
+                Err(error) => return Err(error),
+            }
+        };
+        match (halves(pieces)?, error) {
+            (Ok([first, second]), error) => {
+                if error.is_some() {
+                    notice(places)?;
+                    self.places = Some(places / 2);
+                }
+                let mut shown = self.divide(first, forward, notice)?;
+                shown.extend(self.divide(second, forward, notice)?);
+                Ok(shown)
+            }
+            // One pair is the least there is.
+            (Err(_), Some(error)) => Err(error.into()),
+            (Err(pieces), None) => {
+                let shown = forward(&pieces)?;
+                Ok(pieces.into_iter().zip(shown).collect())
+            }
+        }
+    }
+}
+
+/// Pieces as two halves: of their number, or of a single piece's rows. Given back if they are one pair.
+#[allow(clippy::type_complexity)] // two lists, or the one that cannot be divided
+fn halves(mut pieces: Vec<Prepared<'_>>) -> Result<Result<[Vec<Prepared<'_>>; 2], Vec<Prepared<'_>>>> {
+    if pieces.len() > 1 {
+        let second = pieces.split_off(pieces.len() / 2);
+        return Ok(Ok([pieces, second]));
+    }
+    let divided = pieces.first().map(Prepared::halves).transpose()?.flatten();
+    Ok(match divided {
+        Some([first, second]) => Ok([vec![first], vec![second]]),
+        None => Err(pieces),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use boolq::{ContrastPair, TokenizedPrompt};
+    use llama_core::tch::TchError;
+
+    use super::*;
+
+    fn pairs(n: usize) -> Vec<TokenizedPair> {
+        let pair = |i: usize| {
+            let prompt = |answer: u32| TokenizedPrompt { ids: vec![i as u32, 1, 2, answer], answer: 3..4 };
+            let pair = ContrastPair {
+                idx: i as u64,
+                plus_prompt: String::new(),
+                minus_prompt: String::new(),
+                label: true,
+                question_id: i.to_string(),
+                group: String::new(),
+                template: String::new(),
+                dataset: String::new(),
+            };
+            TokenizedPair { pair, plus: prompt(7), minus: prompt(8), seam: false }
+        };
+        (0..n).map(pair).collect()
+    }
+
+    /// A device with room for some tokens.
+    fn forward(room: usize, seen: &mut Vec<usize>, pieces: &[Prepared<'_>]) -> Result<Vec<Shown>> {
+        let places = pieces.iter().map(Prepared::places).sum::<usize>();
+        seen.push(places);
+        if places > room {
+            let text = "CUDA out of memory. Tried to allocate 2.00 GiB.".to_owned();
+            return Err(llama_core::Error::from(TchError::Torch(text)).into());
+        }
+        Ok(pieces.iter().map(|_| Shown { captured: Vec::new(), logits: None }).collect())
+    }
+
+    #[test]
+    fn memory_that_runs_out_halves_batches_and_keeps_their_rows_in_order() {
+        let pairs = pairs(12);
+        let work =
+            |rows: std::ops::Range<usize>| Prepared::new(&pairs, rows.collect(), true).expect("layout");
+        let (mut limit, mut seen, mut notices) = (Limit::default(), Vec::new(), Vec::new());
+        // Five places a pair: eight pairs are 40, four 20, two 10; then a limit of 10 is known.
+        let mut divide = |pieces| {
+            limit.divide(pieces, &mut |pieces| forward(17, &mut seen, pieces), &mut |places| {
+                notices.push(places);
+                Ok(())
+            })
+        };
+        let rows = |shown: &[(Prepared<'_>, Shown)]| -> Vec<usize> {
+            shown.iter().flat_map(|(piece, _)| piece.rows().to_vec()).collect()
+        };
+        let shown = divide(vec![work(0..8)]).expect("in halves");
+        assert_eq!(rows(&shown), (0..8).collect::<Vec<_>>());
+        let shown = divide(vec![work(0..3), work(3..4), work(4..12)]).expect("in halves");
+        assert_eq!(rows(&shown), (0..12).collect::<Vec<_>>());
+        drop(divide);
+        assert_eq!(notices, [40, 20]);
+        assert_eq!(&seen[..3], [40, 20, 10]);
+        assert!(seen[3..].iter().all(|&places| places <= 10), "{seen:?}");
+    }
+
+    #[test]
+    fn a_single_pair_that_does_not_fit_is_the_devices_own_error() {
+        let pairs = pairs(2);
+        let piece = Prepared::new(&pairs, vec![0, 1], true).expect("layout");
+        let mut seen = Vec::new();
+        let error = Limit::default()
+            .divide(vec![piece], &mut |pieces| forward(4, &mut seen, pieces), &mut |_| Ok(()))
+            .err()
+            .expect("no room")
+            .to_string();
+        assert!(error.contains("out of memory") && error.contains("hint:"), "{error}");
+        assert_eq!(seen, [10, 5]);
+    }
+}
