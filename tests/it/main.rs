@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod golden;
 mod help;
+mod memory;
 mod predict;
 mod quiz;
 mod resume;

