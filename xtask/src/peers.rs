@@ -1,8 +1,9 @@
 //! `cargo xtask bench-peers`: our extraction and the scripts a user would write instead, alternately on the same pairs.
 //!
 //! A peer is a Python script that takes `MODEL DATA --pairs N`, runs its model over the contrast prompts of the first N
-//! questions, and prints one JSON object with `pairs_per_second` in its last line. Ours is the whole program by the wall
-//! clock: loading, the model, the written store.
+//! questions, and prints one JSON object with `pairs_per_second` in its last line; one whose name ends in `_prompts.py`
+//! takes our prompts' CSV for DATA. Ours is the whole program by the wall clock: loading, the model, the written store.
+//! Besides, our model is driven in llama-ccs' way, a token at a time (`benches/stepwise.rs`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +13,14 @@ use std::time::Instant;
 use crate::libtorch;
 use crate::shell::{self, Result, at};
 
-const USAGE: &str =
-    "bench-peers --model PATH --data BOOLQ.jsonl --peers FOLDER [--pairs 64] [--rounds 2] [--python python3]";
+const USAGE: &str = "bench-peers --model PATH --data BOOLQ.jsonl [--peers benches/peers] [--questions 64] [--template NAME|FILE] [--rounds 2] [--stepwise] [--python python3]";
 
 /// Scripts of the folder and the settings they are run with; others are run once, without any.
-const SETTINGS: [(&str, &[&[&str]]); 3] = [
+const SETTINGS: [(&str, &[&[&str]]); 4] = [
+    (
+        "transformers_prompts.py",
+        &[&["--dtype", "float32", "--batch", "1"], &["--dtype", "bfloat16", "--batch", "2"]],
+    ),
     (
         "hf_extract.py",
         &[
@@ -29,14 +33,16 @@ const SETTINGS: [(&str, &[&[&str]]); 3] = [
     ("ccs_torch.py", &[]), // trains a probe: another benchmark
 ];
 /// How ours is run.
-const OURS: [&[&str]; 3] = [&[], &["--no-sharing"], &["--dtype", "mixed"]];
+const OURS: [&[&str]; 4] = [&[], &["--no-sharing"], &["--deterministic"], &["--dtype", "mixed"]];
 
 struct Bench {
     model: PathBuf,
     data: PathBuf,
     peers: PathBuf,
-    pairs: u32,
+    questions: u32,
+    template: Option<String>,
     rounds: usize,
+    stepwise: bool,
     python: String,
 }
 
@@ -48,7 +54,7 @@ pub fn run(args: &[String]) -> Result {
     let _ = fs::remove_dir_all(&folder);
     at("create", &folder, fs::create_dir_all(&folder))?;
     let prompts = folder.join("prompts.csv");
-    shell::run_command(&mut bench.prompts(&prompts))?;
+    let pairs = bench.prompts(&prompts)?;
 
     let mut contenders: Vec<(String, Vec<Option<f64>>)> = Vec::new();
     for round in 0..bench.rounds {
@@ -64,11 +70,15 @@ pub fn run(args: &[String]) -> Result {
         };
         for flags in OURS {
             let name = ["llama-ccs extract", &flags.join(" ")].join(" ").trim_end().to_owned();
-            note(name, bench.ours(&prompts, &folder.join("store"), flags));
+            note(name, bench.ours(&prompts, pairs, &folder.join("store"), flags));
+        }
+        if bench.stepwise {
+            note("our model, a token at a time".to_owned(), bench.a_token_at_a_time(&prompts, pairs));
         }
         for (script, flags) in bench.scripts()? {
             let name = script.file_name().unwrap_or_default().to_string_lossy();
-            note(format!("{name} {}", flags.join(" ")).trim_end().to_owned(), bench.peer(&script, flags));
+            let speed = bench.peer(&script, &prompts, flags);
+            note(format!("{name} {}", flags.join(" ")).trim_end().to_owned(), speed);
         }
     }
     print!("{}", table(&contenders));
@@ -83,36 +93,55 @@ impl Bench {
         let needed = |flag: &str| {
             value(flag).ok_or_else(|| format!("{flag} is missing\n\nUsage: cargo xtask {USAGE}"))
         };
-        let number = |flag: &str, default: u32| match value(flag) {
+        let count = |flag: &str, default: u32| match value(flag) {
             None => Ok(default),
             Some(text) => text.parse::<u32>().map_err(|e| format!("{flag} {text}: {e}")),
         };
         Ok(Self {
             model: needed("--model")?.into(),
             data: needed("--data")?.into(),
-            peers: needed("--peers")?.into(),
-            pairs: number("--pairs", 64)?,
-            rounds: number("--rounds", 2)? as usize,
+            peers: value("--peers").map_or_else(|| shell::root().join("benches/peers"), Into::into),
+            questions: count("--questions", 64)?,
+            template: value("--template"),
+            rounds: count("--rounds", 2)? as usize,
+            stepwise: args.iter().any(|arg| arg == "--stepwise"),
             python: value("--python").unwrap_or_else(|| "python3".to_owned()),
         })
     }
 
-    fn prompts(&self, out: &Path) -> Command {
+    /// Writes the prompts of the first questions, and says how many pairs they are.
+    fn prompts(&self, out: &Path) -> Result<u32> {
         let mut command = program();
-        command.args(["prompts", "--max-seq-len", "1000000", "--limit", &self.pairs.to_string()]);
+        command.args(["prompts", "--json", "--max-seq-len", "1000000"]);
+        command.args(["--limit", &self.questions.to_string()]);
         command.arg("--data").arg(&self.data).arg("--model").arg(&self.model).arg("--out").arg(out);
-        command
+        command.args(self.template.iter().flat_map(|template| ["--template", template]));
+        let output = command.stdout(Stdio::piped()).output();
+        let output = output.map_err(|e| format!("llama-ccs prompts does not start: {e}"))?;
+        let pairs = number(&String::from_utf8_lossy(&output.stdout), "\"pairs\":");
+        match pairs {
+            Some(pairs) if output.status.success() => Ok(pairs as u32),
+            _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
     }
 
     /// Pairs a second of the whole program; `None` if it fails.
-    fn ours(&self, prompts: &Path, store: &Path, flags: &[&str]) -> Option<f64> {
+    fn ours(&self, prompts: &Path, pairs: u32, store: &Path, flags: &[&str]) -> Option<f64> {
         let _ = fs::remove_dir_all(store);
         let mut command = program();
         command.arg("extract").arg("--model").arg(&self.model).arg("--prompts").arg(prompts);
         command.arg("--out").arg(store).args(flags);
         let start = Instant::now();
         let done = command.status().is_ok_and(|status| status.success());
-        done.then(|| f64::from(self.pairs) / start.elapsed().as_secs_f64())
+        done.then(|| f64::from(pairs) / start.elapsed().as_secs_f64())
+    }
+
+    fn a_token_at_a_time(&self, prompts: &Path, pairs: u32) -> Option<f64> {
+        let mut command = shell::cargo_command();
+        command.args(["bench", "--quiet", "--bench", "stepwise", "--"]);
+        command.arg(&self.model).arg(prompts).arg(pairs.to_string());
+        let output = command.stderr(Stdio::null()).output().ok()?;
+        number(String::from_utf8_lossy(&output.stdout).lines().last()?, SPEED)
     }
 
     /// The scripts with their settings, in the order of their names.
@@ -132,12 +161,17 @@ impl Bench {
         Ok(runs)
     }
 
-    fn peer(&self, script: &Path, flags: &[&str]) -> Option<f64> {
+    fn peer(&self, script: &Path, prompts: &Path, flags: &[&str]) -> Option<f64> {
         let mut command = Command::new(&self.python);
-        command.arg(script).arg(&self.model).arg(&self.data).args(["--pairs", &self.pairs.to_string()]);
+        command.arg(script).arg(&self.model);
+        if script.to_string_lossy().ends_with("_prompts.py") {
+            command.arg(prompts);
+        } else {
+            command.arg(&self.data).args(["--pairs", &self.questions.to_string()]);
+        }
         let output = command.args(flags).stderr(Stdio::null()).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        output.status.success().then(|| pairs_per_second(text.lines().last()?)).flatten()
+        output.status.success().then(|| number(text.lines().last()?, SPEED)).flatten()
     }
 }
 
@@ -148,10 +182,12 @@ fn program() -> Command {
     command
 }
 
-/// The number behind `"pairs_per_second":`.
-fn pairs_per_second(line: &str) -> Option<f64> {
-    let (_, rest) = line.split_once("\"pairs_per_second\":")?;
-    rest.split([',', '}']).next()?.trim().parse().ok()
+const SPEED: &str = "\"pairs_per_second\":";
+
+/// The number behind a key of a JSON text.
+fn number(text: &str, key: &str) -> Option<f64> {
+    let (_, rest) = text.split_once(key)?;
+    rest.split([',', '}', '\n']).next()?.trim().parse().ok()
 }
 
 /// Markdown: each contender's pairs a second, and how many times the first one's speed that is less.
@@ -176,9 +212,10 @@ mod tests {
 
     #[test]
     fn a_peers_last_line_is_read() {
-        assert_eq!(pairs_per_second(r#"{"peer": "x", "pairs_per_second": 1.879, "tokens": 3}"#), Some(1.879));
-        assert_eq!(pairs_per_second(r#"{"pairs_per_second": 2}"#), Some(2.0));
-        assert_eq!(pairs_per_second("no JSON"), None);
+        let speed = |line| number(line, SPEED);
+        assert_eq!(speed(r#"{"peer": "x", "pairs_per_second": 1.879, "tokens": 3}"#), Some(1.879));
+        assert_eq!(speed(r#"{"pairs_per_second": 2}"#), Some(2.0));
+        assert_eq!(speed("no JSON"), None);
     }
 
     #[test]
