@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask make-checkpoint --shape 7b --mp 2`, or `cargo run --release --example make_checkpoint -- --help`
 
+#![allow(clippy::print_stderr)] // what a program is for
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;

@@ -141,7 +141,7 @@ impl Args {
             None => Vec::new(),
         };
         if !json && !drift.is_empty() {
-            output::data(&format!("layer  largest difference    relative ({} against f32)", dtype));
+            output::data(&format!("layer  largest difference    relative ({dtype} against f32)"));
             for Drift { layer, largest, relative } in &drift {
                 output::data(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"));
             }

@@ -71,8 +71,8 @@ impl Pipeline<'_> {
             let keep = move || keep(&to_read, rules, writer, read_rows);
             std::thread::Builder::new().name("layout".to_owned()).spawn_scoped(scope, prepare)?;
             let keeper = std::thread::Builder::new().name("states".to_owned()).spawn_scoped(scope, keep)?;
-            let driven = self.drive(&laid_out, computed, &done, total, observer, log);
-            drop(laid_out); // the layout thread ends
+            let driven = self.drive(&laid_out, &computed, &done, total, observer, log);
+            drop((laid_out, computed)); // both threads end
             // An error of the disk is why the model could not go on, so it comes first.
             match keeper.join() {
                 Ok(kept) => kept.and(driven)?,
@@ -88,7 +88,7 @@ impl Pipeline<'_> {
     fn drive<'p>(
         &self,
         laid_out: &Receiver<Result<Work<'p>>>,
-        computed: SyncSender<Computed<'p>>,
+        computed: &SyncSender<Computed<'p>>,
         done: &AtomicUsize,
         total: usize,
         observer: &mut dyn Observer,
@@ -322,7 +322,6 @@ mod tests {
         assert_eq!(rows(&shown), (0..8).collect::<Vec<_>>());
         let shown = divide(vec![work(0..3), work(3..4), work(4..12)]).expect("in halves");
         assert_eq!(rows(&shown), (0..12).collect::<Vec<_>>());
-        drop(divide);
         assert_eq!(notices, [40, 20]);
         assert_eq!(&seen[..3], [40, 20, 10]);
         assert!(seen[3..].iter().all(|&places| places <= 10), "{seen:?}");

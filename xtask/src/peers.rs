@@ -110,7 +110,7 @@ impl Bench {
     }
 
     /// Writes the prompts of the first questions, and says how many pairs they are.
-    fn prompts(&self, out: &Path) -> Result<u32> {
+    fn prompts(&self, out: &Path) -> Result<f64> {
         let mut command = program();
         command.args(["prompts", "--json", "--max-seq-len", "1000000"]);
         command.args(["--limit", &self.questions.to_string()]);
@@ -120,23 +120,23 @@ impl Bench {
         let output = output.map_err(|e| format!("llama-ccs prompts does not start: {e}"))?;
         let pairs = number(&String::from_utf8_lossy(&output.stdout), "\"pairs\":");
         match pairs {
-            Some(pairs) if output.status.success() => Ok(pairs as u32),
+            Some(pairs) if output.status.success() => Ok(pairs),
             _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
     }
 
     /// Pairs a second of the whole program; `None` if it fails.
-    fn ours(&self, prompts: &Path, pairs: u32, store: &Path, flags: &[&str]) -> Option<f64> {
+    fn ours(&self, prompts: &Path, pairs: f64, store: &Path, flags: &[&str]) -> Option<f64> {
         let _ = fs::remove_dir_all(store);
         let mut command = program();
         command.arg("extract").arg("--model").arg(&self.model).arg("--prompts").arg(prompts);
         command.arg("--out").arg(store).args(flags);
         let start = Instant::now();
         let done = command.status().is_ok_and(|status| status.success());
-        done.then(|| f64::from(pairs) / start.elapsed().as_secs_f64())
+        done.then(|| pairs / start.elapsed().as_secs_f64())
     }
 
-    fn a_token_at_a_time(&self, prompts: &Path, pairs: u32) -> Option<f64> {
+    fn a_token_at_a_time(&self, prompts: &Path, pairs: f64) -> Option<f64> {
         let mut command = shell::cargo_command();
         command.args(["bench", "--quiet", "--bench", "stepwise", "--"]);
         command.arg(&self.model).arg(prompts).arg(pairs.to_string());

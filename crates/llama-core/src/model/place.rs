@@ -56,12 +56,11 @@ impl Place {
     /// → \[B, 1, M, S\] bool
     pub(super) fn mask_of(&self, kept: &Kept, (rows, width): (i64, i64)) -> Result<Tensor> {
         let index = kept.index(self.cos.device())?; // [B·M]
-        let seen = match &self.mask {
-            Some(mask) => mask.f_flatten(0, 2)?.f_index_select(0, &index)?, // [B·M, S]
-            None => {
-                let columns = Tensor::f_arange(width, (Kind::Int64, index.device()))?;
-                columns.f_unsqueeze(0)?.f_le_tensor(&index.f_remainder(width)?.f_unsqueeze(1)?)? // [B·M, T]
-            }
+        let seen = if let Some(mask) = &self.mask {
+            mask.f_flatten(0, 2)?.f_index_select(0, &index)? // [B·M, S]
+        } else {
+            let columns = Tensor::f_arange(width, (Kind::Int64, index.device()))?.f_unsqueeze(0)?;
+            columns.f_le_tensor(&index.f_remainder(width)?.f_unsqueeze(1)?)? // [B·M, T]
         };
         let keys = seen.size()[1];
         Ok(seen.f_view([rows, 1, kept.width(), keys])?)

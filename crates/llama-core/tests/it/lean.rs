@@ -12,7 +12,7 @@ use crate::support::prompts;
 
 /// Every point of a model, and a run's captures there of some tokens.
 fn everything(n_layers: usize) -> HookSet {
-    HookSet::parse(&["*"], n_layers).expect("all points")
+    HookSet::parse(["*"], n_layers).expect("all points")
 }
 
 /// The largest difference between two runs over a batch, at every point that has tokens and in the logits.
