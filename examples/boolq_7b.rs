@@ -50,9 +50,10 @@ struct Args {
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// What the model computes in: f32, bf16 or mixed.
-    #[arg(long, default_value = "f32")]
-    dtype: Precision,
+    /// What the model computes in: f32, bf16 or mixed. Default: mixed for a model stored in bf16 or f16 where that is the
+    /// faster, f32 otherwise.
+    #[arg(long)]
+    dtype: Option<Precision>,
     /// The split, the probes' starts, the random directions and the resamples follow from it.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -91,7 +92,8 @@ fn job(args: &Args) -> Result<(), AnyError> {
     let templates = Template::resolve_all(&args.template)?;
     let pairs = pairs(args, &templates, &tokenizer)?;
     let store = args.out.join("store");
-    let mut extraction = Extraction::new(&checkpoint, &tokenizer).precision(args.dtype).device(device);
+    let precision = args.dtype.map_or_else(|| checkpoint.suited_precision(device), Ok)?;
+    let mut extraction = Extraction::new(&checkpoint, &tokenizer).precision(precision).device(device);
     extraction = templates.iter().fold(extraction, Extraction::template); // for `llama-ccs predict`
     if args.model.is_none() {
         extraction = extraction.note(TEACHING_MODEL);
@@ -158,5 +160,9 @@ impl Observer for Progress {
     fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
         self.0.set_position(done as u64);
         ControlFlow::Continue(())
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.0.suspend(|| eprintln!("warning: {text}"));
     }
 }

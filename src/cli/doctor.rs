@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use llama_ccs::llama_core::tch;
-use llama_ccs::torch_runtime;
+use llama_ccs::torch_runtime::{self, machine};
 use serde_json::json;
 
 use super::output;
@@ -13,10 +13,13 @@ pub(crate) fn run(json: bool) -> ExitCode {
     let cuda = torch_runtime::open("cuda").err().map(|e| e.to_string());
     let cpu = torch_runtime::check().err().map(|e| e.to_string());
     let threads = tch::get_num_threads();
+    let memory = machine::total_memory().zip(machine::available_memory());
+    let fast = machine::bf16_is_fast();
     if json {
         output::json(&json!({
             "llama-ccs": env!("CARGO_PKG_VERSION"), "libtorch": { "built_for": built_for, "loaded": loaded },
-            "threads": threads, "cpu": cpu.as_deref().unwrap_or("ready"), "cuda": cuda.as_deref().unwrap_or("ready"),
+            "memory": memory.map(|(total, available)| json!({ "total": total, "available": available })),
+            "bf16_is_fast": fast, "threads": threads, "cpu": cpu.as_deref().unwrap_or("ready"), "cuda": cuda.as_deref().unwrap_or("ready"),
         }));
     } else {
         let first_line =
@@ -24,6 +27,12 @@ pub(crate) fn run(json: bool) -> ExitCode {
         output::data(&format!("llama-ccs  {}", env!("CARGO_PKG_VERSION")));
         output::data(&format!("LibTorch   {loaded} (built for {built_for})"));
         output::data(&format!("threads    {threads}"));
+        if let Some((total, available)) = memory {
+            let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+            output::data(&format!("memory     {:.1} GiB, {:.1} GiB of it free", gib(total), gib(available)));
+        }
+        let bf16 = if fast { "faster than f32 (AMX)" } else { "no faster than f32 on this CPU" };
+        output::data(&format!("bf16       {bf16}"));
         output::data(&format!("cpu        {}", first_line(cpu.as_deref())));
         output::data(&format!("cuda       {}", first_line(cuda.as_deref())));
     }

@@ -36,9 +36,9 @@ pub(crate) struct Args {
     /// The same seed gives the same text.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// What the model computes in: f32, bf16, mixed or f64.
-    #[arg(long, default_value = "f32", value_parser = precision)]
-    dtype: Precision,
+    /// What the model computes in: f32, bf16, mixed or f64. Default: as for `extract`.
+    #[arg(long, value_parser = precision)]
+    dtype: Option<Precision>,
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -50,7 +50,8 @@ impl Args {
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         tokenizer.check_fits(checkpoint.config())?;
-        let llama = Llama::load(&checkpoint, self.dtype, device)?;
+        let dtype = self.dtype.map_or_else(|| checkpoint.suited_precision(device), Ok)?;
+        let llama = Llama::load(&checkpoint, dtype, device)?;
         let prompts = self.prompts.iter().map(|p| tokenizer.ids(p)).collect::<Result<Vec<_>, _>>()?;
         let sampling = Sampling {
             temperature: self.temperature,
