@@ -188,19 +188,45 @@ impl Layout for Gguf {
     }
 }
 
-/// A tensor's numbers in f32.
+/// A tensor's numbers in f32, its rows spread over the machine's cores.
 fn dequantise(path: &Path, map: &[u8], name: &str, place: &Place) -> Result<Vec<f32>> {
-    let dims = place.shape.iter().map(|&n| n as usize).collect();
-    // A copy into words: candle reads blocks as structs, which are aligned as the file's bytes need not be.
+    let count = place.shape.iter().product::<i64>() as usize;
     let source = &map[place.bytes.clone()];
-    let mut words = vec![0u64; source.len().div_ceil(8)];
-    let bytes = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..source.len()];
-    bytes.copy_from_slice(source);
-    let values = qtensor_from_ggml(place.dtype, bytes, dims, &Device::Cpu)
-        .and_then(|tensor| tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1());
-    values.map_err(|e| Error::WeightFile {
+    // Rows hold whole blocks; what has one row, or none, is one piece.
+    let rows = place.shape.first().copied().filter(|_| place.shape.len() > 1).unwrap_or(1).max(1) as usize;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let piece = rows.div_ceil(cores);
+    let mut values = vec![0f32; count];
+    let pieces = values
+        .chunks_mut((piece * (count / rows)).max(1))
+        .zip(source.chunks((piece * (source.len() / rows)).max(1)));
+    let done: std::result::Result<(), String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = pieces
+            .map(|(values, source)| scope.spawn(|| dequantise_into(place.dtype, source, values)))
+            .collect();
+        let died = |_| "a thread died".to_owned();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(died)?)
+    });
+    done.map(|()| values).map_err(|reason| Error::WeightFile {
         path: path.to_owned(),
-        reason: format!("tensor `{name}`: {e}"),
+        reason: format!("tensor `{name}`: {reason}"),
         hint: "the file is damaged; copy it again".to_owned(),
     })
+}
+
+/// Whole blocks' numbers, a stretch at a time: candle makes a tensor of each.
+fn dequantise_into(dtype: GgmlDType, source: &[u8], values: &mut [f32]) -> Result<(), String> {
+    const BLOCKS: usize = 4096;
+    let (elements, bytes) = (BLOCKS * dtype.block_size(), BLOCKS * dtype.type_size());
+    for (source, values) in source.chunks(bytes).zip(values.chunks_mut(elements)) {
+        // A copy into words: candle reads blocks as structs, which are aligned as the file's bytes need not be.
+        let mut words = vec![0u64; source.len().div_ceil(8)];
+        let aligned = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..source.len()];
+        aligned.copy_from_slice(source);
+        let numbers = qtensor_from_ggml(dtype, aligned, vec![values.len()], &Device::Cpu)
+            .and_then(|tensor| tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1())
+            .map_err(|e| e.to_string())?;
+        values.copy_from_slice(&numbers);
+    }
+    Ok(())
 }
