@@ -33,6 +33,7 @@ pub mod bootstrap;
 mod contrast;
 mod error;
 pub mod fit;
+pub mod head;
 pub mod loss;
 mod method;
 pub mod metrics;

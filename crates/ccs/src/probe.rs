@@ -1,4 +1,4 @@
-//! A fitted probe: direction, bias, sign and the normalisation it was fitted with; scores pairs, saved as safetensors.
+//! A fitted probe: weights, bias, sign and the normalisation it was fitted with; scores pairs, saved as safetensors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use crate::head::Head;
 use crate::metrics::Scored;
 use crate::normalize::{Moments, Normalizer};
 use crate::{Contrast, Error, Result, loss};
@@ -22,6 +23,11 @@ pub enum Readout {
     Pair,
     /// wᵀ(φ⁺ − φ⁻) + b, a logit, as in logistic regression on differences; true above 0.
     Difference,
+    /// z⁺ − z⁻ with z± = wᵀφ± + b, the logit of "this statement is true", as in logistic regression on statements; true
+    /// above 0. Given that one of the two is true, it is the logit of the plus side's being it.
+    Statements,
+    /// wᵀ\[φ⁺; φ⁻\] + b with 2D weights, a logit, as in logistic regression on concatenated pairs; true above 0.
+    Concatenated,
 }
 
 impl Readout {
@@ -29,7 +35,7 @@ impl Readout {
     pub fn threshold(self) -> f64 {
         match self {
             Self::Pair => 0.5,
-            Self::Difference => 0.0,
+            Self::Difference | Self::Statements | Self::Concatenated => 0.0,
         }
     }
 
@@ -38,7 +44,7 @@ impl Readout {
     pub fn probability(self, score: f64) -> f64 {
         match self {
             Self::Pair => score,
-            Self::Difference => 1.0 / (1.0 + (-score).exp()),
+            Self::Difference | Self::Statements | Self::Concatenated => 1.0 / (1.0 + (-score).exp()),
         }
     }
 
@@ -46,7 +52,7 @@ impl Readout {
     fn invert(self, score: f64) -> f64 {
         match self {
             Self::Pair => 1.0 - score,
-            Self::Difference => -score,
+            Self::Difference | Self::Statements | Self::Concatenated => -score,
         }
     }
 }
@@ -82,13 +88,15 @@ impl TryFrom<i8> for Sign {
     }
 }
 
-/// A linear probe.
+/// A probe: linear, or with hidden layers below its weight.
 #[derive(Debug)]
 pub struct Probe {
-    /// w, \[D\], of the kind it was fitted in.
+    /// w, of the kind it was fitted in: \[D\], \[2D\] on concatenated pairs, or as long as the last hidden layer.
     pub weight: Tensor,
     /// b.
     pub bias: f64,
+    /// What is between the states and w.
+    pub head: Head,
     /// Chosen on training rows.
     pub sign: Sign,
     /// How w and b are read.
@@ -105,13 +113,26 @@ struct Header {
     schema: u32,
     readout: Readout,
     sign: Sign,
+    /// Hidden layers.
+    #[serde(default, skip_serializing_if = "none")]
+    hidden: usize,
     meta: BTreeMap<String, serde_json::Value>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Probe {
     /// D.
     pub fn dim(&self) -> usize {
-        self.weight.size().first().map_or(0, |&d| d as usize)
+        let length = self.weight.size().first().map_or(0, |&d| d as usize);
+        match self.head.layers().first() {
+            Some(layer) => layer.weight.size().get(1).map_or(0, |&d| d as usize),
+            None if self.readout == Readout::Concatenated => length / 2,
+            None => length,
+        }
     }
 
     /// One score per pair, with the sign applied: high means true, [`Readout::threshold`] is the boundary.
@@ -129,6 +150,8 @@ impl Probe {
                 p_plus.f_sub(&p_minus)?.f_add_scalar(1.0)?.f_mul_scalar(0.5)?
             }
             Readout::Difference => self.logit(&plus.f_sub(&minus)?)?,
+            Readout::Statements => self.logit(&plus)?.f_sub(&self.logit(&minus)?)?,
+            Readout::Concatenated => self.logit(&Tensor::f_cat(&[plus, minus], 1)?)?,
         };
         let scores: Vec<f64> = Vec::try_from(scores.f_to_device(Device::Cpu)?)?;
         Ok(match self.sign {
@@ -148,10 +171,44 @@ impl Probe {
         Ok(self.scores(pairs)?.into_iter().map(|score| self.readout.probability(score)).collect())
     }
 
-    /// wᵀx + b in f64. `x`: \[N, D\]; the result: \[N\].
+    /// The logits z⁺ and z⁻ of "this statement is true", with the sign applied. Where a probe's own read-out has a logit
+    /// of the pair, it is z⁺ − z⁻: a bias of the pair, or one that the two sides' weights share, is divided between them.
+    ///
+    /// # Shapes
+    /// `pairs`: N of the probe's D; the results: N each.
+    ///
+    /// # Errors
+    /// Another D.
+    pub fn statement_logits(&self, pairs: &Contrast) -> Result<(Vec<f64>, Vec<f64>)> {
+        let (plus, minus) = self.sides(pairs)?;
+        let sign = f64::from(i8::from(self.sign));
+        let half = if self.readout == Readout::Difference { 0.5 * self.bias } else { 0.0 };
+        let numbers = |z: &Tensor, shift: f64| -> Result<Vec<f64>> {
+            let z = z.f_add_scalar(shift)?.f_mul_scalar(sign)?;
+            Ok(Vec::try_from(z.f_to_device(Device::Cpu)?)?)
+        };
+        // A difference's bias is once in each side's logit; of the plus side half of it is too much, and so on.
+        Ok((numbers(&plus, -half)?, numbers(&minus, -3.0 * half)?))
+    }
+
+    /// wᵀf(φ±) + b of each side; on concatenated pairs what either side brings to the logit, the minus side's negated.
+    fn sides(&self, pairs: &Contrast) -> Result<(Tensor, Tensor)> {
+        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?; // [N, D]
+        if self.readout != Readout::Concatenated {
+            return Ok((self.logit(&plus)?, self.logit(&minus)?));
+        }
+        let weight = self.weight.f_to_device(plus.device())?.f_to_kind(Kind::Double)?;
+        let half = |x: &Tensor, from: i64| -> Result<Tensor> {
+            let dim = x.size().get(1).copied().unwrap_or_default();
+            Ok(x.f_mv(&weight.f_narrow(0, from * dim, dim)?)?.f_add_scalar(0.5 * self.bias)?)
+        };
+        Ok((half(&plus, 0)?, half(&minus, 1)?.f_neg()?))
+    }
+
+    /// wᵀf(x) + b in f64. `x`: \[N, D\], or \[N, 2D\] on concatenated pairs; the result: \[N\].
     fn logit(&self, x: &Tensor) -> Result<Tensor> {
         let weight = self.weight.f_to_device(x.device())?.f_to_kind(Kind::Double)?;
-        Ok(x.f_mv(&weight)?.f_add_scalar(self.bias)?)
+        Ok(self.head.apply(x)?.f_mv(&weight)?.f_add_scalar(self.bias)?)
     }
 
     /// The share of pairs that the probe judges as their labels do.
@@ -168,8 +225,8 @@ impl Probe {
     /// # Errors
     /// As [`Probe::scores`].
     pub fn loss(&self, pairs: &Contrast) -> Result<loss::Terms> {
-        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?;
-        let p = |x: &Tensor| -> Result<Tensor> { Ok(self.logit(x)?.f_sigmoid()?.f_unsqueeze(1)?) }; // [N, 1]
+        let (plus, minus) = self.sides(pairs)?;
+        let p = |z: &Tensor| -> Result<Tensor> { Ok(z.f_sigmoid()?.f_unsqueeze(1)?) }; // [N, 1]
         let terms = loss::terms(&p(&plus)?, &p(&minus)?)?;
         terms.first().copied().ok_or(Error::Diverged)
     }
@@ -183,7 +240,8 @@ impl Probe {
         Ok(())
     }
 
-    /// The probe as a safetensors file: `weight`, `bias` and both sides' `mean` and `std`.
+    /// The probe as a safetensors file: `weight`, `bias` and both sides' `mean` and `std`; of hidden layers, from the states
+    /// up, `hidden.0.weight`, `hidden.0.bias`, `hidden.1.weight` and so on.
     ///
     /// # Errors
     /// LibTorch's.
@@ -197,16 +255,25 @@ impl Probe {
             ("plus.mean", &self.normalizer.plus.mean),
             ("plus.std", &self.normalizer.plus.std),
         ];
-        let data: Vec<(&str, Dtype, Vec<u8>)> =
-            parts.iter().map(|(name, t)| Ok((*name, dtype(t), bytes(t)?))).collect::<Result<_>>()?;
+        let parts = parts.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).chain(self.head.tensors());
+        let data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = parts
+            .map(|(name, t)| {
+                let shape = t.size().iter().map(|&length| length as usize).collect();
+                Ok((name, dtype(t), shape, bytes(t)?))
+            })
+            .collect::<Result<_>>()?;
         let wrong = |e: &dyn std::fmt::Display| Error::Write { what: "a probe", reason: e.to_string() };
         let mut views = Vec::with_capacity(data.len());
-        for (name, dtype, bytes) in &data {
-            let length = bytes.len() * 8 / dtype.bitsize();
-            views.push((*name, TensorView::new(*dtype, vec![length], bytes).map_err(|e| wrong(&e))?));
+        for (name, dtype, shape, bytes) in &data {
+            views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| wrong(&e))?));
         }
-        let header =
-            Header { schema: SCHEMA, readout: self.readout, sign: self.sign, meta: self.meta.clone() };
+        let header = Header {
+            schema: SCHEMA,
+            readout: self.readout,
+            sign: self.sign,
+            hidden: self.head.layers().len(),
+            meta: self.meta.clone(),
+        };
         let header = serde_json::to_string(&header).map_err(|e| wrong(&e))?;
         let metadata = HashMap::from([("ccs_probe".to_owned(), header)]);
         safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(&e))
@@ -242,15 +309,25 @@ impl Probe {
             return Err(format!("its schema is {}, this version reads {SCHEMA}", header.schema));
         }
         let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-        let dim = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
-        let get = |name: &str, length: usize| vector(&file, name, length);
+        let length = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
+        let (head, dim) = Head::read(&file, header.hidden, length)?;
+        let dim = match (header.readout, &head) {
+            (Readout::Concatenated, Head::Mlp(_)) => return Err("hidden layers on concatenated pairs".to_owned()),
+            (Readout::Concatenated, Head::Linear) if dim % 2 == 1 => {
+                return Err(format!("its {dim} weights are not those of two sides"));
+            }
+            (Readout::Concatenated, Head::Linear) => dim / 2,
+            _ => dim,
+        };
+        let get = |name: &str, length: usize| values(&file, name, &[length]);
         let moments = |side: &str| -> Result<Moments, String> {
             Ok(Moments { mean: get(&format!("{side}.mean"), dim)?, std: get(&format!("{side}.std"), dim)? })
         };
         let bias: f64 = get("bias", 1)?.f_double_value(&[0]).map_err(|e| e.to_string())?;
         Ok(Self {
-            weight: get("weight", dim)?,
+            weight: get("weight", length)?,
             bias,
+            head,
             sign: header.sign,
             readout: header.readout,
             normalizer: Normalizer { plus: moments("plus")?, minus: moments("minus")? },
@@ -263,9 +340,9 @@ fn dtype(tensor: &Tensor) -> Dtype {
     if tensor.kind() == Kind::Float { Dtype::F32 } else { Dtype::F64 }
 }
 
-/// A vector's values, little-endian, as f32 or f64 by [`dtype`].
+/// A tensor's values, little-endian, as f32 or f64 by [`dtype`].
 fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let tensor = tensor.f_to_device(Device::Cpu)?;
+    let tensor = tensor.f_to_device(Device::Cpu)?.f_reshape([-1])?;
     Ok(if dtype(&tensor) == Dtype::F32 {
         Vec::<f32>::try_from(&tensor)?.into_iter().flat_map(f32::to_le_bytes).collect()
     } else {
@@ -276,11 +353,11 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     })
 }
 
-/// The vector `name` of the file, finite and of the length it must have.
-fn vector(file: &SafeTensors, name: &str, length: usize) -> Result<Tensor, String> {
+/// The tensor `name` of the file, finite and of the shape it must have.
+pub(crate) fn values(file: &SafeTensors, name: &str, shape: &[usize]) -> Result<Tensor, String> {
     let view = file.tensor(name).map_err(|e| e.to_string())?;
-    if view.shape() != [length] || length == 0 {
-        return Err(format!("`{name}` has shape {:?}, expected [{length}]", view.shape()));
+    if view.shape() != shape || shape.contains(&0) {
+        return Err(format!("`{name}` has shape {:?}, expected {shape:?}", view.shape()));
     }
     let (tensor, finite) = match view.dtype() {
         Dtype::F32 => {
@@ -296,7 +373,8 @@ fn vector(file: &SafeTensors, name: &str, length: usize) -> Result<Tensor, Strin
     if !finite {
         return Err(format!("`{name}` holds a value that is not finite"));
     }
-    tensor.map_err(|e| e.to_string())
+    let shape: Vec<i64> = shape.iter().map(|&length| length as i64).collect();
+    tensor.and_then(|t| t.f_reshape(shape.as_slice())).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -315,6 +393,7 @@ mod tests {
         Probe {
             weight: Tensor::from_slice(&[2.0f32]),
             bias: 0.5,
+            head: Head::Linear,
             sign,
             readout,
             normalizer: Normalizer::fit(&train).unwrap(),

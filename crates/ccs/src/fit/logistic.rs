@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Precision;
 use crate::contrast::both_labels;
+use crate::head::Head;
 use crate::normalize::Normalizer;
 use crate::probe::{Probe, Readout, Sign};
 use crate::{Contrast, Error, Result};
@@ -75,6 +76,7 @@ pub fn logistic(train: &Contrast, options: &LrOptions) -> Result<LrFit> {
     let probe = Probe {
         weight: weight.f_to_device(Device::Cpu)?,
         bias: newton.theta.f_double_value(&[-1])?,
+        head: Head::Linear,
         sign: Sign::Plus,
         readout: Readout::Difference,
         normalizer,
