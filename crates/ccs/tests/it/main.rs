@@ -7,6 +7,7 @@
 mod bad_input;
 mod cli;
 mod data;
+mod fits;
 mod golden;
 mod oracle;
 mod planted;

@@ -8,8 +8,8 @@ use super::parameters::Parameters;
 use crate::Result;
 use crate::loss::{Mix, Questions, Terms, Weights, terms};
 
-/// Bytes of states in a block: a part of a core's second-level cache.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes of states in a block: about a core's second-level cache.
+const BLOCK_BYTES: usize = 1 << 21;
 
 /// The normalised states, both sides of a block of pairs side by side.
 #[derive(Debug)]
