@@ -30,7 +30,9 @@
 
 pub mod baselines;
 pub mod bootstrap;
+pub mod calibrate;
 mod contrast;
+pub mod ensemble;
 mod error;
 pub mod fit;
 pub mod head;

@@ -171,8 +171,8 @@ impl Probe {
         Ok(self.scores(pairs)?.into_iter().map(|score| self.readout.probability(score)).collect())
     }
 
-    /// The logits z⁺ and z⁻ of "this statement is true", with the sign applied. Where a probe's own read-out has a logit
-    /// of the pair, it is z⁺ − z⁻: a bias of the pair, or one that the two sides' weights share, is divided between them.
+    /// The logits z⁺ and z⁻ of "this statement is true", with the sign applied. Where the read-out is a logit of the pair,
+    /// it is z⁺ − z⁻: a bias of the pair is divided between its statements.
     ///
     /// # Shapes
     /// `pairs`: N of the probe's D; the results: N each.
@@ -182,13 +182,16 @@ impl Probe {
     pub fn statement_logits(&self, pairs: &Contrast) -> Result<(Vec<f64>, Vec<f64>)> {
         let (plus, minus) = self.sides(pairs)?;
         let sign = f64::from(i8::from(self.sign));
-        let half = if self.readout == Readout::Difference { 0.5 * self.bias } else { 0.0 };
+        // Both sides have the whole bias of a difference; theirs are b/2 and −b/2.
+        let (more, less) = match self.readout {
+            Readout::Difference => (-0.5 * self.bias, -1.5 * self.bias),
+            _ => (0.0, 0.0),
+        };
         let numbers = |z: &Tensor, shift: f64| -> Result<Vec<f64>> {
             let z = z.f_add_scalar(shift)?.f_mul_scalar(sign)?;
             Ok(Vec::try_from(z.f_to_device(Device::Cpu)?)?)
         };
-        // A difference's bias is once in each side's logit; of the plus side half of it is too much, and so on.
-        Ok((numbers(&plus, -half)?, numbers(&minus, -3.0 * half)?))
+        Ok((numbers(&plus, more)?, numbers(&minus, less)?))
     }
 
     /// wᵀf(φ±) + b of each side; on concatenated pairs what either side brings to the logit, the minus side's negated.

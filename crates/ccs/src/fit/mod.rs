@@ -2,6 +2,7 @@
 
 pub mod ccs;
 pub mod logistic;
+pub mod recursive;
 
 use serde::{Deserialize, Serialize};
 use tch::Kind;

@@ -17,6 +17,9 @@ pub use mix::{Mix, Term};
 
 use crate::Result;
 
+/// The least CCS loss that a constant guess can reach, at p = 0.4 for every statement.
+pub const CONSTANT_GUESS: f64 = 0.2;
+
 /// The two terms of the loss, each a mean over rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
@@ -27,7 +30,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The loss. A constant guess reaches 0.2 (at p = 0.4), so values near it mean that nothing was found.
+    /// The loss. A constant guess reaches [`CONSTANT_GUESS`], so values near it mean that nothing was found.
     pub fn total(&self) -> f64 {
         self.consistency + self.confidence
     }

@@ -11,4 +11,6 @@ mod fits;
 mod golden;
 mod oracle;
 mod planted;
+mod recursive;
 mod runs;
+mod supervised;

@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 pub use options::{CcsOptions, Init, Optimizer};
 pub use start::Start;
 
-pub(super) use solve::{Solution, States};
+pub(super) use solve::{Solution, States, linear, without};
 
 use crate::contrast::both_labels;
 use crate::head::{Head, Layer};
@@ -71,7 +71,7 @@ pub fn ccs(train: &Contrast, options: &CcsOptions, stream: &Stream) -> Result<Cc
     let restarts = options.restarts;
     let solution = if options.hidden.is_empty() {
         let start = Start::of(options.init, &states.differences()?, restarts, stream)?;
-        solve::linear(&states, &start, options, None)?
+        linear(&states, &start, options, None)?
     } else {
         solve::deep(&states, stream, options)?
     };
@@ -92,7 +92,7 @@ pub fn ccs_from(train: &Contrast, start: &Start, options: &CcsOptions) -> Result
     both_labels(train.labels(), "the training rows")?;
     let normalizer = Normalizer::fit(train)?;
     let states = States::new(train, &normalizer, &options)?;
-    let solution = solve::linear(&states, start, &options, None)?;
+    let solution = linear(&states, start, &options, None)?;
     fit_of(train, normalizer, &options, solution)
 }
 

@@ -91,13 +91,13 @@ pub enum Init {
     /// Start r is the r-th principal direction of the differences of the normalised states, largest entry positive; with
     /// zero bias. No seed: one result.
     Pca,
-    /// All zeros. States are centred, so no direction is better than another there to first order: what is left is the
-    /// constant guess, which a start must beat.
+    /// All zeros, as elk offers. States are centred and all probabilities tie there, so no direction is better than another:
+    /// rounding decides which one it is, on each machine in its own way. All restarts are the same.
     Zero,
 }
 
 impl CcsOptions {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let not_negative = |x: f64| x.is_finite() && x >= 0.0;
         let unusable = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });

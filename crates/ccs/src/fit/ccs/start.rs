@@ -87,7 +87,7 @@ impl Start {
         Ok(Self { weight, bias: start.bias })
     }
 
-    pub(super) fn of(init: Init, differences: &Tensor, restarts: usize, stream: &Stream) -> Result<Self> {
+    pub(crate) fn of(init: Init, differences: &Tensor, restarts: usize, stream: &Stream) -> Result<Self> {
         let dim = differences.size().get(1).map_or(0, |&d| d as usize);
         match init {
             Init::UnitSphere => Self::unit_sphere(dim, restarts, stream),
