@@ -86,8 +86,11 @@ pub fn zero_shot_threshold(plus: &[f64], minus: &[f64], true_share: f64) -> Resu
         return Err(Error::NotFinite { what: "the log-probability".to_owned(), row, column: None });
     }
     differences.sort_unstable_by(f64::total_cmp);
-    quantile(&differences, 1.0 - true_share)
-        .ok_or(Error::TooFewRows { purpose: "calibrated zero-shot".to_owned(), needed: 1, found: 0 })
+    quantile(&differences, 1.0 - true_share).ok_or(Error::TooFewRows {
+        purpose: "calibrated zero-shot".to_owned(),
+        needed: 1,
+        found: 0,
+    })
 }
 
 /// The model's own answer against a threshold from training rows ([`zero_shot_threshold`]): what is left of zero-shot when
@@ -226,7 +229,10 @@ mod tests {
         }
         assert!(matches!(zero_shot_threshold(&plus, &minus, 1.5), Err(Error::Setting { .. })));
         assert!(matches!(zero_shot_threshold(&[], &[], 0.5), Err(Error::TooFewRows { .. })));
-        assert!(matches!(zero_shot_threshold(&[f64::NAN], &[0.0], 0.5), Err(Error::NotFinite { row: 0, .. })));
+        assert!(matches!(
+            zero_shot_threshold(&[f64::NAN], &[0.0], 0.5),
+            Err(Error::NotFinite { row: 0, .. })
+        ));
     }
 
     #[test]

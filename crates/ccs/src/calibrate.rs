@@ -232,7 +232,9 @@ mod tests {
     #[test]
     fn separable_constant_and_one_sided_scores() {
         let separable = Platt::fit(&[0.0, 1.0, 2.0, 3.0], &[false, false, true, true]).unwrap();
-        assert!(separable.a.is_finite() && separable.probability(2.0) > 0.99 && separable.probability(1.0) < 0.01);
+        assert!(
+            separable.a.is_finite() && separable.probability(2.0) > 0.99 && separable.probability(1.0) < 0.01
+        );
         let constant = Platt::fit(&[2.0; 4], &[true, true, true, false]).unwrap();
         assert_eq!((constant.a, constant.probability(2.0)), (0.0, 0.75));
         assert!(matches!(Platt::fit(&[1.0, 2.0], &[true, true]), Err(Error::OneClass { .. })));
@@ -244,7 +246,8 @@ mod tests {
     fn statements_are_two_rows_a_pair() {
         let (plus, minus, labels) = ([1.0, -0.5, 0.2], [-0.8, 0.9, 0.3], [true, false, true]);
         let both = Platt::fit_statements(&plus, &minus, &labels).unwrap();
-        let rows = Platt::fit(&[1.0, -0.5, 0.2, -0.8, 0.9, 0.3], &[true, false, true, false, true, false]).unwrap();
+        let rows =
+            Platt::fit(&[1.0, -0.5, 0.2, -0.8, 0.9, 0.3], &[true, false, true, false, true, false]).unwrap();
         assert_eq!(both, rows);
         assert!(Platt::fit_statements(&plus, &minus[..2], &labels).is_err());
     }
@@ -257,7 +260,10 @@ mod tests {
         assert_eq!((curve.bins[0].share, curve.bins[1].share), (Some(0.5), None));
         assert!((curve.ece - (0.5 * 0.4 + 0.5 * 0.025)).abs() < 1e-15);
         assert_eq!(Reliability::of(&[0.0, 1.0], &[false, true], 10).unwrap().ece, 0.0, "pure bins count too");
-        assert!(Reliability::of(&[1.2], &[true], 10).is_err() && Reliability::of(&[f64::NAN], &[true], 10).is_err());
+        assert!(
+            Reliability::of(&[1.2], &[true], 10).is_err()
+                && Reliability::of(&[f64::NAN], &[true], 10).is_err()
+        );
         assert!(Reliability::of(&[], &[], 10).is_err() && Reliability::of(&[0.5], &[true], 0).is_err());
     }
 }

@@ -97,7 +97,8 @@ fn means(
         let place = *places.entry(question).or_insert(all.len());
         match all.get_mut(place) {
             Some(entry) if entry.2 != label => {
-                let problem = format!("its label is {label}, another row of question {question} has {}", !label);
+                let problem =
+                    format!("its label is {label}, another row of question {question} has {}", !label);
                 return Err(Error::Variant { row, problem });
             }
             Some(entry) => (entry.0, entry.1) = (entry.0 + score, entry.1 + 1.0),
@@ -144,7 +145,8 @@ mod tests {
     #[test]
     fn with_one_template_full_is_partial() {
         let modes = [Ensembling::Partial, Ensembling::Full];
-        let [partial, full] = modes.map(|mode| ensemble(mode, &PLUS, &MINUS, &LABELS, &[0, 1, 2, 3]).unwrap());
+        let [partial, full] =
+            modes.map(|mode| ensemble(mode, &PLUS, &MINUS, &LABELS, &[0, 1, 2, 3]).unwrap());
         assert_eq!(partial, full);
     }
 
@@ -159,7 +161,8 @@ mod tests {
 
     #[test]
     fn rows_that_disagree_about_a_question_are_named() {
-        let error = ensemble(Ensembling::Full, &PLUS, &MINUS, &[true, false, false, false], &QUESTIONS).unwrap_err();
+        let error =
+            ensemble(Ensembling::Full, &PLUS, &MINUS, &[true, false, false, false], &QUESTIONS).unwrap_err();
         assert!(matches!(error, Error::Variant { row: 1, .. }), "{error}");
         assert!(ensemble(Ensembling::Full, &PLUS, &MINUS[..3], &LABELS, &QUESTIONS).is_err());
     }

@@ -1,4 +1,4 @@
-//! What lies between the normalised states and a probe's last weight: nothing, or hidden layers with ReLU.
+//! What lies between the normalised states and a probe's last weight: nothing, or hidden layers with `ReLU`.
 
 use safetensors::tensor::SafeTensors;
 use tch::{Kind, Tensor};
@@ -43,7 +43,8 @@ impl Head {
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let mut h = x.f_alias()?;
         for layer in self.layers() {
-            let of = |t: &Tensor| -> Result<Tensor> { Ok(t.f_to_device(x.device())?.f_to_kind(Kind::Double)?) };
+            let of =
+                |t: &Tensor| -> Result<Tensor> { Ok(t.f_to_device(x.device())?.f_to_kind(Kind::Double)?) };
             h = of(&layer.bias)?.f_addmm(&h, &of(&layer.weight)?.f_tr()?)?.f_relu()?;
         }
         Ok(h)

@@ -258,7 +258,8 @@ impl Probe {
             ("plus.mean", &self.normalizer.plus.mean),
             ("plus.std", &self.normalizer.plus.std),
         ];
-        let parts = parts.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).chain(self.head.tensors());
+        let parts =
+            parts.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).chain(self.head.tensors());
         let data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = parts
             .map(|(name, t)| {
                 let shape = t.size().iter().map(|&length| length as usize).collect();
@@ -315,7 +316,9 @@ impl Probe {
         let length = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
         let (head, dim) = Head::read(&file, header.hidden, length)?;
         let dim = match (header.readout, &head) {
-            (Readout::Concatenated, Head::Mlp(_)) => return Err("hidden layers on concatenated pairs".to_owned()),
+            (Readout::Concatenated, Head::Mlp(_)) => {
+                return Err("hidden layers on concatenated pairs".to_owned());
+            }
             (Readout::Concatenated, Head::Linear) if dim % 2 == 1 => {
                 return Err(format!("its {dim} weights are not those of two sides"));
             }

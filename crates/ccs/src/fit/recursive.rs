@@ -74,10 +74,16 @@ pub fn recursive(
     mut go_on: impl FnMut(usize, &CcsFit) -> bool,
 ) -> Result<Recursive> {
     options.check()?;
-    let unusable = |name, value: &str, reason, hint| Error::Setting { name, value: value.to_owned(), reason, hint };
+    let unusable =
+        |name, value: &str, reason, hint| Error::Setting { name, value: value.to_owned(), reason, hint };
     if !options.hidden.is_empty() {
         let hint = "recursive CCS is for linear probes";
-        return Err(unusable("hidden", &format!("{:?}", options.hidden), "such a probe has no direction", hint));
+        return Err(unusable(
+            "hidden",
+            &format!("{:?}", options.hidden),
+            "such a probe has no direction",
+            hint,
+        ));
     }
     if recursion.iterations == 0 {
         return Err(unusable("iterations", "0", "there must be a first one", "the usual number is 20"));
@@ -138,8 +144,8 @@ fn take_out(states: &mut States, found: &Tensor, direction: &Tensor) -> Result<O
 
 /// The mean difference of true rows minus that of false rows. \[D\], f64
 fn mean_difference(states: &States, labels: &[bool]) -> Result<Tensor> {
-    let (mut trues, mut falses) = (0.0f64, 0.0f64);
-    labels.iter().for_each(|&label| if label { trues += 1.0 } else { falses += 1.0 });
+    let trues = labels.iter().filter(|&&label| label).count() as f64;
+    let falses = labels.len() as f64 - trues;
     let weights: Vec<f64> = labels.iter().map(|&l| if l { 1.0 / trues } else { -1.0 / falses }).collect();
     let differences = states.differences()?.f_to_kind(Kind::Double)?; // [N, D]
     let weights = Tensor::f_from_slice(&weights)?.f_to_device(differences.device())?;
@@ -180,7 +186,8 @@ pub fn untrained(train: &Contrast, count: usize, stream: &Stream) -> Result<Vec<
 /// Not a matrix.
 pub fn cosines(directions: &Tensor) -> Result<Vec<Vec<f64>>> {
     let w = directions.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
-    let lengths = w.f_square()?.f_sum_dim_intlist(1, true, Kind::Double)?.f_sqrt()?.f_clamp_min(f64::MIN_POSITIVE)?;
+    let lengths =
+        w.f_square()?.f_sum_dim_intlist(1, true, Kind::Double)?.f_sqrt()?.f_clamp_min(f64::MIN_POSITIVE)?;
     let unit = w.f_div(&lengths)?;
     Ok(Vec::try_from(unit.f_mm(&unit.f_tr()?)?.f_abs()?.f_clamp_max(1.0)?)?)
 }

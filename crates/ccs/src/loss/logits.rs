@@ -8,8 +8,8 @@
 //! | confidence | min(p, q)² | 2·min·\[p < q\] | 2·min·\[q < p\] |
 //! | symmetric confidence | c², c = min(p, q, 1 − p, 1 − q) | ±2c where p or 1 − p is the least | likewise |
 //! | js | H(m) − ½(H(p) + H(q)) | ½(ln((1 − m)/m) + z⁺) | ½(z⁻ − ln((1 − m)/m)) |
-//! | js_confidence | H(m) | ½ ln((1 − m)/m) | −½ ln((1 − m)/m) |
-//! | prompt_var | (p − p̄)² + (q − q̄)² | 2(p − p̄) | 2(q − q̄) |
+//! | `js_confidence` | H(m) | ½ ln((1 − m)/m) | −½ ln((1 − m)/m) |
+//! | `prompt_var` | (p − p̄)² + (q − q̄)² | 2(p − p̄) | 2(q − q̄) |
 //!
 //! and ∂p/∂z = p(1 − p). Where a minimum ties, both sides share its slope, as in PyTorch. 1 − p is computed as σ(−z),
 //! which keeps its digits where p is near 1.
@@ -64,7 +64,8 @@ impl Questions {
     fn deviations(&self, p: &Tensor) -> Result<Tensor> {
         let columns = p.size().get(1).copied().unwrap_or_default();
         let questions = self.shares.size().first().copied().unwrap_or_default();
-        let sums = Tensor::f_zeros([questions, columns], (p.kind(), p.device()))?.f_index_add(0, &self.index, p)?;
+        let sums =
+            Tensor::f_zeros([questions, columns], (p.kind(), p.device()))?.f_index_add(0, &self.index, p)?;
         Ok(p.f_sub(&sums.f_mul(&self.shares)?.f_index_select(0, &self.index)?)?)
     }
 }
@@ -126,7 +127,12 @@ impl Mix {
     ///
     /// # Errors
     /// Shapes that differ, or other rows than those of `questions`.
-    pub fn values(&self, z_plus: &Tensor, z_minus: &Tensor, questions: Option<&Questions>) -> Result<Vec<f64>> {
+    pub fn values(
+        &self,
+        z_plus: &Tensor,
+        z_minus: &Tensor,
+        questions: Option<&Questions>,
+    ) -> Result<Vec<f64>> {
         let mean = self.weights().values(z_plus, z_minus, questions)?.f_mean_dim(0, false, Kind::Double)?; // [R]
         Ok(Vec::try_from(mean.f_to_device(Device::Cpu)?)?)
     }
@@ -216,8 +222,10 @@ impl Weights {
             let least = low.f_minimum(&high)?;
             let of_low = least.f_mul(&share(&low, &high)?)?;
             let of_high = least.f_sub(&of_low)?;
-            let by_p = of_low.f_mul(&share(&s.p, &s.q)?)?.f_sub(&of_high.f_mul(&share(&s.not_p, &s.not_q)?)?)?;
-            let by_q = of_low.f_mul(&share(&s.q, &s.p)?)?.f_sub(&of_high.f_mul(&share(&s.not_q, &s.not_p)?)?)?;
+            let by_p =
+                of_low.f_mul(&share(&s.p, &s.q)?)?.f_sub(&of_high.f_mul(&share(&s.not_p, &s.not_q)?)?)?;
+            let by_q =
+                of_low.f_mul(&share(&s.q, &s.p)?)?.f_sub(&of_high.f_mul(&share(&s.not_q, &s.not_p)?)?)?;
             add(2.0 * self.symmetric, &by_p, &by_q)?;
         }
         if self.js + self.mixture > 0.0 {
@@ -239,6 +247,7 @@ impl Weights {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
     use crate::loss::Term;
@@ -355,7 +364,11 @@ mod tests {
                     let at = |step: f64| {
                         let moved = side.copy();
                         let _ = moved.get(row).get(r).f_add_scalar_(step).unwrap();
-                        let (a, b) = if std::ptr::eq(side, &raw const plus) { (&moved, &minus) } else { (&plus, &moved) };
+                        let (a, b) = if std::ptr::eq(side, &raw const plus) {
+                            (&moved, &minus)
+                        } else {
+                            (&plus, &moved)
+                        };
                         mix(text).values(a, b, Some(&questions)).unwrap()[r as usize]
                     };
                     let want = 7.0 * (at(1e-5) - at(-1e-5)) / 2e-5;

@@ -142,6 +142,11 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
+    /// Whether confidence has another weight than 1.
+    pub(crate) fn is_scaled(&self) -> bool {
+        self.confidence.to_bits() != 1f64.to_bits()
+    }
+
     /// Whether the mix is of consistency and confidence alone.
     pub(crate) fn only_ccs(&self) -> bool {
         *self == Self { consistency: self.consistency, confidence: self.confidence, ..Self::default() }
@@ -166,7 +171,10 @@ impl FromStr for Mix {
             let (weight, name) = match part.split_once('*') {
                 Some((weight, name)) => {
                     let weight = weight.trim();
-                    (weight.parse().map_err(|_| unusable(weight, "a weight is a positive number"))?, name.trim())
+                    (
+                        weight.parse().map_err(|_| unusable(weight, "a weight is a positive number"))?,
+                        name.trim(),
+                    )
                 }
                 None => (1.0, part.trim()),
             };
@@ -177,7 +185,7 @@ impl FromStr for Mix {
         let mut parts: Vec<String> = Vec::new();
         for piece in text.split('+') {
             match parts.last_mut().filter(|p| ends_in_exponent(p)) {
-                Some(previous) => previous.push_str(&format!("+{piece}")),
+                Some(previous) => *previous = format!("{previous}+{piece}"),
                 None => parts.push(piece.to_owned()),
             }
         }
@@ -241,9 +249,14 @@ mod tests {
 
     #[test]
     fn what_is_not_a_mix_is_named() {
-        for (text, part) in
-            [("", "``"), ("ccs+", "``"), ("css", "css"), ("x*ccs", "`loss` cannot be x"), ("0*js", "0"), ("-1*js", "-1")]
-        {
+        for (text, part) in [
+            ("", "``"),
+            ("ccs+", "``"),
+            ("css", "css"),
+            ("x*ccs", "`loss` cannot be x"),
+            ("0*js", "0"),
+            ("-1*js", "-1"),
+        ] {
             let error = text.parse::<Mix>().unwrap_err().to_string();
             assert!(error.contains("symmetric_confidence"), "{text}: {error}");
             assert!(error.contains(part) || part == "``", "{text}: {error}");

@@ -136,7 +136,13 @@ fn lbfgs_ends_where_pytorchs_does_or_lower() {
                 ..CcsOptions::default()
             };
             let fit = ccs_from(&train, &start, &options).unwrap();
-            println!("{} in {} iterations: {:?} and {:?}", case.loss, fit.trace.len(), fit.objectives, case.values);
+            println!(
+                "{} in {} iterations: {:?} and {:?}",
+                case.loss,
+                fit.trace.len(),
+                fit.objectives,
+                case.values
+            );
             let directions = rows(fit.directions.as_ref().unwrap());
             for (r, got) in directions.iter().enumerate() {
                 let square = |w: &[f64]| w.iter().map(|x| x * x).sum::<f64>();

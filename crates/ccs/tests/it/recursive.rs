@@ -18,9 +18,11 @@ fn quick() -> CcsOptions {
 #[test]
 fn twenty_directions_are_orthogonal_whatever_the_optimiser_and_precision() {
     let train = Planted::new(100, 32, 2.0, 1).contrast();
-    for (optimizer, precision) in
-        [(Optimizer::AdamW, Precision::F32), (Optimizer::AdamW, Precision::F64), (Optimizer::Lbfgs, Precision::F32)]
-    {
+    for (optimizer, precision) in [
+        (Optimizer::AdamW, Precision::F32),
+        (Optimizer::AdamW, Precision::F64),
+        (Optimizer::Lbfgs, Precision::F32),
+    ] {
         let options = CcsOptions { optimizer, precision, l2: 0.01, ..quick() };
         let recursion = RecursiveOptions { iterations: 20, until_loss: None, ..RecursiveOptions::default() };
         let found = recursive(&train, &options, &recursion, &Stream::new(0), |_, _| true).unwrap();
@@ -52,7 +54,8 @@ fn the_first_iteration_is_ccs_and_later_ones_lose_the_truth() {
     assert_eq!((found.stop, heard.len()), (Stop::Asked, 3));
     assert!(heard[0].1 > 0.95 && heard[2].1 < 0.75, "{heard:?}");
     // Without the difference of means nothing is left even for the first.
-    let without = RecursiveOptions { without_mean_difference: true, iterations: 1, ..RecursiveOptions::default() };
+    let without =
+        RecursiveOptions { without_mean_difference: true, iterations: 1, ..RecursiveOptions::default() };
     let rest = recursive(&train, &quick(), &without, &Stream::new(5), |_, _| true).unwrap();
     assert!(rest.fits[0].probe.accuracy(&test).unwrap() < 0.75);
     assert_eq!(rest.directions.size(), [2, 8], "the difference comes first");
@@ -68,9 +71,15 @@ fn iterations_end_with_the_dimensions_or_at_a_loss() {
     let easy = RecursiveOptions { until_loss: Some(1e-9), ..all.clone() };
     assert_eq!(recursive(&train, &quick(), &easy, &Stream::new(0), |_, _| true).unwrap().stop, Stop::Loss);
     let none = RecursiveOptions { iterations: 0, ..all.clone() };
-    assert!(matches!(recursive(&train, &quick(), &none, &Stream::new(0), |_, _| true), Err(Error::Setting { .. })));
+    assert!(matches!(
+        recursive(&train, &quick(), &none, &Stream::new(0), |_, _| true),
+        Err(Error::Setting { .. })
+    ));
     let deep = CcsOptions { hidden: vec![4], ..quick() };
-    assert!(matches!(recursive(&train, &deep, &all, &Stream::new(0), |_, _| true), Err(Error::Setting { .. })));
+    assert!(matches!(
+        recursive(&train, &deep, &all, &Stream::new(0), |_, _| true),
+        Err(Error::Setting { .. })
+    ));
 }
 
 #[test]
@@ -118,9 +127,12 @@ fn fewer_rows_than_dimensions_reach_zero_loss_anywhere_and_say_so() {
 fn hidden_layers_read_planted_truth_and_come_back_from_a_file() {
     let (train, test) = (Planted::new(300, 6, 3.0, 1).contrast(), Planted::new(300, 6, 3.0, 2).contrast());
     for hidden in [vec![100], vec![16, 8]] {
-        let options = CcsOptions { hidden: hidden.clone(), epochs: 150, restarts: 2, ..CcsOptions::default() };
+        let options =
+            CcsOptions { hidden: hidden.clone(), epochs: 150, restarts: 2, ..CcsOptions::default() };
         let fit = ccs(&train, &options, &Stream::new(0)).unwrap();
-        assert!(fit.directions.is_none() && matches!(&fit.probe.head, Head::Mlp(l) if l.len() == hidden.len()));
+        assert!(
+            fit.directions.is_none() && matches!(&fit.probe.head, Head::Mlp(l) if l.len() == hidden.len())
+        );
         assert_eq!(fit.probe.dim(), 6);
         let accuracy = fit.probe.accuracy(&test).unwrap();
         assert!(accuracy > 0.95, "{hidden:?}: {accuracy}");
@@ -139,7 +151,10 @@ fn hidden_layers_read_planted_truth_and_come_back_from_a_file() {
         let again = ccs(&train, &options, &Stream::new(0)).unwrap();
         assert_eq!(again.probe.to_bytes().unwrap(), fit.probe.to_bytes().unwrap());
         let lbfgs = CcsOptions { optimizer: Optimizer::Lbfgs, ..options };
-        assert!(matches!(ccs(&train, &lbfgs, &Stream::new(0)), Err(Error::Setting { name: "optimizer", .. })));
+        assert!(matches!(
+            ccs(&train, &lbfgs, &Stream::new(0)),
+            Err(Error::Setting { name: "optimizer", .. })
+        ));
     }
 }
 
@@ -148,8 +163,7 @@ fn restarts_do_not_depend_on_their_number() {
     let train = Planted::new(80, 12, 1.0, 1).contrast();
     for optimizer in [Optimizer::AdamW, Optimizer::Lbfgs] {
         let with = |restarts| {
-            let options =
-                CcsOptions { restarts, optimizer, l2: 0.01, precision: Precision::F64, ..quick() };
+            let options = CcsOptions { restarts, optimizer, l2: 0.01, precision: Precision::F64, ..quick() };
             ccs(&train, &options, &Stream::new(0)).unwrap().directions.unwrap()
         };
         let (few, many) = (with(2), with(7).narrow(0, 0, 2));

@@ -114,7 +114,8 @@ fn the_penalty_is_the_one_with_the_lowest_held_out_loss() {
                 Split { train, test }
             })
             .collect();
-        let choice = cross_validated(&train, LrInput::Differences, &folds, &LrOptions::default()).unwrap();
+        let options = LrOptions { tolerance: 1e-10, ..LrOptions::default() };
+        let choice = cross_validated(&train, LrInput::Differences, &folds, &options).unwrap();
         let losses: Vec<f64> = choice.penalties.iter().map(|p| p.log_loss.unwrap_or(f64::INFINITY)).collect();
         println!("no penalty: {}, with: {:?}", losses[0], &losses[1..]);
         // Scikit-learn has no penalty of 0 in this grid; it overfits, and must be there and worse.
@@ -157,7 +158,12 @@ fn platt_scaling_and_ece_are_scipys_and_scikit_learns() {
         close(&platt.probabilities(&case.score), &case.p, 1e-6, "p");
         let curve = Reliability::of(&case.p, &labels, 10).unwrap();
         close(&[curve.ece], &[case.ece], 1e-12, "ece");
-        close(&curve.bins.iter().filter_map(|b| b.share).collect::<Vec<_>>(), &case.accuracy, 1e-12, "shares");
+        close(
+            &curve.bins.iter().filter_map(|b| b.share).collect::<Vec<_>>(),
+            &case.accuracy,
+            1e-12,
+            "shares",
+        );
         let means: Vec<f64> = curve.bins.iter().filter_map(|b| b.probability).collect();
         close(&means, &case.confidence, 1e-12, "mean probabilities");
     }

@@ -1,5 +1,5 @@
 //! From states to logits and from their slopes back to parameters: a linear probe, or a multi-layer perceptron with
-//! ReLU between layers. R probes at once; the first layer of all of them is one product with the states.
+//! `ReLU` between layers. R probes at once; the first layer of all of them is one product with the states.
 
 use tch::Tensor;
 
@@ -38,10 +38,17 @@ impl Body {
     ///
     /// # Shapes
     /// `x`: \[2n, D\]; `z`: \[2n, R\].
-    pub(super) fn forward(&self, x: &Tensor, theta: &Parameters, z: &Tensor, cache: &mut Cache) -> Result<()> {
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        theta: &Parameters,
+        z: &Tensor,
+        cache: &mut Cache,
+    ) -> Result<()> {
         if self.hidden.is_empty() {
             let weight = part(theta, 0)?.f_tr()?; // [D, R]
-            let _ = if self.bias { part(theta, 1)?.f_addmm_out(z, x, &weight)? } else { x.f_mm_out(z, &weight)? };
+            let _ =
+                if self.bias { part(theta, 1)?.f_addmm_out(z, x, &weight)? } else { x.f_mm_out(z, &weight)? };
             return Ok(());
         }
         cache.outputs.clear();
@@ -162,7 +169,9 @@ mod tests {
     use tch::{Device, Kind};
 
     fn wave(shape: &[i64], step: f64) -> Tensor {
-        (Tensor::arange(shape.iter().product::<i64>(), (Kind::Double, Device::Cpu)) * step).sin().reshape(shape)
+        (Tensor::arange(shape.iter().product::<i64>(), (Kind::Double, Device::Cpu)) * step)
+            .sin()
+            .reshape(shape)
     }
 
     /// The objective summed over probes, with PyTorch's own operations, one probe at a time.
@@ -192,7 +201,9 @@ mod tests {
     #[test]
     fn the_gradient_in_every_parameter_is_autograds_linear_or_deep_with_bias_or_without() {
         let (plus, minus) = (wave(&[37, 3], 0.9), wave(&[37, 3], 1.7));
-        for (hidden, bias) in [(vec![], true), (vec![], false), (vec![4], true), (vec![5, 3], true), (vec![4, 3, 2], false)] {
+        for (hidden, bias) in
+            [(vec![], true), (vec![], false), (vec![4], true), (vec![5, 3], true), (vec![4, 3, 2], false)]
+        {
             let body = Body { hidden, probes: 2, bias };
             let values: Vec<Tensor> = body.shapes(3).iter().map(|s| wave(s, 0.63) + 0.05).collect();
             let theta = Parameters::of(&values, Kind::Double, Device::Cpu).unwrap();

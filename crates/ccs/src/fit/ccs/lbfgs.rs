@@ -160,7 +160,9 @@ impl<'a> Lbfgs<'a> {
                 search.tell(value + penalty, rise + at(&xd) + t * at(&dd));
             }
         }
-        let _ = self.z.f_add_(&along.f_mul(&self.row(&searches.iter().map(Search::step).collect::<Vec<_>>())?)?)?;
+        let _ = self
+            .z
+            .f_add_(&along.f_mul(&self.row(&searches.iter().map(Search::step).collect::<Vec<_>>())?)?)?;
         Ok(searches)
     }
 
@@ -174,7 +176,8 @@ impl<'a> Lbfgs<'a> {
         self.gradient = gradient;
         let (sy, yy) = (numbers(&self.space.inner(&y, &s)?)?, numbers(&self.space.inner(&y, &y)?)?);
         let curved: Vec<bool> = sy.iter().zip(&yy).map(|(sy, yy)| *sy > 1e-10 * yy && *yy > 0.0).collect();
-        let inverse: Vec<f64> = sy.iter().zip(&curved).map(|(sy, ok)| if *ok { 1.0 / sy } else { 0.0 }).collect();
+        let inverse: Vec<f64> =
+            sy.iter().zip(&curved).map(|(sy, ok)| if *ok { 1.0 / sy } else { 0.0 }).collect();
         let scales: Vec<f64> = sy.iter().zip(&yy).map(|(sy, yy)| sy / yy).collect();
         self.scale = self.choose(&curved, &self.row(&scales)?.f_tr()?, &self.scale)?;
         // A pair that is not curved may hold what is not finite; times 0 that is not 0.
@@ -227,6 +230,9 @@ impl<'a> Lbfgs<'a> {
 
     /// One number for each restart. \[1, R\]
     fn row(&self, values: &[f64]) -> Result<Tensor> {
-        Ok(Tensor::f_from_slice(values)?.f_to_kind(self.x.kind())?.f_to_device(self.x.device())?.f_unsqueeze(0)?)
+        Ok(Tensor::f_from_slice(values)?
+            .f_to_kind(self.x.kind())?
+            .f_to_device(self.x.device())?
+            .f_unsqueeze(0)?)
     }
 }

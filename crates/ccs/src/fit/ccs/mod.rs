@@ -106,8 +106,15 @@ pub(super) fn fit_of(
     let restart = lowest(&solution.values).ok_or(Error::Diverged)?;
     let terms = solution.terms.get(restart).copied().ok_or(Error::Diverged)?;
     let (head, weight, bias) = solution.probe(restart, &options.hidden)?;
-    let mut probe =
-        Probe { weight, bias, head, sign: Sign::Plus, readout: Readout::Pair, normalizer, meta: BTreeMap::new() };
+    let mut probe = Probe {
+        weight,
+        bias,
+        head,
+        sign: Sign::Plus,
+        readout: Readout::Pair,
+        normalizer,
+        meta: BTreeMap::new(),
+    };
     probe.orient(train)?;
     let directions = if options.hidden.is_empty() { solution.directions()? } else { None };
     Ok(CcsFit {
@@ -140,7 +147,10 @@ impl Solution {
             let (weight, bias) = (part(2 * layer)?, part(2 * layer + 1)?);
             let width = width as i64;
             layers.push(if layer == 0 {
-                Layer { weight: weight.f_narrow(0, r * width, width)?, bias: bias.f_narrow(0, r * width, width)? }
+                Layer {
+                    weight: weight.f_narrow(0, r * width, width)?,
+                    bias: bias.f_narrow(0, r * width, width)?,
+                }
             } else {
                 Layer { weight: weight.f_select(0, r)?, bias: bias.f_select(0, r)? }
             });

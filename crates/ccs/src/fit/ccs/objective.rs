@@ -135,7 +135,8 @@ impl<'a> Objective<'a> {
         let mut sums = vec![Terms { consistency: 0.0, confidence: 0.0 }; self.probes];
         for views in &self.views {
             let _ = views.z.f_sigmoid_out(&views.p)?;
-            let share = views.base.size().first().copied().unwrap_or_default() as f64 / self.data.pairs as f64;
+            let share =
+                views.base.size().first().copied().unwrap_or_default() as f64 / self.data.pairs as f64;
             for (sum, block) in sums.iter_mut().zip(terms(&views.p_plus, &views.p_minus)?) {
                 sum.consistency += share * block.consistency;
                 sum.confidence += share * block.confidence;
@@ -147,7 +148,8 @@ impl<'a> Objective<'a> {
     /// The objective of each probe where it was evaluated last, without penalties. R
     pub(super) fn values(&self) -> Result<Vec<f64>> {
         if self.weights.only_ccs() {
-            let mix = |t: Terms| self.weights.consistency * t.consistency + self.weights.confidence * t.confidence;
+            let mix =
+                |t: Terms| self.weights.consistency * t.consistency + self.weights.confidence * t.confidence;
             return Ok(self.terms()?.into_iter().map(mix).collect());
         }
         let mut sums = vec![0.0; self.probes];
@@ -175,7 +177,7 @@ impl Views {
         // With r = p⁺ + p⁻ − 1, m = min(p⁺, p⁻), s = sign(p⁻ − p⁺) and weights a and c:
         // ∂L/∂p⁺ = 2a·r + c·(1 + s)·m and ∂L/∂p⁻ = 2a·r + c·(1 − s)·m.
         let _ = self.p_plus.f_minimum_out(&self.smaller, &self.p_minus)?;
-        if weights.confidence != 1.0 {
+        if weights.is_scaled() {
             let _ = self.smaller.f_mul_scalar_(weights.confidence)?;
         }
         let _ = self.p_plus.f_add_out(&self.base, &self.p_minus)?;

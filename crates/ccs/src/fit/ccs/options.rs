@@ -34,7 +34,7 @@ pub struct CcsOptions {
     /// λ of a penalty ½λ‖w‖² on the weights, not on the bias, added to the objective.
     #[serde(default)]
     pub l2: f64,
-    /// Widths of hidden layers, with ReLU between them, from the states up; none for a linear probe. Burns et al.'s
+    /// Widths of hidden layers, with `ReLU` between them, from the states up; none for a linear probe. Burns et al.'s
     /// code has one of 100.
     #[serde(default)]
     pub hidden: Vec<usize>,

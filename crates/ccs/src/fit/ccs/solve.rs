@@ -114,7 +114,7 @@ pub(crate) fn deep(states: &States, stream: &Stream, options: &CcsOptions) -> Re
     adamw(states, &body, &start::hidden(&body, dim, stream)?, options, None)
 }
 
-/// θ − θWᵀW, for rows θ and orthonormal rows W.
+/// θ − (θWᵀ)·W, for rows θ and orthonormal rows W.
 pub(crate) fn without(theta: &Tensor, w: &Tensor) -> Result<Tensor> {
     Ok(theta.f_sub(&theta.f_mm(&w.f_tr()?)?.f_mm(w)?)?)
 }

@@ -2,7 +2,7 @@
 //!
 //! L-BFGS and its line search only ever form linear combinations of gradients and the start, and inner products of such. With
 //! X the 2N statements, a gradient is Xᵀs + λw; so every iterate is w = Xᵀa + c·w₀ with the start w₀, and with the Gram matrix
-//! K = XXᵀ every inner product and every logit is known from (a, c): ⟨u, v⟩ = aᵤᵀKaᵥ + …, Xw = Ka + c·Xw₀. For fewer
+//! K = X·Xᵀ every inner product and every logit is known from (a, c): ⟨u, v⟩ = aᵤᵀKaᵥ + …, Xw = Ka + c·Xw₀. For fewer
 //! statements than dimensions this is the smaller problem. Nothing is approximated, K may be singular, and directions
 //! of the start that the data do not have are kept.
 
@@ -56,19 +56,17 @@ impl Space {
         if self.gram.is_none() {
             return Ok(Tensor::f_cat(&[weight, &bias], 1)?);
         }
-        let a = Tensor::f_zeros([self.probes(weight), self.rows()], (weight.kind(), weight.device()))?;
+        let probes = weight.size().first().copied().unwrap_or_default();
+        let a = Tensor::f_zeros([probes, self.rows()], (weight.kind(), weight.device()))?;
         self.with_dual(&a, &bias.f_ones_like()?, &bias)
-    }
-
-    fn probes(&self, vectors: &Tensor) -> i64 {
-        vectors.size().first().copied().unwrap_or_default()
     }
 
     /// Coordinates in the span with their dual: Ka + c·Xw₀, aᵀXw₀ + c·|w₀|² and the bias. One product with K.
     fn with_dual(&self, a: &Tensor, c: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let Some(gram) = &self.gram else { return Ok(Tensor::f_cat(&[a, bias], 1)?) };
         let logits = a.f_mm(&gram.k)?.f_add(&gram.image.f_mul(c)?)?;
-        let along = a.f_mul(&gram.image)?.f_sum_dim_intlist(1, true, a.kind())?.f_add(&gram.squared.f_mul(c)?)?;
+        let along =
+            a.f_mul(&gram.image)?.f_sum_dim_intlist(1, true, a.kind())?.f_add(&gram.squared.f_mul(c)?)?;
         Ok(Tensor::f_cat(&[a, c, bias, &logits, &along, bias], 1)?)
     }
 
@@ -135,7 +133,7 @@ pub(super) fn numbers(column: &Tensor) -> Result<Vec<f64>> {
     Ok(Vec::try_from(column)?)
 }
 
-/// XXᵀ, only its lower half computed. `x`: \[2N, D\].
+/// X·Xᵀ, only its lower half computed. `x`: \[2N, D\].
 fn gram(x: &Tensor) -> Result<Tensor> {
     const PARTS: i64 = 8;
     let rows = x.size().first().copied().unwrap_or_default();

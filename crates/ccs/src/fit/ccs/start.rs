@@ -93,10 +93,9 @@ impl Start {
             Init::UnitSphere => Self::unit_sphere(dim, restarts, stream),
             Init::Uniform => Self::uniform(dim, restarts, stream),
             Init::Pca => Self::principal(differences, restarts, stream),
-            Init::Zero => Ok(Self {
-                weight: zeros(&[dim as i64, restarts as i64])?,
-                bias: zeros(&[restarts as i64])?,
-            }),
+            Init::Zero => {
+                Ok(Self { weight: zeros(&[dim as i64, restarts as i64])?, bias: zeros(&[restarts as i64])? })
+            }
         }
     }
 }
@@ -131,7 +130,8 @@ pub(super) fn hidden(body: &Body, dim: i64, stream: &Stream) -> Result<Vec<Tenso
     for restart in 0..probes {
         let mut below = dim as usize;
         for (index, (part, shape)) in values.iter_mut().zip(&shapes).enumerate() {
-            let layer = stream.indexed("layer", index / 2).child(if index % 2 == 0 { "weight" } else { "bias" });
+            let layer =
+                stream.indexed("layer", index / 2).child(if index % 2 == 0 { "weight" } else { "bias" });
             let length = shape.iter().product::<i64>() as usize / probes.max(1);
             let mut draw = uniform(below, &layer, restart);
             part.extend((0..length).map(|_| draw()));
@@ -161,7 +161,9 @@ mod tests {
         assert!(many.weight.abs().max().double_value(&[]) <= 1.0 / 20f64.sqrt());
         assert!(many.weight.abs().max().double_value(&[]) > 0.9 / 20f64.sqrt());
         let body = |probes| Body { hidden: vec![3, 2], probes, bias: true };
-        for (many, few) in hidden(&body(4), 5, &stream).unwrap().iter().zip(hidden(&body(2), 5, &stream).unwrap()) {
+        for (many, few) in
+            hidden(&body(4), 5, &stream).unwrap().iter().zip(hidden(&body(2), 5, &stream).unwrap())
+        {
             assert!(many.narrow(0, 0, few.size()[0]).equal(&few));
         }
     }
@@ -178,7 +180,10 @@ mod tests {
                 let v = start.select(1, r);
                 let image = scatter.mv(&v);
                 let value = image.dot(&v).double_value(&[]);
-                assert!((image - &v * value).abs().max().double_value(&[]) < 1e-9, "{shape:?}, direction {r}");
+                assert!(
+                    (image - &v * value).abs().max().double_value(&[]) < 1e-9,
+                    "{shape:?}, direction {r}"
+                );
                 assert!(value <= last && v.double_value(&[v.abs().argmax(0, false).int64_value(&[])]) > 0.0);
                 last = value;
             }

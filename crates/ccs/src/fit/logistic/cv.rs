@@ -92,7 +92,7 @@ pub fn cross_validated(
     let normalizer = Normalizer::fit(train)?;
     let mut rows = Rows::new(train, input, &normalizer, options)?;
     let newton = rows.penalised(l2, options)?;
-    Ok(PenaltyChoice { fit: rows.probe(newton, input, normalizer)?, l2, penalties })
+    Ok(PenaltyChoice { fit: rows.probe(&newton, input, normalizer)?, l2, penalties })
 }
 
 impl Rows {

@@ -128,7 +128,7 @@ pub fn logistic_on(train: &Contrast, input: LrInput, options: &LrOptions) -> Res
     let normalizer = Normalizer::fit(train)?;
     let mut rows = Rows::new(train, input, &normalizer, options)?;
     let newton = rows.fit(1.0, options.c, options)?;
-    rows.probe(newton, input, normalizer)
+    rows.probe(&newton, input, normalizer)
 }
 
 /// Training rows, in the basis of their span.
@@ -156,7 +156,8 @@ impl Rows {
             None => problem.zero()?,
         };
         let basis = self.basis.as_ref();
-        let newton = problem.minimise(start, options, |theta| full_gradient(&problem, theta, &self.x, basis))?;
+        let newton =
+            problem.minimise(start, options, |theta| full_gradient(&problem, theta, &self.x, basis))?;
         self.last = Some(newton.theta.f_alias()?);
         Ok(newton)
     }
@@ -166,8 +167,8 @@ impl Rows {
         Ok((to_full(&newton.theta, self.basis.as_ref())?, newton.theta.f_double_value(&[-1])?))
     }
 
-    fn probe(&self, newton: Newton, input: LrInput, normalizer: Normalizer) -> Result<LrFit> {
-        let (weight, bias) = self.weights(&newton)?;
+    fn probe(&self, newton: &Newton, input: LrInput, normalizer: Normalizer) -> Result<LrFit> {
+        let (weight, bias) = self.weights(newton)?;
         let probe = Probe {
             weight: weight.f_to_device(Device::Cpu)?,
             bias,
@@ -177,6 +178,11 @@ impl Rows {
             normalizer,
             meta: BTreeMap::new(),
         };
-        Ok(LrFit { probe, gradient: newton.gradient, iterations: newton.iterations, objective: newton.objective })
+        Ok(LrFit {
+            probe,
+            gradient: newton.gradient,
+            iterations: newton.iterations,
+            objective: newton.objective,
+        })
     }
 }

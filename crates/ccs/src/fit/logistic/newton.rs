@@ -29,7 +29,12 @@ pub(super) fn to_full(theta: &Tensor, basis: Option<&Tensor>) -> Result<Tensor> 
 }
 
 /// The largest gradient entry in the original coordinates: κw + c·Xᵀ(p − y) and c·Σ(p − y).
-pub(super) fn full_gradient(problem: &Problem, theta: &Tensor, x: &Tensor, basis: Option<&Tensor>) -> Result<f64> {
+pub(super) fn full_gradient(
+    problem: &Problem,
+    theta: &Tensor,
+    x: &Tensor,
+    basis: Option<&Tensor>,
+) -> Result<f64> {
     let slope = problem.slope(theta)?; // c·(p − y), [N]
     let weight = to_full(theta, basis)?.f_mul_scalar(problem.penalised)?.f_add(&x.f_tr()?.f_mv(&slope)?)?;
     let bias = slope.f_sum(problem.kind)?.f_double_value(&[])?.abs();
