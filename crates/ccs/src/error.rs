@@ -50,6 +50,16 @@ pub enum Error {
         /// Values.
         found: usize,
     },
+    /// A row's question or template contradicts another row's.
+    #[error(
+        "row {row}: {problem}\nhint: a question is asked once with every template, always about one passage"
+    )]
+    Variant {
+        /// The row, counted from 0.
+        row: usize,
+        /// What contradicts what.
+        problem: String,
+    },
     /// A state or score is NaN or infinite.
     #[error("{what} of row {row} is not finite{}\nhint: find out why the model or the file yields it (`llama-ccs store verify`); a probe cannot be fitted through it", column.map(|c| format!(" (column {c})")).unwrap_or_default())]
     NotFinite {
