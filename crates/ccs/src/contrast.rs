@@ -295,7 +295,7 @@ fn shape(what: &str, expected: &str, found: &Tensor) -> Error {
 }
 
 /// Names the first row (and column) of `states` \[N, D\] that is not finite.
-fn all_finite(what: &str, states: &Tensor) -> Result<()> {
+pub(crate) fn all_finite(what: &str, states: &Tensor) -> Result<()> {
     let finite = states.f_isfinite()?;
     if finite.f_all()?.f_int64_value(&[])? == 1 {
         return Ok(());

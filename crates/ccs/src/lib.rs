@@ -31,6 +31,7 @@
 pub mod baselines;
 pub mod bootstrap;
 mod contrast;
+pub mod erase;
 mod error;
 pub mod fit;
 pub mod loss;

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod cli;
+mod closed_forms;
 mod data;
 mod golden;
 mod oracle;
