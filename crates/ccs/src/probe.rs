@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::metrics::Scored;
-use crate::normalize::{Moments, Normalizer};
+use crate::normalize::{self, Normalizer};
 use crate::{Contrast, Error, Result, loss};
 
-/// The version of the probe file.
-const SCHEMA: u32 = 1;
+/// The version of the probe file. Version 1, which is still read, knew element-wise normalisation only and so did not
+/// say which it was.
+const SCHEMA: u32 = 2;
 
 /// How a probe turns the normalised states φ⁺, φ⁻ of a pair into one score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +106,8 @@ struct Header {
     schema: u32,
     readout: Readout,
     sign: Sign,
+    #[serde(default)]
+    normalizer: normalize::Header,
     meta: BTreeMap<String, serde_json::Value>,
 }
 
@@ -183,30 +186,31 @@ impl Probe {
         Ok(())
     }
 
-    /// The probe as a safetensors file: `weight`, `bias` and both sides' `mean` and `std`.
+    /// The probe as a safetensors file: `weight`, `bias`, both sides' `mean` and `std`, and what else its
+    /// normalisation has.
     ///
     /// # Errors
     /// LibTorch's.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let bias = Tensor::f_from_slice(&[self.bias])?;
-        let parts = [
-            ("weight", &self.weight),
-            ("bias", &bias),
-            ("minus.mean", &self.normalizer.minus.mean),
-            ("minus.std", &self.normalizer.minus.std),
-            ("plus.mean", &self.normalizer.plus.mean),
-            ("plus.std", &self.normalizer.plus.std),
-        ];
-        let data: Vec<(&str, Dtype, Vec<u8>)> =
-            parts.iter().map(|(name, t)| Ok((*name, dtype(t), bytes(t)?))).collect::<Result<_>>()?;
+        let mut parts = vec![("weight", &self.weight), ("bias", &bias)];
+        parts.extend(self.normalizer.tensors());
+        let data: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = parts
+            .iter()
+            .map(|(name, t)| Ok((*name, dtype(t), t.size().iter().map(|&n| n as usize).collect(), bytes(t)?)))
+            .collect::<Result<_>>()?;
         let wrong = |e: &dyn std::fmt::Display| Error::Write { what: "a probe", reason: e.to_string() };
         let mut views = Vec::with_capacity(data.len());
-        for (name, dtype, bytes) in &data {
-            let length = bytes.len() * 8 / dtype.bitsize();
-            views.push((*name, TensorView::new(*dtype, vec![length], bytes).map_err(|e| wrong(&e))?));
+        for (name, dtype, shape, bytes) in &data {
+            views.push((*name, TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| wrong(&e))?));
         }
-        let header =
-            Header { schema: SCHEMA, readout: self.readout, sign: self.sign, meta: self.meta.clone() };
+        let header = Header {
+            schema: SCHEMA,
+            readout: self.readout,
+            sign: self.sign,
+            normalizer: self.normalizer.header(),
+            meta: self.meta.clone(),
+        };
         let header = serde_json::to_string(&header).map_err(|e| wrong(&e))?;
         let metadata = HashMap::from([("ccs_probe".to_owned(), header)]);
         safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(&e))
@@ -238,22 +242,22 @@ impl Probe {
             .and_then(|m| m.get("ccs_probe"))
             .ok_or("it has no `ccs_probe` entry")?;
         let header: Header = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        if header.schema != SCHEMA {
-            return Err(format!("its schema is {}, this version reads {SCHEMA}", header.schema));
+        if !(1..=SCHEMA).contains(&header.schema) {
+            return Err(format!("its schema is {}, this version reads 1 to {SCHEMA}", header.schema));
         }
         let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let dim = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
-        let get = |name: &str, length: usize| vector(&file, name, length);
-        let moments = |side: &str| -> Result<Moments, String> {
-            Ok(Moments { mean: get(&format!("{side}.mean"), dim)?, std: get(&format!("{side}.std"), dim)? })
-        };
-        let bias: f64 = get("bias", 1)?.f_double_value(&[0]).map_err(|e| e.to_string())?;
+        if dim == 0 {
+            return Err("`weight` is empty".to_owned());
+        }
+        let get = |name: &str, shape: &[Option<usize>]| tensor(&file, name, shape);
+        let bias: f64 = get("bias", &[Some(1)])?.f_double_value(&[0]).map_err(|e| e.to_string())?;
         Ok(Self {
-            weight: get("weight", dim)?,
+            weight: get("weight", &[Some(dim)])?,
             bias,
             sign: header.sign,
             readout: header.readout,
-            normalizer: Normalizer { plus: moments("plus")?, minus: moments("minus")? },
+            normalizer: Normalizer::from_file(header.normalizer, dim, get)?,
             meta: header.meta,
         })
     }
@@ -263,9 +267,9 @@ fn dtype(tensor: &Tensor) -> Dtype {
     if tensor.kind() == Kind::Float { Dtype::F32 } else { Dtype::F64 }
 }
 
-/// A vector's values, little-endian, as f32 or f64 by [`dtype`].
+/// A tensor's values, little-endian, as f32 or f64 by [`dtype`].
 fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let tensor = tensor.f_to_device(Device::Cpu)?;
+    let tensor = tensor.f_to_device(Device::Cpu)?.f_reshape([-1])?;
     Ok(if dtype(&tensor) == Dtype::F32 {
         Vec::<f32>::try_from(&tensor)?.into_iter().flat_map(f32::to_le_bytes).collect()
     } else {
@@ -276,13 +280,16 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     })
 }
 
-/// The vector `name` of the file, finite and of the length it must have.
-fn vector(file: &SafeTensors, name: &str, length: usize) -> Result<Tensor, String> {
-    let view = file.tensor(name).map_err(|e| e.to_string())?;
-    if view.shape() != [length] || length == 0 {
-        return Err(format!("`{name}` has shape {:?}, expected [{length}]", view.shape()));
+/// The tensor `name` of the file, finite and of the shape it must have; `None` stands for any length.
+fn tensor(file: &SafeTensors, name: &str, shape: &[Option<usize>]) -> Result<Tensor, String> {
+    let view = file.tensor(name).map_err(|e| format!("`{name}`: {e}"))?;
+    let fits = |(&found, wanted): (&usize, &Option<usize>)| wanted.is_none_or(|n| n == found);
+    if view.shape().len() != shape.len() || !view.shape().iter().zip(shape).all(fits) {
+        let expected: Vec<String> =
+            shape.iter().map(|n| n.map_or("_".to_owned(), |n| n.to_string())).collect();
+        return Err(format!("`{name}` has shape {:?}, expected [{}]", view.shape(), expected.join(", ")));
     }
-    let (tensor, finite) = match view.dtype() {
+    let (values, finite) = match view.dtype() {
         Dtype::F32 => {
             let values: Vec<f32> = view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
             (Tensor::f_from_slice(&values), values.iter().all(|v| v.is_finite()))
@@ -296,7 +303,8 @@ fn vector(file: &SafeTensors, name: &str, length: usize) -> Result<Tensor, Strin
     if !finite {
         return Err(format!("`{name}` holds a value that is not finite"));
     }
-    tensor.map_err(|e| e.to_string())
+    let size: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+    values.and_then(|v| v.f_reshape(size)).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -372,6 +380,63 @@ mod tests {
         assert_eq!(bytes, back.to_bytes().unwrap());
         assert_eq!((back.sign, back.readout, back.bias, back.dim()), (Sign::Minus, Readout::Pair, 0.5, 1));
         assert_eq!(back.meta, probe.meta);
+    }
+
+    #[test]
+    fn every_normalisation_comes_back_and_scores_the_same() {
+        let wave = |step: f64| (Tensor::arange(24, (Kind::Double, Device::Cpu)) * step).sin().reshape([8, 3]);
+        let text =
+            |prefix: &str, of: fn(usize) -> usize| (0..8).map(|i| format!("{prefix}{}", of(i))).collect();
+        let labels = (0..8).map(|i| i % 3 == 0).collect();
+        let data = Contrast::new(wave(1.7), wave(0.9) * 2.0, labels, text("g", |i| i / 2)).unwrap();
+        let data = data.with_variants(text("q", |i| i / 2), text("t", |i| i % 2)).unwrap();
+        for kind in normalize::Normalization::ALL {
+            let mut probe = probe(Readout::Pair, Sign::Plus);
+            probe.weight = Tensor::from_slice(&[1.0f32, -2.0, 0.5]);
+            probe.normalizer = Normalizer::fit_as(kind, &data).unwrap();
+            let bytes = probe.to_bytes().unwrap();
+            let back = Probe::parse(&bytes).unwrap();
+            assert_eq!(back.normalizer.kind(), kind);
+            assert_eq!(back.normalizer.templates(), probe.normalizer.templates());
+            assert_eq!(back.scores(&data).unwrap(), probe.scores(&data).unwrap());
+            assert_eq!(back.to_bytes().unwrap(), bytes);
+            let mut anew = back;
+            anew.normalizer = anew.normalizer.reestimated(&data).unwrap();
+            assert!(Probe::parse(&anew.to_bytes().unwrap()).unwrap().normalizer.is_reestimated());
+        }
+    }
+
+    #[test]
+    fn a_leace_that_has_nothing_to_erase_comes_back() {
+        let same = pairs([1.0, -1.0], [1.0, -1.0]);
+        let mut probe = probe(Readout::Pair, Sign::Plus);
+        probe.normalizer = Normalizer::fit_as(normalize::Normalization::Leace, &same).unwrap();
+        let back = Probe::parse(&probe.to_bytes().unwrap()).unwrap();
+        assert_eq!(back.scores(&same).unwrap(), probe.scores(&same).unwrap());
+    }
+
+    #[test]
+    fn files_of_schema_1_are_read() {
+        // As version 0.1 wrote them: four statistics and a header that does not name the normalisation.
+        let f64s = |v: f64| v.to_le_bytes().to_vec();
+        let data = [
+            ("bias", Dtype::F64, f64s(0.5)),
+            ("minus.mean", Dtype::F64, f64s(1.0)),
+            ("minus.std", Dtype::F64, f64s(2.0)),
+            ("plus.mean", Dtype::F64, f64s(3.0)),
+            ("plus.std", Dtype::F64, f64s(4.0)),
+            ("weight", Dtype::F32, 2f32.to_le_bytes().to_vec()),
+        ];
+        let views: Vec<_> =
+            data.iter().map(|(name, d, b)| (*name, TensorView::new(*d, vec![1], b).unwrap())).collect();
+        let header = r#"{"schema":1,"readout":"difference","sign":-1,"meta":{"layer":3}}"#;
+        let metadata = HashMap::from([("ccs_probe".to_owned(), header.to_owned())]);
+        let probe = Probe::parse(&safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+        assert_eq!(probe.normalizer.kind(), normalize::Normalization::ElementWise);
+        // −(2·((7 − 3)/4 − (5 − 1)/2) + 0.5)
+        let data = pairs([7.0, 3.0], [5.0, 1.0]);
+        assert_eq!(probe.scores(&data).unwrap(), [1.5, -0.5]);
+        assert_eq!(Probe::parse(&probe.to_bytes().unwrap()).unwrap().scores(&data).unwrap(), [1.5, -0.5]);
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use ccs::Contrast;
 use ccs::erase::{LeaceOptions, leace, sal};
+use ccs::normalize::{Normalization, Normalizer};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
 #[derive(Deserialize)]
 struct Oracle {
+    normalisation: Vec<Normalised>,
     erasure: Vec<Erasure>,
 }
 
@@ -19,6 +22,35 @@ struct Erasure {
     x: Vec<f64>,
     label: Vec<i64>,
     erased: BTreeMap<String, Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+struct Normalised {
+    pairs: Pairs,
+    normalised: BTreeMap<String, [Vec<f64>; 2]>,
+}
+
+#[derive(Deserialize)]
+struct Pairs {
+    rows: i64,
+    dim: i64,
+    plus: Vec<f64>,
+    minus: Vec<f64>,
+    label: Vec<u8>,
+    question: Vec<usize>,
+    template: Vec<usize>,
+}
+
+impl Pairs {
+    fn contrast(&self) -> Contrast {
+        let matrix = |v: &[f64]| Tensor::from_slice(v).reshape([self.rows, self.dim]);
+        let text = |v: &[usize]| v.iter().map(usize::to_string).collect::<Vec<_>>();
+        let labels = self.label.iter().map(|&l| l == 1).collect();
+        Contrast::new(matrix(&self.plus), matrix(&self.minus), labels, text(&self.question))
+            .unwrap()
+            .with_variants(text(&self.question), text(&self.template))
+            .unwrap()
+    }
 }
 
 fn oracle() -> Oracle {
@@ -45,6 +77,20 @@ fn erasure_agrees_with_concept_erasure() {
             ("sal", sal(&x, &z.to_kind(Kind::Double), standard.tolerance)),
         ] {
             close(&eraser.unwrap().apply(&x).unwrap(), &case.erased[name], 1e-9, name);
+        }
+    }
+}
+
+#[test]
+fn normalisations_per_template_agree_with_numpy() {
+    for case in oracle().normalisation {
+        let pairs = case.pairs.contrast();
+        for kind in Normalization::ALL {
+            let normalizer = Normalizer::fit_as(kind, &pairs).unwrap();
+            let (plus, minus) = normalizer.apply(&pairs, Kind::Double).unwrap();
+            let [want_plus, want_minus] = &case.normalised[kind.name()];
+            close(&plus, want_plus, 1e-9, kind.name());
+            close(&minus, want_minus, 1e-9, kind.name());
         }
     }
 }
