@@ -185,6 +185,11 @@ pub enum Error {
         /// Which matrix.
         what: String,
     },
+    /// There is no direction to choose: the states do not differ in what a method looks at.
+    #[error(
+        "the training states do not vary in what the method looks at\nhint: an embedding layer whose last token is the same in every row holds no truth; leave the layer out"
+    )]
+    Constant,
     /// Zero-shot was asked for where the data holds no answer log-probabilities.
     #[error(
         "the data holds no `answer_logprob`, which `zero_shot` needs\nhint: extract it with the states, or leave `zero_shot` out of `--methods`"

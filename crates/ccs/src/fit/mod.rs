@@ -1,7 +1,10 @@
 //! Fitting probes on training rows.
 
 pub mod ccs;
+mod direction;
+mod eigen;
 pub mod logistic;
+pub mod quadratic;
 
 use serde::{Deserialize, Serialize};
 use tch::Kind;

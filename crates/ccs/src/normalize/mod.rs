@@ -145,6 +145,23 @@ impl Normalizer {
         Ok(Self { plus, minus, kind, templates, erasure: None, reestimated: false })
     }
 
+    /// Takes the statistics of the training rows and gives these rows as a fit should see them.
+    ///
+    /// # Shapes
+    /// `train`: N pairs of length D; the result: two tensors \[N, D\] of `kind`, plus and minus.
+    ///
+    /// # Errors
+    /// As [`Normalizer::fit_as`].
+    pub fn fit_transform(
+        normalization: Normalization,
+        train: &Contrast,
+        kind: Kind,
+    ) -> Result<(Self, Tensor, Tensor)> {
+        let normalizer = Self::fit_as(normalization, train)?;
+        let (plus, minus) = normalizer.apply(train, kind)?;
+        Ok((normalizer, plus, minus))
+    }
+
     /// Both sides' states are rows of one matrix; z says in one-hot form which template and side each is of.
     fn fit_leace(train: &Contrast) -> Result<Self> {
         let states = Tensor::f_cat(&[train.plus(), train.minus()], 0)?; // [2N, D]

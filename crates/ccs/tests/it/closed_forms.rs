@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use ccs::Contrast;
 use ccs::erase::{LeaceOptions, leace, sal};
+use ccs::fit::quadratic::{Objective, quadratic};
 use ccs::normalize::{Normalization, Normalizer};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
 #[derive(Deserialize)]
 struct Oracle {
+    quadratic: Vec<Quadratic>,
     normalisation: Vec<Normalised>,
     erasure: Vec<Erasure>,
 }
@@ -22,6 +24,20 @@ struct Erasure {
     x: Vec<f64>,
     label: Vec<i64>,
     erased: BTreeMap<String, Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+struct Quadratic {
+    pairs: Pairs,
+    fits: Vec<Form>,
+}
+
+#[derive(Deserialize)]
+struct Form {
+    form: String,
+    normalization: Normalization,
+    value: f64,
+    direction: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +107,32 @@ fn normalisations_per_template_agree_with_numpy() {
             let [want_plus, want_minus] = &case.normalised[kind.name()];
             close(&plus, want_plus, 1e-9, kind.name());
             close(&minus, want_minus, 1e-9, kind.name());
+        }
+    }
+}
+
+/// With more rows than dimensions and with fewer, where the span of the rows is taken. Eigenvectors are good to
+/// rounding over the gap between eigenvalues, which leaves at least eight digits here.
+#[test]
+fn quadratic_forms_agree_with_dense_eigenproblems() {
+    let objective = |name: &str| match name {
+        "alpha 1" => Objective::TPC,
+        "alpha 0" => Objective::DRC,
+        "alpha -0.5" => Objective::midpoint_displacement(0.75),
+        "relative" => Objective::Relative { ridge: 0.05 },
+        "vinc" => Objective::VINC,
+        "vinc_s" => Objective::VINC_S,
+        "vinc rows" => Objective::Vinc { variance: 0.3, negation: 0.7, supervision: 0.0, centroids: false },
+        other => panic!("{other}"),
+    };
+    for case in oracle().quadratic {
+        let pairs = case.pairs.contrast();
+        for want in case.fits {
+            let what = format!("{} {} {}", want.form, want.normalization, case.pairs.dim);
+            let fit = quadratic(&pairs, objective(&want.form), want.normalization).unwrap();
+            assert!((fit.value - want.value).abs() < 1e-9, "{what}: {} and {}", fit.value, want.value);
+            let sign = fit.probe.weight.double_value(&[0]).signum();
+            close(&(&fit.probe.weight * sign), &want.direction, 1e-8, &what);
         }
     }
 }
