@@ -50,18 +50,38 @@ impl<'a> Train<'a> {
 
     /// The probe wᵀ(φ⁺ − φ⁻ − mean) + b, its sign from the training labels.
     pub(super) fn probe(self, weight: &Tensor, bias: f64) -> Result<Probe> {
-        let bias = bias - weight.f_dot(&self.offset)?.f_double_value(&[])?;
-        let mut probe = Probe {
-            weight: weight.f_to_device(Device::Cpu)?.f_contiguous()?,
-            bias,
-            sign: Sign::Plus,
-            readout: Readout::Difference,
-            normalizer: self.normalizer,
-            meta: BTreeMap::new(),
-        };
-        probe.orient(self.pairs)?;
+        let pairs = self.pairs;
+        let mut probe = self.supervised(weight, bias)?;
+        probe.orient(pairs)?;
         Ok(probe)
     }
+
+    /// The same, where the fit itself knew the labels: a high score means true.
+    pub(super) fn supervised(self, weight: &Tensor, bias: f64) -> Result<Probe> {
+        let bias = self.moved(weight, bias)?;
+        linear(weight, bias, self.normalizer)
+    }
+
+    /// As [`Train::supervised`], for more than one probe.
+    pub(super) fn another(&self, weight: &Tensor, bias: f64) -> Result<Probe> {
+        linear(weight, self.moved(weight, bias)?, self.normalizer.duplicate()?)
+    }
+
+    /// The bias for differences that are not centred.
+    fn moved(&self, weight: &Tensor, bias: f64) -> Result<f64> {
+        Ok(bias - weight.f_dot(&self.offset)?.f_double_value(&[])?)
+    }
+}
+
+fn linear(weight: &Tensor, bias: f64, normalizer: Normalizer) -> Result<Probe> {
+    Ok(Probe {
+        weight: weight.f_to_device(Device::Cpu)?.f_contiguous()?,
+        bias,
+        sign: Sign::Plus,
+        readout: Readout::Difference,
+        normalizer,
+        meta: BTreeMap::new(),
+    })
 }
 
 /// Of unit length, with its largest entry positive: a direction found without labels has no sign of its own, and so

@@ -53,34 +53,62 @@ pub struct LrFit {
 /// # Errors
 /// Training rows of one label, a setting that cannot be used, or a gradient that stays above the tolerance.
 pub fn logistic(train: &Contrast, options: &LrOptions) -> Result<LrFit> {
-    if !(options.c.is_finite() && options.c > 0.0) {
-        return Err(Error::Setting {
-            name: "C",
-            value: options.c.to_string(),
-            reason: "it weighs the data against the penalty",
-            hint: "the default is 0.1",
-        });
-    }
+    check(options)?;
     both_labels(train.labels(), "the training rows")?;
     let kind = options.precision.kind();
     let normalizer = Normalizer::fit(train)?;
     let differences = normalizer.differences(train, kind)?; // [N, D]
     let targets: Vec<f64> = train.labels().iter().map(|&l| f64::from(u8::from(l))).collect();
-    let targets = Tensor::f_from_slice(&targets)?.f_to_kind(kind)?.f_to_device(differences.device())?; // [N]
-    let (coordinates, basis) = span(&differences)?;
-    let problem = Problem::new(&coordinates, targets, options.c)?;
-    let newton =
-        problem.minimise(options, |theta| full_gradient(&problem, theta, &differences, basis.as_ref()))?;
-    let weight = to_full(&newton.theta, basis.as_ref())?;
+    let targets = Tensor::f_from_slice(&targets)?.f_to_device(differences.device())?; // [N]
+    let solution = solve(&differences, &targets, options)?;
     let probe = Probe {
-        weight: weight.f_to_device(Device::Cpu)?,
-        bias: newton.theta.f_double_value(&[-1])?,
+        weight: solution.weight.f_to_device(Device::Cpu)?,
+        bias: solution.bias,
         sign: Sign::Plus,
         readout: Readout::Difference,
         normalizer,
         meta: BTreeMap::new(),
     };
-    Ok(LrFit { probe, gradient: newton.gradient, iterations: newton.iterations, objective: newton.objective })
+    let Solution { gradient, iterations, objective, .. } = solution;
+    Ok(LrFit { probe, gradient, iterations, objective })
+}
+
+/// Refuses settings that cannot be used.
+pub(super) fn check(options: &LrOptions) -> Result<()> {
+    if options.c.is_finite() && options.c > 0.0 {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        name: "C",
+        value: options.c.to_string(),
+        reason: "it weighs the data against the penalty",
+        hint: "the default is 0.1",
+    })
+}
+
+/// A minimum and how well it was reached.
+pub(super) struct Solution {
+    pub(super) weight: Tensor, // [D], of the options' precision
+    pub(super) bias: f64,
+    gradient: f64,
+    iterations: usize,
+    objective: f64,
+}
+
+/// The regression of `targets` (0 or 1, \[N\]) on `rows` \[N, D\].
+pub(super) fn solve(rows: &Tensor, targets: &Tensor, options: &LrOptions) -> Result<Solution> {
+    let kind = options.precision.kind();
+    let (rows, targets) = (rows.f_to_kind(kind)?, targets.f_to_kind(kind)?);
+    let (coordinates, basis) = span(&rows)?;
+    let problem = Problem::new(&coordinates, targets, options.c)?;
+    let newton = problem.minimise(options, |theta| full_gradient(&problem, theta, &rows, basis.as_ref()))?;
+    Ok(Solution {
+        weight: to_full(&newton.theta, basis.as_ref())?,
+        bias: newton.theta.f_double_value(&[-1])?,
+        gradient: newton.gradient,
+        iterations: newton.iterations,
+        objective: newton.objective,
+    })
 }
 
 /// With fewer rows than dimensions, the rows in an orthonormal basis Q of their span, and Q.

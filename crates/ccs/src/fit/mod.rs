@@ -3,8 +3,12 @@
 pub mod ccs;
 mod direction;
 mod eigen;
+pub mod inlp;
+pub mod kmeans;
 pub mod logistic;
+pub mod means;
 pub mod quadratic;
+pub mod salience;
 
 use serde::{Deserialize, Serialize};
 use tch::Kind;

@@ -204,6 +204,24 @@ impl Normalizer {
         Ok(Self { reestimated: true, ..Self::fit_as(self.kind, target)? })
     }
 
+    /// The same normaliser once more.
+    pub(crate) fn duplicate(&self) -> Result<Self> {
+        let templates = match &self.templates {
+            Some(t) => Some(Templates {
+                names: t.names.clone(),
+                plus: t.plus.duplicate()?,
+                minus: t.minus.duplicate()?,
+            }),
+            None => None,
+        };
+        let erasure = match &self.erasure {
+            Some((left, right)) => Some((left.f_alias_copy()?, right.f_alias_copy()?)),
+            None => None,
+        };
+        let (plus, minus) = (self.plus.duplicate()?, self.minus.duplicate()?);
+        Ok(Self { plus, minus, kind: self.kind, templates, erasure, reestimated: self.reestimated })
+    }
+
     /// Whether the statistics were taken anew on the rows that a probe is applied to.
     pub fn is_reestimated(&self) -> bool {
         self.reestimated

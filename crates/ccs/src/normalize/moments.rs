@@ -63,6 +63,10 @@ impl Moments {
         Ok(centred.f_div(&self.std.f_to_device(device)?)?)
     }
 
+    pub(super) fn duplicate(&self) -> Result<Self> {
+        Ok(Self { mean: self.mean.f_alias_copy()?, std: self.std.f_alias_copy()? })
+    }
+
     /// Several \[D\] as one \[K, D\].
     pub(super) fn stack<'a>(several: impl Iterator<Item = &'a Self>) -> Result<Self> {
         let (means, stds): (Vec<&Tensor>, Vec<&Tensor>) = several.map(|m| (&m.mean, &m.std)).unzip();

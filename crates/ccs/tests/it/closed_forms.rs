@@ -3,14 +3,25 @@
 use std::collections::BTreeMap;
 
 use ccs::Contrast;
+use ccs::Probe;
 use ccs::erase::{LeaceOptions, leace, sal};
+use ccs::fit::inlp::{InlpOptions, inlp};
+use ccs::fit::kmeans::{KMeansOptions, kmeans};
+use ccs::fit::logistic::LrOptions;
+use ccs::fit::means::{Shrinkage, lda, mean_difference};
 use ccs::fit::quadratic::{Objective, quadratic};
+use ccs::fit::salience::{BssOptions, bss_from};
 use ccs::normalize::{Normalization, Normalizer};
+use ccs::rng::Stream;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
 #[derive(Deserialize)]
 struct Oracle {
+    means: Vec<Means>,
+    kmeans: Vec<TwoMeans>,
+    bss: Vec<Bss>,
+    inlp: Vec<Inlp>,
     quadratic: Vec<Quadratic>,
     normalisation: Vec<Normalised>,
     erasure: Vec<Erasure>,
@@ -38,6 +49,48 @@ struct Form {
     normalization: Normalization,
     value: f64,
     direction: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Means {
+    pairs: Pairs,
+    difference: Vec<f64>,
+    ledoit_wolf: f64,
+    lda: Vec<Lda>,
+}
+
+#[derive(Deserialize)]
+struct Lda {
+    shrinkage: f64,
+    weight: Vec<f64>,
+    bias: f64,
+}
+
+#[derive(Deserialize)]
+struct TwoMeans {
+    pairs: Pairs,
+    inertia: f64,
+    sizes: [usize; 2],
+    between: Vec<f64>,
+    bias: f64,
+}
+
+#[derive(Deserialize)]
+struct Bss {
+    pairs: Pairs,
+    start: Vec<f64>,
+    starts: usize,
+    epochs: usize,
+    theta: Vec<Vec<f64>>,
+    losses: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Inlp {
+    pairs: Pairs,
+    weights: Vec<Vec<f64>>,
+    biases: Vec<f64>,
+    losses: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -134,5 +187,88 @@ fn quadratic_forms_agree_with_dense_eigenproblems() {
             let sign = fit.probe.weight.double_value(&[0]).signum();
             close(&(&fit.probe.weight * sign), &want.direction, 1e-8, &what);
         }
+    }
+}
+
+const ELEMENT_WISE: Normalization = Normalization::ElementWise;
+
+fn near(got: f64, want: f64, tolerance: f64, what: &str) {
+    assert!((got - want).abs() <= tolerance, "{what}: {got} and {want}");
+}
+
+#[test]
+fn mean_difference_and_lda_agree_with_scikit_learn() {
+    for case in oracle().means {
+        let pairs = case.pairs.contrast();
+        close(&mean_difference(&pairs, ELEMENT_WISE).unwrap().weight, &case.difference, 1e-10, "difference");
+        let fit = lda(&pairs, Shrinkage::LedoitWolf, ELEMENT_WISE).unwrap();
+        near(fit.shrinkage, case.ledoit_wolf, 1e-10, "Ledoit and Wolf's shrinkage");
+        for want in case.lda {
+            let probe = lda(&pairs, Shrinkage::Fixed(want.shrinkage), ELEMENT_WISE).unwrap().probe;
+            close(&probe.weight, &want.weight, 1e-9, "LDA");
+            near(probe.bias, want.bias, 1e-9, "LDA's bias");
+        }
+    }
+}
+
+/// Both find the least inertia of these few rows; the centres are then means of the same rows.
+#[test]
+fn two_means_agree_with_scikit_learn() {
+    for case in oracle().kmeans {
+        let options = KMeansOptions { restarts: 50, ..KMeansOptions::default() };
+        let pairs = case.pairs.contrast();
+        let fit = kmeans(&pairs, &options, Normalization::MeanOnly, &Stream::new(0)).unwrap();
+        near(fit.inertia, case.inertia, 1e-9, "inertia");
+        assert_eq!(fit.sizes, case.sizes);
+        let sign = fit.probe.weight.double_value(&[0]).signum() * case.between[0].signum();
+        close(&(&fit.probe.weight * sign), &case.between, 1e-9, "centres");
+        near(fit.probe.bias * sign, case.bias, 1e-9, "boundary");
+    }
+}
+
+/// Twenty steps of the same f64 arithmetic in another order.
+#[test]
+fn salience_search_follows_pytorch() {
+    for case in oracle().bss {
+        let pairs = case.pairs.contrast();
+        let start = Tensor::from_slice(&case.start).reshape([case.pairs.dim, case.starts as i64]);
+        let options = BssOptions { epochs: case.epochs, ..BssOptions::default() };
+        let all = bss_from(&pairs, &start, &options, ELEMENT_WISE).unwrap();
+        close(&Tensor::from_slice(&all.losses), &case.losses, 1e-9, "losses of all starts");
+        for (r, want) in case.theta.iter().enumerate() {
+            let fit = bss_from(&pairs, &start.narrow(1, r as i64, 1), &options, ELEMENT_WISE).unwrap();
+            let sign = fit.probe.weight.double_value(&[0]).signum() * want[0].signum();
+            close(&(&fit.probe.weight * sign), want, 1e-9, "theta");
+            if r == all.restart {
+                assert_eq!((all.loss, direction(&all.probe)), (all.losses[r], direction(&fit.probe)));
+            }
+        }
+    }
+}
+
+fn direction(probe: &Probe) -> Vec<f64> {
+    let values = Vec::<f64>::try_from(&probe.weight).unwrap();
+    values.iter().map(|x| (x * 1e9).round()).collect()
+}
+
+/// Both regressions end at gradients below 1e-8, and curvature is at least the penalty's 1.
+#[test]
+fn null_space_projection_agrees_with_scikit_learn() {
+    for case in oracle().inlp {
+        let options = InlpOptions {
+            epsilon: f64::NEG_INFINITY, // (1 − ε)·H is out of reach: go on
+            max_directions: case.weights.len(),
+            regression: LrOptions { tolerance: 1e-9, ..LrOptions::default() },
+        };
+        let fit = inlp(&case.pairs.contrast(), &options, ELEMENT_WISE).unwrap();
+        assert_eq!(fit.probes.len(), case.weights.len());
+        for (k, probe) in fit.probes.iter().enumerate() {
+            close(&probe.weight, &case.weights[k], 1e-6, "weight");
+            near(probe.bias, case.biases[k], 1e-6, "bias");
+            near(fit.losses[k], case.losses[k], 1e-7, "loss");
+        }
+        let gram = fit.directions.mm(&fit.directions.tr());
+        let eye = Tensor::eye(fit.probes.len() as i64, (Kind::Double, tch::Device::Cpu));
+        assert!((gram - eye).abs().max().double_value(&[]) < 1e-10);
     }
 }
