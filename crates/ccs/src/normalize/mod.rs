@@ -5,6 +5,7 @@
 //! has statistics of its own, since wording differs between templates as it does between sides; a row of a template
 //! that was not among the training rows is given the statistics of all of them together.
 
+mod cluster;
 mod file;
 mod moments;
 
@@ -17,6 +18,7 @@ use tch::{Kind, Tensor};
 use crate::erase::{LeaceOptions, erased, leace};
 use crate::{Contrast, Error, Result};
 
+pub use cluster::{MIN_CLUSTER_SIZE, clusters};
 pub(crate) use file::Header;
 pub use moments::{Moments, SMALLEST_STD};
 
@@ -35,11 +37,14 @@ pub enum Normalization {
     /// LEACE of template × side ([`crate::erase`]), then the mean that all of them share is taken away: which side and
     /// template a state is of cannot be told linearly. One affine map for all rows, whatever their template.
     Leace,
+    /// Each side loses the mean of its pair's cluster, at fit ([`Normalizer::fit_transform`]); all other rows, later,
+    /// that of their template. One number scales everything, so chosen as Burns' is, on the training rows.
+    Cluster,
 }
 
 impl Normalization {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::MeanOnly, Self::ElementWise, Self::Burns, Self::Leace];
+    pub const ALL: [Self; 5] = [Self::MeanOnly, Self::ElementWise, Self::Burns, Self::Leace, Self::Cluster];
 
     /// The name in reports and on the command line.
     pub fn name(self) -> &'static str {
@@ -48,6 +53,7 @@ impl Normalization {
             Self::ElementWise => "element_wise",
             Self::Burns => "burns",
             Self::Leace => "leace",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -67,7 +73,7 @@ impl FromStr for Normalization {
             name: "--normalization",
             value: name.to_owned(),
             reason: "no normalisation has this name",
-            hint: "give mean_only, element_wise, burns or leace",
+            hint: "give mean_only, element_wise, burns, leace or cluster",
         })
     }
 }
@@ -124,9 +130,17 @@ impl Normalizer {
     /// # Errors
     /// LibTorch's; for LEACE those of [`leace`].
     pub fn fit_as(kind: Normalization, train: &Contrast) -> Result<Self> {
-        if kind == Normalization::Leace {
-            return Self::fit_leace(train);
+        match kind {
+            Normalization::Leace => Self::fit_leace(train),
+            Normalization::Cluster => Ok(cluster::fit(train)?.0),
+            Normalization::MeanOnly | Normalization::ElementWise | Normalization::Burns => {
+                Self::fit_moments(kind, train)
+            }
         }
+    }
+
+    /// Mean and spread, of all rows and by template.
+    fn fit_moments(kind: Normalization, train: &Contrast) -> Result<Self> {
         let (plus, minus) = moments::fit(kind, train.plus(), train.minus())?;
         let parts = train.rows_by_template();
         let mut templates = None;
@@ -145,7 +159,8 @@ impl Normalizer {
         Ok(Self { plus, minus, kind, templates, erasure: None, reestimated: false })
     }
 
-    /// Takes the statistics of the training rows and gives these rows as a fit should see them.
+    /// Takes the statistics of the training rows and gives these rows as a fit should see them, which under
+    /// [`Normalization::Cluster`] is not as [`Normalizer::apply`] gives them.
     ///
     /// # Shapes
     /// `train`: N pairs of length D; the result: two tensors \[N, D\] of `kind`, plus and minus.
@@ -157,6 +172,10 @@ impl Normalizer {
         train: &Contrast,
         kind: Kind,
     ) -> Result<(Self, Tensor, Tensor)> {
+        if normalization == Normalization::Cluster {
+            let (normalizer, plus, minus) = cluster::fit(train)?;
+            return Ok((normalizer, plus.f_to_kind(kind)?, minus.f_to_kind(kind)?));
+        }
         let normalizer = Self::fit_as(normalization, train)?;
         let (plus, minus) = normalizer.apply(train, kind)?;
         Ok((normalizer, plus, minus))

@@ -37,7 +37,7 @@ pub(super) fn fit(kind: Normalization, plus: &Tensor, minus: &Tensor) -> Result<
             let std = plus_mean.f_full_like(scale)?;
             (std.f_alias()?, std)
         }
-        Normalization::MeanOnly | Normalization::Leace => {
+        Normalization::MeanOnly | Normalization::Leace | Normalization::Cluster => {
             (plus_mean.f_ones_like()?, minus_mean.f_ones_like()?)
         }
     };

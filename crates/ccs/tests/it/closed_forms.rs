@@ -11,13 +11,14 @@ use ccs::fit::logistic::LrOptions;
 use ccs::fit::means::{Shrinkage, lda, mean_difference};
 use ccs::fit::quadratic::{Objective, quadratic};
 use ccs::fit::salience::{BssOptions, bss_from};
-use ccs::normalize::{Normalization, Normalizer};
+use ccs::normalize::{MIN_CLUSTER_SIZE, Normalization, Normalizer, clusters};
 use ccs::rng::Stream;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
 #[derive(Deserialize)]
 struct Oracle {
+    cluster: Vec<Clustered>,
     means: Vec<Means>,
     kmeans: Vec<TwoMeans>,
     bss: Vec<Bss>,
@@ -49,6 +50,16 @@ struct Form {
     normalization: Normalization,
     value: f64,
     direction: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Clustered {
+    rows: i64,
+    dim: i64,
+    plus: Vec<f64>,
+    minus: Vec<f64>,
+    clusters: Vec<i64>,
+    normalised: [Vec<f64>; 2],
 }
 
 #[derive(Deserialize)]
@@ -154,7 +165,7 @@ fn erasure_agrees_with_concept_erasure() {
 fn normalisations_per_template_agree_with_numpy() {
     for case in oracle().normalisation {
         let pairs = case.pairs.contrast();
-        for kind in Normalization::ALL {
+        for kind in Normalization::ALL.into_iter().filter(|&k| k != Normalization::Cluster) {
             let normalizer = Normalizer::fit_as(kind, &pairs).unwrap();
             let (plus, minus) = normalizer.apply(&pairs, Kind::Double).unwrap();
             let [want_plus, want_minus] = &case.normalised[kind.name()];
@@ -270,5 +281,29 @@ fn null_space_projection_agrees_with_scikit_learn() {
         let gram = fit.directions.mm(&fit.directions.tr());
         let eye = Tensor::eye(fit.probes.len() as i64, (Kind::Double, tch::Device::Cpu));
         assert!((gram - eye).abs().max().double_value(&[]) < 1e-10);
+    }
+}
+
+/// Clusters by scikit-learn's HDBSCAN, whatever their numbers, and what is left of the states in them.
+#[test]
+fn cluster_normalisation_agrees_with_scikit_learn() {
+    assert!(oracle().cluster.iter().any(|case| case.clusters.contains(&-1)), "no outliers to test");
+    for case in oracle().cluster {
+        let matrix = |v: &[f64]| Tensor::from_slice(v).reshape([case.rows, case.dim]);
+        let groups = (0..case.rows).map(|i| i.to_string()).collect();
+        let labels = (0..case.rows).map(|i| i % 2 == 0).collect();
+        let pairs = Contrast::new(matrix(&case.plus), matrix(&case.minus), labels, groups).unwrap();
+        let found = clusters(&pairs, MIN_CLUSTER_SIZE).unwrap();
+        let mut names: BTreeMap<i64, usize> = BTreeMap::new();
+        for (got, want) in found.iter().zip(&case.clusters) {
+            assert_eq!(got.is_none(), *want < 0, "{found:?}");
+            if let Some(got) = got {
+                assert_eq!(names.entry(*want).or_insert(*got), got, "{found:?}");
+            }
+        }
+        let (_, plus, minus) =
+            Normalizer::fit_transform(Normalization::Cluster, &pairs, Kind::Double).unwrap();
+        close(&plus, &case.normalised[0], 1e-9, "plus");
+        close(&minus, &case.normalised[1], 1e-9, "minus");
     }
 }

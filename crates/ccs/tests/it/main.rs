@@ -11,4 +11,5 @@ mod data;
 mod golden;
 mod oracle;
 mod planted;
+mod planted_closed;
 mod runs;
