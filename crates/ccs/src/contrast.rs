@@ -184,12 +184,12 @@ impl Contrast {
         self.variants.as_ref().map_or(&[], |variants| &variants.templates.names)
     }
 
-    /// The rows of every template that has any, templates by number. At least one part of at least one row.
+    /// The rows of every template that has any, templates by number.
     pub fn rows_by_template(&self) -> Vec<(usize, Vec<usize>)> {
         by_number(&self.templates())
     }
 
-    /// The rows of every question that has any, questions by number. At least one part of at least one row.
+    /// The rows of every question that has any, questions by number.
     pub fn rows_by_question(&self) -> Vec<(usize, Vec<usize>)> {
         by_number(&self.questions())
     }
@@ -295,7 +295,7 @@ fn shape(what: &str, expected: &str, found: &Tensor) -> Error {
 }
 
 /// Names the first row (and column) of `states` \[N, D\] that is not finite.
-fn all_finite(what: &str, states: &Tensor) -> Result<()> {
+pub(crate) fn all_finite(what: &str, states: &Tensor) -> Result<()> {
     let finite = states.f_isfinite()?;
     if finite.f_all()?.f_int64_value(&[])? == 1 {
         return Ok(());

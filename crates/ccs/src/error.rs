@@ -177,6 +177,19 @@ pub enum Error {
         "no CCS restart ended with a finite loss\nhint: lower the learning rate, or look at the states' scale"
     )]
     Diverged,
+    /// A matrix that has to be inverted has no inverse.
+    #[error(
+        "{what} cannot be inverted\nhint: give more rows or more shrinkage, and look for values that are very large"
+    )]
+    Singular {
+        /// Which matrix.
+        what: String,
+    },
+    /// There is no direction to choose: the states do not differ in what a method looks at.
+    #[error(
+        "the training states do not vary in what the method looks at\nhint: an embedding layer whose last token is the same in every row holds no truth; leave the layer out"
+    )]
+    Constant,
     /// Zero-shot was asked for where the data holds no answer log-probabilities.
     #[error(
         "the data holds no `answer_logprob`, which `zero_shot` needs\nhint: extract it with the states, or leave `zero_shot` out of `--methods`"

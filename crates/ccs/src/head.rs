@@ -4,7 +4,7 @@ use safetensors::tensor::SafeTensors;
 use tch::{Kind, Tensor};
 
 use crate::Result;
-use crate::probe::values;
+use crate::probe::tensor;
 
 /// The part of a probe below its last weight w and bias b: its logit of a state x is wᵀf(x) + b.
 #[derive(Debug)]
@@ -65,11 +65,10 @@ impl Head {
         }
         let (mut layers, mut above) = (Vec::new(), outputs);
         for index in (0..count).rev() {
-            let name = format!("hidden.{index}.weight");
-            let shape = file.tensor(&name).map_err(|e| e.to_string())?.shape().to_vec();
-            let &[_, inputs] = shape.as_slice() else { return Err(format!("`{name}` is not a matrix")) };
-            let weight = values(file, &name, &[above, inputs])?;
-            layers.push(Layer { weight, bias: values(file, &format!("hidden.{index}.bias"), &[above])? });
+            let get = |part: &str, shape: &[_]| tensor(file, &format!("hidden.{index}.{part}"), shape);
+            let weight = get("weight", &[Some(above), None])?;
+            let inputs = weight.size().get(1).map_or(0, |&n| n as usize);
+            layers.push(Layer { weight, bias: get("bias", &[Some(above)])? });
             above = inputs;
         }
         layers.reverse();

@@ -33,6 +33,7 @@ pub mod bootstrap;
 pub mod calibrate;
 mod contrast;
 pub mod ensemble;
+pub mod erase;
 mod error;
 pub mod fit;
 pub mod head;

@@ -9,11 +9,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::head::Head;
 use crate::metrics::Scored;
-use crate::normalize::{Moments, Normalizer};
+use crate::normalize::{self, Normalizer};
 use crate::{Contrast, Error, Result, loss};
 
-/// The version of the probe file.
-const SCHEMA: u32 = 1;
+/// The version of the probe file. Version 1, which is still read, knew element-wise normalisation only and so did not
+/// say which it was.
+const SCHEMA: u32 = 2;
 
 /// How a probe turns the normalised states φ⁺, φ⁻ of a pair into one score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +117,8 @@ struct Header {
     /// Hidden layers.
     #[serde(default, skip_serializing_if = "none")]
     hidden: usize,
+    #[serde(default)]
+    normalizer: normalize::Header,
     meta: BTreeMap<String, serde_json::Value>,
 }
 
@@ -243,28 +246,17 @@ impl Probe {
         Ok(())
     }
 
-    /// The probe as a safetensors file: `weight`, `bias` and both sides' `mean` and `std`; of hidden layers, from the states
-    /// up, `hidden.0.weight`, `hidden.0.bias`, `hidden.1.weight` and so on.
+    /// The probe as a safetensors file: `weight`, `bias`, both sides' `mean` and `std`, what else its normalisation has, and
+    /// of hidden layers, from the states up, `hidden.0.weight`, `hidden.0.bias`, `hidden.1.weight` and so on.
     ///
     /// # Errors
     /// LibTorch's.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let bias = Tensor::f_from_slice(&[self.bias])?;
-        let parts = [
-            ("weight", &self.weight),
-            ("bias", &bias),
-            ("minus.mean", &self.normalizer.minus.mean),
-            ("minus.std", &self.normalizer.minus.std),
-            ("plus.mean", &self.normalizer.plus.mean),
-            ("plus.std", &self.normalizer.plus.std),
-        ];
-        let parts =
-            parts.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).chain(self.head.tensors());
+        let parts = [("weight", &self.weight), ("bias", &bias)].into_iter().chain(self.normalizer.tensors());
+        let parts = parts.map(|(name, tensor)| (name.to_owned(), tensor)).chain(self.head.tensors());
         let data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = parts
-            .map(|(name, t)| {
-                let shape = t.size().iter().map(|&length| length as usize).collect();
-                Ok((name, dtype(t), shape, bytes(t)?))
-            })
+            .map(|(name, t)| Ok((name, dtype(t), t.size().iter().map(|&n| n as usize).collect(), bytes(t)?)))
             .collect::<Result<_>>()?;
         let wrong = |e: &dyn std::fmt::Display| Error::Write { what: "a probe", reason: e.to_string() };
         let mut views = Vec::with_capacity(data.len());
@@ -276,6 +268,7 @@ impl Probe {
             readout: self.readout,
             sign: self.sign,
             hidden: self.head.layers().len(),
+            normalizer: self.normalizer.header(),
             meta: self.meta.clone(),
         };
         let header = serde_json::to_string(&header).map_err(|e| wrong(&e))?;
@@ -309,8 +302,8 @@ impl Probe {
             .and_then(|m| m.get("ccs_probe"))
             .ok_or("it has no `ccs_probe` entry")?;
         let header: Header = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        if header.schema != SCHEMA {
-            return Err(format!("its schema is {}, this version reads {SCHEMA}", header.schema));
+        if !(1..=SCHEMA).contains(&header.schema) {
+            return Err(format!("its schema is {}, this version reads 1 to {SCHEMA}", header.schema));
         }
         let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let length = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
@@ -325,18 +318,18 @@ impl Probe {
             (Readout::Concatenated, Head::Linear) => dim / 2,
             _ => dim,
         };
-        let get = |name: &str, length: usize| values(&file, name, &[length]);
-        let moments = |side: &str| -> Result<Moments, String> {
-            Ok(Moments { mean: get(&format!("{side}.mean"), dim)?, std: get(&format!("{side}.std"), dim)? })
-        };
-        let bias: f64 = get("bias", 1)?.f_double_value(&[0]).map_err(|e| e.to_string())?;
+        if dim == 0 {
+            return Err("`weight` is empty".to_owned());
+        }
+        let get = |name: &str, shape: &[Option<usize>]| tensor(&file, name, shape);
+        let bias: f64 = get("bias", &[Some(1)])?.f_double_value(&[0]).map_err(|e| e.to_string())?;
         Ok(Self {
-            weight: get("weight", length)?,
+            weight: get("weight", &[Some(length)])?,
             bias,
             head,
             sign: header.sign,
             readout: header.readout,
-            normalizer: Normalizer { plus: moments("plus")?, minus: moments("minus")? },
+            normalizer: Normalizer::from_file(header.normalizer, dim, get)?,
             meta: header.meta,
         })
     }
@@ -359,13 +352,16 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     })
 }
 
-/// The tensor `name` of the file, finite and of the shape it must have.
-pub(crate) fn values(file: &SafeTensors, name: &str, shape: &[usize]) -> Result<Tensor, String> {
-    let view = file.tensor(name).map_err(|e| e.to_string())?;
-    if view.shape() != shape || shape.contains(&0) {
-        return Err(format!("`{name}` has shape {:?}, expected {shape:?}", view.shape()));
+/// The tensor `name` of the file, finite and of the shape it must have; `None` stands for any length.
+pub(crate) fn tensor(file: &SafeTensors, name: &str, shape: &[Option<usize>]) -> Result<Tensor, String> {
+    let view = file.tensor(name).map_err(|e| format!("`{name}`: {e}"))?;
+    let fits = |(&found, wanted): (&usize, &Option<usize>)| wanted.is_none_or(|n| n == found);
+    if view.shape().len() != shape.len() || !view.shape().iter().zip(shape).all(fits) {
+        let expected: Vec<String> =
+            shape.iter().map(|n| n.map_or("_".to_owned(), |n| n.to_string())).collect();
+        return Err(format!("`{name}` has shape {:?}, expected [{}]", view.shape(), expected.join(", ")));
     }
-    let (tensor, finite) = match view.dtype() {
+    let (values, finite) = match view.dtype() {
         Dtype::F32 => {
             let values: Vec<f32> = view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
             (Tensor::f_from_slice(&values), values.iter().all(|v| v.is_finite()))
@@ -379,8 +375,8 @@ pub(crate) fn values(file: &SafeTensors, name: &str, shape: &[usize]) -> Result<
     if !finite {
         return Err(format!("`{name}` holds a value that is not finite"));
     }
-    let shape: Vec<i64> = shape.iter().map(|&length| length as i64).collect();
-    tensor.and_then(|t| t.f_reshape(shape.as_slice())).map_err(|e| e.to_string())
+    let size: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+    values.and_then(|v| v.f_reshape(size)).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -457,6 +453,63 @@ mod tests {
         assert_eq!(bytes, back.to_bytes().unwrap());
         assert_eq!((back.sign, back.readout, back.bias, back.dim()), (Sign::Minus, Readout::Pair, 0.5, 1));
         assert_eq!(back.meta, probe.meta);
+    }
+
+    #[test]
+    fn every_normalisation_comes_back_and_scores_the_same() {
+        let wave = |step: f64| (Tensor::arange(24, (Kind::Double, Device::Cpu)) * step).sin().reshape([8, 3]);
+        let text =
+            |prefix: &str, of: fn(usize) -> usize| (0..8).map(|i| format!("{prefix}{}", of(i))).collect();
+        let labels = (0..8).map(|i| i % 3 == 0).collect();
+        let data = Contrast::new(wave(1.7), wave(0.9) * 2.0, labels, text("g", |i| i / 2)).unwrap();
+        let data = data.with_variants(text("q", |i| i / 2), text("t", |i| i % 2)).unwrap();
+        for kind in normalize::Normalization::ALL {
+            let mut probe = probe(Readout::Pair, Sign::Plus);
+            probe.weight = Tensor::from_slice(&[1.0f32, -2.0, 0.5]);
+            probe.normalizer = Normalizer::fit_as(kind, &data).unwrap();
+            let bytes = probe.to_bytes().unwrap();
+            let back = Probe::parse(&bytes).unwrap();
+            assert_eq!(back.normalizer.kind(), kind);
+            assert_eq!(back.normalizer.templates(), probe.normalizer.templates());
+            assert_eq!(back.scores(&data).unwrap(), probe.scores(&data).unwrap());
+            assert_eq!(back.to_bytes().unwrap(), bytes);
+            let mut anew = back;
+            anew.normalizer = anew.normalizer.reestimated(&data).unwrap();
+            assert!(Probe::parse(&anew.to_bytes().unwrap()).unwrap().normalizer.is_reestimated());
+        }
+    }
+
+    #[test]
+    fn a_leace_that_has_nothing_to_erase_comes_back() {
+        let same = pairs([1.0, -1.0], [1.0, -1.0]);
+        let mut probe = probe(Readout::Pair, Sign::Plus);
+        probe.normalizer = Normalizer::fit_as(normalize::Normalization::Leace, &same).unwrap();
+        let back = Probe::parse(&probe.to_bytes().unwrap()).unwrap();
+        assert_eq!(back.scores(&same).unwrap(), probe.scores(&same).unwrap());
+    }
+
+    #[test]
+    fn files_of_schema_1_are_read() {
+        // As version 0.1 wrote them: four statistics and a header that does not name the normalisation.
+        let f64s = |v: f64| v.to_le_bytes().to_vec();
+        let data = [
+            ("bias", Dtype::F64, f64s(0.5)),
+            ("minus.mean", Dtype::F64, f64s(1.0)),
+            ("minus.std", Dtype::F64, f64s(2.0)),
+            ("plus.mean", Dtype::F64, f64s(3.0)),
+            ("plus.std", Dtype::F64, f64s(4.0)),
+            ("weight", Dtype::F32, 2f32.to_le_bytes().to_vec()),
+        ];
+        let views: Vec<_> =
+            data.iter().map(|(name, d, b)| (*name, TensorView::new(*d, vec![1], b).unwrap())).collect();
+        let header = r#"{"schema":1,"readout":"difference","sign":-1,"meta":{"layer":3}}"#;
+        let metadata = HashMap::from([("ccs_probe".to_owned(), header.to_owned())]);
+        let probe = Probe::parse(&safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+        assert_eq!(probe.normalizer.kind(), normalize::Normalization::ElementWise);
+        // −(2·((7 − 3)/4 − (5 − 1)/2) + 0.5)
+        let data = pairs([7.0, 3.0], [5.0, 1.0]);
+        assert_eq!(probe.scores(&data).unwrap(), [1.5, -0.5]);
+        assert_eq!(Probe::parse(&probe.to_bytes().unwrap()).unwrap().scores(&data).unwrap(), [1.5, -0.5]);
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub fn recursive(
         return Err(unusable("iterations", "0", "there must be a first one", "the usual number is 20"));
     }
     both_labels(train.labels(), "the training rows")?;
-    let mut states = States::new(train, &Normalizer::fit(train)?, options)?;
+    let (mut states, normalizer) = States::new(train, options)?;
     let mut found = Tensor::f_zeros([0, train.dim() as i64], (Kind::Double, states.plus.device()))?;
     if recursion.without_mean_difference {
         let direction = mean_difference(&states, train.labels())?;
@@ -102,7 +102,7 @@ pub fn recursive(
         let against = (found.size().first() != Some(&0)).then_some(&found);
         let solution = linear(&states, &start, options, against)?;
         // Each probe owns its normalisation; it is that of the states as they were.
-        let fit = fit_of(train, Normalizer::fit(train)?, options, solution)?;
+        let fit = fit_of(train, normalizer.duplicate()?, options, solution)?;
         let direction = fit.probe.weight.f_to_kind(Kind::Double)?.f_to_device(found.device())?;
         let (loss, asked) = (fit.terms.total(), !go_on(fits.len() + 1, &fit));
         fits.push(fit);

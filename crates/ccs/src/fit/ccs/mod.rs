@@ -66,8 +66,7 @@ pub fn under_determined(train: &Contrast) -> bool {
 pub fn ccs(train: &Contrast, options: &CcsOptions, stream: &Stream) -> Result<CcsFit> {
     options.check()?;
     both_labels(train.labels(), "the training rows")?;
-    let normalizer = Normalizer::fit(train)?;
-    let states = States::new(train, &normalizer, options)?;
+    let (states, normalizer) = States::new(train, options)?;
     let restarts = options.restarts;
     let solution = if options.hidden.is_empty() {
         let start = Start::of(options.init, &states.differences()?, restarts, stream)?;
@@ -90,8 +89,7 @@ pub fn ccs_from(train: &Contrast, start: &Start, options: &CcsOptions) -> Result
     let options = CcsOptions { hidden: Vec::new(), ..options.clone() };
     options.check()?;
     both_labels(train.labels(), "the training rows")?;
-    let normalizer = Normalizer::fit(train)?;
-    let states = States::new(train, &normalizer, &options)?;
+    let (states, normalizer) = States::new(train, &options)?;
     let solution = linear(&states, start, &options, None)?;
     fit_of(train, normalizer, &options, solution)
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fit::Precision;
 use crate::loss::Mix;
+use crate::normalize::Normalization;
 use crate::{Error, Result};
 
 /// How CCS is fitted; the defaults are the paper's.
@@ -19,6 +20,9 @@ pub struct CcsOptions {
     pub weight_decay: f64,
     /// What the fit computes in.
     pub precision: Precision,
+    /// How states are normalised.
+    #[serde(default)]
+    pub normalization: Normalization,
     /// What is minimised.
     #[serde(default)]
     pub loss: Mix,
@@ -55,6 +59,7 @@ impl Default for CcsOptions {
             learning_rate: 1e-2,
             weight_decay: 1e-2,
             precision: Precision::F32,
+            normalization: Normalization::default(),
             loss: Mix::default(),
             optimizer: Optimizer::AdamW,
             init: Init::UnitSphere,

@@ -27,15 +27,15 @@ pub(crate) struct States {
 }
 
 impl States {
-    pub(crate) fn new(train: &Contrast, normalizer: &Normalizer, options: &CcsOptions) -> Result<Self> {
+    pub(crate) fn new(train: &Contrast, options: &CcsOptions) -> Result<(Self, Normalizer)> {
         let kind = options.precision.kind();
-        let (plus, minus) = normalizer.apply(train, kind)?;
+        let (normalizer, plus, minus) = Normalizer::fit_transform(options.normalization, train, kind)?;
         let questions = if options.loss.weights().prompt_var > 0.0 {
             Some(Questions::new(&train.questions(), kind, plus.device())?)
         } else {
             None
         };
-        Ok(Self { plus, minus, questions })
+        Ok((Self { plus, minus, questions }, normalizer))
     }
 
     /// \[N, D\]

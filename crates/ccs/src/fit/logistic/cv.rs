@@ -5,7 +5,6 @@ use tch::Kind;
 
 use super::{LrFit, LrInput, LrOptions, Rows};
 use crate::contrast::both_labels;
-use crate::normalize::Normalizer;
 use crate::split::Split;
 use crate::{Contrast, Error, Result};
 
@@ -89,8 +88,7 @@ pub fn cross_validated(
             tolerance: options.tolerance,
         });
     };
-    let normalizer = Normalizer::fit(train)?;
-    let mut rows = Rows::new(train, input, &normalizer, options)?;
+    let (mut rows, normalizer) = Rows::of(train, input, options)?;
     let newton = rows.penalised(l2, options)?;
     Ok(PenaltyChoice { fit: rows.probe(&newton, input, normalizer)?, l2, penalties })
 }
@@ -110,9 +108,9 @@ fn path(
     input: LrInput,
     options: &LrOptions,
 ) -> Result<Vec<Option<f64>>> {
-    let normalizer = Normalizer::fit(fitted)?;
-    let mut rows = Rows::new(fitted, input, &normalizer, options)?;
-    let (x, targets) = input.rows(&normalizer, held_out, Kind::Double)?;
+    let (mut rows, normalizer) = Rows::of(fitted, input, options)?;
+    let (plus, minus) = normalizer.apply(held_out, Kind::Double)?;
+    let (x, targets) = input.rows(plus, minus, held_out.labels())?;
     let mut losses = Vec::with_capacity(GRID.len());
     for &l2 in GRID.iter().rev() {
         let newton = match rows.penalised(l2, options) {

@@ -20,7 +20,7 @@ pub use cv::{GRID, Penalty, PenaltyChoice, cross_validated};
 use super::Precision;
 use crate::contrast::both_labels;
 use crate::head::Head;
-use crate::normalize::Normalizer;
+use crate::normalize::{Normalization, Normalizer};
 use crate::probe::{Probe, Readout, Sign};
 use crate::{Contrast, Error, Result};
 use newton::{Newton, Problem, full_gradient, span, to_full};
@@ -36,11 +36,20 @@ pub struct LrOptions {
     pub max_iterations: usize,
     /// What the fit computes in; f32 does not reach the default tolerance on every data set.
     pub precision: Precision,
+    /// How states are normalised.
+    #[serde(default)]
+    pub normalization: Normalization,
 }
 
 impl Default for LrOptions {
     fn default() -> Self {
-        Self { c: 0.1, tolerance: 1e-6, max_iterations: 100, precision: Precision::F64 }
+        Self {
+            c: 0.1,
+            tolerance: 1e-6,
+            max_iterations: 100,
+            precision: Precision::F64,
+            normalization: Normalization::default(),
+        }
     }
 }
 
@@ -79,20 +88,17 @@ impl LrInput {
         }
     }
 
-    /// The rows that it is fitted on, and their labels as 0 and 1.
-    fn rows(self, normalizer: &Normalizer, pairs: &Contrast, kind: Kind) -> Result<(Tensor, Tensor)> {
-        let labels: Vec<f64> = pairs.labels().iter().map(|&l| f64::from(u8::from(l))).collect();
-        let labels = Tensor::f_from_slice(&labels)?.f_to_kind(kind)?.f_to_device(pairs.plus().device())?; // [N]
-        if self == Self::Differences {
-            return Ok((normalizer.differences(pairs, kind)?, labels));
-        }
-        let (plus, minus) = normalizer.apply(pairs, kind)?;
+    /// The rows that it sees of normalised states, f64, and their labels as 0 and 1.
+    fn rows(self, plus: Tensor, minus: Tensor, labels: &[bool]) -> Result<(Tensor, Tensor)> {
+        let labels: Vec<f64> = labels.iter().map(|&l| f64::from(u8::from(l))).collect();
+        let labels = Tensor::f_from_slice(&labels)?.f_to_device(plus.device())?; // [N]
         Ok(match self {
+            Self::Differences => (plus.f_sub(&minus)?, labels),
             Self::Statements => {
                 let opposite = labels.f_neg()?.f_add_scalar(1.0)?;
                 (Tensor::f_cat(&[plus, minus], 0)?, Tensor::f_cat(&[labels, opposite], 0)?)
             }
-            _ => (Tensor::f_cat(&[plus, minus], 1)?, labels),
+            Self::Concatenated => (Tensor::f_cat(&[plus, minus], 1)?, labels),
         })
     }
 }
@@ -116,19 +122,32 @@ pub fn logistic(train: &Contrast, options: &LrOptions) -> Result<LrFit> {
 /// # Errors
 /// As [`logistic`].
 pub fn logistic_on(train: &Contrast, input: LrInput, options: &LrOptions) -> Result<LrFit> {
-    if !(options.c.is_finite() && options.c > 0.0) {
-        return Err(Error::Setting {
-            name: "C",
-            value: options.c.to_string(),
-            reason: "it weighs the data against the penalty",
-            hint: "the default is 0.1",
-        });
-    }
+    check(options)?;
     both_labels(train.labels(), "the training rows")?;
-    let normalizer = Normalizer::fit(train)?;
-    let mut rows = Rows::new(train, input, &normalizer, options)?;
+    let (mut rows, normalizer) = Rows::of(train, input, options)?;
     let newton = rows.fit(1.0, options.c, options)?;
     rows.probe(&newton, input, normalizer)
+}
+
+/// Refuses settings that cannot be used.
+pub(super) fn check(options: &LrOptions) -> Result<()> {
+    if options.c.is_finite() && options.c > 0.0 {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        name: "C",
+        value: options.c.to_string(),
+        reason: "it weighs the data against the penalty",
+        hint: "the default is 0.1",
+    })
+}
+
+/// The regression of `targets` (0 or 1, \[N\]) on `rows` \[N, D\]: weights \[D\] and bias.
+pub(super) fn solve(rows: &Tensor, targets: &Tensor, options: &LrOptions) -> Result<(Tensor, f64)> {
+    let kind = options.precision.kind();
+    let mut rows = Rows::new(rows.f_to_kind(kind)?, targets.f_to_kind(kind)?)?;
+    let newton = rows.fit(1.0, options.c, options)?;
+    rows.weights(&newton)
 }
 
 /// Training rows, in the basis of their span.
@@ -142,8 +161,15 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(train: &Contrast, input: LrInput, normalizer: &Normalizer, options: &LrOptions) -> Result<Self> {
-        let (x, targets) = input.rows(normalizer, train, options.precision.kind())?;
+    fn of(train: &Contrast, input: LrInput, options: &LrOptions) -> Result<(Self, Normalizer)> {
+        let (normalizer, plus, minus) =
+            Normalizer::fit_transform(options.normalization, train, Kind::Double)?;
+        let (x, targets) = input.rows(plus, minus, train.labels())?;
+        let kind = options.precision.kind();
+        Ok((Self::new(x.f_to_kind(kind)?, targets.f_to_kind(kind)?)?, normalizer))
+    }
+
+    fn new(x: Tensor, targets: Tensor) -> Result<Self> {
         let (coordinates, basis) = span(&x)?;
         Ok(Self { x, targets, coordinates, basis, last: None })
     }
