@@ -224,3 +224,25 @@ fn rows_that_cannot_be_fitted_are_errors() {
     let probe = fit("tpc", &pairs, Normalization::Leace).unwrap();
     assert!(matches!(probe.scores(&Planted::new(4, 5, 1.0, 4).contrast()), Err(Error::Shape { .. })));
 }
+
+#[test]
+fn very_few_rows_give_a_probe_or_an_error() {
+    for (rows, dim) in [(2, 1), (2, 5), (3, 2), (4, 1)] {
+        let mut planted = Planted::new(rows, dim, 1.0, 4);
+        planted.labels = (0..rows).map(|i| i % 2 == 0).collect();
+        let pairs = planted.contrast();
+        for method in METHODS {
+            for normalization in Normalization::ALL {
+                match fit(method, &pairs, normalization) {
+                    Ok(probe) => assert!(probe.scores(&pairs).unwrap().iter().all(|s| s.is_finite())),
+                    Err(error) => assert!(
+                        matches!(error, Error::Constant | Error::Singular { .. }),
+                        "{method} {normalization}: {error}"
+                    ),
+                }
+            }
+        }
+        let found = inlp(&pairs, &InlpOptions::default(), Normalization::MeanOnly).unwrap();
+        assert!(found.losses.iter().all(|loss| loss.is_finite()));
+    }
+}
