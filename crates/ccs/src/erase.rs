@@ -1,8 +1,8 @@
 //! Erasing what is linearly predictable: affine maps after which no linear rule predicts a concept z from a state x.
 //!
 //! LEACE (Belrose et al. 2023, Theorem 4.3) changes x least: with Σ the covariance of x, A its cross-covariance with
-//! z, and U the left singular vectors of Σ^(−½)A, r(x) = x − Σ^(½)UUᵀΣ^(−½)(x − μ). From UUᵀ = Σ^(−½)A(AᵀΣ⁻¹A)⁺AᵀΣ^(−½)
-//! follows r(x) = x − A(AᵀΣ⁻¹A)⁺AᵀΣ⁻¹(x − μ): one solve with Σ and a k × k eigenproblem, no root of Σ.
+//! z, and U the left singular vectors of Σ^(−½)A, `r(x) = x − Σ^(½)UUᵀΣ^(−½)(x − μ)`. Since
+//! `UUᵀ = Σ^(−½)A(AᵀΣ⁻¹A)⁺AᵀΣ^(−½)`, that is `r(x) = x − A(AᵀΣ⁻¹A)⁺AᵀΣ⁻¹(x − μ)`: one solve with Σ and a k × k eigenproblem, no root of Σ.
 //! Erasing so never raises the total variance, tr Σ^(½)(I − UUᵀ)Σ^(½) ≤ tr Σ, so that `concept-erasure`'s constraint on
 //! it has nothing to do and is not offered here.
 //! SAL (Shao et al. 2023) projects orthogonally off the columns of A.
@@ -78,7 +78,7 @@ pub(crate) fn erased(centred: &Tensor, left: &Tensor, right: &Tensor) -> Result<
 /// Fits LEACE on training rows.
 ///
 /// With fewer rows than dimensions and shrinkage, Σ⁻¹A is found in the span of the rows, which is exact: with
-/// Σ = a·XᵀX/n + b·I, Σ⁻¹Xᵀ = Xᵀ(a·XXᵀ/n + b·I)⁻¹.
+/// `Σ = a·XᵀX/n + b·I`, `Σ⁻¹Xᵀ = Xᵀ(a·XXᵀ/n + b·I)⁻¹`.
 ///
 /// ```
 /// use ccs::erase::{LeaceOptions, leace};
@@ -141,7 +141,7 @@ struct Data {
     cross: Tensor,   // A = XᵀZ / (n − 1), [D, K]
     rows: f64,
     dim: f64,
-    /// XXᵀ or XᵀX, whichever is smaller.
+    /// `XXᵀ` or `XᵀX`, whichever is smaller.
     gram: std::cell::OnceCell<Tensor>,
 }
 

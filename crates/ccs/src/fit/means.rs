@@ -115,7 +115,7 @@ impl Classes {
     }
 }
 
-/// The covariance within classes, Σ = WᵀW/N, through WᵀW or WWᵀ, whichever is smaller.
+/// The covariance within classes, Σ = `WᵀW`/N, through `WᵀW` or `WWᵀ`, whichever is smaller.
 struct Within<'a> {
     rows: &'a Tensor, // W, [N, D]
     gram: Tensor,

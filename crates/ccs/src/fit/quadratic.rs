@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::direction::{Train, canonical};
-use super::eigen::{SignedRows, Top};
+use super::eigen::{SMALL, SignedRows, Top};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
 use crate::{Contrast, Error, Result};
@@ -29,9 +29,9 @@ pub enum Objective {
         /// many directions, and the ridge alone chooses among them.
         ridge: f64,
     },
-    /// θᵀ(a·Σ_inter − (1 − c)·Σ_intra − c·Σ_contrast + s·Σ_sup)θ over unit vectors. With x̄ the mean over a question's
-    /// templates, Σ_inter = ½(Cov(x̄⁺) + Cov(x̄⁻)), Σ_contrast = ½(Cov(x̄⁺, x̄⁻) + Cov(x̄⁻, x̄⁺)), Σ_intra the mean
-    /// over questions and sides of the covariance over templates, and Σ_sup the covariance of the mean true and
+    /// `θᵀ(a·Σ_inter − (1 − c)·Σ_intra − c·Σ_contrast + s·Σ_sup)θ` over unit vectors. With x̄ the mean over a question's
+    /// templates, `Σ_inter = ½(Cov(x̄⁺) + Cov(x̄⁻))`, `Σ_contrast = ½(Cov(x̄⁺, x̄⁻) + Cov(x̄⁻, x̄⁺))`, `Σ_intra` the mean
+    /// over questions and sides of the covariance over templates, and `Σ_sup` the covariance of the mean true and
     /// the mean false statement, ¼δδᵀ. All covariances are the population's.
     Vinc {
         /// a.
@@ -40,7 +40,7 @@ pub enum Objective {
         negation: f64,
         /// s; labels are used only if it is not 0.
         supervision: f64,
-        /// Whether Σ_inter and Σ_contrast are of x̄, one per question; otherwise of all rows.
+        /// Whether `Σ_inter` and `Σ_contrast` are of x̄, one per question; otherwise of all rows.
         centroids: bool,
     },
 }
@@ -154,23 +154,34 @@ fn contrast(data: &Train, alpha: f64) -> Result<SignedRows> {
     let half = 0.5 / data.plus.size().first().copied().unwrap_or(1) as f64;
     let differences = block(data.differences()?, (1.0 + alpha) * half)?;
     let sums = block(data.plus.f_add(&data.minus)?, (alpha - 1.0) * half)?;
-    form(differences.into_iter().chain(sums).collect())
+    form(&differences.into_iter().chain(sums).collect::<Vec<_>>())
 }
 
 /// Rows to maximise over; weights that are all 0 leave nothing to choose a direction by.
-fn form(blocks: Vec<(Tensor, Tensor)>) -> Result<SignedRows> {
+fn form(blocks: &[(Tensor, Tensor)]) -> Result<SignedRows> {
     if blocks.is_empty() {
         return Err(Error::Constant);
     }
-    SignedRows::new(&blocks)
+    SignedRows::new(blocks)
 }
 
 fn relative(data: &Train, train: &Contrast, ridge: f64) -> Result<Top> {
     let opposite = contrast(data, 0.0)?; // −K
     let v = opposite.weights.f_abs()?; // S is the same squares, all counted for
     let form = SignedRows { rows: opposite.rows.f_alias()?, weights: v.f_alias()? };
-    let mean_variance = form.trace()? / train.dim() as f64;
-    opposite.top_relative_to(&v, ridge * mean_variance)
+    let ridge = ridge * form.trace()? / train.dim() as f64;
+    if train.rows() < train.dim() && train.rows() as i64 > SMALL && ridge > 0.0 {
+        // With d = ‖Dθ‖²/2N and m likewise, (d − m)/(d + m + 2ρ) grows with (d + ρ)/(m + ρ), whose eigenvalues lie apart
+        // where those of the former crowd below 1.
+        let scale = (0.5 / train.rows() as f64).sqrt();
+        let half = opposite.rows.f_mul_scalar(scale)?.f_chunk(2, 0)?;
+        if let [above, below] = &half[..]
+            && let Some(top) = SignedRows::top_ratio(above, below, ridge / 2.0)?
+        {
+            return Ok(Top { value: (top.value - 1.0) / (top.value + 1.0), ..top });
+        }
+    }
+    opposite.top_relative_to(&v, ridge)
 }
 
 fn vinc(data: &Train, train: &Contrast, objective: Objective) -> Result<SignedRows> {
@@ -218,5 +229,5 @@ fn vinc(data: &Train, train: &Contrast, objective: Objective) -> Result<SignedRo
         let between = data.differences()?.f_tr()?.f_mv(&signs)?.f_div_scalar(train.rows() as f64)?; // δ
         blocks.extend(block(between.f_unsqueeze(0)?, 0.25 * supervision)?);
     }
-    form(blocks)
+    form(&blocks)
 }

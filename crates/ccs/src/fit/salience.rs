@@ -147,8 +147,8 @@ fn loss(blocks: &[Tensor], theta: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((total.f_mul_scalar(share)?, gradient.f_mul_scalar(share)?))
 }
 
-/// The loss of scores \[N, R\] and its derivative by each: with g the side of row i, m_g and n_g its mean and size,
-/// ∂L/∂sᵢ = (2(sᵢ − m_g)/n_g − L·2(sᵢ − m)/N) / var(s). Which side a row is on is taken as given.
+/// The loss of scores \[N, R\] and its derivative by each: with g the side of row i, `m_g` and `n_g` its mean and
+/// size, `∂L/∂sᵢ = (2(sᵢ − m_g)/n_g − L·2(sᵢ − m)/N) / var(s)`. Which side a row is on is taken as given.
 fn salience(scores: &Tensor) -> Result<(Tensor, Tensor)> {
     let rows = scores.size().first().copied().unwrap_or(1) as f64;
     let sum = |t: &Tensor| t.f_sum_dim_intlist(0, true, Kind::Double); // [1, R]

@@ -117,6 +117,22 @@ pub(super) fn fit(train: &Contrast) -> Result<(Normalizer, Tensor, Tensor)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ties_and_repetitions_give_clusters_of_the_least_size_or_none(
+            middle in prop::collection::vec(0u8..12, 2..60), size in 2usize..7,
+        ) {
+            let middle: Vec<f64> = middle.into_iter().map(f64::from).collect();
+            let found = clusters(&pairs(&middle), size).unwrap();
+            prop_assert_eq!(found.len(), middle.len());
+            let count = found.iter().flatten().max().map_or(0, |&last| last + 1);
+            for cluster in 0..count {
+                prop_assert!(found.iter().filter(|c| **c == Some(cluster)).count() >= size, "{:?}", found);
+            }
+        }
+    }
 
     fn pairs(middle: &[f64]) -> Contrast {
         let states = |half: f64| Tensor::from_slice(middle).reshape([-1, 1]) + half;

@@ -69,13 +69,14 @@ impl Normalizer {
             Ok(Moments { mean: get(&format!("{side}.mean"), shape)?, std })
         };
         let (one, table) = ([Some(dim)], [Some(header.templates.len()), Some(dim)]);
-        let templates = match header.templates.is_empty() {
-            true => None,
-            false => Some(Templates {
+        let templates = if header.templates.is_empty() {
+            None
+        } else {
+            Some(Templates {
                 plus: moments("templates.plus", &table)?,
                 minus: moments("templates.minus", &table)?,
                 names: header.templates,
-            }),
+            })
         };
         let erasure = match header.kind {
             Normalization::Leace => {

@@ -46,7 +46,8 @@ struct Quadratic {
 
 #[derive(Deserialize)]
 struct Form {
-    form: String,
+    #[serde(rename = "form")]
+    name: String,
     normalization: Normalization,
     value: f64,
     direction: Vec<f64>,
@@ -192,8 +193,8 @@ fn quadratic_forms_agree_with_dense_eigenproblems() {
     for case in oracle().quadratic {
         let pairs = case.pairs.contrast();
         for want in case.fits {
-            let what = format!("{} {} {}", want.form, want.normalization, case.pairs.dim);
-            let fit = quadratic(&pairs, objective(&want.form), want.normalization).unwrap();
+            let what = format!("{} {} {}", want.name, want.normalization, case.pairs.dim);
+            let fit = quadratic(&pairs, objective(&want.name), want.normalization).unwrap();
             assert!((fit.value - want.value).abs() < 1e-9, "{what}: {} and {}", fit.value, want.value);
             let sign = fit.probe.weight.double_value(&[0]).signum();
             close(&(&fit.probe.weight * sign), &want.direction, 1e-8, &what);

@@ -9,6 +9,7 @@ use ccs::baselines::majority_share;
 use ccs::fit::Precision;
 use ccs::fit::ccs::{CcsOptions, Start, ccs_from};
 use ccs::fit::logistic::{LrOptions, logistic};
+use ccs::fit::means::mean_difference;
 use ccs::fit::quadratic::{Objective, quadratic};
 use ccs::metrics::Scored;
 use ccs::normalize::Normalization;
@@ -129,4 +130,13 @@ fn the_top_principal_component_reproduces_direction_and_quality() {
     assert_eq!(i64::from(i8::from(fit.probe.sign)), want["sign_from_train"].as_i64().unwrap());
     assert_eq!(fit.probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
     assert!((auroc(&fit.probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-12);
+}
+
+#[test]
+fn the_mean_difference_reproduces_quality() {
+    let Some(golden) = golden() else { return };
+    let want = &golden.expected["mean_difference"];
+    let probe = mean_difference(&golden.train, Normalization::ElementWise).unwrap();
+    assert_eq!(probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
+    assert!((auroc(&probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-12);
 }
