@@ -2,9 +2,11 @@
 
 use ccs::fit::Precision;
 use ccs::fit::ccs::{CcsOptions, Init, Optimizer, ccs};
+use ccs::fit::logistic::{LrOptions, logistic};
 use ccs::fit::recursive::{RecursiveOptions, Stop, cosines, recursive, untrained};
 use ccs::head::Head;
 use ccs::loss::CONSTANT_GUESS;
+use ccs::normalize::Normalization;
 use ccs::rng::Stream;
 use ccs::{Error, Probe};
 use tch::{Kind, Tensor};
@@ -169,5 +171,19 @@ fn restarts_do_not_depend_on_their_number() {
         let (few, many) = (with(2), with(7).narrow(0, 0, 2));
         let off = (few - many).abs().max().double_value(&[]);
         assert!(off < 1e-9, "{optimizer:?}: {off:e}");
+    }
+}
+
+#[test]
+fn every_normalisation_reaches_the_fits_and_their_probes() {
+    let (train, test) = (Planted::new(300, 8, 3.0, 1).contrast(), Planted::new(300, 8, 3.0, 2).contrast());
+    for normalization in Normalization::ALL {
+        let fit = ccs(&train, &CcsOptions { normalization, ..quick() }, &Stream::new(0)).unwrap();
+        let lr = logistic(&train, &LrOptions { normalization, ..LrOptions::default() }).unwrap();
+        for probe in [&fit.probe, &lr.probe] {
+            assert_eq!(probe.normalizer.kind(), normalization);
+            let accuracy = probe.accuracy(&test).unwrap();
+            assert!(accuracy > 0.95, "{normalization:?}: {accuracy}");
+        }
     }
 }
