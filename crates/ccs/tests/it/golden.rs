@@ -7,7 +7,7 @@ use std::path::Path;
 use ccs::Contrast;
 use ccs::baselines::majority_share;
 use ccs::fit::Precision;
-use ccs::fit::ccs::{CcsOptions, Start, ccs_from};
+use ccs::fit::ccs::{CcsOptions, Optimizer, Start, ccs_from};
 use ccs::fit::logistic::{LrOptions, logistic};
 use ccs::fit::means::mean_difference;
 use ccs::fit::quadratic::{Objective, quadratic};
@@ -98,6 +98,24 @@ fn ccs_reproduces_the_trace_theta_and_quality() {
         if precision == Precision::F64 {
             assert!((auroc(&fit.probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-12);
         }
+    }
+}
+
+#[test]
+fn lbfgs_ends_below_adamw_on_real_states() {
+    let Some(golden) = golden() else { return };
+    let want = &golden.expected["ccs_adamw"];
+    let adamw = want["final_consistency"].as_f64().unwrap() + want["final_confidence"].as_f64().unwrap();
+    let start = Start {
+        weight: Tensor::from_slice(&golden.init).unsqueeze(1),
+        bias: Tensor::zeros([1], (Kind::Double, Device::Cpu)),
+    };
+    // 400 pairs are more statements than dimensions, 150 are fewer: there it works in the span.
+    for (rows, precision) in [(400, Precision::F64), (400, Precision::F32), (150, Precision::F32)] {
+        let train = golden.train.select(&(0..rows).collect::<Vec<_>>()).unwrap();
+        let options = CcsOptions { optimizer: Optimizer::Lbfgs, precision, ..CcsOptions::default() };
+        let fit = ccs_from(&train, &start, &options).unwrap();
+        assert!(fit.terms.total() < adamw, "{rows} rows in {precision:?}: {}", fit.terms.total());
     }
 }
 
