@@ -64,6 +64,47 @@ pub fn zero_shot(plus: &[f64], minus: &[f64]) -> Result<Predictions> {
     Ok(Predictions { scores: plus.iter().zip(minus).map(|(p, m)| p - m).collect(), threshold: 0.0 })
 }
 
+/// γ of calibrated zero-shot: the (1 − π)-quantile of log-probability differences of training rows, so that a share π of
+/// them is called true. Labels are not needed: π is what is known of the base rate, ½ of balanced data (the median).
+///
+/// # Shapes
+/// `plus`, `minus`: N log-probabilities of the answer on either side, of training rows.
+///
+/// # Errors
+/// Different lengths, no rows, a difference that is not a number, or a share outside \[0, 1\].
+pub fn zero_shot_threshold(plus: &[f64], minus: &[f64], true_share: f64) -> Result<f64> {
+    if !(0.0..=1.0).contains(&true_share) {
+        return Err(Error::Setting {
+            name: "true share",
+            value: true_share.to_string(),
+            reason: "it is the share of rows that are true",
+            hint: "give a number from 0 to 1; 0.5 for balanced data",
+        });
+    }
+    let mut differences = zero_shot(plus, minus)?.scores;
+    if let Some(row) = differences.iter().position(|d| d.is_nan()) {
+        return Err(Error::NotFinite { what: "the log-probability".to_owned(), row, column: None });
+    }
+    differences.sort_unstable_by(f64::total_cmp);
+    quantile(&differences, 1.0 - true_share).ok_or(Error::TooFewRows {
+        purpose: "calibrated zero-shot".to_owned(),
+        needed: 1,
+        found: 0,
+    })
+}
+
+/// The model's own answer against a threshold from training rows ([`zero_shot_threshold`]): what is left of zero-shot when
+/// the model's liking for one answer whatever the question is taken out (Zhao et al. 2021; Burns et al. 2022).
+///
+/// # Shapes
+/// `plus`, `minus`: N log-probabilities of the answer on either side.
+///
+/// # Errors
+/// Different lengths.
+pub fn calibrated_zero_shot(plus: &[f64], minus: &[f64], threshold: f64) -> Result<Predictions> {
+    Ok(Predictions { threshold, ..zero_shot(plus, minus)? })
+}
+
 /// What many random directions give on the same rows, each with its sign from the training rows.
 #[derive(Debug)]
 pub struct RandomBand {
@@ -174,6 +215,24 @@ mod tests {
         let predictions = zero_shot(&[-1.0, -3.0, -2.0], &[-2.0, -1.0, -2.0]).unwrap();
         assert_eq!(predictions.against(&[true, false, false]).unwrap().accuracy(), 1.0, "a tie is not true");
         assert!(zero_shot(&[-1.0], &[]).is_err());
+    }
+
+    #[test]
+    fn calibrated_zero_shot_calls_the_known_share_true() {
+        let plus: Vec<f64> = (0..100).map(|i| f64::from(i * 37 % 101).sin() - 5.0).collect();
+        let minus = vec![-1.0; 100];
+        let share = |p: &Predictions| p.scores.iter().filter(|s| **s > p.threshold).count();
+        assert_eq!(share(&zero_shot(&plus, &minus).unwrap()), 0, "the model likes one answer");
+        for (true_share, rows) in [(0.3, 30), (0.5, 50), (0.0, 0)] {
+            let threshold = zero_shot_threshold(&plus, &minus, true_share).unwrap();
+            assert_eq!(share(&calibrated_zero_shot(&plus, &minus, threshold).unwrap()), rows);
+        }
+        assert!(matches!(zero_shot_threshold(&plus, &minus, 1.5), Err(Error::Setting { .. })));
+        assert!(matches!(zero_shot_threshold(&[], &[], 0.5), Err(Error::TooFewRows { .. })));
+        assert!(matches!(
+            zero_shot_threshold(&[f64::NAN], &[0.0], 0.5),
+            Err(Error::NotFinite { row: 0, .. })
+        ));
     }
 
     #[test]

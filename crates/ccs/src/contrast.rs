@@ -1,5 +1,9 @@
 //! Contrast pairs as tensors: the one input of everything that is fitted or evaluated.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
 use tch::{Kind, Tensor};
 
 use crate::{Error, Result};
@@ -11,6 +15,43 @@ pub struct Contrast {
     minus: Tensor,
     labels: Vec<bool>,
     groups: Vec<String>,
+    /// Every row's question and template, where they were given.
+    variants: Option<Variants>,
+}
+
+#[derive(Debug)]
+struct Variants {
+    questions: Names,
+    templates: Names,
+}
+
+/// Names by number, and every row's number. Parts of the rows keep the numbers.
+#[derive(Debug)]
+struct Names {
+    names: Arc<[String]>,
+    numbers: Vec<usize>, // N
+}
+
+impl Names {
+    /// Numbers names in the order of their first appearance.
+    fn of(rows: Vec<String>) -> Self {
+        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut names = Vec::new();
+        let mut numbers = Vec::with_capacity(rows.len());
+        for row in rows {
+            let next = names.len();
+            let number = *known.entry(row.clone()).or_insert(next);
+            if number == next {
+                names.push(row);
+            }
+            numbers.push(number);
+        }
+        Self { names: names.into(), numbers }
+    }
+
+    fn select(&self, rows: &[usize]) -> Result<Self> {
+        Ok(Self { names: Arc::clone(&self.names), numbers: pick(&self.numbers, rows)? })
+    }
 }
 
 impl Contrast {
@@ -44,7 +85,56 @@ impl Contrast {
         }
         all_finite("the plus state", &plus)?;
         all_finite("the minus state", &minus)?;
-        Ok(Self { plus, minus, labels, groups })
+        Ok(Self { plus, minus, labels, groups, variants: None })
+    }
+
+    /// Says which question every row asks and which template it is asked with; without it every row is a question of
+    /// its own. A question may be there under some templates only.
+    ///
+    /// ```
+    /// use ccs::Contrast;
+    /// use tch::{Device, Kind, Tensor};
+    ///
+    /// let states = || Tensor::zeros([3, 2], (Kind::Float, Device::Cpu));
+    /// let text = |names: [&str; 3]| names.map(str::to_owned).to_vec();
+    /// let pairs = Contrast::new(states(), states(), vec![true, true, false], text(["p1", "p1", "p2"]))?
+    ///     .with_variants(text(["q1", "q1", "q2"]), text(["exam", "yes_no", "yes_no"]))?;
+    /// assert_eq!(pairs.questions().as_ref(), [0, 0, 1]);
+    /// assert_eq!(pairs.templates().as_ref(), [0, 1, 1]);
+    /// assert_eq!(pairs.template_names(), ["exam", "yes_no"]);
+    /// # Ok::<(), ccs::Error>(())
+    /// ```
+    ///
+    /// # Shapes
+    /// `questions`, `templates`: N names.
+    ///
+    /// # Errors
+    /// Other lengths, a question that has one template twice, or a question in two groups.
+    pub fn with_variants(self, questions: Vec<String>, templates: Vec<String>) -> Result<Self> {
+        for (what, found) in [("questions", questions.len()), ("templates", templates.len())] {
+            if found != self.rows() {
+                return Err(Error::Length { what, expected: self.rows(), found });
+            }
+        }
+        let variants = Variants { questions: Names::of(questions), templates: Names::of(templates) };
+        let mut first: HashMap<usize, usize> = HashMap::new();
+        let mut seen: HashMap<(usize, usize), usize> = HashMap::new();
+        for (row, key) in variants.questions.numbers.iter().zip(&variants.templates.numbers).enumerate() {
+            let name = |names: &Names, number: usize| names.names.get(number).cloned().unwrap_or_default();
+            let question = || name(&variants.questions, *key.0);
+            if let Some(other) = seen.insert((*key.0, *key.1), row) {
+                let template = name(&variants.templates, *key.1);
+                let problem =
+                    format!("question `{}` has template `{template}` in row {other} too", question());
+                return Err(Error::Variant { row, problem });
+            }
+            let other = *first.entry(*key.0).or_insert(row);
+            if self.groups.get(other) != self.groups.get(row) {
+                let problem = format!("question `{}` is in another group in row {other}", question());
+                return Err(Error::Variant { row, problem });
+            }
+        }
+        Ok(Self { variants: Some(variants), ..self })
     }
 
     /// The states of the side whose answer is affirmative. \[N, D\]
@@ -65,6 +155,43 @@ impl Contrast {
     /// What must stay together in splits and resamples. N
     pub fn groups(&self) -> &[String] {
         &self.groups
+    }
+
+    /// Every row's question, as a number; rows that stem from one question share it. Parts of the rows
+    /// ([`Contrast::select`]) keep the numbers. Without variants, the row's place. N
+    pub fn questions(&self) -> Cow<'_, [usize]> {
+        match &self.variants {
+            Some(variants) => Cow::Borrowed(&variants.questions.numbers),
+            None => Cow::Owned((0..self.rows()).collect()),
+        }
+    }
+
+    /// Every row's template, as a number that [`Contrast::template_names`] names. Without variants, 0. N
+    pub fn templates(&self) -> Cow<'_, [usize]> {
+        match &self.variants {
+            Some(variants) => Cow::Borrowed(&variants.templates.numbers),
+            None => Cow::Owned(vec![0; self.rows()]),
+        }
+    }
+
+    /// Names of questions by number; empty without variants.
+    pub fn question_names(&self) -> &[String] {
+        self.variants.as_ref().map_or(&[], |variants| &variants.questions.names)
+    }
+
+    /// Names of templates by number, those of rows that were not selected included; empty without variants.
+    pub fn template_names(&self) -> &[String] {
+        self.variants.as_ref().map_or(&[], |variants| &variants.templates.names)
+    }
+
+    /// The rows of every template that has any, templates by number.
+    pub fn rows_by_template(&self) -> Vec<(usize, Vec<usize>)> {
+        by_number(&self.templates())
+    }
+
+    /// The rows of every question that has any, questions by number.
+    pub fn rows_by_question(&self) -> Vec<(usize, Vec<usize>)> {
+        by_number(&self.questions())
     }
 
     /// N, the number of pairs.
@@ -90,6 +217,12 @@ impl Contrast {
         }
         // Before LibTorch sees the numbers: on CUDA a wrong one would end the process's use of the device.
         let (labels, groups) = (pick(&self.labels, rows)?, pick(&self.groups, rows)?);
+        let variants = match &self.variants {
+            Some(v) => {
+                Some(Variants { questions: v.questions.select(rows)?, templates: v.templates.select(rows)? })
+            }
+            None => None,
+        };
         let device = self.plus.device();
         let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let index = Tensor::f_from_slice(&index)?.f_to_device(device)?;
@@ -98,6 +231,7 @@ impl Contrast {
             minus: self.minus.f_index_select(0, &index)?,
             labels,
             groups,
+            variants,
         })
     }
 
@@ -114,6 +248,15 @@ impl Contrast {
         }
         Ok(true)
     }
+}
+
+/// The places of every number, in ascending order of the numbers.
+fn by_number(numbers: &[usize]) -> Vec<(usize, Vec<usize>)> {
+    let mut rows: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (row, &number) in numbers.iter().enumerate() {
+        rows.entry(number).or_default().push(row);
+    }
+    rows.into_iter().collect()
 }
 
 /// The elements at `rows`.
@@ -152,7 +295,7 @@ fn shape(what: &str, expected: &str, found: &Tensor) -> Error {
 }
 
 /// Names the first row (and column) of `states` \[N, D\] that is not finite.
-fn all_finite(what: &str, states: &Tensor) -> Result<()> {
+pub(crate) fn all_finite(what: &str, states: &Tensor) -> Result<()> {
     let finite = states.f_isfinite()?;
     if finite.f_all()?.f_int64_value(&[])? == 1 {
         return Ok(());
@@ -234,5 +377,51 @@ mod tests {
         let make = |plus, minus| Contrast::new(plus, minus, vec![true, false], groups(2)).unwrap();
         assert!(make(flat(), flat()).is_constant().unwrap());
         assert!(!make(flat(), states(&[3.0, 4.0, 3.0, 4.5], 2)).is_constant().unwrap());
+    }
+
+    fn with(questions: [&str; 3], templates: [&str; 3], groups: [&str; 3]) -> Result<Contrast> {
+        let text = |names: [&str; 3]| names.map(str::to_owned).to_vec();
+        let states = || states(&[0.0, 1.0, 2.0], 3);
+        Contrast::new(states(), states(), vec![true, true, false], text(groups))?
+            .with_variants(text(questions), text(templates))
+    }
+
+    #[test]
+    fn parts_keep_the_numbers_of_questions_and_templates() {
+        let pairs = with(["a", "a", "b"], ["x", "y", "y"], ["g", "g", "h"]).unwrap();
+        let part = pairs.select(&[2, 1]).unwrap();
+        assert_eq!((part.questions().as_ref(), part.templates().as_ref()), (&[1, 0][..], &[1, 1][..]));
+        assert_eq!(
+            (part.question_names(), part.template_names()),
+            (pairs.question_names(), pairs.template_names())
+        );
+        assert_eq!(part.rows_by_template(), [(1, vec![0, 1])]);
+        assert_eq!(part.rows_by_question(), [(0, vec![1]), (1, vec![0])]);
+    }
+
+    #[test]
+    fn without_variants_every_row_is_a_question_of_its_own() {
+        let one = || states(&[0.0, 1.0, 2.0], 3);
+        let pairs = Contrast::new(one(), one(), vec![true, false, true], groups(3)).unwrap();
+        assert_eq!(
+            (pairs.questions().as_ref(), pairs.templates().as_ref()),
+            (&[0, 1, 2][..], &[0, 0, 0][..])
+        );
+        assert!(pairs.template_names().is_empty());
+    }
+
+    #[test]
+    fn a_template_twice_and_a_question_in_two_groups_are_refused() {
+        let error = with(["a", "b", "a"], ["x", "x", "x"], ["g", "g", "g"]).unwrap_err();
+        assert!(matches!(error, Error::Variant { row: 2, .. }), "{error}");
+        assert!(error.to_string().contains("question `a` has template `x` in row 0 too"), "{error}");
+        let error = with(["a", "b", "a"], ["x", "x", "y"], ["g", "g", "h"]).unwrap_err();
+        assert!(error.to_string().contains("question `a` is in another group in row 0"), "{error}");
+        let one = || states(&[0.0], 1);
+        let pairs = Contrast::new(one(), one(), vec![true], groups(1)).unwrap();
+        assert!(matches!(
+            pairs.with_variants(groups(2), groups(1)),
+            Err(Error::Length { what: "questions", .. })
+        ));
     }
 }

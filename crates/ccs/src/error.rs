@@ -50,6 +50,16 @@ pub enum Error {
         /// Values.
         found: usize,
     },
+    /// A row's question or template contradicts another row's.
+    #[error(
+        "row {row}: {problem}\nhint: a question is asked once with every template, always about one passage"
+    )]
+    Variant {
+        /// The row, counted from 0.
+        row: usize,
+        /// What contradicts what.
+        problem: String,
+    },
     /// A state or score is NaN or infinite.
     #[error("{what} of row {row} is not finite{}\nhint: find out why the model or the file yields it (`llama-ccs store verify`); a probe cannot be fitted through it", column.map(|c| format!(" (column {c})")).unwrap_or_default())]
     NotFinite {
@@ -167,6 +177,19 @@ pub enum Error {
         "no CCS restart ended with a finite loss\nhint: lower the learning rate, or look at the states' scale"
     )]
     Diverged,
+    /// A matrix that has to be inverted has no inverse.
+    #[error(
+        "{what} cannot be inverted\nhint: give more rows or more shrinkage, and look for values that are very large"
+    )]
+    Singular {
+        /// Which matrix.
+        what: String,
+    },
+    /// There is no direction to choose: the states do not differ in what a method looks at.
+    #[error(
+        "the training states do not vary in what the method looks at\nhint: an embedding layer whose last token is the same in every row holds no truth; leave the layer out"
+    )]
+    Constant,
     /// Zero-shot was asked for where the data holds no answer log-probabilities.
     #[error(
         "the data holds no `answer_logprob`, which `zero_shot` needs\nhint: extract it with the states, or leave `zero_shot` out of `--methods`"

@@ -30,9 +30,13 @@
 
 pub mod baselines;
 pub mod bootstrap;
+pub mod calibrate;
 mod contrast;
+pub mod ensemble;
+pub mod erase;
 mod error;
 pub mod fit;
+pub mod head;
 pub mod loss;
 mod method;
 pub mod metrics;

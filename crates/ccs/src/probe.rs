@@ -1,4 +1,4 @@
-//! A fitted probe: direction, bias, sign and the normalisation it was fitted with; scores pairs, saved as safetensors.
+//! A fitted probe: weights, bias, sign and the normalisation it was fitted with; scores pairs, saved as safetensors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -7,12 +7,14 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use crate::head::Head;
 use crate::metrics::Scored;
-use crate::normalize::{Moments, Normalizer};
+use crate::normalize::{self, Normalizer};
 use crate::{Contrast, Error, Result, loss};
 
-/// The version of the probe file.
-const SCHEMA: u32 = 1;
+/// The version of the probe file. Version 1, which is still read, knew element-wise normalisation only and so did not
+/// say which it was.
+const SCHEMA: u32 = 2;
 
 /// How a probe turns the normalised states φ⁺, φ⁻ of a pair into one score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,11 @@ pub enum Readout {
     Pair,
     /// wᵀ(φ⁺ − φ⁻) + b, a logit, as in logistic regression on differences; true above 0.
     Difference,
+    /// z⁺ − z⁻ with z± = wᵀφ± + b, the logit of "this statement is true", as in logistic regression on statements; true
+    /// above 0. Given that one of the two is true, it is the logit of the plus side's being it.
+    Statements,
+    /// wᵀ\[φ⁺; φ⁻\] + b with 2D weights, a logit, as in logistic regression on concatenated pairs; true above 0.
+    Concatenated,
 }
 
 impl Readout {
@@ -29,7 +36,7 @@ impl Readout {
     pub fn threshold(self) -> f64 {
         match self {
             Self::Pair => 0.5,
-            Self::Difference => 0.0,
+            Self::Difference | Self::Statements | Self::Concatenated => 0.0,
         }
     }
 
@@ -38,7 +45,7 @@ impl Readout {
     pub fn probability(self, score: f64) -> f64 {
         match self {
             Self::Pair => score,
-            Self::Difference => 1.0 / (1.0 + (-score).exp()),
+            Self::Difference | Self::Statements | Self::Concatenated => 1.0 / (1.0 + (-score).exp()),
         }
     }
 
@@ -46,7 +53,7 @@ impl Readout {
     fn invert(self, score: f64) -> f64 {
         match self {
             Self::Pair => 1.0 - score,
-            Self::Difference => -score,
+            Self::Difference | Self::Statements | Self::Concatenated => -score,
         }
     }
 }
@@ -82,13 +89,15 @@ impl TryFrom<i8> for Sign {
     }
 }
 
-/// A linear probe.
+/// A probe: linear, or with hidden layers below its weight.
 #[derive(Debug)]
 pub struct Probe {
-    /// w, \[D\], of the kind it was fitted in.
+    /// w, of the kind it was fitted in: \[D\], \[2D\] on concatenated pairs, or as long as the last hidden layer.
     pub weight: Tensor,
     /// b.
     pub bias: f64,
+    /// What is between the states and w.
+    pub head: Head,
     /// Chosen on training rows.
     pub sign: Sign,
     /// How w and b are read.
@@ -105,13 +114,28 @@ struct Header {
     schema: u32,
     readout: Readout,
     sign: Sign,
+    /// Hidden layers.
+    #[serde(default, skip_serializing_if = "none")]
+    hidden: usize,
+    #[serde(default)]
+    normalizer: normalize::Header,
     meta: BTreeMap<String, serde_json::Value>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Probe {
     /// D.
     pub fn dim(&self) -> usize {
-        self.weight.size().first().map_or(0, |&d| d as usize)
+        let length = self.weight.size().first().map_or(0, |&d| d as usize);
+        match self.head.layers().first() {
+            Some(layer) => layer.weight.size().get(1).map_or(0, |&d| d as usize),
+            None if self.readout == Readout::Concatenated => length / 2,
+            None => length,
+        }
     }
 
     /// One score per pair, with the sign applied: high means true, [`Readout::threshold`] is the boundary.
@@ -129,6 +153,8 @@ impl Probe {
                 p_plus.f_sub(&p_minus)?.f_add_scalar(1.0)?.f_mul_scalar(0.5)?
             }
             Readout::Difference => self.logit(&plus.f_sub(&minus)?)?,
+            Readout::Statements => self.logit(&plus)?.f_sub(&self.logit(&minus)?)?,
+            Readout::Concatenated => self.logit(&Tensor::f_cat(&[plus, minus], 1)?)?,
         };
         let scores: Vec<f64> = Vec::try_from(scores.f_to_device(Device::Cpu)?)?;
         Ok(match self.sign {
@@ -148,10 +174,47 @@ impl Probe {
         Ok(self.scores(pairs)?.into_iter().map(|score| self.readout.probability(score)).collect())
     }
 
-    /// wᵀx + b in f64. `x`: \[N, D\]; the result: \[N\].
+    /// The logits z⁺ and z⁻ of "this statement is true", with the sign applied. Where the read-out is a logit of the pair,
+    /// it is z⁺ − z⁻: a bias of the pair is divided between its statements.
+    ///
+    /// # Shapes
+    /// `pairs`: N of the probe's D; the results: N each.
+    ///
+    /// # Errors
+    /// Another D.
+    pub fn statement_logits(&self, pairs: &Contrast) -> Result<(Vec<f64>, Vec<f64>)> {
+        let (plus, minus) = self.sides(pairs)?;
+        let sign = f64::from(i8::from(self.sign));
+        // Both sides have the whole bias of a difference; theirs are b/2 and −b/2.
+        let (more, less) = match self.readout {
+            Readout::Difference => (-0.5 * self.bias, -1.5 * self.bias),
+            _ => (0.0, 0.0),
+        };
+        let numbers = |z: &Tensor, shift: f64| -> Result<Vec<f64>> {
+            let z = z.f_add_scalar(shift)?.f_mul_scalar(sign)?;
+            Ok(Vec::try_from(z.f_to_device(Device::Cpu)?)?)
+        };
+        Ok((numbers(&plus, more)?, numbers(&minus, less)?))
+    }
+
+    /// wᵀf(φ±) + b of each side; on concatenated pairs what either side brings to the logit, the minus side's negated.
+    fn sides(&self, pairs: &Contrast) -> Result<(Tensor, Tensor)> {
+        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?; // [N, D]
+        if self.readout != Readout::Concatenated {
+            return Ok((self.logit(&plus)?, self.logit(&minus)?));
+        }
+        let weight = self.weight.f_to_device(plus.device())?.f_to_kind(Kind::Double)?;
+        let half = |x: &Tensor, from: i64| -> Result<Tensor> {
+            let dim = x.size().get(1).copied().unwrap_or_default();
+            Ok(x.f_mv(&weight.f_narrow(0, from * dim, dim)?)?.f_add_scalar(0.5 * self.bias)?)
+        };
+        Ok((half(&plus, 0)?, half(&minus, 1)?.f_neg()?))
+    }
+
+    /// wᵀf(x) + b in f64. `x`: \[N, D\], or \[N, 2D\] on concatenated pairs; the result: \[N\].
     fn logit(&self, x: &Tensor) -> Result<Tensor> {
         let weight = self.weight.f_to_device(x.device())?.f_to_kind(Kind::Double)?;
-        Ok(x.f_mv(&weight)?.f_add_scalar(self.bias)?)
+        Ok(self.head.apply(x)?.f_mv(&weight)?.f_add_scalar(self.bias)?)
     }
 
     /// The share of pairs that the probe judges as their labels do.
@@ -168,8 +231,8 @@ impl Probe {
     /// # Errors
     /// As [`Probe::scores`].
     pub fn loss(&self, pairs: &Contrast) -> Result<loss::Terms> {
-        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?;
-        let p = |x: &Tensor| -> Result<Tensor> { Ok(self.logit(x)?.f_sigmoid()?.f_unsqueeze(1)?) }; // [N, 1]
+        let (plus, minus) = self.sides(pairs)?;
+        let p = |z: &Tensor| -> Result<Tensor> { Ok(z.f_sigmoid()?.f_unsqueeze(1)?) }; // [N, 1]
         let terms = loss::terms(&p(&plus)?, &p(&minus)?)?;
         terms.first().copied().ok_or(Error::Diverged)
     }
@@ -183,30 +246,31 @@ impl Probe {
         Ok(())
     }
 
-    /// The probe as a safetensors file: `weight`, `bias` and both sides' `mean` and `std`.
+    /// The probe as a safetensors file: `weight`, `bias`, both sides' `mean` and `std`, what else its normalisation has, and
+    /// of hidden layers, from the states up, `hidden.0.weight`, `hidden.0.bias`, `hidden.1.weight` and so on.
     ///
     /// # Errors
     /// LibTorch's.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let bias = Tensor::f_from_slice(&[self.bias])?;
-        let parts = [
-            ("weight", &self.weight),
-            ("bias", &bias),
-            ("minus.mean", &self.normalizer.minus.mean),
-            ("minus.std", &self.normalizer.minus.std),
-            ("plus.mean", &self.normalizer.plus.mean),
-            ("plus.std", &self.normalizer.plus.std),
-        ];
-        let data: Vec<(&str, Dtype, Vec<u8>)> =
-            parts.iter().map(|(name, t)| Ok((*name, dtype(t), bytes(t)?))).collect::<Result<_>>()?;
+        let parts = [("weight", &self.weight), ("bias", &bias)].into_iter().chain(self.normalizer.tensors());
+        let parts = parts.map(|(name, tensor)| (name.to_owned(), tensor)).chain(self.head.tensors());
+        let data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = parts
+            .map(|(name, t)| Ok((name, dtype(t), t.size().iter().map(|&n| n as usize).collect(), bytes(t)?)))
+            .collect::<Result<_>>()?;
         let wrong = |e: &dyn std::fmt::Display| Error::Write { what: "a probe", reason: e.to_string() };
         let mut views = Vec::with_capacity(data.len());
-        for (name, dtype, bytes) in &data {
-            let length = bytes.len() * 8 / dtype.bitsize();
-            views.push((*name, TensorView::new(*dtype, vec![length], bytes).map_err(|e| wrong(&e))?));
+        for (name, dtype, shape, bytes) in &data {
+            views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| wrong(&e))?));
         }
-        let header =
-            Header { schema: SCHEMA, readout: self.readout, sign: self.sign, meta: self.meta.clone() };
+        let header = Header {
+            schema: SCHEMA,
+            readout: self.readout,
+            sign: self.sign,
+            hidden: self.head.layers().len(),
+            normalizer: self.normalizer.header(),
+            meta: self.meta.clone(),
+        };
         let header = serde_json::to_string(&header).map_err(|e| wrong(&e))?;
         let metadata = HashMap::from([("ccs_probe".to_owned(), header)]);
         safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(&e))
@@ -238,22 +302,34 @@ impl Probe {
             .and_then(|m| m.get("ccs_probe"))
             .ok_or("it has no `ccs_probe` entry")?;
         let header: Header = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        if header.schema != SCHEMA {
-            return Err(format!("its schema is {}, this version reads {SCHEMA}", header.schema));
+        if !(1..=SCHEMA).contains(&header.schema) {
+            return Err(format!("its schema is {}, this version reads 1 to {SCHEMA}", header.schema));
         }
         let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-        let dim = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
-        let get = |name: &str, length: usize| vector(&file, name, length);
-        let moments = |side: &str| -> Result<Moments, String> {
-            Ok(Moments { mean: get(&format!("{side}.mean"), dim)?, std: get(&format!("{side}.std"), dim)? })
+        let length = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
+        let (head, dim) = Head::read(&file, header.hidden, length)?;
+        let dim = match (header.readout, &head) {
+            (Readout::Concatenated, Head::Mlp(_)) => {
+                return Err("hidden layers on concatenated pairs".to_owned());
+            }
+            (Readout::Concatenated, Head::Linear) if dim % 2 == 1 => {
+                return Err(format!("its {dim} weights are not those of two sides"));
+            }
+            (Readout::Concatenated, Head::Linear) => dim / 2,
+            _ => dim,
         };
-        let bias: f64 = get("bias", 1)?.f_double_value(&[0]).map_err(|e| e.to_string())?;
+        if dim == 0 {
+            return Err("`weight` is empty".to_owned());
+        }
+        let get = |name: &str, shape: &[Option<usize>]| tensor(&file, name, shape);
+        let bias: f64 = get("bias", &[Some(1)])?.f_double_value(&[0]).map_err(|e| e.to_string())?;
         Ok(Self {
-            weight: get("weight", dim)?,
+            weight: get("weight", &[Some(length)])?,
             bias,
+            head,
             sign: header.sign,
             readout: header.readout,
-            normalizer: Normalizer { plus: moments("plus")?, minus: moments("minus")? },
+            normalizer: Normalizer::from_file(header.normalizer, dim, get)?,
             meta: header.meta,
         })
     }
@@ -263,9 +339,9 @@ fn dtype(tensor: &Tensor) -> Dtype {
     if tensor.kind() == Kind::Float { Dtype::F32 } else { Dtype::F64 }
 }
 
-/// A vector's values, little-endian, as f32 or f64 by [`dtype`].
+/// A tensor's values, little-endian, as f32 or f64 by [`dtype`].
 fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let tensor = tensor.f_to_device(Device::Cpu)?;
+    let tensor = tensor.f_to_device(Device::Cpu)?.f_reshape([-1])?;
     Ok(if dtype(&tensor) == Dtype::F32 {
         Vec::<f32>::try_from(&tensor)?.into_iter().flat_map(f32::to_le_bytes).collect()
     } else {
@@ -276,13 +352,16 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     })
 }
 
-/// The vector `name` of the file, finite and of the length it must have.
-fn vector(file: &SafeTensors, name: &str, length: usize) -> Result<Tensor, String> {
-    let view = file.tensor(name).map_err(|e| e.to_string())?;
-    if view.shape() != [length] || length == 0 {
-        return Err(format!("`{name}` has shape {:?}, expected [{length}]", view.shape()));
+/// The tensor `name` of the file, finite and of the shape it must have; `None` stands for any length.
+pub(crate) fn tensor(file: &SafeTensors, name: &str, shape: &[Option<usize>]) -> Result<Tensor, String> {
+    let view = file.tensor(name).map_err(|e| format!("`{name}`: {e}"))?;
+    let fits = |(&found, wanted): (&usize, &Option<usize>)| wanted.is_none_or(|n| n == found);
+    if view.shape().len() != shape.len() || !view.shape().iter().zip(shape).all(fits) {
+        let expected: Vec<String> =
+            shape.iter().map(|n| n.map_or("_".to_owned(), |n| n.to_string())).collect();
+        return Err(format!("`{name}` has shape {:?}, expected [{}]", view.shape(), expected.join(", ")));
     }
-    let (tensor, finite) = match view.dtype() {
+    let (values, finite) = match view.dtype() {
         Dtype::F32 => {
             let values: Vec<f32> = view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
             (Tensor::f_from_slice(&values), values.iter().all(|v| v.is_finite()))
@@ -296,7 +375,8 @@ fn vector(file: &SafeTensors, name: &str, length: usize) -> Result<Tensor, Strin
     if !finite {
         return Err(format!("`{name}` holds a value that is not finite"));
     }
-    tensor.map_err(|e| e.to_string())
+    let size: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+    values.and_then(|v| v.f_reshape(size)).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -315,6 +395,7 @@ mod tests {
         Probe {
             weight: Tensor::from_slice(&[2.0f32]),
             bias: 0.5,
+            head: Head::Linear,
             sign,
             readout,
             normalizer: Normalizer::fit(&train).unwrap(),
@@ -372,6 +453,63 @@ mod tests {
         assert_eq!(bytes, back.to_bytes().unwrap());
         assert_eq!((back.sign, back.readout, back.bias, back.dim()), (Sign::Minus, Readout::Pair, 0.5, 1));
         assert_eq!(back.meta, probe.meta);
+    }
+
+    #[test]
+    fn every_normalisation_comes_back_and_scores_the_same() {
+        let wave = |step: f64| (Tensor::arange(24, (Kind::Double, Device::Cpu)) * step).sin().reshape([8, 3]);
+        let text =
+            |prefix: &str, of: fn(usize) -> usize| (0..8).map(|i| format!("{prefix}{}", of(i))).collect();
+        let labels = (0..8).map(|i| i % 3 == 0).collect();
+        let data = Contrast::new(wave(1.7), wave(0.9) * 2.0, labels, text("g", |i| i / 2)).unwrap();
+        let data = data.with_variants(text("q", |i| i / 2), text("t", |i| i % 2)).unwrap();
+        for kind in normalize::Normalization::ALL {
+            let mut probe = probe(Readout::Pair, Sign::Plus);
+            probe.weight = Tensor::from_slice(&[1.0f32, -2.0, 0.5]);
+            probe.normalizer = Normalizer::fit_as(kind, &data).unwrap();
+            let bytes = probe.to_bytes().unwrap();
+            let back = Probe::parse(&bytes).unwrap();
+            assert_eq!(back.normalizer.kind(), kind);
+            assert_eq!(back.normalizer.templates(), probe.normalizer.templates());
+            assert_eq!(back.scores(&data).unwrap(), probe.scores(&data).unwrap());
+            assert_eq!(back.to_bytes().unwrap(), bytes);
+            let mut anew = back;
+            anew.normalizer = anew.normalizer.reestimated(&data).unwrap();
+            assert!(Probe::parse(&anew.to_bytes().unwrap()).unwrap().normalizer.is_reestimated());
+        }
+    }
+
+    #[test]
+    fn a_leace_that_has_nothing_to_erase_comes_back() {
+        let same = pairs([1.0, -1.0], [1.0, -1.0]);
+        let mut probe = probe(Readout::Pair, Sign::Plus);
+        probe.normalizer = Normalizer::fit_as(normalize::Normalization::Leace, &same).unwrap();
+        let back = Probe::parse(&probe.to_bytes().unwrap()).unwrap();
+        assert_eq!(back.scores(&same).unwrap(), probe.scores(&same).unwrap());
+    }
+
+    #[test]
+    fn files_of_schema_1_are_read() {
+        // As version 0.1 wrote them: four statistics and a header that does not name the normalisation.
+        let f64s = |v: f64| v.to_le_bytes().to_vec();
+        let data = [
+            ("bias", Dtype::F64, f64s(0.5)),
+            ("minus.mean", Dtype::F64, f64s(1.0)),
+            ("minus.std", Dtype::F64, f64s(2.0)),
+            ("plus.mean", Dtype::F64, f64s(3.0)),
+            ("plus.std", Dtype::F64, f64s(4.0)),
+            ("weight", Dtype::F32, 2f32.to_le_bytes().to_vec()),
+        ];
+        let views: Vec<_> =
+            data.iter().map(|(name, d, b)| (*name, TensorView::new(*d, vec![1], b).unwrap())).collect();
+        let header = r#"{"schema":1,"readout":"difference","sign":-1,"meta":{"layer":3}}"#;
+        let metadata = HashMap::from([("ccs_probe".to_owned(), header.to_owned())]);
+        let probe = Probe::parse(&safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+        assert_eq!(probe.normalizer.kind(), normalize::Normalization::ElementWise);
+        // −(2·((7 − 3)/4 − (5 − 1)/2) + 0.5)
+        let data = pairs([7.0, 3.0], [5.0, 1.0]);
+        assert_eq!(probe.scores(&data).unwrap(), [1.5, -0.5]);
+        assert_eq!(Probe::parse(&probe.to_bytes().unwrap()).unwrap().scores(&data).unwrap(), [1.5, -0.5]);
     }
 
     #[test]

@@ -1,7 +1,15 @@
 //! Fitting probes on training rows.
 
 pub mod ccs;
+mod direction;
+mod eigen;
+pub mod inlp;
+pub mod kmeans;
 pub mod logistic;
+pub mod means;
+pub mod quadratic;
+pub mod recursive;
+pub mod salience;
 
 use serde::{Deserialize, Serialize};
 use tch::Kind;

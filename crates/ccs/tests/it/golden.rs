@@ -7,9 +7,12 @@ use std::path::Path;
 use ccs::Contrast;
 use ccs::baselines::majority_share;
 use ccs::fit::Precision;
-use ccs::fit::ccs::{CcsOptions, Start, ccs_from};
+use ccs::fit::ccs::{CcsOptions, Optimizer, Start, ccs_from};
 use ccs::fit::logistic::{LrOptions, logistic};
+use ccs::fit::means::mean_difference;
+use ccs::fit::quadratic::{Objective, quadratic};
 use ccs::metrics::Scored;
+use ccs::normalize::Normalization;
 use ccs::probe::Probe;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
@@ -23,6 +26,7 @@ struct Golden {
     theta: Vec<f64>,
     init: Vec<f64>,
     lr: Vec<f64>,
+    tpc: Vec<f64>,
 }
 
 fn npy<T: npyz::Deserialize>(dir: &Path, name: &str) -> Vec<T> {
@@ -46,6 +50,7 @@ fn golden() -> Option<Golden> {
         theta: npy(&dir, "ccs_adamw_theta.npy"),
         init: npy(&dir, "ccs_init.npy"),
         lr: npy(&dir, "lr_coef.npy"),
+        tpc: npy(&dir, "tpc_direction.npy"),
     })
 }
 
@@ -97,6 +102,24 @@ fn ccs_reproduces_the_trace_theta_and_quality() {
 }
 
 #[test]
+fn lbfgs_ends_below_adamw_on_real_states() {
+    let Some(golden) = golden() else { return };
+    let want = &golden.expected["ccs_adamw"];
+    let adamw = want["final_consistency"].as_f64().unwrap() + want["final_confidence"].as_f64().unwrap();
+    let start = Start {
+        weight: Tensor::from_slice(&golden.init).unsqueeze(1),
+        bias: Tensor::zeros([1], (Kind::Double, Device::Cpu)),
+    };
+    // 400 pairs are more statements than dimensions, 150 are fewer: there it works in the span.
+    for (rows, precision) in [(400, Precision::F64), (400, Precision::F32), (150, Precision::F32)] {
+        let train = golden.train.select(&(0..rows).collect::<Vec<_>>()).unwrap();
+        let options = CcsOptions { optimizer: Optimizer::Lbfgs, precision, ..CcsOptions::default() };
+        let fit = ccs_from(&train, &start, &options).unwrap();
+        assert!(fit.terms.total() < adamw, "{rows} rows in {precision:?}: {}", fit.terms.total());
+    }
+}
+
+#[test]
 fn logistic_regression_reproduces_coefficients_and_quality() {
     let Some(golden) = golden() else { return };
     let want = &golden.expected["lr_on_differences"];
@@ -111,4 +134,27 @@ fn logistic_regression_reproduces_coefficients_and_quality() {
     assert_eq!(fit.probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
     assert!((auroc(&fit.probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-12);
     assert_eq!(majority_share(golden.test.labels()), golden.expected["majority_test"].as_f64().unwrap());
+}
+
+#[test]
+fn the_top_principal_component_reproduces_direction_and_quality() {
+    let Some(golden) = golden() else { return };
+    let want = &golden.expected["crc_tpc"];
+    let fit = quadratic(&golden.train, Objective::TPC, Normalization::ElementWise).unwrap();
+    let explained = fit.value / fit.trace.unwrap();
+    assert!((explained - want["explained_variance_ratio"].as_f64().unwrap()).abs() < 1e-9, "{explained}");
+    let off = largest_difference(&Vec::<f64>::try_from(&fit.probe.weight).unwrap(), &golden.tpc);
+    assert!(off < 1e-8, "direction off by {off:.2e}");
+    assert_eq!(i64::from(i8::from(fit.probe.sign)), want["sign_from_train"].as_i64().unwrap());
+    assert_eq!(fit.probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
+    assert!((auroc(&fit.probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-12);
+}
+
+#[test]
+fn the_mean_difference_reproduces_quality() {
+    let Some(golden) = golden() else { return };
+    let want = &golden.expected["mean_difference"];
+    let probe = mean_difference(&golden.train, Normalization::ElementWise).unwrap();
+    assert_eq!(probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
+    assert!((auroc(&probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-12);
 }

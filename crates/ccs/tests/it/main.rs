@@ -6,8 +6,13 @@
 
 mod bad_input;
 mod cli;
+mod closed_forms;
 mod data;
+mod fits;
 mod golden;
 mod oracle;
 mod planted;
+mod planted_closed;
+mod recursive;
 mod runs;
+mod supervised;

@@ -1,93 +1,15 @@
-//! Logistic regression on differences of normalised states, the supervised ceiling: Newton's method to a small gradient.
-//!
-//! Minimises ½‖w‖² + C·Σ log(1 + exp(−yᵢ(wᵀdᵢ + b))) with yᵢ = ±1; b is not penalised (scikit-learn's objective).
+//! Newton's method for penalised logistic regression: ½κ‖w‖² + c·Σ log(1 + exp(−yᵢ(wᵀxᵢ + b))) with yᵢ = ±1.
 
-use std::collections::BTreeMap;
+use tch::{Kind, Tensor};
 
-use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
-
-use super::Precision;
-use crate::contrast::both_labels;
-use crate::normalize::Normalizer;
-use crate::probe::{Probe, Readout, Sign};
-use crate::{Contrast, Error, Result};
-
-/// How logistic regression is fitted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LrOptions {
-    /// C, the weight of the data against the penalty.
-    pub c: f64,
-    /// Done when no entry of the gradient is larger.
-    pub tolerance: f64,
-    /// Newton iterations before giving up.
-    pub max_iterations: usize,
-    /// What the fit computes in; f32 does not reach the default tolerance on every data set.
-    pub precision: Precision,
-}
-
-impl Default for LrOptions {
-    fn default() -> Self {
-        Self { c: 0.1, tolerance: 1e-6, max_iterations: 100, precision: Precision::F64 }
-    }
-}
-
-/// A fitted logistic regression and how well it converged.
-#[derive(Debug)]
-pub struct LrFit {
-    /// The probe; its sign is always plus.
-    pub probe: Probe,
-    /// The largest absolute entry of the gradient, bias included, in the probe's own coordinates.
-    pub gradient: f64,
-    /// Newton iterations done.
-    pub iterations: usize,
-    /// The objective at the solution.
-    pub objective: f64,
-}
-
-/// Fits logistic regression on training rows.
-///
-/// # Shapes
-/// `train`: N pairs of length D.
-///
-/// # Errors
-/// Training rows of one label, a setting that cannot be used, or a gradient that stays above the tolerance.
-pub fn logistic(train: &Contrast, options: &LrOptions) -> Result<LrFit> {
-    if !(options.c.is_finite() && options.c > 0.0) {
-        return Err(Error::Setting {
-            name: "C",
-            value: options.c.to_string(),
-            reason: "it weighs the data against the penalty",
-            hint: "the default is 0.1",
-        });
-    }
-    both_labels(train.labels(), "the training rows")?;
-    let kind = options.precision.kind();
-    let normalizer = Normalizer::fit(train)?;
-    let differences = normalizer.differences(train, kind)?; // [N, D]
-    let targets: Vec<f64> = train.labels().iter().map(|&l| f64::from(u8::from(l))).collect();
-    let targets = Tensor::f_from_slice(&targets)?.f_to_kind(kind)?.f_to_device(differences.device())?; // [N]
-    let (coordinates, basis) = span(&differences)?;
-    let problem = Problem::new(&coordinates, targets, options.c)?;
-    let newton =
-        problem.minimise(options, |theta| full_gradient(&problem, theta, &differences, basis.as_ref()))?;
-    let weight = to_full(&newton.theta, basis.as_ref())?;
-    let probe = Probe {
-        weight: weight.f_to_device(Device::Cpu)?,
-        bias: newton.theta.f_double_value(&[-1])?,
-        sign: Sign::Plus,
-        readout: Readout::Difference,
-        normalizer,
-        meta: BTreeMap::new(),
-    };
-    Ok(LrFit { probe, gradient: newton.gradient, iterations: newton.iterations, objective: newton.objective })
-}
+use super::LrOptions;
+use crate::{Error, Result};
 
 /// With fewer rows than dimensions, the rows in an orthonormal basis Q of their span, and Q.
 ///
 /// The penalty is the same in any orthonormal basis and the best w lies in the rows' span, so the smaller problem
 /// has the same solution: X = (QR)ᵀ, w = Qu, Xw = Rᵀu.
-fn span(x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+pub(super) fn span(x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
     let size = x.size();
     if size.first() >= size.get(1) {
         return Ok((x.f_alias()?, None));
@@ -97,7 +19,7 @@ fn span(x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
 }
 
 /// The weights in the original coordinates. `theta`: \[K + 1\], bias last; the result: \[D\].
-fn to_full(theta: &Tensor, basis: Option<&Tensor>) -> Result<Tensor> {
+pub(super) fn to_full(theta: &Tensor, basis: Option<&Tensor>) -> Result<Tensor> {
     let length = theta.size().first().copied().unwrap_or_default() - 1;
     let weight = theta.f_narrow(0, 0, length)?;
     Ok(match basis {
@@ -106,41 +28,55 @@ fn to_full(theta: &Tensor, basis: Option<&Tensor>) -> Result<Tensor> {
     })
 }
 
-/// The largest gradient entry in the original coordinates: w + C·Xᵀ(p − y) and C·Σ(p − y).
-fn full_gradient(problem: &Problem, theta: &Tensor, x: &Tensor, basis: Option<&Tensor>) -> Result<f64> {
-    let slope = problem.slope(theta)?; // C·(p − y), [N]
-    let weight = to_full(theta, basis)?.f_add(&x.f_tr()?.f_mv(&slope)?)?;
+/// The largest gradient entry in the original coordinates: κw + c·Xᵀ(p − y) and c·Σ(p − y).
+pub(super) fn full_gradient(
+    problem: &Problem,
+    theta: &Tensor,
+    x: &Tensor,
+    basis: Option<&Tensor>,
+) -> Result<f64> {
+    let slope = problem.slope(theta)?; // c·(p − y), [N]
+    let weight = to_full(theta, basis)?.f_mul_scalar(problem.penalised)?.f_add(&x.f_tr()?.f_mv(&slope)?)?;
     let bias = slope.f_sum(problem.kind)?.f_double_value(&[])?.abs();
     Ok(weight.f_abs()?.f_max()?.f_double_value(&[])?.max(bias))
 }
 
 /// The objective in K + 1 coordinates, bias last.
-struct Problem {
+pub(super) struct Problem {
     x: Tensor,       // [N, K + 1], last column ones
     targets: Tensor, // [N], 0 or 1
-    penalty: Tensor, // [K + 1], ones and a last zero
+    penalty: Tensor, // [K + 1], κ for weights and a last zero
+    penalised: f64,  // κ
     c: f64,
     kind: Kind,
 }
 
-struct Newton {
-    theta: Tensor,
-    gradient: f64,
-    iterations: usize,
-    objective: f64,
+/// Where Newton's method ended.
+pub(super) struct Newton {
+    pub(super) theta: Tensor, // [K + 1]
+    pub(super) gradient: f64,
+    pub(super) iterations: usize,
+    pub(super) objective: f64,
 }
 
 impl Problem {
-    fn new(coordinates: &Tensor, targets: Tensor, c: f64) -> Result<Self> {
+    /// `coordinates`: \[N, K\]; `targets`: \[N\], 0 or 1; κ and c as above.
+    pub(super) fn new(coordinates: &Tensor, targets: Tensor, penalised: f64, c: f64) -> Result<Self> {
         let size = coordinates.size();
         let (n, k) = (size.first().copied().unwrap_or_default(), size.get(1).copied().unwrap_or_default());
         let options = (coordinates.kind(), coordinates.device());
         let x = Tensor::f_cat(&[coordinates, &Tensor::f_ones([n, 1], options)?], 1)?;
-        let penalty = Tensor::f_cat(&[Tensor::f_ones([k], options)?, Tensor::f_zeros([1], options)?], 0)?;
-        Ok(Self { x, targets, penalty, c, kind: coordinates.kind() })
+        let penalty =
+            Tensor::f_cat(&[Tensor::f_full([k], penalised, options)?, Tensor::f_zeros([1], options)?], 0)?;
+        Ok(Self { x, targets, penalty, penalised, c, kind: coordinates.kind() })
     }
 
-    /// ½‖w‖² + C·Σ(log(1 + exp z) − y·z)
+    /// No weights, no bias.
+    pub(super) fn zero(&self) -> Result<Tensor> {
+        Ok(self.penalty.f_zeros_like()?)
+    }
+
+    /// ½κ‖w‖² + c·Σ(log(1 + exp z) − y·z)
     fn value(&self, theta: &Tensor) -> Result<f64> {
         let z = self.x.f_mv(theta)?; // [N]
         // log(1 + exp z) = max(z, 0) + log1p(exp(−|z|)) holds for any z.
@@ -150,7 +86,7 @@ impl Problem {
         Ok(0.5 * norm + self.c * loss)
     }
 
-    /// C·(p − y). \[N\]
+    /// c·(p − y). \[N\]
     fn slope(&self, theta: &Tensor) -> Result<Tensor> {
         Ok(self.x.f_mv(theta)?.f_sigmoid()?.f_sub(&self.targets)?.f_mul_scalar(self.c)?)
     }
@@ -180,9 +116,14 @@ impl Problem {
         }
     }
 
-    /// Newton's method with halving steps until `largest(θ)` is at most the tolerance.
-    fn minimise(&self, options: &LrOptions, largest: impl Fn(&Tensor) -> Result<f64>) -> Result<Newton> {
-        let mut theta = self.penalty.f_zeros_like()?;
+    /// Newton's method from `start` with halving steps until `largest(θ)` is at most the tolerance.
+    pub(super) fn minimise(
+        &self,
+        start: Tensor,
+        options: &LrOptions,
+        largest: impl Fn(&Tensor) -> Result<f64>,
+    ) -> Result<Newton> {
+        let mut theta = start;
         let mut objective = self.value(&theta)?;
         for iterations in 0..=options.max_iterations {
             let gradient = largest(&theta)?;

@@ -1,0 +1,130 @@
+//! How CCS is fitted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fit::Precision;
+use crate::loss::Mix;
+use crate::normalize::Normalization;
+use crate::{Error, Result};
+
+/// How CCS is fitted; the defaults are the paper's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CcsOptions {
+    /// Starts; the one with the lowest final objective on the training rows is kept.
+    pub restarts: usize,
+    /// Steps of full-batch AdamW; at most so many iterations of L-BFGS.
+    pub epochs: usize,
+    /// AdamW's step size.
+    pub learning_rate: f64,
+    /// AdamW's decoupled weight decay, on the bias too. L-BFGS has none: it takes [`CcsOptions::l2`].
+    pub weight_decay: f64,
+    /// What the fit computes in.
+    pub precision: Precision,
+    /// How states are normalised.
+    #[serde(default)]
+    pub normalization: Normalization,
+    /// What is minimised.
+    #[serde(default)]
+    pub loss: Mix,
+    /// By which method.
+    #[serde(default)]
+    pub optimizer: Optimizer,
+    /// Where the starts are.
+    #[serde(default)]
+    pub init: Init,
+    /// Whether the probe has a bias.
+    #[serde(default = "yes")]
+    pub bias: bool,
+    /// λ of a penalty ½λ‖w‖² on the weights, not on the bias, added to the objective.
+    #[serde(default)]
+    pub l2: f64,
+    /// Widths of hidden layers, with `ReLU` between them, from the states up; none for a linear probe. Burns et al.'s
+    /// code has one of 100.
+    #[serde(default)]
+    pub hidden: Vec<usize>,
+    /// Keep the kept start's loss before every step of AdamW, and after every iteration of L-BFGS.
+    #[serde(skip)]
+    pub trace: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for CcsOptions {
+    fn default() -> Self {
+        Self {
+            restarts: 10,
+            epochs: 1000,
+            learning_rate: 1e-2,
+            weight_decay: 1e-2,
+            precision: Precision::F32,
+            normalization: Normalization::default(),
+            loss: Mix::default(),
+            optimizer: Optimizer::AdamW,
+            init: Init::UnitSphere,
+            bias: true,
+            l2: 0.0,
+            hidden: Vec::new(),
+            trace: false,
+        }
+    }
+}
+
+/// What minimises the objective.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimizer {
+    /// Full-batch AdamW, as in the paper.
+    #[default]
+    #[serde(rename = "adamw")]
+    AdamW,
+    /// L-BFGS with a line search for the strong Wolfe conditions, as in elk (which adds an `l2` of 0.01). Linear probes
+    /// only. With fewer statements than dimensions it works in the span of the data, which changes no iterate.
+    Lbfgs,
+}
+
+/// Where the starts of a linear probe are. Hidden layers always start at [`Init::Uniform`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Init {
+    /// Uniform on the unit sphere, with zero bias, as in the paper's code.
+    #[default]
+    UnitSphere,
+    /// Weights and bias from U(±1/√D), as PyTorch's `nn.Linear` and llama-ccs.
+    Uniform,
+    /// Start r is the r-th principal direction of the differences of the normalised states, largest entry positive; with
+    /// zero bias. No seed: one result.
+    Pca,
+    /// All zeros, as elk offers. States are centred and all probabilities tie there, so no direction is better than another:
+    /// rounding decides which one it is, on each machine in its own way. All restarts are the same.
+    Zero,
+}
+
+impl CcsOptions {
+    pub(crate) fn check(&self) -> Result<()> {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let not_negative = |x: f64| x.is_finite() && x >= 0.0;
+        let unusable = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });
+        if !positive(self.learning_rate) {
+            let value = self.learning_rate.to_string();
+            return unusable("learning rate", value, "it is a step size", "the paper uses 0.01");
+        }
+        if !not_negative(self.weight_decay) {
+            let value = self.weight_decay.to_string();
+            return unusable("weight decay", value, "it must not be negative", "the paper uses 0.01");
+        }
+        if !not_negative(self.l2) {
+            let value = self.l2.to_string();
+            return unusable("l2", value, "a penalty must not be negative", "elk uses 0.01");
+        }
+        if self.hidden.contains(&0) {
+            return unusable("hidden", "0".to_owned(), "a layer needs a width", "one layer of 100 is usual");
+        }
+        if self.optimizer == Optimizer::Lbfgs && !self.hidden.is_empty() {
+            let hint = "fit hidden layers with AdamW";
+            return unusable("optimizer", "lbfgs".to_owned(), "it fits linear probes only", hint);
+        }
+        Ok(())
+    }
+}

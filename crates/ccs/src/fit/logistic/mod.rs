@@ -1,0 +1,214 @@
+//! Logistic regression, the supervised ceiling: Newton's method to a small gradient, on differences of normalised states, on
+//! single statements or on concatenated pairs.
+//!
+//! Minimises ½‖w‖² + C·Σ log(1 + exp(−yᵢ(wᵀxᵢ + b))) with yᵢ = ±1; b is not penalised (scikit-learn's objective). With
+//! C = 1/(nλ) that is elk's: mean log loss + ½λ‖w‖².
+//!
+//! The three inputs do not compare one to one: differences and concatenated pairs have one row a pair, and their model says
+//! which side is true; statements have two rows a pair, and their model says whether a statement is true.
+
+mod cv;
+mod newton;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+pub use cv::{GRID, Penalty, PenaltyChoice, cross_validated};
+
+use super::Precision;
+use crate::contrast::both_labels;
+use crate::head::Head;
+use crate::normalize::{Normalization, Normalizer};
+use crate::probe::{Probe, Readout, Sign};
+use crate::{Contrast, Error, Result};
+use newton::{Newton, Problem, full_gradient, span, to_full};
+
+/// How logistic regression is fitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LrOptions {
+    /// C, the weight of the data against the penalty.
+    pub c: f64,
+    /// Done when no entry of the gradient is larger.
+    pub tolerance: f64,
+    /// Newton iterations before giving up.
+    pub max_iterations: usize,
+    /// What the fit computes in; f32 does not reach the default tolerance on every data set.
+    pub precision: Precision,
+    /// How states are normalised.
+    #[serde(default)]
+    pub normalization: Normalization,
+}
+
+impl Default for LrOptions {
+    fn default() -> Self {
+        Self {
+            c: 0.1,
+            tolerance: 1e-6,
+            max_iterations: 100,
+            precision: Precision::F64,
+            normalization: Normalization::default(),
+        }
+    }
+}
+
+/// A fitted logistic regression and how well it converged.
+#[derive(Debug)]
+pub struct LrFit {
+    /// The probe; its sign is always plus.
+    pub probe: Probe,
+    /// The largest absolute entry of the gradient, bias included, in the probe's own coordinates.
+    pub gradient: f64,
+    /// Newton iterations done.
+    pub iterations: usize,
+    /// The objective at the solution.
+    pub objective: f64,
+}
+
+/// What a logistic regression sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LrInput {
+    /// φ⁺ − φ⁻ of each pair, labelled by whether the plus side is true.
+    #[default]
+    Differences,
+    /// φ⁺ and φ⁻ as rows of their own, labelled by whether that statement is true.
+    Statements,
+    /// \[φ⁺; φ⁻\] of each pair, 2D numbers, labelled by whether the plus side is true.
+    Concatenated,
+}
+
+impl LrInput {
+    fn readout(self) -> Readout {
+        match self {
+            Self::Differences => Readout::Difference,
+            Self::Statements => Readout::Statements,
+            Self::Concatenated => Readout::Concatenated,
+        }
+    }
+
+    /// The rows that it sees of normalised states, f64, and their labels as 0 and 1.
+    fn rows(self, plus: Tensor, minus: Tensor, labels: &[bool]) -> Result<(Tensor, Tensor)> {
+        let labels: Vec<f64> = labels.iter().map(|&l| f64::from(u8::from(l))).collect();
+        let labels = Tensor::f_from_slice(&labels)?.f_to_device(plus.device())?; // [N]
+        Ok(match self {
+            Self::Differences => (plus.f_sub(&minus)?, labels),
+            Self::Statements => {
+                let opposite = labels.f_neg()?.f_add_scalar(1.0)?;
+                (Tensor::f_cat(&[plus, minus], 0)?, Tensor::f_cat(&[labels, opposite], 0)?)
+            }
+            Self::Concatenated => (Tensor::f_cat(&[plus, minus], 1)?, labels),
+        })
+    }
+}
+
+/// Fits logistic regression on the differences of training rows.
+///
+/// # Shapes
+/// `train`: N pairs of length D.
+///
+/// # Errors
+/// Training rows of one label, a setting that cannot be used, or a gradient that stays above the tolerance.
+pub fn logistic(train: &Contrast, options: &LrOptions) -> Result<LrFit> {
+    logistic_on(train, LrInput::Differences, options)
+}
+
+/// Fits logistic regression on training rows.
+///
+/// # Shapes
+/// `train`: N pairs of length D.
+///
+/// # Errors
+/// As [`logistic`].
+pub fn logistic_on(train: &Contrast, input: LrInput, options: &LrOptions) -> Result<LrFit> {
+    check(options)?;
+    both_labels(train.labels(), "the training rows")?;
+    let (mut rows, normalizer) = Rows::of(train, input, options)?;
+    let newton = rows.fit(1.0, options.c, options)?;
+    rows.probe(&newton, input, normalizer)
+}
+
+/// Refuses settings that cannot be used.
+pub(super) fn check(options: &LrOptions) -> Result<()> {
+    if options.c.is_finite() && options.c > 0.0 {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        name: "C",
+        value: options.c.to_string(),
+        reason: "it weighs the data against the penalty",
+        hint: "the default is 0.1",
+    })
+}
+
+/// The regression of `targets` (0 or 1, \[N\]) on `rows` \[N, D\]: weights \[D\] and bias.
+pub(super) fn solve(rows: &Tensor, targets: &Tensor, options: &LrOptions) -> Result<(Tensor, f64)> {
+    let kind = options.precision.kind();
+    let mut rows = Rows::new(rows.f_to_kind(kind)?, targets.f_to_kind(kind)?)?;
+    let newton = rows.fit(1.0, options.c, options)?;
+    rows.weights(&newton)
+}
+
+/// Training rows, in the basis of their span.
+struct Rows {
+    x: Tensor,       // [N, D]
+    targets: Tensor, // [N]
+    coordinates: Tensor,
+    basis: Option<Tensor>,
+    /// Where the last fit ended.
+    last: Option<Tensor>,
+}
+
+impl Rows {
+    fn of(train: &Contrast, input: LrInput, options: &LrOptions) -> Result<(Self, Normalizer)> {
+        let (normalizer, plus, minus) =
+            Normalizer::fit_transform(options.normalization, train, Kind::Double)?;
+        let (x, targets) = input.rows(plus, minus, train.labels())?;
+        let kind = options.precision.kind();
+        Ok((Self::new(x.f_to_kind(kind)?, targets.f_to_kind(kind)?)?, normalizer))
+    }
+
+    fn new(x: Tensor, targets: Tensor) -> Result<Self> {
+        let (coordinates, basis) = span(&x)?;
+        Ok(Self { x, targets, coordinates, basis, last: None })
+    }
+
+    /// The minimum of ½κ‖w‖² + c·Σ log loss, sought from where the last fit ended.
+    fn fit(&mut self, penalised: f64, c: f64, options: &LrOptions) -> Result<Newton> {
+        let problem = Problem::new(&self.coordinates, self.targets.f_alias()?, penalised, c)?;
+        let start = match self.last.take() {
+            Some(theta) => theta,
+            None => problem.zero()?,
+        };
+        let basis = self.basis.as_ref();
+        let newton =
+            problem.minimise(start, options, |theta| full_gradient(&problem, theta, &self.x, basis))?;
+        self.last = Some(newton.theta.f_alias()?);
+        Ok(newton)
+    }
+
+    /// Weights \[D\] and the bias.
+    fn weights(&self, newton: &Newton) -> Result<(Tensor, f64)> {
+        Ok((to_full(&newton.theta, self.basis.as_ref())?, newton.theta.f_double_value(&[-1])?))
+    }
+
+    fn probe(&self, newton: &Newton, input: LrInput, normalizer: Normalizer) -> Result<LrFit> {
+        let (weight, bias) = self.weights(newton)?;
+        let probe = Probe {
+            weight: weight.f_to_device(Device::Cpu)?,
+            bias,
+            head: Head::Linear,
+            sign: Sign::Plus,
+            readout: input.readout(),
+            normalizer,
+            meta: BTreeMap::new(),
+        };
+        Ok(LrFit {
+            probe,
+            gradient: newton.gradient,
+            iterations: newton.iterations,
+            objective: newton.objective,
+        })
+    }
+}
