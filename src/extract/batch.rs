@@ -3,6 +3,7 @@
 
 use activations::{BatchStates, ColumnStates};
 use boolq::{TokenizedPair, TokenizedPrompt};
+use llama_core::tch::kind::Element;
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{Batch, Capture, Captured, Edits, HookSet, Llama, Run, Tokens};
 
@@ -31,14 +32,16 @@ pub(super) struct Prepared<'p> {
     /// For each prompt the positions whose next token is one of the answer's.
     before_answer: Vec<Vec<usize>>,
     /// Where the layout has plus of all rows, then minus of all rows.
-    order: Tensor,
+    order: Vec<usize>,
     batch: Batch,
 }
 
-/// What a forward pass showed, on its device.
+/// What a forward pass showed, on its device. Everything that LibTorch computes is done: whoever reads it only copies, since
+/// two threads with LibTorch's own threads each would wait for one another's cores.
 pub(super) struct Shown {
     pub(super) captured: Vec<Captured>,
-    pub(super) logits: Option<Tensor>,
+    /// log P of the answers' tokens, prompt after prompt, in f64. \[S\]
+    pub(super) answers: Option<Tensor>,
 }
 
 impl Pass<'_> {
@@ -75,11 +78,11 @@ impl Pass<'_> {
             (&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture)))
         });
         let outputs = self.llama.forward_all(runs)?;
-        let shown = outputs.into_iter().zip(captures).map(|(output, captures)| Shown {
-            captured: captures.into_iter().map(Capture::finish).collect(),
-            logits: output.logits,
+        let shown = outputs.into_iter().zip(captures).zip(group).map(|((output, captures), prepared)| {
+            let answers = output.logits.map(|logits| prepared.answers(&logits)).transpose()?;
+            Ok(Shown { captured: captures.into_iter().map(Capture::finish).collect(), answers })
         });
-        Ok(shown.collect())
+        shown.collect()
     }
 }
 
@@ -100,7 +103,7 @@ impl<'p> Prepared<'p> {
         let mut ids = prompts.iter().map(|p| p.ids.as_slice());
         let layout: Vec<Vec<&[u32]>> =
             groups.iter().map(|group| ids.by_ref().take(group.len()).collect()).collect();
-        let (order, batch) = (in_order(&laid_out)?, Batch::shared(&layout)?);
+        let (order, batch) = (in_order(&laid_out), Batch::shared(&layout)?);
         Ok(Self { pairs, rows, sharing, prompts, before_answer, order, batch })
     }
 
@@ -140,6 +143,20 @@ impl<'p> Prepared<'p> {
         Some(Tokens::At(self.prompts.iter().map(positions).collect::<Option<_>>()?))
     }
 
+    /// log P(token | everything before it) of every answer's tokens.
+    ///
+    /// # Shapes
+    /// `logits` \[S, V\], S answer tokens prompt after prompt → \[S\] f64
+    fn answers(&self, logits: &Tensor) -> Result<Tensor> {
+        let ids = self.prompts.iter().flat_map(|prompt| &prompt.ids[prompt.answer.clone()]);
+        let ids: Vec<i64> = ids.map(|&id| i64::from(id)).collect();
+        let log_p = Tensor::f_from_slice(&ids)
+            .and_then(|ids| ids.f_unsqueeze(1)?.f_to_device(logits.device()))
+            .and_then(|ids| logits.f_log_softmax(-1, Kind::Double)?.f_gather(1, &ids, false)) // [S, 1]
+            .and_then(|log_p| log_p.f_flatten(0, -1));
+        torch(log_p)
+    }
+
     /// The columns of these pairs, read from the device.
     pub(super) fn read(&self, shown: Shown, rules: &[TokenRule]) -> Result<BatchStates> {
         let points = shown.captured.first().map_or(0, Captured::len);
@@ -148,26 +165,44 @@ impl<'p> Prepared<'p> {
         for _ in 0..points {
             for (rule, shown) in rules.iter().zip(&mut captured) {
                 if let Some((_, shown)) = shown.next() {
-                    let shown = torch(shown.f_to_device(Device::Cpu))?;
-                    columns.push(halves(&rule.reduce(shown, &self.prompts)?, &self.order)?);
+                    columns.push(self.sides(&rule.reduce(values(&shown)?, &self.prompts)));
                 }
             }
         }
-        if let Some(logits) = shown.logits {
-            columns
-                .push(halves(&answer_logprobs(&logits, &self.prompts, &self.before_answer)?, &self.order)?);
+        if let Some(answers) = shown.answers {
+            let log_p: Vec<f64> = values(&answers)?;
+            let mut rest = log_p.as_slice();
+            let means = self.before_answer.iter().map(|positions| {
+                let (own, others) = rest.split_at(positions.len());
+                rest = others;
+                (own.iter().sum::<f64>() / own.len() as f64) as f32
+            });
+            columns.push(self.sides(&means.collect::<Vec<f32>>()));
         }
         Ok(BatchStates { columns })
+    }
+
+    /// Plus and minus of the prompts' states.
+    ///
+    /// # Shapes
+    /// `states` \[2B, …\] in the layout's order → twice \[B, …\], flat
+    fn sides(&self, states: &[f32]) -> ColumnStates {
+        let width = states.len() / self.order.len().max(1);
+        let side = |places: &[usize]| {
+            places.iter().flat_map(|&place| &states[place * width..(place + 1) * width]).copied().collect()
+        };
+        let (plus, minus) = self.order.split_at(self.rows.len());
+        ColumnStates { plus: side(plus), minus: side(minus) }
     }
 }
 
 /// Where the layout has plus of all rows, then minus of all rows.
-fn in_order(laid_out: &[(usize, &TokenizedPrompt)]) -> Result<Tensor> {
-    let mut order = vec![0i64; laid_out.len()];
+fn in_order(laid_out: &[(usize, &TokenizedPrompt)]) -> Vec<usize> {
+    let mut order = vec![0; laid_out.len()];
     for (place, (at, _)) in laid_out.iter().enumerate() {
-        order[*at] = place as i64;
+        order[*at] = place;
     }
-    torch(Tensor::f_from_slice(&order))
+    order
 }
 
 /// For each prompt the positions whose next token is one of the answer's.
@@ -187,42 +222,12 @@ fn before_answers(
     prompts.iter().map(position).collect()
 }
 
-/// The mean over the answer's tokens of log P(token | everything before it).
-///
-/// # Shapes
-/// `logits` \[S, V\], S answer tokens prompt after prompt → \[prompts\] f32
-fn answer_logprobs(logits: &Tensor, prompts: &[&TokenizedPrompt], before: &[Vec<usize>]) -> Result<Tensor> {
-    let targets: Vec<i64> =
-        prompts.iter().flat_map(|p| p.ids[p.answer.clone()].iter().map(|&id| i64::from(id))).collect();
-    let targets =
-        torch(Tensor::f_from_slice(&targets).and_then(|t| t.f_unsqueeze(1)?.f_to_device(logits.device())))?;
-    let log_p = torch(logits.f_log_softmax(-1, Kind::Double).and_then(|p| p.f_gather(1, &targets, false)))?; // [S, 1]
-    let log_p: Vec<f64> = to_vec(&torch(log_p.f_flatten(0, -1))?)?;
-    let mut from = 0;
-    let means = before.iter().map(|positions| {
-        let own = &log_p[from..from + positions.len()];
-        from += own.len();
-        (own.iter().sum::<f64>() / own.len() as f64) as f32
-    });
-    torch(Tensor::f_from_slice(&means.collect::<Vec<f32>>()))
-}
-
-/// Plus and minus of states in the layout's order.
-///
-/// # Shapes
-/// \[2B, …\] and \[2B\], where plus of all rows and then minus of all rows are in it → twice \[B, …\], flat
-fn halves(states: &Tensor, order: &Tensor) -> Result<ColumnStates> {
-    let in_order = torch(states.f_index_select(0, order).and_then(|states| states.f_flatten(0, -1)))?;
-    let mut plus: Vec<f32> = to_vec(&in_order)?;
-    let minus = plus.split_off(plus.len() / 2);
-    Ok(ColumnStates { plus, minus })
-}
-
-fn to_vec<T>(tensor: &Tensor) -> Result<Vec<T>>
-where
-    Vec<T>: for<'t> TryFrom<&'t Tensor, Error = llama_core::tch::TchError>,
-{
-    torch(Vec::try_from(tensor))
+/// A tensor's numbers, from whatever device.
+fn values<T: Element>(tensor: &Tensor) -> Result<Vec<T>> {
+    let tensor = torch(tensor.f_to_device(Device::Cpu).and_then(|tensor| tensor.f_contiguous()))?;
+    let mut values = vec![T::ZERO; tensor.numel()];
+    torch(tensor.f_copy_data(&mut values, tensor.numel()))?;
+    Ok(values)
 }
 
 /// LibTorch's errors come by way of llama-core's.

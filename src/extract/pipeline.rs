@@ -299,7 +299,7 @@ mod tests {
             let text = "CUDA out of memory. Tried to allocate 2.00 GiB.".to_owned();
             return Err(llama_core::Error::from(TchError::Torch(text)).into());
         }
-        Ok(pieces.iter().map(|_| Shown { captured: Vec::new(), logits: None }).collect())
+        Ok(pieces.iter().map(|_| Shown { captured: Vec::new(), answers: None }).collect())
     }
 
     #[test]

@@ -5,11 +5,7 @@ use std::str::FromStr;
 
 use boolq::TokenizedPrompt;
 use llama_core::Tokens;
-use llama_core::tch::{Kind, Tensor};
 use serde::{Deserialize, Serialize};
-
-use super::batch::torch;
-use crate::error::Result;
 
 /// Which token's state is stored for a prompt. Padding is never a token, BOS is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,20 +49,22 @@ impl TokenRule {
     /// What is stored, from what the model showed.
     ///
     /// # Shapes
-    /// `shown`: \[S, …\] f32, S tokens prompt after prompt → \[prompts, …\] f32
-    pub(super) fn reduce(self, shown: Tensor, prompts: &[&TokenizedPrompt]) -> Result<Tensor> {
+    /// `shown`: \[S, …\], flat, S tokens prompt after prompt → \[prompts, …\], flat
+    pub(super) fn reduce(self, shown: Vec<f32>, prompts: &[&TokenizedPrompt]) -> Vec<f32> {
         if self != Self::AnswerMean {
-            return Ok(shown);
+            return shown;
         }
-        let mut means = Vec::with_capacity(prompts.len());
-        let mut from = 0;
+        let tokens: usize = prompts.iter().map(|prompt| prompt.answer.len()).sum();
+        let width = shown.len() / tokens.max(1);
+        let mut means = Vec::with_capacity(prompts.len() * width);
+        let mut rest = shown.as_slice();
         for prompt in prompts {
-            let length = prompt.answer.len() as i64;
-            let own = shown.f_narrow(0, from, length); // [answer, …]
-            means.push(torch(own.and_then(|own| own.f_mean_dim(0, false, Kind::Double)))?);
-            from += length;
+            let (own, others) = rest.split_at(prompt.answer.len() * width);
+            rest = others;
+            let sum = |at: usize| own.iter().skip(at).step_by(width).map(|&v| f64::from(v)).sum::<f64>();
+            means.extend((0..width).map(|at| (sum(at) / prompt.answer.len() as f64) as f32));
         }
-        torch(Tensor::f_stack(&means, 0).and_then(|means| means.f_to_kind(Kind::Float)))
+        means
     }
 }
 
@@ -110,9 +108,7 @@ mod tests {
         let prompts = [prompt(2..4), prompt(5..6)];
         let rule = TokenRule::AnswerMean;
         assert_eq!(rule.tokens(&prompts.each_ref()), Tokens::At(vec![vec![2, 3], vec![5]]));
-        let shown = Tensor::from_slice(&[1f32, 2.0, 3.0, 6.0, 5.0, 7.0]).reshape([3, 2]);
-        let means = rule.reduce(shown, &prompts.each_ref()).expect("means");
-        assert_eq!(means.size(), [2, 2]);
-        assert_eq!(Vec::<f32>::try_from(means.reshape(-1)).expect("values"), [2.0, 4.0, 5.0, 7.0]);
+        let means = rule.reduce(vec![1.0, 2.0, 3.0, 6.0, 5.0, 7.0], &prompts.each_ref());
+        assert_eq!(means, [2.0, 4.0, 5.0, 7.0]);
     }
 }

@@ -48,6 +48,8 @@ impl StoreSource {
         for row in store.rows().map_err(Box::new)? {
             rows.ids.push(row.idx.to_string());
             rows.labels.push(row.label);
+            rows.questions.push(format!("{}/{}/{}", row.dataset, row.question_id, row.idx));
+            rows.templates.push(row.template.clone());
             // A store without groups has each pair for itself.
             rows.groups.push(if row.group.is_empty() { format!("row {}", row.idx) } else { row.group });
         }

@@ -18,6 +18,7 @@ fn report() -> Report {
         groups: (0..rows).map(|i| format!("passage {}", i / 2)).collect(),
         answer_logprob: Some((logprob(0.5), logprob(-0.5))),
         labels: labels.clone(),
+        ..Rows::default()
     };
     let mut side = |truth: f32| -> Vec<f32> {
         let state = |i: usize| if labels[i / dim] == i.is_multiple_of(2) { truth } else { -truth };

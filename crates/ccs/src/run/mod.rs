@@ -1,5 +1,6 @@
 //! A whole run: every layer of a data source, every method, controls and intervals, and the report.
 
+mod closeup;
 mod evaluate;
 mod fitted;
 mod folder;
@@ -16,6 +17,10 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use tch::Device;
 
+pub use closeup::{
+    Calibration, CloseUp, EnsembleReport, Histogram, RecursiveIteration, RecursiveReport, Repeated,
+    TemplateReport, Transfer,
+};
 pub use fitted::Fitted;
 pub use folder::Overwrite;
 pub use report::{
@@ -197,6 +202,12 @@ fn assemble(
         redrawn_resamples: context.resamples.redrawn(),
         chosen,
         chosen_difference,
+        close_ups: BTreeMap::new(),
+        seeds: BTreeMap::new(),
+        shuffled: BTreeMap::new(),
+        recursive: None,
+        blank: None,
+        transfer: BTreeMap::new(),
         layers: reports,
         settings: context.settings.clone(),
         split: split.id.clone(),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::closeup::{CloseUp, RecursiveReport, Repeated, Transfer};
 use super::source::Rows;
 use super::verdict::Finding;
 use super::{Settings, evaluate};
@@ -44,6 +45,24 @@ pub struct Report {
     pub chosen: BTreeMap<Method, Chosen>,
     /// CCS at its layer against logistic regression at its own, paired.
     pub chosen_difference: Option<Difference>,
+    /// What was looked at more closely, at each method's chosen layer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub close_ups: BTreeMap<Method, CloseUp>,
+    /// The same fits under other seeds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub seeds: BTreeMap<Method, Repeated>,
+    /// The same fits with the training rows' labels shuffled.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub shuffled: BTreeMap<Method, Repeated>,
+    /// Recursive CCS.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recursive: Option<RecursiveReport>,
+    /// The probes at their chosen layers on the same test questions with the passage left blank.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub blank: Option<BTreeMap<Method, Evaluation>>,
+    /// From data set to data set.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub transfer: BTreeMap<Method, Transfer>,
     /// Every layer, ascending.
     pub layers: Vec<LayerReport>,
     /// What was asked for.

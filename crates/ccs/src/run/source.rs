@@ -13,6 +13,11 @@ pub struct Rows {
     pub labels: Vec<bool>,
     /// What must stay together in splits and resamples. N
     pub groups: Vec<String>,
+    /// Which question each row is of; rows of one question differ in their template. N, or none where each row is a
+    /// question of its own.
+    pub questions: Vec<String>,
+    /// The template each row was written with. N, or none where there is one.
+    pub templates: Vec<String>,
     /// The model's log-probability of the answer on the plus and on the minus side, N each.
     pub answer_logprob: Option<(Vec<f64>, Vec<f64>)>,
 }
@@ -27,8 +32,12 @@ impl Rows {
         let logprob = self.answer_logprob.iter().flat_map(|(plus, minus)| {
             [("plus log-probabilities", plus.len()), ("minus log-probabilities", minus.len())]
         });
-        for (what, found) in
-            [("ids", self.ids.len()), ("groups", self.groups.len())].into_iter().chain(logprob)
+        let variants = [("questions", self.questions.len()), ("templates", self.templates.len())];
+        let variants = variants.into_iter().filter(|(_, found)| *found > 0);
+        for (what, found) in [("ids", self.ids.len()), ("groups", self.groups.len())]
+            .into_iter()
+            .chain(logprob)
+            .chain(variants)
         {
             if found != expected {
                 return Err(Error::Length { what, expected, found });

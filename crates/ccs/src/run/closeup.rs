@@ -1,0 +1,121 @@
+//! What a run looks at more closely, at the layers that were chosen: calibration, templates, seeds, shuffled labels,
+//! further directions. Parts of `report.json`.
+
+use serde::{Deserialize, Serialize};
+
+use super::report::Evaluation;
+use crate::bootstrap::Interval;
+use crate::calibrate::{Platt, Reliability};
+use crate::ensemble::Ensembling;
+use crate::loss::Terms;
+
+/// One method's probe at its chosen layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CloseUp {
+    /// The layer.
+    pub layer: usize,
+    /// How well its probabilities agree with how often it is right.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub calibration: Option<Calibration>,
+    /// How its probabilities lie.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub histogram: Option<Histogram>,
+    /// Each template by itself; empty where there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub templates: Vec<TemplateReport>,
+    /// Templates brought together; empty where there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub ensembles: Vec<EnsembleReport>,
+}
+
+/// Platt scaling fitted on training rows, judged on test rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The scaling.
+    pub platt: Platt,
+    /// Test rows in bins of probability after it.
+    pub reliability: Reliability,
+    /// The expected calibration error of the test rows before it.
+    pub ece_before: f64,
+}
+
+/// Test rows by the probability that the plus side is the true one, in equal bins from 0 to 1, before any calibration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// Rows labelled true in each bin.
+    pub positives: Vec<usize>,
+    /// Rows labelled false in each bin.
+    pub negatives: Vec<usize>,
+}
+
+/// The test rows of one template.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TemplateReport {
+    /// Its name.
+    pub template: String,
+    /// Its test rows.
+    pub rows: usize,
+    /// The probe of all templates, on them.
+    pub pooled: Evaluation,
+    /// A probe fitted on this template's training rows alone, on them.
+    pub own: Option<Evaluation>,
+}
+
+/// One way to bring the templates of a question together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnsembleReport {
+    /// The way.
+    pub ensembling: Ensembling,
+    /// On test rows.
+    pub test: Evaluation,
+}
+
+/// A control that is a handful of numbers: the same fit under other seeds, or with labels that mean nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Repeated {
+    /// Its layer.
+    pub layer: usize,
+    /// Test accuracy of each repetition.
+    pub accuracies: Vec<f64>,
+    /// Test AUROC of each repetition, where the test rows carry both labels.
+    pub aurocs: Vec<Option<f64>>,
+}
+
+/// Recursive CCS at CCS's chosen layer: directions one after the other, each orthogonal to those before it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecursiveReport {
+    /// The layer.
+    pub layer: usize,
+    /// One after the other.
+    pub iterations: Vec<RecursiveIteration>,
+    /// Random directions, untrained, on the test rows: the central 95 % of accuracy.
+    pub random_accuracy: Option<Interval>,
+    /// The loss of the best constant guess.
+    pub constant_guess: f64,
+    /// Why it ended, in words.
+    pub stop: String,
+    /// The mean |cosine| between first directions found from different seeds; 1 is the same direction each time.
+    pub seeds_cosine: Option<f64>,
+}
+
+/// One direction of recursive CCS.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecursiveIteration {
+    /// On test rows.
+    pub test: Evaluation,
+    /// The loss on training rows.
+    pub train_loss: Terms,
+    /// The loss on test rows.
+    pub test_loss: Terms,
+}
+
+/// Probes fitted on one data set and judged on another, at one layer: rows are what they were fitted on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// The names of the data sets.
+    pub datasets: Vec<String>,
+    /// The layer that stands for each row's data set.
+    pub layers: Vec<usize>,
+    /// `cells[fitted on][judged on]`, on test rows.
+    pub cells: Vec<Vec<Evaluation>>,
+}
