@@ -55,6 +55,7 @@ impl Planted {
             labels: self.labels.clone(),
             groups: self.groups(),
             answer_logprob: None,
+            ..Rows::default()
         }
     }
 }
