@@ -1,4 +1,4 @@
-//! Fitting probes on one layer: CCS by AdamW (10 restarts, 1000 epochs) and logistic regression.
+//! Fitting probes on one layer: CCS by AdamW (10 restarts, 1000 epochs) and by L-BFGS, closed forms, logistic regression.
 //!
 //! `cargo bench --bench probe`
 
@@ -6,8 +6,10 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use llama_ccs::ccs::Contrast;
-use llama_ccs::ccs::fit::ccs::{CcsOptions, ccs};
+use llama_ccs::ccs::fit::ccs::{CcsOptions, Optimizer, ccs};
 use llama_ccs::ccs::fit::logistic::{LrOptions, logistic};
+use llama_ccs::ccs::fit::quadratic::{Objective, quadratic};
+use llama_ccs::ccs::normalize::Normalization;
 use llama_ccs::ccs::rng::Stream;
 use llama_ccs::llama_core::tch::{self, Tensor};
 use rand::{RngExt, SeedableRng};
@@ -35,12 +37,21 @@ fn probe(criterion: &mut Criterion) {
     tch::set_num_threads(1);
     let mut group = criterion.benchmark_group("probe");
     group.sample_size(10);
-    for (pairs, dim) in [(360, 128), (180, 576), (600, 4096)] {
+    for (pairs, dim) in [(360, 128), (180, 576), (1000, 4096)] {
         let data = planted(pairs, dim);
         let size = format!("{pairs} pairs, dim {dim}");
         group.bench_function(BenchmarkId::new("ccs", &size), |bencher| {
             bencher.iter(|| ccs(&data, &CcsOptions::default(), &Stream::new(0)).expect("ccs"));
         });
+        let lbfgs = CcsOptions { optimizer: Optimizer::Lbfgs, ..CcsOptions::default() };
+        group.bench_function(BenchmarkId::new("ccs, L-BFGS", &size), |bencher| {
+            bencher.iter(|| ccs(&data, &lbfgs, &Stream::new(0)).expect("ccs"));
+        });
+        for (name, objective) in [("tpc", Objective::TPC), ("drc", Objective::DRC)] {
+            group.bench_function(BenchmarkId::new(name, &size), |bencher| {
+                bencher.iter(|| quadratic(&data, objective, Normalization::ElementWise).expect(name));
+            });
+        }
         group.bench_function(BenchmarkId::new("lr", &size), |bencher| {
             bencher.iter(|| logistic(&data, &LrOptions::default()).expect("lr"));
         });
