@@ -18,6 +18,8 @@ mod layers;
 mod legend;
 mod number;
 mod plot;
+#[cfg(test)]
+mod sample;
 mod scores;
 mod svg;
 #[cfg(test)]

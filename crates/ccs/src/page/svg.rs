@@ -12,7 +12,6 @@ pub(super) struct Paint(&'static str);
 pub(super) const TEXT: Paint = Paint("text");
 pub(super) const QUIET: Paint = Paint("quiet");
 pub(super) const LINE: Paint = Paint("line");
-pub(super) const PAPER: Paint = Paint("paper");
 pub(super) const RANDOM: Paint = Paint("random");
 pub(super) const CCS: Paint = Paint("ccs");
 
