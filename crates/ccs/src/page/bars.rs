@@ -52,6 +52,7 @@ pub(super) fn reliability(found: &Reliability, paint: Paint, label: &str) -> Str
     shares(&mut canvas, &y);
     below(&mut canvas, &x, "p, after Platt scaling");
     canvas.dashes((x.at(0.0), y.at(0.0)), (x.at(1.0), y.at(1.0)), TEXT);
+    canvas.text((left + 6.0, y.at(0.9)), TEXT_SIZE, Anchor::Start, QUIET, "share that is true");
     let rows: usize = found.bins.iter().map(|b| b.rows).sum();
     let at = |(p, share): (f64, f64)| (x.at(p), y.at(share));
     let points: Vec<(usize, (f64, f64))> =

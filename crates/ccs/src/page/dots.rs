@@ -79,9 +79,10 @@ struct Format {
 }
 
 const WIDE: Format = Format { width: 960, row: 25.0, text: 13, above: false };
-const NARROW: Format = Format { width: 360, row: 38.0, text: 12, above: true };
-const LABELS: i32 = 330; // at most, where they stand beside their rows
-const GAP: f64 = 34.0; // between panels
+const NARROW: Format = Format { width: 360, row: 41.0, text: 12, above: true };
+const LABELS: i32 = 360; // at most, where they stand beside their rows
+const GAP: f64 = 48.0; // between panels
+const EDGE: f64 = 18.0; // half a number at the end of an axis
 const HEAD: f64 = 30.0;
 const FOOT: f64 = 26.0;
 
@@ -91,8 +92,8 @@ fn draw(rows: &[Row], panels: &[Panel], shown: &[usize], format: &Format, label:
     let bottom = HEAD + format.row * count(rows.len());
     let mut canvas = Canvas::new(width, bottom + FOOT);
     let widest = rows.iter().map(|r| label_width(r, format.text)).max().unwrap_or_default().min(LABELS);
-    let left = if format.above { 10.0 } else { f64::from(widest) + 22.0 };
-    let room = (width - 14.0 - left - GAP * (count(shown.len()) - 1.0)) / count(shown.len().max(1));
+    let left = if format.above { EDGE } else { f64::from(widest) + 22.0 };
+    let room = (width - EDGE - left - GAP * (count(shown.len()) - 1.0)) / count(shown.len().max(1));
     for (place, &index) in shown.iter().enumerate() {
         let Some(panel) = panels.get(index) else { continue };
         let from = left + count(place) * (room + GAP);
@@ -108,7 +109,7 @@ fn draw(rows: &[Row], panels: &[Panel], shown: &[usize], format: &Format, label:
     for (number, row) in rows.iter().enumerate() {
         let top = HEAD + format.row * count(number);
         let (middle, at, most) = if format.above {
-            (top + format.row * 0.3, left, format.width - 20)
+            (top + format.row * 0.28, 0.0, format.width)
         } else {
             (top + format.row * 0.5, 0.0, LABELS)
         };
@@ -122,14 +123,10 @@ fn label_width(row: &Row, text: i32) -> i32 {
     text_width(&row.label, text) + detail
 }
 
-fn texts(canvas: &mut Canvas, row: &Row, (x, y): (f64, f64), most: i32, text: i32) {
+fn texts(canvas: &mut Canvas, row: &Row, at: (f64, f64), most: i32, text: i32) {
     let detail = label_width(row, text) - text_width(&row.label, text);
     let label = fitting(&row.label, text, (most - detail).max(60));
-    let end = x + f64::from(text_width(&label, text) + 6);
-    canvas.text((x, y), text, Anchor::Start, TEXT, &label);
-    if !row.detail.is_empty() {
-        canvas.text((end, y), text - 1, Anchor::Start, QUIET, &row.detail);
-    }
+    canvas.label(at, text, &label, &row.detail);
 }
 
 /// Steps of 0.05 around everything in a panel, within 0 and 1.

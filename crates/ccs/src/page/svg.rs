@@ -134,6 +134,22 @@ impl Canvas {
         self.add(&[x, y, r], shape);
     }
 
+    /// What a row is and, quieter, more about it; lines behind it are kept off.
+    pub(super) fn label(&mut self, (x, y): At, size: i32, name: &str, detail: &str) {
+        let [x, y] = [x, y + 0.35 * f64::from(size)].map(round);
+        let detail = if detail.is_empty() {
+            String::new()
+        } else {
+            let (small, paint) = (size - 1, QUIET.0);
+            format!("<tspan dx=\"6\" font-size=\"{small}\" fill=\"var(--{paint})\">{}</tspan>", escaped(detail))
+        };
+        let (name, paint) = (escaped(name), TEXT.0);
+        let shape = format!(
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" fill=\"var(--{paint})\" class=\"halo\">{name}{detail}</text>"
+        );
+        self.add(&[x, y], shape);
+    }
+
     /// A text whose middle line is at the point's height.
     pub(super) fn text(&mut self, (x, y): At, size: i32, anchor: Anchor, paint: Paint, text: &str) {
         let [x, y] = [x, y + 0.35 * f64::from(size)].map(round);
