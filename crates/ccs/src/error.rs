@@ -148,6 +148,12 @@ pub enum Error {
         /// What there is.
         hint: String,
     },
+    /// A method that fits no probe was to be fitted.
+    #[error("{method} fits no probe\nhint: it is a control; give a method such as ccs or lr")]
+    NoFit {
+        /// The method.
+        method: crate::Method,
+    },
     /// A setting has a value that cannot be used.
     #[error("`{name}` cannot be {value}: {reason}\nhint: {hint}")]
     Setting {
@@ -192,7 +198,7 @@ pub enum Error {
     Constant,
     /// Zero-shot was asked for where the data holds no answer log-probabilities.
     #[error(
-        "the data holds no `answer_logprob`, which `zero_shot` needs\nhint: extract it with the states, or leave `zero_shot` out of `--methods`"
+        "the data holds no `answer_logprob`, which `zero_shot` and `calibrated_zero_shot` need\nhint: extract it with the states, or leave them out of `--methods`"
     )]
     NoAnswerLogprob,
     /// A file is not a probe that this version reads.

@@ -1,10 +1,15 @@
 //! A whole run: every layer of a data source, every method, controls and intervals, and the report.
 
+mod answers;
 mod closeup;
+mod context;
+mod controls;
 mod evaluate;
 mod fitted;
 mod folder;
 mod layer;
+mod look;
+mod recipe;
 mod report;
 mod settings;
 mod source;
@@ -24,7 +29,7 @@ pub use closeup::{
 pub use fitted::Fitted;
 pub use folder::Overwrite;
 pub use report::{
-    Chosen, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report,
+    Chosen, Comparison, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report,
     Side, SplitReport, Verdict,
 };
 pub use settings::{LayerSelection, Settings};
@@ -39,7 +44,9 @@ use crate::probe::Probe;
 use crate::rng::Stream;
 use crate::split::{Split, grouped_folds};
 use crate::{Error, Method, Result};
-use layer::{Context, LayerOutcome};
+use context::Context;
+use layer::LayerOutcome;
+use look::Looks;
 
 /// Where and how widely a run computes; changes nothing in its results on one machine.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +92,7 @@ pub fn run(
     rows.check()?;
     let layers = settings.layers.of(source.layers(), &source.describe())?;
     let with_logprob = rows.answer_logprob.is_some();
-    if !with_logprob && settings.requires(Method::ZeroShot) {
+    if !with_logprob && settings.requires_answers() {
         return Err(Error::NoAnswerLogprob);
     }
     let stream = Stream::new(settings.seed);
@@ -100,6 +107,7 @@ pub fn run(
         source,
         settings,
         methods: settings.methods(with_logprob),
+        layers: layers.len(),
         device: execution.device,
         split: &split,
         train_id: report::hash(&split_report.train)?,
@@ -108,23 +116,40 @@ pub fn run(
         test_labels: &test_labels,
         stream,
     };
-    let outcomes = in_parallel(workers(execution, source, &layers), || {
+    let in_layer = |layer: &Layer, source: Error| {
+        Error::InLayer { layer: layer.layer, hook: layer.hook.clone(), source: Box::new(source) }
+    };
+    let workers = workers(execution, source, &layers);
+    let outcomes = in_parallel(workers, || {
         layers
             .par_iter()
             .map(|layer| {
-                let outcome = context.layer(layer).map_err(|source| Error::InLayer {
-                    layer: layer.layer,
-                    hook: layer.hook.clone(),
-                    source: Box::new(source),
-                })?;
+                let outcome = context.layer(layer).map_err(|source| in_layer(layer, source))?;
                 on_layer(&outcome.report);
                 Ok(outcome)
             })
             .collect::<Result<Vec<LayerOutcome>>>()
     })?;
+    let chosen = choose(&context, &outcomes);
+    // Layers are read again rather than kept: few are chosen.
+    let looked: Vec<(LayerOutcome, Looks)> = in_parallel(workers, || {
+        let work = outcomes.into_par_iter().zip(layers.par_iter());
+        work.map(|(outcome, layer)| {
+            let looks = context.look(layer, &outcome, &chosen).map_err(|source| in_layer(layer, source))?;
+            Ok((outcome, looks))
+        })
+        .collect::<Result<_>>()
+    })?;
     let counts = Counts::new(&rows.labels, &rows.groups, &split)?;
     let majority = majority_share(&test_labels);
-    assemble(&context, counts, majority, split_report, outcomes)
+    assemble(&context, counts, majority, split_report, chosen, looked)
+}
+
+/// The layer of every method that fits probes.
+fn choose(context: &Context<'_>, outcomes: &[LayerOutcome]) -> BTreeMap<Method, Chosen> {
+    let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
+    let methods = context.methods.iter().copied().filter(|m| m.is_probe());
+    methods.map(|method| (method, Chosen::of(method, &layers, context.settings.folds))).collect()
 }
 
 /// Runs `work` on its own pool whose threads use one LibTorch thread each: the order of a sum, and so its last bits,
@@ -167,22 +192,25 @@ fn workers(execution: Execution, source: &dyn Source, layers: &[Layer]) -> usize
     cores.min(layers.len()).min(fitting).max(1)
 }
 
-/// Chooses layers, compares the choices, and puts the report together.
+/// Compares the choices, and puts the report together.
 fn assemble(
     context: &Context<'_>,
     counts: Counts,
     majority: f64,
     split: SplitReport,
-    outcomes: Vec<LayerOutcome>,
+    chosen: BTreeMap<Method, Chosen>,
+    looked: Vec<(LayerOutcome, Looks)>,
 ) -> Result<Run> {
-    let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
-    let mut chosen = BTreeMap::new();
-    for method in context.methods.iter().copied().filter(|m| m.is_probe()) {
-        chosen.insert(method, Chosen::of(method, &layers, context.settings.folds));
+    let (mut outcomes, mut looks) = (Vec::with_capacity(looked.len()), Looks::default());
+    for (outcome, look) in looked {
+        outcomes.push(outcome);
+        looks.extend(look);
     }
-    let chosen_difference = evaluate::between_choices(context, &chosen, &outcomes)?;
-    let verdicts =
-        verdict::verdicts(majority, context.resamples.groups(), &layers, &chosen, chosen_difference.as_ref());
+    let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
+    let without_labels = Chosen::without_labels(&layers).map(|choice| (Method::Ccs, choice));
+    let choices = evaluate::between_choices(context, &chosen, &outcomes)?;
+    let verdicts = verdict::verdicts(majority, context.resamples.groups(), &layers, &chosen, &choices);
+    let notes = verdict::notes(context.resamples.groups(), context.layers);
     let mut probes = Vec::new();
     let mut reports = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
@@ -194,18 +222,20 @@ fn assemble(
         schema: Report::SCHEMA,
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
         verdicts,
-        notes: verdict::notes(context.resamples.groups()),
+        notes,
         majority,
         rows: counts.rows,
         groups: counts.groups,
         positives: counts.positives,
         redrawn_resamples: context.resamples.redrawn(),
         chosen,
-        chosen_difference,
-        close_ups: BTreeMap::new(),
-        seeds: BTreeMap::new(),
-        shuffled: BTreeMap::new(),
-        recursive: None,
+        chosen_without_labels: without_labels.into_iter().collect(),
+        chosen_difference: choices.ccs_and_lr,
+        comparisons: choices.comparisons,
+        close_ups: looks.close_ups,
+        seeds: looks.seeds,
+        shuffled: looks.shuffled,
+        recursive: looks.recursive,
         blank: None,
         transfer: BTreeMap::new(),
         layers: reports,
