@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::dots::{self, Cell, Mark, Panel, Row, Shape};
 use super::number::percent;
-use super::scores::{Figure, Metric, Parted, Scores, find, has_layers, over_random, stands};
+use super::scores::{Figure, Metric, Parted, Scores, chosen_layer, find, has_layers, over, stands};
 use super::svg::{class, paint};
 use crate::Method;
 use crate::metrics::Confusion;
@@ -18,6 +18,7 @@ pub(super) struct KeyNumber {
     layer: Option<usize>,
     scores: Scores,
     over_random: Option<Metric>,
+    over_lr: Option<Metric>,
     note: Option<String>,
 }
 
@@ -38,7 +39,8 @@ pub(super) fn key_numbers(report: &Report) -> Vec<KeyNumber> {
             class: class(method),
             layer: has_layers(method).then_some(layer),
             scores: Scores::new(&found.test),
-            over_random: over_random(report, method),
+            over_random: over(report, method, Method::Random),
+            over_lr: over(report, method, Method::Lr),
             note: found.note.clone(),
         })
     };
@@ -104,9 +106,31 @@ pub(super) fn confusions(report: &Report) -> Parted<ConfusionView> {
     Parted::new(report.chosen.iter().filter_map(|(&method, chosen)| of(method, chosen)))
 }
 
+/// Directions that a method found one after the other at its chosen layer.
+#[derive(Debug, Serialize)]
+pub(super) struct Directions {
+    method: &'static str,
+    class: &'static str,
+    layer: usize,
+    rows: Vec<Scores>,
+}
+
+pub(super) fn directions(report: &Report) -> Vec<Directions> {
+    let of = |&method: &Method| {
+        let layer = chosen_layer(report, method)?;
+        let found = &find(report, layer)?.methods.get(&method)?.directions;
+        let rows: Vec<Scores> = found.iter().map(Scores::new).collect();
+        let view = Directions { method: method.title(), class: class(method), layer, rows };
+        (!view.rows.is_empty()).then_some(view)
+    };
+    report.chosen.keys().filter_map(of).collect()
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Choice {
     method: &'static str,
+    /// Beside the method's own choice.
+    without_labels: bool,
     class: &'static str,
     layer: Option<usize>,
     uses_labels: bool,
@@ -126,26 +150,42 @@ struct OracleView {
 #[derive(Debug, Serialize)]
 pub(super) struct Choices {
     rows: Vec<Choice>,
-    rules: Vec<(String, Vec<&'static str>)>,
+    rules: Vec<(String, Vec<String>)>,
+    /// Penalties that cross-validation inside the training rows chose.
+    penalties: Vec<(&'static str, String)>,
 }
 
 impl Choices {
     pub(super) fn new(report: &Report) -> Self {
-        let mut rules: Vec<(String, Vec<&'static str>)> = Vec::new();
-        for (method, chosen) in &report.chosen {
+        let all = || {
+            let beside = report.chosen_without_labels.iter().map(|(&m, c)| (m, c, true));
+            report.chosen.iter().map(|(&m, c)| (m, c, false)).chain(beside)
+        };
+        let mut rules: Vec<(String, Vec<String>)> = Vec::new();
+        for (method, chosen, without_labels) in all() {
+            let name = method.title().to_owned() + if without_labels { " without labels" } else { "" };
             match rules.iter_mut().find(|(rule, _)| *rule == chosen.rule) {
-                Some((_, methods)) => methods.push(method.title()),
-                None => rules.push((chosen.rule.clone(), vec![method.title()])),
+                Some((_, methods)) => methods.push(name),
+                None => rules.push((chosen.rule.clone(), vec![name])),
             }
         }
-        Self { rows: report.chosen.iter().map(|(&m, c)| choice(report, m, c)).collect(), rules }
+        let penalty = |&method: &Method| {
+            let found = find(report, chosen_layer(report, method)?)?.methods.get(&method)?;
+            Some((method.title(), format!("{}", found.l2?)))
+        };
+        Self {
+            rows: all().map(|(m, c, without)| choice(report, m, c, without)).collect(),
+            rules,
+            penalties: report.chosen.keys().filter_map(penalty).collect(),
+        }
     }
 }
 
-fn choice(report: &Report, method: Method, chosen: &Chosen) -> Choice {
+fn choice(report: &Report, method: Method, chosen: &Chosen, without_labels: bool) -> Choice {
     let found = chosen.layer.and_then(|l| find(report, l)?.methods.get(&method));
     Choice {
         method: method.title(),
+        without_labels,
         class: class(method),
         layer: chosen.layer,
         uses_labels: chosen.uses_labels,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::number::{decimal, decimals, difference, interval, percent, percents, points};
 use crate::Method;
-use crate::run::{Difference, Evaluation, LayerReport, Report};
+use crate::run::{Comparison, Difference, Evaluation, LayerReport, Report};
 
 /// A metric with its interval.
 #[derive(Debug, Serialize)]
@@ -137,9 +137,35 @@ pub(super) fn differences(report: &Report) -> Vec<DifferenceView> {
     known.into_iter().chain(others).map(DifferenceView::new).collect()
 }
 
-/// A method at its layer minus random directions there, in points of accuracy.
-pub(super) fn over_random(report: &Report, method: Method) -> Option<Metric> {
-    let layer = find(report, chosen_layer(report, method)?)?;
-    let found = layer.differences.iter().find(|d| d.first == method && d.second == Method::Random)?;
-    Some(difference_in_points(found))
+/// A method at its layer minus another: random directions there, or a method at its own. In points of accuracy.
+pub(super) fn over(report: &Report, first: Method, second: Method) -> Option<Metric> {
+    let layer = chosen_layer(report, first)?;
+    let there = find(report, layer).map(|l| l.differences.as_slice()).unwrap_or_default();
+    let beside = there.iter().filter(|_| second == Method::Random);
+    let compared = report.comparisons.iter().map(|c| &c.difference);
+    compared
+        .chain(&report.chosen_difference)
+        .chain(beside)
+        .find(|d| d.first == first && d.first_layer == layer && d.second == second)
+        .map(difference_in_points)
+}
+
+/// A difference with its plain intervals, and with those of as many layers as were looked at.
+#[derive(Debug, Serialize)]
+pub(super) struct ComparisonView {
+    text: String,
+    accuracy: Metric,
+    accuracy_of_all: Option<String>,
+    auroc: Option<Metric>,
+    auroc_of_all: Option<String>,
+}
+
+pub(super) fn comparisons(report: &Report) -> Parted<ComparisonView> {
+    let view = |c: &Comparison| {
+        let DifferenceView { text, accuracy, auroc } = DifferenceView::new(&c.difference);
+        let accuracy_of_all = c.accuracy_ci.map(|ci| interval(ci, points));
+        let auroc_of_all = c.auroc_ci.map(|ci| interval(ci, difference));
+        (c.difference.first, ComparisonView { text, accuracy, accuracy_of_all, auroc, auroc_of_all })
+    };
+    Parted::new(report.comparisons.iter().map(view))
 }

@@ -138,7 +138,11 @@ const SECTIONS: [&str; 8] =
 
 #[test]
 fn each_section_is_there_where_the_report_has_it() {
-    let bare = report();
+    let mut bare = report();
+    bare.close_ups.clear();
+    bare.seeds.clear();
+    bare.shuffled.clear();
+    bare.comparisons.clear();
     let all = full(bare.clone(), &names(["plain", "exam"]), &names(["boolq", "imdb", "rte"]));
     let (without, with) = (html(&bare).unwrap(), html(&all).unwrap());
     assert_well_formed(&with);
@@ -293,6 +297,8 @@ fn what_is_missing_is_left_out() {
     }
     bare.layers[2].methods.get_mut(&Method::Ccs).unwrap().test.accuracy = f64::NAN;
     (bare.chosen_difference, bare.data) = (None, serde_json::Value::Null);
+    bare.comparisons.clear();
+    bare.chosen_without_labels.clear();
     bare.chosen.clear();
     let [accuracy, auroc] = svgs(&bare);
     assert_eq!((markers(&accuracy, 0), markers(&accuracy, 1), markers(&auroc, 0)), (3, 0, 0));

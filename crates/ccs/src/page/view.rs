@@ -4,13 +4,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::closer::{self, Sureness, Templates};
-use super::compare::{self, Choices, ConfusionView, KeyNumber};
+use super::compare::{self, Choices, ConfusionView, Directions, KeyNumber};
 use super::controls::{self, Blank, Recursive, Repetitions};
 use super::heat::{self, LayerHeat, TransferView};
 use super::layers::{self, Column, LayerView, LossView, Marks};
 use super::number::percent;
 use super::plot::{self, Quantity};
-use super::scores::{self, DifferenceView, Figure, Parted, find};
+use super::scores::{self, ComparisonView, DifferenceView, Figure, Parted, find};
 use crate::run::{Finding, Report};
 use crate::{Method, Result};
 
@@ -44,6 +44,8 @@ pub(super) struct View {
     /// Of CCS at its chosen layer.
     loss: Option<LossView>,
     losses: Vec<LossView>,
+    comparisons: Parted<ComparisonView>,
+    directions_found: Vec<Directions>,
     differences: Vec<DifferenceView>,
     all_differences: Vec<DifferenceView>,
     choices: Choices,
@@ -109,6 +111,8 @@ impl View {
             marks: Marks::new(report),
             loss: ccs_layer.and_then(|layer| layers::loss(find(report, layer)?)),
             losses: report.layers.iter().filter_map(layers::loss).collect(),
+            comparisons: scores::comparisons(report),
+            directions_found: compare::directions(report),
             differences: scores::differences(report),
             all_differences: report
                 .layers
