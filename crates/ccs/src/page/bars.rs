@@ -24,7 +24,13 @@ pub(super) fn histogram(found: &Histogram, paint: Paint, label: &str) -> String 
     let y = Axis::new([-number(most), number(most)], [bottom, top], 34.0);
     for tick in y.ticks().into_iter().filter(|t| (t - t.round()).abs() < 1e-6) {
         canvas.line((left, y.at(tick)), (right, y.at(tick)), LINE, 1.0);
-        canvas.text((left - 6.0, y.at(tick)), TEXT_SIZE - 1, Anchor::End, QUIET, &format!("{:.0}", tick.abs()));
+        canvas.text(
+            (left - 6.0, y.at(tick)),
+            TEXT_SIZE - 1,
+            Anchor::End,
+            QUIET,
+            &format!("{:.0}", tick.abs()),
+        );
     }
     below(&mut canvas, &x, "p, before calibration");
     let bins = number(found.positives.len().max(1));
@@ -74,9 +80,8 @@ pub(super) fn recursive_accuracy(found: &RecursiveReport, majority: f64, label: 
     let tests = || found.iterations.iter().map(|i| &i.test);
     let values = tests().flat_map(|t| [t.accuracy].into_iter().chain(t.accuracy_ci.into_iter().flatten()));
     let values = values.chain(found.random_accuracy.into_iter().flatten()).chain([majority]);
-    let (low, high) = values
-        .filter(|v| v.is_finite())
-        .fold((1.0f64, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
+    let (low, high) =
+        values.filter(|v| v.is_finite()).fold((1.0f64, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
     let y = Axis::new([(low - 0.02).max(0.0), (high + 0.02).min(1.0)], [bottom, top], 34.0);
     let x = iterations(found.iterations.len());
     shares(&mut canvas, &y);

@@ -171,13 +171,23 @@ impl Choices {
         }
         let penalty = |&method: &Method| {
             let found = find(report, chosen_layer(report, method)?)?.methods.get(&method)?;
-            Some((method.title(), format!("{}", found.l2?)))
+            Some((method.title(), significant(found.l2?)))
         };
         Self {
             rows: all().map(|(m, c, without)| choice(report, m, c, without)).collect(),
             rules,
             penalties: report.chosen.keys().filter_map(penalty).collect(),
         }
+    }
+}
+
+/// Three digits of a positive number.
+fn significant(value: f64) -> String {
+    let place = value.abs().log10().floor();
+    if (-5.0..3.0).contains(&place) {
+        format!("{value:.0$}", (2.0 - place) as usize)
+    } else {
+        format!("{value:.2e}")
     }
 }
 
@@ -196,5 +206,16 @@ fn choice(report: &Report, method: Method, chosen: &Chosen, without_labels: bool
             accuracy: percent(o.accuracy),
             gap: format!("{:.1}", 100.0 * o.gap),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::significant;
+
+    #[test]
+    fn penalties_have_three_digits() {
+        let shown = [0.005_994_8, 100.0, 1e-9, 0.0, 2.5].map(significant);
+        assert_eq!(shown, ["0.00599", "100", "1.00e-9", "0.00e0", "2.50"]);
     }
 }

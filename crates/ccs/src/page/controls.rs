@@ -45,20 +45,43 @@ fn spread(values: impl Iterator<Item = f64>) -> Option<[f64; 3]> {
     Some([*low, f64::midpoint(*lower, *upper), *high])
 }
 
-pub(super) fn repetitions(report: &Report, of: &BTreeMap<Method, Repeated>, label: &str) -> Option<Repetitions> {
-    let rows: Vec<RepeatedRow> = of.iter().filter_map(|(&m, r)| repeated_row(report, m, r)).collect();
+/// Which random directions fits are held against.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Band {
+    /// With the sign that the training rows' labels give them.
+    Signed,
+    /// With either sign, where labels say nothing.
+    EitherSign,
+}
+
+impl Band {
+    fn of(self, [low, high]: Interval) -> Interval {
+        match self {
+            Self::Signed => [low, high],
+            Self::EitherSign => [low.min(1.0 - high), high.max(1.0 - low)],
+        }
+    }
+}
+
+pub(super) fn repetitions(
+    report: &Report,
+    of: &BTreeMap<Method, Repeated>,
+    band: Band,
+    label: &str,
+) -> Option<Repetitions> {
+    let rows: Vec<RepeatedRow> = of.iter().filter_map(|(&m, r)| repeated_row(report, m, r, band)).collect();
     let points: Vec<Row> = of
         .iter()
         .filter(|(_, r)| spread(r.accuracies.iter().copied()).is_some())
-        .map(|(&m, r)| strip(report, m, r))
+        .map(|(&m, r)| strip(report, m, r, band))
         .collect();
     let auroc = of.values().any(|r| r.aurocs.iter().any(Option::is_some));
     let figure = dots::figure(&points, &Panel::both(report.majority, auroc), label).into();
     (!rows.is_empty()).then_some(Repetitions { rows, figure })
 }
 
-fn repeated_row(report: &Report, method: Method, found: &Repeated) -> Option<RepeatedRow> {
-    let band = random(report, found.layer).and_then(|r| r.accuracy_ci);
+fn repeated_row(report: &Report, method: Method, found: &Repeated, band: Band) -> Option<RepeatedRow> {
+    let band = random(report, found.layer).and_then(|r| r.accuracy_ci).map(|ci| band.of(ci));
     let outside = |[low, high]: Interval| found.accuracies.iter().filter(|a| **a < low || **a > high).count();
     Some(RepeatedRow {
         method: method.title(),
@@ -77,13 +100,13 @@ fn random(report: &Report, layer: usize) -> Option<&Evaluation> {
 }
 
 /// A point for each repetition and a line for their median, before the band of random directions.
-fn strip(report: &Report, method: Method, found: &Repeated) -> Row {
+fn strip(report: &Report, method: Method, found: &Repeated, of: Band) -> Row {
     let band = random(report, found.layer);
     let cell = |values: Vec<f64>, band: Option<Interval>| {
         let mark = |value, shape, paint| Mark { value, ci: None, shape, paint };
         let median = spread(values.iter().copied()).map(|[_, median, _]| mark(median, Shape::Bar, TEXT));
         let each = values.into_iter().map(|v| mark(v, Shape::Faint, paint(method)));
-        Cell { band, marks: each.chain(median).collect() }
+        Cell { band: band.map(|ci| of.of(ci)), marks: each.chain(median).collect() }
     };
     let aurocs = found.aurocs.iter().copied().flatten().collect();
     Row {
@@ -172,7 +195,11 @@ pub(super) fn recursive(report: &Report) -> Option<Recursive> {
     };
     Some(Recursive {
         layer: found.layer,
-        accuracy: bars::recursive_accuracy(found, report.majority, "Recursive CCS: test accuracy by iteration"),
+        accuracy: bars::recursive_accuracy(
+            found,
+            report.majority,
+            "Recursive CCS: test accuracy by iteration",
+        ),
         loss: bars::recursive_loss(found, "Recursive CCS: loss by iteration"),
         rows: found
             .iterations
@@ -202,5 +229,13 @@ mod tests {
         assert_eq!(spread([4.0, 1.0, 2.0, 8.0].into_iter()), Some([1.0, 3.0, 8.0]));
         assert_eq!(spread([4.0, f64::NAN, 1.0, 2.0].into_iter()), Some([1.0, 2.0, 4.0]));
         assert_eq!(spread([].into_iter()), None);
+    }
+
+    #[test]
+    #[allow(clippy::float_cmp, reason = "these values are exact")]
+    fn a_band_of_either_sign_is_its_own_mirror_image() {
+        assert_eq!(Band::EitherSign.of([0.5, 0.75]), [0.25, 0.75]);
+        assert_eq!(Band::EitherSign.of([0.125, 0.75]), [0.125, 0.875]);
+        assert_eq!(Band::Signed.of([0.5, 0.75]), [0.5, 0.75]);
     }
 }

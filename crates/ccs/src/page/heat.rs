@@ -141,11 +141,12 @@ pub(super) fn transfers(report: &Report) -> super::scores::Parted<TransferView> 
             style: scale.style(e.accuracy),
             marked: row == column,
         };
-        let rows = found.cells.iter().zip(&found.datasets).enumerate().map(|(row, (cells, name))| TransferRow {
-            name: name.clone(),
-            layer: found.layers.get(row).copied(),
-            cells: cells.iter().enumerate().map(|(column, e)| cell(row, column, e)).collect(),
-        });
+        let rows =
+            found.cells.iter().zip(&found.datasets).enumerate().map(|(row, (cells, name))| TransferRow {
+                name: name.clone(),
+                layer: found.layers.get(row).copied(),
+                cells: cells.iter().enumerate().map(|(column, e)| cell(row, column, e)).collect(),
+            });
         let view = TransferView {
             method: method.title(),
             class: class(method),

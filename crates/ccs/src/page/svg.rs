@@ -141,7 +141,10 @@ impl Canvas {
             String::new()
         } else {
             let (small, paint) = (size - 1, QUIET.0);
-            format!("<tspan dx=\"6\" font-size=\"{small}\" fill=\"var(--{paint})\">{}</tspan>", escaped(detail))
+            format!(
+                "<tspan dx=\"6\" font-size=\"{small}\" fill=\"var(--{paint})\">{}</tspan>",
+                escaped(detail)
+            )
         };
         let (name, paint) = (escaped(name), TEXT.0);
         let shape = format!(

@@ -212,17 +212,6 @@ fn hostile_names_and_odd_numbers_stay_inside() {
 }
 
 #[test]
-#[ignore]
-fn preview() {
-    let path = std::env::var("PREVIEW_IN").unwrap();
-    let report: Report = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let t = names(["after_reading", "GPT-3 Style", "I wonder…", "yes_no_question", "could you tell me…", "exam", "based on the following passage", "exercise", "based on the previous passage", "valid_binary"]);
-    let d = names(["boolq", "imdb", "amazon_polarity", "rte", "copa", "ag_news"]);
-    let report = if std::env::var("PREVIEW_BARE").is_ok() { report } else { full(report, &t, &d) };
-    std::fs::write(std::env::var("PREVIEW_OUT").unwrap(), html(&report).unwrap()).unwrap();
-}
-
-#[test]
 fn names_are_text_and_notes_are_shown() {
     let mut report = report();
     let hostile = "</style><script>alert(\"1\")</script>";

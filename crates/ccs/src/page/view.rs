@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::closer::{self, Sureness, Templates};
 use super::compare::{self, Choices, ConfusionView, Directions, KeyNumber};
-use super::controls::{self, Blank, Recursive, Repetitions};
+use super::controls::{self, Band, Blank, Recursive, Repetitions};
 use super::heat::{self, LayerHeat, TransferView};
 use super::layers::{self, Column, LayerView, LossView, Marks};
 use super::number::percent;
@@ -82,7 +82,8 @@ impl View {
             serde_json::to_value(&report.settings).map_err(|e| super::failed("report.html", &e))?;
         let ccs_layer = scores::chosen_layer(report, Method::Ccs);
         let columns = layers::columns(report);
-        let verdict = |v: &crate::run::Verdict| VerdictView { text: unbroken(&v.text), tone: tone(v.finding) };
+        let verdict =
+            |v: &crate::run::Verdict| VerdictView { text: unbroken(&v.text), tone: tone(v.finding) };
         Ok(Self {
             program: report.program.clone(),
             identity: identity(report),
@@ -95,8 +96,18 @@ impl View {
             confusions: compare::confusions(report),
             sureness: closer::sureness(report),
             templates: closer::templates(report),
-            seeds: controls::repetitions(report, &report.seeds, "Accuracy and AUROC under other seeds"),
-            shuffled: controls::repetitions(report, &report.shuffled, "Accuracy and AUROC with shuffled labels"),
+            seeds: controls::repetitions(
+                report,
+                &report.seeds,
+                Band::Signed,
+                "Accuracy and AUROC under other seeds",
+            ),
+            shuffled: controls::repetitions(
+                report,
+                &report.shuffled,
+                Band::EitherSign,
+                "Accuracy and AUROC with shuffled labels",
+            ),
             blank: controls::blank(report),
             recursive: controls::recursive(report),
             transfers: heat::transfers(report),
