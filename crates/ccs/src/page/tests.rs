@@ -187,6 +187,25 @@ fn the_closer_look_has_its_numbers() {
 }
 
 #[test]
+fn choices_are_compared_with_every_layer_in_mind() {
+    let mut report = report();
+    let lr = report.layers[3].methods.get_mut(&Method::Lr).unwrap();
+    (lr.directions, lr.l2) = (vec![lr.test.clone(); 3], Some(0.012_345));
+    report.chosen.get_mut(&Method::Lr).unwrap().layer = Some(3);
+    let page = html(&report).unwrap();
+    let signed = |v: f64| format!("{:+.1}", 100.0 * v).replace('-', "\u{2212}").replace("+0.0", "0.0");
+    assert!(!report.comparisons.is_empty() && !report.chosen_without_labels.is_empty());
+    for comparison in &report.comparisons {
+        let [low, high] = comparison.accuracy_ci.unwrap().map(signed);
+        assert!(page.contains(&format!(">[{low}, {high}]<")), "[{low}, {high}]");
+    }
+    assert!(page.contains("without labels</span>") && page.contains("λ = 0.0123,"));
+    assert!(page.contains("<summary>3 directions</summary>"));
+    report.comparisons.clear();
+    assert!(html(&report).unwrap().contains("Accuracy, points [95&nbsp;%]"), "older runs have none");
+}
+
+#[test]
 fn hostile_names_and_odd_numbers_stay_inside() {
     let hostile = "</svg></style><script>alert(\"1\")</script>";
     let long = "a name without a single space in it that goes on".replace(' ', "_").repeat(8);
