@@ -175,7 +175,7 @@ impl FromStr for Method {
         let near = |m: &Self| strsim::jaro_winkler(m.name(), &plain);
         let suggestion = Self::ALL
             .into_iter()
-            .max_by(|a, b| near(a).total_cmp(&near(b)))
+            .min_by(|a, b| near(b).total_cmp(&near(a)))
             .filter(|m| near(m) > 0.6)
             .map(|m| m.name().to_owned());
         Err(Error::UnknownMethod { name: name.to_owned(), suggestion })

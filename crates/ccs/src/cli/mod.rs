@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out; errors as one chain and a hint.
 
 mod fit;
+mod settings;
 
 use std::error::Error;
 use std::io::Write as _;

@@ -55,8 +55,7 @@ impl Context<'_> {
         for &method in &self.methods {
             let report = if method == Method::Random && !data.degenerate {
                 let (report, directions) = self.random(&data)?;
-                outcome.band =
-                    Some(Resampled::of_directions(&directions, self.test_labels, self.resamples)?);
+                outcome.band = Some(Resampled::of_directions(&directions, self.test_labels, self.resamples)?);
                 report
             } else {
                 let fitted = self.fit(method, &data)?;
@@ -126,8 +125,7 @@ impl Context<'_> {
             directions.push(Evaluation { confusion: None, ..test.clone() });
         }
         for probe in &further {
-            let test =
-                evaluate(&predict(probe, &data.test)?, data.test.labels(), Some(self.resamples))?;
+            let test = evaluate(&predict(probe, &data.test)?, data.test.labels(), Some(self.resamples))?;
             directions.push(Evaluation { confusion: None, ..test });
         }
         let report = MethodReport {
@@ -230,10 +228,10 @@ fn notes(data: &Data<'_>, in_fold: usize, dim: usize) -> Vec<String> {
     let mut notes = Vec::new();
     let rows = data.train.rows();
     if data.degenerate {
-        notes.push(
-            "the states are the same for every training row: nothing to fit, a constant guess stands in"
-                .to_owned(),
-        );
+        let of = if data.train.template_names().len() > 1 { " of a template" } else { "" };
+        notes.push(format!(
+            "the states are the same for every training row{of}: nothing to fit, a constant guess stands in"
+        ));
     } else if rows < dim {
         notes.push(format!(
             "{rows} training rows for {dim} dimensions: CCS reaches zero loss along almost any direction; {REMEDY}"

@@ -29,8 +29,8 @@ pub use closeup::{
 pub use fitted::Fitted;
 pub use folder::Overwrite;
 pub use report::{
-    Chosen, Comparison, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report,
-    Side, SplitReport, Verdict,
+    Chosen, Comparison, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport,
+    Oracle, Report, Side, SplitReport, Verdict,
 };
 pub use settings::{LayerSelection, Settings};
 pub(crate) use source::matrix;
@@ -116,8 +116,10 @@ pub fn run(
         test_labels: &test_labels,
         stream,
     };
-    let in_layer = |layer: &Layer, source: Error| {
-        Error::InLayer { layer: layer.layer, hook: layer.hook.clone(), source: Box::new(source) }
+    let in_layer = |layer: &Layer, source: Error| Error::InLayer {
+        layer: layer.layer,
+        hook: layer.hook.clone(),
+        source: Box::new(source),
     };
     let workers = workers(execution, source, &layers);
     let outcomes = in_parallel(workers, || {
