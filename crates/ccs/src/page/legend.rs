@@ -47,7 +47,7 @@ pub(super) fn draw(
 }
 
 /// About how wide a text becomes in a wide one of the common sans-serif fonts: it is set by whoever shows the plot.
-fn text_width(text: &str, size: i32) -> i32 {
+pub(super) fn text_width(text: &str, size: i32) -> i32 {
     let hundredths = |c: char| match c {
         'i' | 'j' | 'l' | 'f' | 'r' | 't' | ' ' | ',' | '.' | ':' => 36,
         'm' | 'w' | '%' => 95,

@@ -8,9 +8,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bars;
+mod closer;
+mod compare;
+mod controls;
+mod dots;
+mod heat;
+mod layers;
 mod legend;
 mod number;
 mod plot;
+#[cfg(test)]
+mod sample;
+mod scores;
+mod svg;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -26,6 +37,14 @@ use view::View;
 
 /// Its name ends in `.html.j2`, so that whatever it is given is escaped.
 const TEMPLATE: &str = "report.html.j2";
+/// Its parts, in their order on the page.
+const SOURCE: &str = concat!(
+    include_str!("template/macros.html.j2"),
+    include_str!("template/head.html.j2"),
+    include_str!("template/results.html.j2"),
+    include_str!("template/closer.html.j2"),
+    include_str!("template/details.html.j2"),
+);
 /// What it is called in errors.
 const PAGE: &str = "report.html";
 
@@ -43,7 +62,7 @@ pub fn html(report: &Report) -> Result<String> {
         .map_err(|e| failed(PAGE, &e))?;
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
-    environment.add_template(TEMPLATE, include_str!("report.html.j2")).map_err(|e| failed(PAGE, &e))?;
+    environment.add_template(TEMPLATE, SOURCE).map_err(|e| failed(PAGE, &e))?;
     let view = View::new(report)?;
     let template = environment.get_template(TEMPLATE).map_err(|e| failed(PAGE, &e))?;
     template.render(Serde(view)).map_err(|e| failed(PAGE, &e))

@@ -2,6 +2,7 @@
 
 use rand::RngExt;
 
+use super::sample::full;
 use super::{accuracy_svg, auroc_svg, html};
 use crate::Method;
 use crate::rng::Stream;
@@ -113,9 +114,120 @@ fn the_page_holds_the_report_s_numbers_and_loads_nothing() {
             && page.contains("Oracle, not a result")
             && page.contains(&report.split)
     );
-    for foreign in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link"] {
+    for foreign in ["http:", "https:", "src=", "url(", "@import", "<script", "<link"] {
         assert!(!page.contains(foreign), "{foreign}");
     }
+    assert_links(&page);
+}
+
+/// Links lead to places on the page, each of which is there once.
+fn assert_links(page: &str) {
+    for link in page.split("href=\"").skip(1) {
+        let (target, _) = link.split_once('"').unwrap();
+        let id = format!(" id=\"{}\"", target.strip_prefix('#').unwrap());
+        assert_eq!(page.matches(&id).count(), 1, "{target}");
+    }
+}
+
+fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
+    names.map(str::to_owned).into()
+}
+
+const SECTIONS: [&str; 8] =
+    ["sureness", "templates", "seeds", "shuffled", "recursive", "blank", "transfer", "right-and-wrong"];
+
+#[test]
+fn each_section_is_there_where_the_report_has_it() {
+    let mut bare = report();
+    bare.close_ups.clear();
+    bare.seeds.clear();
+    bare.shuffled.clear();
+    bare.comparisons.clear();
+    let all = full(bare.clone(), &names(["plain", "exam"]), &names(["boolq", "imdb", "rte"]));
+    let (without, with) = (html(&bare).unwrap(), html(&all).unwrap());
+    assert_well_formed(&with);
+    assert_links(&with);
+    assert_eq!(with, html(&all).unwrap(), "the same report, the same bytes");
+    for section in SECTIONS {
+        let heading = format!("<h2 id=\"{section}\">");
+        assert!(with.contains(&heading), "{section}");
+        assert_eq!(without.contains(&heading), section == "right-and-wrong", "{section}");
+    }
+    assert!(!with.contains("NaN") && !with.contains("<script"));
+}
+
+#[test]
+fn the_closer_look_has_its_numbers() {
+    let all = full(report(), &names(["plain", "exam"]), &names(["boolq", "imdb"]));
+    let page = html(&all).unwrap();
+    let ccs = &all.close_ups[&Method::Ccs];
+    let ece = ccs.calibration.as_ref().unwrap().reliability.ece;
+    assert!(page.contains(&format!("0.123 before Platt scaling, {ece:.3} after")));
+    let mut sorted = all.seeds[&Method::Ccs].accuracies.clone();
+    sorted.sort_by(f64::total_cmp);
+    let median = f64::midpoint(sorted[4], sorted[5]);
+    let cell = |v: f64| format!("<td class=\"n\">{:.1} %</td>", 100.0 * v);
+    assert!(page.contains(&[sorted[0], median, sorted[9]].map(cell).concat()));
+    for found in &ccs.ensembles {
+        assert!(page.contains(&format!(">{:.1} %</span>", 100.0 * found.test.accuracy)));
+    }
+    let recursive = all.recursive.as_ref().unwrap();
+    let low = |i: &crate::run::RecursiveIteration| i.test.accuracy_ci.unwrap()[0];
+    let above = recursive.iterations.iter().filter(|i| low(i) > 0.66).count();
+    assert!(above > 0 && page.contains(&format!("{above} of 20 directions lie above")));
+    assert!(page.contains("mean |cosine| is 0.873"));
+    for (from, row) in all.transfer[&Method::Lr].cells.iter().enumerate() {
+        for (to, cell) in row.iter().enumerate() {
+            let class = if from == to { " class=\"marked\"" } else { "" };
+            let start = format!("<td{class} style=\"background: color-mix(in srgb, var(--");
+            let value = format!("<span class=\"value\">{:.1} %</span>", 100.0 * cell.accuracy);
+            assert!(page.split(&start).skip(1).any(|rest| rest[..120].contains(&value)), "{from} {to}");
+        }
+    }
+}
+
+#[test]
+fn choices_are_compared_with_every_layer_in_mind() {
+    let mut report = report();
+    let lr = report.layers[3].methods.get_mut(&Method::Lr).unwrap();
+    (lr.directions, lr.l2) = (vec![lr.test.clone(); 3], Some(0.012_345));
+    report.chosen.get_mut(&Method::Lr).unwrap().layer = Some(3);
+    let page = html(&report).unwrap();
+    let signed = |v: f64| format!("{:+.1}", 100.0 * v).replace('-', "\u{2212}").replace("+0.0", "0.0");
+    assert!(!report.comparisons.is_empty() && !report.chosen_without_labels.is_empty());
+    for comparison in &report.comparisons {
+        let [low, high] = comparison.accuracy_ci.unwrap().map(signed);
+        assert!(page.contains(&format!(">[{low}, {high}]<")), "[{low}, {high}]");
+    }
+    assert!(page.contains("without labels</span>") && page.contains("λ = 0.0123,"));
+    assert!(page.contains("<summary>3 directions</summary>"));
+    report.comparisons.clear();
+    assert!(html(&report).unwrap().contains("Accuracy, points [95&nbsp;%]"), "older runs have none");
+}
+
+#[test]
+fn hostile_names_and_odd_numbers_stay_inside() {
+    let hostile = "</svg></style><script>alert(\"1\")</script>";
+    let long = "a name without a single space in it that goes on".replace(' ', "_").repeat(8);
+    let mut all = full(report(), &names([hostile, &long]), &names([hostile, &long]));
+    let recursive = all.recursive.as_mut().unwrap();
+    recursive.stop = hostile.to_owned();
+    recursive.iterations.truncate(1);
+    recursive.iterations[0].test_loss.confidence = f64::NAN;
+    (recursive.random_accuracy, recursive.seeds_cosine) = (None, None);
+    let ccs = all.close_ups.get_mut(&Method::Ccs).unwrap();
+    ccs.histogram.as_mut().unwrap().positives.clear();
+    ccs.calibration.as_mut().unwrap().reliability.bins.clear();
+    ccs.templates[0].pooled.accuracy_ci = Some([f64::NAN, f64::INFINITY]);
+    let transfer = all.transfer.get_mut(&Method::Ccs).unwrap();
+    transfer.cells[0][1].accuracy = f64::NAN;
+    (transfer.layers, transfer.cells[1]) = (Vec::new(), Vec::new());
+    all.seeds.get_mut(&Method::Ccs).unwrap().accuracies.clear();
+    all.shuffled.get_mut(&Method::Lr).unwrap().layer = 99;
+    let page = html(&all).unwrap();
+    assert_well_formed(&page);
+    assert_links(&page);
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
 }
 
 #[test]
@@ -193,6 +305,8 @@ fn what_is_missing_is_left_out() {
     }
     bare.layers[2].methods.get_mut(&Method::Ccs).unwrap().test.accuracy = f64::NAN;
     (bare.chosen_difference, bare.data) = (None, serde_json::Value::Null);
+    bare.comparisons.clear();
+    bare.chosen_without_labels.clear();
     bare.chosen.clear();
     let [accuracy, auroc] = svgs(&bare);
     assert_eq!((markers(&accuracy, 0), markers(&accuracy, 1), markers(&auroc, 0)), (3, 0, 0));

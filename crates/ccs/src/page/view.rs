@@ -3,11 +3,15 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::number::{decimal, decimals, difference, interval, percent, percents, points};
+use super::closer::{self, Sureness, Templates};
+use super::compare::{self, Choices, ConfusionView, Directions, KeyNumber};
+use super::controls::{self, Band, Blank, Recursive, Repetitions};
+use super::heat::{self, LayerHeat, TransferView};
+use super::layers::{self, Column, LayerView, LossView, Marks};
+use super::number::percent;
 use super::plot::{self, Quantity};
-use crate::metrics::Confusion;
-use crate::probe::Sign;
-use crate::run::{Chosen, Difference, Evaluation, Finding, LayerReport, LossReport, Report};
+use super::scores::{self, ComparisonView, DifferenceView, Figure, Parted, find};
+use crate::run::{Finding, Report};
 use crate::{Method, Result};
 
 /// The page.
@@ -18,23 +22,34 @@ pub(super) struct View {
     notes: Vec<String>,
     /// What the run itself says of its data, such as too few test groups.
     run_notes: Vec<String>,
-    verdicts: Vec<VerdictView>,
+    verdicts: Parted<VerdictView>,
     key_numbers: Vec<KeyNumber>,
-    plots: [Figure; 2],
-    confusions: Vec<ConfusionView>,
+    forest: Option<Figure>,
+    plots: [(&'static str, Figure); 2],
+    confusions: Parted<ConfusionView>,
+    sureness: Parted<Sureness>,
+    templates: Parted<Templates>,
+    seeds: Option<Repetitions>,
+    shuffled: Option<Repetitions>,
+    blank: Option<Blank>,
+    recursive: Option<Recursive>,
+    transfers: Parted<TransferView>,
     /// Methods with a column pair each in the table of layers.
     columns: Vec<Column>,
     layers: Vec<LayerView>,
+    heats: Vec<LayerHeat>,
     /// D, where it is the same for every layer.
     dim: Option<usize>,
     marks: Marks,
     /// Of CCS at its chosen layer.
     loss: Option<LossView>,
     losses: Vec<LossView>,
-    restarts: usize,
+    comparisons: Parted<ComparisonView>,
+    directions_found: Vec<Directions>,
     differences: Vec<DifferenceView>,
     all_differences: Vec<DifferenceView>,
-    choices: Vec<Choice>,
+    choices: Choices,
+    calibrated: bool,
     sides: Sides,
     majority: String,
     redrawn: usize,
@@ -53,123 +68,6 @@ struct VerdictView {
     tone: &'static str,
 }
 
-/// A metric with its interval.
-#[derive(Debug, Serialize)]
-struct Metric {
-    value: String,
-    ci: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Scores {
-    accuracy: Metric,
-    auroc: Option<Metric>,
-}
-
-#[derive(Debug, Serialize)]
-struct KeyNumber {
-    method: &'static str,
-    class: &'static str,
-    layer: Option<usize>,
-    scores: Scores,
-    note: Option<String>,
-}
-
-/// A plot, once for each width of page.
-#[derive(Debug, Serialize)]
-struct Figure {
-    title: &'static str,
-    wide: String,
-    narrow: String,
-}
-
-impl Figure {
-    fn new(report: &Report, quantity: Quantity) -> Result<Self> {
-        Ok(Self {
-            title: quantity.title(),
-            wide: plot::inline(report, quantity, plot::WIDE)?,
-            narrow: plot::inline(report, quantity, plot::NARROW)?,
-        })
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct ConfusionView {
-    method: &'static str,
-    layer: usize,
-    counts: Confusion,
-    /// Rows labelled true, labelled false, judged true, judged false.
-    sums: [usize; 4],
-    inverted: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Column {
-    title: &'static str,
-    class: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct LayerView {
-    layer: usize,
-    hook: String,
-    dim: usize,
-    degenerate: bool,
-    underdetermined: bool,
-    cells: Vec<Option<Cell>>,
-}
-
-#[derive(Debug, Serialize)]
-struct Cell {
-    scores: Scores,
-    chosen: bool,
-}
-
-/// Whether any layer carries a mark, and what was said of the first that does.
-#[derive(Debug, Default, Serialize)]
-struct Marks {
-    degenerate: Option<String>,
-    underdetermined: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct LossView {
-    layer: usize,
-    /// Consistency, confidence and their sum.
-    train: [String; 3],
-    test: [String; 3],
-    /// Counted from 1.
-    kept: usize,
-    starts: usize,
-    /// Lowest, median and highest final training loss.
-    spread: [String; 3],
-}
-
-#[derive(Debug, Serialize)]
-struct DifferenceView {
-    text: String,
-    layer: usize,
-    accuracy: Metric,
-    auroc: Option<Metric>,
-}
-
-#[derive(Debug, Serialize)]
-struct Choice {
-    method: &'static str,
-    layer: Option<usize>,
-    rule: String,
-    uses_labels: bool,
-    cross_validation: Option<String>,
-    oracle: Option<OracleView>,
-}
-
-#[derive(Debug, Serialize)]
-struct OracleView {
-    layer: usize,
-    accuracy: String,
-    gap: String,
-}
-
 /// Rows, groups and rows labelled true: training, test.
 #[derive(Debug, Serialize)]
 struct Sides {
@@ -182,48 +80,59 @@ impl View {
     pub(super) fn new(report: &Report) -> Result<Self> {
         let settings =
             serde_json::to_value(&report.settings).map_err(|e| super::failed("report.html", &e))?;
-        let marked = |marked: fn(&LayerReport) -> bool| {
-            report
-                .layers
-                .iter()
-                .find(|l| marked(l))
-                .map(|l| format!("layer {}: {}", l.layer, l.notes.join("; ")))
-        };
-        let ccs_layer = report.chosen.get(&Method::Ccs).and_then(|c| c.layer);
-        let columns: Vec<Method> = Method::ALL
-            .into_iter()
-            .filter(|m| has_layers(*m) && report.layers.iter().any(|l| l.methods.contains_key(m)))
-            .collect();
+        let ccs_layer = scores::chosen_layer(report, Method::Ccs);
+        let columns = layers::columns(report);
+        let verdict =
+            |v: &crate::run::Verdict| VerdictView { text: unbroken(&v.text), tone: tone(v.finding) };
         Ok(Self {
             program: report.program.clone(),
             identity: identity(report),
             notes: notes(&report.data),
             run_notes: report.notes.clone(),
-            verdicts: report
-                .verdicts
-                .iter()
-                .map(|v| VerdictView { text: unbroken(&v.text), tone: tone(v.finding) })
-                .collect(),
-            key_numbers: key_numbers(report),
-            plots: [Figure::new(report, Quantity::Accuracy)?, Figure::new(report, Quantity::Auroc)?],
-            confusions: report.chosen.keys().filter_map(|&m| confusion(report, m)).collect(),
-            columns: columns.iter().map(|&m| Column { title: m.title(), class: class(m) }).collect(),
-            layers: report.layers.iter().map(|l| layer_view(report, l, &columns)).collect(),
+            verdicts: Parted::new(report.verdicts.iter().map(|v| (v.method, verdict(v)))),
+            key_numbers: compare::key_numbers(report),
+            forest: compare::forest(report),
+            plots: [by_layer(report, Quantity::Accuracy)?, by_layer(report, Quantity::Auroc)?],
+            confusions: compare::confusions(report),
+            sureness: closer::sureness(report),
+            templates: closer::templates(report),
+            seeds: controls::repetitions(
+                report,
+                &report.seeds,
+                Band::Signed,
+                "Accuracy and AUROC under other seeds",
+            ),
+            shuffled: controls::repetitions(
+                report,
+                &report.shuffled,
+                Band::EitherSign,
+                "Accuracy and AUROC with shuffled labels",
+            ),
+            blank: controls::blank(report),
+            recursive: controls::recursive(report),
+            transfers: heat::transfers(report),
+            layers: report.layers.iter().map(|l| layers::layer_view(report, l, &columns)).collect(),
+            heats: heat::layers(report, &columns),
+            columns: columns.into_iter().map(Column::new).collect(),
             dim: report
                 .layers
                 .first()
                 .map(|l| l.dim)
                 .filter(|dim| report.layers.iter().all(|l| l.dim == *dim)),
-            marks: Marks {
-                degenerate: marked(|l| l.degenerate),
-                underdetermined: marked(|l| l.underdetermined && !l.degenerate),
-            },
-            loss: ccs_layer.and_then(|layer| loss(find(report, layer)?)),
-            losses: report.layers.iter().filter_map(loss).collect(),
-            restarts: report.settings.ccs.restarts,
-            differences: differences(report),
-            all_differences: report.layers.iter().flat_map(|l| &l.differences).map(difference_view).collect(),
-            choices: report.chosen.iter().map(|(&m, c)| choice(report, m, c)).collect(),
+            marks: Marks::new(report),
+            loss: ccs_layer.and_then(|layer| layers::loss(find(report, layer)?)),
+            losses: report.layers.iter().filter_map(layers::loss).collect(),
+            comparisons: scores::comparisons(report),
+            directions_found: compare::directions(report),
+            differences: scores::differences(report),
+            all_differences: report
+                .layers
+                .iter()
+                .flat_map(|l| &l.differences)
+                .map(DifferenceView::new)
+                .collect(),
+            choices: Choices::new(report),
+            calibrated: report.close_ups.values().any(|c| c.calibration.is_some()),
             sides: Sides {
                 rows: [report.rows.train, report.rows.test],
                 groups: [report.groups.train, report.groups.test],
@@ -241,25 +150,10 @@ impl View {
     }
 }
 
-/// Whether there is a number for each layer; the others are among the key numbers.
-fn has_layers(method: Method) -> bool {
-    method.is_probe() || method == Method::Random
-}
-
-fn find(report: &Report, layer: usize) -> Option<&LayerReport> {
-    report.layers.iter().find(|l| l.layer == layer)
-}
-
-/// The style class of a method's colour.
-fn class(method: Method) -> &'static str {
-    match method {
-        Method::Ccs => "ccs",
-        Method::Lr => "lr",
-        Method::Random => "random",
-        Method::ZeroShot => "zero-shot",
-        Method::Majority => "majority",
-        _ => "other",
-    }
+fn by_layer(report: &Report, quantity: Quantity) -> Result<(&'static str, Figure)> {
+    let wide = plot::inline(report, quantity, plot::WIDE)?;
+    let narrow = plot::inline(report, quantity, plot::NARROW)?;
+    Ok((quantity.title(), Figure { wide, narrow }))
 }
 
 /// With no line break between a number and its sign of per cent.
@@ -272,140 +166,7 @@ fn tone(finding: Finding) -> &'static str {
         Finding::AboveChance | Finding::BetterThanRandom => "good",
         // Two probes at chance are not told apart either.
         Finding::RanksOnly | Finding::BelowSupervised | Finding::ReachesSupervised => "plain",
-        Finding::AtChance
-        | Finding::BelowChance
-        | Finding::TooFewGroups
-        | Finding::NeitherFinds
-        | Finding::NothingToFit
-        | Finding::NoBetterThanRandom
-        | Finding::Underdetermined => "caution",
-    }
-}
-
-fn scores(test: &Evaluation) -> Scores {
-    Scores {
-        accuracy: Metric { value: percent(test.accuracy), ci: test.accuracy_ci.map(percents) },
-        auroc: test.auroc.map(|v| Metric { value: decimal(v), ci: test.auroc_ci.map(decimals) }),
-    }
-}
-
-/// Probes at their chosen layers, random directions at CCS's, and what is the same everywhere.
-fn key_numbers(report: &Report) -> Vec<KeyNumber> {
-    let chosen = |method: Method| report.chosen.get(&method).and_then(|c| c.layer);
-    let first = || report.layers.first().map(|l| l.layer);
-    let number = |method: Method| {
-        let (at, shown) = match method {
-            _ if method.is_probe() => (chosen(method)?, true),
-            Method::Random => (chosen(Method::Ccs).or_else(|| chosen(Method::Lr)).or_else(first)?, true),
-            _ => (first()?, false),
-        };
-        let found = find(report, at)?.methods.get(&method)?;
-        Some(KeyNumber {
-            method: method.title(),
-            class: class(method),
-            layer: shown.then_some(at),
-            scores: scores(&found.test),
-            note: found.note.clone(),
-        })
-    };
-    Method::ALL.into_iter().filter_map(number).collect()
-}
-
-fn confusion(report: &Report, method: Method) -> Option<ConfusionView> {
-    let layer = report.chosen.get(&method)?.layer?;
-    let found = find(report, layer)?.methods.get(&method)?;
-    let counts = found.test.confusion?;
-    let Confusion { true_positive: tp, false_positive: fp, true_negative: tn, false_negative: false_n } =
-        counts;
-    Some(ConfusionView {
-        method: method.title(),
-        layer,
-        counts,
-        sums: [tp + false_n, fp + tn, tp + fp, false_n + tn],
-        inverted: found.sign == Some(Sign::Minus),
-    })
-}
-
-fn layer_view(report: &Report, layer: &LayerReport, columns: &[Method]) -> LayerView {
-    let cell = |method: &Method| {
-        let found = layer.methods.get(method)?;
-        let chosen = report.chosen.get(method).is_some_and(|c| c.layer == Some(layer.layer));
-        Some(Cell { scores: scores(&found.test), chosen })
-    };
-    LayerView {
-        layer: layer.layer,
-        hook: layer.hook.clone(),
-        dim: layer.dim,
-        degenerate: layer.degenerate,
-        underdetermined: layer.underdetermined && !layer.degenerate,
-        cells: columns.iter().map(cell).collect(),
-    }
-}
-
-fn loss(layer: &LayerReport) -> Option<LossView> {
-    let LossReport { train, test, restart, restarts } = layer.methods.get(&Method::Ccs)?.loss.as_ref()?;
-    let three =
-        |terms: &crate::loss::Terms| [terms.consistency, terms.confidence, terms.total()].map(decimal);
-    let mut sorted: Vec<f64> = restarts.iter().copied().flatten().collect();
-    sorted.sort_by(f64::total_cmp);
-    let at = |index: usize| sorted.get(index).copied().map_or_else(String::new, decimal);
-    Some(LossView {
-        layer: layer.layer,
-        train: three(train),
-        test: three(test),
-        kept: restart + 1,
-        starts: restarts.len(),
-        spread: [at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))],
-    })
-}
-
-/// The choices against each other, then each against what else there is at its layer.
-fn differences(report: &Report) -> Vec<DifferenceView> {
-    let at_choice = |method: &Method| {
-        let layer = report.chosen.get(method).and_then(|c| c.layer);
-        let there = layer.and_then(|l| find(report, l)).map(|l| l.differences.as_slice()).unwrap_or_default();
-        there.iter().filter(|d| d.first == *method && Some(*d) != report.chosen_difference.as_ref()).collect()
-    };
-    let others = [Method::Ccs, Method::Lr].iter().flat_map(|m| -> Vec<&Difference> { at_choice(m) });
-    report.chosen_difference.iter().chain(others).map(difference_view).collect()
-}
-
-fn difference_view(d: &Difference) -> DifferenceView {
-    let side = |method: Method, layer: usize| match method {
-        Method::Random => "random directions".to_owned(),
-        Method::Lr => format!("LR (layer {layer})"),
-        Method::Ccs => format!("CCS (layer {layer})"),
-        _ => method.title().to_lowercase(),
-    };
-    DifferenceView {
-        text: format!("{} \u{2212} {}", side(d.first, d.first_layer), side(d.second, d.second_layer)),
-        layer: d.first_layer,
-        accuracy: Metric {
-            value: points(d.accuracy.value),
-            ci: d.accuracy.ci.map(|ci| interval(ci, points)),
-        },
-        auroc: d
-            .auroc
-            .map(|e| Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) }),
-    }
-}
-
-fn choice(report: &Report, method: Method, chosen: &Chosen) -> Choice {
-    let cross_validation = chosen
-        .layer
-        .and_then(|l| find(report, l)?.methods.get(&method)?.cross_validation)
-        .map(|cv| percent(cv.accuracy));
-    Choice {
-        method: method.title(),
-        layer: chosen.layer,
-        rule: chosen.rule.clone(),
-        uses_labels: chosen.uses_labels,
-        cross_validation,
-        oracle: chosen.oracle.map(|o| OracleView {
-            layer: o.layer,
-            accuracy: percent(o.accuracy),
-            gap: format!("{:.1}", 100.0 * o.gap),
-        }),
+        _ => "caution",
     }
 }
 

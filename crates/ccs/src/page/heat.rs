@@ -1,0 +1,174 @@
+//! Tables whose cells are coloured by their numbers: every method at every layer, and from data set to data set.
+
+use serde::Serialize;
+
+use super::number::{decimal, percent, percents};
+use super::scores::has_layers;
+use super::svg::class;
+use crate::Method;
+use crate::run::{Evaluation, Report};
+
+/// Percent of the strongest colour, so that text stays legible on it.
+const STRONGEST: f64 = 72.0;
+/// What is at least this far from the middle may have the strongest colour.
+const FAR: f64 = 0.15;
+
+/// Colours on both sides of a middle; the numbers furthest from it have the strongest.
+struct Scale {
+    middle: f64,
+    far: f64,
+}
+
+impl Scale {
+    fn new(middle: f64, values: impl Iterator<Item = f64>) -> Self {
+        let far = values.map(|v| (v - middle).abs()).filter(|d| d.is_finite()).fold(FAR, f64::max);
+        Self { middle, far }
+    }
+
+    /// A style; nothing for what is no number.
+    fn style(&self, value: f64) -> String {
+        if !value.is_finite() {
+            return String::new();
+        }
+        let side = if value < self.middle { "below" } else { "above" };
+        let strength = ((value - self.middle).abs() / self.far).min(1.0) * STRONGEST;
+        format!("background: color-mix(in srgb, var(--{side}) {strength:.0}%, var(--paper))")
+    }
+
+    /// Five numbers from one end of the colours to the other.
+    fn key(&self, show: fn(f64) -> String) -> Vec<Heat> {
+        [-1.0, -0.5, 0.0, 0.5, 1.0]
+            .into_iter()
+            .map(|step| self.middle + step * self.far)
+            .filter(|v| (0.0..=1.0).contains(v))
+            .map(|v| Heat { text: show(v), ci: None, auroc: None, style: self.style(v), marked: false })
+            .collect()
+    }
+}
+
+/// A cell.
+#[derive(Debug, Serialize)]
+struct Heat {
+    text: String,
+    ci: Option<String>,
+    auroc: Option<String>,
+    style: String,
+    /// Chosen, or of the same data set.
+    marked: bool,
+}
+
+/// A cell for each layer and method.
+#[derive(Debug, Serialize)]
+pub(super) struct LayerHeat {
+    title: &'static str,
+    columns: Vec<(&'static str, &'static str)>,
+    rows: Vec<(usize, Vec<Option<Heat>>)>,
+    key: Vec<Heat>,
+}
+
+/// Accuracies and AUROCs, where there are methods that no other table of layers has.
+pub(super) fn layers(report: &Report, shown_elsewhere: &[Method]) -> Vec<LayerHeat> {
+    let there = |m: &Method| has_layers(*m) && report.layers.iter().any(|l| l.methods.contains_key(m));
+    let methods: Vec<Method> = Method::ALL.iter().copied().filter(there).collect();
+    if methods.iter().all(|m| shown_elsewhere.contains(m)) {
+        return Vec::new();
+    }
+    let share = |v: f64| format!("{:.1}", 100.0 * v);
+    let accuracy = |test: &Evaluation| Some(test.accuracy);
+    let tables = [
+        layer_heat(report, &methods, "Accuracy, %", report.majority, accuracy, share),
+        layer_heat(report, &methods, "AUROC", 0.5, |test| test.auroc, decimal),
+    ];
+    tables.into_iter().filter(|t| t.rows.iter().any(|(_, cells)| cells.iter().any(Option::is_some))).collect()
+}
+
+fn layer_heat(
+    report: &Report,
+    methods: &[Method],
+    title: &'static str,
+    middle: f64,
+    of: fn(&Evaluation) -> Option<f64>,
+    show: fn(f64) -> String,
+) -> LayerHeat {
+    let value = |layer: &crate::run::LayerReport, method: &Method| of(&layer.methods.get(method)?.test);
+    let all = report.layers.iter().flat_map(|l| methods.iter().filter_map(move |m| value(l, m)));
+    let scale = Scale::new(middle, all);
+    let row = |layer: &crate::run::LayerReport| {
+        let cell = |method: &Method| {
+            let value = value(layer, method)?;
+            let marked = report.chosen.get(method).is_some_and(|c| c.layer == Some(layer.layer));
+            Some(Heat { text: show(value), ci: None, auroc: None, style: scale.style(value), marked })
+        };
+        (layer.layer, methods.iter().map(cell).collect())
+    };
+    LayerHeat {
+        title,
+        columns: methods.iter().map(|m| (m.title(), class(*m))).collect(),
+        rows: report.layers.iter().map(row).collect(),
+        key: scale.key(show),
+    }
+}
+
+/// From data set to data set by one method.
+#[derive(Debug, Serialize)]
+pub(super) struct TransferView {
+    method: &'static str,
+    class: &'static str,
+    columns: Vec<String>,
+    rows: Vec<TransferRow>,
+    key: Vec<Heat>,
+}
+
+#[derive(Debug, Serialize)]
+struct TransferRow {
+    name: String,
+    layer: Option<usize>,
+    cells: Vec<Heat>,
+}
+
+/// Intervals only where a page is wide enough for them.
+const MOST_WITH_INTERVALS: usize = 6;
+
+pub(super) fn transfers(report: &Report) -> super::scores::Parted<TransferView> {
+    let table = |(&method, found): (&Method, &crate::run::Transfer)| {
+        let all = found.cells.iter().flatten().map(|e| e.accuracy);
+        let scale = Scale::new(0.5, all);
+        let intervals = found.datasets.len() <= MOST_WITH_INTERVALS;
+        let cell = |row: usize, column: usize, e: &Evaluation| Heat {
+            text: percent(e.accuracy),
+            ci: e.accuracy_ci.filter(|_| intervals).map(percents),
+            auroc: e.auroc.map(decimal),
+            style: scale.style(e.accuracy),
+            marked: row == column,
+        };
+        let rows =
+            found.cells.iter().zip(&found.datasets).enumerate().map(|(row, (cells, name))| TransferRow {
+                name: name.clone(),
+                layer: found.layers.get(row).copied(),
+                cells: cells.iter().enumerate().map(|(column, e)| cell(row, column, e)).collect(),
+            });
+        let view = TransferView {
+            method: method.title(),
+            class: class(method),
+            columns: found.datasets.clone(),
+            rows: rows.collect(),
+            key: scale.key(percent),
+        };
+        (method, view)
+    };
+    super::scores::Parted::new(report.transfer.iter().map(table))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_strongest_far_from_the_middle_and_weak_numbers_stay_pale() {
+        let scale = Scale::new(0.5, [0.52, 0.9].into_iter());
+        assert!(scale.style(0.9).contains("--above) 72%") && scale.style(0.1).contains("--below) 72%"));
+        assert!(scale.style(0.5).contains(" 0%") && scale.style(f64::NAN).is_empty());
+        let noise = Scale::new(0.5, [0.51].into_iter());
+        assert!(noise.style(0.51).contains(" 5%"));
+    }
+}

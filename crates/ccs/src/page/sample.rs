@@ -1,0 +1,137 @@
+//! A report with everything in it, made up from a run's.
+
+use std::collections::BTreeMap;
+
+use rand::RngExt;
+
+use crate::Method;
+use crate::calibrate::{Platt, Reliability};
+use crate::ensemble::Ensembling;
+use crate::loss::{CONSTANT_GUESS, Terms};
+use crate::rng::Stream;
+use crate::run::{
+    Calibration, Chosen, CloseUp, EnsembleReport, Evaluation, Histogram, RecursiveIteration, RecursiveReport,
+    Repeated, Report, TemplateReport, Transfer,
+};
+
+/// Near this accuracy.
+fn about(accuracy: f64) -> Evaluation {
+    let auroc = (accuracy + 0.04).min(1.0);
+    Evaluation {
+        accuracy,
+        accuracy_ci: Some([accuracy - 0.05, (accuracy + 0.05).min(1.0)]),
+        auroc: Some(auroc),
+        auroc_ci: Some([auroc - 0.06, (auroc + 0.06).min(1.0)]),
+        confusion: None,
+    }
+}
+
+fn close_up(layer: usize, accuracy: f64, templates: &[String]) -> CloseUp {
+    let mut rng = Stream::new(7).rng();
+    let rows = 240;
+    let labels: Vec<bool> = (0..rows).map(|row| row % 5 < 3).collect();
+    let probabilities: Vec<f64> = labels
+        .iter()
+        .map(|&label| {
+            let right = rng.random_range(0.0..1.0) < accuracy;
+            let sure: f64 = rng.random_range(0.0f64..1.0).sqrt() / 2.0;
+            if label == right { 0.5 + sure } else { 0.5 - sure }
+        })
+        .collect();
+    let bins = 20;
+    let count = |label: bool| -> Vec<usize> {
+        let mut counts = vec![0; bins];
+        for (p, _) in probabilities.iter().zip(&labels).filter(|(_, l)| **l == label) {
+            counts[((p * bins as f64) as usize).min(bins - 1)] += 1;
+        }
+        counts
+    };
+    let template = |(place, name): (usize, &String)| {
+        let shift = 0.04 * (place as f64).sin();
+        TemplateReport {
+            template: name.clone(),
+            rows: rows / templates.len(),
+            pooled: about(accuracy + shift),
+            own: (place != 1).then(|| about(accuracy + 2.0 * shift - 0.02)),
+        }
+    };
+    let ensemble = |(ensembling, shift)| EnsembleReport { ensembling, test: about(accuracy + shift) };
+    let modes = [(Ensembling::None, -0.05), (Ensembling::Partial, 0.0), (Ensembling::Full, 0.03)];
+    CloseUp {
+        layer,
+        calibration: Some(Calibration {
+            platt: Platt { a: 2.0, b: 0.1 },
+            reliability: Reliability::of(&probabilities, &labels, 10).unwrap(),
+            ece_before: 0.1234,
+        }),
+        histogram: Some(Histogram { positives: count(true), negatives: count(false) }),
+        templates: templates.iter().enumerate().map(template).collect(),
+        ensembles: modes.into_iter().map(ensemble).collect(),
+    }
+}
+
+fn repeated(layer: usize, accuracy: f64, spread: f64, seed: u64) -> Repeated {
+    let mut rng = Stream::new(seed).rng();
+    let accuracies: Vec<f64> = (0..10).map(|_| accuracy + rng.random_range(-spread..spread)).collect();
+    Repeated { layer, aurocs: accuracies.iter().map(|a| Some(a + 0.02)).collect(), accuracies }
+}
+
+fn recursive(layer: usize, iterations: usize) -> RecursiveReport {
+    let iteration = |k: usize| {
+        let fade = 1.0 / (1.0 + 0.3 * k as f64);
+        let terms = |scale: f64| Terms {
+            consistency: scale * (0.09 - 0.07 * fade),
+            confidence: scale * (0.13 - 0.08 * fade),
+        };
+        RecursiveIteration { test: about(0.52 + 0.3 * fade), train_loss: terms(0.8), test_loss: terms(1.02) }
+    };
+    RecursiveReport {
+        layer,
+        iterations: (0..iterations).map(iteration).collect(),
+        random_accuracy: Some([0.44, 0.66]),
+        constant_guess: CONSTANT_GUESS,
+        stop: "as many iterations as asked for".to_owned(),
+        seeds_cosine: Some(0.873),
+    }
+}
+
+fn transfer(datasets: &[String], layer: usize, accuracy: f64) -> Transfer {
+    let cell = |from: usize, to: usize| {
+        let away = (from as f64 - to as f64).abs() / datasets.len() as f64;
+        about((accuracy - 0.75 * away).max(0.12))
+    };
+    let all = 0..datasets.len();
+    Transfer {
+        datasets: datasets.to_vec(),
+        layers: vec![layer; datasets.len()],
+        cells: all.clone().map(|from| all.clone().map(|to| cell(from, to)).collect()).collect(),
+    }
+}
+
+/// The report with every method there is, all of them close-ups, and every control.
+pub(super) fn full(mut report: Report, templates: &[String], datasets: &[String]) -> Report {
+    let best = report.chosen.get(&Method::Ccs).and_then(|c| c.layer).unwrap();
+    for (place, method) in (0u32..).zip(Method::ALL) {
+        for layer in &mut report.layers {
+            let Some(mut like) = layer.methods.get(&Method::Ccs).cloned() else { continue };
+            like.test.accuracy = (like.test.accuracy - 0.01 * f64::from(place % 7)).max(0.3);
+            layer.methods.entry(method).or_insert(like);
+        }
+        let like: Chosen = report.chosen[&Method::Ccs].clone();
+        if method.is_probe() {
+            report.chosen.entry(method).or_insert(like);
+        }
+    }
+    let probes: Vec<Method> = Method::ALL.into_iter().filter(|m| m.is_probe()).collect();
+    let accuracy = |method: &Method| if *method == Method::Ccs { 0.81 } else { 0.87 };
+    let of_probes = |of: &dyn Fn(&Method) -> Repeated| -> BTreeMap<Method, Repeated> {
+        probes.iter().map(|m| (*m, of(m))).collect()
+    };
+    report.close_ups = probes.iter().map(|m| (*m, close_up(best, accuracy(m), templates))).collect();
+    report.seeds = of_probes(&|m| repeated(best, accuracy(m), 0.06, 1));
+    report.shuffled = of_probes(&|_| repeated(best, 0.52, 0.1, 2));
+    report.recursive = Some(recursive(best, 20));
+    report.blank = Some(probes.iter().map(|m| (*m, about(accuracy(m) - 0.2))).collect());
+    report.transfer = probes.iter().map(|m| (*m, transfer(datasets, best, accuracy(m)))).collect();
+    report
+}

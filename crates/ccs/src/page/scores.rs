@@ -1,0 +1,172 @@
+//! Metrics, differences and choices of layers, as the page's tables hold them.
+
+use serde::Serialize;
+
+use super::number::{decimal, decimals, difference, interval, percent, percents, points};
+use crate::Method;
+use crate::run::{Comparison, Difference, Evaluation, LayerReport, Report};
+
+/// A metric with its interval.
+#[derive(Debug, Serialize)]
+pub(super) struct Metric {
+    value: String,
+    ci: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Scores {
+    accuracy: Metric,
+    auroc: Option<Metric>,
+}
+
+impl Scores {
+    pub(super) fn new(test: &Evaluation) -> Self {
+        Self {
+            accuracy: Metric { value: percent(test.accuracy), ci: test.accuracy_ci.map(percents) },
+            auroc: test.auroc.map(|v| Metric { value: decimal(v), ci: test.auroc_ci.map(decimals) }),
+        }
+    }
+}
+
+/// A plot, once for each width of page.
+#[derive(Debug, Serialize)]
+pub(super) struct Figure {
+    pub(super) wide: String,
+    pub(super) narrow: String,
+}
+
+impl From<[String; 2]> for Figure {
+    fn from([wide, narrow]: [String; 2]) -> Self {
+        Self { wide, narrow }
+    }
+}
+
+/// What is said of CCS and logistic regression first, and of every other method for who asks.
+#[derive(Debug, Serialize)]
+pub(super) struct Parted<T> {
+    pub(super) first: Vec<T>,
+    pub(super) others: Vec<T>,
+}
+
+impl<T> Parted<T> {
+    pub(super) fn new(items: impl IntoIterator<Item = (Method, T)>) -> Self {
+        let (first, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|(method, _)| leads(*method));
+        let [first, others] =
+            [first, others].map(|of| of.into_iter().map(|(_, item)| item).collect::<Vec<_>>());
+        if first.is_empty() { Self { first: others, others: first } } else { Self { first, others } }
+    }
+}
+
+/// Whether the page speaks of a method first.
+pub(super) fn leads(method: Method) -> bool {
+    matches!(method, Method::Ccs | Method::Lr)
+}
+
+/// Whether there is a number for each layer; the others are the same at every one.
+pub(super) fn has_layers(method: Method) -> bool {
+    method.is_probe() || method == Method::Random
+}
+
+pub(super) fn find(report: &Report, layer: usize) -> Option<&LayerReport> {
+    report.layers.iter().find(|l| l.layer == layer)
+}
+
+pub(super) fn chosen_layer(report: &Report, method: Method) -> Option<usize> {
+    report.chosen.get(&method).and_then(|c| c.layer)
+}
+
+/// The layer that stands for a method in comparisons: probes at their chosen layers, random directions at that of CCS, and
+/// any layer for what is the same at all.
+pub(super) fn stands(report: &Report, method: Method) -> Option<usize> {
+    let first = || report.layers.first().map(|l| l.layer);
+    if method.is_probe() {
+        return chosen_layer(report, method);
+    }
+    if method == Method::Random {
+        let choices = || report.chosen.values().find_map(|c| c.layer);
+        return [Method::Ccs, Method::Lr]
+            .into_iter()
+            .find_map(|m| chosen_layer(report, m))
+            .or_else(choices)
+            .or_else(first);
+    }
+    first()
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DifferenceView {
+    text: String,
+    accuracy: Metric,
+    auroc: Option<Metric>,
+}
+
+impl DifferenceView {
+    pub(super) fn new(d: &Difference) -> Self {
+        Self {
+            text: format!("{} \u{2212} {}", side(d.first, d.first_layer), side(d.second, d.second_layer)),
+            accuracy: difference_in_points(d),
+            auroc: d
+                .auroc
+                .map(|e| Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) }),
+        }
+    }
+}
+
+/// Of accuracies.
+pub(super) fn difference_in_points(d: &Difference) -> Metric {
+    Metric { value: points(d.accuracy.value), ci: d.accuracy.ci.map(|ci| interval(ci, points)) }
+}
+
+fn side(method: Method, layer: usize) -> String {
+    match method {
+        Method::Random => "random directions".to_owned(),
+        Method::Lr => format!("LR (layer {layer})"),
+        method if method.is_probe() => format!("{} (layer {layer})", method.title()),
+        method => method.title().to_lowercase(),
+    }
+}
+
+/// The choices against each other, then each against what else there is at its layer.
+pub(super) fn differences(report: &Report) -> Vec<DifferenceView> {
+    let known = report.chosen_difference.as_ref();
+    let at_choice = |&method: &Method| -> Vec<&Difference> {
+        let layer = chosen_layer(report, method).and_then(|l| find(report, l));
+        let there = layer.map(|l| l.differences.as_slice()).unwrap_or_default();
+        there.iter().filter(|d| d.first == method && Some(*d) != known).collect()
+    };
+    let others = report.chosen.keys().flat_map(at_choice);
+    known.into_iter().chain(others).map(DifferenceView::new).collect()
+}
+
+/// A method at its layer minus another: random directions there, or a method at its own. In points of accuracy.
+pub(super) fn over(report: &Report, first: Method, second: Method) -> Option<Metric> {
+    let layer = chosen_layer(report, first)?;
+    let there = find(report, layer).map(|l| l.differences.as_slice()).unwrap_or_default();
+    let beside = there.iter().filter(|_| second == Method::Random);
+    let compared = report.comparisons.iter().map(|c| &c.difference);
+    compared
+        .chain(&report.chosen_difference)
+        .chain(beside)
+        .find(|d| d.first == first && d.first_layer == layer && d.second == second)
+        .map(difference_in_points)
+}
+
+/// A difference with its plain intervals, and with those of as many layers as were looked at.
+#[derive(Debug, Serialize)]
+pub(super) struct ComparisonView {
+    text: String,
+    accuracy: Metric,
+    accuracy_of_all: Option<String>,
+    auroc: Option<Metric>,
+    auroc_of_all: Option<String>,
+}
+
+pub(super) fn comparisons(report: &Report) -> Parted<ComparisonView> {
+    let view = |c: &Comparison| {
+        let DifferenceView { text, accuracy, auroc } = DifferenceView::new(&c.difference);
+        let accuracy_of_all = c.accuracy_ci.map(|ci| interval(ci, points));
+        let auroc_of_all = c.auroc_ci.map(|ci| interval(ci, difference));
+        (c.difference.first, ComparisonView { text, accuracy, accuracy_of_all, auroc, auroc_of_all })
+    };
+    Parted::new(report.comparisons.iter().map(view))
+}
