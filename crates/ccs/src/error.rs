@@ -148,6 +148,32 @@ pub enum Error {
         /// What there is.
         hint: String,
     },
+    /// States are not of the kind that they must be, such as of another model than a probe was fitted on.
+    #[error("{place}: {what} is {found}; {reference} is {expected}\nhint: {hint}")]
+    OtherStates {
+        /// Whose states.
+        place: String,
+        /// What differs: the model, the hook point, …
+        what: &'static str,
+        /// What it is there.
+        found: String,
+        /// Whose it is compared with.
+        reference: String,
+        /// What it is there.
+        expected: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// No row is left to judge a probe on.
+    #[error("{place}: {why}\nhint: {hint}")]
+    NoRows {
+        /// Which data.
+        place: String,
+        /// Why there are none.
+        why: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A setting has a value that cannot be used.
     #[error("`{name}` cannot be {value}: {reason}\nhint: {hint}")]
     Setting {

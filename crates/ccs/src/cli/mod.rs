@@ -1,6 +1,8 @@
 //! The command line: arguments in, exit code out; errors as one chain and a hint.
 
+mod eval;
 mod fit;
+mod output;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -20,12 +22,15 @@ struct Cli {
 enum Command {
     /// Fit probes and controls on every layer of a store, and write a run folder.
     Fit(Box<fit::Fit>),
+    /// Judge a run's probes on another store of the same model.
+    Eval(eval::Eval),
 }
 
 /// Runs the program.
 pub(super) fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Fit(fit) => fit.run(),
+        Command::Eval(eval) => eval.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

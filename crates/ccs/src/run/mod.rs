@@ -1,10 +1,12 @@
 //! A whole run: every layer of a data source, every method, controls and intervals, and the report.
 
 mod closeup;
+mod eval;
 mod evaluate;
 mod fitted;
 mod folder;
 mod layer;
+mod origin;
 mod report;
 mod settings;
 mod source;
@@ -21,6 +23,7 @@ pub use closeup::{
     Calibration, CloseUp, EnsembleReport, Histogram, RecursiveIteration, RecursiveReport, Repeated,
     TemplateReport, Transfer,
 };
+pub use eval::{EvalOptions, EvalReport, Judged, blank, eval, tokens_of};
 pub use fitted::Fitted;
 pub use folder::Overwrite;
 pub use report::{
