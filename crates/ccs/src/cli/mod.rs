@@ -2,7 +2,10 @@
 
 mod eval;
 mod fit;
+mod inspect;
 mod output;
+mod report;
+mod sweep;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -24,6 +27,12 @@ enum Command {
     Fit(Box<fit::Fit>),
     /// Judge a run's probes on another store of the same model.
     Eval(eval::Eval),
+    /// Fit several stores, each and all together, and judge each one's probes on the others.
+    Sweep(Box<sweep::Sweep>),
+    /// Say what a run or a probe is: model, layers, normalisation, directions.
+    Inspect(inspect::Inspect),
+    /// Draw a run's page and plots anew.
+    Report(report::Report),
 }
 
 /// Runs the program.
@@ -31,6 +40,9 @@ pub(super) fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Fit(fit) => fit.run(),
         Command::Eval(eval) => eval.run(),
+        Command::Sweep(sweep) => sweep.run(),
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Report(report) => report.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

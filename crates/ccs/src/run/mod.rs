@@ -5,13 +5,16 @@ mod eval;
 mod evaluate;
 mod fitted;
 mod folder;
+mod inspect;
 mod layer;
 mod origin;
+mod pooled;
 mod report;
 mod settings;
 mod source;
 mod summary;
 mod table;
+mod transfer;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -26,6 +29,8 @@ pub use closeup::{
 pub use eval::{EvalOptions, EvalReport, Judged, blank, eval, tokens_of};
 pub use fitted::Fitted;
 pub use folder::Overwrite;
+pub use inspect::{ChosenCard, Cosines, ProbeCard, RunCard};
+pub use pooled::{Dataset, Pooled};
 pub use report::{
     Chosen, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report,
     Side, SplitReport, Verdict,
@@ -33,6 +38,7 @@ pub use report::{
 pub use settings::{LayerSelection, Settings};
 pub(crate) use source::matrix;
 pub use source::{Layer, Memory, Rows, Source};
+pub use transfer::{ALL, sweep};
 pub use verdict::Finding;
 
 use crate::baselines::majority_share;
