@@ -2,17 +2,18 @@
 
 use rand::RngExt;
 use rand_distr::StandardNormal;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::bootstrap::quantile;
 use crate::contrast::both_labels;
 use crate::metrics::Scored;
-use crate::normalize::Normalizer;
+use crate::normalize::{Normalization, Normalizer};
 use crate::rng::Stream;
 use crate::{Contrast, Error, Result};
 
 /// Scores of rows under one rule; a score above `threshold` predicts true.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Predictions {
     /// N
     pub scores: Vec<f64>,
@@ -155,7 +156,7 @@ impl Band {
     }
 }
 
-/// Scores rows by `directions` Gaussian directions on differences of normalised states.
+/// Scores rows by `directions` Gaussian directions on differences of states normalised in the default way.
 ///
 /// # Shapes
 /// `train`, `test`: pairs of length D.
@@ -163,6 +164,23 @@ impl Band {
 /// # Errors
 /// Training rows of one label, no test rows, or no directions.
 pub fn random_directions(
+    train: &Contrast,
+    test: &Contrast,
+    directions: usize,
+    stream: &Stream,
+) -> Result<RandomBand> {
+    random_directions_as(Normalization::default(), train, test, directions, stream)
+}
+
+/// As [`random_directions`], on states normalised as other probes' are.
+///
+/// # Shapes
+/// `train`, `test`: pairs of length D.
+///
+/// # Errors
+/// As [`random_directions`].
+pub fn random_directions_as(
+    normalization: Normalization,
     train: &Contrast,
     test: &Contrast,
     directions: usize,
@@ -180,7 +198,7 @@ pub fn random_directions(
             hint: "the default is 1000",
         });
     }
-    let normalizer = Normalizer::fit(train)?;
+    let normalizer = Normalizer::fit_as(normalization, train)?;
     let mut rng = stream.rng();
     let gaussian: Vec<f32> = (0..directions * train.dim()).map(|_| rng.sample(StandardNormal)).collect();
     let shape = [directions as i64, train.dim() as i64];

@@ -113,7 +113,17 @@ impl Resamples {
     /// The central 95 % of values, one for each resample; `None` without values, and for a single group, of which
     /// every resample is the same.
     pub fn interval(&self, values: Vec<f64>) -> Option<Interval> {
-        if self.groups < 2 { None } else { percentile_interval(values) }
+        self.interval_missing(0.05, values)
+    }
+
+    /// As [`Resamples::interval`], with the central 1 − `miss` of the values. Where it is smaller than two resamples'
+    /// share, the interval is that of all of them.
+    pub fn interval_missing(&self, miss: f64, mut values: Vec<f64>) -> Option<Interval> {
+        if self.groups < 2 {
+            return None;
+        }
+        values.sort_unstable_by(f64::total_cmp);
+        Some([quantile(&values, miss / 2.0)?, quantile(&values, 1.0 - miss / 2.0)?])
     }
 
     /// The accuracy in each resample.

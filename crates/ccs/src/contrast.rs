@@ -137,6 +137,22 @@ impl Contrast {
         Ok(Self { variants: Some(variants), ..self })
     }
 
+    /// The same pairs under other labels.
+    pub(crate) fn relabelled(&self, labels: Vec<bool>) -> Result<Self> {
+        if labels.len() != self.rows() {
+            return Err(Error::Length { what: "labels", expected: self.rows(), found: labels.len() });
+        }
+        let all: Vec<usize> = (0..self.rows()).collect();
+        let variants = match &self.variants {
+            Some(v) => {
+                Some(Variants { questions: v.questions.select(&all)?, templates: v.templates.select(&all)? })
+            }
+            None => None,
+        };
+        let (plus, minus) = (self.plus.f_alias()?, self.minus.f_alias()?);
+        Ok(Self { plus, minus, labels, groups: self.groups.clone(), variants })
+    }
+
     /// The states of the side whose answer is affirmative. \[N, D\]
     pub fn plus(&self) -> &Tensor {
         &self.plus

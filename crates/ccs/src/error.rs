@@ -164,6 +164,19 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
+    /// A run was asked to stop.
+    #[error(
+        "stopped with {done} of {layers} layers done\nhint: {}",
+        if *kept { "the same command goes on where this one ended" } else { "nothing was kept" }
+    )]
+    Stopped {
+        /// Layers that are done.
+        done: usize,
+        /// Layers that were asked for.
+        layers: usize,
+        /// Whether what is done was kept.
+        kept: bool,
+    },
     /// No row is left to judge a probe on.
     #[error("{place}: {why}\nhint: {hint}")]
     NoRows {
@@ -173,6 +186,12 @@ pub enum Error {
         why: String,
         /// What to do.
         hint: &'static str,
+    },
+    /// A method that fits no probe was to be fitted.
+    #[error("{method} fits no probe\nhint: it is a control; give a method such as ccs or lr")]
+    NoFit {
+        /// The method.
+        method: crate::Method,
     },
     /// A setting has a value that cannot be used.
     #[error("`{name}` cannot be {value}: {reason}\nhint: {hint}")]
@@ -218,7 +237,7 @@ pub enum Error {
     Constant,
     /// Zero-shot was asked for where the data holds no answer log-probabilities.
     #[error(
-        "the data holds no `answer_logprob`, which `zero_shot` needs\nhint: extract it with the states, or leave `zero_shot` out of `--methods`"
+        "the data holds no `answer_logprob`, which `zero_shot` and `calibrated_zero_shot` need\nhint: extract it with the states, or leave them out of `--methods`"
     )]
     NoAnswerLogprob,
     /// A file is not a probe that this version reads.

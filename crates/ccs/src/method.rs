@@ -13,27 +13,98 @@ use crate::Error;
 pub enum Method {
     /// Contrast-Consistent Search: no labels but for the sign.
     Ccs,
+    /// CRC-TPC, the top principal component of differences: no labels but for the sign.
+    Tpc,
+    /// CRC-BSS, bimodal salience search: no labels but for the sign.
+    Bss,
+    /// Two means on differences: no labels but for the sign.
+    Kmeans,
+    /// DRC, the direction along which the sides are most opposite: no labels but for the sign.
+    Drc,
+    /// RRC, the same in relation to how much the states vary: no labels but for the sign.
+    Rrc,
+    /// VINC, invariance over templates and negation: no labels but for the sign.
+    Vinc,
+    /// VINC with variance and supervision added.
+    VincS,
     /// Logistic regression on differences: the supervised ceiling.
     Lr,
+    /// Logistic regression on single statements, its penalty chosen by cross-validation.
+    LrStatements,
+    /// Logistic regression on concatenated pairs, its penalty chosen by cross-validation.
+    LrPairs,
+    /// The difference of the classes' means.
+    MeanDifference,
+    /// Linear discriminant analysis.
+    Lda,
+    /// Iterative null-space projection: logistic regression again and again without the directions found before. Its
+    /// probe is the first; how many there are, and how well each does, is reported with it.
+    Inlp,
     /// Random directions: what any direction gives.
     Random,
     /// The model's own answer, by its log-probability.
     ZeroShot,
+    /// The model's own answer against a threshold at which half of the training rows are true.
+    CalibratedZeroShot,
     /// Always the more frequent label.
     Majority,
 }
 
 impl Method {
     /// All methods, in the order of reports.
-    pub const ALL: [Self; 5] = [Self::Ccs, Self::Lr, Self::Random, Self::ZeroShot, Self::Majority];
+    pub const ALL: [Self; 18] = [
+        Self::Ccs,
+        Self::Tpc,
+        Self::Bss,
+        Self::Kmeans,
+        Self::Drc,
+        Self::Rrc,
+        Self::Vinc,
+        Self::VincS,
+        Self::Lr,
+        Self::LrStatements,
+        Self::LrPairs,
+        Self::MeanDifference,
+        Self::Lda,
+        Self::Inlp,
+        Self::Random,
+        Self::ZeroShot,
+        Self::CalibratedZeroShot,
+        Self::Majority,
+    ];
+
+    /// Those of a run that asks for none by name: the quick ones that others are measured by.
+    pub const DEFAULT: [Self; 8] = [
+        Self::Ccs,
+        Self::Tpc,
+        Self::Lr,
+        Self::MeanDifference,
+        Self::Random,
+        Self::ZeroShot,
+        Self::CalibratedZeroShot,
+        Self::Majority,
+    ];
 
     /// The name in reports and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ccs => "ccs",
+            Self::Tpc => "tpc",
+            Self::Bss => "bss",
+            Self::Kmeans => "kmeans",
+            Self::Drc => "drc",
+            Self::Rrc => "rrc",
+            Self::Vinc => "vinc",
+            Self::VincS => "vinc_s",
             Self::Lr => "lr",
+            Self::LrStatements => "lr_statements",
+            Self::LrPairs => "lr_pairs",
+            Self::MeanDifference => "mean_difference",
+            Self::Lda => "lda",
+            Self::Inlp => "inlp",
             Self::Random => "random",
             Self::ZeroShot => "zero_shot",
+            Self::CalibratedZeroShot => "calibrated_zero_shot",
             Self::Majority => "majority",
         }
     }
@@ -42,16 +113,48 @@ impl Method {
     pub fn title(self) -> &'static str {
         match self {
             Self::Ccs => "CCS",
+            Self::Tpc => "TPC",
+            Self::Bss => "BSS",
+            Self::Kmeans => "Two means",
+            Self::Drc => "DRC",
+            Self::Rrc => "RRC",
+            Self::Vinc => "VINC",
+            Self::VincS => "VINC-S",
             Self::Lr => "Logistic regression",
+            Self::LrStatements => "Logistic regression on statements",
+            Self::LrPairs => "Logistic regression on concatenated pairs",
+            Self::MeanDifference => "Mean difference",
+            Self::Lda => "LDA",
+            Self::Inlp => "INLP",
             Self::Random => "Random directions",
             Self::ZeroShot => "Zero-shot",
+            Self::CalibratedZeroShot => "Calibrated zero-shot",
             Self::Majority => "The majority",
         }
     }
 
     /// Whether the method fits one probe per layer, whose layer has to be chosen.
     pub fn is_probe(self) -> bool {
-        matches!(self, Self::Ccs | Self::Lr)
+        !matches!(self, Self::Random | Self::Majority) && !self.needs_answers()
+    }
+
+    /// Whether a fit sees labels for more than the probe's sign.
+    pub fn is_supervised(self) -> bool {
+        matches!(
+            self,
+            Self::VincS
+                | Self::Lr
+                | Self::LrStatements
+                | Self::LrPairs
+                | Self::MeanDifference
+                | Self::Lda
+                | Self::Inlp
+        )
+    }
+
+    /// Whether it reads the model's log-probabilities of its answers.
+    pub fn needs_answers(self) -> bool {
+        matches!(self, Self::ZeroShot | Self::CalibratedZeroShot)
     }
 }
 
@@ -72,7 +175,7 @@ impl FromStr for Method {
         let near = |m: &Self| strsim::jaro_winkler(m.name(), &plain);
         let suggestion = Self::ALL
             .into_iter()
-            .max_by(|a, b| near(a).total_cmp(&near(b)))
+            .min_by(|a, b| near(b).total_cmp(&near(a)))
             .filter(|m| near(m) > 0.6)
             .map(|m| m.name().to_owned());
         Err(Error::UnknownMethod { name: name.to_owned(), suggestion })
@@ -93,6 +196,14 @@ mod tests {
         let error = "cs".parse::<Method>().unwrap_err().to_string();
         assert!(error.contains("`cs`") && error.contains("did you mean `ccs`?"), "{error}");
         let error = "xyz".parse::<Method>().unwrap_err().to_string();
-        assert!(error.contains("the methods are ccs, lr, random, zero_shot, majority"), "{error}");
+        assert!(error.contains("the methods are ccs, tpc, bss, kmeans"), "{error}");
+        assert!(error.ends_with("calibrated_zero_shot, majority"), "{error}");
+    }
+
+    #[test]
+    fn reports_keep_the_order_of_the_list() {
+        assert!(Method::ALL.is_sorted() && Method::DEFAULT.is_sorted());
+        assert_eq!(Method::ALL.into_iter().filter(|m| m.is_probe()).count(), 14);
+        assert!(Method::ALL.into_iter().filter(|m| m.is_supervised()).all(Method::is_probe));
     }
 }

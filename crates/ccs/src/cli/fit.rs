@@ -5,16 +5,22 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use ccs::Method;
-use ccs::run::{Execution, LayerSelection, Overwrite, Run, Settings, Source as _, run};
+use ccs::run::{Execution, Overwrite, Pausing, Run, Source as _, run_pausing};
 use ccs::store::{LAST, StoreSource};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::settings::SettingsArgs;
+
 const EXAMPLES: &str = "\
+Ctrl-C stops after the layers under way (a second one at once). What is done is kept in RUN.partial: the same command
+goes on from there, and gives the bytes of a run that was never stopped.
+
 Examples:
   ccs fit store --out run
   ccs fit store --out run --methods ccs,lr --layers 0,5-12 --seed 7
+  ccs fit store --out run --methods all --recursive 20
+  ccs fit store --out run --optimizer lbfgs --l2 0.01 --normalize burns
   ccs fit store --out run-mean --tokens mean
   ccs fit store --out run --json | jq .chosen.ccs.test.accuracy";
 
@@ -29,27 +35,8 @@ pub(super) struct Fit {
     /// The token whose states are read: one of the rules that the store was extracted with.
     #[arg(long, value_name = "RULE", default_value = LAST)]
     tokens: String,
-    /// Methods, separated by commas: `ccs,lr,random,zero_shot,majority`; without it, all that the store allows.
-    #[arg(long, value_delimiter = ',')]
-    methods: Option<Vec<String>>,
-    /// Layers, such as 0,5-12; 0 is the embedding.
-    #[arg(long, default_value = "all")]
-    layers: String,
-    /// The split, the starts, the random directions and the resamples follow from it.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Random starts of CCS; the one with the lowest final training loss is kept.
-    #[arg(long, default_value_t = 10)]
-    restarts: usize,
-    /// Steps of CCS.
-    #[arg(long, default_value_t = 1000)]
-    epochs: usize,
-    /// Share of rows kept for testing; rows of one group (passage) stay together.
-    #[arg(long, default_value_t = 0.4)]
-    test_fraction: f64,
-    /// Folds of the cross-validation inside the training rows that chooses the layer.
-    #[arg(long, default_value_t = 5)]
-    folds: usize,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Where to compute: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -71,15 +58,17 @@ pub(super) struct Fit {
 impl Fit {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
         let started = (SystemTime::now(), Instant::now());
-        let settings = self.settings()?;
+        self.settings.settings(true)?; // mistakes in it come before those in the store
         let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
         Run::check_folder(&self.out, overwrite)?;
         let source = StoreSource::open_at(&self.store, &self.tokens)?;
         let blank = self.blank.as_ref().map(|dir| StoreSource::open_at(dir, &self.tokens)).transpose()?;
+        let settings = self.settings.settings(source.rows().answer_logprob.is_some())?;
         let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
 
         let bar = progress(settings.layers.of(source.layers(), &source.describe())?.len());
-        let done = run(&source, &settings, execution, &|layer| {
+        let pausing = Pausing { out: Some(&self.out), stop: Some(super::stop::on_interrupt()?) };
+        let done = run_pausing(&source, &settings, execution, pausing, &|layer| {
             bar.set_message(layer.hook.clone());
             bar.inc(1);
         });
@@ -99,21 +88,6 @@ impl Fit {
 
         let text = if self.json { done.report.to_json()? } else { done.report.summary().into_bytes() };
         super::output::print(&text)
-    }
-
-    fn settings(&self) -> Result<Settings, ccs::Error> {
-        let mut settings = Settings::default();
-        if let Some(names) = &self.methods {
-            settings.methods =
-                Some(names.iter().map(|name| name.parse::<Method>()).collect::<Result<_, _>>()?);
-        }
-        settings.layers = self.layers.parse::<LayerSelection>()?;
-        settings.seed = self.seed;
-        settings.test_fraction = self.test_fraction;
-        settings.folds = self.folds;
-        settings.ccs.restarts = self.restarts;
-        settings.ccs.epochs = self.epochs;
-        Ok(settings)
     }
 }
 

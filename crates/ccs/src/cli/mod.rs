@@ -6,6 +6,8 @@ mod inspect;
 mod output;
 mod report;
 mod sweep;
+mod settings;
+mod stop;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -49,7 +51,10 @@ pub(super) fn main() -> ExitCode {
         Err(error) => {
             // Nothing is left to do if standard error is closed.
             let _ = writeln!(std::io::stderr(), "{}", message(error.as_ref()));
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(ccs::Error::Stopped { .. }) => ExitCode::from(stop::INTERRUPTED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

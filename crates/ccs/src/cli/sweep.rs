@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use ccs::Method;
 use ccs::run::{
-    Dataset, Execution, LayerSelection, Overwrite, Pooled, Report, Run, Settings, Source as _, sweep,
+    Dataset, Execution, Overwrite, Pooled, Report, Run, Source as _, sweep,
 };
 use ccs::store::{LAST, StoreSource};
 use clap::Args;
 
 use super::output::print;
+use super::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
 Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training
@@ -38,27 +38,8 @@ pub(super) struct Sweep {
     /// The token whose states are read: one of the rules that the stores were extracted with.
     #[arg(long, value_name = "RULE", default_value = LAST)]
     tokens: String,
-    /// Methods, separated by commas; without it, what `ccs fit` takes without it.
-    #[arg(long, value_delimiter = ',')]
-    methods: Option<Vec<String>>,
-    /// Layers, such as 0,5-12; every store must have them.
-    #[arg(long, default_value = "all")]
-    layers: String,
-    /// As for `ccs fit`.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Random starts of CCS.
-    #[arg(long, default_value_t = 10)]
-    restarts: usize,
-    /// Steps of CCS.
-    #[arg(long, default_value_t = 1000)]
-    epochs: usize,
-    /// Share of each store's rows kept for testing.
-    #[arg(long, default_value_t = 0.4)]
-    test_fraction: f64,
-    /// Folds of the cross-validation inside the training rows that chooses the layer.
-    #[arg(long, default_value_t = 5)]
-    folds: usize,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Where to compute: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -76,7 +57,7 @@ pub(super) struct Sweep {
 impl Sweep {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
         let started = (SystemTime::now(), Instant::now());
-        let settings = self.settings()?;
+        self.settings.settings(true)?; // mistakes in it come before those in the stores
         let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
         Run::check_folder(&self.out, overwrite)?;
         let mut stores = Vec::new();
@@ -84,6 +65,8 @@ impl Sweep {
             let (name, path) = split(text);
             stores.push((name, path, StoreSource::open_at(path, &self.tokens)?));
         }
+        let answers = stores.iter().all(|(.., source)| source.rows().answer_logprob.is_some());
+        let settings = self.settings.settings(answers)?;
         let names = names(&stores);
         let datasets: Vec<Dataset<'_>> =
             names.iter().zip(&stores).map(|(name, (.., source))| Dataset { name, source }).collect();
@@ -91,7 +74,7 @@ impl Sweep {
         let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
 
         let bar = super::fit::progress(layers * (datasets.len() + 1));
-        let done = sweep(&datasets, &settings, execution, &self.out, overwrite, &|name, layer| {
+        let done = sweep(&datasets, &settings, execution, &self.out, overwrite, Some(super::stop::on_interrupt()?), &|name, layer| {
             bar.set_message(format!("{name}: {}", layer.hook));
             bar.inc(1);
         });
@@ -105,21 +88,6 @@ impl Sweep {
             "layers": report.layers.len(),
         }))?;
         if self.json { print(&report.to_json()?) } else { print(table(&report).as_bytes()) }
-    }
-
-    fn settings(&self) -> Result<Settings, ccs::Error> {
-        let mut settings = Settings::default();
-        if let Some(names) = &self.methods {
-            settings.methods =
-                Some(names.iter().map(|name| name.parse::<Method>()).collect::<Result<_, _>>()?);
-        }
-        settings.layers = self.layers.parse::<LayerSelection>()?;
-        settings.seed = self.seed;
-        settings.test_fraction = self.test_fraction;
-        settings.folds = self.folds;
-        settings.ccs.restarts = self.restarts;
-        settings.ccs.epochs = self.epochs;
-        Ok(settings)
     }
 }
 

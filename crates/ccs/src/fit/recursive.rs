@@ -90,7 +90,7 @@ pub fn recursive(
     }
     both_labels(train.labels(), "the training rows")?;
     let (mut states, normalizer) = States::new(train, options)?;
-    let mut found = Tensor::f_zeros([0, train.dim() as i64], (Kind::Double, states.plus.device()))?;
+    let mut found = Tensor::f_zeros([0, states.dim()], (Kind::Double, states.plus.device()))?;
     if recursion.without_mean_difference {
         let direction = mean_difference(&states, train.labels())?;
         found = take_out(&mut states, &found, &direction)?.ok_or(Error::Diverged)?;
@@ -102,8 +102,11 @@ pub fn recursive(
         let against = (found.size().first() != Some(&0)).then_some(&found);
         let solution = linear(&states, &start, options, against)?;
         // Each probe owns its normalisation; it is that of the states as they were.
-        let fit = fit_of(train, normalizer.duplicate()?, options, solution)?;
-        let direction = fit.probe.weight.f_to_kind(Kind::Double)?.f_to_device(found.device())?;
+        let fit = fit_of(train, normalizer.duplicate()?, options, solution.lifted(&states)?)?;
+        let mut direction = fit.probe.weight.f_to_kind(Kind::Double)?.f_to_device(found.device())?;
+        if let Some(basis) = &states.basis {
+            direction = basis.f_to_kind(Kind::Double)?.f_mv(&direction)?;
+        }
         let (loss, asked) = (fit.terms.total(), !go_on(fits.len() + 1, &fit));
         fits.push(fit);
         match take_out(&mut states, &found, &direction)? {
@@ -123,6 +126,9 @@ pub fn recursive(
             break Stop::Dimensions;
         }
     };
+    if let Some(basis) = &states.basis {
+        found = found.f_mm(&basis.f_to_kind(Kind::Double)?)?;
+    }
     Ok(Recursive { fits, directions: found.f_to_device(Device::Cpu)?, stop })
 }
 

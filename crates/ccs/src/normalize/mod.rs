@@ -70,7 +70,7 @@ impl FromStr for Normalization {
     fn from_str(name: &str) -> Result<Self> {
         let plain = name.trim().to_lowercase().replace('-', "_");
         Self::ALL.into_iter().find(|n| n.name() == plain).ok_or_else(|| Error::Setting {
-            name: "--normalization",
+            name: "--normalize",
             value: name.to_owned(),
             reason: "no normalisation has this name",
             hint: "give mean_only, element_wise, burns, leace or cluster",

@@ -243,7 +243,7 @@ impl View {
 
 /// Whether there is a number for each layer; the others are among the key numbers.
 fn has_layers(method: Method) -> bool {
-    !matches!(method, Method::ZeroShot | Method::Majority)
+    method.is_probe() || method == Method::Random
 }
 
 fn find(report: &Report, layer: usize) -> Option<&LayerReport> {
@@ -258,6 +258,7 @@ fn class(method: Method) -> &'static str {
         Method::Random => "random",
         Method::ZeroShot => "zero-shot",
         Method::Majority => "majority",
+        _ => "other",
     }
 }
 
@@ -294,9 +295,9 @@ fn key_numbers(report: &Report) -> Vec<KeyNumber> {
     let first = || report.layers.first().map(|l| l.layer);
     let number = |method: Method| {
         let (at, shown) = match method {
-            Method::Ccs | Method::Lr => (chosen(method)?, true),
+            _ if method.is_probe() => (chosen(method)?, true),
             Method::Random => (chosen(Method::Ccs).or_else(|| chosen(Method::Lr)).or_else(first)?, true),
-            Method::ZeroShot | Method::Majority => (first()?, false),
+            _ => (first()?, false),
         };
         let found = find(report, at)?.methods.get(&method)?;
         Some(KeyNumber {
@@ -374,7 +375,7 @@ fn difference_view(d: &Difference) -> DifferenceView {
         Method::Random => "random directions".to_owned(),
         Method::Lr => format!("LR (layer {layer})"),
         Method::Ccs => format!("CCS (layer {layer})"),
-        Method::ZeroShot | Method::Majority => method.title().to_lowercase(),
+        _ => method.title().to_lowercase(),
     };
     DifferenceView {
         text: format!("{} \u{2212} {}", side(d.first, d.first_layer), side(d.second, d.second_layer)),

@@ -227,7 +227,12 @@ impl<'a> Target<'a> {
         let side = |states: tch::Tensor| states.f_index_select(0, &index)?.f_to_device(self.device);
         let (plus, minus) = (side(plus)?, side(minus)?);
         let pairs = Contrast::new(plus, minus, self.labels.clone(), self.groups.clone())?;
-        with_variants(pairs, self.source.rows(), &self.rows)
+        match self.source.rows().variants() {
+            Some((questions, templates)) => {
+                pairs.with_variants(pick(&questions, &self.rows)?, pick(&templates, &self.rows)?)
+            }
+            None => Ok(pairs),
+        }
     }
 
     pub(super) fn judge(
@@ -255,14 +260,6 @@ impl<'a> Target<'a> {
         let Some((plus, minus)) = &self.source.rows().answer_logprob else { return Ok(None) };
         zero_shot(&pick(plus, &self.rows)?, &pick(minus, &self.rows)?).map(Some)
     }
-}
-
-/// Tells pairs their questions and templates, where the source knows them.
-fn with_variants(pairs: Contrast, rows: &Rows, at: &[usize]) -> Result<Contrast> {
-    if rows.questions.is_empty() || rows.templates.is_empty() {
-        return Ok(pairs);
-    }
-    pairs.with_variants(pick(&rows.questions, at)?, pick(&rows.templates, at)?)
 }
 
 /// The run's probes at their chosen layers, and the model's own answer where the run and `blank` have it, on the run's

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::layer::{Context, LayerOutcome};
-use super::report::{Chosen, Difference, Estimate, Evaluation};
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::layer::LayerOutcome;
+use super::report::{Chosen, Comparison, Difference, Estimate, Evaluation};
 use crate::baselines::{Predictions, Quality, RandomBand};
-use crate::bootstrap::Resamples;
-use crate::{Error, Method, Result};
+use crate::bootstrap::{Interval, Resamples};
+use crate::probe::Probe;
+use crate::{Contrast, Error, Method, Result};
 
 /// Metrics of predictions; with intervals where resamples are given.
 pub(super) fn evaluate(
@@ -24,8 +28,14 @@ pub(super) fn evaluate(
     })
 }
 
+/// A probe's predictions.
+pub(super) fn predict(probe: &Probe, pairs: &Contrast) -> Result<Predictions> {
+    Ok(Predictions { scores: probe.scores(pairs)?, threshold: probe.readout.threshold() })
+}
+
 /// Accuracy and AUROC of predictions in every resample, and on the rows as they are.
-struct Resampled {
+#[derive(Serialize, Deserialize)]
+pub(super) struct Resampled {
     accuracy: f64,
     accuracies: Vec<f64>,
     auroc: Option<f64>,
@@ -33,7 +43,7 @@ struct Resampled {
 }
 
 impl Resampled {
-    fn of(predictions: &Predictions, labels: &[bool], resamples: &Resamples) -> Result<Self> {
+    pub(super) fn of(predictions: &Predictions, labels: &[bool], resamples: &Resamples) -> Result<Self> {
         let scored = predictions.against(labels)?;
         Ok(Self {
             accuracy: scored.accuracy(),
@@ -44,7 +54,7 @@ impl Resampled {
     }
 
     /// Of random directions: the median direction's value, and in resample k that of direction k.
-    fn of_directions(band: &RandomBand, labels: &[bool], resamples: &Resamples) -> Result<Self> {
+    pub(super) fn of_directions(band: &RandomBand, labels: &[bool], resamples: &Resamples) -> Result<Self> {
         let mut accuracies = Vec::with_capacity(resamples.len());
         let mut aurocs = Vec::with_capacity(resamples.len());
         for (resample, predictions) in (0..resamples.len()).zip(band.predictions.iter().cycle()) {
@@ -59,58 +69,71 @@ impl Resampled {
         Ok(Self { accuracy, accuracies, auroc, aurocs })
     }
 
-    fn minus(self, other: Self, resamples: &Resamples) -> (Estimate, Option<Estimate>) {
-        let interval =
-            |a: Vec<f64>, b: Vec<f64>| resamples.interval(a.iter().zip(b).map(|(a, b)| a - b).collect());
-        let accuracy = Estimate {
-            value: self.accuracy - other.accuracy,
-            ci: interval(self.accuracies, other.accuracies),
+    /// The interval, missing one in `1/miss`, of this less `other`: of accuracies, and of AUROCs.
+    fn intervals(&self, other: &Self, miss: f64, resamples: &Resamples) -> [Option<Interval>; 2] {
+        let interval = |a: &[f64], b: &[f64]| {
+            resamples.interval_missing(miss, a.iter().zip(b).map(|(a, b)| a - b).collect())
         };
-        let ci = self.aurocs.zip(other.aurocs).and_then(|(a, b)| interval(a, b));
-        let auroc = self.auroc.zip(other.auroc).map(|(a, b)| Estimate { value: a - b, ci });
-        (accuracy, auroc)
+        let aurocs = self.aurocs.as_ref().zip(other.aurocs.as_ref());
+        [interval(&self.accuracies, &other.accuracies), aurocs.and_then(|(a, b)| interval(a, b))]
     }
 }
 
+/// A method at a layer, in every resample.
+pub(super) type At<'a> = (Method, usize, &'a Resampled);
+
 /// `first` minus `second`.
 pub(super) fn difference(
-    (first, first_layer, a): (Method, usize, &Predictions),
-    (second, second_layer, b): (Method, usize, &Predictions),
-    labels: &[bool],
+    (first, first_layer, a): At<'_>,
+    (second, second_layer, b): At<'_>,
     resamples: &Resamples,
-) -> Result<Difference> {
-    let b = Resampled::of(b, labels, resamples)?;
-    let (accuracy, auroc) = Resampled::of(a, labels, resamples)?.minus(b, resamples);
-    Ok(Difference { first, first_layer, second, second_layer, accuracy, auroc })
+) -> Difference {
+    let [accuracy_ci, auroc_ci] = a.intervals(b, 0.05, resamples);
+    let accuracy = Estimate { value: a.accuracy - b.accuracy, ci: accuracy_ci };
+    let auroc = a.auroc.zip(b.auroc).map(|(a, b)| Estimate { value: a - b, ci: auroc_ci });
+    Difference { first, first_layer, second, second_layer, accuracy, auroc }
 }
 
-/// `first` minus random directions at the same layer.
-pub(super) fn difference_from_random(
-    (first, layer, a): (Method, usize, &Predictions),
-    band: &RandomBand,
-    labels: &[bool],
-    resamples: &Resamples,
-) -> Result<Difference> {
-    let b = Resampled::of_directions(band, labels, resamples)?;
-    let (accuracy, auroc) = Resampled::of(a, labels, resamples)?.minus(b, resamples);
-    Ok(Difference { first, first_layer: layer, second: Method::Random, second_layer: layer, accuracy, auroc })
+/// The choices compared.
+pub(super) struct Choices {
+    /// CCS at its chosen layer minus logistic regression at its own.
+    pub(super) ccs_and_lr: Option<Difference>,
+    /// Every chosen probe against random directions at its layer and logistic regression at its own.
+    pub(super) comparisons: Vec<Comparison>,
 }
 
-/// CCS at its chosen layer minus logistic regression at its own.
+/// Compares methods at their chosen layers.
 pub(super) fn between_choices(
     context: &Context<'_>,
     chosen: &BTreeMap<Method, Chosen>,
     outcomes: &[LayerOutcome],
-) -> Result<Option<Difference>> {
-    let find = |method: Method| {
-        let layer = chosen.get(&method)?.layer?;
-        let outcome = outcomes.iter().find(|o| o.report.layer == layer)?;
-        Some((method, layer, outcome.predictions.get(&method)?))
-    };
-    match (find(Method::Ccs), find(Method::Lr)) {
-        (Some(ccs), Some(lr)) => difference(ccs, lr, context.test_labels, context.resamples).map(Some),
-        _ => Ok(None),
+) -> Result<Choices> {
+    let resamples = context.resamples;
+    let mut at_choice = BTreeMap::new();
+    for (&method, choice) in chosen {
+        let outcome = choice.layer.and_then(|layer| outcomes.iter().find(|o| o.report.layer == layer));
+        if let Some((outcome, predictions)) = outcome.and_then(|o| Some((o, o.predictions.get(&method)?))) {
+            at_choice.insert(method, (outcome, Resampled::of(predictions, context.test_labels, resamples)?));
+        }
     }
+    let lr = at_choice.get(&Method::Lr).map(|(outcome, r)| (Method::Lr, outcome.report.layer, r));
+    let mut choices = Choices { ccs_and_lr: None, comparisons: Vec::new() };
+    for (&method, (outcome, resampled)) in &at_choice {
+        let layer = outcome.report.layer;
+        let first = (method, layer, resampled);
+        let random = outcome.band.as_ref().map(|band| (Method::Random, layer, band));
+        for second in random.into_iter().chain(lr.filter(|_| method != Method::Lr)) {
+            let difference = difference(first, second, resamples);
+            if (method, second.0) == (Method::Ccs, Method::Lr) {
+                choices.ccs_and_lr = Some(difference.clone());
+            }
+            let miss = 0.05 / context.layers.max(1) as f64;
+            let [accuracy_ci, auroc_ci] = resampled.intervals(second.2, miss, resamples);
+            let layers = context.layers;
+            choices.comparisons.push(Comparison { difference, layers, accuracy_ci, auroc_ci });
+        }
+    }
+    Ok(choices)
 }
 
 pub(super) fn write_error(what: &'static str, reason: &dyn std::fmt::Display) -> Error {
@@ -130,7 +153,8 @@ mod tests {
         let resamples = Resamples::draw(&labels, &groups, 100, &Stream::new(0)).unwrap();
         let scores = (0..40).map(|i| f64::from(i * 7 % 11)).collect();
         let same = Predictions { scores, threshold: 5.0 };
-        let found = difference((Method::Ccs, 1, &same), (Method::Lr, 2, &same), &labels, &resamples).unwrap();
+        let same = Resampled::of(&same, &labels, &resamples).unwrap();
+        let found = difference((Method::Ccs, 1, &same), (Method::Lr, 2, &same), &resamples);
         let nothing = Estimate { value: 0.0, ci: Some([0.0, 0.0]) };
         assert_eq!((found.accuracy, found.auroc), (nothing, Some(nothing)));
     }

@@ -2,38 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-use tch::Device;
-
-use super::evaluate::{difference, difference_from_random, evaluate};
+use super::context::{Context, Data};
+use super::evaluate::{Resampled, difference, evaluate, predict};
+use super::recipe::{Fit, Recipe, possible};
 use super::report::{Difference, Evaluation, LayerReport, LossReport, MethodReport, layer_rule};
-use super::{Layer, Settings, Source, folder};
-use crate::baselines::{Band, Predictions, RandomBand, majority_label, random_directions, zero_shot};
-use crate::bootstrap::Resamples;
-use crate::contrast::pick;
-use crate::fit::ccs::ccs;
-use crate::fit::logistic::logistic;
+use super::{Layer, answers, folder};
+use crate::baselines::{Band, Predictions, Quality, RandomBand, majority_label, random_directions_as};
 use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::select::cross_validate;
-use crate::split::Split;
-use crate::{Contrast, Error, Method, Result};
-
-/// What all layers of a run share.
-pub(super) struct Context<'a> {
-    pub(super) source: &'a dyn Source,
-    pub(super) settings: &'a Settings,
-    pub(super) methods: Vec<Method>,
-    pub(super) device: Device,
-    pub(super) split: &'a Split,
-    /// A hash of the training rows' side of `split.json`.
-    pub(super) train_id: String,
-    /// Folds of the training rows, numbered within them.
-    pub(super) folds: &'a [Split],
-    pub(super) resamples: &'a Resamples,
-    pub(super) test_labels: &'a [bool],
-    pub(super) stream: Stream,
-}
+use crate::select::{CrossValidation, cross_validate};
+use crate::{Method, Result};
 
 /// What one layer gives.
 pub(super) struct LayerOutcome {
@@ -41,6 +18,8 @@ pub(super) struct LayerOutcome {
     pub(super) probes: Vec<(Method, Probe)>,
     /// Test predictions of the methods that have one per row.
     pub(super) predictions: BTreeMap<Method, Predictions>,
+    /// Random directions in every resample.
+    pub(super) band: Option<Resampled>,
 }
 
 /// One method's part of a layer.
@@ -50,20 +29,14 @@ struct Fitted {
     probe: Option<Probe>,
 }
 
-/// One layer's data.
-struct Data<'a> {
-    layer: &'a Layer,
-    train: Contrast,
-    test: Contrast,
-    degenerate: bool,
-}
-
 impl Context<'_> {
     /// Works on one layer; nothing depends on which other layers are worked on.
     pub(super) fn layer(&self, layer: &Layer) -> Result<LayerOutcome> {
         let data = self.load(layer)?;
         let in_fold = self.folds.iter().map(|fold| fold.train.len()).min().unwrap_or(data.train.rows());
-        let underdetermined = data.train.rows().min(in_fold) < data.train.dim();
+        // What CCS has to fit.
+        let dim = self.settings.ccs.project.unwrap_or(usize::MAX).min(data.train.dim());
+        let underdetermined = data.train.rows().min(in_fold) < dim;
         let mut outcome = LayerOutcome {
             report: LayerReport {
                 layer: layer.layer,
@@ -71,18 +44,19 @@ impl Context<'_> {
                 dim: data.train.dim(),
                 degenerate: data.degenerate,
                 underdetermined,
-                notes: notes(&data, in_fold),
+                notes: notes(&data, in_fold, dim),
                 methods: BTreeMap::new(),
                 differences: Vec::new(),
             },
             probes: Vec::new(),
             predictions: BTreeMap::new(),
+            band: None,
         };
-        let mut band = None;
         for &method in &self.methods {
             let report = if method == Method::Random && !data.degenerate {
                 let (report, directions) = self.random(&data)?;
-                band = Some(directions);
+                outcome.band =
+                    Some(Resampled::of_directions(&directions, self.test_labels, self.resamples)?);
                 report
             } else {
                 let fitted = self.fit(method, &data)?;
@@ -93,133 +67,100 @@ impl Context<'_> {
             outcome.report.methods.insert(method, report);
         }
         if !data.degenerate {
-            outcome.report.differences =
-                self.differences(layer.layer, &outcome.predictions, band.as_ref())?;
+            outcome.report.differences = self.differences(layer.layer, &outcome)?;
         }
         Ok(outcome)
     }
 
-    fn load<'l>(&self, layer: &'l Layer) -> Result<Data<'l>> {
-        let rows = self.source.rows();
-        let (plus, minus) = self.source.load(layer)?;
-        let (plus, minus) = (plus.f_to_device(self.device)?, minus.f_to_device(self.device)?);
-        let all = Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone())?;
-        let train = all.select(&self.split.train)?;
-        let test = all.select(&self.split.test)?;
-        drop(all); // half of the layer's memory, not needed while it is fitted
-        let degenerate = train.is_constant()?;
-        Ok(Data { layer, train, test, degenerate })
-    }
-
     fn fit(&self, method: Method, data: &Data<'_>) -> Result<Fitted> {
         match method {
-            Method::Ccs if !data.degenerate => self.ccs(data),
-            Method::Lr if !data.degenerate => self.lr(data),
-            Method::ZeroShot => self.zero_shot(data),
-            Method::Ccs | Method::Lr | Method::Random | Method::Majority => self.constant(data),
+            Method::ZeroShot | Method::CalibratedZeroShot => self.answers(method, data),
+            Method::Random | Method::Majority => self.constant(data),
+            _ if data.degenerate => self.constant(data),
+            _ => match possible(self.probe(method, data))? {
+                Ok(fitted) => Ok(fitted),
+                Err(reason) => {
+                    let mut guess = self.constant(data)?;
+                    guess.report.note =
+                        Some(format!("could not be fitted, a constant guess stands in: {reason}"));
+                    Ok(guess)
+                }
+            },
         }
     }
 
-    /// The stream of one method at one layer.
-    fn stream(&self, method: Method, layer: &Layer) -> Stream {
-        self.stream.child(method.name()).indexed("layer", layer.layer)
-    }
-
-    fn ccs(&self, data: &Data<'_>) -> Result<Fitted> {
-        let stream = self.stream(Method::Ccs, data.layer);
-        let options = &self.settings.ccs;
+    /// A method that fits a probe: cross-validation inside the training rows, then the fit on all of them.
+    fn probe(&self, method: Method, data: &Data<'_>) -> Result<Fitted> {
+        let stream = self.stream(method, data.layer);
+        let recipe = Recipe::new(method, self.settings, &data.train, self.folds)?;
         let cross_validation = cross_validate(&data.train, self.folds, |part, fold| {
-            let fit = ccs(part, options, &stream.indexed("fold", fold))?;
-            Ok((fit.probe, fit.terms.total()))
+            let fit = recipe.briefly().fit(part, &stream.indexed("fold", fold))?;
+            Ok((fit.probe, fit.loss))
         })?;
-        let fit = ccs(&data.train, options, &stream)?;
-        let loss = LossReport {
-            train: fit.terms,
-            test: fit.probe.loss(&data.test)?,
-            restart: fit.restart,
-            restarts: fit.restarts.iter().map(|t| Some(t.total()).filter(|l| l.is_finite())).collect(),
-        };
-        let about = serde_json::json!({
-            "restart": fit.restart,
-            "train_loss": fit.terms.total(),
-            "epochs": options.epochs,
-            "learning_rate": options.learning_rate,
-            "weight_decay": options.weight_decay,
-            "cross_validation_accuracy": cross_validation.accuracy,
-            "layer_rule": layer_rule(self.settings.folds),
-        });
-        let mut fitted = self.judge(Method::Ccs, data, fit.probe, about)?;
-        fitted.report.cross_validation = Some(cross_validation);
-        fitted.report.loss = Some(loss);
-        Ok(fitted)
-    }
-
-    fn lr(&self, data: &Data<'_>) -> Result<Fitted> {
-        let options = &self.settings.lr;
-        let cross_validation = cross_validate(&data.train, self.folds, |part, _| {
-            let fit = logistic(part, options)?;
-            Ok((fit.probe, fit.objective))
-        })?;
-        let fit = logistic(&data.train, options)?;
-        let about = serde_json::json!({
-            "c": options.c,
-            "objective": fit.objective,
-            "gradient": fit.gradient,
-            "cross_validation_accuracy": cross_validation.accuracy,
-            "layer_rule": layer_rule(self.settings.folds),
-        });
-        let mut fitted = self.judge(Method::Lr, data, fit.probe, about)?;
-        fitted.report.cross_validation = Some(cross_validation);
-        fitted.report.gradient = Some(fit.gradient);
-        fitted.report.iterations = Some(fit.iterations);
-        Ok(fitted)
+        let fit = recipe.fit(&data.train, &stream)?;
+        self.judge(recipe, data, fit, cross_validation)
     }
 
     /// A probe's metrics on both sides of the split, and the probe with its provenance.
-    fn judge(&self, method: Method, data: &Data<'_>, mut probe: Probe, fit: Value) -> Result<Fitted> {
-        let predict = |pairs: &Contrast| -> Result<Predictions> {
-            Ok(Predictions { scores: probe.scores(pairs)?, threshold: probe.readout.threshold() })
+    fn judge(
+        &self,
+        recipe: Recipe<'_>,
+        data: &Data<'_>,
+        fit: Fit,
+        cross_validation: CrossValidation,
+    ) -> Result<Fitted> {
+        let Fit { mut probe, mut about, starts, newton, further, note, .. } = fit;
+        let predictions = predict(&probe, &data.test)?;
+        let test = evaluate(&predictions, data.test.labels(), Some(self.resamples))?;
+        let loss = match starts {
+            Some((train, restart, all)) => Some(LossReport {
+                train,
+                test: probe.loss(&data.test)?,
+                restart,
+                restarts: all.iter().map(|t| Some(t.total()).filter(|l| l.is_finite())).collect(),
+            }),
+            None => None,
         };
-        let predictions = predict(&data.test)?;
+        let mut directions = Vec::new();
+        if !further.is_empty() {
+            directions.push(Evaluation { confusion: None, ..test.clone() });
+        }
+        for probe in &further {
+            let test =
+                evaluate(&predict(probe, &data.test)?, data.test.labels(), Some(self.resamples))?;
+            directions.push(Evaluation { confusion: None, ..test });
+        }
         let report = MethodReport {
-            test: evaluate(&predictions, data.test.labels(), Some(self.resamples))?,
-            train: evaluate(&predict(&data.train)?, data.train.labels(), None)?,
+            test,
+            train: evaluate(&predict(&probe, &data.train)?, data.train.labels(), None)?,
+            cross_validation: Some(cross_validation),
+            loss,
             sign: Some(probe.sign),
-            probe: Some(folder::probe_path(method, data.layer.layer)),
-            ..MethodReport::default()
+            gradient: newton.map(|n| n.0),
+            iterations: newton.map(|n| n.1),
+            l2: recipe.l2,
+            directions,
+            probe: Some(folder::probe_path(recipe.method, data.layer.layer)),
+            note,
         };
-        probe.meta = self.provenance(method, data, fit);
+        if let Some(about) = about.as_object_mut() {
+            about.insert("cross_validation_accuracy".to_owned(), cross_validation.accuracy.into());
+            about.insert("layer_rule".to_owned(), layer_rule(self.settings.folds).into());
+        }
+        probe.meta = self.provenance(recipe.method, data, about);
         Ok(Fitted { report, predictions, probe: Some(probe) })
     }
 
-    /// Where a probe comes from. Nothing of the test rows: a probe must not change with them.
-    fn provenance(&self, method: Method, data: &Data<'_>, fit: Value) -> BTreeMap<String, Value> {
-        let tokens = self.source.tokens().map(|rule| ("tokens".to_owned(), rule.into()));
-        let known = BTreeMap::from([
-            ("program".to_owned(), concat!("ccs ", env!("CARGO_PKG_VERSION")).into()),
-            ("method".to_owned(), method.name().into()),
-            ("layer".to_owned(), data.layer.layer.into()),
-            ("hook".to_owned(), data.layer.hook.as_str().into()),
-            ("seed".to_owned(), self.settings.seed.into()),
-            ("train_rows".to_owned(), data.train.rows().into()),
-            ("train_split".to_owned(), self.train_id.as_str().into()),
-            ("fit".to_owned(), fit),
-            ("states".to_owned(), self.source.made_by()),
-        ]);
-        known.into_iter().chain(tokens).collect()
-    }
-
-    fn zero_shot(&self, data: &Data<'_>) -> Result<Fitted> {
-        let (plus, minus) = self.source.rows().answer_logprob.as_ref().ok_or(Error::NoAnswerLogprob)?;
-        let predict = |rows: &[usize]| zero_shot(&pick(plus, rows)?, &pick(minus, rows)?);
-        let predictions = predict(&self.split.test)?;
+    /// The model's own answers.
+    fn answers(&self, method: Method, data: &Data<'_>) -> Result<Fitted> {
+        let (train, test, note) = answers::judge(method, self.source.rows(), self.split, data)?;
         let report = MethodReport {
-            test: evaluate(&predictions, data.test.labels(), Some(self.resamples))?,
-            train: evaluate(&predict(&self.split.train)?, data.train.labels(), None)?,
-            note: Some("the model's own answer; the same at every layer".to_owned()),
+            test: evaluate(&test, data.test.labels(), Some(self.resamples))?,
+            train: evaluate(&train, data.train.labels(), None)?,
+            note: Some(note),
             ..MethodReport::default()
         };
-        Ok(Fitted { report, predictions, probe: None })
+        Ok(Fitted { report, predictions: test, probe: None })
     }
 
     /// The training rows' more frequent label for every row.
@@ -238,8 +179,9 @@ impl Context<'_> {
 
     fn random(&self, data: &Data<'_>) -> Result<(MethodReport, RandomBand)> {
         let stream = self.stream(Method::Random, data.layer);
-        let band = random_directions(&data.train, &data.test, self.settings.directions, &stream)?;
-        let over_directions = |qualities: &[crate::baselines::Quality]| {
+        let (normalization, count) = (self.settings.normalization, self.settings.directions);
+        let band = random_directions_as(normalization, &data.train, &data.test, count, &stream)?;
+        let over_directions = |qualities: &[Quality]| {
             let accuracy = Band::of(qualities.iter().map(|q| q.accuracy).collect());
             let auroc = qualities.iter().map(|q| q.auroc).collect::<Option<Vec<f64>>>().and_then(Band::of);
             Evaluation {
@@ -254,55 +196,55 @@ impl Context<'_> {
             test: over_directions(&band.test),
             train: over_directions(&band.train),
             note: Some(format!(
-                "median and central 95 % of {} random directions, each with its sign from the training rows",
-                self.settings.directions
+                "median and central 95 % of {count} random directions, each with its sign from the training rows"
             )),
             ..MethodReport::default()
         };
         Ok((report, band))
     }
 
-    fn differences(
-        &self,
-        layer: usize,
-        predictions: &BTreeMap<Method, Predictions>,
-        band: Option<&RandomBand>,
-    ) -> Result<Vec<Difference>> {
-        let of = |method: Method| predictions.get(&method).map(|p| (method, layer, p));
+    /// CCS and logistic regression against each other and random directions; other methods are compared at their
+    /// chosen layers.
+    fn differences(&self, layer: usize, outcome: &LayerOutcome) -> Result<Vec<Difference>> {
+        let of = |method: Method| match outcome.predictions.get(&method) {
+            Some(p) => Resampled::of(p, self.test_labels, self.resamples).map(Some),
+            None => Ok(None),
+        };
+        let (ccs, lr) = (of(Method::Ccs)?, of(Method::Lr)?);
+        let pairs = [
+            ((Method::Ccs, &ccs), (Method::Lr, &lr)),
+            ((Method::Ccs, &ccs), (Method::Random, &outcome.band)),
+            ((Method::Lr, &lr), (Method::Random, &outcome.band)),
+        ];
         let mut found = Vec::new();
-        for (first, second) in
-            [(Method::Ccs, Method::Lr), (Method::Ccs, Method::Random), (Method::Lr, Method::Random)]
-        {
-            match (of(first), of(second), band) {
-                (Some(a), Some(b), _) => found.push(difference(a, b, self.test_labels, self.resamples)?),
-                (Some(a), None, Some(band)) if second == Method::Random => {
-                    found.push(difference_from_random(a, band, self.test_labels, self.resamples)?);
-                }
-                _ => {}
+        for ((first, a), (second, b)) in pairs {
+            if let (Some(a), Some(b)) = (a, b) {
+                found.push(difference((first, layer, a), (second, layer, b), self.resamples));
             }
         }
         Ok(found)
     }
 }
 
-fn notes(data: &Data<'_>, in_fold: usize) -> Vec<String> {
+fn notes(data: &Data<'_>, in_fold: usize, dim: usize) -> Vec<String> {
     let mut notes = Vec::new();
+    let rows = data.train.rows();
     if data.degenerate {
         notes.push(
             "the states are the same for every training row: nothing to fit, a constant guess stands in"
                 .to_owned(),
         );
-    } else if data.train.rows() < data.train.dim() {
+    } else if rows < dim {
         notes.push(format!(
-            "{} training rows for {} dimensions: CCS reaches zero loss along almost any direction",
-            data.train.rows(),
-            data.train.dim()
+            "{rows} training rows for {dim} dimensions: CCS reaches zero loss along almost any direction; {REMEDY}"
         ));
-    } else if in_fold < data.train.dim() {
+    } else if in_fold < dim {
         notes.push(format!(
-            "{in_fold} training rows in a fold of the cross-validation for {} dimensions: there CCS reaches zero loss along almost any direction, so the choice of layer says little",
-            data.train.dim()
+            "{in_fold} training rows in a fold of the cross-validation for {dim} dimensions: there CCS reaches zero loss along almost any direction, so the choice of layer says little; {REMEDY}"
         ));
     }
     notes
 }
+
+/// What can be done about more dimensions than rows.
+const REMEDY: &str = "regularise it (`--optimizer lbfgs --l2 0.01`), project the states onto fewer dimensions (`--project 50`), or give it more rows";

@@ -1,7 +1,10 @@
 //! A whole run: every layer of a data source, every method, controls and intervals, and the report.
 
+mod answers;
 mod closeup;
 mod eval;
+mod context;
+mod controls;
 mod evaluate;
 mod fitted;
 mod folder;
@@ -9,7 +12,10 @@ mod inspect;
 mod layer;
 mod origin;
 mod pooled;
+mod look;
+mod recipe;
 mod report;
+mod resume;
 mod settings;
 mod source;
 mod summary;
@@ -32,9 +38,10 @@ pub use folder::Overwrite;
 pub use inspect::{ChosenCard, Cosines, ProbeCard, RunCard};
 pub use pooled::{Dataset, Pooled};
 pub use report::{
-    Chosen, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report,
+    Chosen, Comparison, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report,
     Side, SplitReport, Verdict,
 };
+pub use resume::Pausing;
 pub use settings::{LayerSelection, Settings};
 pub(crate) use source::matrix;
 pub use source::{Layer, Memory, Rows, Source};
@@ -48,7 +55,10 @@ use crate::probe::Probe;
 use crate::rng::Stream;
 use crate::split::{Split, grouped_folds};
 use crate::{Error, Method, Result};
-use layer::{Context, LayerOutcome};
+use context::Context;
+use layer::LayerOutcome;
+use look::Looks;
+use resume::Kept;
 
 /// Where and how widely a run computes; changes nothing in its results on one machine.
 #[derive(Debug, Clone, Copy)]
@@ -89,12 +99,27 @@ pub fn run(
     execution: Execution,
     on_layer: &(dyn Fn(&LayerReport) + Sync),
 ) -> Result<Run> {
+    run_pausing(source, settings, execution, Pausing::default(), on_layer)
+}
+
+/// As [`run()`], but can be stopped between layers, and continued with the layers that were finished. The results are, to
+/// the byte, those of a run that was not stopped (same machine and versions).
+///
+/// # Errors
+/// As [`run()`], and [`Error::Stopped`].
+pub fn run_pausing(
+    source: &dyn Source,
+    settings: &Settings,
+    execution: Execution,
+    pausing: Pausing<'_>,
+    on_layer: &(dyn Fn(&LayerReport) + Sync),
+) -> Result<Run> {
     settings.check()?;
     let rows = source.rows();
     rows.check()?;
     let layers = settings.layers.of(source.layers(), &source.describe())?;
     let with_logprob = rows.answer_logprob.is_some();
-    if !with_logprob && settings.requires(Method::ZeroShot) {
+    if !with_logprob && settings.requires_answers() {
         return Err(Error::NoAnswerLogprob);
     }
     let stream = Stream::new(settings.seed);
@@ -109,6 +134,7 @@ pub fn run(
         source,
         settings,
         methods: settings.methods(with_logprob),
+        layers: layers.len(),
         device: execution.device,
         split: &split,
         train_id: report::hash(&split_report.train)?,
@@ -117,23 +143,44 @@ pub fn run(
         test_labels: &test_labels,
         stream,
     };
-    let outcomes = in_parallel(workers(execution, source, &layers), || {
+    let in_layer = |layer: &Layer, source: Error| match source {
+        Error::Stopped { .. } => source,
+        source => Error::InLayer { layer: layer.layer, hook: layer.hook.clone(), source: Box::new(source) },
+    };
+    let kept = Kept::new(pausing, source, settings, execution, layers.len())?;
+    let workers = workers(execution, source, &layers);
+    let outcomes = in_parallel(workers, || {
         layers
             .par_iter()
             .map(|layer| {
-                let outcome = context.layer(layer).map_err(|source| Error::InLayer {
-                    layer: layer.layer,
-                    hook: layer.hook.clone(),
-                    source: Box::new(source),
-                })?;
+                let outcome = kept.outcome(layer, || context.layer(layer));
+                let outcome = outcome.map_err(|source| in_layer(layer, source))?;
                 on_layer(&outcome.report);
                 Ok(outcome)
             })
             .collect::<Result<Vec<LayerOutcome>>>()
     })?;
+    let chosen = choose(&context, &outcomes);
+    // Layers are read again rather than kept: few are chosen.
+    let looked: Vec<(LayerOutcome, Looks)> = in_parallel(workers, || {
+        let work = outcomes.into_par_iter().zip(layers.par_iter());
+        work.map(|(outcome, layer)| {
+            let looks = kept.looks(layer, || context.look(layer, &outcome, &chosen));
+            let looks = looks.map_err(|source| in_layer(layer, source))?;
+            Ok((outcome, looks))
+        })
+        .collect::<Result<_>>()
+    })?;
     let counts = Counts::new(&rows.labels, &rows.groups, &split)?;
     let majority = majority_share(&test_labels);
-    assemble(&context, counts, majority, split_report, outcomes)
+    assemble(&context, counts, majority, split_report, chosen, looked)
+}
+
+/// The layer of every method that fits probes.
+fn choose(context: &Context<'_>, outcomes: &[LayerOutcome]) -> BTreeMap<Method, Chosen> {
+    let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
+    let methods = context.methods.iter().copied().filter(|m| m.is_probe());
+    methods.map(|method| (method, Chosen::of(method, &layers, context.settings.folds))).collect()
 }
 
 /// Runs `work` on its own pool whose threads use one LibTorch thread each: the order of a sum, and so its last bits,
@@ -176,22 +223,25 @@ fn workers(execution: Execution, source: &dyn Source, layers: &[Layer]) -> usize
     cores.min(layers.len()).min(fitting).max(1)
 }
 
-/// Chooses layers, compares the choices, and puts the report together.
+/// Compares the choices, and puts the report together.
 fn assemble(
     context: &Context<'_>,
     counts: Counts,
     majority: f64,
     split: SplitReport,
-    outcomes: Vec<LayerOutcome>,
+    chosen: BTreeMap<Method, Chosen>,
+    looked: Vec<(LayerOutcome, Looks)>,
 ) -> Result<Run> {
-    let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
-    let mut chosen = BTreeMap::new();
-    for method in context.methods.iter().copied().filter(|m| m.is_probe()) {
-        chosen.insert(method, Chosen::of(method, &layers, context.settings.folds));
+    let (mut outcomes, mut looks) = (Vec::with_capacity(looked.len()), Looks::default());
+    for (outcome, look) in looked {
+        outcomes.push(outcome);
+        looks.extend(look);
     }
-    let chosen_difference = evaluate::between_choices(context, &chosen, &outcomes)?;
-    let verdicts =
-        verdict::verdicts(majority, context.resamples.groups(), &layers, &chosen, chosen_difference.as_ref());
+    let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
+    let without_labels = Chosen::without_labels(&layers).map(|choice| (Method::Ccs, choice));
+    let choices = evaluate::between_choices(context, &chosen, &outcomes)?;
+    let verdicts = verdict::verdicts(majority, context.resamples.groups(), &layers, &chosen, &choices);
+    let notes = verdict::notes(context.resamples.groups(), context.layers);
     let mut probes = Vec::new();
     let mut reports = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
@@ -203,18 +253,20 @@ fn assemble(
         schema: Report::SCHEMA,
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
         verdicts,
-        notes: verdict::notes(context.resamples.groups()),
+        notes,
         majority,
         rows: counts.rows,
         groups: counts.groups,
         positives: counts.positives,
         redrawn_resamples: context.resamples.redrawn(),
         chosen,
-        chosen_difference,
-        close_ups: BTreeMap::new(),
-        seeds: BTreeMap::new(),
-        shuffled: BTreeMap::new(),
-        recursive: None,
+        chosen_without_labels: without_labels.into_iter().collect(),
+        chosen_difference: choices.ccs_and_lr,
+        comparisons: choices.comparisons,
+        close_ups: looks.close_ups,
+        seeds: looks.seeds,
+        shuffled: looks.shuffled,
+        recursive: looks.recursive,
         blank: None,
         transfer: BTreeMap::new(),
         layers: reports,

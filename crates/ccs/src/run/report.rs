@@ -43,8 +43,15 @@ pub struct Report {
     pub redrawn_resamples: usize,
     /// The layer that stands for each method that fits probes.
     pub chosen: BTreeMap<Method, Chosen>,
+    /// Layers chosen without labels, beside those above: CCS's by its training loss.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub chosen_without_labels: BTreeMap<Method, Chosen>,
     /// CCS at its layer against logistic regression at its own, paired.
     pub chosen_difference: Option<Difference>,
+    /// Every method that fits probes, at its chosen layer, against random directions there and against logistic
+    /// regression at its own.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub comparisons: Vec<Comparison>,
     /// What was looked at more closely, at each method's chosen layer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub close_ups: BTreeMap<Method, CloseUp>,
@@ -154,6 +161,12 @@ pub struct MethodReport {
     /// Logistic regression: Newton iterations.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub iterations: Option<usize>,
+    /// Logistic regression: the penalty λ of mean log loss + ½λ‖w‖² that cross-validation inside the training rows chose.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub l2: Option<f64>,
+    /// INLP: every direction on the test rows, in the order found; the first is the probe's.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub directions: Vec<Evaluation>,
     /// The saved probe, relative to the run's folder.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probe: Option<String>,
@@ -217,6 +230,19 @@ pub struct Difference {
     pub auroc: Option<Estimate>,
 }
 
+/// A difference at chosen layers, with as many layers looked at in mind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// With its plain 95 % intervals.
+    pub difference: Difference,
+    /// How many layers were looked at.
+    pub layers: usize,
+    /// Of accuracies, at 1 − 0.05/`layers` (Bonferroni): the intervals of all layers hold at once with 95 %.
+    pub accuracy_ci: Option<Interval>,
+    /// The same of AUROCs.
+    pub auroc_ci: Option<Interval>,
+}
+
 /// The layer that stands for a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chosen {
@@ -244,13 +270,9 @@ pub struct Oracle {
 }
 
 impl Chosen {
-    /// Chooses by cross-validation among the layers that are not degenerate.
+    /// Chooses by cross-validation among the layers where there is a probe.
     pub(super) fn of(method: Method, layers: &[&LayerReport], folds: usize) -> Self {
-        let reports: Vec<(usize, &MethodReport)> = layers
-            .iter()
-            .filter(|l| !l.degenerate)
-            .filter_map(|l| Some((l.layer, l.methods.get(&method)?)))
-            .collect();
+        let reports = fitted(method, layers);
         let honest: Vec<Candidate> = reports
             .iter()
             .filter_map(|(layer, report)| {
@@ -258,6 +280,34 @@ impl Chosen {
                 Some(Candidate { layer: *layer, accuracy: cv.accuracy, auroc: cv.auroc, loss: cv.loss })
             })
             .collect();
+        Self::at(best(&honest), &reports, layer_rule(folds), true)
+    }
+
+    /// Chooses CCS's layer by its training loss; none where nothing could be fitted.
+    pub(super) fn without_labels(layers: &[&LayerReport]) -> Option<Self> {
+        let reports = fitted(Method::Ccs, layers);
+        let by_loss: Vec<Candidate> = reports
+            .iter()
+            .filter_map(|(layer, report)| {
+                let loss = report.loss.as_ref()?.train.total();
+                Some(Candidate { layer: *layer, accuracy: 0.0, auroc: None, loss })
+            })
+            .collect();
+        let mut rule =
+            "lowest CCS loss on the training rows; labels have a say in the probe's sign alone".to_owned();
+        if layers.iter().any(|l| l.underdetermined && !l.degenerate) {
+            rule.push_str(" (with fewer rows than dimensions every layer's loss is near zero, and says little)");
+        }
+        let layer = best(&by_loss)?;
+        Some(Self::at(Some(layer), &reports, rule, false))
+    }
+
+    fn at(
+        layer: Option<usize>,
+        reports: &[(usize, &MethodReport)],
+        rule: String,
+        uses_labels: bool,
+    ) -> Self {
         let by_test: Vec<Candidate> = reports
             .iter()
             .map(|(layer, r)| Candidate {
@@ -267,7 +317,6 @@ impl Chosen {
                 loss: 0.0,
             })
             .collect();
-        let layer = best(&honest);
         let test = |layer: usize| reports.iter().find(|(l, _)| *l == layer).map(|(_, r)| r.test.clone());
         let chosen = layer.and_then(test);
         let oracle = best(&by_test).and_then(|layer| {
@@ -275,11 +324,19 @@ impl Chosen {
             Some(Oracle { layer, accuracy, gap: accuracy - chosen.as_ref()?.accuracy })
         });
         let rule = match layer {
-            Some(_) => layer_rule(folds),
-            None => "none: the states of every layer are the same for every training row".to_owned(),
+            Some(_) => rule,
+            None => "none: the states of every layer are the same for every training row, or nothing could be \
+                     fitted to them"
+                .to_owned(),
         };
-        Self { layer, rule, uses_labels: true, test: chosen, oracle }
+        Self { layer, rule, uses_labels, test: chosen, oracle }
     }
+}
+
+/// The layers at which a method has a probe.
+fn fitted<'a>(method: Method, layers: &[&'a LayerReport]) -> Vec<(usize, &'a MethodReport)> {
+    let reports = layers.iter().filter_map(|l| Some((l.layer, l.methods.get(&method)?)));
+    reports.filter(|(_, report)| report.probe.is_some()).collect()
 }
 
 /// How a layer is chosen.

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::Layer;
 use crate::fit::ccs::CcsOptions;
 use crate::fit::logistic::LrOptions;
+use crate::normalize::Normalization;
 use crate::{Error, Method, Result};
 
 /// The settings of a run; the defaults are those of the command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The methods asked for; `None` is all that the data allows (zero-shot needs log-probabilities).
+    /// The methods asked for; `None` is those of [`Method::DEFAULT`] that the data allows (zero-shot needs
+    /// log-probabilities).
     pub methods: Option<Vec<Method>>,
     /// The layers.
     pub layers: LayerSelection,
@@ -31,6 +33,24 @@ pub struct Settings {
     pub directions: usize,
     /// Resamples behind each interval.
     pub resamples: usize,
+    /// How states are normalised for every method but CCS and logistic regression, whose options say it for them;
+    /// [`Settings::normalized`] says it for all.
+    #[serde(default)]
+    pub normalization: Normalization,
+    /// Whether cross-validation inside the training rows chooses the penalty of logistic regression on differences too;
+    /// otherwise it is that of its options. On statements and on concatenated pairs it always does.
+    #[serde(default)]
+    pub lr_cross_validated: bool,
+    /// Directions of recursive CCS at CCS's chosen layer; 0 for none.
+    #[serde(default)]
+    pub recursive: usize,
+    /// Other seeds under which CCS, BSS and two means are fitted again at their chosen layers.
+    #[serde(default)]
+    pub seeds: usize,
+    /// How often CCS, logistic regression, mean difference and LDA are fitted again at their chosen layers with the
+    /// training labels shuffled.
+    #[serde(default)]
+    pub shuffles: usize,
 }
 
 impl Default for Settings {
@@ -45,23 +65,37 @@ impl Default for Settings {
             lr: LrOptions::default(),
             directions: 1000,
             resamples: 1000,
+            normalization: Normalization::default(),
+            lr_cross_validated: false,
+            recursive: 0,
+            seeds: 10,
+            shuffles: 10,
         }
     }
 }
 
 impl Settings {
+    /// The same settings with states normalised in one way for every method.
+    #[must_use]
+    pub fn normalized(mut self, normalization: Normalization) -> Self {
+        self.normalization = normalization;
+        self.ccs.normalization = normalization;
+        self.lr.normalization = normalization;
+        self
+    }
+
     /// The methods to run, each once and in the order of reports.
     pub(crate) fn methods(&self, with_logprob: bool) -> Vec<Method> {
         let wanted = |method: &Method| match &self.methods {
             Some(methods) => methods.contains(method),
-            None => *method != Method::ZeroShot || with_logprob,
+            None => Method::DEFAULT.contains(method) && (with_logprob || !method.needs_answers()),
         };
         Method::ALL.into_iter().filter(wanted).collect()
     }
 
-    /// Whether a method was asked for by name.
-    pub(crate) fn requires(&self, method: Method) -> bool {
-        self.methods.as_ref().is_some_and(|methods| methods.contains(&method))
+    /// Whether a method was asked for by name that needs the model's answers.
+    pub(crate) fn requires_answers(&self) -> bool {
+        self.methods.iter().flatten().any(|method| method.needs_answers())
     }
 
     /// Refuses numbers that cannot be meant.
@@ -80,6 +114,14 @@ impl Settings {
                     hint: "leave it out for the default",
                 });
             }
+        }
+        if self.recursive > 0 && !self.ccs.hidden.is_empty() {
+            return Err(Error::Setting {
+                name: "--recursive",
+                value: self.recursive.to_string(),
+                reason: "probes with hidden layers have no direction to take out",
+                hint: "leave out `--hidden` or `--recursive`",
+            });
         }
         Ok(())
     }
@@ -213,9 +255,24 @@ mod tests {
     #[test]
     fn zero_shot_runs_by_default_only_where_there_are_log_probabilities() {
         let mut settings = Settings::default();
-        assert_eq!(settings.methods(false), [Method::Ccs, Method::Lr, Method::Random, Method::Majority]);
-        assert_eq!(settings.methods(true), Method::ALL);
+        let without = [Method::Ccs, Method::Tpc, Method::Lr, Method::MeanDifference, Method::Random];
+        assert_eq!(settings.methods(false), [&without[..], &[Method::Majority]].concat());
+        assert_eq!(settings.methods(true), Method::DEFAULT);
         settings.methods = Some(vec![Method::Lr, Method::Ccs, Method::Lr]);
         assert_eq!(settings.methods(true), [Method::Ccs, Method::Lr]);
+        assert!(!settings.requires_answers());
+    }
+
+    #[test]
+    fn settings_of_earlier_reports_are_read() {
+        let mut old = serde_json::to_value(Settings::default()).unwrap();
+        let fields = old.as_object_mut().unwrap();
+        for new in ["normalization", "lr_cross_validated", "recursive", "seeds", "shuffles"] {
+            assert!(fields.remove(new).is_some(), "{new}");
+        }
+        let read: Settings = serde_json::from_value(old).unwrap();
+        assert_eq!(read, Settings { seeds: 0, shuffles: 0, ..Settings::default() });
+        let leace = Settings::default().normalized(Normalization::Leace);
+        assert_eq!([leace.ccs.normalization, leace.lr.normalization], [leace.normalization; 2]);
     }
 }

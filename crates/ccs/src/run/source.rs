@@ -51,6 +51,19 @@ impl Rows {
         }
         Ok(())
     }
+
+    /// Every row's question and template, if either is known.
+    pub(super) fn variants(&self) -> Option<(Vec<String>, Vec<String>)> {
+        if self.questions.is_empty() && self.templates.is_empty() {
+            return None;
+        }
+        let rows = self.labels.len();
+        let own = || (0..rows).map(|row| row.to_string()).collect();
+        let questions = if self.questions.is_empty() { own() } else { self.questions.clone() };
+        let templates =
+            if self.templates.is_empty() { vec![String::new(); rows] } else { self.templates.clone() };
+        Some((questions, templates))
+    }
 }
 
 /// A layer of a data source.

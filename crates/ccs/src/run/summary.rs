@@ -1,6 +1,6 @@
 //! A report as text: the layer table and the verdicts, for terminals.
 
-use super::{Evaluation, LayerReport, Report};
+use super::{Chosen, Evaluation, LayerReport, Report};
 use crate::Method;
 
 impl Report {
@@ -25,13 +25,15 @@ impl Report {
         Some(parts.join(", ")).filter(|text| !text.is_empty())
     }
 
-    /// One line per layer, the chosen ones marked, and the verdicts below.
+    /// One line per layer, the chosen ones marked; one per method; and the verdicts below.
     pub fn summary(&self) -> String {
         let report = self;
-        let methods: Vec<Method> = Method::ALL
-            .into_iter()
-            .filter(|m| *m != Method::Majority && report.layers.iter().any(|l| l.methods.contains_key(m)))
-            .collect();
+        // What fits beside each other: CCS, logistic regression and random directions, or what there is instead.
+        let there = |m: &Method| report.layers.iter().any(|l| l.methods.contains_key(m));
+        let main = [Method::Ccs, Method::Lr, Method::Random];
+        let others = Method::ALL.into_iter().filter(|m| !main.contains(m) && m.is_probe());
+        let mut methods: Vec<Method> = main.into_iter().chain(others).filter(there).take(COLUMNS).collect();
+        methods.sort_unstable();
         let widest = report.layers.iter().map(|l| l.hook.len()).max().unwrap_or_default();
         let heads: String = methods.iter().map(|m| column(&format!("{m}: accuracy, AUROC"))).collect();
         let mut lines = vec![format!("layer  {:<widest$}{heads}", "hook")];
@@ -40,6 +42,8 @@ impl Report {
             let note = if layer.degenerate { "  the states are the same for every training row" } else { "" };
             lines.push(format!("{:>5}  {:<widest$}{cells}{note}", layer.layer, layer.hook));
         }
+        lines.push(String::new());
+        lines.extend(by_method(report));
         let (rows, groups) = (report.rows, report.groups);
         lines.push(String::new());
         lines.push(format!(
@@ -50,6 +54,9 @@ impl Report {
             "the majority's accuracy is {:.3}; * chosen inside the training rows",
             report.majority
         ));
+        if let Some(choice) = report.chosen_without_labels.get(&Method::Ccs) {
+            lines.extend(without_labels(choice));
+        }
         lines.extend(report.states().map(|states| format!("the states: {states}")));
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         lines.push(String::new());
@@ -57,6 +64,39 @@ impl Report {
         let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
         lines.join("\n") + "\n"
     }
+}
+
+/// Methods beside each other in the table of layers.
+const COLUMNS: usize = 3;
+
+/// Every method at its chosen layer; those without a layer of their own at the first that has them.
+fn by_method(report: &Report) -> Vec<String> {
+    let widest = Method::ALL.into_iter().map(|m| m.name().len()).max().unwrap_or_default();
+    let mut lines = vec![format!("{:<widest$}  layer  {}", "method", "accuracy, AUROC")];
+    for method in Method::ALL {
+        let chosen = report.chosen.get(&method).map(|c| c.layer);
+        let at = |l: &&LayerReport| match (method, chosen) {
+            (Method::Random, _) => false, // another at every layer
+            (_, Some(layer)) => layer == Some(l.layer),
+            (_, None) => l.methods.contains_key(&method),
+        };
+        let Some(layer) = report.layers.iter().find(at) else { continue };
+        let number = chosen.flatten().map_or_else(String::new, |layer| layer.to_string());
+        let cell = cell(report, layer, method);
+        lines.push(format!("{:<widest$}  {number:>5}  {}", method.name(), cell.trim_end_matches(" *")));
+    }
+    lines
+}
+
+fn without_labels(choice: &Chosen) -> Option<String> {
+    let (layer, test) = (choice.layer?, choice.test.as_ref()?);
+    let gap = choice.oracle.map(|o| format!(", {:.3} below the oracle's layer {}", o.gap, o.layer));
+    Some(format!(
+        "CCS's layer without labels is {layer}, accuracy {:.3}{} ({})",
+        test.accuracy,
+        gap.unwrap_or_default(),
+        choice.rule
+    ))
 }
 
 fn column(text: &str) -> String {

@@ -66,6 +66,11 @@ pub(super) fn table(report: &Report) -> Result<DataFrame> {
         count("false_negative", &|e| test(e).confusion.map(|c| c.false_negative as u64)),
         flag("degenerate", &|e| e.layer.degenerate),
         flag("underdetermined", &|e| e.layer.underdetermined),
+        flag("chosen_without_labels", &|e| {
+            report.chosen_without_labels.get(&e.method).is_some_and(|c| c.layer == Some(e.layer.layer))
+        }),
+        number("l2", &|e| e.report.l2),
+        count("directions", &|e| Some(e.report.directions.len() as u64).filter(|&n| n > 0)),
     ]);
     DataFrame::new(entries.len(), columns).map_err(|e| write_error("the results table", &e))
 }

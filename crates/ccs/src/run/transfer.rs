@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter as _};
 use tch::Device;
@@ -10,7 +11,9 @@ use super::closeup::Transfer;
 use super::evaluate::write_error;
 use super::folder::Writing;
 use super::pooled::{Dataset, Pooled};
-use super::{Evaluation, Execution, Layer, LayerReport, Overwrite, Report, Run, Settings, Source, run};
+use super::{
+    Evaluation, Execution, Layer, LayerReport, Overwrite, Pausing, Report, Run, Settings, Source, run_pausing,
+};
 use crate::baselines::Predictions;
 use crate::contrast::pick;
 use crate::probe::Probe;
@@ -43,19 +46,21 @@ fn is_chosen(run: &Run, method: Method, layer: usize) -> bool {
 
 /// Fits every data set by itself and all of them together, judges each one's probes on the others' test rows, and writes a
 /// folder: the run of all data sets, with the transfer matrix in its report, `transfer.csv`, and the single runs as
-/// `runs/NAME/`. `on_layer` is called as in [`run()`], with the data set's name or [`ALL`].
+/// `runs/NAME/`. `on_layer` is called as in [`run_pausing`], with the data set's name or [`ALL`].
 ///
 /// A cell of the matrix leaves out test rows of groups (passages) that its probe was trained on; the report's notes say
-/// how many. The rows of `all` are judged on its own test rows, data set by data set.
+/// how many. Once `stop` is true, no further layer is begun; what is done is kept in `OUT.partial` until the same sweep is asked for
+/// again. The rows of `all` are judged on its own test rows, data set by data set.
 ///
 /// # Errors
-/// As [`Pooled::new`], [`run()`] and [`Run::write`]; fewer than two data sets.
+/// As [`Pooled::new`], [`run_pausing`] and [`Run::write`]; fewer than two data sets.
 pub fn sweep(
     datasets: &[Dataset<'_>],
     settings: &Settings,
     execution: Execution,
     out: &Path,
     overwrite: Overwrite,
+    stop: Option<&AtomicBool>,
     on_layer: &(dyn Fn(&str, &LayerReport) + Sync),
 ) -> Result<Report> {
     if datasets.len() < 2 || datasets.iter().any(|part| part.name == ALL) {
@@ -68,9 +73,10 @@ pub fn sweep(
     }
     let pooled = Pooled::new(datasets, &settings.layers)?;
     let writing = Writing::begin(out, overwrite)?;
+    let pausing = Pausing { out: Some(out), stop };
     let mut runs = Vec::new();
     for part in datasets {
-        let mut done = run(part.source, settings, execution, &|layer| on_layer(part.name, layer))?;
+        let mut done = run_pausing(part.source, settings, execution, pausing, &|layer| on_layer(part.name, layer))?;
         done.write_parts(&writing.run(part.name))?;
         // The others are on disk; a sweep of many data sets must not hold them all.
         let chosen: Vec<bool> = done.probes.iter().map(|(m, layer, _)| is_chosen(&done, *m, *layer)).collect();
@@ -78,7 +84,7 @@ pub fn sweep(
         done.probes.retain(|_| chosen.next().unwrap_or_default());
         runs.push(done);
     }
-    let mut all = run(&pooled, settings, execution, &|layer| on_layer(ALL, layer))?;
+    let mut all = run_pausing(&pooled, settings, execution, pausing, &|layer| on_layer(ALL, layer))?;
     let kept = datasets.iter().map(|part| part.name).zip(&runs).map(|(name, run)| Kept::of(name, run));
     let kept: Vec<Kept<'_>> = kept.chain([Kept::of(ALL, &all)]).collect();
     let matrix = Matrix { kept: &kept, pooled: &pooled, settings, device: execution.device };
@@ -155,9 +161,9 @@ impl Matrix<'_> {
             let (plus, minus) = (plus.f_alias()?, minus.f_alias()?);
             Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone())
         };
-        let own = match (rows.questions.as_slice(), rows.templates.as_slice()) {
-            ([], _) | (_, []) => make()?,
-            (questions, templates) => make()?.with_variants(questions.to_vec(), templates.to_vec())?,
+        let own = match rows.variants() {
+            Some((questions, templates)) => make()?.with_variants(questions, templates)?,
+            None => make()?,
         };
         let at: Vec<usize> = self.pooled.range(part).collect();
         let all = self.pooled.rows();

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{Chosen, Difference, Estimate, Evaluation, LayerReport, Verdict};
+use super::evaluate::Choices;
+use super::report::{Chosen, Comparison, Difference, Estimate, Evaluation, LayerReport, Verdict};
 use crate::Method;
 use crate::bootstrap::{FEWEST_GROUPS, Interval};
 
@@ -40,11 +41,17 @@ pub enum Finding {
 }
 
 /// What a reader should know about the whole run.
-pub(super) fn notes(test_groups: usize) -> Vec<String> {
-    let few = test_groups < FEWEST_GROUPS;
-    few.then(|| format!("{}: intervals are rough, and nothing is concluded from them", too_few(test_groups)))
-        .into_iter()
-        .collect()
+pub(super) fn notes(test_groups: usize, layers: usize) -> Vec<String> {
+    let few = (test_groups < FEWEST_GROUPS).then(|| {
+        format!("{}: intervals are rough, and nothing is concluded from them", too_few(test_groups))
+    });
+    let many = (layers > 1).then(|| {
+        format!(
+            "{layers} layers were looked at: each method's was chosen inside the training rows; a reader who picks \
+             another by its test numbers should go by the wider intervals that hold for all {layers} at once"
+        )
+    });
+    few.into_iter().chain(many).collect()
 }
 
 fn too_few(test_groups: usize) -> String {
@@ -58,7 +65,7 @@ pub(super) fn verdicts(
     test_groups: usize,
     layers: &[&LayerReport],
     chosen: &BTreeMap<Method, Chosen>,
-    between: Option<&Difference>,
+    choices: &Choices,
 ) -> Vec<Verdict> {
     let mut found = Vec::new();
     for (&method, choice) in chosen {
@@ -78,13 +85,17 @@ pub(super) fn verdicts(
         };
         found.push(Verdict { method, layer: Some(layer), finding, text });
         let Some(report) = layers.iter().find(|l| l.layer == layer) else { continue };
-        found.extend(against_random(method, report).filter(|_| !few));
+        let random = against_random(method, &choices.comparisons).filter(|_| !few);
+        // Of other methods only what takes something back.
+        let main = matches!(method, Method::Ccs | Method::Lr);
+        let above = matches!(finding, Finding::AboveChance | Finding::RanksOnly);
+        found.extend(random.filter(|v| main || (above && v.finding == Finding::NoBetterThanRandom)));
         if report.underdetermined && method == Method::Ccs {
             let text = format!("Layer {layer}: {}.", report.notes.join("; "));
             found.push(Verdict { method, layer: Some(layer), finding: Finding::Underdetermined, text });
         }
     }
-    if let Some(difference) = between.filter(|_| test_groups >= FEWEST_GROUPS) {
+    if let Some(difference) = choices.ccs_and_lr.as_ref().filter(|_| test_groups >= FEWEST_GROUPS) {
         let nothing = |method: Method| {
             let chance = |v: &Verdict| matches!(v.finding, Finding::AtChance | Finding::BelowChance);
             found.iter().any(|v| v.method == method && chance(v))
@@ -124,12 +135,17 @@ fn against_chance(method: Method, layer: usize, test: &Evaluation, majority: f64
     (finding, text)
 }
 
-fn against_random(method: Method, report: &LayerReport) -> Option<Verdict> {
-    let difference = report.differences.iter().find(|d| d.first == method && d.second == Method::Random)?;
+fn against_random(method: Method, comparisons: &[Comparison]) -> Option<Verdict> {
+    let of = |c: &&Comparison| (c.difference.first, c.difference.second) == (method, Method::Random);
+    let Comparison { difference, layers, accuracy_ci, auroc_ci } = comparisons.iter().find(of)?;
     let estimate = difference.auroc.unwrap_or(difference.accuracy);
     let [low, _] = estimate.ci?;
-    let (title, layer) = (method.title(), report.layer);
-    let by = by(&estimate, difference.auroc.is_some());
+    let (title, layer) = (method.title(), difference.first_layer);
+    let mut by = by(&estimate, difference.auroc.is_some());
+    let wide = if difference.auroc.is_some() { auroc_ci } else { accuracy_ci };
+    if let Some([low, high]) = wide.filter(|_| *layers > 1) {
+        by = format!("{by}; {low:+.3} to {high:+.3} if all {layers} layers are to hold at once");
+    }
     let (finding, text) = if low > 0.0 {
         (
             Finding::BetterThanRandom,

@@ -134,7 +134,7 @@ fn a_token_rule_is_chosen_and_its_probe_says_so() {
     );
     let missing = refused(Method::Lr, Some(7));
     assert!(missing.contains("layer 7 was not fitted\nhint: lr has a probe at the layers 1"), "{missing}");
-    assert!(refused(Method::Random, None).contains("the run fitted ccs, lr"));
+    assert!(refused(Method::Random, None).contains("the run fitted ccs, tpc, lr, mean_difference"));
     std::fs::copy(
         dir.path().join("last/probes/lr/layer_01.safetensors"),
         dir.path().join("last/probes/ccs/layer_01.safetensors"),
@@ -165,11 +165,49 @@ fn mistakes_end_in_one_error_a_hint_and_a_failure() {
     expect(&["nowhere", "--out", "x"], &["nowhere"]);
     expect(&["store", "--out", "x", "--device", "gpu"], &["unknown device `gpu`"]);
     expect(&["store", "--out", "x", "--test-fraction", "0"], &["--test-fraction"]);
+    expect(&["store", "--out", "x", "--optimizer", "sgd"], &["--optimizer", "adamw or lbfgs"]);
+    expect(&["store", "--out", "x", "--loss", "hinge"], &["it is not the name of a term"]);
+    expect(&["store", "--out", "x", "--normalize", "none"], &["--normalize", "burns"]);
+    expect(&["store", "--out", "x", "--recursive", "3", "--hidden", "4"], &["--recursive", "hidden layers"]);
+    expect(&["store", "--out", "x", "--project", "0"], &["--project"]);
     expect(&["store", "--out", "store"], &["store already holds files that are not a run"]);
     assert!(!dir.path().join("x").exists(), "nothing is written by a run that fails");
     assert!(ccs(dir.path(), &["store", "--out", "run", "--layers", "1"]).status.success());
     expect(&["store", "--out", "run", "--layers", "1"], &["run already holds a run", "--overwrite"]);
     assert!(ccs(dir.path(), &["store", "--out", "run", "--layers", "1", "--overwrite"]).status.success());
+}
+
+#[test]
+fn flags_reach_the_settings_and_all_means_all_that_the_store_allows() {
+    let dir = tempfile::tempdir().unwrap();
+    write_store(&dir.path().join("store"));
+    let flags = [
+        "--methods", "all", "--layers", "1", "--normalize", "burns", "--loss", "ccs+0.5*js", "--optimizer", "lbfgs",
+        "--init", "pca", "--no-bias", "--l2", "0.01", "--project", "4", "--recursive", "2", "--seeds", "3",
+        "--shuffles", "4", "--lr-cross-validated", "--json",
+    ];
+    let done = ccs(dir.path(), &[&["store", "--out", "run"], &flags[..]].concat());
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(report["settings"]["methods"].as_array().unwrap().len(), Method::ALL.len());
+    let ccs_options = &report["settings"]["ccs"];
+    for (name, value) in [("loss", "ccs+0.5*js"), ("optimizer", "lbfgs"), ("init", "pca"), ("normalization", "burns")] {
+        assert_eq!(ccs_options[name], value);
+    }
+    assert_eq!((ccs_options["bias"].as_bool(), ccs_options["l2"].as_f64()), (Some(false), Some(0.01)));
+    assert_eq!((ccs_options["project"].as_u64(), ccs_options["restarts"].as_u64()), (Some(4), Some(2)));
+    assert_eq!(report["recursive"]["iterations"].as_array().unwrap().len(), 2);
+    assert_eq!(report["shuffled"]["lda"]["accuracies"].as_array().unwrap().len(), 4);
+    assert!(report["seeds"]["ccs"].is_null(), "principal directions draw nothing");
+    assert_eq!(report["seeds"]["bss"]["accuracies"].as_array().unwrap().len(), 3);
+    let methods = &report["layers"][0]["methods"];
+    assert!(methods["lr"]["l2"].is_f64() && methods["lr_pairs"]["l2"].is_f64(), "{methods}");
+
+    let hidden = ["store", "--out", "mlp", "--methods", "ccs", "--hidden", "8,4", "--layers", "1", "--json"];
+    let report: Value = serde_json::from_slice(&ccs(dir.path(), &hidden).stdout).unwrap();
+    assert_eq!(report["settings"]["ccs"]["hidden"], serde_json::json!([8, 4]));
+    let probe = Fitted::open(dir.path().join("mlp"), Method::Ccs, None).unwrap().probe;
+    assert_eq!((probe.head.layers().len(), probe.dim()), (2, DIM));
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn few_test_groups_conclude_nothing() {
         assert_eq!(report.groups.test, groups);
         assert!(report.notes[0].contains(&format!("of {groups} group")), "{:?}", report.notes);
         let findings: Vec<Finding> = report.verdicts.iter().map(|v| v.finding).collect();
-        assert_eq!(findings, [Finding::TooFewGroups; 2], "{:?}", report.verdicts);
+        assert_eq!(findings, [Finding::TooFewGroups; 4], "{:?}", report.verdicts);
         let layer = &report.layers[0];
         assert_eq!(layer.methods[&Method::Ccs].test.accuracy_ci.is_some(), groups > 1);
         assert!(layer.differences.iter().all(|d| d.accuracy.ci.is_some() == (groups > 1)));
@@ -127,7 +127,7 @@ fn a_subset_of_layers_gives_the_bytes_of_the_full_run() {
     let probes = |run: &Run| -> Vec<Vec<u8>> {
         run.probes.iter().filter(|(_, layer, _)| *layer == 2).map(|(_, _, p)| p.to_bytes().unwrap()).collect()
     };
-    assert_eq!(probes(&part).len(), 2);
+    assert_eq!(probes(&part).len(), 4);
     assert_eq!(probes(&part), probes(&full));
     assert_eq!(part.split, full.split);
 }
@@ -154,6 +154,10 @@ fn a_seed_gives_the_same_folder_and_another_seed_another() {
             "probes/ccs/layer_02.safetensors",
             "probes/lr/layer_01.safetensors",
             "probes/lr/layer_02.safetensors",
+            "probes/mean_difference/layer_01.safetensors",
+            "probes/mean_difference/layer_02.safetensors",
+            "probes/tpc/layer_01.safetensors",
+            "probes/tpc/layer_02.safetensors",
             "report.html",
             "report.json",
             "results.csv",
@@ -177,7 +181,7 @@ fn a_folder_holds_what_the_run_found() {
     assert!(report["majority"].as_f64().unwrap() >= 0.5);
     assert_eq!(report["rows"]["train"].as_u64().unwrap() + report["rows"]["test"].as_u64().unwrap(), 120);
     assert_eq!(report["layers"][2]["layer"], 2);
-    for method in ["ccs", "lr", "random", "zero_shot", "majority"] {
+    for method in ["ccs", "lr", "random", "zero_shot", "calibrated_zero_shot", "majority"] {
         let test = &report["layers"][2]["methods"][method]["test"];
         assert!(test["accuracy"].is_f64() && test["accuracy_ci"].as_array().unwrap().len() == 2, "{method}");
         assert!(test["auroc"].is_f64() && test["auroc_ci"].as_array().unwrap().len() == 2, "{method}");
@@ -196,7 +200,7 @@ fn a_folder_holds_what_the_run_found() {
     // No group on both sides.
     assert!(done.split.test.group.iter().all(|g| !done.split.train.group.contains(g)));
     let csv = std::fs::read_to_string(out.join("results.csv")).unwrap();
-    assert_eq!(csv.lines().count(), 1 + 3 * 5);
+    assert_eq!(csv.lines().count(), 1 + 3 * 8);
     assert!(csv.starts_with("layer,hook,method,chosen,test_accuracy,"), "{csv}");
 }
 

@@ -74,11 +74,11 @@ pub fn ccs(train: &Contrast, options: &CcsOptions, stream: &Stream) -> Result<Cc
     } else {
         solve::deep(&states, stream, options)?
     };
-    fit_of(train, normalizer, options, solution)
+    fit_of(train, normalizer, options, solution.lifted(&states)?)
 }
 
-/// Fits CCS on training rows, from given starts ([`CcsOptions::restarts`], [`CcsOptions::init`] and
-/// [`CcsOptions::hidden`] are not used).
+/// Fits CCS on training rows, from given starts ([`CcsOptions::restarts`], [`CcsOptions::init`],
+/// [`CcsOptions::hidden`] and [`CcsOptions::project`] are not used).
 ///
 /// # Shapes
 /// `train`: N pairs of length D; `start`: R starts.
@@ -86,7 +86,7 @@ pub fn ccs(train: &Contrast, options: &CcsOptions, stream: &Stream) -> Result<Cc
 /// # Errors
 /// As [`ccs`], and starts of another shape.
 pub fn ccs_from(train: &Contrast, start: &Start, options: &CcsOptions) -> Result<CcsFit> {
-    let options = CcsOptions { hidden: Vec::new(), ..options.clone() };
+    let options = CcsOptions { hidden: Vec::new(), project: None, ..options.clone() };
     options.check()?;
     both_labels(train.labels(), "the training rows")?;
     let (states, normalizer) = States::new(train, &options)?;
@@ -123,7 +123,7 @@ pub(super) fn fit_of(
         restarts: solution.terms,
         objectives: solution.values,
         directions,
-        under_determined: under_determined(train),
+        under_determined: train.rows() < options.project.unwrap_or(usize::MAX).min(train.dim()),
     })
 }
 

@@ -1,5 +1,7 @@
 //! How CCS is fitted.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::fit::Precision;
@@ -42,6 +44,10 @@ pub struct CcsOptions {
     /// code has one of 100.
     #[serde(default)]
     pub hidden: Vec<usize>,
+    /// Fit in the span of the first so many principal directions of the training rows' differences of normalised
+    /// states; the probe's weights lie in it. For fewer rows than dimensions, where CCS is under-determined.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub project: Option<usize>,
     /// Keep the kept start's loss before every step of AdamW, and after every iteration of L-BFGS.
     #[serde(skip)]
     pub trace: bool,
@@ -66,6 +72,7 @@ impl Default for CcsOptions {
             bias: true,
             l2: 0.0,
             hidden: Vec::new(),
+            project: None,
             trace: false,
         }
     }
@@ -101,6 +108,42 @@ pub enum Init {
     Zero,
 }
 
+impl FromStr for Optimizer {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name.trim().to_lowercase().replace(['-', '_'], "").as_str() {
+            "adamw" => Ok(Self::AdamW),
+            "lbfgs" => Ok(Self::Lbfgs),
+            _ => Err(Error::Setting {
+                name: "--optimizer",
+                value: format!("`{name}`"),
+                reason: "no optimiser has this name",
+                hint: "give adamw or lbfgs",
+            }),
+        }
+    }
+}
+
+impl FromStr for Init {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name.trim().to_lowercase().replace('-', "_").as_str() {
+            "unit_sphere" => Ok(Self::UnitSphere),
+            "uniform" => Ok(Self::Uniform),
+            "pca" => Ok(Self::Pca),
+            "zero" => Ok(Self::Zero),
+            _ => Err(Error::Setting {
+                name: "--init",
+                value: format!("`{name}`"),
+                reason: "no way to start has this name",
+                hint: "give unit_sphere, uniform, pca or zero",
+            }),
+        }
+    }
+}
+
 impl CcsOptions {
     pub(crate) fn check(&self) -> Result<()> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
@@ -120,6 +163,10 @@ impl CcsOptions {
         }
         if self.hidden.contains(&0) {
             return unusable("hidden", "0".to_owned(), "a layer needs a width", "one layer of 100 is usual");
+        }
+        if self.project == Some(0) {
+            let hint = "give fewer directions than there are training rows, such as 50";
+            return unusable("--project", "0".to_owned(), "there must be a dimension to fit in", hint);
         }
         if self.optimizer == Optimizer::Lbfgs && !self.hidden.is_empty() {
             let hint = "fit hidden layers with AdamW";

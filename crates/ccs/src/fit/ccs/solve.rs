@@ -22,6 +22,9 @@ pub(crate) struct States {
     pub(crate) plus: Tensor,
     /// \[N, D\]
     pub(crate) minus: Tensor,
+    /// With [`CcsOptions::project`], the directions that the states are coordinates along, which is what D counts here:
+    /// orthonormal rows of the states' own length.
+    pub(crate) basis: Option<Tensor>,
     /// Where the objective compares the rows of a question.
     questions: Option<Questions>,
 }
@@ -35,7 +38,25 @@ impl States {
         } else {
             None
         };
-        Ok((Self { plus, minus, questions }, normalizer))
+        let mut states = Self { plus, minus, basis: None, questions };
+        if let Some(count) = options.project {
+            let directions = start::principal_directions(&states.differences()?)?;
+            let found = directions.size().get(1).copied().unwrap_or_default();
+            if found == 0 {
+                return Err(Error::Constant);
+            }
+            let count = i64::try_from(count).unwrap_or(i64::MAX).clamp(1, found);
+            let basis = directions.f_narrow(1, 0, count)?.f_to_device(states.plus.device())?.f_to_kind(kind)?;
+            states.plus = states.plus.f_mm(&basis)?;
+            states.minus = states.minus.f_mm(&basis)?;
+            states.basis = Some(basis.f_tr()?.f_contiguous()?);
+        }
+        Ok((states, normalizer))
+    }
+
+    /// D of the states as they are here.
+    pub(crate) fn dim(&self) -> i64 {
+        self.size().1
     }
 
     /// \[N, D\]
@@ -60,6 +81,16 @@ pub(crate) struct Solution {
     pub(crate) values: Vec<f64>,
     /// With [`CcsOptions::trace`], the terms of every restart, step by step.
     pub(crate) traces: Vec<Vec<Terms>>,
+}
+
+impl Solution {
+    /// The same probes on the states before they were projected.
+    pub(crate) fn lifted(mut self, states: &States) -> Result<Self> {
+        if let (Some(basis), Some(first)) = (&states.basis, self.parts.first_mut()) {
+            *first = first.f_mm(basis)?;
+        }
+        Ok(self)
+    }
 }
 
 /// Linear probes from given starts; with `against`, orthogonal to its rows.

@@ -65,19 +65,8 @@ impl Start {
     /// # Errors
     /// LibTorch's.
     pub fn principal(differences: &Tensor, restarts: usize, stream: &Stream) -> Result<Self> {
-        let x = differences.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
-        let x = x.f_sub(&x.f_mean_dim(0, true, Kind::Double)?)?;
-        let size = x.size();
-        let (rows, dim) = (size.first().copied().unwrap_or(0), size.get(1).copied().unwrap_or(0));
-        // The smaller of the two Gram matrices has the same spectrum; both are ascending.
-        let directions = if rows < dim {
-            let (values, vectors) = x.f_mm(&x.f_tr()?)?.f_linalg_eigh("L")?;
-            let scale = values.f_clamp_min(f64::MIN_POSITIVE)?.f_rsqrt()?;
-            keep(&values, &x.f_tr()?.f_mm(&vectors)?.f_mul(&scale)?)?
-        } else {
-            let (values, vectors) = x.f_tr()?.f_mm(&x)?.f_linalg_eigh("L")?;
-            keep(&values, &vectors)?
-        };
+        let dim = differences.size().get(1).copied().unwrap_or(0);
+        let directions = principal_directions(differences)?;
         let found = directions.size().get(1).copied().unwrap_or_default().min(restarts as i64);
         let start = Self::unit_sphere(dim as usize, restarts, stream)?;
         let mut weight = start.weight.f_contiguous()?;
@@ -98,6 +87,23 @@ impl Start {
             }
         }
     }
+}
+
+/// The principal directions of the rows of `differences` \[N, D\] as columns, by falling variance; as many as there are
+/// above rounding.
+pub(super) fn principal_directions(differences: &Tensor) -> Result<Tensor> {
+    let x = differences.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
+    let x = x.f_sub(&x.f_mean_dim(0, true, Kind::Double)?)?;
+    let size = x.size();
+    let (rows, dim) = (size.first().copied().unwrap_or(0), size.get(1).copied().unwrap_or(0));
+    // The smaller of the two Gram matrices has the same spectrum; both are ascending.
+    if rows < dim {
+        let (values, vectors) = x.f_mm(&x.f_tr()?)?.f_linalg_eigh("L")?;
+        let scale = values.f_clamp_min(f64::MIN_POSITIVE)?.f_rsqrt()?;
+        return keep(&values, &x.f_tr()?.f_mm(&vectors)?.f_mul(&scale)?);
+    }
+    let (values, vectors) = x.f_tr()?.f_mm(&x)?.f_linalg_eigh("L")?;
+    keep(&values, &vectors)
 }
 
 /// Eigenvectors with eigenvalues above rounding, the largest first. `vectors`: columns by ascending `values`.

@@ -93,6 +93,27 @@ pub fn cross_validated(
     Ok(PenaltyChoice { fit: rows.probe(&newton, input, normalizer)?, l2, penalties })
 }
 
+/// Fits with the penalty λ of mean log loss + ½λ‖w‖², sought from the minima of [`GRID`]'s larger ones as
+/// [`cross_validated`] seeks it on folds. [`LrOptions::c`] is not used.
+///
+/// # Shapes
+/// `train`: N pairs of length D.
+///
+/// # Errors
+/// As [`super::logistic_on`].
+pub fn penalised(train: &Contrast, input: LrInput, l2: f64, options: &LrOptions) -> Result<LrFit> {
+    both_labels(train.labels(), "the training rows")?;
+    let (mut rows, normalizer) = Rows::of(train, input, options)?;
+    for &larger in GRID.iter().rev().filter(|&&larger| larger > l2) {
+        match rows.penalised(larger, options) {
+            Ok(_) | Err(Error::NotConverged { .. }) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    let newton = rows.penalised(l2, options)?;
+    rows.probe(&newton, input, normalizer)
+}
+
 impl Rows {
     /// n times mean log loss + ½λ‖w‖², which keeps the gradient on the scale of a sum over rows.
     fn penalised(&mut self, l2: f64, options: &LrOptions) -> Result<super::Newton> {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-pub use cv::{GRID, Penalty, PenaltyChoice, cross_validated};
+pub use cv::{GRID, Penalty, PenaltyChoice, cross_validated, penalised};
 
 use super::Precision;
 use crate::contrast::both_labels;

@@ -1,0 +1,77 @@
+//! What all layers of a run share, and one layer's data.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tch::Device;
+
+use super::{Layer, Settings, Source};
+use crate::bootstrap::Resamples;
+use crate::rng::Stream;
+use crate::split::Split;
+use crate::{Contrast, Method, Result};
+
+/// What all layers of a run share.
+pub(super) struct Context<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) settings: &'a Settings,
+    pub(super) methods: Vec<Method>,
+    /// How many layers are looked at.
+    pub(super) layers: usize,
+    pub(super) device: Device,
+    pub(super) split: &'a Split,
+    /// A hash of the training rows' side of `split.json`.
+    pub(super) train_id: String,
+    /// Folds of the training rows, numbered within them.
+    pub(super) folds: &'a [Split],
+    pub(super) resamples: &'a Resamples,
+    pub(super) test_labels: &'a [bool],
+    pub(super) stream: Stream,
+}
+
+/// One layer's data.
+pub(super) struct Data<'a> {
+    pub(super) layer: &'a Layer,
+    pub(super) train: Contrast,
+    pub(super) test: Contrast,
+    pub(super) degenerate: bool,
+}
+
+impl Context<'_> {
+    pub(super) fn load<'l>(&self, layer: &'l Layer) -> Result<Data<'l>> {
+        let rows = self.source.rows();
+        let (plus, minus) = self.source.load(layer)?;
+        let (plus, minus) = (plus.f_to_device(self.device)?, minus.f_to_device(self.device)?);
+        let mut all = Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone())?;
+        if let Some((questions, templates)) = rows.variants() {
+            all = all.with_variants(questions, templates)?;
+        }
+        let train = all.select(&self.split.train)?;
+        let test = all.select(&self.split.test)?;
+        drop(all); // half of the layer's memory, not needed while it is fitted
+        let degenerate = train.is_constant()?;
+        Ok(Data { layer, train, test, degenerate })
+    }
+
+    /// The stream of one method at one layer.
+    pub(super) fn stream(&self, method: Method, layer: &Layer) -> Stream {
+        self.stream.child(method.name()).indexed("layer", layer.layer)
+    }
+
+    /// Where a probe comes from. Nothing of the test rows: a probe must not change with them.
+    pub(super) fn provenance(&self, method: Method, data: &Data<'_>, fit: Value) -> BTreeMap<String, Value> {
+        let tokens = self.source.tokens().map(|rule| ("tokens".to_owned(), rule.into()));
+        let known = BTreeMap::from([
+            ("program".to_owned(), concat!("ccs ", env!("CARGO_PKG_VERSION")).into()),
+            ("method".to_owned(), method.name().into()),
+            ("layer".to_owned(), data.layer.layer.into()),
+            ("hook".to_owned(), data.layer.hook.as_str().into()),
+            ("seed".to_owned(), self.settings.seed.into()),
+            ("train_rows".to_owned(), data.train.rows().into()),
+            ("train_split".to_owned(), self.train_id.as_str().into()),
+            ("fit".to_owned(), fit),
+            ("states".to_owned(), self.source.made_by()),
+        ]);
+        known.into_iter().chain(tokens).collect()
+    }
+}

@@ -1,0 +1,250 @@
+//! Every method through a whole run: saved, read back, the same again, and blind to the test rows.
+
+use std::collections::BTreeSet;
+
+use ccs::baselines::random_directions;
+use ccs::bootstrap::quantile;
+use ccs::fit::ccs::{CcsOptions, ccs};
+use ccs::normalize::Normalization;
+use ccs::rng::Stream;
+use ccs::run::{Execution, Finding, Fitted, Memory, Overwrite, Report, Rows, Run, Settings, run};
+use ccs::{Contrast, Method};
+use rand::seq::SliceRandom;
+
+use crate::data::{Planted, three_layers};
+
+pub(crate) fn settings() -> Settings {
+    let mut settings = Settings { directions: 100, resamples: 100, folds: 3, ..Settings::default() };
+    (settings.ccs.epochs, settings.ccs.restarts) = (200, 2);
+    (settings.seeds, settings.shuffles, settings.recursive) = (3, 4, 3);
+    Settings { methods: Some(Method::ALL.to_vec()), ..settings }
+}
+
+pub(crate) fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
+    run(data, settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
+}
+
+fn probes() -> impl Iterator<Item = Method> {
+    Method::ALL.into_iter().filter(|m| m.is_probe())
+}
+
+/// One layer with log-probabilities that know a little.
+fn one_layer(planted: &Planted) -> Memory {
+    let logprob = |sign: f64| {
+        let one = |(row, &l): (usize, &bool)| if l { sign } else { -sign } + 2.0 * (row as f64).sin();
+        planted.labels.iter().enumerate().map(one).collect()
+    };
+    let rows = Rows { answer_logprob: Some((logprob(0.5), logprob(-0.5))), ..planted.rows() };
+    Memory::new(rows).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone())
+}
+
+#[test]
+fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
+    let data = three_layers(160, 10);
+    let dir = tempfile::tempdir().unwrap();
+    let done = fit(&data, &settings(), 2);
+    let out = dir.path().join("run");
+    done.write(&out, Overwrite::No).unwrap();
+    let report = Report::read(&out).unwrap();
+    assert_eq!(report, done.report, "every number comes back from its file");
+    let test = Planted::new(160, 10, 3.0, 1).contrast().select(&done.split.test.row).unwrap();
+    for method in probes() {
+        assert_eq!(report.chosen[&method].layer, Some(2), "{method}");
+        assert!(report.chosen[&method].test.as_ref().unwrap().accuracy > 0.95, "{method}");
+        let fitted = Fitted::open(&out, method, None).unwrap();
+        assert_eq!(fitted.probe.meta["method"], method.name());
+        assert!(fitted.probe.meta["fit"]["layer_rule"].is_string() && fitted.probe.meta["seed"] == 0);
+        let (_, _, own) = done.probes.iter().find(|(m, layer, _)| (*m, *layer) == (method, 2)).unwrap();
+        let scores = fitted.probe.scores(&test).unwrap();
+        assert_eq!(scores, own.scores(&test).unwrap(), "{method}");
+        let accuracy = fitted.probe.accuracy(&test).unwrap();
+        assert_eq!(accuracy, report.layers[2].methods[&method].test.accuracy, "{method}");
+        assert!(report.close_ups[&method].calibration.is_some());
+    }
+    let truth = &report.layers[2].methods;
+    assert!(truth[&Method::LrStatements].l2.is_some() && truth[&Method::Lr].l2.is_none());
+    assert!(truth[&Method::Inlp].directions.len() > 1 && truth[&Method::Inlp].note.is_some());
+    assert_eq!(truth[&Method::CalibratedZeroShot].test.auroc, Some(1.0));
+    let csv = std::fs::read_to_string(out.join("results.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 3 * Method::ALL.len());
+    let summary = report.summary();
+    assert!(Method::ALL.iter().filter(|m| **m != Method::Random).all(|m| summary.contains(m.name())));
+    assert!(summary.contains("CCS's layer without labels is 2"), "{summary}");
+}
+
+#[test]
+fn a_seed_gives_the_same_bytes_of_every_method_whatever_the_threads() {
+    let data = three_layers(100, 6);
+    let (one, two) = (fit(&data, &settings(), 1), fit(&data, &settings(), 3));
+    assert_eq!(one.report.to_json().unwrap(), two.report.to_json().unwrap());
+    assert_eq!(one.probes.len(), 2 * probes().count());
+    for ((method, _, a), (_, _, b)) in one.probes.iter().zip(&two.probes) {
+        assert!(a.to_bytes().unwrap() == b.to_bytes().unwrap(), "{method}");
+    }
+}
+
+#[test]
+fn test_rows_reach_no_probe_of_any_method_no_choice_and_no_calibration() {
+    let first = Planted::new(120, 8, 1.0, 5);
+    let mut other = Planted::new(120, 8, 1.0, 5);
+    let one = fit(&one_layer(&first), &settings(), 1);
+    for &row in &one.split.test.row {
+        other.plus[row * 8..(row + 1) * 8].iter_mut().for_each(|x| *x = 100.0 - *x);
+        other.minus[row * 8..(row + 1) * 8].iter_mut().for_each(|x| *x *= 3.0);
+    }
+    let two = fit(&one_layer(&other), &settings(), 1);
+    assert_eq!(one.probes.iter().map(|p| p.0).collect::<Vec<_>>(), probes().collect::<Vec<_>>());
+    for ((method, _, a), (_, _, b)) in one.probes.iter().zip(&two.probes) {
+        assert!(a.to_bytes().unwrap() == b.to_bytes().unwrap(), "{method}");
+        let of = |run: &Run| run.report.layers[0].methods[method].clone();
+        assert_eq!(of(&one).cross_validation, of(&two).cross_validation, "{method}");
+        assert_eq!((of(&one).train, of(&one).l2), (of(&two).train, of(&two).l2), "{method}");
+        let platt = |run: &Run| run.report.close_ups[method].calibration.clone().unwrap().platt;
+        assert_eq!(platt(&one), platt(&two), "{method}");
+    }
+    let losses = |run: &Run| -> Vec<_> {
+        run.report.recursive.as_ref().unwrap().iterations.iter().map(|i| i.train_loss).collect()
+    };
+    assert_eq!(losses(&one), losses(&two));
+}
+
+#[test]
+fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
+    let planted = Planted::new(240, 8, 2.0, 4);
+    let report = fit(&one_layer(&planted), &settings(), 1).report;
+    let of = |method| report.layers[0].methods[&method].test.clone();
+    let seeded: Vec<Method> = report.seeds.keys().copied().collect();
+    assert_eq!(seeded, [Method::Ccs, Method::Bss, Method::Kmeans]);
+    assert!(report.seeds.values().all(|r| r.accuracies.len() == 3 && r.accuracies.iter().all(|&a| a > 0.9)));
+    let shuffled: Vec<Method> = report.shuffled.keys().copied().collect();
+    assert_eq!(shuffled, [Method::Ccs, Method::Lr, Method::MeanDifference, Method::Lda]);
+    // Labels give CCS a sign and nothing else.
+    let ccs = of(Method::Ccs).accuracy;
+    for accuracy in &report.shuffled[&Method::Ccs].accuracies {
+        assert!((accuracy - ccs).abs() < 1e-12 || (accuracy + ccs - 1.0).abs() < 1e-12, "{accuracy} {ccs}");
+    }
+    assert!(report.shuffled[&Method::Lr].accuracies.iter().all(|a| (a - of(Method::Lr).accuracy).abs() > 0.02));
+
+    let recursive = report.recursive.as_ref().unwrap();
+    assert_eq!((recursive.iterations.len(), recursive.layer), (3, 0));
+    assert_eq!(recursive.iterations[0].test, of(Method::Ccs), "the first is the run's own fit");
+    assert!(recursive.iterations[1].test.accuracy < 0.8, "truth is taken out");
+    assert!(recursive.seeds_cosine.unwrap() > 0.95 && recursive.random_accuracy.is_some());
+
+    let close = &report.close_ups[&Method::Lr];
+    let calibration = close.calibration.as_ref().unwrap();
+    assert_eq!(calibration.reliability.bins.iter().map(|b| b.rows).sum::<usize>(), report.rows.test);
+    let bins = close.histogram.as_ref().unwrap();
+    assert_eq!(bins.positives.iter().sum::<usize>(), report.positives.test);
+    assert!(close.templates.is_empty() && close.ensembles.is_empty(), "one template");
+
+    // Every probe against random directions and logistic regression, which is not compared with itself.
+    let pairs: BTreeSet<(Method, Method)> =
+        report.comparisons.iter().map(|c| (c.difference.first, c.difference.second)).collect();
+    assert_eq!(pairs.len(), 2 * probes().count() - 1);
+    let none = Settings { seeds: 0, shuffles: 0, recursive: 0, ..settings() };
+    let bare = fit(&one_layer(&planted), &none, 1).report;
+    assert!(bare.seeds.is_empty() && bare.shuffled.is_empty() && bare.recursive.is_none());
+    assert_eq!(bare.layers, report.layers);
+}
+
+#[test]
+fn comparisons_have_the_layers_looked_at_in_mind() {
+    let report = fit(&three_layers(160, 8), &Settings { methods: None, ..settings() }, 1).report;
+    assert!(report.notes.iter().any(|note| note.starts_with("3 layers were looked at")), "{:?}", report.notes);
+    for c in &report.comparisons {
+        assert_eq!(c.layers, 3);
+        let (plain, wide) = (c.difference.accuracy.ci.unwrap(), c.accuracy_ci.unwrap());
+        assert!(wide[0] <= plain[0] && plain[1] <= wide[1], "{c:?}");
+    }
+    let beats = |v: &&ccs::run::Verdict| v.finding == Finding::BetterThanRandom;
+    let verdict = report.verdicts.iter().find(beats).unwrap();
+    assert!(verdict.text.contains("if all 3 layers are to hold at once"), "{}", verdict.text);
+    let without = &report.chosen_without_labels[&Method::Ccs];
+    assert_eq!((without.layer, without.uses_labels), (Some(2), false));
+    assert!(without.rule.contains("lowest CCS loss") && without.oracle.unwrap().gap == 0.0);
+}
+
+#[test]
+fn with_labels_that_mean_nothing_no_method_leaves_the_random_band() {
+    let mut planted = Planted::new(600, 12, 2.0, 11);
+    planted.labels.shuffle(&mut Stream::new(3).rng());
+    let mut settings = settings();
+    settings.recursive = 0;
+    let done = fit(&one_layer(&planted), &settings, 1);
+    let all = planted.contrast();
+    let select = |rows: &[usize]| all.select(rows).unwrap();
+    let (train, test) = (select(&done.split.train.row), select(&done.split.test.row));
+    let band = random_directions(&train, &test, 4000, &Stream::new(2)).unwrap();
+    let mut accuracies: Vec<f64> = band.test.iter().map(|q| q.accuracy).collect();
+    accuracies.sort_by(f64::total_cmp);
+    let mut found: Vec<(String, f64)> = probes()
+        .map(|m| (m.to_string(), done.report.layers[0].methods[&m].test.accuracy))
+        .collect();
+    for (method, repeated) in &done.report.shuffled {
+        found.extend(repeated.accuracies.iter().map(|&a| (format!("shuffled {method}"), a)));
+    }
+    let miss = 0.05 / found.len() as f64;
+    let [low, high] = [miss / 2.0, 1.0 - miss / 2.0].map(|q| quantile(&accuracies, q).unwrap());
+    for (name, accuracy) in found {
+        assert!((low..=high).contains(&accuracy), "{name}: {accuracy} outside {low} to {high}");
+    }
+}
+
+#[test]
+fn a_layer_where_a_method_has_nothing_to_fit_says_so_and_the_others_go_on() {
+    // The sides vary, but one as the other.
+    let planted = Planted::new(80, 5, 1.0, 6);
+    let data = Memory::new(planted.rows())
+        .with_layer("hook_embed", planted.plus.clone(), planted.plus.clone())
+        .with_layer("blocks.0.hook_resid_post", planted.plus.clone(), planted.minus.clone());
+    let methods = probes().chain([Method::Random]).collect();
+    let report = fit(&data, &Settings { methods: Some(methods), ..settings() }, 1).report;
+    let tpc = &report.layers[0].methods[&Method::Tpc];
+    assert!(tpc.probe.is_none() && tpc.note.as_ref().unwrap().contains("could not be fitted"), "{tpc:?}");
+    assert!(probes().all(|m| report.chosen[&m].layer.is_some()));
+    assert_eq!(report.chosen[&Method::Tpc].layer, Some(1));
+}
+
+#[test]
+fn projecting_makes_ccs_determined_and_its_weights_lie_in_the_span() {
+    let planted = Planted::new(90, 200, 4.0, 8);
+    let settings = Settings { methods: Some(vec![Method::Ccs, Method::Lr]), ..settings() };
+    let mut settings = settings.normalized(Normalization::MeanOnly);
+    settings.seeds = 0;
+    settings.shuffles = 0;
+    let wide = fit(&one_layer(&planted), &settings, 1).report;
+    let marked = |v: &&ccs::run::Verdict| v.finding == Finding::Underdetermined;
+    let mark = wide.verdicts.iter().find(marked).unwrap();
+    assert!(mark.text.contains("--l2") && mark.text.contains("--project"), "{}", mark.text);
+    settings.ccs.project = Some(5);
+    let done = fit(&one_layer(&planted), &settings, 1);
+    assert!(!done.report.layers[0].underdetermined && !done.report.verdicts.iter().any(|v| marked(&v)));
+    let accuracy = |report: &Report| report.layers[0].methods[&Method::Ccs].test.accuracy;
+    assert!(accuracy(&done.report) > 0.95, "{} {}", accuracy(&done.report), accuracy(&wide));
+    let fits = done.report.recursive.unwrap();
+    assert_eq!(fits.iterations[0].test, done.report.layers[0].methods[&Method::Ccs].test);
+
+    // All directions that there are: nothing is projected away, only turned.
+    let small = Planted::new(60, 6, 2.0, 9).contrast();
+    let options = CcsOptions { restarts: 2, epochs: 50, project: Some(3), ..CcsOptions::default() };
+    let fit = ccs(&small, &options, &Stream::new(0)).unwrap();
+    let differences = fit.probe.normalizer.differences(&small, tch::Kind::Double).unwrap();
+    let (_, _, v) = differences.svd(true, true); // [6, 6]
+    let rest = v.narrow(1, 3, 3).tr().mv(&fit.probe.weight.to_kind(tch::Kind::Double));
+    assert!(rest.abs().max().double_value(&[]) < 1e-5, "{rest:?}");
+    assert_eq!(fit.probe.dim(), 6);
+    assert_eq!(in_hidden_layers(&small), 6);
+}
+
+/// D of a probe with a hidden layer on projected states.
+fn in_hidden_layers(pairs: &Contrast) -> usize {
+    let hidden = vec![4];
+    let options = CcsOptions { restarts: 2, epochs: 20, project: Some(3), hidden, ..CcsOptions::default() };
+    let fit = ccs(pairs, &options, &Stream::new(0)).unwrap();
+    let p: Vec<f64> = fit.probe.scores(pairs).unwrap();
+    assert!(p.iter().all(|p| (0.0..=1.0).contains(p)));
+    let terms = fit.probe.loss(pairs).unwrap();
+    assert!((terms.total() - fit.terms.total()).abs() < 1e-5, "the lifted probe is the one that was fitted");
+    fit.probe.dim()
+}
