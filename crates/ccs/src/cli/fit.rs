@@ -78,13 +78,17 @@ impl Fit {
             done.report.blank = Some(ccs::run::blank(&done, &source, &blank)?);
         }
         done.write(&self.out, overwrite)?;
-        log(&self.out, started, &serde_json::json!({
-            "command": "ccs fit",
-            "store": self.store,
-            "device": self.device,
-            "threads": self.threads,
-            "layers": done.report.layers.len(),
-        }))?;
+        log(
+            &self.out,
+            started,
+            &serde_json::json!({
+                "command": "ccs fit",
+                "store": self.store,
+                "device": self.device,
+                "threads": self.threads,
+                "layers": done.report.layers.len(),
+            }),
+        )?;
 
         let text = if self.json { done.report.to_json()? } else { done.report.summary().into_bytes() };
         super::output::print(&text)

@@ -109,7 +109,9 @@ fn of_run(card: &RunCard) -> String {
     lines.maybe("fingerprint", text("fingerprint"));
     let parts = card.data.get("datasets").and_then(Value::as_array).into_iter().flatten();
     for part in parts {
-        let of = |pointer: &str| part.pointer(pointer).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+        let of = |pointer: &str| {
+            part.pointer(pointer).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+        };
         let rows = of("/data/rows").unwrap_or_default();
         lines.add("data set", format!("{}, {rows} rows", of("/name").unwrap_or_default()));
     }

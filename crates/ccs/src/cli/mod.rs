@@ -5,9 +5,9 @@ mod fit;
 mod inspect;
 mod output;
 mod report;
-mod sweep;
 mod settings;
 mod stop;
+mod sweep;
 
 use std::error::Error;
 use std::io::Write as _;

@@ -6,9 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use ccs::run::{
-    Dataset, Execution, Overwrite, Pooled, Report, Run, Source as _, sweep,
-};
+use ccs::run::{Dataset, Execution, Overwrite, Pooled, Report, Run, Source as _, sweep};
 use ccs::store::{LAST, StoreSource};
 use clap::Args;
 
@@ -74,19 +72,31 @@ impl Sweep {
         let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
 
         let bar = super::fit::progress(layers * (datasets.len() + 1));
-        let done = sweep(&datasets, &settings, execution, &self.out, overwrite, Some(super::stop::on_interrupt()?), &|name, layer| {
-            bar.set_message(format!("{name}: {}", layer.hook));
-            bar.inc(1);
-        });
+        let done = sweep(
+            &datasets,
+            &settings,
+            execution,
+            &self.out,
+            overwrite,
+            Some(super::stop::on_interrupt()?),
+            &|name, layer| {
+                bar.set_message(format!("{name}: {}", layer.hook));
+                bar.inc(1);
+            },
+        );
         bar.finish_and_clear();
         let report = done?;
-        super::fit::log(&self.out, started, &serde_json::json!({
-            "command": "ccs sweep",
-            "stores": self.stores,
-            "device": self.device,
-            "threads": self.threads,
-            "layers": report.layers.len(),
-        }))?;
+        super::fit::log(
+            &self.out,
+            started,
+            &serde_json::json!({
+                "command": "ccs sweep",
+                "stores": self.stores,
+                "device": self.device,
+                "threads": self.threads,
+                "layers": report.layers.len(),
+            }),
+        )?;
         if self.json { print(&report.to_json()?) } else { print(table(&report).as_bytes()) }
     }
 }
@@ -94,7 +104,9 @@ impl Sweep {
 /// `NAME=STORE`, or a path, which may hold `=` in a folder's name below.
 fn split(text: &str) -> (Option<&str>, &Path) {
     match text.split_once('=') {
-        Some((name, path)) if !name.is_empty() && !name.contains(['/', '\\']) && !Path::new(text).exists() => {
+        Some((name, path))
+            if !name.is_empty() && !name.contains(['/', '\\']) && !Path::new(text).exists() =>
+        {
             (Some(name), Path::new(path))
         }
         _ => (None, Path::new(text)),
@@ -110,11 +122,8 @@ fn names(stores: &[(Option<&str>, &Path, StoreSource)]) -> Vec<String> {
     };
     let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let parent = |path: &Path| last(path.parent()?);
-    let ways: [&dyn Fn(&Path, &StoreSource) -> Option<String>; 3] = [
-        &|_, source| source.dataset().map(str::to_owned),
-        &|path, _| last(path),
-        &|path, _| parent(path),
-    ];
+    let ways: [&dyn Fn(&Path, &StoreSource) -> Option<String>; 3] =
+        [&|_, source| source.dataset().map(str::to_owned), &|path, _| last(path), &|path, _| parent(path)];
     for way in ways {
         let all = stores.iter().map(|(name, path, source)| {
             let found = name.map(str::to_owned).or_else(|| way(path, source))?;
@@ -140,8 +149,7 @@ fn table(report: &Report) -> String {
         let heads: String = transfer.datasets.iter().map(|name| format!("  {name:>widest$}")).collect();
         let _ = writeln!(text, "{:<widest$}  layer{heads}", "fitted on");
         for ((name, layer), cells) in transfer.datasets.iter().zip(&transfer.layers).zip(&transfer.cells) {
-            let cells: String =
-                cells.iter().map(|test| format!("  {:>widest$.3}", test.accuracy)).collect();
+            let cells: String = cells.iter().map(|test| format!("  {:>widest$.3}", test.accuracy)).collect();
             let _ = writeln!(text, "{name:<widest$}  {layer:>5}{cells}");
         }
         text.push('\n');

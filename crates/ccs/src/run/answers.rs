@@ -34,7 +34,8 @@ pub(super) fn judge(
             *own = threshold(&pick(&split.train, &places)?)?;
         }
     }
-    for (predictions, templates) in [(&mut train, data.train.templates()), (&mut test, data.test.templates())] {
+    for (predictions, templates) in [(&mut train, data.train.templates()), (&mut test, data.test.templates())]
+    {
         for (score, template) in predictions.scores.iter_mut().zip(templates.iter()) {
             *score -= thresholds.get(*template).copied().unwrap_or(all);
         }

@@ -333,7 +333,8 @@ fn counterparts(of: &[usize], here: &Rows, there: &Rows) -> Result<Vec<(usize, u
     }
     if found.is_empty() {
         let why = "no row asks a question of the run's test rows with the same template".to_owned();
-        let hint = "make its prompts of the same data (same `dataset`, `question_id` and `idx`) and templates";
+        let hint =
+            "make its prompts of the same data (same `dataset`, `question_id` and `idx`) and templates";
         return Err(Error::NoRows { place: place(), why, hint });
     }
     Ok(found)

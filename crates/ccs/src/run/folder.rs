@@ -61,7 +61,7 @@ pub(super) fn probe_path(method: Method, layer: usize) -> String {
 fn check(dir: &Path, overwrite: Overwrite) -> Result<()> {
     let taken = |path: &Path, content| Err(Error::RunExists { path: path.to_owned(), content });
     for left in [sibling(dir, "partial")?, sibling(dir, "replaced")?] {
-        let ours = left.join(UNFINISHED).exists() || left.join(LAYERS).exists();
+        let ours = left.join(UNFINISHED).exists() || holds_layers(&left)?;
         if !is_empty(&left)? && !ours && Report::read(&left).is_err() {
             return taken(&left, "files that are not a run");
         }
@@ -73,6 +73,24 @@ fn check(dir: &Path, overwrite: Overwrite) -> Result<()> {
         return taken(dir, "files that are not a run");
     }
     if overwrite == Overwrite::Yes { Ok(()) } else { taken(dir, "a run") }
+}
+
+/// Whether all there is in `dir` are finished layers of fits, each fit's under its key.
+fn holds_layers(dir: &Path) -> Result<bool> {
+    let is_key = |name: &std::ffi::OsStr| {
+        name.to_str().is_some_and(|name| name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    for entry in fs_err::read_dir(dir)? {
+        if entry?.file_name() != LAYERS {
+            return Ok(false);
+        }
+    }
+    for entry in fs_err::read_dir(dir.join(LAYERS))? {
+        if !is_key(&entry?.file_name()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether `dir` is not there or has nothing in it.

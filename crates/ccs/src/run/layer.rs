@@ -55,8 +55,7 @@ impl Context<'_> {
         for &method in &self.methods {
             let report = if method == Method::Random && !data.degenerate {
                 let (report, directions) = self.random(&data)?;
-                outcome.band =
-                    Some(Resampled::of_directions(&directions, self.test_labels, self.resamples)?);
+                outcome.band = Some(Resampled::of_directions(&directions, self.test_labels, self.resamples)?);
                 report
             } else {
                 let fitted = self.fit(method, &data)?;
@@ -126,8 +125,7 @@ impl Context<'_> {
             directions.push(Evaluation { confusion: None, ..test.clone() });
         }
         for probe in &further {
-            let test =
-                evaluate(&predict(probe, &data.test)?, data.test.labels(), Some(self.resamples))?;
+            let test = evaluate(&predict(probe, &data.test)?, data.test.labels(), Some(self.resamples))?;
             directions.push(Evaluation { confusion: None, ..test });
         }
         let report = MethodReport {

@@ -2,17 +2,17 @@
 
 mod answers;
 mod closeup;
-mod eval;
 mod context;
 mod controls;
+mod eval;
 mod evaluate;
 mod fitted;
 mod folder;
 mod inspect;
 mod layer;
+mod look;
 mod origin;
 mod pooled;
-mod look;
 mod recipe;
 mod report;
 mod resume;
@@ -38,8 +38,8 @@ pub use folder::Overwrite;
 pub use inspect::{ChosenCard, Cosines, ProbeCard, RunCard};
 pub use pooled::{Dataset, Pooled};
 pub use report::{
-    Chosen, Comparison, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport, Oracle, Report,
-    Side, SplitReport, Verdict,
+    Chosen, Comparison, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport,
+    Oracle, Report, Side, SplitReport, Verdict,
 };
 pub use resume::Pausing;
 pub use settings::{LayerSelection, Settings};

@@ -125,12 +125,14 @@ mod tests {
 
     #[test]
     fn identities_decide_and_names_only_without_them() {
-        let model =
-            |identity: &str, name: &str| json!({ "model": { "identity": identity, "name": name } });
+        let model = |identity: &str, name: &str| json!({ "model": { "identity": identity, "name": name } });
         let (a, b) = (model("0123456789abcdef", "LLaMA"), model("fedcba9876543210", "LLaMA"));
         assert_eq!(compare(&a, &a), Ok(vec![]));
         let error = compare(&a, &b).unwrap_err();
-        assert!(error.starts_with("the store: the model is 0123456789ab… (LLaMA); the probe is fedc"), "{error}");
+        assert!(
+            error.starts_with("the store: the model is 0123456789ab… (LLaMA); the probe is fedc"),
+            "{error}"
+        );
         assert_eq!(compare(&a, &model("0123456789abcdef", "renamed")), Ok(vec![]));
         let named = |name: &str| json!({ "model": { "name": name } });
         assert_eq!(compare(&named("x"), &named("x")), Ok(vec![]));
@@ -140,7 +142,10 @@ mod tests {
     #[test]
     fn what_one_side_does_not_say_is_said() {
         let of = |v: &str| json!({ "tokenizer": { "identity": v }, "extraction": { "precision": v } });
-        assert!(compare(&json!({}), &of("a")).unwrap()[0].contains("the store does not say what the tokenizer is"));
+        assert!(
+            compare(&json!({}), &of("a")).unwrap()[0]
+                .contains("the store does not say what the tokenizer is")
+        );
         assert!(compare(&Value::Null, &Value::Null).unwrap().is_empty());
         let precision = |v: &str| json!({ "extraction": { "precision": v } });
         assert!(compare(&precision("bf16"), &precision("f32")).unwrap()[0].contains("computed in bf16"));

@@ -93,8 +93,7 @@ fn compatible(
     let (made_by, reference) = (part.source.made_by(), first.source.made_by());
     let of = |name, made_by| Origin { name, made_by };
     let notes = same_model(of(part.name, &made_by), of(first.name, &reference))?;
-    let refuse =
-        |what, found: String, expected: String| differ(part.name, what, found, first.name, expected);
+    let refuse = |what, found: String, expected: String| differ(part.name, what, found, first.name, expected);
     let rule = |source: &dyn Source| source.tokens().unwrap_or("not said").to_owned();
     if rule(part.source) != rule(first.source) {
         return Err(refuse("the token rule", rule(part.source), rule(first.source)));
@@ -107,7 +106,10 @@ fn compatible(
     if let Some((layer, hook)) = here.symmetric_difference(&there).next() {
         let has = |layers: &BTreeSet<(usize, String)>| {
             let at = layers.iter().find(|(l, _)| l == layer);
-            at.map_or_else(|| format!("without layer {layer} (`{hook}`)"), |(l, h)| format!("`{h}` at layer {l}"))
+            at.map_or_else(
+                || format!("without layer {layer} (`{hook}`)"),
+                |(l, h)| format!("`{h}` at layer {l}"),
+            )
         };
         return Err(refuse("the list of hook points", has(&here), has(&there)));
     }
@@ -157,7 +159,10 @@ fn contradicting(parts: &[Dataset<'_>]) -> bool {
     parts.iter().any(|part| {
         let rows = part.source.rows();
         let about = rows.groups.iter().map(String::as_str).zip(rows.labels.iter().copied());
-        rows.questions.iter().zip(about).any(|(question, about)| *known.entry(question).or_insert(about) != about)
+        rows.questions
+            .iter()
+            .zip(about)
+            .any(|(question, about)| *known.entry(question).or_insert(about) != about)
     })
 }
 

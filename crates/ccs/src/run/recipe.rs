@@ -108,8 +108,7 @@ impl<'a> Recipe<'a> {
         let normalization = self.settings.normalization;
         let form = |objective| {
             let fit = quadratic(train, objective, normalization)?;
-            let about =
-                json!({ "value": fit.value, "trace": fit.trace, "objective": objective, "normalization": normalization });
+            let about = json!({ "value": fit.value, "trace": fit.trace, "objective": objective, "normalization": normalization });
             Ok(Fit::new(fit.probe, -fit.value, about))
         };
         match self.method {

@@ -296,18 +296,15 @@ impl Chosen {
         let mut rule =
             "lowest CCS loss on the training rows; labels have a say in the probe's sign alone".to_owned();
         if layers.iter().any(|l| l.underdetermined && !l.degenerate) {
-            rule.push_str(" (with fewer rows than dimensions every layer's loss is near zero, and says little)");
+            rule.push_str(
+                " (with fewer rows than dimensions every layer's loss is near zero, and says little)",
+            );
         }
         let layer = best(&by_loss)?;
         Some(Self::at(Some(layer), &reports, rule, false))
     }
 
-    fn at(
-        layer: Option<usize>,
-        reports: &[(usize, &MethodReport)],
-        rule: String,
-        uses_labels: bool,
-    ) -> Self {
+    fn at(layer: Option<usize>, reports: &[(usize, &MethodReport)], rule: String, uses_labels: bool) -> Self {
         let by_test: Vec<Candidate> = reports
             .iter()
             .map(|(layer, r)| Candidate {
@@ -325,9 +322,11 @@ impl Chosen {
         });
         let rule = match layer {
             Some(_) => rule,
-            None => "none: the states of every layer are the same for every training row, or nothing could be \
+            None => {
+                "none: the states of every layer are the same for every training row, or nothing could be \
                      fitted to them"
-                .to_owned(),
+                    .to_owned()
+            }
         };
         Self { layer, rule, uses_labels, test: chosen, oracle }
     }

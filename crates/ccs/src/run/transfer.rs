@@ -76,10 +76,12 @@ pub fn sweep(
     let pausing = Pausing { out: Some(out), stop };
     let mut runs = Vec::new();
     for part in datasets {
-        let mut done = run_pausing(part.source, settings, execution, pausing, &|layer| on_layer(part.name, layer))?;
+        let mut done =
+            run_pausing(part.source, settings, execution, pausing, &|layer| on_layer(part.name, layer))?;
         done.write_parts(&writing.run(part.name))?;
         // The others are on disk; a sweep of many data sets must not hold them all.
-        let chosen: Vec<bool> = done.probes.iter().map(|(m, layer, _)| is_chosen(&done, *m, *layer)).collect();
+        let chosen: Vec<bool> =
+            done.probes.iter().map(|(m, layer, _)| is_chosen(&done, *m, *layer)).collect();
         let mut chosen = chosen.into_iter();
         done.probes.retain(|_| chosen.next().unwrap_or_default());
         runs.push(done);
@@ -188,7 +190,9 @@ impl Matrix<'_> {
         };
         let trained = |&(part, row): &(usize, usize)| {
             let group = parts.get(part).and_then(|p| p.source.rows().groups.get(row));
-            group.zip(self.kept.get(from)).is_some_and(|(group, kept)| kept.train_groups.contains(group.as_str()))
+            group
+                .zip(self.kept.get(from))
+                .is_some_and(|(group, kept)| kept.train_groups.contains(group.as_str()))
         };
         let before = rows.len();
         let rows: Vec<_> = rows.into_iter().filter(|row| !trained(row)).collect();
@@ -237,8 +241,9 @@ impl Matrix<'_> {
             }
         }
         let text = cells.join(", ");
-        Ok((!cells.is_empty())
-            .then(|| format!("transfer leaves out test rows of passages that trained the probe: from {text}")))
+        Ok((!cells.is_empty()).then(|| {
+            format!("transfer leaves out test rows of passages that trained the probe: from {text}")
+        }))
     }
 }
 

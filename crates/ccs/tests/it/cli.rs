@@ -182,16 +182,40 @@ fn flags_reach_the_settings_and_all_means_all_that_the_store_allows() {
     let dir = tempfile::tempdir().unwrap();
     write_store(&dir.path().join("store"));
     let flags = [
-        "--methods", "all", "--layers", "1", "--normalize", "burns", "--loss", "ccs+0.5*js", "--optimizer", "lbfgs",
-        "--init", "pca", "--no-bias", "--l2", "0.01", "--project", "4", "--recursive", "2", "--seeds", "3",
-        "--shuffles", "4", "--lr-cross-validated", "--json",
+        "--methods",
+        "all",
+        "--layers",
+        "1",
+        "--normalize",
+        "burns",
+        "--loss",
+        "ccs+0.5*js",
+        "--optimizer",
+        "lbfgs",
+        "--init",
+        "pca",
+        "--no-bias",
+        "--l2",
+        "0.01",
+        "--project",
+        "4",
+        "--recursive",
+        "2",
+        "--seeds",
+        "3",
+        "--shuffles",
+        "4",
+        "--lr-cross-validated",
+        "--json",
     ];
     let done = ccs(dir.path(), &[&["store", "--out", "run"], &flags[..]].concat());
     assert!(done.status.success(), "{}", text(&done.stderr));
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(report["settings"]["methods"].as_array().unwrap().len(), Method::ALL.len());
     let ccs_options = &report["settings"]["ccs"];
-    for (name, value) in [("loss", "ccs+0.5*js"), ("optimizer", "lbfgs"), ("init", "pca"), ("normalization", "burns")] {
+    for (name, value) in
+        [("loss", "ccs+0.5*js"), ("optimizer", "lbfgs"), ("init", "pca"), ("normalization", "burns")]
+    {
         assert_eq!(ccs_options[name], value);
     }
     assert_eq!((ccs_options["bias"].as_bool(), ccs_options["l2"].as_f64()), (Some(false), Some(0.01)));

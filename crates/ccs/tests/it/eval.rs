@@ -75,9 +75,7 @@ fn states_of_another_kind_are_refused() {
         stored.write(&dir.path().join(name));
         refused(dir.path(), &["eval", "run", name], parts);
     };
-    let settings = |model: &str, tokenizer: &str| {
-        json!({ "model": { "name": "planted", "identity": model }, "tokenizer": { "identity": tokenizer } })
-    };
+    let settings = |model: &str, tokenizer: &str| json!({ "model": { "name": "planted", "identity": model }, "tokenizer": { "identity": tokenizer } });
     let here = || Stored { passages_from: 1000, ..Stored::default() };
     expect(
         "model",

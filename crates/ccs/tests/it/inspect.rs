@@ -23,7 +23,9 @@ fn a_run_and_its_probes_say_what_they_are() {
     assert!((cosine(0, 0) - 1.0).abs() < 1e-9 && (cosine(0, 1) - cosine(1, 0)).abs() < 1e-12);
     assert!(cosine(0, 1) > 0.9, "{}", cosine(0, 1));
     let shown = text(&succeeds(ccs(dir.path(), &["inspect", "run"])).stdout);
-    for part in ["planted, 0123456789abcdef", "cosines between directions at layer 1", "element_wise", "+1.000"] {
+    for part in
+        ["planted, 0123456789abcdef", "cosines between directions at layer 1", "element_wise", "+1.000"]
+    {
         assert!(shown.contains(part), "without `{part}`: {shown}");
     }
 

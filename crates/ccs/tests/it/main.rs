@@ -17,6 +17,7 @@ mod oracle;
 mod planted;
 mod planted_closed;
 mod recursive;
+mod resume;
 mod runs;
 mod store;
 mod supervised;

@@ -123,7 +123,9 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
     for accuracy in &report.shuffled[&Method::Ccs].accuracies {
         assert!((accuracy - ccs).abs() < 1e-12 || (accuracy + ccs - 1.0).abs() < 1e-12, "{accuracy} {ccs}");
     }
-    assert!(report.shuffled[&Method::Lr].accuracies.iter().all(|a| (a - of(Method::Lr).accuracy).abs() > 0.02));
+    assert!(
+        report.shuffled[&Method::Lr].accuracies.iter().all(|a| (a - of(Method::Lr).accuracy).abs() > 0.02)
+    );
 
     let recursive = report.recursive.as_ref().unwrap();
     assert_eq!((recursive.iterations.len(), recursive.layer), (3, 0));
@@ -151,7 +153,11 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
 #[test]
 fn comparisons_have_the_layers_looked_at_in_mind() {
     let report = fit(&three_layers(160, 8), &Settings { methods: None, ..settings() }, 1).report;
-    assert!(report.notes.iter().any(|note| note.starts_with("3 layers were looked at")), "{:?}", report.notes);
+    assert!(
+        report.notes.iter().any(|note| note.starts_with("3 layers were looked at")),
+        "{:?}",
+        report.notes
+    );
     for c in &report.comparisons {
         assert_eq!(c.layers, 3);
         let (plain, wide) = (c.difference.accuracy.ci.unwrap(), c.accuracy_ci.unwrap());
@@ -178,9 +184,8 @@ fn with_labels_that_mean_nothing_no_method_leaves_the_random_band() {
     let band = random_directions(&train, &test, 4000, &Stream::new(2)).unwrap();
     let mut accuracies: Vec<f64> = band.test.iter().map(|q| q.accuracy).collect();
     accuracies.sort_by(f64::total_cmp);
-    let mut found: Vec<(String, f64)> = probes()
-        .map(|m| (m.to_string(), done.report.layers[0].methods[&m].test.accuracy))
-        .collect();
+    let mut found: Vec<(String, f64)> =
+        probes().map(|m| (m.to_string(), done.report.layers[0].methods[&m].test.accuracy)).collect();
     for (method, repeated) in &done.report.shuffled {
         found.extend(repeated.accuracies.iter().map(|&a| (format!("shuffled {method}"), a)));
     }

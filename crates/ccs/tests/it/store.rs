@@ -1,5 +1,6 @@
 //! Small stores with a known truth in them, written as an extraction writes them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, StoreDtype, StoreWriter};
@@ -22,6 +23,8 @@ pub(crate) struct Stored {
     pub(crate) tokens: &'static str,
     /// The hook point of layer 1.
     pub(crate) hook: &'static str,
+    /// Layers above it, with the same states.
+    pub(crate) further: usize,
     pub(crate) settings: Value,
 }
 
@@ -37,6 +40,7 @@ impl Default for Stored {
             template: "t",
             tokens: "last",
             hook: "blocks.0.hook_resid_post",
+            further: 0,
             settings: json!({
                 "model": { "name": "planted", "identity": "0123456789abcdef" },
                 "tokenizer": { "identity": "00ff" },
@@ -48,8 +52,10 @@ impl Default for Stored {
 
 impl Stored {
     pub(crate) fn write(&self, dir: &Path) {
-        let (planted, noise) =
-            (Planted::new(self.rows, self.dim, self.strength, self.seed), Planted::new(self.rows, self.dim, 0.0, self.seed + 100));
+        let (planted, noise) = (
+            Planted::new(self.rows, self.dim, self.strength, self.seed),
+            Planted::new(self.rows, self.dim, 0.0, self.seed + 100),
+        );
         self.write_states(dir, &planted.labels, (planted.plus, planted.minus), (noise.plus, noise.minus));
     }
 
@@ -81,7 +87,9 @@ impl Stored {
         };
         let rows: Vec<Row> = labels.iter().enumerate().map(row).collect();
         let at = |hook: &str| Column::new(hook, &["d_model"], &[self.dim]).at(self.tokens);
-        let columns = vec![at("hook_embed"), at(self.hook), Column::scalar("answer_logprob")];
+        let further = (1..=self.further).map(|block| at(&format!("blocks.{block}.hook_resid_post")));
+        let mut columns = vec![at("hook_embed"), at(self.hook)];
+        columns.extend(further.chain([Column::scalar("answer_logprob")]));
         let mut settings = self.settings.clone();
         settings["dataset"] = self.dataset.into();
         settings["template"] = self.template.into();
@@ -90,10 +98,30 @@ impl Stored {
         let mut writer = StoreWriter::open(dir, manifest, &rows).unwrap();
         let states = |(plus, minus): (Vec<f32>, Vec<f32>)| ColumnStates { plus, minus };
         let logprob = (vec![-1.0; labels.len()], vec![-2.0; labels.len()]);
-        let columns = vec![states(embedding), states(truth), states(logprob)];
+        let mut columns = vec![states(embedding)];
+        columns.extend((0..=self.further).map(|_| states(truth.clone())));
+        columns.push(states(logprob));
         writer.commit(0, BatchStates { columns }).unwrap();
         writer.finish().unwrap();
     }
+}
+
+/// Every file of a folder, but for the log.
+pub(crate) fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("log.jsonl") {
+                let name = path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
+                found.insert(name, std::fs::read(path).unwrap());
+            }
+        }
+    }
+    found
 }
 
 /// Runs `ccs` in a folder.

@@ -1,6 +1,5 @@
 //! `ccs sweep`: from store to store.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use ccs::run::{Dataset, Fitted, LayerSelection, Memory, Pooled, Report, Source as _};
@@ -8,25 +7,7 @@ use ccs::{Error, Method};
 use serde_json::json;
 
 use crate::data::Planted;
-use crate::store::{QUICK, Stored, ccs, json_of, quick, refused, succeeds, text};
-
-/// Every file of a folder, but for the log.
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if !path.ends_with("log.jsonl") {
-                let name = path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
-                found.insert(name, std::fs::read(path).unwrap());
-            }
-        }
-    }
-    found
-}
+use crate::store::{QUICK, Stored, ccs, files, json_of, quick, refused, succeeds, text};
 
 /// Truth along the first axis in `a` and `b`, the other way round in `c`.
 fn stores(dir: &Path) {
@@ -78,7 +59,10 @@ fn probes_go_from_store_to_store() {
     // A run of its store alone is the same run, and the sweep's folder is a run too.
     quick(dir.path(), &["fit", "one", "--out", "alone"]);
     assert!(files(&dir.path().join("alone")) == files(&out.join("runs/a")));
-    assert_eq!(Fitted::open(&out, Method::Lr, None).unwrap().layer, report.chosen[&Method::Lr].layer.unwrap());
+    assert_eq!(
+        Fitted::open(&out, Method::Lr, None).unwrap().layer,
+        report.chosen[&Method::Lr].layer.unwrap()
+    );
     let evaluated = json_of(ccs(dir.path(), &["eval", "out/runs/a", "two", "--json"]));
     assert!(evaluated["probes"]["ccs"]["test"]["accuracy"].as_f64().unwrap() > 0.9);
 
@@ -125,9 +109,17 @@ fn stores_that_do_not_belong_together_are_refused() {
         assert!(!dir.path().join("out").exists() && !dir.path().join("out.partial").exists());
     };
     let settings = json!({ "model": { "identity": "ffff", "name": "other" } });
-    expect("model", Stored { settings, ..here(2) }, &["model: the model is ffff (other); store is 0123456789ab…"]);
+    expect(
+        "model",
+        Stored { settings, ..here(2) },
+        &["model: the model is ffff (other); store is 0123456789ab…"],
+    );
     expect("dim", Stored { dim: 5, ..here(2) }, &["dim: the length of a state is 5; store is 6"]);
-    expect("hook", Stored { hook: "blocks.1.hook_resid_post", ..here(2) }, &["hook: the list of hook points"]);
+    expect(
+        "hook",
+        Stored { hook: "blocks.1.hook_resid_post", ..here(2) },
+        &["hook: the list of hook points"],
+    );
     refused(dir.path(), &["sweep", "store", "--out", "out"], &["one data set", "`ccs fit` is for one"]);
     refused(dir.path(), &["sweep", "a=store", "a=store", "--out", "out"], &["called"]);
     refused(dir.path(), &["sweep", "all=store", "b=store", "--out", "out"], &["`all`"]);
@@ -162,7 +154,8 @@ fn pooled_rows_keep_passages_and_tell_templates_of_data_sets_apart() {
     // Questions of one name that are not the same are told apart.
     assert_eq!(pool(&a, &other).0.questions[4], "b/q0");
 
-    let wide = Memory::new(Planted::new(4, 2, 1.0, 1).rows()).with_layer("hook_embed", vec![0.0; 12], vec![0.0; 12]);
+    let wide =
+        Memory::new(Planted::new(4, 2, 1.0, 1).rows()).with_layer("hook_embed", vec![0.0; 12], vec![0.0; 12]);
     let parts = [Dataset { name: "a", source: &a }, Dataset { name: "wide", source: &wide }];
     let error = Pooled::new(&parts, &LayerSelection::All).unwrap_err();
     assert!(matches!(&error, Error::OtherStates { what: "the length of a state", .. }), "{error}");

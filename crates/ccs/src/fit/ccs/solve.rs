@@ -46,7 +46,8 @@ impl States {
                 return Err(Error::Constant);
             }
             let count = i64::try_from(count).unwrap_or(i64::MAX).clamp(1, found);
-            let basis = directions.f_narrow(1, 0, count)?.f_to_device(states.plus.device())?.f_to_kind(kind)?;
+            let basis =
+                directions.f_narrow(1, 0, count)?.f_to_device(states.plus.device())?.f_to_kind(kind)?;
             states.plus = states.plus.f_mm(&basis)?;
             states.minus = states.minus.f_mm(&basis)?;
             states.basis = Some(basis.f_tr()?.f_contiguous()?);
