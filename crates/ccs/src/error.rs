@@ -149,7 +149,9 @@ pub enum Error {
         hint: String,
     },
     /// States are not of the kind that they must be, such as of another model than a probe was fitted on.
-    #[error("{place}: {what} is {found}; {reference} is {expected}\nhint: {hint}")]
+    #[error(
+        "{place}: {what} is {found}; {other}\nhint: a direction means something only in the states of one model at one hook point and token; extract with the same model, tokenizer, `--hooks` and `--tokens`"
+    )]
     OtherStates {
         /// Whose states.
         place: String,
@@ -157,12 +159,8 @@ pub enum Error {
         what: &'static str,
         /// What it is there.
         found: String,
-        /// Whose it is compared with.
-        reference: String,
-        /// What it is there.
-        expected: String,
-        /// What to do.
-        hint: &'static str,
+        /// Whose it was compared with, and what it is there.
+        other: String,
     },
     /// A run was asked to stop.
     #[error(

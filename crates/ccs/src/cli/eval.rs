@@ -60,7 +60,7 @@ impl Eval {
             device: torch_runtime::open(&self.device)?,
         };
         let source = match StoreSource::open_at(&self.store, &tokens_of(&self.run, &options)?) {
-            Err(ccs::Error::TokenRule { rule, known }) => return Err(other_tokens(rule, &known).into()),
+            Err(ccs::Error::TokenRule { rule, known }) => return Err(other_tokens(&rule, &known).into()),
             other => other?,
         };
         let found = eval(&self.run, &source, &options)?;
@@ -69,16 +69,10 @@ impl Eval {
 }
 
 /// The run reads other tokens than the store has; the run cannot be asked for others.
-fn other_tokens(rule: String, known: &[String]) -> ccs::Error {
+fn other_tokens(rule: &str, known: &[String]) -> ccs::Error {
     let found = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    ccs::Error::OtherStates {
-        place: "the store".to_owned(),
-        what: "the token rule",
-        found,
-        reference: "the probe's".to_owned(),
-        expected: rule,
-        hint: "extract with the run's token rule among `--tokens`, or fit a run on one that the store has",
-    }
+    let (place, other) = ("the store".to_owned(), format!("the probe's is {rule}"));
+    ccs::Error::OtherStates { place, what: "the token rule", found, other }
 }
 
 fn table(found: &EvalReport) -> String {

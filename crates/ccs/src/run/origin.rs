@@ -5,10 +5,6 @@ use serde_json::Value;
 use super::{Layer, Source};
 use crate::{Error, Result};
 
-/// Why states of another kind are refused.
-const HINT: &str = "a direction means something only in the states of one model at one hook point and token; \
-                    extract with the same model, tokenizer, `--hooks` and `--tokens`";
-
 /// Whose states: what to call them, and the settings that made them.
 #[derive(Clone, Copy)]
 pub(super) struct Origin<'a> {
@@ -79,10 +75,9 @@ pub(super) fn differ(
     what: &'static str,
     found: String,
     reference: &str,
-    expected: String,
+    expected: &str,
 ) -> Error {
-    let (place, reference) = (place.to_owned(), reference.to_owned());
-    Error::OtherStates { place, what, found, reference, expected, hint: HINT }
+    Error::OtherStates { place: place.to_owned(), what, found, other: format!("{reference} is {expected}") }
 }
 
 /// The layer of `source` that a probe of `layer`, `hook`, `tokens` and `dim` reads.
