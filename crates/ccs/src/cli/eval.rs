@@ -35,7 +35,7 @@ pub(super) struct Eval {
     #[arg(long)]
     layer: Option<usize>,
     /// Also judge every probe with means and scales taken from the rows it is judged on (transductive), as
-    /// METHOD_reestimated.
+    /// `METHOD_reestimated`.
     #[arg(long)]
     reestimate: bool,
     /// Keep rows of passages that trained the probes; without it they are counted and left out.

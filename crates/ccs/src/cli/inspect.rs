@@ -9,7 +9,7 @@ use ccs::run::{Cosines, ProbeCard, RunCard};
 use clap::Args;
 use serde_json::Value;
 
-use super::output::{print, print_json};
+use super::output::{cells, print, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -149,13 +149,13 @@ fn number(value: Option<f64>) -> String {
 
 fn matrix(cosines: &Cosines) -> String {
     let widest = cosines.methods.iter().map(|m| m.name().len()).max().unwrap_or_default().max(6);
-    let heads: String = cosines.methods.iter().map(|m| format!("  {:>widest$}", m.name())).collect();
+    let heads = cells(widest, cosines.methods.iter().map(|m| m.name().to_owned()));
     let mut text = format!(
         "\ncosines between directions at layer {}, on states normalised {}\n{:widest$}{heads}\n",
         cosines.layer, cosines.normalization, ""
     );
     for (method, row) in cosines.methods.iter().zip(&cosines.matrix) {
-        let cells: String = row.iter().map(|cosine| format!("  {cosine:>+widest$.3}")).collect();
+        let cells = cells(widest, row.iter().map(|cosine| format!("{cosine:+.3}")));
         let _ = writeln!(text, "{:<widest$}{cells}", method.name());
     }
     text

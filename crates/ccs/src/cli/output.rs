@@ -30,3 +30,12 @@ pub(super) fn numbers(test: &Evaluation) -> (String, String) {
     let auroc = test.auroc.map_or_else(|| "–".to_owned(), |auroc| with(auroc, test.auroc_ci));
     (with(test.accuracy, test.accuracy_ci), auroc)
 }
+
+/// Cells of a table, each two spaces further and aligned to the right.
+pub(super) fn cells(width: usize, texts: impl Iterator<Item = String>) -> String {
+    texts.fold(String::new(), |mut line, text| {
+        line.push_str("  ");
+        line.extend(std::iter::repeat_n(' ', width.saturating_sub(text.chars().count())));
+        line + &text
+    })
+}

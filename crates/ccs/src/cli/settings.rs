@@ -8,6 +8,7 @@ use ccs::run::{LayerSelection, Settings};
 use clap::Args;
 
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown, reason = "this is the help as it is shown, without backticks")]
 pub(super) struct SettingsArgs {
     /// Methods, separated by commas, or `all`. Without it the quick ones: ccs, tpc, lr, mean_difference, random, zero_shot,
     /// calibrated_zero_shot, majority. Further: bss, kmeans, drc, rrc, vinc, vinc_s, lr_statements, lr_pairs, lda, inlp.

@@ -10,7 +10,7 @@ use ccs::run::{Dataset, Execution, Overwrite, Pooled, Report, Run, Source as _, 
 use ccs::store::{LAST, StoreSource};
 use clap::Args;
 
-use super::output::print;
+use super::output::{cells, print};
 use super::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
@@ -113,6 +113,9 @@ fn split(text: &str) -> (Option<&str>, &Path) {
     }
 }
 
+/// A way to name a store.
+type Way<'a> = &'a dyn Fn(&Path, &StoreSource) -> Option<String>;
+
 /// What to call each store: as asked; else all by their data sets, by their folders or by number, the first of these
 /// that tells them apart. Fit to be a folder's name.
 fn names(stores: &[(Option<&str>, &Path, StoreSource)]) -> Vec<String> {
@@ -122,7 +125,7 @@ fn names(stores: &[(Option<&str>, &Path, StoreSource)]) -> Vec<String> {
     };
     let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let parent = |path: &Path| last(path.parent()?);
-    let ways: [&dyn Fn(&Path, &StoreSource) -> Option<String>; 3] =
+    let ways: [Way<'_>; 3] =
         [&|_, source| source.dataset().map(str::to_owned), &|path, _| last(path), &|path, _| parent(path)];
     for way in ways {
         let all = stores.iter().map(|(name, path, source)| {
@@ -146,11 +149,11 @@ fn table(report: &Report) -> String {
     for (method, transfer) in &report.transfer {
         let widest = transfer.datasets.iter().map(String::len).max().unwrap_or_default().max(9);
         let _ = writeln!(text, "{}: accuracy by what it is judged on (across)", method.title());
-        let heads: String = transfer.datasets.iter().map(|name| format!("  {name:>widest$}")).collect();
+        let heads = cells(widest, transfer.datasets.iter().cloned());
         let _ = writeln!(text, "{:<widest$}  layer{heads}", "fitted on");
-        for ((name, layer), cells) in transfer.datasets.iter().zip(&transfer.layers).zip(&transfer.cells) {
-            let cells: String = cells.iter().map(|test| format!("  {:>widest$.3}", test.accuracy)).collect();
-            let _ = writeln!(text, "{name:<widest$}  {layer:>5}{cells}");
+        for ((name, layer), tests) in transfer.datasets.iter().zip(&transfer.layers).zip(&transfer.cells) {
+            let line = cells(widest, tests.iter().map(|test| format!("{:.3}", test.accuracy)));
+            let _ = writeln!(text, "{name:<widest$}  {layer:>5}{line}");
         }
         text.push('\n');
     }

@@ -34,7 +34,18 @@ pub(super) struct Data<'a> {
     pub(super) layer: &'a Layer,
     pub(super) train: Contrast,
     pub(super) test: Contrast,
+    /// The training states are the same in every row, or in every row of a template.
     pub(super) degenerate: bool,
+}
+
+/// Whether no template's states vary over its rows: normalisation leaves nothing of them.
+fn is_constant(train: &Contrast) -> Result<bool> {
+    for (_, rows) in train.rows_by_template() {
+        if !train.select(&rows)?.is_constant()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Context<'_> {
@@ -49,7 +60,7 @@ impl Context<'_> {
         let train = all.select(&self.split.train)?;
         let test = all.select(&self.split.test)?;
         drop(all); // half of the layer's memory, not needed while it is fitted
-        let degenerate = train.is_constant()?;
+        let degenerate = is_constant(&train)?;
         Ok(Data { layer, train, test, degenerate })
     }
 

@@ -53,7 +53,7 @@ impl Context<'_> {
         let mut repeated = Repeated::at(data.layer.layer);
         let mut directions = vec![probe.weight.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?];
         for seed in 1..=self.settings.seeds {
-            let fit = recipe.fit(&data.train, &stream.indexed("seed", seed))?;
+            let Ok(fit) = possible(recipe.fit(&data.train, &stream.indexed("seed", seed)))? else { continue };
             repeated.add(&predict(&fit.probe, &data.test)?, data.test.labels())?;
             // On one device, wherever a probe was fitted or read from.
             directions.push(fit.probe.weight.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?);
@@ -111,7 +111,8 @@ impl Context<'_> {
         }
         let options = RecursiveOptions { iterations: self.settings.recursive, ..RecursiveOptions::default() };
         let stream = self.stream(Method::Ccs, data.layer);
-        let found = recursive(&data.train, &self.settings.ccs, &options, &stream, |_, _| true)?;
+        let found = recursive(&data.train, &self.settings.ccs, &options, &stream, |_, _| true);
+        let Ok(found) = possible(found)? else { return Ok(None) };
         let mut iterations = Vec::with_capacity(found.fits.len());
         for fit in &found.fits {
             let predictions = predict(&fit.probe, &data.test)?;

@@ -170,7 +170,7 @@ impl Run {
     /// [`Error::RunExists`], and the file system's with the path.
     pub fn write(&self, dir: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
         let writing = Writing::begin(dir.as_ref(), overwrite)?;
-        self.write_parts(writing.dir())?;
+        self.write_parts(writing.partial())?;
         writing.finish()
     }
 
@@ -238,7 +238,7 @@ impl Writing {
     }
 
     /// Where to write.
-    pub(super) fn dir(&self) -> &Path {
+    pub(super) fn partial(&self) -> &Path {
         &self.partial
     }
 

@@ -172,9 +172,12 @@ impl RunCard {
     }
 }
 
+/// A method's direction in states of one normalisation.
+type Direction = (Method, Normalization, Vec<f64>);
+
 fn cosines_at(run: &Path, report: &Report, layer: usize) -> Result<Vec<Cosines>> {
     let Some(fitted) = report.layers.iter().find(|l| l.layer == layer) else { return Ok(Vec::new()) };
-    let mut by_kind: BTreeMap<&str, Vec<(Method, Normalization, Vec<f64>)>> = BTreeMap::new();
+    let mut by_kind: BTreeMap<&str, Vec<Direction>> = BTreeMap::new();
     for (&method, found) in &fitted.methods {
         if found.probe.is_none() {
             continue;

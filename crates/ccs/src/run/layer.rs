@@ -228,10 +228,10 @@ fn notes(data: &Data<'_>, in_fold: usize, dim: usize) -> Vec<String> {
     let mut notes = Vec::new();
     let rows = data.train.rows();
     if data.degenerate {
-        notes.push(
-            "the states are the same for every training row: nothing to fit, a constant guess stands in"
-                .to_owned(),
-        );
+        let of = if data.train.template_names().len() > 1 { " of a template" } else { "" };
+        notes.push(format!(
+            "the states are the same for every training row{of}: nothing to fit, a constant guess stands in"
+        ));
     } else if rows < dim {
         notes.push(format!(
             "{rows} training rows for {dim} dimensions: CCS reaches zero loss along almost any direction; {REMEDY}"

@@ -96,7 +96,10 @@ impl Context<'_> {
             let name = names.get(number).cloned().unwrap_or_default();
             let test = data.test.select(&rows)?;
             let resamples = self.draw(test.labels(), test.groups(), &format!("template {name}"))?;
-            let train = train.get(&number).map(|rows| data.train.select(rows)).transpose()?;
+            let train = match train.get(&number).map(|rows| data.train.select(rows)).transpose()? {
+                Some(train) if !train.is_constant()? => Some(train),
+                _ => None,
+            };
             templates.push(Template { name, test, rows, train, resamples });
         }
         Ok(templates)

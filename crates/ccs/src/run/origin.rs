@@ -34,7 +34,7 @@ pub(super) fn same_model(found: Origin<'_>, reference: Origin<'_>) -> Result<Vec
             (Some(a), Some(b)) if a == b => {}
             (Some(a), Some(b)) if must || (what == "the model's name" && nameless(found, reference)) => {
                 let (a, b) = (named(found, what, a), named(reference, what, b));
-                return Err(differ(found.name, what, a, reference.name, b));
+                return Err(differ(found.name, what, a, reference.name, &b));
             }
             (Some(a), Some(b)) if what == "the precision" => notes.push(format!(
                 "{} is of states computed in {a}, {} of states computed in {b}",
@@ -50,7 +50,7 @@ pub(super) fn same_model(found: Origin<'_>, reference: Origin<'_>) -> Result<Vec
         Some(edits) => edits.to_string(),
     };
     let (a, b) = (edits(found), edits(reference));
-    if a == b { Ok(notes) } else { Err(differ(found.name, "the edits of the model", a, reference.name, b)) }
+    if a == b { Ok(notes) } else { Err(differ(found.name, "the edits of the model", a, reference.name, &b)) }
 }
 
 /// Whether the names are all that there is to compare.
@@ -87,7 +87,8 @@ pub(super) fn layer_of(
     dim: usize,
 ) -> Result<Layer> {
     let place = source.describe();
-    let refuse = |what, found: String, expected: String| differ(&place, what, found, "the probe's", expected);
+    let refuse =
+        |what, found: String, expected: String| differ(&place, what, found, "the probe's", &expected);
     if let Some(found) = source.tokens().filter(|found| *found != tokens) {
         return Err(refuse("the token rule", found.to_owned(), tokens.to_owned()));
     }

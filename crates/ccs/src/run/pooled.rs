@@ -93,7 +93,8 @@ fn compatible(
     let (made_by, reference) = (part.source.made_by(), first.source.made_by());
     let of = |name, made_by| Origin { name, made_by };
     let notes = same_model(of(part.name, &made_by), of(first.name, &reference))?;
-    let refuse = |what, found: String, expected: String| differ(part.name, what, found, first.name, expected);
+    let refuse =
+        |what, found: String, expected: String| differ(part.name, what, found, first.name, &expected);
     let rule = |source: &dyn Source| source.tokens().unwrap_or("not said").to_owned();
     if rule(part.source) != rule(first.source) {
         return Err(refuse("the token rule", rule(part.source), rule(first.source)));
@@ -183,7 +184,7 @@ impl Source for Pooled<'_> {
             if let Some(first) = plus.first().filter(|first| width(first) != width(&p)) {
                 let text = |t: &Tensor| width(t).unwrap_or_default().to_string();
                 let reference = self.parts.first().map_or("", |part| part.name);
-                return Err(differ(part.name, "the length of a state", text(&p), reference, text(first)));
+                return Err(differ(part.name, "the length of a state", text(&p), reference, &text(first)));
             }
             plus.push(p);
             minus.push(m);

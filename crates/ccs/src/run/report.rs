@@ -58,7 +58,9 @@ pub struct Report {
     /// The same fits under other seeds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub seeds: BTreeMap<Method, Repeated>,
-    /// The same fits with the training rows' labels shuffled.
+    /// The same fits with the training rows' labels shuffled, judged by the test rows' true labels. CCS takes its sign
+    /// alone from labels, so it reads the same direction one way round or the other; a supervised method has nothing
+    /// to go by.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub shuffled: BTreeMap<Method, Repeated>,
     /// Recursive CCS.
@@ -127,7 +129,8 @@ pub struct LayerReport {
     pub hook: String,
     /// D, the length of a state.
     pub dim: usize,
-    /// The states are the same for every training row: nothing can be fitted, a constant guess stands in.
+    /// The states are the same for every training row, or every one of a template: nothing can be fitted, a constant
+    /// guess stands in.
     pub degenerate: bool,
     /// Fewer training rows than dimensions, in all or in a fold of the cross-validation: CCS reaches zero loss along almost any direction.
     pub underdetermined: bool,

@@ -80,16 +80,15 @@ impl<'a> Kept<'a> {
         work: impl FnOnce() -> Result<LayerOutcome>,
     ) -> Result<LayerOutcome> {
         let dir = self.dir.as_ref().map(|dir| dir.join(format!("layer_{:02}", layer.layer)));
-        let found = match dir.as_deref().and_then(read_outcome) {
-            Some(found) => found,
-            None => {
-                self.go_on()?;
-                let found = work()?;
-                if let Some(dir) = &dir {
-                    write_outcome(dir, &found)?;
-                }
-                found
+        let found = if let Some(found) = dir.as_deref().and_then(read_outcome) {
+            found
+        } else {
+            self.go_on()?;
+            let found = work()?;
+            if let Some(dir) = &dir {
+                write_outcome(dir, &found)?;
             }
+            found
         };
         self.done.fetch_add(1, Ordering::Relaxed);
         Ok(found)

@@ -94,7 +94,7 @@ pub fn sweep(
     writing.transfer(&csv(&transfer)?)?;
     all.report.transfer = transfer;
     all.report.notes.extend(pooled.notes().iter().cloned().chain(notes));
-    all.write_parts(writing.dir())?;
+    all.write_parts(writing.partial())?;
     writing.finish()?;
     Ok(all.report)
 }
@@ -130,7 +130,7 @@ impl Matrix<'_> {
             let datasets = self.kept.iter().map(|kept| kept.name.to_owned()).collect();
             found.insert(method, Transfer { datasets, layers, cells });
         }
-        notes.extend(self.left_out()?);
+        notes.extend(self.left_out());
         Ok((found, notes))
     }
 
@@ -225,7 +225,7 @@ impl Matrix<'_> {
     }
 
     /// Says which cells leave out rows.
-    fn left_out(&self) -> Result<Option<String>> {
+    fn left_out(&self) -> Option<String> {
         let mut cells = Vec::new();
         for (from, one) in self.kept.iter().enumerate() {
             for (to, other) in self.kept.iter().enumerate() {
@@ -241,9 +241,8 @@ impl Matrix<'_> {
             }
         }
         let text = cells.join(", ");
-        Ok((!cells.is_empty()).then(|| {
-            format!("transfer leaves out test rows of passages that trained the probe: from {text}")
-        }))
+        (!cells.is_empty())
+            .then(|| format!("transfer leaves out test rows of passages that trained the probe: from {text}"))
     }
 }
 

@@ -83,13 +83,20 @@ pub(super) fn verdicts(
         } else {
             against_chance(method, layer, test, majority)
         };
-        found.push(Verdict { method, layer: Some(layer), finding, text });
         let Some(report) = layers.iter().find(|l| l.layer == layer) else { continue };
         let random = against_random(method, &choices.comparisons).filter(|_| !few);
-        // Of other methods only what takes something back.
-        let main = matches!(method, Method::Ccs | Method::Lr);
-        let above = matches!(finding, Finding::AboveChance | Finding::RanksOnly);
-        found.extend(random.filter(|v| main || (above && v.finding == Finding::NoBetterThanRandom)));
+        if matches!(method, Method::Ccs | Method::Lr) {
+            found.push(Verdict { method, layer: Some(layer), finding, text });
+            found.extend(random);
+        } else {
+            // One sentence for each of the others: the one that takes the other back, where there is such.
+            let above = matches!(finding, Finding::AboveChance | Finding::RanksOnly);
+            let taken_back = random.filter(|v| above && v.finding == Finding::NoBetterThanRandom);
+            found.push(match taken_back {
+                Some(back) => Verdict { text: format!("{} Its {}.", back.text, numbers(test)), ..back },
+                None => Verdict { method, layer: Some(layer), finding, text },
+            });
+        }
         if report.underdetermined && method == Method::Ccs {
             let text = format!("Layer {layer}: {}.", report.notes.join("; "));
             found.push(Verdict { method, layer: Some(layer), finding: Finding::Underdetermined, text });

@@ -47,8 +47,8 @@ fn a_shift_ruins_a_probe_until_its_normalisation_is_taken_anew() {
     other.write_states(
         &dir.path().join("other"),
         &there.labels,
-        (there.plus, there.minus),
-        (noise.plus, noise.minus),
+        &(there.plus, there.minus),
+        &(noise.plus, noise.minus),
     );
     let found = json_of(ccs(dir.path(), &["eval", "run", "other", "--reestimate", "--json"]));
     assert_eq!((&found["rows"], &found["trained_rows"]), (&json!(60), &json!(0)));
@@ -120,12 +120,12 @@ fn a_blank_passage_leaves_what_is_not_read_from_it() {
     let (truth, noise) = (Planted::new(80, 6, 3.0, 1), Planted::new(80, 6, 0.0, 7));
     // The same questions, nothing of the truth in the states; passages are all the same then.
     let blank = |name: &str, labels: &[bool]| {
-        let states = || (noise.plus.clone(), noise.minus.clone());
+        let states = (noise.plus.clone(), noise.minus.clone());
         Stored { passages_from: 500, ..Stored::default() }.write_states(
             &dir.path().join(name),
             labels,
-            states(),
-            states(),
+            &states,
+            &states,
         );
     };
     blank("blank", &truth.labels);

@@ -253,3 +253,53 @@ fn in_hidden_layers(pairs: &Contrast) -> usize {
     assert!((terms.total() - fit.terms.total()).abs() < 1e-5, "the lifted probe is the one that was fitted");
     fit.probe.dim()
 }
+
+#[test]
+fn every_normalisation_reaches_every_method() {
+    let planted = Planted::new(160, 6, 2.0, 12);
+    for kind in Normalization::ALL {
+        let settings = Settings { recursive: 1, seeds: 1, shuffles: 1, ..settings() }.normalized(kind);
+        let done = fit(&one_layer(&planted), &settings, 1);
+        assert_eq!(done.probes.len(), probes().count());
+        for (method, _, probe) in &done.probes {
+            assert_eq!(probe.normalizer.kind(), kind, "{method}");
+            let accuracy = done.report.layers[0].methods[method].test.accuracy;
+            assert!(accuracy > 0.9, "{method} under {kind}: {accuracy}");
+        }
+    }
+}
+
+#[test]
+fn the_penalty_of_plain_logistic_regression_is_chosen_too_if_asked_for() {
+    let planted = Planted::new(160, 6, 0.5, 13);
+    let methods = Some(vec![Method::Lr, Method::LrPairs]);
+    let chosen = Settings { lr_cross_validated: true, methods, ..settings() };
+    let done = fit(&one_layer(&planted), &chosen, 1);
+    let found = &done.report.layers[0].methods;
+    let l2 = found[&Method::Lr].l2.unwrap();
+    let grid = ccs::fit::logistic::GRID;
+    assert!(grid.contains(&l2) && grid.contains(&found[&Method::LrPairs].l2.unwrap()));
+    assert_eq!(done.probes[0].2.meta["fit"]["l2"], l2);
+    let close = fit(&one_layer(&planted), &chosen, 2).report.close_ups;
+    assert_eq!(close, done.report.close_ups);
+}
+
+#[test]
+fn a_report_of_an_earlier_version_is_read() {
+    let planted = Planted::new(80, 4, 2.0, 14);
+    let done = fit(&one_layer(&planted), &Settings { methods: None, ..settings() }, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let mut old = serde_json::to_value(&done.report).unwrap();
+    let parts =
+        ["close_ups", "seeds", "shuffled", "recursive", "comparisons", "chosen_without_labels", "notes"];
+    for part in parts {
+        old.as_object_mut().unwrap().remove(part);
+    }
+    for part in ["normalization", "lr_cross_validated", "recursive", "seeds", "shuffles"] {
+        old["settings"].as_object_mut().unwrap().remove(part);
+    }
+    std::fs::write(dir.path().join("report.json"), serde_json::to_vec(&old).unwrap()).unwrap();
+    let read = Report::read(dir.path()).unwrap();
+    assert_eq!(read.layers, done.report.layers);
+    assert!(read.comparisons.is_empty() && read.summary().contains("CCS reads truth"));
+}

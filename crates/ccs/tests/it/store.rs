@@ -56,7 +56,7 @@ impl Stored {
             Planted::new(self.rows, self.dim, self.strength, self.seed),
             Planted::new(self.rows, self.dim, 0.0, self.seed + 100),
         );
-        self.write_states(dir, &planted.labels, (planted.plus, planted.minus), (noise.plus, noise.minus));
+        self.write_states(dir, &planted.labels, &(planted.plus, planted.minus), &(noise.plus, noise.minus));
     }
 
     /// Plus and minus states of layer 1 and of the embedding.
@@ -64,8 +64,8 @@ impl Stored {
         &self,
         dir: &Path,
         labels: &[bool],
-        truth: (Vec<f32>, Vec<f32>),
-        embedding: (Vec<f32>, Vec<f32>),
+        truth: &(Vec<f32>, Vec<f32>),
+        embedding: &(Vec<f32>, Vec<f32>),
     ) {
         let side = |answer: &str| Side {
             prompt: format!("question {answer}"),
@@ -96,11 +96,12 @@ impl Stored {
         let settings = serde_json::from_value(settings).unwrap();
         let manifest = Manifest::new(StoreDtype::F32, columns, vec![(0..labels.len()).collect()], settings);
         let mut writer = StoreWriter::open(dir, manifest, &rows).unwrap();
-        let states = |(plus, minus): (Vec<f32>, Vec<f32>)| ColumnStates { plus, minus };
+        let states =
+            |(plus, minus): &(Vec<f32>, Vec<f32>)| ColumnStates { plus: plus.clone(), minus: minus.clone() };
         let logprob = (vec![-1.0; labels.len()], vec![-2.0; labels.len()]);
         let mut columns = vec![states(embedding)];
-        columns.extend((0..=self.further).map(|_| states(truth.clone())));
-        columns.push(states(logprob));
+        columns.extend((0..=self.further).map(|_| states(truth)));
+        columns.push(states(&logprob));
         writer.commit(0, BatchStates { columns }).unwrap();
         writer.finish().unwrap();
     }

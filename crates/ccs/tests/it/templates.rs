@@ -127,3 +127,17 @@ fn a_question_twice_under_one_template_is_refused() {
     let ccs::Error::InLayer { source, .. } = error else { panic!("{error}") };
     assert!(matches!(*source, ccs::Error::Variant { row: 1, .. }), "{source}");
 }
+
+#[test]
+fn states_that_differ_between_templates_alone_are_nothing_to_fit() {
+    let rows = ccs::run::Source::rows(&ragged(60)).clone();
+    let of = |side: f32| -> Vec<f32> {
+        let place = |t: &String| TEMPLATES.iter().position(|name| name == t).unwrap() as f32;
+        rows.templates.iter().flat_map(|t| vec![side * place(t); DIM]).collect()
+    };
+    let data = Memory::new(rows.clone()).with_layer("hook_embed", of(1.0), of(-1.0));
+    let report = fit(&data, &quick(), 1).report;
+    assert!(report.layers[0].degenerate, "{:?}", report.layers[0].notes);
+    assert!(report.layers[0].notes[0].contains("every training row of a template"));
+    assert!(report.close_ups.is_empty() && report.seeds.is_empty() && report.comparisons.is_empty());
+}
