@@ -69,7 +69,7 @@ impl Resampled {
         Ok(Self { accuracy, accuracies, auroc, aurocs })
     }
 
-    /// The interval, missing one in `1/miss`, of this less `other`: of accuracies, and of AUROCs.
+    /// The central 1 − `miss` of this less `other` over resamples: of accuracies, and of AUROCs.
     fn intervals(&self, other: &Self, miss: f64, resamples: &Resamples) -> [Option<Interval>; 2] {
         let interval = |a: &[f64], b: &[f64]| {
             resamples.interval_missing(miss, a.iter().zip(b).map(|(a, b)| a - b).collect())

@@ -52,7 +52,7 @@ impl Fit {
     }
 }
 
-/// `None` for a fit that is impossible on these rows, with the reason in words, rather than wrong.
+/// A fit that these rows do not allow becomes the reason in words; all other errors stay errors.
 pub(super) fn possible<T>(fit: Result<T>) -> Result<Result<T, String>> {
     match fit {
         Ok(fit) => Ok(Ok(fit)),

@@ -141,3 +141,25 @@ fn states_that_differ_between_templates_alone_are_nothing_to_fit() {
     assert!(report.layers[0].notes[0].contains("every training row of a template"));
     assert!(report.close_ups.is_empty() && report.seeds.is_empty() && report.comparisons.is_empty());
 }
+
+#[test]
+fn calibration_takes_out_each_template_s_liking_for_one_answer() {
+    let data = ragged(150);
+    let mut rows = ccs::run::Source::rows(&data).clone();
+    let (plus, minus) = ccs::run::Source::load(&data, &ccs::run::Source::layers(&data)[0]).unwrap();
+    let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
+    // The first template always prefers the plus side, the others the minus side.
+    let about = |row: usize| {
+        let liking = if rows.templates[row] == TEMPLATES[0] { 10.0 } else { -10.0 };
+        liking + if rows.labels[row] { 1.0 } else { -1.0 } + 0.3 * (row as f64).sin()
+    };
+    let logprob: Vec<f64> = (0..rows.labels.len()).map(about).collect();
+    rows.answer_logprob = Some((logprob, vec![0.0; rows.labels.len()]));
+    let data = Memory::new(rows).with_layer("hook_embed", values(&plus), values(&minus));
+    let methods = Some(vec![Method::ZeroShot, Method::CalibratedZeroShot]);
+    let report = fit(&data, &Settings { methods, ..settings() }, 1).report;
+    let of = |method| report.layers[0].methods[&method].test.clone();
+    let (plain, calibrated) = (of(Method::ZeroShot), of(Method::CalibratedZeroShot));
+    assert!(plain.accuracy < 0.65 && plain.auroc.unwrap() < 0.8, "{plain:?}");
+    assert!(calibrated.accuracy > 0.85 && calibrated.auroc.unwrap() > 0.9, "{calibrated:?}");
+}
