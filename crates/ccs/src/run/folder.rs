@@ -61,8 +61,8 @@ pub(super) fn probe_path(method: Method, layer: usize) -> String {
 fn check(dir: &Path, overwrite: Overwrite) -> Result<()> {
     let taken = |path: &Path, content| Err(Error::RunExists { path: path.to_owned(), content });
     for left in [sibling(dir, "partial")?, sibling(dir, "replaced")?] {
-        let ours = left.join(UNFINISHED).exists() || holds_layers(&left)?;
-        if !is_empty(&left)? && !ours && Report::read(&left).is_err() {
+        let is_ours = || Ok::<_, Error>(left.join(UNFINISHED).exists() || holds_layers(&left)?);
+        if !is_empty(&left)? && Report::read(&left).is_err() && !is_ours()? {
             return taken(&left, "files that are not a run");
         }
     }
@@ -81,7 +81,8 @@ fn holds_layers(dir: &Path) -> Result<bool> {
         name.to_str().is_some_and(|name| name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit()))
     };
     for entry in fs_err::read_dir(dir)? {
-        if entry?.file_name() != LAYERS {
+        let entry = entry?;
+        if entry.file_name() != LAYERS || !entry.file_type()?.is_dir() {
             return Ok(false);
         }
     }
