@@ -22,6 +22,7 @@ Examples:
   ccs fit store --out run --methods all --recursive 20
   ccs fit store --out run --optimizer lbfgs --l2 0.01 --normalize burns
   ccs fit store --out run-mean --tokens mean
+  ccs fit store --out run --blank store-blank
   ccs fit store --out run --json | jq .chosen.ccs.test.accuracy";
 
 #[derive(Debug, Args)]
@@ -63,6 +64,9 @@ impl Fit {
         Run::check_folder(&self.out, overwrite)?;
         let source = StoreSource::open_at(&self.store, &self.tokens)?;
         let blank = self.blank.as_ref().map(|dir| StoreSource::open_at(dir, &self.tokens)).transpose()?;
+        if let Some(blank) = &blank {
+            ccs::run::check_blank(&source, blank)?;
+        }
         let settings = self.settings.settings(source.rows().answer_logprob.is_some())?;
         let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
 
@@ -75,7 +79,7 @@ impl Fit {
         bar.finish_and_clear();
         let mut done = done?;
         if let Some(blank) = blank {
-            done.report.blank = Some(ccs::run::blank(&done, &source, &blank)?);
+            done.add_blank(&source, &blank)?;
         }
         done.write(&self.out, overwrite)?;
         log(

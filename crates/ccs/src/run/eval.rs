@@ -262,6 +262,41 @@ impl<'a> Target<'a> {
     }
 }
 
+impl Run {
+    /// Puts what [`blank()`] finds into the report, with a note of what it was found on.
+    ///
+    /// # Errors
+    /// As [`blank()`].
+    pub fn add_blank(&mut self, source: &dyn Source, blank: &dyn Source) -> Result<()> {
+        let found = self::blank(self, source, blank)?;
+        let (matched, test) =
+            (counterparts(&self.split.test.row, source.rows(), blank.rows())?.len(), self.report.rows.test);
+        let identity = blank.identity();
+        let fingerprint = identity.get("fingerprint").and_then(Value::as_str);
+        let which = fingerprint.map(|f| format!(" ({})", f.chars().take(12).collect::<String>()));
+        self.report.notes.push(format!(
+            "{matched} of {test} test rows have a counterpart in the store with blank passages{}",
+            which.unwrap_or_default()
+        ));
+        self.report.blank = Some(found);
+        Ok(())
+    }
+}
+
+/// Whether `blank` can be what [`blank()`] wants, to ask before the work is done.
+///
+/// # Errors
+/// [`Error::OtherStates`] where it is of another model than `source`, [`Error::NoRows`] where no row of `source` has a
+/// counterpart in it or one has another label.
+pub fn check_blank(source: &dyn Source, blank: &dyn Source) -> Result<()> {
+    let (place, made_by, own) = ("the blank store", blank.made_by(), source.made_by());
+    let reference = Origin { name: "the run's store", made_by: &own };
+    same_model(Origin { name: place, made_by: &made_by }, reference)?;
+    blank.rows().check()?;
+    let all: Vec<usize> = (0..source.rows().labels.len()).collect();
+    counterparts(&all, source.rows(), blank.rows()).map(drop)
+}
+
 /// The run's probes at their chosen layers, and the model's own answer where the run and `blank` have it, on the run's
 /// test questions as `blank` asks them: with the passage left blank. Rows are matched by question and template (by
 /// question alone where both have one template); those of `source` without a counterpart are left out. What a probe still finds
@@ -271,10 +306,7 @@ impl<'a> Target<'a> {
 /// [`Error::OtherStates`] as [`eval()`]; [`Error::NoRows`] where no test row has a counterpart; a counterpart with another
 /// label.
 pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<BTreeMap<Method, Evaluation>> {
-    let (place, made_by, own) = ("the blank store", blank.made_by(), source.made_by());
-    let reference = Origin { name: "the run's store", made_by: &own };
-    same_model(Origin { name: place, made_by: &made_by }, reference)?;
-    blank.rows().check()?;
+    check_blank(source, blank)?;
     let matched = counterparts(&run.split.test.row, source.rows(), blank.rows())?;
     let mut target = Target::new(blank, matched.iter().map(|m| m.1).collect(), Device::Cpu)?;
     // Passages, which are what a run resamples; a blank one has none of its own.
@@ -332,7 +364,7 @@ fn counterparts(of: &[usize], here: &Rows, there: &Rows) -> Result<Vec<(usize, u
         found.push((row, other));
     }
     if found.is_empty() {
-        let why = "no row asks a question of the run's test rows with the same template".to_owned();
+        let why = "no row asks a question of the run's rows with the same template".to_owned();
         let hint =
             "make its prompts of the same data (same `dataset`, `question_id` and `idx`) and templates";
         return Err(Error::NoRows { place: place(), why, hint });

@@ -32,7 +32,7 @@ pub use closeup::{
     Calibration, CloseUp, EnsembleReport, Histogram, RecursiveIteration, RecursiveReport, Repeated,
     TemplateReport, Transfer,
 };
-pub use eval::{EvalOptions, EvalReport, Judged, blank, eval, tokens_of};
+pub use eval::{EvalOptions, EvalReport, Judged, blank, check_blank, eval, tokens_of};
 pub use fitted::Fitted;
 pub use folder::Overwrite;
 pub use inspect::{ChosenCard, Cosines, ProbeCard, RunCard};

@@ -138,6 +138,7 @@ fn a_blank_passage_leaves_what_is_not_read_from_it() {
     }
     let counts = report["blank"]["ccs"]["confusion"].as_object().unwrap().values();
     assert_eq!(json!(counts.map(|c| c.as_u64().unwrap()).sum::<u64>()), report["rows"]["test"]);
+    assert!(report["notes"].to_string().contains("test rows have a counterpart in the store with blank"));
     assert_eq!(report["blank"]["zero_shot"], report["layers"][0]["methods"]["zero_shot"]["test"]);
 
     // The store itself as its own blank: the run's own numbers.
@@ -150,7 +151,7 @@ fn a_blank_passage_leaves_what_is_not_read_from_it() {
     blank("flipped", &flipped);
     refused(dir.path(), &fit("flipped"), &["has another label"]);
     Stored { dataset: "else", ..Stored::default() }.write(&dir.path().join("else"));
-    refused(dir.path(), &fit("else"), &["no row asks a question of the run's test rows"]);
+    refused(dir.path(), &fit("else"), &["no row asks a question of the run's rows"]);
     let settings = json!({ "model": { "identity": "ffff" } });
     Stored { settings, ..Stored::default() }.write(&dir.path().join("model"));
     refused(dir.path(), &fit("model"), &["the blank store: the model is ffff"]);
