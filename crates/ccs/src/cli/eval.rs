@@ -12,7 +12,7 @@ use clap::Args;
 use super::output::{numbers, print, print_json};
 
 const EXAMPLES: &str = "\
-The probes are applied as they were fitted, with the normalisation, sign and layer of the run's training rows. The
+The probes are applied as they were fitted, with the normalisation, sign and layer of the run's training rows. The \
 store must be of the run's model, with the same hook points and token rule. Intervals resample passages.
 
 Examples:

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
-Ctrl-C stops after the layers under way (a second one at once). What is done is kept in RUN.partial: the same command
+Ctrl-C stops after the layers under way (a second one at once). What is done is kept in RUN.partial: the same command \
 goes on from there, and gives the bytes of a run that was never stopped.
 
 Examples:

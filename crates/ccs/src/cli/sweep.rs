@@ -14,8 +14,8 @@ use super::output::{cells, print};
 use super::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
-Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training
-rows, are judged on the test rows of the others. The folder is the run of all stores, with the matrix in its report and
+Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training \
+rows, are judged on the test rows of the others. The folder is the run of all stores, with the matrix in its report and \
 in transfer.csv; the single runs are in DIR/runs.
 
 Examples:

@@ -149,6 +149,7 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
                 Some(pairs) => pairs,
                 None => pairs.insert(target.load(&layer)?),
             };
+            notes.extend(unknown_templates(&one.probe, pairs));
             let own = report
                 .layers
                 .iter()
@@ -188,6 +189,19 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
         probes,
         zero_shot,
         notes: notes.into_iter().collect(),
+    })
+}
+
+/// A probe with statistics by template gives rows of other templates those of all together.
+fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<String> {
+    let (known, names, numbers) = (probe.normalizer.templates(), pairs.template_names(), pairs.templates());
+    let is_known = |number: &&usize| names.get(**number).is_none_or(|name| known.contains(name));
+    let unknown = numbers.len() - numbers.iter().filter(is_known).count();
+    (!known.is_empty() && unknown > 0).then(|| {
+        format!(
+            "{unknown} rows are of templates that the probes were not fitted on ({}): they are normalised as all templates together are",
+            known.join(", ")
+        )
     })
 }
 

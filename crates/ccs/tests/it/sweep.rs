@@ -66,6 +66,11 @@ fn probes_go_from_store_to_store() {
     let evaluated = json_of(ccs(dir.path(), &["eval", "out/runs/a", "two", "--json"]));
     assert!(evaluated["probes"]["ccs"]["test"]["accuracy"].as_f64().unwrap() > 0.9);
 
+    // Templates are told apart by data set in the pool, and so unknown in a store by itself; that is said.
+    let pool = json_of(ccs(dir.path(), &["eval", "out", "two", "--json"]));
+    assert!(pool["notes"].to_string().contains("templates that the probes were not fitted on"), "{pool}");
+    assert!(!evaluated["notes"].to_string().contains("not fitted on"), "{evaluated}");
+
     // The same again gives the same bytes; it is asked for by --overwrite, which leaves nothing of the first.
     refused(dir.path(), &["sweep", "one", "two", "--out", "out"], &["already holds a run", "--overwrite"]);
     let before = files(&out);
