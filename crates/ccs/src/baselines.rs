@@ -2,6 +2,7 @@
 
 use rand::RngExt;
 use rand_distr::StandardNormal;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::bootstrap::quantile;
@@ -12,7 +13,7 @@ use crate::rng::Stream;
 use crate::{Contrast, Error, Result};
 
 /// Scores of rows under one rule; a score above `threshold` predicts true.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Predictions {
     /// N
     pub scores: Vec<f64>,

@@ -148,6 +148,43 @@ pub enum Error {
         /// What there is.
         hint: String,
     },
+    /// States are not of the kind that they must be, such as of another model than a probe was fitted on.
+    #[error(
+        "{place}: {what} is {found}; {other}\nhint: a direction means something only in the states of one model at one hook point and token; extract with the same model, tokenizer, `--hooks` and `--tokens`"
+    )]
+    OtherStates {
+        /// Whose states.
+        place: String,
+        /// What differs: the model, the hook point, …
+        what: &'static str,
+        /// What it is there.
+        found: String,
+        /// Whose it was compared with, and what it is there.
+        other: String,
+    },
+    /// A run was asked to stop.
+    #[error(
+        "stopped with {done} of {layers} layers done\nhint: {}",
+        if *kept { "the same command goes on where this one ended" } else { "nothing was kept" }
+    )]
+    Stopped {
+        /// Layers that are done.
+        done: usize,
+        /// Layers that were asked for.
+        layers: usize,
+        /// Whether what is done was kept.
+        kept: bool,
+    },
+    /// No row is left to judge a probe on.
+    #[error("{place}: {why}\nhint: {hint}")]
+    NoRows {
+        /// Which data.
+        place: String,
+        /// Why there are none.
+        why: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A method that fits no probe was to be fitted.
     #[error("{method} fits no probe\nhint: it is a control; give a method such as ccs or lr")]
     NoFit {

@@ -48,10 +48,11 @@ impl StoreSource {
         for row in store.rows().map_err(Box::new)? {
             rows.ids.push(row.idx.to_string());
             rows.labels.push(row.label);
-            rows.questions.push(format!("{}/{}/{}", row.dataset, row.question_id, row.idx));
-            rows.templates.push(row.template.clone());
-            // A store without groups has each pair for itself.
-            rows.groups.push(if row.group.is_empty() { format!("row {}", row.idx) } else { row.group });
+            let question = format!("{}/{}/{}", row.dataset, row.question_id, row.idx);
+            rows.templates.push(row.template);
+            // A store without groups has each question for itself, which no question of another store is part of.
+            rows.groups.push(if row.group.is_empty() { format!("row {question}") } else { row.group });
+            rows.questions.push(question);
         }
         if store.manifest().columns.iter().any(|column| column.name() == ANSWER_LOGPROB) {
             let reader = store.column(ANSWER_LOGPROB).map_err(Box::new)?;
@@ -63,6 +64,11 @@ impl StoreSource {
         let layers = store.layers(tokens).into_iter();
         let layers = layers.map(|(layer, column)| Layer { layer, hook: column.hook.clone() }).collect();
         Ok(Self { store, tokens: tokens.to_owned(), rows, layers })
+    }
+
+    /// The names of the data sets that the rows are of, as whoever made the store gave them.
+    pub fn dataset(&self) -> Option<&str> {
+        self.store.manifest().settings.get("dataset")?.as_str().filter(|name| !name.is_empty())
     }
 
     /// The column that a layer is read from.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use ccs::run::{Execution, Overwrite, Run, Source as _, run};
+use ccs::run::{Execution, Overwrite, Pausing, Run, Source as _, run_pausing};
 use ccs::store::{LAST, StoreSource};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,12 +13,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
+Ctrl-C stops after the layers under way (a second one at once). What is done is kept in RUN.partial: the same command \
+goes on from there, and gives the bytes of a run that was never stopped.
+
 Examples:
   ccs fit store --out run
   ccs fit store --out run --methods ccs,lr --layers 0,5-12 --seed 7
   ccs fit store --out run --methods all --recursive 20
   ccs fit store --out run --optimizer lbfgs --l2 0.01 --normalize burns
   ccs fit store --out run-mean --tokens mean
+  ccs fit store --out run --blank store-blank
   ccs fit store --out run --json | jq .chosen.ccs.test.accuracy";
 
 #[derive(Debug, Args)]
@@ -40,6 +44,10 @@ pub(super) struct Fit {
     /// Layers worked on at once; 0 is one for each core. Does not change results.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// A store of the same questions with the passage left blank: what the chosen probes still find there, they do not
+    /// read from the passage.
+    #[arg(long, value_name = "STORE")]
+    blank: Option<PathBuf>,
     /// Replace the run that --out already holds.
     #[arg(long)]
     overwrite: bool,
@@ -55,30 +63,44 @@ impl Fit {
         let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
         Run::check_folder(&self.out, overwrite)?;
         let source = StoreSource::open_at(&self.store, &self.tokens)?;
+        let blank = self.blank.as_ref().map(|dir| StoreSource::open_at(dir, &self.tokens)).transpose()?;
+        if let Some(blank) = &blank {
+            ccs::run::check_blank(&source, blank)?;
+        }
         let settings = self.settings.settings(source.rows().answer_logprob.is_some())?;
         let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
 
         let bar = progress(settings.layers.of(source.layers(), &source.describe())?.len());
-        let done = run(&source, &settings, execution, &|layer| {
+        let pausing = Pausing { out: Some(&self.out), stop: Some(super::stop::on_interrupt()?) };
+        let done = run_pausing(&source, &settings, execution, pausing, &|layer| {
             bar.set_message(layer.hook.clone());
             bar.inc(1);
         });
         bar.finish_and_clear();
-        let done = done?;
+        let mut done = done?;
+        if let Some(blank) = blank {
+            done.add_blank(&source, &blank)?;
+        }
         done.write(&self.out, overwrite)?;
-        log(&self, started, done.report.layers.len())?;
+        log(
+            &self.out,
+            started,
+            &serde_json::json!({
+                "command": "ccs fit",
+                "store": self.store,
+                "device": self.device,
+                "threads": self.threads,
+                "layers": done.report.layers.len(),
+            }),
+        )?;
 
         let text = if self.json { done.report.to_json()? } else { done.report.summary().into_bytes() };
-        match std::io::stdout().write_all(&text) {
-            // A reader such as `head` has seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
-        }
+        super::output::print(&text)
     }
 }
 
 /// A bar on a terminal; nothing anywhere else.
-fn progress(layers: usize) -> ProgressBar {
+pub(super) fn progress(layers: usize) -> ProgressBar {
     let bar = ProgressBar::new(layers as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} layers  {elapsed}  {msg}") {
         bar.set_style(style);
@@ -87,19 +109,19 @@ fn progress(layers: usize) -> ProgressBar {
 }
 
 /// Appends to `log.jsonl` what may differ from run to run, and is therefore not in the report.
-fn log(fit: &Fit, started: (SystemTime, Instant), layers: usize) -> Result<(), Box<dyn Error>> {
-    let time = started.0.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let line = serde_json::json!({
-        "command": "ccs fit",
-        "unix_time": time,
+pub(super) fn log(
+    out: &Path,
+    started: (SystemTime, Instant),
+    about: &serde_json::Value,
+) -> Result<(), Box<dyn Error>> {
+    let mut line = serde_json::json!({
+        "unix_time": started.0.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
         "seconds": started.1.elapsed().as_secs_f64(),
-        "store": fit.store,
-        "device": fit.device,
-        "threads": fit.threads,
-        "layers": layers,
         "libtorch": torch_runtime::loaded_version(),
     });
-    let path: &Path = &fit.out.join("log.jsonl");
-    let mut file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
+    for (key, value) in about.as_object().into_iter().flatten() {
+        line[key] = value.clone();
+    }
+    let mut file = fs_err::OpenOptions::new().create(true).append(true).open(out.join("log.jsonl"))?;
     Ok(writeln!(file, "{line}")?)
 }

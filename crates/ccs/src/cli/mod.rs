@@ -1,7 +1,13 @@
 //! The command line: arguments in, exit code out; errors as one chain and a hint.
 
+mod eval;
 mod fit;
+mod inspect;
+mod output;
+mod report;
 mod settings;
+mod stop;
+mod sweep;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -21,19 +27,34 @@ struct Cli {
 enum Command {
     /// Fit probes and controls on every layer of a store, and write a run folder.
     Fit(Box<fit::Fit>),
+    /// Judge a run's probes on another store of the same model.
+    Eval(eval::Eval),
+    /// Fit several stores, each and all together, and judge each one's probes on the others.
+    Sweep(Box<sweep::Sweep>),
+    /// Say what a run or a probe is: model, layers, normalisation, directions.
+    Inspect(inspect::Inspect),
+    /// Draw a run's page and plots anew.
+    Report(report::Report),
 }
 
 /// Runs the program.
 pub(super) fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Fit(fit) => fit.run(),
+        Command::Eval(eval) => eval.run(),
+        Command::Sweep(sweep) => sweep.run(),
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Report(report) => report.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do if standard error is closed.
             let _ = writeln!(std::io::stderr(), "{}", message(error.as_ref()));
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(ccs::Error::Stopped { .. }) => ExitCode::from(stop::INTERRUPTED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Controls at the chosen layers: other seeds, shuffled labels, recursive CCS.
 
 use rand::seq::SliceRandom;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::closeup::{RecursiveIteration, RecursiveReport, Repeated};
 use super::context::{Context, Data};
@@ -51,11 +51,12 @@ impl Context<'_> {
         }
         let stream = self.stream(recipe.method, data.layer);
         let mut repeated = Repeated::at(data.layer.layer);
-        let mut directions = vec![probe.weight.f_to_kind(Kind::Double)?];
+        let mut directions = vec![probe.weight.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?];
         for seed in 1..=self.settings.seeds {
             let Ok(fit) = possible(recipe.fit(&data.train, &stream.indexed("seed", seed)))? else { continue };
             repeated.add(&predict(&fit.probe, &data.test)?, data.test.labels())?;
-            directions.push(fit.probe.weight.f_to_kind(Kind::Double)?);
+            // On one device, wherever a probe was fitted or read from.
+            directions.push(fit.probe.weight.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?);
         }
         let cosine = match probe.head {
             Head::Linear => mean_cosine(&directions)?,

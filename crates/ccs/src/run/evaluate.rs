@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::context::Context;
 use super::layer::LayerOutcome;
 use super::report::{Chosen, Comparison, Difference, Estimate, Evaluation};
@@ -32,6 +34,7 @@ pub(super) fn predict(probe: &Probe, pairs: &Contrast) -> Result<Predictions> {
 }
 
 /// Accuracy and AUROC of predictions in every resample, and on the rows as they are.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Resampled {
     accuracy: f64,
     accuracies: Vec<f64>,

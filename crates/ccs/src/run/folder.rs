@@ -1,5 +1,5 @@
 //! The run folder: `report.json`, `report.html`, `plots/*.svg`, `results.csv` and `.parquet`, `split.json` and
-//! `probes/METHOD/layer_NN.safetensors`.
+//! `probes/METHOD/layer_NN.safetensors`; of a sweep also `transfer.csv` and `runs/NAME/`, a run each.
 //!
 //! A run is written to `OUT.partial` and takes its place by a rename, so `OUT` holds a whole run or what it held
 //! before. An earlier run waits in `OUT.replaced` until then.
@@ -15,11 +15,20 @@ use crate::{Error, Method, Result, page};
 const REPORT: &str = "report.json";
 const SPLIT: &str = "split.json";
 const PROBES: &str = "probes";
+/// The runs of single data sets, in the folder of a sweep.
+const RUNS: &str = "runs";
+/// The table of a sweep.
+const TRANSFER: &str = "transfer.csv";
+/// What a fit that was stopped has done so far, in `OUT.partial`.
+const LAYERS: &str = "layers";
 /// Marks a folder that is still being written.
 const UNFINISHED: &str = "unfinished";
 /// What a run consists of, the file that makes it a run last.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 12] = [
     PROBES,
+    RUNS,
+    TRANSFER,
+    LAYERS,
     "plots",
     "results.csv",
     "results.parquet",
@@ -52,7 +61,8 @@ pub(super) fn probe_path(method: Method, layer: usize) -> String {
 fn check(dir: &Path, overwrite: Overwrite) -> Result<()> {
     let taken = |path: &Path, content| Err(Error::RunExists { path: path.to_owned(), content });
     for left in [sibling(dir, "partial")?, sibling(dir, "replaced")?] {
-        if !is_empty(&left)? && !left.join(UNFINISHED).exists() && Report::read(&left).is_err() {
+        let is_ours = || Ok::<_, Error>(left.join(UNFINISHED).exists() || holds_layers(&left)?);
+        if !is_empty(&left)? && Report::read(&left).is_err() && !is_ours()? {
             return taken(&left, "files that are not a run");
         }
     }
@@ -63,6 +73,25 @@ fn check(dir: &Path, overwrite: Overwrite) -> Result<()> {
         return taken(dir, "files that are not a run");
     }
     if overwrite == Overwrite::Yes { Ok(()) } else { taken(dir, "a run") }
+}
+
+/// Whether all there is in `dir` are finished layers of fits, each fit's under its key.
+fn holds_layers(dir: &Path) -> Result<bool> {
+    let is_key = |name: &std::ffi::OsStr| {
+        name.to_str().is_some_and(|name| name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    for entry in fs_err::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name() != LAYERS || !entry.file_type()?.is_dir() {
+            return Ok(false);
+        }
+    }
+    for entry in fs_err::read_dir(dir.join(LAYERS))? {
+        if !is_key(&entry?.file_name()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether `dir` is not there or has nothing in it.
@@ -141,31 +170,12 @@ impl Run {
     /// # Errors
     /// [`Error::RunExists`], and the file system's with the path.
     pub fn write(&self, dir: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
-        let dir = dir.as_ref();
-        // Where `dir` is a link, the folder it leads to is replaced, not the link.
-        let dir = &if dir.exists() { fs_err::canonicalize(dir)? } else { std::path::absolute(dir)? };
-        check(dir, overwrite)?;
-        let (partial, replaced) = (sibling(dir, "partial")?, sibling(dir, "replaced")?);
-        remove_parts(&partial)?;
-        fs_err::create_dir_all(&partial)?;
-        put(&partial.join(UNFINISHED), &[])?;
-        self.write_parts(&partial)?;
-        fs_err::remove_file(partial.join(UNFINISHED))?;
-        sync_folder(&partial)?;
-        if is_empty(dir)? {
-            fs_err::rename(&partial, dir)?;
-        } else {
-            retire(&replaced, dir)?;
-            fs_err::rename(dir, &replaced)?;
-            fs_err::rename(&partial, dir)?;
-        }
-        if let Some(parent) = dir.parent() {
-            sync_folder(parent)?;
-        }
-        retire(&replaced, dir)
+        let writing = Writing::begin(dir.as_ref(), overwrite)?;
+        self.write_parts(writing.partial())?;
+        writing.finish()
     }
 
-    fn write_parts(&self, dir: &Path) -> Result<()> {
+    pub(super) fn write_parts(&self, dir: &Path) -> Result<()> {
         for (method, layer, probe) in &self.probes {
             put(&dir.join(probe_path(*method, *layer)), &probe.to_bytes()?)?;
         }
@@ -173,15 +183,103 @@ impl Run {
         put(&dir.join("results.csv"), table::csv(&mut table)?.as_ref())?;
         put(&dir.join("results.parquet"), table::parquet(&mut table)?.as_ref())?;
         put(&dir.join(SPLIT), &json(SPLIT, &self.split)?)?;
-        put(&dir.join("report.html"), page::html(&self.report)?.as_ref())?;
-        put(&dir.join("plots/accuracy.svg"), page::accuracy_svg(&self.report)?.as_ref())?;
-        put(&dir.join("plots/auroc.svg"), page::auroc_svg(&self.report)?.as_ref())?;
+        for (name, text) in drawn(&self.report)? {
+            put(&dir.join(name), text.as_ref())?;
+        }
         put(&dir.join(REPORT), &self.report.to_json()?)
     }
 }
 
+impl Report {
+    /// Draws the report anew: writes `report.html` and `plots/*.svg` to a folder, each over what is there of its name.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn render(&self, dir: impl AsRef<Path>) -> Result<()> {
+        for (name, text) in drawn(self)? {
+            let path = dir.as_ref().join(name);
+            // A reader of the page never sees half of one.
+            let mut new = path.clone().into_os_string();
+            new.push(".new");
+            put(Path::new(&new), text.as_ref())?;
+            fs_err::rename(new, path)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is made from nothing but the report.
+fn drawn(report: &Report) -> Result<[(&'static str, String); 3]> {
+    Ok([
+        ("report.html", page::html(report)?),
+        ("plots/accuracy.svg", page::accuracy_svg(report)?),
+        ("plots/auroc.svg", page::auroc_svg(report)?),
+    ])
+}
+
+/// A run folder that is being written, as `OUT.partial`.
+pub(super) struct Writing {
+    /// What it will be.
+    dir: PathBuf,
+    partial: PathBuf,
+    replaced: PathBuf,
+}
+
+impl Writing {
+    /// Makes an empty folder to write to; the finished layers of a fit that was stopped stay in it.
+    pub(super) fn begin(dir: &Path, overwrite: Overwrite) -> Result<Self> {
+        // Where `dir` is a link, the folder it leads to is replaced, not the link.
+        let dir = if dir.exists() { fs_err::canonicalize(dir)? } else { std::path::absolute(dir)? };
+        check(&dir, overwrite)?;
+        let (partial, replaced) = (sibling(&dir, "partial")?, sibling(&dir, "replaced")?);
+        remove(&partial, &|part| part != LAYERS)?;
+        fs_err::create_dir_all(&partial)?;
+        put(&partial.join(UNFINISHED), &[])?;
+        Ok(Self { dir, partial, replaced })
+    }
+
+    /// Where to write.
+    pub(super) fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Where the run of one data set goes.
+    pub(super) fn run(&self, name: &str) -> PathBuf {
+        self.partial.join(RUNS).join(name)
+    }
+
+    /// Writes the table of a sweep.
+    pub(super) fn transfer(&self, csv: &[u8]) -> Result<()> {
+        put(&self.partial.join(TRANSFER), csv)
+    }
+
+    /// Puts the folder, with everything in it, into its place.
+    pub(super) fn finish(self) -> Result<()> {
+        let Self { dir, partial, replaced } = self;
+        remove(&partial, &|part| part == LAYERS || part == UNFINISHED)?;
+        sync_folder(&partial)?;
+        if is_empty(&dir)? {
+            fs_err::rename(&partial, &dir)?;
+        } else {
+            retire(&replaced, &dir)?;
+            fs_err::rename(&dir, &replaced)?;
+            fs_err::rename(&partial, &dir)?;
+        }
+        if let Some(parent) = dir.parent() {
+            sync_folder(parent)?;
+        }
+        retire(&replaced, &dir)
+    }
+}
+
+/// Where the finished layers of a fit to `dir` are kept until it is done.
+pub(super) fn layers_of(dir: &Path) -> Result<PathBuf> {
+    let dir = if dir.exists() { fs_err::canonicalize(dir)? } else { dir.to_owned() };
+    Ok(sibling(&dir, "partial")?.join(LAYERS))
+}
+
 /// Writes a file down to the disk, with the folders above it.
-fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs_err::create_dir_all(parent)?;
     }
@@ -191,7 +289,7 @@ fn put(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Writes a folder's list of names down to the disk, where the system knows such a thing.
-fn sync_folder(dir: &Path) -> Result<()> {
+pub(super) fn sync_folder(dir: &Path) -> Result<()> {
     if cfg!(unix) {
         fs_err::File::open(dir)?.sync_all()?;
     }
@@ -216,16 +314,22 @@ fn retire(replaced: &Path, dir: &Path) -> Result<()> {
 
 /// Removes a run and its folder, the file that makes it a run last: an interrupted removal can be taken up again.
 fn remove_parts(dir: &Path) -> Result<()> {
-    for part in PARTS {
+    remove(dir, &|_| true)?;
+    if dir.exists() {
+        fs_err::remove_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// Removes some of the parts.
+fn remove(dir: &Path, which: &dyn Fn(&str) -> bool) -> Result<()> {
+    for part in PARTS.into_iter().filter(|part| which(part)) {
         let path = dir.join(part);
         if path.is_dir() {
             fs_err::remove_dir_all(path)?;
         } else if path.exists() {
             fs_err::remove_file(path)?;
         }
-    }
-    if dir.exists() {
-        fs_err::remove_dir(dir)?;
     }
     Ok(())
 }

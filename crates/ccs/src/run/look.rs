@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use super::closeup::{CloseUp, EnsembleReport, TemplateReport};
 use super::context::{Context, Data};
 use super::evaluate::{evaluate, predict};
@@ -22,7 +24,7 @@ const RELIABILITY_BINS: usize = 10;
 const HISTOGRAM_BINS: usize = 20;
 
 /// What a closer look found, at one layer or at all that were chosen.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Looks {
     pub(super) close_ups: BTreeMap<Method, CloseUp>,
     pub(super) seeds: BTreeMap<Method, Repeated>,

@@ -4,17 +4,23 @@ mod answers;
 mod closeup;
 mod context;
 mod controls;
+mod eval;
 mod evaluate;
 mod fitted;
 mod folder;
+mod inspect;
 mod layer;
 mod look;
+mod origin;
+mod pooled;
 mod recipe;
 mod report;
+mod resume;
 mod settings;
 mod source;
 mod summary;
 mod table;
+mod transfer;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -26,15 +32,20 @@ pub use closeup::{
     Calibration, CloseUp, EnsembleReport, Histogram, RecursiveIteration, RecursiveReport, Repeated,
     TemplateReport, Transfer,
 };
+pub use eval::{EvalOptions, EvalReport, Judged, blank, check_blank, eval, tokens_of};
 pub use fitted::Fitted;
 pub use folder::Overwrite;
+pub use inspect::{ChosenCard, Cosines, ProbeCard, RunCard};
+pub use pooled::{Dataset, Pooled};
 pub use report::{
     Chosen, Comparison, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport,
     Oracle, Report, Side, SplitReport, Verdict,
 };
+pub use resume::Pausing;
 pub use settings::{LayerSelection, Settings};
 pub(crate) use source::matrix;
 pub use source::{Layer, Memory, Rows, Source};
+pub use transfer::{ALL, sweep};
 pub use verdict::Finding;
 
 use crate::baselines::majority_share;
@@ -47,6 +58,7 @@ use crate::{Error, Method, Result};
 use context::Context;
 use layer::LayerOutcome;
 use look::Looks;
+use resume::Kept;
 
 /// Where and how widely a run computes; changes nothing in its results on one machine.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +99,21 @@ pub fn run(
     execution: Execution,
     on_layer: &(dyn Fn(&LayerReport) + Sync),
 ) -> Result<Run> {
+    run_pausing(source, settings, execution, Pausing::default(), on_layer)
+}
+
+/// As [`run()`], but can be stopped between layers, and continued with the layers that were finished. The results are, to
+/// the byte, those of a run that was not stopped (same machine and versions).
+///
+/// # Errors
+/// As [`run()`], and [`Error::Stopped`].
+pub fn run_pausing(
+    source: &dyn Source,
+    settings: &Settings,
+    execution: Execution,
+    pausing: Pausing<'_>,
+    on_layer: &(dyn Fn(&LayerReport) + Sync),
+) -> Result<Run> {
     settings.check()?;
     let rows = source.rows();
     rows.check()?;
@@ -116,17 +143,18 @@ pub fn run(
         test_labels: &test_labels,
         stream,
     };
-    let in_layer = |layer: &Layer, source: Error| Error::InLayer {
-        layer: layer.layer,
-        hook: layer.hook.clone(),
-        source: Box::new(source),
+    let in_layer = |layer: &Layer, source: Error| match source {
+        Error::Stopped { .. } => source,
+        source => Error::InLayer { layer: layer.layer, hook: layer.hook.clone(), source: Box::new(source) },
     };
+    let kept = Kept::new(pausing, source, settings, execution, layers.len())?;
     let workers = workers(execution, source, &layers);
     let outcomes = in_parallel(workers, || {
         layers
             .par_iter()
             .map(|layer| {
-                let outcome = context.layer(layer).map_err(|source| in_layer(layer, source))?;
+                let outcome = kept.outcome(layer, || context.layer(layer));
+                let outcome = outcome.map_err(|source| in_layer(layer, source))?;
                 on_layer(&outcome.report);
                 Ok(outcome)
             })
@@ -137,7 +165,8 @@ pub fn run(
     let looked: Vec<(LayerOutcome, Looks)> = in_parallel(workers, || {
         let work = outcomes.into_par_iter().zip(layers.par_iter());
         work.map(|(outcome, layer)| {
-            let looks = context.look(layer, &outcome, &chosen).map_err(|source| in_layer(layer, source))?;
+            let looks = kept.looks(layer, || context.look(layer, &outcome, &chosen));
+            let looks = looks.map_err(|source| in_layer(layer, source))?;
             Ok((outcome, looks))
         })
         .collect::<Result<_>>()

@@ -1,0 +1,41 @@
+//! Results on standard output.
+
+use std::error::Error;
+use std::io::{ErrorKind, Write as _};
+
+use ccs::run::Evaluation;
+
+/// Writes a result to standard output.
+pub(super) fn print(text: &[u8]) -> Result<(), Box<dyn Error>> {
+    match std::io::stdout().write_all(text) {
+        // A reader such as `head` has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Writes a result as JSON, indented.
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Box<dyn Error>> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    print(&text)
+}
+
+/// `0.812 [0.770, 0.851]` for accuracy and for AUROC.
+pub(super) fn numbers(test: &Evaluation) -> (String, String) {
+    let with = |value: f64, ci: Option<[f64; 2]>| {
+        let interval = ci.map(|[low, high]| format!(" [{low:.3}, {high:.3}]")).unwrap_or_default();
+        format!("{value:.3}{interval}")
+    };
+    let auroc = test.auroc.map_or_else(|| "–".to_owned(), |auroc| with(auroc, test.auroc_ci));
+    (with(test.accuracy, test.accuracy_ci), auroc)
+}
+
+/// Cells of a table, each two spaces further and aligned to the right.
+pub(super) fn cells(width: usize, texts: impl Iterator<Item = String>) -> String {
+    texts.fold(String::new(), |mut line, text| {
+        line.push_str("  ");
+        line.extend(std::iter::repeat_n(' ', width.saturating_sub(text.chars().count())));
+        line + &text
+    })
+}

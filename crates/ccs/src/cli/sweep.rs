@@ -1,0 +1,162 @@
+//! `ccs sweep`.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use ccs::run::{Dataset, Execution, Overwrite, Pooled, Report, Run, Source as _, sweep};
+use ccs::store::{LAST, StoreSource};
+use clap::Args;
+
+use super::output::{cells, print};
+use super::settings::SettingsArgs;
+
+const EXAMPLES: &str = "\
+Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training \
+rows, are judged on the test rows of the others. The folder is the run of all stores, with the matrix in its report and \
+in transfer.csv; the single runs are in DIR/runs.
+
+Examples:
+  ccs sweep boolq/store imdb/store --out sweep
+  ccs sweep plain=boolq/store misled=boolq-prefix/store --out sweep --methods ccs,lr --layers 8-24
+  ccs sweep stores/* --out sweep --json | jq '.transfer.ccs.cells[0][1].accuracy'
+  ccs eval sweep/runs/boolq other/store";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Sweep {
+    /// Two or more stores of one model; NAME=STORE says what to call one [default: its data set, else its folder].
+    #[arg(required = true, value_name = "[NAME=]STORE")]
+    stores: Vec<String>,
+    /// The folder to write.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The token whose states are read: one of the rules that the stores were extracted with.
+    #[arg(long, value_name = "RULE", default_value = LAST)]
+    tokens: String,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Where to compute: cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Layers worked on at once; 0 is one for each core. Does not change results.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Replace the sweep or run that --out already holds.
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the report as JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Sweep {
+    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+        let started = (SystemTime::now(), Instant::now());
+        self.settings.settings(true)?; // mistakes in it come before those in the stores
+        let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
+        Run::check_folder(&self.out, overwrite)?;
+        let mut stores = Vec::new();
+        for text in &self.stores {
+            let (name, path) = split(text);
+            stores.push((name, path, StoreSource::open_at(path, &self.tokens)?));
+        }
+        let answers = stores.iter().all(|(.., source)| source.rows().answer_logprob.is_some());
+        let settings = self.settings.settings(answers)?;
+        let names = names(&stores);
+        let datasets: Vec<Dataset<'_>> =
+            names.iter().zip(&stores).map(|(name, (.., source))| Dataset { name, source }).collect();
+        let layers = Pooled::new(&datasets, &settings.layers)?.layers().len();
+        let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
+
+        let bar = super::fit::progress(layers * (datasets.len() + 1));
+        let done = sweep(
+            &datasets,
+            &settings,
+            execution,
+            &self.out,
+            overwrite,
+            Some(super::stop::on_interrupt()?),
+            &|name, layer| {
+                bar.set_message(format!("{name}: {}", layer.hook));
+                bar.inc(1);
+            },
+        );
+        bar.finish_and_clear();
+        let report = done?;
+        super::fit::log(
+            &self.out,
+            started,
+            &serde_json::json!({
+                "command": "ccs sweep",
+                "stores": self.stores,
+                "device": self.device,
+                "threads": self.threads,
+                "layers": report.layers.len(),
+            }),
+        )?;
+        if self.json { print(&report.to_json()?) } else { print(table(&report).as_bytes()) }
+    }
+}
+
+/// `NAME=STORE`, or a path, which may hold `=` in a folder's name below.
+fn split(text: &str) -> (Option<&str>, &Path) {
+    match text.split_once('=') {
+        Some((name, path))
+            if !name.is_empty() && !name.contains(['/', '\\']) && !Path::new(text).exists() =>
+        {
+            (Some(name), Path::new(path))
+        }
+        _ => (None, Path::new(text)),
+    }
+}
+
+/// A way to name a store.
+type Way<'a> = &'a dyn Fn(&Path, &StoreSource) -> Option<String>;
+
+/// What to call each store: as asked; else all by their data sets, by their folders or by number, the first of these
+/// that tells them apart. Fit to be a folder's name.
+fn names(stores: &[(Option<&str>, &Path, StoreSource)]) -> Vec<String> {
+    let plain = |text: &str| -> String {
+        let keep = |c: char| if c.is_alphanumeric() || "-_.,+".contains(c) { c } else { '_' };
+        text.chars().map(keep).collect::<String>().trim_start_matches('.').to_owned()
+    };
+    let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let parent = |path: &Path| last(path.parent()?);
+    let ways: [Way<'_>; 3] =
+        [&|_, source| source.dataset().map(str::to_owned), &|path, _| last(path), &|path, _| parent(path)];
+    for way in ways {
+        let all = stores.iter().map(|(name, path, source)| {
+            let found = name.map(str::to_owned).or_else(|| way(path, source))?;
+            Some(plain(&found)).filter(|name| !name.is_empty())
+        });
+        let Some(all) = all.collect::<Option<Vec<String>>>() else { continue };
+        if BTreeSet::from_iter(&all).len() == all.len() {
+            return all;
+        }
+    }
+    let number = |(at, (name, ..)): (usize, &(Option<&str>, &Path, StoreSource))| {
+        name.map_or_else(|| format!("store_{}", at + 1), plain)
+    };
+    stores.iter().enumerate().map(number).collect()
+}
+
+/// A matrix of accuracies for each method.
+fn table(report: &Report) -> String {
+    let mut text = String::new();
+    for (method, transfer) in &report.transfer {
+        let widest = transfer.datasets.iter().map(String::len).max().unwrap_or_default().max(9);
+        let _ = writeln!(text, "{}: accuracy by what it is judged on (across)", method.title());
+        let heads = cells(widest, transfer.datasets.iter().cloned());
+        let _ = writeln!(text, "{:<widest$}  layer{heads}", "fitted on");
+        for ((name, layer), tests) in transfer.datasets.iter().zip(&transfer.layers).zip(&transfer.cells) {
+            let line = cells(widest, tests.iter().map(|test| format!("{:.3}", test.accuracy)));
+            let _ = writeln!(text, "{name:<widest$}  {layer:>5}{line}");
+        }
+        text.push('\n');
+    }
+    let _ = writeln!(text, "all of them together:\n");
+    text + &report.summary()
+}

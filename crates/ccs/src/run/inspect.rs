@@ -1,0 +1,204 @@
+//! What a probe is, in a few numbers, and how the directions of a run's methods lie to each other: `ccs inspect`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+use tch::Kind;
+
+use super::folder::probe_path;
+use super::{Report, Settings};
+use crate::normalize::Normalization;
+use crate::probe::{Probe, Readout, Sign};
+use crate::{Method, Result};
+
+/// A probe without its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProbeCard {
+    /// How it was fitted, where it says so.
+    pub method: Option<String>,
+    /// Its layer, where it says so.
+    pub layer: Option<u64>,
+    /// The hook point it reads, where it says so.
+    pub hook: Option<String>,
+    /// The token rule of the states it reads, where it says so.
+    pub tokens: Option<String>,
+    /// D.
+    pub dim: usize,
+    /// Outputs of its hidden layers, from the states up; none for a linear probe.
+    pub hidden: Vec<i64>,
+    /// How its weight is read.
+    pub readout: Readout,
+    /// Whether a high score means true.
+    pub sign: Sign,
+    /// |w|, in the coordinates of the normalised states.
+    pub norm: f64,
+    /// b.
+    pub bias: f64,
+    /// How states are normalised.
+    pub normalization: Normalization,
+    /// The templates that have statistics of their own.
+    pub templates: Vec<String>,
+    /// Whether those are of the rows the probe was applied to.
+    pub reestimated: bool,
+    /// Where it comes from, in full.
+    pub meta: BTreeMap<String, Value>,
+}
+
+impl Probe {
+    /// What the probe is, in a few numbers.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn card(&self) -> Result<ProbeCard> {
+        let text = |key: &str| self.meta.get(key).and_then(Value::as_str).map(str::to_owned);
+        let hidden = self.head.layers().iter().map(|l| l.bias.size().first().copied().unwrap_or_default());
+        Ok(ProbeCard {
+            method: text("method"),
+            layer: self.meta.get("layer").and_then(Value::as_u64),
+            hook: text("hook"),
+            tokens: text("tokens"),
+            dim: self.dim(),
+            hidden: hidden.collect(),
+            readout: self.readout,
+            sign: self.sign,
+            norm: self.weight.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?,
+            bias: self.bias,
+            normalization: self.normalizer.kind(),
+            templates: self.normalizer.templates().to_vec(),
+            reestimated: self.normalizer.is_reestimated(),
+            meta: self.meta.clone(),
+        })
+    }
+
+    /// The unit direction in normalised states along which a statement becomes true, of a linear probe; of concatenated
+    /// pairs that of the difference. None where there is no such direction.
+    fn direction(&self) -> Result<Option<Vec<f64>>> {
+        if !self.head.layers().is_empty() {
+            return Ok(None);
+        }
+        let weight = Vec::<f64>::try_from(self.weight.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
+        let weight = match self.readout {
+            Readout::Concatenated => {
+                let (plus, minus) = weight.split_at(weight.len() / 2);
+                plus.iter().zip(minus).map(|(p, m)| p - m).collect()
+            }
+            Readout::Pair | Readout::Difference | Readout::Statements => weight,
+        };
+        let norm = weight.iter().map(|w| w * w).sum::<f64>().sqrt();
+        let sign = f64::from(i8::from(self.sign));
+        Ok((norm > 0.0).then(|| weight.into_iter().map(|w| sign * w / norm).collect()))
+    }
+}
+
+/// A run in a few numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunCard {
+    /// The program that made it.
+    pub program: String,
+    /// What the data is.
+    pub data: Value,
+    /// What was asked for.
+    pub settings: Settings,
+    /// The layers that were fitted.
+    pub layers: Vec<usize>,
+    /// The probe of every method at its chosen layer.
+    pub chosen: BTreeMap<Method, ChosenCard>,
+    /// Directions at each layer that a method chose.
+    pub cosines: Vec<Cosines>,
+}
+
+/// A method's chosen layer and its probe.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChosenCard {
+    /// None if no layer could be fitted.
+    pub layer: Option<usize>,
+    /// How it was chosen.
+    pub rule: String,
+    /// Accuracy on test rows.
+    pub accuracy: Option<f64>,
+    /// AUROC on test rows.
+    pub auroc: Option<f64>,
+    /// The probe.
+    pub probe: Option<ProbeCard>,
+}
+
+/// Cosines between methods' directions at one layer. Directions are compared in the coordinates of the normalised
+/// states, so only those of the same normalisation; with their signs: 1 is the same direction and the same end of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cosines {
+    /// The layer.
+    pub layer: usize,
+    /// Their normalisation.
+    pub normalization: Normalization,
+    /// The methods, two or more.
+    pub methods: Vec<Method>,
+    /// `matrix[i][j]` between `methods[i]` and `methods[j]`.
+    pub matrix: Vec<Vec<f64>>,
+}
+
+impl RunCard {
+    /// Reads a run folder; of its probes those at the chosen layers.
+    ///
+    /// # Errors
+    /// A folder that is no run, or a probe that is missing or damaged.
+    pub fn open(run: impl AsRef<Path>) -> Result<Self> {
+        let run = run.as_ref();
+        let report = Report::read(run)?;
+        let mut chosen = BTreeMap::new();
+        for (&method, choice) in &report.chosen {
+            let probe = match choice.layer {
+                Some(layer) => Some(Probe::load(run.join(probe_path(method, layer)))?.card()?),
+                None => None,
+            };
+            let card = ChosenCard {
+                layer: choice.layer,
+                rule: choice.rule.clone(),
+                accuracy: choice.test.as_ref().map(|test| test.accuracy),
+                auroc: choice.test.as_ref().and_then(|test| test.auroc),
+                probe,
+            };
+            chosen.insert(method, card);
+        }
+        let layers: BTreeSet<usize> = report.chosen.values().filter_map(|c| c.layer).collect();
+        let mut cosines = Vec::new();
+        for layer in layers {
+            cosines.extend(cosines_at(run, &report, layer)?);
+        }
+        let layers = report.layers.iter().map(|l| l.layer).collect();
+        let Report { program, data, settings, .. } = report;
+        Ok(Self { program, data, settings, layers, chosen, cosines })
+    }
+}
+
+/// A method's direction in states of one normalisation.
+type Direction = (Method, Normalization, Vec<f64>);
+
+fn cosines_at(run: &Path, report: &Report, layer: usize) -> Result<Vec<Cosines>> {
+    let Some(fitted) = report.layers.iter().find(|l| l.layer == layer) else { return Ok(Vec::new()) };
+    let mut by_kind: BTreeMap<&str, Vec<Direction>> = BTreeMap::new();
+    for (&method, found) in &fitted.methods {
+        if found.probe.is_none() {
+            continue;
+        }
+        let probe = Probe::load(run.join(probe_path(method, layer)))?;
+        let kind = probe.normalizer.kind();
+        if let Some(direction) = probe.direction()? {
+            by_kind.entry(kind.name()).or_default().push((method, kind, direction));
+        }
+    }
+    let cosine = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let several = by_kind.into_values().filter(|directions| directions.len() > 1);
+    Ok(several
+        .filter_map(|directions| {
+            let row = |a: &Vec<f64>| directions.iter().map(|(.., b)| cosine(a, b)).collect();
+            Some(Cosines {
+                layer,
+                normalization: directions.first()?.1,
+                methods: directions.iter().map(|d| d.0).collect(),
+                matrix: directions.iter().map(|(.., a)| row(a)).collect(),
+            })
+        })
+        .collect())
+}

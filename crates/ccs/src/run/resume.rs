@@ -1,0 +1,201 @@
+//! A run that can be stopped and continued: what is done is kept beside the run's folder-to-be until the run is whole.
+//!
+//! `OUT.partial/layers/KEY/` holds for every finished layer a folder `layer_NN/` (what its methods found, and their
+//! probes) and a file `looks_NN.json` (the closer look at methods that chose it). Each appears by a rename when it is
+//! durable. KEY is a hash of everything that the results depend on, so what other data, settings or versions gave is
+//! never taken for this run's.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::evaluate::{Resampled, write_error};
+use super::folder::{layers_of, put, sync_folder};
+use super::layer::LayerOutcome;
+use super::look::Looks;
+use super::{Execution, Layer, LayerReport, Settings, Source};
+use crate::baselines::Predictions;
+use crate::probe::Probe;
+use crate::{Error, Method, Result};
+
+/// How a run can be stopped, and continued.
+///
+/// ```no_run
+/// use ccs::run::{Execution, Pausing, Settings, run_pausing};
+/// use ccs::store::StoreSource;
+/// use std::path::Path;
+/// use std::sync::atomic::AtomicBool;
+///
+/// static STOP: AtomicBool = AtomicBool::new(false); // set from elsewhere
+/// let source = StoreSource::open("out/store")?;
+/// let pausing = Pausing { out: Some(Path::new("out/run")), stop: Some(&STOP) };
+/// match run_pausing(&source, &Settings::default(), Execution::default(), pausing, &|_| {}) {
+///     Err(ccs::Error::Stopped { done, layers, .. }) => println!("{done} of {layers} layers are kept"),
+///     other => other?.write("out/run", ccs::run::Overwrite::No)?,
+/// }
+/// # Ok::<(), ccs::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pausing<'a> {
+    /// The folder that the run will be written to: finished layers are kept in `OUT.partial` until
+    /// [`Run::write`](super::Run::write) to it, and taken from there by the next run of the same settings on the same data.
+    /// Needs a source whose [`Source::identity`] tells its states from others, as a store's fingerprint does. Without
+    /// a folder nothing is kept.
+    pub out: Option<&'a Path>,
+    /// Once true, no further layer is begun; the run ends as [`Error::Stopped`] after those under way.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+/// What a run keeps, and whether it goes on.
+pub(super) struct Kept<'a> {
+    dir: Option<PathBuf>,
+    stop: Option<&'a AtomicBool>,
+    layers: usize,
+    done: AtomicUsize,
+}
+
+impl<'a> Kept<'a> {
+    pub(super) fn new(
+        pausing: Pausing<'a>,
+        source: &dyn Source,
+        settings: &Settings,
+        execution: Execution,
+        layers: usize,
+    ) -> Result<Self> {
+        let dir = match pausing.out {
+            Some(out) => Some(layers_of(out)?.join(key(source, settings, execution)?)),
+            None => None,
+        };
+        Ok(Self { dir, stop: pausing.stop, layers, done: AtomicUsize::new(0) })
+    }
+
+    /// A layer's outcome: what is kept of it, or else what `work` gives, which is then kept.
+    pub(super) fn outcome(
+        &self,
+        layer: &Layer,
+        work: impl FnOnce() -> Result<LayerOutcome>,
+    ) -> Result<LayerOutcome> {
+        let dir = self.dir.as_ref().map(|dir| dir.join(format!("layer_{:02}", layer.layer)));
+        let found = if let Some(found) = dir.as_deref().and_then(read_outcome) {
+            found
+        } else {
+            self.go_on()?;
+            let found = work()?;
+            if let Some(dir) = &dir {
+                write_outcome(dir, &found)?;
+            }
+            found
+        };
+        self.done.fetch_add(1, Ordering::Relaxed);
+        Ok(found)
+    }
+
+    /// The closer look at a layer, likewise.
+    pub(super) fn looks(&self, layer: &Layer, work: impl FnOnce() -> Result<Looks>) -> Result<Looks> {
+        let path = self.dir.as_ref().map(|dir| dir.join(format!("looks_{:02}.json", layer.layer)));
+        if let Some(found) = path.as_deref().and_then(read) {
+            return Ok(found);
+        }
+        self.go_on()?;
+        let found = work()?;
+        if let Some(path) = &path {
+            let new = path.with_extension("json.new");
+            put(&new, &text(&found)?)?;
+            fs_err::rename(new, path)?;
+        }
+        Ok(found)
+    }
+
+    fn go_on(&self) -> Result<()> {
+        if !self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Ok(());
+        }
+        let done = self.done.load(Ordering::Relaxed);
+        Err(Error::Stopped { done, layers: self.layers, kept: self.dir.is_some() })
+    }
+}
+
+/// A hash of everything that a layer's outcome and looks depend on.
+fn key(source: &dyn Source, settings: &Settings, execution: Execution) -> Result<String> {
+    let rows = source.rows();
+    let about = serde_json::json!({
+        "kept": 1, // the version of this module's files
+        "program": concat!("ccs ", env!("CARGO_PKG_VERSION")),
+        "libtorch": torch_runtime::loaded_version(),
+        "cpu": torch_runtime::cpu_capability(),
+        "device": format!("{:?}", execution.device),
+        "settings": settings,
+        "data": source.identity(),
+        "made_by": source.made_by(),
+        "tokens": source.tokens(),
+        "layers": source.layers().iter().map(|l| (l.layer, &l.hook)).collect::<Vec<_>>(),
+        "rows": [&rows.ids, &rows.groups, &rows.questions, &rows.templates],
+        "labels": rows.labels,
+        "answers": rows.answer_logprob,
+    });
+    let hash = blake3::hash(&text(&about)?).to_hex();
+    Ok(hash.as_str().chars().take(32).collect())
+}
+
+/// What `outcome.json` says; probes are files beside it.
+#[derive(Deserialize)]
+struct Written {
+    report: LayerReport,
+    probes: Vec<Method>,
+    predictions: BTreeMap<Method, Predictions>,
+    band: Option<Resampled>,
+}
+
+const OUTCOME: &str = "outcome.json";
+
+fn write_outcome(dir: &Path, outcome: &LayerOutcome) -> Result<()> {
+    let LayerOutcome { report, probes, predictions, band } = outcome;
+    let new = dir.with_extension("new");
+    if new.exists() {
+        fs_err::remove_dir_all(&new)?;
+    }
+    for (method, probe) in probes {
+        put(&new.join(probe_file(*method)), &probe.to_bytes()?)?;
+    }
+    let methods: Vec<Method> = probes.iter().map(|(method, _)| *method).collect();
+    let about = serde_json::json!({
+        "report": report, "probes": methods, "predictions": predictions, "band": band,
+    });
+    put(&new.join(OUTCOME), &text(&about)?)?;
+    sync_folder(&new)?;
+    if dir.exists() {
+        fs_err::remove_dir_all(dir)?; // it could not be read
+    }
+    fs_err::rename(&new, dir)?;
+    match dir.parent() {
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// Nothing where it is not there or not whole: the layer is then worked on again.
+fn read_outcome(dir: &Path) -> Option<LayerOutcome> {
+    let Written { report, probes, predictions, band } = read(&dir.join(OUTCOME))?;
+    let load = |method: Method| Some((method, Probe::load(dir.join(probe_file(method))).ok()?));
+    let probes = probes.into_iter().map(load).collect::<Option<_>>()?;
+    Some(LayerOutcome { report, probes, predictions, band })
+}
+
+fn probe_file(method: Method) -> String {
+    format!("{method}.safetensors")
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs_err::read(path).ok()?).ok()
+}
+
+fn text(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    serde_json::to_writer(&mut text, value).map_err(|e| write_error("a finished layer", &e))?;
+    text.write_all(b"\n")?;
+    Ok(text)
+}

@@ -1,0 +1,158 @@
+//! `ccs eval` and `ccs fit --blank`: a run's probes on other stores.
+
+use ccs::run::SplitReport;
+use serde_json::json;
+
+use crate::data::Planted;
+use crate::store::{Stored, ccs, json_of, quick, refused, succeeds, text};
+
+#[test]
+fn a_store_evaluated_on_itself_gives_the_runs_own_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    Stored::default().write(&dir.path().join("store"));
+    quick(dir.path(), &["fit", "store", "--out", "run"]);
+
+    let found = json_of(ccs(dir.path(), &["eval", "run", "store", "--json"]));
+    let report = json_of(ccs(dir.path(), &["report", "run", "--json"]));
+    // The rows that trained are left out, and what is left are the test rows with the intervals of the report.
+    assert_eq!((&found["rows"], &found["trained_rows"]), (&report["rows"]["test"], &report["rows"]["train"]));
+    for method in ["ccs", "lr"] {
+        assert_eq!(found["probes"][method]["layer"], report["chosen"][method]["layer"]);
+        assert_eq!(found["probes"][method]["test"], report["chosen"][method]["test"]);
+        assert_eq!(found["probes"][method]["own"], report["chosen"][method]["test"]);
+    }
+    assert_eq!(found["majority"], report["majority"]);
+    assert_eq!(found["zero_shot"], report["layers"][1]["methods"]["zero_shot"]["test"]);
+    assert!(!found.to_string().contains(&*dir.path().to_string_lossy()), "no path in results");
+
+    let kept = json_of(ccs(dir.path(), &["eval", "run", "store", "--keep-trained", "--json"]));
+    assert_eq!((&kept["rows"], &kept["trained_kept"]), (&json!(80), &json!(true)));
+    let shown = text(&succeeds(ccs(dir.path(), &["eval", "run", "store"])).stdout);
+    assert!(shown.contains("are of passages that the probes were trained on, left out"), "{shown}");
+    let one = json_of(ccs(dir.path(), &["eval", "run", "store", "--method", "lr", "--layer", "0", "--json"]));
+    assert_eq!(one["probes"].as_object().unwrap().keys().collect::<Vec<_>>(), ["lr"]);
+    assert_eq!(one["probes"]["lr"]["hook"], "hook_embed");
+    assert_eq!(one["probes"]["lr"]["test"], report["layers"][0]["methods"]["lr"]["test"]);
+}
+
+#[test]
+fn a_shift_ruins_a_probe_until_its_normalisation_is_taken_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    Stored::default().write(&dir.path().join("store"));
+    quick(dir.path(), &["fit", "store", "--out", "run"]);
+    // The same kind of rows elsewhere in space, further along the axis of truth than truth reaches.
+    let (mut there, noise) = (Planted::new(60, 6, 3.0, 9), Planted::new(60, 6, 0.0, 8));
+    there.plus.iter_mut().step_by(6).for_each(|x| *x += 20.0);
+    let other = Stored { dataset: "other", passages_from: 1000, ..Stored::default() };
+    other.write_states(
+        &dir.path().join("other"),
+        &there.labels,
+        &(there.plus, there.minus),
+        &(noise.plus, noise.minus),
+    );
+    let found = json_of(ccs(dir.path(), &["eval", "run", "other", "--reestimate", "--json"]));
+    assert_eq!((&found["rows"], &found["trained_rows"]), (&json!(60), &json!(0)));
+    let accuracy = |name: &str| found["probes"][name]["test"]["accuracy"].as_f64().unwrap();
+    for method in ["ccs", "lr"] {
+        assert!(accuracy(method) < 0.7, "{method}: {}", accuracy(method));
+        let anew = format!("{method}_reestimated");
+        assert!(accuracy(&anew) > 0.95, "{anew}: {}", accuracy(&anew));
+        assert_eq!(found["probes"][&anew]["reestimated"], true);
+    }
+    assert!(found["notes"].to_string().contains("transductive"));
+    // Unasked nothing is taken anew.
+    let plain = json_of(ccs(dir.path(), &["eval", "run", "other", "--json"]));
+    assert_eq!(plain["probes"].as_object().unwrap().len(), 2);
+    assert_eq!(plain["probes"]["ccs"], found["probes"]["ccs"]);
+}
+
+#[test]
+fn states_of_another_kind_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    Stored::default().write(&dir.path().join("store"));
+    quick(dir.path(), &["fit", "store", "--out", "run"]);
+    let expect = |name: &str, stored: Stored, parts: &[&str]| {
+        stored.write(&dir.path().join(name));
+        refused(dir.path(), &["eval", "run", name], parts);
+    };
+    let settings = |model: &str, tokenizer: &str| json!({ "model": { "name": "planted", "identity": model }, "tokenizer": { "identity": tokenizer } });
+    let here = || Stored { passages_from: 1000, ..Stored::default() };
+    expect(
+        "model",
+        Stored { settings: settings("fedcba9876543210", "00ff"), ..here() },
+        &["the model is fedcba987654… (planted); the probe is 0123456789ab… (planted)"],
+    );
+    expect(
+        "tokenizer",
+        Stored { settings: settings("0123456789abcdef", "aaaa"), ..here() },
+        &["the tokenizer is aaaa; the probe is 00ff"],
+    );
+    let mut edited = here();
+    edited.settings["edits"] = json!(["blocks.0: zero"]);
+    expect("edited", edited, &["the edits of the model"]);
+    expect("tokens", Stored { tokens: "mean", ..here() }, &["the token rule is mean", "is last"]);
+    expect(
+        "hook",
+        Stored { hook: "blocks.0.hook_resid_mid", ..here() },
+        &["hook point", "`blocks.0.hook_resid_post` (layer 1)"],
+    );
+    expect("layer", Stored { hook: "blocks.3.hook_resid_post", ..here() }, &["hook point"]);
+    expect("dim", Stored { dim: 5, ..here() }, &["the length of a state is 5", "is 6"]);
+    refused(dir.path(), &["eval", "store", "store"], &["no run in store"]);
+    refused(dir.path(), &["eval", "run", "nowhere"], &["nowhere"]);
+    refused(dir.path(), &["eval", "run", "store", "--method", "random"], &["the run fitted ccs, lr"]);
+    refused(dir.path(), &["eval", "run", "store", "--layer", "7"], &["layer 7 was not fitted"]);
+    // Nothing but rows that trained.
+    let split = SplitReport::read(dir.path().join("run")).unwrap();
+    let passage: usize = split.train.group[0].trim_start_matches("passage ").parse().unwrap();
+    let trained = Stored { rows: 2, passages_from: passage, ..Stored::default() };
+    expect("trained", trained, &["all 2 rows are of groups (passages)", "--keep-trained"]);
+    // A store that does not say what made it cannot be compared; that is said.
+    Stored { settings: json!({}), ..here() }.write(&dir.path().join("silent"));
+    let shown = text(&succeeds(ccs(dir.path(), &["eval", "run", "silent"])).stdout);
+    assert!(shown.contains("the store does not say what the model is"), "{shown}");
+}
+
+#[test]
+fn a_blank_passage_leaves_what_is_not_read_from_it() {
+    let dir = tempfile::tempdir().unwrap();
+    Stored::default().write(&dir.path().join("store"));
+    let (truth, noise) = (Planted::new(80, 6, 3.0, 1), Planted::new(80, 6, 0.0, 7));
+    // The same questions, nothing of the truth in the states; passages are all the same then.
+    let blank = |name: &str, labels: &[bool]| {
+        let states = (noise.plus.clone(), noise.minus.clone());
+        Stored { passages_from: 500, ..Stored::default() }.write_states(
+            &dir.path().join(name),
+            labels,
+            &states,
+            &states,
+        );
+    };
+    blank("blank", &truth.labels);
+    quick(dir.path(), &["fit", "store", "--out", "run", "--blank", "blank"]);
+    let report = json_of(ccs(dir.path(), &["report", "run", "--json"]));
+    for method in ["ccs", "lr"] {
+        assert!(report["chosen"][method]["test"]["accuracy"].as_f64().unwrap() > 0.9);
+        assert!(report["blank"][method]["accuracy"].as_f64().unwrap() < 0.75, "{method}");
+        assert!(report["blank"][method]["auroc_ci"].is_array());
+    }
+    let counts = report["blank"]["ccs"]["confusion"].as_object().unwrap().values();
+    assert_eq!(json!(counts.map(|c| c.as_u64().unwrap()).sum::<u64>()), report["rows"]["test"]);
+    assert!(report["notes"].to_string().contains("test rows have a counterpart in the store with blank"));
+    assert_eq!(report["blank"]["zero_shot"], report["layers"][0]["methods"]["zero_shot"]["test"]);
+
+    // The store itself as its own blank: the run's own numbers.
+    quick(dir.path(), &["fit", "store", "--out", "same", "--blank", "store"]);
+    let same = json_of(ccs(dir.path(), &["report", "same", "--json"]));
+    assert_eq!(same["blank"]["ccs"], same["chosen"]["ccs"]["test"]);
+
+    let fit = |name: &'static str| ["fit", "store", "--out", "x", "--methods", "lr", "--blank", name];
+    let flipped: Vec<bool> = truth.labels.iter().map(|l| !l).collect();
+    blank("flipped", &flipped);
+    refused(dir.path(), &fit("flipped"), &["has another label"]);
+    Stored { dataset: "else", ..Stored::default() }.write(&dir.path().join("else"));
+    refused(dir.path(), &fit("else"), &["no row asks a question of the run's rows"]);
+    let settings = json!({ "model": { "identity": "ffff" } });
+    Stored { settings, ..Stored::default() }.write(&dir.path().join("model"));
+    refused(dir.path(), &fit("model"), &["the blank store: the model is ffff"]);
+}

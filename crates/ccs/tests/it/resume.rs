@@ -1,0 +1,246 @@
+//! A run that is stopped or killed and continued gives the bytes of one that was not.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ccs::run::{Execution, Memory, Overwrite, Pausing, Run, Settings, run, run_pausing};
+use ccs::{Error, Method};
+use serde_json::Value;
+
+use crate::data::three_layers;
+use crate::store::{Stored, files, quick, succeeds, text};
+
+/// A fit of seven layers that takes some seconds.
+const SLOW: [&str; 15] = [
+    "fit",
+    "store",
+    "--methods",
+    "ccs,lr,mean_difference,random",
+    "--epochs",
+    "400",
+    "--restarts",
+    "4",
+    "--folds",
+    "3",
+    "--threads",
+    "1",
+    "--seeds",
+    "2",
+    "--shuffles=2",
+];
+
+fn start(dir: &Path, out: &str) -> Child {
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("ccs"));
+    command.current_dir(dir).args(SLOW).args(["--out", out]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn finish(dir: &Path, out: &str) {
+    succeeds(start(dir, out).wait_with_output().unwrap());
+}
+
+/// The finished layers that are kept for a run.
+fn kept(dir: &Path, out: &str) -> Vec<PathBuf> {
+    let layers = dir.join(format!("{out}.partial/layers"));
+    let keys = std::fs::read_dir(layers).into_iter().flatten().map(|key| key.unwrap().path());
+    let parts = keys.flat_map(|key| std::fs::read_dir(key).into_iter().flatten());
+    let mut parts: Vec<PathBuf> = parts.map(|part| part.unwrap().path()).collect();
+    parts.retain(|path| path.extension().is_none_or(|ending| ending == "json"));
+    parts.sort();
+    parts
+}
+
+/// Waits until so many layers are kept.
+fn wait_for(child: &mut Child, dir: &Path, out: &str, layers: usize) {
+    let begun = Instant::now();
+    while kept(dir, out).len() < layers && child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < Duration::from_mins(5), "no layer is ever done");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn killed_and_continued_and_stopped_by_ctrl_c() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    Stored { further: 5, ..Stored::default() }.write(&dir.join("store"));
+    finish(dir, "whole");
+    let whole = files(&dir.join("whole"));
+
+    // On a busy machine a fit may be done before it is killed; then it is begun again.
+    let mut kills = 0;
+    for layers in [1, 3, 6, 1, 3, 6] {
+        let mut child = start(dir, "torn");
+        wait_for(&mut child, dir, "torn", layers);
+        let _ = child.kill(); // SIGKILL
+        child.wait().unwrap();
+        if dir.join("torn").exists() {
+            assert!(files(&dir.join("torn")) == whole);
+            std::fs::remove_dir_all(dir.join("torn")).unwrap();
+        } else {
+            assert!(kept(dir, "torn").len() >= layers);
+            kills += 1;
+        }
+        if kills == 3 {
+            break;
+        }
+    }
+    assert!(kills > 0);
+    finish(dir, "torn");
+    assert!(files(&dir.join("torn")) == whole);
+    assert!(!dir.join("torn.partial").exists());
+    if cfg!(unix) {
+        assert!((0..3).any(|_| is_stopped(dir)), "every fit was done before it could be stopped");
+        finish(dir, "stopped");
+        assert!(files(&dir.join("stopped")) == whole && !dir.join("stopped.partial").exists());
+    }
+}
+
+/// Stops a fit with Ctrl-C, unless it is done before.
+fn is_stopped(dir: &Path) -> bool {
+    let mut child = start(dir, "stopped");
+    wait_for(&mut child, dir, "stopped", 2);
+    let id = child.id().to_string();
+    let _ = std::process::Command::new("kill").args(["-INT", &id]).stderr(Stdio::null()).status();
+    let done = child.wait_with_output().unwrap();
+    if done.status.success() {
+        std::fs::remove_dir_all(dir.join("stopped")).unwrap();
+        return false;
+    }
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(130), "{said}");
+    assert!(said.starts_with("error: stopped with ") && said.contains(" of 7 layers done"), "{said}");
+    assert!(said.contains("hint: the same command goes on"), "{said}");
+    assert!(!dir.join("stopped").exists() && kept(dir, "stopped").len() >= 2);
+    true
+}
+
+fn settings() -> Settings {
+    let mut settings =
+        Settings { directions: 50, resamples: 100, folds: 3, seeds: 2, shuffles: 2, ..Settings::default() };
+    settings.methods =
+        Some(vec![Method::Ccs, Method::Lr, Method::Random, Method::ZeroShot, Method::Majority]);
+    settings.ccs.epochs = 100;
+    settings.ccs.restarts = 2;
+    settings
+}
+
+const ONE: Execution = Execution { device: tch::Device::Cpu, threads: 1 };
+
+/// Stops after the first layer.
+fn begin(data: &Memory, settings: &Settings, out: &Path) {
+    let stop = AtomicBool::new(false);
+    let pausing = Pausing { out: Some(out), stop: Some(&stop) };
+    let found = run_pausing(data, settings, ONE, pausing, &|_| stop.store(true, Ordering::Relaxed));
+    assert!(matches!(found, Err(Error::Stopped { done: 1, layers: 3, kept: true })), "{found:?}");
+}
+
+fn go_on(data: &Memory, settings: &Settings, out: &Path) -> Run {
+    let layers = Mutex::new(Vec::new());
+    let pausing = Pausing { out: Some(out), stop: None };
+    let done = run_pausing(data, settings, ONE, pausing, &|layer| layers.lock().unwrap().push(layer.layer));
+    assert_eq!(layers.into_inner().unwrap(), [0, 1, 2], "layers that were kept are told of too");
+    done.unwrap()
+}
+
+#[test]
+fn what_is_kept_is_taken_and_only_by_the_same_run() {
+    let data = three_layers(80, 6);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    begin(&data, &settings(), &out);
+    let [layer] = &kept(dir.path(), "run")[..] else { panic!("one layer") };
+    // To know it again.
+    let path = layer.join("outcome.json");
+    let mut outcome: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    outcome["report"]["notes"] = vec!["from the folder"].into();
+    std::fs::write(&path, outcome.to_string()).unwrap();
+
+    let notes = |run: &Run| run.report.layers[0].notes.clone();
+    assert_eq!(notes(&go_on(&data, &settings(), &out)), ["from the folder"]);
+    let other = Settings { seed: 1, ..settings() };
+    assert_ne!(notes(&go_on(&data, &other, &out)), ["from the folder"], "of another seed");
+    let other = three_layers(82, 6);
+    assert_ne!(notes(&go_on(&other, &settings(), &out)), ["from the folder"], "of other rows");
+
+    // A write to the folder ends it.
+    let done = go_on(&data, &settings(), &out);
+    done.write(&out, Overwrite::No).unwrap();
+    assert!(kept(dir.path(), "run").is_empty() && !dir.path().join("run.partial").exists());
+}
+
+#[test]
+fn every_part_comes_back_to_the_last_digit_and_damaged_ones_are_made_again() {
+    let data = three_layers(80, 6);
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    run(&data, &settings(), ONE, &|_| {}).unwrap().write(&whole, Overwrite::No).unwrap();
+    let out = dir.path().join("run");
+    // Everything is done, and the write is all that is left.
+    go_on(&data, &settings(), &out);
+    let parts = kept(dir.path(), "run");
+    assert_eq!(parts.len(), 6, "three layers, three closer looks: {parts:?}");
+    let read = go_on(&data, &settings(), &out);
+    read.write(&out, Overwrite::No).unwrap();
+    assert!(files(&out) == files(&whole));
+
+    go_on(&data, &settings(), &out);
+    for (number, part) in parts.iter().enumerate() {
+        let damaged = match number {
+            0 => part.join("outcome.json"),
+            1 => part.join("ccs.safetensors"),
+            2 => part.join("lr.safetensors"),
+            _ => part.clone(),
+        };
+        if number == 2 {
+            std::fs::remove_file(damaged).unwrap();
+        } else {
+            let bytes = std::fs::read(&damaged).unwrap();
+            std::fs::write(damaged, &bytes[..bytes.len() / 2]).unwrap();
+        }
+    }
+    go_on(&data, &settings(), &out).write(&out, Overwrite::Yes).unwrap();
+    assert!(files(&out) == files(&whole));
+
+    // A folder of that name that no fit left behind is not touched.
+    let mine = dir.path().join("run.partial/layers/mine");
+    std::fs::create_dir_all(&mine).unwrap();
+    let error = Run::check_folder(&out, Overwrite::Yes).unwrap_err();
+    assert!(matches!(&error, Error::RunExists { path, .. } if path.ends_with("run.partial")), "{error}");
+    assert!(mine.exists());
+}
+
+#[test]
+fn a_sweep_goes_on_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    Stored { dataset: "a", ..Stored::default() }.write(&dir.join("one"));
+    Stored { dataset: "b", seed: 2, passages_from: 100, ..Stored::default() }.write(&dir.join("two"));
+    quick(dir, &["sweep", "one", "two", "--out", "whole"]);
+
+    let open = |name: &str| ccs::store::StoreSource::open(dir.join(name)).unwrap();
+    let (one, two) = (open("one"), open("two"));
+    let datasets =
+        [ccs::run::Dataset { name: "a", source: &one }, ccs::run::Dataset { name: "b", source: &two }];
+    let mut settings = settings();
+    settings.methods = Some(vec![Method::Ccs, Method::Lr]);
+    let sweep = |out: &str, stop_after: usize| {
+        let (stop, layers) = (AtomicBool::new(false), Mutex::new(0));
+        ccs::run::sweep(&datasets, &settings, ONE, &dir.join(out), Overwrite::No, Some(&stop), &|_, _| {
+            let mut layers = layers.lock().unwrap();
+            *layers += 1;
+            stop.store(*layers == stop_after, Ordering::Relaxed);
+        })
+    };
+    sweep("uninterrupted", 0).unwrap();
+    for stop_after in [1, 3, 5] {
+        assert!(matches!(sweep("torn", stop_after), Err(Error::Stopped { kept: true, .. })));
+        assert!(!dir.join("torn").exists());
+    }
+    sweep("torn", 0).unwrap();
+    assert!(files(&dir.join("torn")) == files(&dir.join("uninterrupted")));
+    assert!(!dir.join("torn.partial").exists());
+}
