@@ -48,8 +48,9 @@ const SOURCE: &str = concat!(
 /// What it is called in errors.
 const PAGE: &str = "report.html";
 
-/// The report as one HTML page: the findings in sentences, key numbers, plots, tables of every layer, and what was
-/// chosen on what. Light or dark as the reader's system is; printable.
+/// The report as one HTML page: the findings in sentences, methods against each other, plots by layer, whatever the run
+/// looked at more closely (calibration, templates, seeds, shuffled labels, recursive CCS, blank passages, transfer),
+/// tables of every layer, and what was chosen on what. Light or dark as the reader's system is; printable.
 ///
 /// # Errors
 /// None that a report made by this crate gives.

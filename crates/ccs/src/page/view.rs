@@ -212,6 +212,7 @@ fn flat(value: &Value) -> Vec<(String, String)> {
         let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         match value {
             Value::Object(map) => map.iter().for_each(|(name, value)| walk(&below(name), value, found)),
+            Value::Array(items) if items.is_empty() => found.push((path.to_owned(), "none".to_owned())),
             Value::Array(items) if items.iter().any(|v| v.is_object() || v.is_array()) => {
                 items.iter().enumerate().for_each(|(i, value)| walk(&below(&i.to_string()), value, found));
             }
