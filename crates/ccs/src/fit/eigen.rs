@@ -94,15 +94,15 @@ impl SignedRows {
     /// Maximises (‖Dθ‖² + ρ‖θ‖²) / (‖Mθ‖² + ρ‖θ‖²) for rows D and M \[N, D\], fewer than dimensions, ρ > 0; `None`
     /// where Lanczos' method does not converge.
     ///
-    /// With `Mᵀ = QR` and `RRᵀ = P·diag(s)·Pᵀ`, the root of `(MᵀM + ρI)⁻¹` is
-    /// `ρ^(−½)I + V·diag((s + ρ)^(−½) − ρ^(−½))·Vᵀ` with V = QP.
+    /// With `MMᵀ = P·diag(s)·Pᵀ`, the root of `(MᵀM + ρI)⁻¹` is `ρ^(−½)I + MᵀFM`, where `F = P·diag(c)·Pᵀ` and
+    /// `c = ((s + ρ)^(−½) − ρ^(−½))/s = −1/(√ρ·√(s + ρ)·(√ρ + √(s + ρ)))`, in which nothing cancels.
     pub(super) fn top_ratio(above: &Tensor, below: &Tensor, ridge: f64) -> Result<Option<Top>> {
-        let (q, r) = Tensor::f_linalg_qr(&below.f_tr()?, "reduced")?; // [D, N], [N, N]
-        let (s, p) = r.f_mm(&r.f_tr()?)?.f_linalg_eigh("L")?;
-        let v = q.f_mm(&p)?; // [D, N]
-        let scale = s.f_clamp_min(0.0)?.f_add_scalar(ridge)?.f_rsqrt()?.f_sub_scalar(ridge.powf(-0.5))?; // [N]
+        let (s, p) = below.f_mm(&below.f_tr()?)?.f_linalg_eigh("L")?; // [N], [N, N]
+        let far = s.f_clamp_min(0.0)?.f_add_scalar(ridge)?.f_sqrt()?; // √(s + ρ)
+        let c = far.f_mul(&far.f_add_scalar(ridge.sqrt())?)?.f_mul_scalar(-ridge.sqrt())?.f_reciprocal()?;
+        let f = p.f_mul(&c)?.f_mm(&p.f_tr()?)?; // [N, N]
         let root = |x: &Tensor| -> Result<Tensor> {
-            let inside = v.f_mv(&v.f_tr()?.f_mv(x)?.f_mul(&scale)?)?;
+            let inside = below.f_tr()?.f_mv(&f.f_mv(&below.f_mv(x)?)?)?;
             Ok(x.f_mul_scalar(ridge.powf(-0.5))?.f_add(&inside)?)
         };
         let product = |x: &Tensor| -> Result<Tensor> {

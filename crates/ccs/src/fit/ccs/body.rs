@@ -18,7 +18,7 @@ pub(super) struct Body {
     pub(super) bias: bool,
 }
 
-/// What the way back needs of the way there: each hidden layer's output. \[2n, R·H₁\], then \[R, 2n, Hᵢ\]
+/// What the way back needs of the way there: each hidden layer's output. \[s, R·H₁\], then \[R, s, Hᵢ\]
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     outputs: Vec<Tensor>,
@@ -34,35 +34,39 @@ fn at<'a>(tensors: &'a [Tensor], what: &'static str, index: usize) -> Result<&'a
 }
 
 impl Body {
-    /// Logits of a block of states, written into `z`.
+    /// The first layer's weights as [`Body::forward`] multiplies by them, once for many strips. \[D, R\] or \[D, R·H₁\]
+    pub(super) fn first(&self, theta: &Parameters) -> Result<Tensor> {
+        Ok(part(theta, 0)?.f_tr()?.f_contiguous()?)
+    }
+
+    /// Logits of a strip of states, written into `z`.
     ///
     /// # Shapes
-    /// `x`: \[2n, D\]; `z`: \[2n, R\].
+    /// `x`: \[s, D\]; `z`: \[s, R\].
     pub(super) fn forward(
         &self,
         x: &Tensor,
+        first: &Tensor,
         theta: &Parameters,
         z: &Tensor,
         cache: &mut Cache,
     ) -> Result<()> {
         if self.hidden.is_empty() {
-            let weight = part(theta, 0)?.f_tr()?; // [D, R]
-            let _ =
-                if self.bias { part(theta, 1)?.f_addmm_out(z, x, &weight)? } else { x.f_mm_out(z, &weight)? };
+            let _ = if self.bias { part(theta, 1)?.f_addmm_out(z, x, first)? } else { x.f_mm_out(z, first)? };
             return Ok(());
         }
         cache.outputs.clear();
         let rows = x.size().first().copied().unwrap_or_default();
-        let first = part(theta, 1)?.f_addmm(x, &part(theta, 0)?.f_tr()?)?.f_relu()?; // [2n, R·H₁]
-        let mut h = first.f_view([rows, self.probes, self.width(0)])?.f_transpose(0, 1)?; // [R, 2n, H₁]
+        let first = part(theta, 1)?.f_addmm(x, first)?.f_relu()?; // [s, R·H₁]
+        let mut h = first.f_view([rows, self.probes, self.width(0)])?.f_transpose(0, 1)?; // [R, s, H₁]
         cache.outputs.push(first);
         for layer in 1..self.hidden.len() {
             let (weight, bias) = (part(theta, 2 * layer)?, part(theta, 2 * layer + 1)?);
-            h = bias.f_unsqueeze(1)?.f_baddbmm(&h, &weight.f_transpose(1, 2)?, 1.0, 1.0)?.f_relu()?; // [R, 2n, Hᵢ]
+            h = bias.f_unsqueeze(1)?.f_baddbmm(&h, &weight.f_transpose(1, 2)?, 1.0, 1.0)?.f_relu()?; // [R, s, Hᵢ]
             cache.outputs.push(h.f_alias()?);
         }
         let last = 2 * self.hidden.len();
-        let mut out = h.f_bmm(&part(theta, last)?.f_unsqueeze(2)?)?.f_squeeze_dim(2)?.f_tr()?; // [2n, R]
+        let mut out = h.f_bmm(&part(theta, last)?.f_unsqueeze(2)?)?.f_squeeze_dim(2)?.f_tr()?; // [s, R]
         if self.bias {
             out = out.f_add(part(theta, last + 1)?)?;
         }
@@ -70,10 +74,10 @@ impl Body {
         Ok(())
     }
 
-    /// Adds a block's share of the gradient to `gradient`.
+    /// Adds a strip's share of the gradient to `gradient`.
     ///
     /// # Shapes
-    /// `x`: \[2n, D\]; `slope`, the objective's gradient in the logits: \[2n, R\].
+    /// `x`: \[s, D\]; `slope`, the objective's gradient in the logits: \[s, R\].
     pub(super) fn backward(
         &self,
         x: &Tensor,
@@ -91,10 +95,10 @@ impl Body {
             return multiply_add(gradient, 0, &slope.f_tr()?, x);
         }
         let rows = x.size().first().copied().unwrap_or_default();
-        let slope = slope.f_tr()?.f_unsqueeze(2)?; // [R, 2n, 1]
-        let top = self.output(cache, self.hidden.len() - 1, rows)?; // [R, 2n, Hₖ]
+        let slope = slope.f_tr()?.f_unsqueeze(2)?; // [R, s, 1]
+        let top = self.output(cache, self.hidden.len() - 1, rows)?; // [R, s, Hₖ]
         add(gradient, last, &top.f_transpose(1, 2)?.f_bmm(&slope)?.f_squeeze_dim(2)?)?;
-        let mut back = slope.f_bmm(&part(theta, last)?.f_unsqueeze(1)?)?; // [R, 2n, Hₖ]
+        let mut back = slope.f_bmm(&part(theta, last)?.f_unsqueeze(1)?)?; // [R, s, Hₖ]
         for layer in (0..self.hidden.len()).rev() {
             let output = self.output(cache, layer, rows)?;
             back = back.f_mul(&output.f_gt(0.0)?)?; // ReLU
@@ -106,7 +110,7 @@ impl Body {
             add(gradient, 2 * layer, &back.f_transpose(1, 2)?.f_bmm(&below)?)?; // [R, Hᵢ, Hᵢ₋₁]
             back = back.f_bmm(part(theta, 2 * layer)?)?;
         }
-        let back = back.f_transpose(0, 1)?.f_reshape([rows, self.probes * self.width(0)])?; // [2n, R·H₁]
+        let back = back.f_transpose(0, 1)?.f_reshape([rows, self.probes * self.width(0)])?; // [s, R·H₁]
         add(gradient, 1, &back.f_sum_dim_intlist(0, false, back.kind())?)?;
         multiply_add(gradient, 0, &back.f_tr()?, x)
     }
@@ -115,7 +119,7 @@ impl Body {
         self.hidden.get(layer).copied().unwrap_or_default()
     }
 
-    /// A hidden layer's output as \[R, 2n, Hᵢ\].
+    /// A hidden layer's output as \[R, s, Hᵢ\].
     fn output(&self, cache: &Cache, layer: usize, rows: i64) -> Result<Tensor> {
         let kept = at(&cache.outputs, "hidden layers", layer)?;
         Ok(if layer == 0 {

@@ -8,17 +8,26 @@ use super::parameters::Parameters;
 use crate::Result;
 use crate::loss::{Mix, Questions, Terms, Weights, terms};
 
-/// Bytes of states in a block: about a core's second-level cache.
-const BLOCK_BYTES: usize = 1 << 21;
+/// Bytes of states in a block: a core's share of the last cache. Larger blocks spend less time in calls.
+const BLOCK_BYTES: usize = 1 << 23;
+/// Bytes of states that one product takes: with the parameters, less than a core's own cache.
+const STRIP_BYTES: usize = 1 << 20;
 
 /// The normalised states, both sides of a block of pairs side by side.
 #[derive(Debug)]
 pub(super) struct Data {
-    /// Plus rows, then minus rows of every block. \[2n, D\] each
-    blocks: Vec<Tensor>,
+    blocks: Vec<Block>,
     /// N, pairs.
     pub(super) pairs: i64,
     kind: Kind,
+}
+
+/// Plus rows, then minus rows of some pairs.
+#[derive(Debug)]
+struct Block {
+    x: Tensor, // [2n, D]
+    /// Rows of a strip, the last one apart; all of them where products gain nothing by being cut.
+    strip: i64,
 }
 
 impl Data {
@@ -31,22 +40,24 @@ impl Data {
         let (pairs, dim) = (size.first().copied().unwrap_or(0), size.get(1).copied().unwrap_or(0));
         let kind = plus.kind();
         let bytes = if kind == Kind::Double { 8 } else { 4 };
-        let fitting = BLOCK_BYTES as i64 / (2 * dim * bytes).max(1);
-        // Small products waste time on their calls; and a GPU wants all its work at once.
-        let step = if whole || plus.device().is_cuda() { pairs } else { fitting.clamp(16, pairs.max(16)) };
+        let rows_in = |all: usize| all as i64 / (dim * bytes).max(1);
+        // A GPU wants all its work at once; and small products waste time on their calls.
+        let at_once = plus.device().is_cuda();
+        let step = if whole || at_once { pairs } else { (rows_in(BLOCK_BYTES) / 2).clamp(16, pairs.max(16)) };
+        let strip = if at_once { 2 * pairs } else { rows_in(STRIP_BYTES).max(32) };
         let mut blocks = Vec::new();
         let mut at = 0;
         while at < pairs {
             let length = step.min(pairs - at);
             let side = |states: &Tensor| states.f_narrow(0, at, length);
-            blocks.push(Tensor::f_cat(&[side(plus)?, side(minus)?], 0)?);
+            blocks.push(Block { x: Tensor::f_cat(&[side(plus)?, side(minus)?], 0)?, strip });
             at += length;
         }
         Ok(Self { blocks, pairs, kind })
     }
 }
 
-/// What one block's rows give: logits, probabilities and slopes. Views of [`Objective`]'s whole buffers.
+/// What one block's rows give: logits, probabilities and slopes. Views of one buffer each.
 #[derive(Debug)]
 struct Views {
     z: Tensor,     // [2n, R]
@@ -60,71 +71,67 @@ struct Views {
     slope_minus: Tensor,
     base: Tensor,    // [n, R]
     smaller: Tensor, // [n, R]
+    strips: Vec<Strip>,
+}
+
+/// Some rows of a block, for the products.
+#[derive(Debug)]
+struct Strip {
+    x: Tensor,     // [s, D]
+    z: Tensor,     // [s, R]
+    slope: Tensor, // [s, R]
     cache: Cache,
 }
 
 /// The objective on given rows, with the buffers that its gradient needs; one per fit.
 #[derive(Debug)]
 pub(super) struct Objective<'a> {
-    data: &'a Data,
     body: &'a Body,
     weights: Weights,
     questions: Option<&'a Questions>,
     views: Vec<Views>,
+    pairs: i64,
     probes: usize,
 }
 
 impl<'a> Objective<'a> {
     pub(super) fn new(
-        data: &'a Data,
+        data: &Data,
         body: &'a Body,
         mix: &Mix,
         questions: Option<&'a Questions>,
         probes: usize,
     ) -> Result<Self> {
-        let mut views = Vec::with_capacity(data.blocks.len());
-        for block in &data.blocks {
-            let rows = block.size().first().copied().unwrap_or_default();
-            let (half, r, options) = (rows / 2, probes as i64, (data.kind, block.device()));
-            let all = || Tensor::f_zeros([rows, r], options);
-            let (z, p, slope) = (all()?, all()?, all()?);
-            let plus = |t: &Tensor| t.f_narrow(0, 0, half);
-            let minus = |t: &Tensor| t.f_narrow(0, half, half);
-            views.push(Views {
-                z_plus: plus(&z)?,
-                z_minus: minus(&z)?,
-                p_plus: plus(&p)?,
-                p_minus: minus(&p)?,
-                slope_plus: plus(&slope)?,
-                slope_minus: minus(&slope)?,
-                base: Tensor::f_zeros([half, r], options)?,
-                smaller: Tensor::f_zeros([half, r], options)?,
-                cache: Cache::default(),
-                z,
-                p,
-                slope,
-            });
-        }
-        Ok(Self { data, body, weights: mix.weights(), questions, views, probes })
+        let views = data.blocks.iter().map(|block| Views::new(block, probes as i64, data.kind));
+        let views = views.collect::<Result<_>>()?;
+        Ok(Self { body, weights: mix.weights(), questions, views, pairs: data.pairs, probes })
     }
 
     /// The gradient of every probe's objective, written into `gradient`. Where p⁺ = p⁻ the minimum's is shared by
     /// both sides. [`Objective::terms`] then gives the terms at `theta`.
     pub(super) fn gradient(&mut self, theta: &Parameters, gradient: &mut Parameters) -> Result<()> {
         let _ = gradient.flat.f_zero_()?;
-        for (x, views) in self.data.blocks.iter().zip(&mut self.views) {
-            self.body.forward(x, theta, &views.z, &mut views.cache)?;
+        let first = self.body.first(theta)?;
+        for views in &mut self.views {
+            for strip in &mut views.strips {
+                self.body.forward(&strip.x, &first, theta, &strip.z, &mut strip.cache)?;
+            }
             views.slopes(&self.weights, self.questions)?;
-            self.body.backward(x, theta, &views.slope, &views.cache, gradient)?;
+            for strip in &views.strips {
+                self.body.backward(&strip.x, theta, &strip.slope, &strip.cache, gradient)?;
+            }
         }
-        let _ = gradient.flat.f_mul_scalar_(1.0 / self.data.pairs as f64)?;
+        let _ = gradient.flat.f_mul_scalar_(1.0 / self.pairs as f64)?;
         Ok(())
     }
 
     /// Computes logits and probabilities at `theta`, for [`Objective::terms`] and [`Objective::values`].
     pub(super) fn evaluate(&mut self, theta: &Parameters) -> Result<()> {
-        for (x, views) in self.data.blocks.iter().zip(&mut self.views) {
-            self.body.forward(x, theta, &views.z, &mut views.cache)?;
+        let first = self.body.first(theta)?;
+        for views in &mut self.views {
+            for strip in &mut views.strips {
+                self.body.forward(&strip.x, &first, theta, &strip.z, &mut strip.cache)?;
+            }
             let _ = views.z.f_sigmoid_out(&views.p)?;
         }
         Ok(())
@@ -135,8 +142,7 @@ impl<'a> Objective<'a> {
         let mut sums = vec![Terms { consistency: 0.0, confidence: 0.0 }; self.probes];
         for views in &self.views {
             let _ = views.z.f_sigmoid_out(&views.p)?;
-            let share =
-                views.base.size().first().copied().unwrap_or_default() as f64 / self.data.pairs as f64;
+            let share = views.base.size().first().copied().unwrap_or_default() as f64 / self.pairs as f64;
             for (sum, block) in sums.iter_mut().zip(terms(&views.p_plus, &views.p_minus)?) {
                 sum.consistency += share * block.consistency;
                 sum.confidence += share * block.confidence;
@@ -158,13 +164,45 @@ impl<'a> Objective<'a> {
             let value: Vec<f64> = Vec::try_from(
                 value.f_sum_dim_intlist(0, false, Kind::Double)?.f_to_device(tch::Device::Cpu)?,
             )?;
-            sums.iter_mut().zip(value).for_each(|(sum, v)| *sum += v / self.data.pairs as f64);
+            sums.iter_mut().zip(value).for_each(|(sum, v)| *sum += v / self.pairs as f64);
         }
         Ok(sums)
     }
 }
 
 impl Views {
+    fn new(block: &Block, probes: i64, kind: Kind) -> Result<Self> {
+        let rows = block.x.size().first().copied().unwrap_or_default();
+        let (half, options) = (rows / 2, (kind, block.x.device()));
+        let all = || Tensor::f_zeros([rows, probes], options);
+        let (z, p, slope) = (all()?, all()?, all()?);
+        let plus = |t: &Tensor| t.f_narrow(0, 0, half);
+        let minus = |t: &Tensor| t.f_narrow(0, half, half);
+        let mut strips = Vec::new();
+        let mut at = 0;
+        while at < rows {
+            let length = block.strip.min(rows - at);
+            let part = |t: &Tensor| t.f_narrow(0, at, length);
+            let (x, z, slope) = (part(&block.x)?, part(&z)?, part(&slope)?);
+            strips.push(Strip { x, z, slope, cache: Cache::default() });
+            at += length;
+        }
+        Ok(Self {
+            z_plus: plus(&z)?,
+            z_minus: minus(&z)?,
+            p_plus: plus(&p)?,
+            p_minus: minus(&p)?,
+            slope_plus: plus(&slope)?,
+            slope_minus: minus(&slope)?,
+            base: Tensor::f_zeros([half, probes], options)?,
+            smaller: Tensor::f_zeros([half, probes], options)?,
+            strips,
+            z,
+            p,
+            slope,
+        })
+    }
+
     /// ∂/∂z of every row, not divided by N.
     fn slopes(&mut self, weights: &Weights, questions: Option<&Questions>) -> Result<()> {
         if !weights.only_ccs() {
