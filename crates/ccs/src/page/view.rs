@@ -10,7 +10,7 @@ use super::heat::{self, LayerHeat, TransferView};
 use super::layers::{self, Column, LayerView, LossView, Marks};
 use super::number::percent;
 use super::plot::{self, Quantity};
-use super::scores::{self, ComparisonView, DifferenceView, Figure, Parted, find};
+use super::scores::{self, ComparisonView, Figure, Parted, find};
 use crate::run::{Finding, Report};
 use crate::{Method, Result};
 
@@ -46,8 +46,7 @@ pub(super) struct View {
     losses: Vec<LossView>,
     comparisons: Parted<ComparisonView>,
     directions_found: Vec<Directions>,
-    differences: Vec<DifferenceView>,
-    all_differences: Vec<DifferenceView>,
+    all_differences: Vec<ComparisonView>,
     choices: Choices,
     calibrated: bool,
     sides: Sides,
@@ -124,13 +123,7 @@ impl View {
             losses: report.layers.iter().filter_map(layers::loss).collect(),
             comparisons: scores::comparisons(report),
             directions_found: compare::directions(report),
-            differences: scores::differences(report),
-            all_differences: report
-                .layers
-                .iter()
-                .flat_map(|l| &l.differences)
-                .map(DifferenceView::new)
-                .collect(),
+            all_differences: scores::at_every_layer(report),
             choices: Choices::new(report),
             calibrated: report.close_ups.values().any(|c| c.calibration.is_some()),
             sides: Sides {

@@ -138,8 +138,9 @@ pub struct LayerReport {
     pub notes: Vec<String>,
     /// By method.
     pub methods: BTreeMap<Method, MethodReport>,
-    /// Paired differences between methods.
-    pub differences: Vec<Difference>,
+    /// Paired differences between methods here: for CCS and logistic regression, the one from the other, from random
+    /// directions, from the model's own answers and, of accuracies alone, from the majority.
+    pub differences: Vec<Comparison>,
 }
 
 /// One method at one layer.
@@ -233,17 +234,25 @@ pub struct Difference {
     pub auroc: Option<Estimate>,
 }
 
-/// A difference at chosen layers, with as many layers looked at in mind.
+/// A difference, with the number of layers looked at in mind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// With its plain 95 % intervals.
+    #[serde(flatten)]
     pub difference: Difference,
     /// How many layers were looked at.
+    #[serde(default = "one")]
     pub layers: usize,
     /// Of accuracies, at 1 − 0.05/`layers` (Bonferroni): the intervals of all layers hold at once with 95 %.
+    #[serde(default)]
     pub accuracy_ci: Option<Interval>,
     /// The same of AUROCs.
+    #[serde(default)]
     pub auroc_ci: Option<Interval>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// The layer that stands for a method.

@@ -140,10 +140,11 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
     assert_eq!(bins.positives.iter().sum::<usize>(), report.positives.test);
     assert!(close.templates.is_empty() && close.ensembles.is_empty(), "one template");
 
-    // Every probe against random directions and logistic regression, which is not compared with itself.
+    // Every probe against random directions, the model's own answers, the majority and logistic regression, which is not
+    // compared with itself.
     let pairs: BTreeSet<(Method, Method)> =
         report.comparisons.iter().map(|c| (c.difference.first, c.difference.second)).collect();
-    assert_eq!(pairs.len(), 2 * probes().count() - 1);
+    assert_eq!(pairs.len(), 5 * probes().count() - 1);
     let none = Settings { seeds: 0, shuffles: 0, recursive: 0, ..settings() };
     let bare = fit(&one_layer(&planted), &none, 1).report;
     assert!(bare.seeds.is_empty() && bare.shuffled.is_empty() && bare.recursive.is_none());
@@ -162,7 +163,16 @@ fn comparisons_have_the_layers_looked_at_in_mind() {
         assert_eq!(c.layers, 3);
         let (plain, wide) = (c.difference.accuracy.ci.unwrap(), c.accuracy_ci.unwrap());
         assert!(wide[0] <= plain[0] && plain[1] <= wide[1], "{c:?}");
+        assert_eq!(c.auroc_ci.is_some(), c.difference.second != Method::Majority, "{c:?}");
     }
+    let beside = |first: Method, comparisons: &[ccs::run::Comparison]| -> Vec<Method> {
+        let of = comparisons.iter().map(|c| &c.difference).filter(|d| d.first == first);
+        of.map(|d| d.second).collect()
+    };
+    let controls = [Method::Random, Method::ZeroShot, Method::CalibratedZeroShot, Method::Majority];
+    assert_eq!(beside(Method::Lr, &report.comparisons), controls);
+    assert_eq!(beside(Method::Ccs, &report.comparisons), [&controls[..], &[Method::Lr]].concat());
+    assert_eq!(beside(Method::Ccs, &report.layers[1].differences), [&[Method::Lr], &controls[..]].concat());
     let beats = |v: &&ccs::run::Verdict| v.finding == Finding::BetterThanRandom;
     let verdict = report.verdicts.iter().find(beats).unwrap();
     assert!(verdict.text.contains("if all 3 layers are to hold at once"), "{}", verdict.text);
