@@ -156,7 +156,7 @@ fn unbroken(text: &str) -> String {
 
 fn tone(finding: Finding) -> &'static str {
     match finding {
-        Finding::AboveChance | Finding::BetterThanRandom => "good",
+        Finding::AboveChance | Finding::BetterThanRandom | Finding::BetterThanZeroShot => "good",
         // Two probes at chance are not told apart either.
         Finding::RanksOnly | Finding::BelowSupervised | Finding::ReachesSupervised => "plain",
         _ => "caution",

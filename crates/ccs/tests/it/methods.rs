@@ -176,6 +176,8 @@ fn comparisons_have_the_layers_looked_at_in_mind() {
     let beats = |v: &&ccs::run::Verdict| v.finding == Finding::BetterThanRandom;
     let verdict = report.verdicts.iter().find(beats).unwrap();
     assert!(verdict.text.contains("if all 3 layers are to hold at once"), "{}", verdict.text);
+    let own = report.verdicts.iter().find(|v| v.finding == Finding::NoBetterThanZeroShot).unwrap();
+    assert!(own.text.contains("the model's own answers (zero-shot)"), "{}", own.text);
     let without = &report.chosen_without_labels[&Method::Ccs];
     assert_eq!((without.layer, without.uses_labels), (Some(2), false));
     assert!(without.rule.contains("lowest CCS loss") && without.oracle.unwrap().gap == 0.0);
