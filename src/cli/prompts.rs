@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use llama_ccs::PairTokenizer;
-use llama_ccs::boolq::{self, Dataset, Selection, Template, preview};
+use llama_ccs::boolq::{self, Dataset, Selection, Template, TokenizedPair, preview};
 use llama_ccs::llama_core::Checkpoint;
 use serde_json::json;
 
@@ -16,6 +16,11 @@ Examples:
   llama-ccs prompts --data boolq/dev.jsonl --tokenizer tokenizer.model --out prompts.csv
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --balance --out prompts.csv
   llama-ccs prompts --data cities.csv --template statement --tokenizer tokenizer.model --out cities-prompts.csv --preview 2
+
+Two controls for `ccs`: the same questions with the passage left blank, and with a misleading prefix:
+  llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --out blank.csv --blank-passage
+  llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --out misled.csv --prefix @misleading.txt
+and, when all are extracted: ccs fit store --blank blank-store --out run; ccs sweep store misled-store --out sweep
 
 promptsource's ten BoolQ templates; then two of them beside the built-in one:
   llama-ccs prompts --data dev.jsonl --model llama-7b --out ten.csv --limit 200 \\
@@ -47,6 +52,14 @@ pub(crate) struct Args {
     /// for one. Can be given several times.
     #[arg(long, value_name = "NAME|FILE|FILE.yaml:NAME", default_value = "llama-ccs")]
     template: Vec<String>,
+    /// A text before every prompt, misleading or not, as it stands (never as Jinja); a newline is added where it ends in no
+    /// white space. @FILE reads it from a file. It counts for --max-seq-len.
+    #[arg(long, value_name = "TEXT|@FILE")]
+    prefix: Option<String>,
+    /// Leave the passage blank: the questions that would be kept with their passages, in the same order, of the same
+    /// groups. For `ccs fit --blank`.
+    #[arg(long)]
+    blank_passage: bool,
     /// Questions to skip at the start.
     #[arg(long, default_value_t = 0)]
     offset: usize,
@@ -76,8 +89,11 @@ impl Args {
             tokenizer.check_fits(checkpoint.config())?;
         }
         let tokenizer = PairTokenizer(&tokenizer);
-        let templates = Template::resolve_all(&self.template)?;
+        let templates = self.templates()?;
         let data = Dataset::load_for(&self.data, &templates)?;
+        if self.blank_passage {
+            boolq::check_blank(&data, &templates)?;
+        }
         let made = boolq::pairs_with(&data, &templates)?;
         let selection = Selection {
             offset: self.offset,
@@ -85,7 +101,7 @@ impl Args {
             max_seq_len: Some(self.max_seq_len),
             balance: self.balance.then_some(self.seed),
         };
-        let selected = boolq::select(&made.pairs, &tokenizer, &selection)?;
+        let mut selected = boolq::select(&made.pairs, &tokenizer, &selection)?;
         let warnings: Vec<String> = [&data.warnings, &made.warnings, &selected.warnings]
             .into_iter()
             .flatten()
@@ -94,6 +110,11 @@ impl Args {
         if selected.pairs.is_empty() {
             report(&warnings, &selected.dropped, templates.len());
             return Err(Box::new(llama_ccs::Error::NoPairs));
+        }
+        if self.blank_passage {
+            let blank = boolq::blank(&data, &templates, selected.pairs.iter().map(|p| &p.pair))?;
+            let tokenized = blank.into_iter().map(|pair| TokenizedPair::new(pair, &tokenizer));
+            selected.pairs = tokenized.collect::<Result<_, _>>()?;
         }
         boolq::prompts::write(&self.out, selected.pairs.iter().map(|p| &p.pair))?;
         beside::save(&self.out, &templates)?;
@@ -106,7 +127,7 @@ impl Args {
             output::json(&json!({
                 "out": self.out, "kept": selected.kept, "considered": selected.considered,
                 "pairs": selected.pairs.len(), "true_share": share(&selected.pairs),
-                "dropped": selected.dropped, "warnings": warnings,
+                "dropped": selected.dropped, "warnings": warnings, "blank_passage": self.blank_passage,
                 "data": { "name": data.name, "identity": data.identity }, "templates": templates,
             }));
         } else {
@@ -119,8 +140,9 @@ impl Args {
                 templates => format!(" of {} questions under {templates} templates", selected.kept),
             };
             output::say(&format!(
-                "{} pairs{questions} ({:.1} % true) in {}; {} dropped",
+                "{} pairs{questions}{} ({:.1} % true) in {}; {} dropped",
                 selected.pairs.len(),
+                if self.blank_passage { " with the passage left blank" } else { "" },
                 100.0 * share(&selected.pairs),
                 self.out.display(),
                 selected.dropped.len()
@@ -129,11 +151,20 @@ impl Args {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The templates asked for, with the prefix.
+    fn templates(&self) -> Result<Vec<Template>, AnyError> {
+        let templates = Template::resolve_all(&self.template)?;
+        let Some(prefix) = &self.prefix else { return Ok(templates) };
+        let prefix = prefix_text(prefix)?;
+        Ok(templates.iter().map(|template| template.with_prefix(&prefix)).collect::<Result<_, _>>()?)
+    }
+
     /// Refuses to write over what is read.
     fn keep_inputs(&self) -> Result<(), AnyError> {
         let templates = self.template.iter().map(PathBuf::from);
         let inputs = [Some(&self.data), self.tokenizer.as_ref(), self.model.as_ref()].into_iter().flatten();
-        for input in inputs.cloned().chain(templates) {
+        let prefix = self.prefix.iter().filter_map(|text| text.strip_prefix('@')).map(PathBuf::from);
+        for input in inputs.cloned().chain(templates).chain(prefix) {
             let same = |a: &PathBuf, b: &PathBuf| {
                 Some(fs_err::canonicalize(a).ok()? == fs_err::canonicalize(b).ok()?)
             };
@@ -147,6 +178,18 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// The text of `--prefix`, apart from the prompt that follows.
+fn prefix_text(text: &str) -> Result<String, AnyError> {
+    let mut text = match text.strip_prefix('@') {
+        Some(file) => fs_err::read_to_string(file)?,
+        None => text.to_owned(),
+    };
+    if !text.ends_with(char::is_whitespace) {
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// Dropped questions that are named one by one.

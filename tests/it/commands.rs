@@ -169,6 +169,76 @@ fn templates_reach_the_store() {
     assert_eq!(recorded(&dir.join("other")), None);
 }
 
+/// The two controls are of the questions of the prompts they control, and every row finds its counterpart.
+#[test]
+fn blank_passages_and_prefixes_keep_the_questions() {
+    let folder = tempfile::tempdir().expect("folder");
+    let dir = folder.path();
+    let text = "In this quiz, {{ nothing }} is \"true\".\n\n";
+    std::fs::write(dir.join("prefix.txt"), text).expect("prefix");
+    let template = dir.join("two.yaml");
+    let yaml = "templates:\n  a:\n    name: one\n    jinja: '{{ passage }} Q: {{ question }}? ||| {{ answer_choices[label] }}'\n    answer_choices: No ||| Yes\n  b:\n    name: two\n    jinja: 'Q: {{ question }}? {{ passage }} A: ||| {{ answer_choices[label] }}'\n    answer_choices: No ||| Yes\n";
+    std::fs::write(&template, yaml).expect("template");
+    let make = |name: &str, arguments: &[&str]| {
+        let out = dir.join(format!("{name}.csv"));
+        let mut command = llama_ccs();
+        command.arg("prompts").arg("--data").arg(quiz().join("questions.jsonl"));
+        command
+            .arg("--model")
+            .arg(quiz().join("model"))
+            .arg("--template")
+            .arg(&template)
+            .arg("--out")
+            .arg(&out);
+        command.args(["--limit", "6", "--balance"]).args(arguments);
+        let said = command.arg("--json").assert().success().get_output().stdout.clone();
+        let said: serde_json::Value = serde_json::from_slice(&said).expect("json");
+        (said, llama_ccs::boolq::prompts::read(out).expect("prompts").pairs)
+    };
+    let (plain_said, plain) = make("plain", &[]);
+    let (said, blank) = make("blank", &["--blank-passage"]);
+    assert_eq!((&said["kept"], &said["dropped"]), (&plain_said["kept"], &plain_said["dropped"]));
+    assert_eq!((said["blank_passage"].as_bool(), plain.len()), (Some(true), 12));
+    for (blank, pair) in blank.iter().zip(&plain) {
+        assert_eq!((&blank.group, &blank.question_id, blank.idx), (&pair.group, &pair.question_id, pair.idx));
+        assert_eq!((&blank.template, blank.label), (&pair.template, pair.label));
+        assert!(blank.plus_prompt.starts_with("Q: ") && blank.plus_prompt.len() < pair.plus_prompt.len());
+    }
+    let prefix = format!("@{}", dir.join("prefix.txt").display());
+    let (said, misled) = make("misled", &["--prefix", &prefix]);
+    assert!(misled.iter().all(|pair| pair.plus_prompt.starts_with(text)));
+    assert_ne!(said["templates"][0]["identity"], plain_said["templates"][0]["identity"]);
+
+    let source = |name: &str| {
+        let store = dir.join(name);
+        extract(&dir.join(format!("{name}.csv")), &store).assert().success();
+        ccs::store::StoreSource::open(store).expect("a store")
+    };
+    let (plain, blank) = (source("plain"), source("blank"));
+    ccs::run::check_blank(&plain, &blank).expect("a blank store");
+    let manifest = llama_ccs::activations::Manifest::read({
+        source("misled");
+        dir.join("misled")
+    });
+    let recorded = manifest.expect("manifest").settings["templates"]["one"]["text"]["jinja"].clone();
+    let expected = r#"{{ "In this quiz, {{ nothing }} is \"true\".\n\n" }}{{ passage }} Q: {{ question }}? ||| {{ answer_choices[label] }}"#;
+    assert_eq!(recorded, expected);
+
+    let refused = |arguments: &[&str], why: &'static str| {
+        let mut command = llama_ccs();
+        command.arg("prompts").arg("--data").arg(quiz().join("questions.jsonl")).arg("--model");
+        command.arg(quiz().join("model")).arg("--out").arg(dir.join("x.csv")).args(arguments);
+        command.assert().failure().stderr(predicate::str::contains(why));
+    };
+    std::fs::write(dir.join("own.jinja"), "{{ question }}? {{ answer }}").expect("template");
+    let own = dir.join("own.jinja").display().to_string();
+    refused(&["--blank-passage", "--template", &own], "the template `own` prints no `passage`");
+    refused(&["--prefix", " "], "the prefix is empty");
+    let long = "The kite is yellow. ".repeat(40);
+    refused(&["--prefix", &long, "--max-seq-len", "100"], "there are no prompts");
+    refused(&["--prefix", "@missing.txt"], "missing.txt");
+}
+
 #[test]
 fn what_is_read_is_not_written_over_and_flags_are_not_ignored() {
     let folder = tempfile::tempdir().expect("folder");

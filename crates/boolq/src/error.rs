@@ -258,6 +258,18 @@ pub enum Error {
         column: &'static str,
     },
 
+    /// There is no passage to leave blank.
+    #[error(
+        "{what} {reason}, so it cannot be asked with the passage left blank\n\
+         hint: this control is for questions about a `passage` that the template prints, such as BoolQ's"
+    )]
+    NoPassage {
+        /// The data, the template or the row.
+        what: String,
+        /// Why there is none.
+        reason: String,
+    },
+
     /// Probes need true and false pairs.
     #[error(
         "{true_pairs} true and {false_pairs} false pairs: both classes are needed\n\

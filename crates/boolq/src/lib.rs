@@ -76,8 +76,14 @@
 //! assert_eq!(made.pairs[0].group, made.pairs[1].group);
 //! # Ok::<(), boolq::Error>(())
 //! ```
+//!
+//! # Controls
+//!
+//! [`blank()`] asks the same questions with the passage left blank; [`Template::with_prefix`] puts a text, misleading
+//! or not, before every prompt.
 
 mod answer;
+mod blank;
 mod dataset;
 mod error;
 mod pair;
@@ -90,6 +96,7 @@ mod tokenize;
 mod warning;
 
 pub use answer::answer_ranges;
+pub use blank::{blank, check_blank};
 pub use dataset::{Dataset, Kind, Question};
 pub use error::{BoxError, Error, Result};
 pub use pair::{ContrastPair, Pairs, group_of, pairs, pairs_with, require_both_classes};

@@ -111,7 +111,8 @@ fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result
     let mut row = Row { pairs: Vec::new(), guessed: group.is_none(), inexact: 0, marks: 0 };
     for template in templates {
         let Sides { prompts: [plus_prompt, minus_prompt], answers } = template.sides(dataset, question)?;
-        let from_prompt = prompt_group(question.row, &plus_prompt, &minus_prompt)?;
+        let [plus, minus] = [&plus_prompt, &minus_prompt].map(|prompt| template.after_prefix(prompt));
+        let from_prompt = prompt_group(question.row, plus, minus)?;
         row.inexact += usize::from(!answers_stand_alone(&answers, &plus_prompt, &minus_prompt));
         row.marks += usize::from(asked.as_ref().is_some_and(|asked| plus_prompt.contains(asked)));
         row.pairs.push(ContrastPair {

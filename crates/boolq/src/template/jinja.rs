@@ -66,6 +66,11 @@ pub(super) fn strip(text: &str) -> &str {
     text.trim_matches(is_python_space)
 }
 
+/// Python's `str.lstrip()`.
+pub(super) fn strip_start(text: &str) -> &str {
+    text.trim_start_matches(is_python_space)
+}
+
 /// Jinja reads `\r\n` and `\r` in a template as `\n`.
 pub(super) fn newlines(source: &str) -> String {
     source.replace("\r\n", "\n").replace('\r', "\n")

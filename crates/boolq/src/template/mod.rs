@@ -28,6 +28,7 @@
 
 mod jinja;
 mod plain;
+mod prefix;
 mod promptsource;
 mod resolve;
 mod text;
@@ -53,6 +54,8 @@ pub struct Template {
     name: String,
     source: String,
     style: Style,
+    /// What [`Template::with_prefix`] put before the source.
+    prefix: String,
     /// The data's variables that the source uses.
     used: BTreeSet<String>,
     environment: Environment<'static>,
@@ -99,6 +102,7 @@ impl Template {
             name: name.to_owned(),
             source: source.to_owned(),
             style,
+            prefix: String::new(),
             used: BTreeSet::new(),
             environment,
         };

@@ -3,7 +3,7 @@
 use crate::golden::shared;
 use crate::toy::{BytePairs, Words};
 use boolq::{
-    ContrastPair, Dataset, Error, Selection, Template, TokenizedPair, Tokenizer, Warning, pairs_with,
+    ContrastPair, Dataset, Error, Selection, Template, TokenizedPair, Tokenizer, Warning, blank, pairs_with,
     prompts, select,
 };
 use serde_json::Value;
@@ -87,6 +87,41 @@ fn one_row_an_example_and_template_and_all_of_an_example_together() {
     let path = folder.path().join("prompts.csv");
     prompts::write(&path, made).expect("writes");
     assert!(prompts::read(&path).expect("reads").pairs == *made);
+}
+
+#[test]
+fn the_ten_boolq_templates_with_a_prefix_and_without_a_passage() {
+    let Some((templates, made)) = ten_templates() else { return };
+    let data = Dataset::load(shared("data/boolq/dev.jsonl").expect("there")).expect("readable");
+    let prefix = "Question: is {{ passage }} {% water %} dry?\nAnswer: \"Yes\" ||| No\n\n";
+    let misled: Vec<Template> =
+        templates.iter().map(|template| template.with_prefix(prefix).expect("a prefix")).collect();
+    for (pair, misled) in made.iter().zip(pairs_with(&data, &misled).expect("renders").pairs) {
+        let before = |prompt: &str| format!("{prefix}{prompt}");
+        let expected = ContrastPair {
+            plus_prompt: before(&pair.plus_prompt),
+            minus_prompt: before(&pair.minus_prompt),
+            ..pair.clone()
+        };
+        assert!(misled == expected, "{misled:?}\n{pair:?}");
+    }
+
+    let passages: BTreeMap<u64, &str> =
+        data.questions.iter().map(|q| (q.row, q.passage.as_deref().expect("a passage"))).collect();
+    let without = blank(&data, templates, made).expect("blank");
+    assert_eq!(without.len(), made.len());
+    for (pair, blank) in made.iter().zip(&without) {
+        assert_eq!((pair.idx, &pair.group, &pair.template), (blank.idx, &blank.group, &blank.template));
+        assert!(
+            pair.plus_prompt.contains(passages[&pair.idx])
+                && !blank.plus_prompt.contains(passages[&pair.idx])
+        );
+        let question = &data.questions[pair.idx as usize].question;
+        assert!(blank.plus_prompt.contains(question.as_str()), "{}", blank.plus_prompt);
+    }
+    assert!(
+        prompts::write(tempfile::tempdir().expect("a folder").path().join("blank.csv"), &without).is_ok()
+    );
 }
 
 /// The text that the answer's tokens cover.
