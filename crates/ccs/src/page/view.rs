@@ -49,6 +49,8 @@ pub(super) struct View {
     differences: Vec<DifferenceView>,
     all_differences: Vec<DifferenceView>,
     choices: Choices,
+    /// The sign and the start of CCS beside the oracle's.
+    within: Option<String>,
     calibrated: bool,
     sides: Sides,
     majority: String,
@@ -110,6 +112,7 @@ impl View {
             ),
             blank: controls::blank(report),
             recursive: controls::recursive(report),
+            within: report.within_layer.as_ref().map(crate::run::WithinLayer::sentence),
             transfers: heat::transfers(report),
             layers: report.layers.iter().map(|l| layers::layer_view(report, l, &columns)).collect(),
             heats: heat::layers(report, &columns),
