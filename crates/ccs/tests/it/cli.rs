@@ -179,7 +179,7 @@ fn mistakes_end_in_one_error_a_hint_and_a_failure() {
         &["store", "--out", "x", "--optimizer", "lbfgs", "--weight-decay", "0.1"],
         &["`--weight-decay`", "--l2"],
     );
-    expect(&["store", "--out", "x", "--learning-rate", "-1"], &["`--learning-rate` cannot be -1"]);
+    expect(&["store", "--out", "x", "--learning-rate", "0"], &["`--learning-rate` cannot be 0"]);
     expect(&["store", "--out", "x", "--lr-c", "1", "--lr-cross-validated"], &["`--lr-c`"]);
     expect(&[&lr[..], &["--true-share", "0.3"]].concat(), &["`--true-share`", "add it to `--methods`"]);
     expect(&["store", "--out", "x", "--precision", "f16"], &["`--precision`", "f32 or f64"]);

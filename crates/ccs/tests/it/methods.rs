@@ -21,7 +21,11 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
-    run(data, settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
+    let mut settings = settings.clone();
+    if settings.methods.as_ref().is_some_and(|methods| !methods.contains(&Method::Ccs)) {
+        settings.recursive = 0; // refused without CCS
+    }
+    run(data, &settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
 }
 
 fn probes() -> impl Iterator<Item = Method> {
@@ -213,9 +217,11 @@ fn with_labels_that_mean_nothing_no_method_leaves_the_random_band() {
 #[test]
 fn the_share_that_calibration_takes_to_be_true_can_be_said() {
     let planted = Planted::new(200, 3, 1.0, 15);
+    let logprob = |scale: f64| Some((0..200).map(|row| scale * f64::from(row).sin()).collect());
+    let rows = Rows { answer_logprob: logprob(1.0).zip(logprob(0.3)), ..planted.rows() };
+    let data = Memory::new(rows).with_layer("hook_embed", planted.plus, planted.minus);
     let settings = Settings { methods: Some(vec![Method::CalibratedZeroShot]), ..settings() };
-    let settings = Settings { true_share: 0.2, recursive: 0, ..settings };
-    let report = fit(&one_layer(&planted), &settings, 1).report;
+    let report = fit(&data, &Settings { true_share: 0.2, ..settings }, 1).report;
     let found = &report.layers[0].methods[&Method::CalibratedZeroShot];
     let confusion = found.train.confusion.as_ref().unwrap();
     let judged_true = confusion.true_positive + confusion.false_positive;
