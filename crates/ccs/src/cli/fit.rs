@@ -76,7 +76,7 @@ impl Fit {
         let watch = |step: Step<'_>| match step {
             Step::Looks(looks) => bar.inc_length(looks as u64),
             Step::Doing { method, layer, what } => {
-                bar.set_message(format!("{method} at layer {layer}: {what}"))
+                bar.set_message(format!("{method} at layer {layer}: {what}"));
             }
             Step::Looked(..) => bar.inc(1),
         };

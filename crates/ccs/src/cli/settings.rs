@@ -8,6 +8,9 @@ use ccs::run::{LayerSelection, Settings};
 use ccs::{Error, Method};
 use clap::Args;
 
+/// Directions of recursive CCS where nothing is said: few fits beside those of all layers and folds.
+const RECURSIVE: usize = 5;
+
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown, reason = "this is the help as it is shown, without backticks")]
 pub(super) struct SettingsArgs {
@@ -80,9 +83,10 @@ pub(super) struct SettingsArgs {
     /// The share of rows that calibrated_zero_shot takes to be true. [default: 0.5]
     #[arg(long, value_name = "SHARE", help_heading = "Controls and intervals")]
     true_share: Option<f64>,
-    /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Controls and intervals")]
-    recursive: usize,
+    /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none. [default: 5 where
+    /// ccs is fitted without --hidden]
+    #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
+    recursive: Option<usize>,
     /// Other seeds under which what is random is fitted again at its chosen layer.
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls and intervals")]
     seeds: usize,
@@ -116,7 +120,9 @@ impl SettingsArgs {
             settings.lr.c = c;
         }
         settings.directions = self.directions;
-        settings.recursive = self.recursive;
+        let fits_ccs = settings.methods.as_ref().is_none_or(|methods| methods.contains(&Method::Ccs));
+        let linear_ccs = fits_ccs && self.hidden.is_empty();
+        settings.recursive = self.recursive.unwrap_or(if linear_ccs { RECURSIVE } else { 0 });
         settings.seeds = self.seeds;
         settings.shuffles = self.shuffles;
         if let Some(share) = self.true_share {

@@ -109,14 +109,13 @@ pub(super) fn repetitions(
 }
 
 fn repeated_row(report: &Report, method: Method, found: &Repeated, band: Band) -> Option<RepeatedRow> {
-    let (band, outside) = match &found.band {
-        Some(own) => (Some(own.auroc.map_or_else(|| percents(own.accuracy), decimals)), Some(own.outside)),
-        None => {
-            let band = random(report, found.layer).and_then(|r| r.accuracy_ci).map(|ci| band.of(ci));
-            let is_outside =
-                |[low, high]: Interval| found.accuracies.iter().filter(|a| **a < low || **a > high).count();
-            (band.map(percents), band.map(is_outside))
-        }
+    let (band, outside) = if let Some(own) = &found.band {
+        (Some(own.auroc.map_or_else(|| percents(own.accuracy), decimals)), Some(own.outside))
+    } else {
+        let band = random(report, found.layer).and_then(|r| r.accuracy_ci).map(|ci| band.of(ci));
+        let is_outside =
+            |[low, high]: Interval| found.accuracies.iter().filter(|a| **a < low || **a > high).count();
+        (band.map(percents), band.map(is_outside))
     };
     Some(RepeatedRow {
         method: method.title(),

@@ -320,8 +320,8 @@ impl Drop for Writing {
     /// Of a run that was not written, only finished layers stay.
     fn drop(&mut self) {
         let is_ours = |name: &std::ffi::OsStr| name == UNFINISHED || name == LAYERS;
-        let entries = fs_err::read_dir(&self.partial).into_iter().flatten();
-        if entries.map(|entry| entry.is_ok_and(|entry| is_ours(&entry.file_name()))).all(|ours| ours) {
+        let mut entries = fs_err::read_dir(&self.partial).into_iter().flatten();
+        if entries.all(|entry| entry.is_ok_and(|entry| is_ours(&entry.file_name()))) {
             // What cannot be removed is removed by the next write.
             let _ = fs_err::remove_file(self.partial.join(UNFINISHED));
             let _ = fs_err::remove_dir(&self.partial);

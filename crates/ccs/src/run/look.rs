@@ -265,6 +265,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_could_not_be_done_is_said() {
+        let template = |name: &str, own, auroc| TemplateReport {
+            template: name.to_owned(),
+            rows: 3,
+            pooled: Evaluation { auroc, ..Evaluation::default() },
+            own,
+        };
+        let close_up = CloseUp {
+            layer: 4,
+            calibration: None,
+            histogram: None,
+            templates: vec![
+                template("a", Some(Evaluation::default()), Some(0.5)),
+                template("b", None, Some(0.5)),
+                template("c", Some(Evaluation::default()), None),
+            ],
+            ensembles: Vec::new(),
+        };
+        let fewer = Repeated { layer: 4, asked: 3, accuracies: vec![0.5], ..Repeated::default() };
+        let looks = Looks {
+            close_ups: BTreeMap::from([(Method::Lr, close_up)]),
+            shuffled: BTreeMap::from([(Method::Lr, fewer)]),
+            ..Looks::default()
+        };
+        let notes = looks.left_out(Method::Lr);
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert!(notes[0].contains("shuffles of labels: 1 of 3 at layer 4"), "{notes:?}");
+        assert!(notes[1].contains("templates `b`:") && notes[2].contains("templates `c` are"), "{notes:?}");
+        assert!(looks.left_out(Method::Ccs).is_empty());
+    }
+
+    #[test]
     fn every_row_is_in_one_bin_of_its_label() {
         let found = histogram(&[0.0, 0.049, 0.05, 1.0, 0.999], &[true, false, true, true, false]);
         assert_eq!((found.positives[0], found.positives[1], found.positives[19]), (1, 1, 1));

@@ -11,7 +11,7 @@ use crate::fit::logistic::{self, LrOptions};
 use crate::normalize::Normalization;
 use crate::{Error, Method, Result};
 
-/// The settings of a run; the defaults are those of the command line.
+/// The settings of a run; the defaults are those of the command line, which asks for five directions of recursive CCS too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The methods asked for; `None` is those of [`Method::DEFAULT`] that the data allows (zero-shot needs

@@ -154,7 +154,9 @@ impl Context<'_> {
         }
         accuracies.sort_unstable_by(f64::total_cmp);
         let mut aurocs = aurocs.into_iter().collect::<Option<Vec<f64>>>();
-        aurocs.iter_mut().for_each(|values| values.sort_unstable_by(f64::total_cmp));
+        if let Some(values) = &mut aurocs {
+            values.sort_unstable_by(f64::total_cmp);
+        }
         Ok(RandomShuffles { accuracies, aurocs })
     }
 
