@@ -34,7 +34,7 @@ pub(super) struct SettingsArgs {
     /// there are several.
     #[arg(long, value_name = "HOW", default_value_t = Normalization::default())]
     normalize: Normalization,
-    /// Random starts of CCS; the one with the lowest final training loss is kept. [default: 10; 1 with --init zero]
+    /// Random starts of CCS; the one with the lowest final training loss is kept [default: 10; 1 with --init zero]
     #[arg(long, value_name = "N", help_heading = "CCS")]
     restarts: Option<usize>,
     /// Steps of CCS; of L-BFGS at most so many.
@@ -47,13 +47,13 @@ pub(super) struct SettingsArgs {
     /// adamw, or lbfgs with a line search.
     #[arg(long, default_value = "adamw", help_heading = "CCS")]
     optimizer: Optimizer,
-    /// AdamW's step size. [default: 0.01]
+    /// AdamW's step size [default: 0.01]
     #[arg(long, value_name = "SIZE", help_heading = "CCS")]
     learning_rate: Option<f64>,
-    /// AdamW's decoupled weight decay. [default: 0.01]
+    /// AdamW's decoupled weight decay [default: 0.01]
     #[arg(long, value_name = "DECAY", help_heading = "CCS")]
     weight_decay: Option<f64>,
-    /// Where the starts are: unit_sphere, uniform, pca or zero. [default: unit_sphere; uniform with --hidden]
+    /// Where the starts are: unit_sphere, uniform, pca or zero [default: unit_sphere; uniform with --hidden]
     #[arg(long, help_heading = "CCS")]
     init: Option<Init>,
     /// Probes without a bias.
@@ -71,7 +71,7 @@ pub(super) struct SettingsArgs {
     /// What CCS is fitted in: f32 or f64.
     #[arg(long, default_value = "f32", help_heading = "CCS")]
     precision: Precision,
-    /// C of logistic regression on differences and of INLP: the weight of the data against the penalty. [default: 0.1]
+    /// C of logistic regression on differences and of INLP: the weight of the data against the penalty [default: 0.1]
     #[arg(long, value_name = "C", help_heading = "Supervised methods")]
     lr_c: Option<f64>,
     /// Choose the penalty of `lr` by cross-validation too, instead of C.
@@ -80,10 +80,10 @@ pub(super) struct SettingsArgs {
     /// Random directions in the band.
     #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Controls and intervals")]
     directions: usize,
-    /// The share of rows that calibrated_zero_shot takes to be true. [default: 0.5]
+    /// The share of rows that calibrated_zero_shot takes to be true [default: 0.5]
     #[arg(long, value_name = "SHARE", help_heading = "Controls and intervals")]
     true_share: Option<f64>,
-    /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none. [default: 5 where
+    /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 where
     /// ccs is fitted without --hidden]
     #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
     recursive: Option<usize>,
@@ -93,7 +93,7 @@ pub(super) struct SettingsArgs {
     /// How often labels are shuffled at every method's chosen layer, for training and for judging.
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls and intervals")]
     shuffles: usize,
-    /// Resamples of passages behind each interval. [default: 400 for each layer, 1000 to 20,000]
+    /// Resamples of passages behind each interval [default: 400 for each layer, 1000 to 20,000]
     #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
     resamples: Option<usize>,
 }

@@ -262,3 +262,14 @@ fn text(value: &impl Serialize) -> Result<Vec<u8>> {
     text.write_all(b"\n")?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_program_has_a_hash() {
+        let hash = program().unwrap();
+        assert_eq!((hash.len(), program()), (64, Some(hash)));
+    }
+}
