@@ -130,7 +130,7 @@ pub struct WithinLayer {
 }
 
 impl WithinLayer {
-    /// All of it in two sentences.
+    /// All of it in two sentences, starts counted from 1.
     pub fn sentence(&self) -> String {
         let sign = &self.oracle_sign;
         let sign = if sign.sign == self.sign {
@@ -141,8 +141,11 @@ impl WithinLayer {
         let start = match &self.oracle_restart {
             Some(best) if best.restart == best.kept => "; so is the start".to_owned(),
             Some(best) => format!(
-                "; the oracle's start is {} instead of {}, {:.3} ({:.3} more)",
-                best.restart, best.kept, best.accuracy, best.gap
+                "; the oracle's start is number {} instead of {}, {:.3} ({:.3} more)",
+                best.restart + 1,
+                best.kept + 1,
+                best.accuracy,
+                best.gap
             ),
             None => String::new(),
         };
@@ -199,7 +202,7 @@ mod tests {
         within.oracle_restart = Some(OracleRestart { kept: 1, restart: 4, accuracy: 0.5, gap: 0.1 });
         let text = within.sentence();
         assert!(text.ends_with(
-            "the sign is the oracle's; the oracle's start is 4 instead of 1, 0.500 (0.100 more)."
+            "the sign is the oracle's; the oracle's start is number 5 instead of 2, 0.500 (0.100 more)."
         ));
     }
 
