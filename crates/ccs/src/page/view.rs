@@ -48,6 +48,8 @@ pub(super) struct View {
     directions_found: Vec<Directions>,
     all_differences: Vec<ComparisonView>,
     choices: Choices,
+    /// The sign and the start of CCS beside the oracle's.
+    within: Option<String>,
     calibrated: bool,
     sides: Sides,
     majority: String,
@@ -109,6 +111,7 @@ impl View {
             ),
             blank: controls::blank(report),
             recursive: controls::recursive(report),
+            within: report.within_layer.as_ref().map(crate::run::WithinLayer::sentence),
             transfers: heat::transfers(report),
             layers: report.layers.iter().map(|l| layers::layer_view(report, l, &columns)).collect(),
             heats: heat::layers(report, &columns),

@@ -272,6 +272,7 @@ impl<'a> Target<'a> {
     /// The model's own answers, where they are known.
     pub(super) fn zero_shot(&self) -> Result<Option<Predictions>> {
         let Some((plus, minus)) = &self.source.rows().answer_logprob else { return Ok(None) };
+        self.source.rows().check_answers()?;
         zero_shot(&pick(plus, &self.rows)?, &pick(minus, &self.rows)?).map(Some)
     }
 }

@@ -57,10 +57,14 @@ impl Resampled {
     pub(super) fn of_directions(band: &RandomBand, labels: &[bool], resamples: &Resamples) -> Result<Self> {
         let mut accuracies = Vec::with_capacity(resamples.len());
         let mut aurocs = Vec::with_capacity(resamples.len());
-        for (resample, predictions) in (0..resamples.len()).zip(band.predictions.iter().cycle()) {
-            let scored = predictions.against(labels)?;
-            accuracies.push(resamples.accuracy(resample, &scored.correct()));
-            aurocs.extend(resamples.auroc(resample, &scored.ranking()));
+        let mut scored = Vec::with_capacity(band.predictions.len());
+        for predictions in band.predictions.iter().take(resamples.len()) {
+            let found = predictions.against(labels)?;
+            scored.push((found.correct(), found.ranking())); // sorted once, however many resamples there are
+        }
+        for (resample, (correct, ranking)) in (0..resamples.len()).zip(scored.iter().cycle()) {
+            accuracies.push(resamples.accuracy(resample, correct));
+            aurocs.extend(resamples.auroc(resample, ranking));
         }
         let aurocs = (aurocs.len() == resamples.len()).then_some(aurocs);
         let median = |values: Vec<f64>| crate::baselines::Band::of(values).map(|b| b.median);

@@ -151,7 +151,8 @@ impl Context<'_> {
 
     /// The model's own answers.
     fn answers(&self, method: Method, data: &Data<'_>) -> Result<Fitted> {
-        let (train, test, note) = answers::judge(method, self.source.rows(), self.split, data)?;
+        let (rows, share) = (self.source.rows(), self.settings.true_share);
+        let (train, test, note) = answers::judge(method, rows, self.split, data, share)?;
         let report = MethodReport {
             test: evaluate(&test, data.test.labels(), Some(self.resamples))?,
             train: evaluate(&train, data.train.labels(), None)?,

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::closeup::{CloseUp, RecursiveReport, Repeated, Transfer};
+use super::closeup::{CloseUp, RecursiveReport, Transfer};
+use super::repeats::{Repeated, WithinLayer};
 use super::source::Rows;
 use super::verdict::Finding;
 use super::{Settings, evaluate};
@@ -58,14 +59,16 @@ pub struct Report {
     /// The same fits under other seeds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub seeds: BTreeMap<Method, Repeated>,
-    /// The same fits with the training rows' labels shuffled, judged by the test rows' true labels. CCS takes its sign
-    /// alone from labels, so it reads the same direction one way round or the other; a supervised method has nothing
-    /// to go by.
+    /// Every method with shuffled labels: those that training goes by (a sign alone, of methods that fit without) and
+    /// those that it is judged by. Each with a band of random directions that all results lie in at once with 95 %.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub shuffled: BTreeMap<Method, Repeated>,
     /// Recursive CCS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recursive: Option<RecursiveReport>,
+    /// CCS's sign and start, beside those that the test rows would have chosen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub within_layer: Option<WithinLayer>,
     /// The probes at their chosen layers on the same test questions with the passage left blank.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blank: Option<BTreeMap<Method, Evaluation>>,

@@ -72,8 +72,9 @@ pub fn sweep(
         });
     }
     let pooled = Pooled::new(datasets, &settings.layers)?;
+    let settings = &settings.resolved(pooled.layers().len());
     let writing = Writing::begin(out, overwrite)?;
-    let pausing = Pausing { out: Some(out), stop };
+    let pausing = Pausing { out: Some(out), stop, watch: None };
     let mut runs = Vec::new();
     for part in datasets {
         let mut done =
