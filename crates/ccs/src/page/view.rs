@@ -49,7 +49,8 @@ pub(super) struct View {
     differences: Vec<DifferenceView>,
     all_differences: Vec<DifferenceView>,
     choices: Choices,
-    calibrated: bool,
+    /// What Platt scaling was fitted on.
+    calibrated: Option<String>,
     sides: Sides,
     majority: String,
     redrawn: usize,
@@ -132,7 +133,7 @@ impl View {
                 .map(DifferenceView::new)
                 .collect(),
             choices: Choices::new(report),
-            calibrated: report.close_ups.values().any(|c| c.calibration.is_some()),
+            calibrated: scores::calibrated(report),
             sides: Sides {
                 rows: [report.rows.train, report.rows.test],
                 groups: [report.groups.train, report.groups.test],

@@ -123,7 +123,7 @@ impl<'a> Kept<'a> {
 fn key(source: &dyn Source, settings: &Settings, execution: Execution) -> Result<String> {
     let rows = source.rows();
     let about = serde_json::json!({
-        "kept": 1, // the version of this module's files
+        "kept": 2, // the version of this module's files
         "program": concat!("ccs ", env!("CARGO_PKG_VERSION")),
         "libtorch": torch_runtime::loaded_version(),
         "cpu": torch_runtime::cpu_capability(),
