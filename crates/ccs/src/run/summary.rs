@@ -129,10 +129,10 @@ fn fields(report: &Report, layer: &LayerReport, method: Method) -> Option<[Strin
 
 /// What is not plain from a column's title.
 const LEGEND: [(&str, &str); 4] = [
-    ("ECE", "ECE after Platt scaling"),
-    ("random", "random: 95 % of random directions at the layer"),
-    ("seeds", "seeds: lowest/median/highest"),
-    ("shuffled", "shuffled: with shuffled labels"),
+    ("ECE", "ECE: after Platt scaling"),
+    ("random", "random: 95 % of directions"),
+    ("seeds", "seeds: low/median/high"),
+    ("shuffled", "shuffled: low-high"),
 ];
 
 /// Lowest, median and highest.
