@@ -13,9 +13,7 @@ use llama_ccs::ccs::store::StoreSource;
 use llama_ccs::ccs::{Contrast, Method};
 use llama_ccs::llama_core::tch::{Device, Kind, Tensor, no_grad};
 use llama_ccs::llama_core::{Checkpoint, Llama, Precision, Tokenizer, save_meta};
-use llama_ccs::{
-    Extraction, Mismatch, Outcome, PredictOptions, Predicted, Prediction, TokenRule, predict, tokenize_all,
-};
+use llama_ccs::{Extraction, Mismatch, Outcome, PredictOptions, Predicted, TokenRule, predict, tokenize_all};
 use serde_json::Value;
 
 use crate::support::{llama_ccs, quiz};
@@ -233,9 +231,7 @@ fn each_template_is_read_with_its_own_statistics() {
         assert!(apart > 1e-2, "{method}: the templates' statistics differ, {apart}");
 
         // The run's own test rows, and what `ccs eval` says of them.
-        let held_out =
-            |(pair, row): &(&TokenizedPair, &Prediction)| (!row.trained_on).then(|| pair.pair.label);
-        let judged = quiz.pairs.iter().zip(&found.rows).filter(|both| held_out(both).is_some());
+        let judged = quiz.pairs.iter().zip(&found.rows).filter(|(_, row)| !row.trained_on);
         let right =
             judged.clone().filter(|(pair, row)| (row.score > found.threshold) == pair.pair.label).count();
         let reported = fitted.report.chosen[&method].test.as_ref().expect("chosen");
