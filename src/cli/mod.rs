@@ -46,7 +46,7 @@ enum Command {
     Prompts(prompts::Args),
     /// A model over contrast prompts → a store of hidden states. Started again, it continues.
     Extract(extract::Args),
-    /// A run's probe on new questions: how probable is each true. (Uncalibrated.)
+    /// A run's probe on new questions: how probable is each true.
     Predict(Box<predict::Args>),
     /// Continue a text, as facebookresearch/llama does.
     Generate(generate::Args),

@@ -32,10 +32,13 @@ Examples:
   llama-ccs predict --run run --model llama-7b --method lr --template statement 'Oslo is in Norway.'
   llama-ccs predict --run run --model llama-7b --passage 'The cup is red.' 'is the cup red'
 
-p(true) is the probability that the positive answer is the right one: of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe \
-the logistic function of its score. Neither is calibrated: above 0.5 means true, 0.9 does not mean right nine times in \
-ten. zero-shot is what the model itself says, of the two answers. Accuracies are of the rows given, with intervals from \
-resampled passages.
+p(true) is the probability that the positive answer is the right one, calibrated: σ(a·score + b), with a and b fitted on \
+training rows of the run that were held out (Platt scaling) and saved with the probe. The score is the probe's own \
+number, of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe a logit, of tpc and its like a length without a fixed scale; it \
+decides what counts as true, as in the run's report. A probe of an older run has no a and b: p(true) is then its own, \
+not calibrated, and `-` where its scores are no probabilities. zero-shot is what the model itself says, of the two \
+answers. Accuracies are of the rows given but those of passages that the probe was trained on, as in `ccs eval`, with \
+intervals from resampled passages.
 
 The model must be the one that the run's store was extracted from; another is refused.")]
 pub(crate) struct Args {
@@ -70,7 +73,7 @@ pub(crate) struct Args {
     /// Most questions of --data.
     #[arg(long, value_name = "N", conflicts_with_all = ["prompts", "statements"])]
     limit: Option<usize>,
-    /// The probe's method: ccs or lr.
+    /// The probe's method: ccs, lr or another that the run fitted.
     #[arg(long, default_value = "ccs", value_parser = method)]
     method: Method,
     /// The probe's layer [default: the one that the run chose for the method].
@@ -85,6 +88,9 @@ pub(crate) struct Args {
     /// Most tokens of a batch, padding included.
     #[arg(long, value_name = "TOKENS", default_value_t = Extraction::BATCH_TOKENS)]
     batch_tokens: usize,
+    /// Count rows of passages that trained the probe in the accuracies; without it they are predicted and left out there.
+    #[arg(long)]
+    keep_trained: bool,
     /// Use the probe on another model than it was fitted on.
     #[arg(long)]
     any_model: bool,
@@ -97,6 +103,20 @@ struct Asked {
     labelled: bool,
     /// The template has the run's name and another text.
     other_text: Option<Mismatch>,
+}
+
+/// How often the probe and the model's own answer are right.
+struct Accuracy {
+    probe: Evaluation,
+    zero_shot: Evaluation,
+    /// Which rows are judged.
+    rows: Vec<bool>,
+}
+
+impl Accuracy {
+    fn judged(&self) -> usize {
+        self.rows.iter().filter(|&&judged| judged).count()
+    }
 }
 
 impl Args {
@@ -120,15 +140,25 @@ impl Args {
 
         found.warnings.extend(asked.other_text.clone());
         found.warnings.iter().for_each(output::warn);
-        if asked.labelled && found.trained_on > 0 {
+        if asked.labelled && found.trained_on() > 0 {
+            let what =
+                if self.keep_trained { "accuracy on those says little" } else { "left out of accuracies" };
             output::warn(&format!(
-                "{} of {} rows are of passages that the probe was trained on; accuracy on those says little",
-                found.trained_on,
+                "{} of {} rows are of passages that the probe was trained on: {what}",
+                found.trained_on(),
                 found.rows.len()
             ));
         }
         let seed = fitted.report.settings.seed;
-        let accuracy = asked.labelled.then(|| found.evaluate(&asked.pairs, seed)).transpose()?;
+        let accuracy = if asked.labelled {
+            found.evaluate(&asked.pairs, self.keep_trained, seed)?.map(|(probe, zero_shot)| Accuracy {
+                probe,
+                zero_shot,
+                rows: found.rows.iter().map(|row| self.keep_trained || !row.trained_on).collect(),
+            })
+        } else {
+            None
+        };
         if json {
             output::json(&as_json(&fitted, &asked, &found, accuracy.as_ref()));
         } else {
@@ -228,44 +258,65 @@ fn before_answer(pair: &ContrastPair) -> String {
     if cut == 0 { text } else { format!("…{}", text.chars().skip(cut + 1).collect::<String>()) }
 }
 
+/// What p(true) is.
+fn certainty(fitted: &Fitted) -> &'static str {
+    let certainty = &fitted.probe.certainty;
+    match (certainty.platt, certainty.own) {
+        (Some(_), _) => "p(true) is calibrated on held-out training rows",
+        (None, true) => "p(true) is not calibrated: no Platt scaling is saved with the probe",
+        (None, false) => {
+            "the scores are no probabilities, and no Platt scaling is saved with the probe: fit it again"
+        }
+    }
+}
+
 fn as_json(
     fitted: &Fitted,
     asked: &Asked,
     found: &Predicted,
-    accuracy: Option<&(Evaluation, Evaluation)>,
+    accuracy: Option<&Accuracy>,
 ) -> serde_json::Value {
     let rows = asked.pairs.iter().zip(&asked.texts).zip(&found.rows).map(|((pair, text), row)| {
         let label = asked.labelled.then_some(pair.pair.label);
         json!({
             "idx": pair.pair.idx, "question_id": pair.pair.question_id, "question": text,
-            "p_true": row.p_true, "zero_shot": row.zero_shot, "label": label,
+            "p_true": row.p_true, "score": row.score, "judged_true": row.score > found.threshold,
+            "zero_shot": row.zero_shot, "label": label, "trained_on": row.trained_on,
         })
     });
     json!({
         "probe": {
             "method": fitted.method, "layer": fitted.layer, "hook": fitted.hook, "tokens": fitted.tokens,
         },
-        "calibrated": false,
+        "calibrated": fitted.probe.certainty.platt.is_some(),
+        "platt": fitted.probe.certainty.platt,
+        "threshold": found.threshold,
         "warnings": found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "trained_on": asked.labelled.then_some(found.trained_on),
-        "evaluation": accuracy.map(|(probe, zero_shot)| json!({ "probe": probe, "zero_shot": zero_shot })),
+        "trained_on": asked.labelled.then_some(found.trained_on()),
+        "evaluation": accuracy.map(|a| json!({ "rows": a.judged(), "probe": a.probe, "zero_shot": a.zero_shot })),
         "predictions": rows.collect::<Vec<_>>(),
     })
 }
 
-fn table(fitted: &Fitted, asked: &Asked, found: &Predicted, accuracy: Option<&(Evaluation, Evaluation)>) {
+fn table(fitted: &Fitted, asked: &Asked, found: &Predicted, accuracy: Option<&Accuracy>) {
     let label =
         |pair: &TokenizedPair| if asked.labelled { format!("{:<7}", pair.pair.label) } else { String::new() };
-    output::data(&format!("p(true)  zero-shot  {}question", if asked.labelled { "label  " } else { "" }));
+    output::data(&format!(
+        "p(true)     score  zero-shot  {}question",
+        if asked.labelled { "label  " } else { "" }
+    ));
     for ((pair, text), row) in asked.pairs.iter().zip(&asked.texts).zip(&found.rows) {
         let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut shown: String = text.chars().take(SHOWN).collect();
         if shown.len() < text.len() {
             shown.push('…');
         }
-        output::data(&format!("{:>7.3}  {:>9.3}  {}{shown}", row.p_true, row.zero_shot, label(pair)));
+        let p_true = row.p_true.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}"));
+        let (score, zero_shot) = (row.score, row.zero_shot);
+        output::data(&format!("{p_true:>7}  {score:>8.3}  {zero_shot:>9.3}  {}{shown}", label(pair)));
     }
-    let Some((probe, zero_shot)) = accuracy else { return };
+    output::data(&format!("\n{}; a score above {} counts as true", certainty(fitted), found.threshold));
+    let Some(accuracy) = accuracy else { return };
     let line = |evaluation: &Evaluation| {
         let percent = |x: f64| format!("{:.1} %", 100.0 * x);
         let interval =
@@ -274,14 +325,14 @@ fn table(fitted: &Fitted, asked: &Asked, found: &Predicted, accuracy: Option<&(E
     };
     let Fitted { method, layer, hook, tokens, .. } = fitted;
     output::data(&format!(
-        "\n{} at layer {layer} ({hook}, tokens {tokens}): {} of {} rows; zero-shot: {}",
+        "{} at layer {layer} ({hook}, tokens {tokens}): {} of {} rows; zero-shot: {}",
         method.title(),
-        line(probe),
-        found.rows.len(),
-        line(zero_shot)
+        line(&accuracy.probe),
+        accuracy.judged(),
+        line(&accuracy.zero_shot)
     ));
-    let groups: std::collections::BTreeSet<&str> =
-        asked.pairs.iter().map(|p| p.pair.group.as_str()).collect();
+    let judged = asked.pairs.iter().zip(&accuracy.rows).filter(|(_, judged)| **judged);
+    let groups: std::collections::BTreeSet<&str> = judged.map(|(p, _)| p.pair.group.as_str()).collect();
     if groups.len() < FEWEST_GROUPS {
         output::warn(&format!("{} passages are too few for an interval to be relied on", groups.len()));
     }

@@ -40,14 +40,20 @@ impl Default for PredictOptions {
     }
 }
 
-/// How probable a pair's plus side is, as the true one of the two.
+/// What the probe, and the model itself, say of a pair: how probable its plus side is, as the true one of the two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
-    /// By the probe: CCS's p̃, or σ of logistic regression's logit. Not calibrated.
-    pub p_true: f64,
+    /// The probe's score, which judges: true above [`ccs::probe::Readout::threshold`]. CCS's p̃, a logit, or a number of
+    /// no fixed scale, by the probe's method.
+    pub score: f64,
+    /// The probability by the probe's Platt scaling, fitted on held-out training rows; of a probe without one, as its fit
+    /// gives it, not calibrated; `None` where scores are of no fixed scale and not calibrated.
+    pub p_true: Option<f64>,
     /// By the model's own answer: its probability for the plus answer, of the two answers together, with the
-    /// geometric mean over an answer's tokens. Not calibrated either.
+    /// geometric mean over an answer's tokens. Not calibrated.
     pub zero_shot: f64,
+    /// The pair is of a group (passage) that the probe was trained on: being right about it says little.
+    pub trained_on: bool,
 }
 
 /// What [`predict()`] found.
@@ -57,24 +63,44 @@ pub struct Predicted {
     pub rows: Vec<Prediction>,
     /// What differs from what the probe was fitted on, and so may make it wrong.
     pub warnings: Vec<Mismatch>,
-    /// Pairs of groups (passages) that the probe was trained on: accuracy on them says little.
-    pub trained_on: usize,
+    /// The score above which the probe judges a pair true.
+    pub threshold: f64,
 }
 
 impl Predicted {
-    /// How often the probe and the model's own answer are right, with intervals from resampled groups; for pairs
-    /// whose labels mean something.
+    /// Pairs of groups (passages) that the probe was trained on.
+    pub fn trained_on(&self) -> usize {
+        self.rows.iter().filter(|row| row.trained_on).count()
+    }
+
+    /// How often the probe, by its scores, and the model's own answer are right, with intervals from resampled groups; for
+    /// pairs whose labels mean something. As in `ccs eval`, pairs that the probe was trained on are left out unless
+    /// `keep_trained`; `None` where no pair is left.
     ///
     /// # Errors
     /// Other pairs than those predicted.
-    pub fn evaluate(&self, pairs: &[TokenizedPair], seed: u64) -> Result<(Evaluation, Evaluation)> {
-        let labels: Vec<bool> = pairs.iter().map(|p| p.pair.label).collect();
-        let groups: Vec<String> = pairs.iter().map(|p| p.pair.group.clone()).collect();
-        let of = |p: fn(&Prediction) -> f64| {
-            let predictions = Predictions { scores: self.rows.iter().map(p).collect(), threshold: 0.5 };
+    pub fn evaluate(
+        &self,
+        pairs: &[TokenizedPair],
+        keep_trained: bool,
+        seed: u64,
+    ) -> Result<Option<(Evaluation, Evaluation)>> {
+        if pairs.len() != self.rows.len() {
+            let (expected, found) = (self.rows.len(), pairs.len());
+            return Err(ccs::Error::Length { what: "pairs", expected, found }.into());
+        }
+        let judged = || pairs.iter().zip(&self.rows).filter(|(_, row)| keep_trained || !row.trained_on);
+        let labels: Vec<bool> = judged().map(|(pair, _)| pair.pair.label).collect();
+        if labels.is_empty() {
+            return Ok(None);
+        }
+        let groups: Vec<String> = judged().map(|(pair, _)| pair.pair.group.clone()).collect();
+        let of = |score: fn(&Prediction) -> f64, threshold: f64| {
+            let predictions =
+                Predictions { scores: judged().map(|(_, row)| score(row)).collect(), threshold };
             Evaluation::of(&predictions, &labels, &groups, RESAMPLES, seed)
         };
-        Ok((of(|row| row.p_true)?, of(|row| row.zero_shot)?))
+        Ok(Some((of(|row| row.score, self.threshold)?, of(|row| row.zero_shot, 0.5)?)))
     }
 }
 
@@ -93,7 +119,7 @@ const RESAMPLES: usize = 1000;
 /// let pairs = tokenize_all(boolq::prompts::read("new.csv")?.pairs, &tokenizer)?;
 /// let found = predict(&fitted, &checkpoint, &tokenizer, &pairs, &PredictOptions::default(), &mut |_, _| {})?;
 /// for (pair, row) in pairs.iter().zip(&found.rows) {
-///     println!("{:.3} {}", row.p_true, pair.pair.plus_prompt);
+///     println!("{:.3} {}", row.p_true.unwrap_or(f64::NAN), pair.pair.plus_prompt);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -126,6 +152,7 @@ pub fn predict(
     let (serious, warnings): (Vec<Mismatch>, Vec<Mismatch>) = origin
         .mismatches(checkpoint, tokenizer, precision, pairs)
         .into_iter()
+        .chain(without_statistics(fitted, pairs))
         .partition(Mismatch::is_of_the_model);
     if !options.any_model
         && let Some(mismatch) = serious.first()
@@ -138,7 +165,8 @@ pub fn predict(
     let (llama, group) = residency::load(checkpoint, precision, options.device, None, batch_tokens, &mut ())?;
     let rules = [rule];
     let pass = batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true };
-    let mut rows = vec![Prediction { p_true: f64::NAN, zero_shot: f64::NAN }; pairs.len()];
+    let unread = Prediction { score: f64::NAN, p_true: None, zero_shot: f64::NAN, trained_on: false };
+    let mut rows = vec![unread; pairs.len()];
     let mut done = 0;
     progress(done, pairs.len());
     let batches = plan::batches(pairs, batch_tokens, plan::Grouping::Questions);
@@ -151,8 +179,16 @@ pub fn predict(
             progress(done, pairs.len());
         }
     }
-    let trained_on = pairs.iter().filter(|p| fitted.train_groups.contains(&p.pair.group)).count();
-    Ok(Predicted { rows, warnings: serious.into_iter().chain(warnings).collect(), trained_on })
+    let warnings = serious.into_iter().chain(warnings).collect();
+    Ok(Predicted { rows, warnings, threshold: fitted.probe.readout.threshold() })
+}
+
+/// Pairs of templates that a probe of several templates has no statistics of.
+fn without_statistics(fitted: &Fitted, pairs: &[TokenizedPair]) -> Option<Mismatch> {
+    let normalizer = &fitted.probe.normalizer;
+    let known = normalizer.templates();
+    let unknown = pairs.iter().filter(|p| normalizer.template(&p.pair.template).is_none()).count();
+    (!known.is_empty() && unknown > 0).then(|| Mismatch::Statistics { known: known.to_vec(), rows: unknown })
 }
 
 /// The predictions for some rows, in their order.
@@ -171,17 +207,27 @@ fn read(
     };
     let labels = rows.iter().map(|&row| pairs[row].pair.label).collect();
     let groups = rows.iter().map(|&row| pairs[row].pair.group.clone()).collect();
+    // Templates have statistics of their own. Which rows ask one question changes no score, and a batch holds part of
+    // them, so each row is a question of its own, and may be there twice.
+    let questions = rows.iter().map(ToString::to_string).collect();
+    let templates = rows.iter().map(|&row| pairs[row].pair.template.clone()).collect();
     let contrast = Contrast::new(matrix(&states.plus)?, matrix(&states.minus)?, labels, groups)
-        .map_err(|e| in_data(e, rows))?;
+        .map_err(|e| in_data(e, rows))?
+        .with_variants(questions, templates)?;
     let own_answer = logprobs.plus.iter().zip(&logprobs.minus).map(|(plus, minus)| {
         let logit = f64::from(*plus) - f64::from(*minus);
         1.0 / (1.0 + (-logit).exp())
     });
-    let probe = fitted.probe.probabilities(&contrast)?;
-    Ok(probe
-        .into_iter()
-        .zip(own_answer)
-        .map(|(p_true, zero_shot)| Prediction { p_true, zero_shot })
+    let trained_on = rows.iter().map(|&row| fitted.train_groups.contains(&pairs[row].pair.group));
+    let scores = fitted.probe.scores(&contrast)?.into_iter();
+    Ok(scores
+        .zip(own_answer.zip(trained_on))
+        .map(|(score, (zero_shot, trained_on))| Prediction {
+            score,
+            p_true: fitted.probe.probability(score),
+            zero_shot,
+            trained_on,
+        })
         .collect())
 }
 

@@ -166,6 +166,14 @@ pub enum Mismatch {
         /// The one given.
         found: String,
     },
+    /// Rows are of templates of whose states a probe of several templates knows no means and scales: they get those of
+    /// all its templates together.
+    Statistics {
+        /// The templates that it has statistics of.
+        known: Vec<String>,
+        /// How many rows are of others.
+        rows: usize,
+    },
 }
 
 impl Mismatch {
@@ -194,6 +202,11 @@ impl fmt::Display for Mismatch {
             Self::Template { fitted, found } => {
                 write!(f, "the probe was fitted on the template {fitted}, these prompts are of {found}")
             }
+            Self::Statistics { known, rows } => write!(
+                f,
+                "{rows} rows are of templates that the probe was not fitted on ({}), or of one that several of its data sets have: they are normalised as all templates together are",
+                known.join(", ")
+            ),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! `llama-ccs predict` end to end on the quiz model: against the run's report, and against the store's own states.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use llama_ccs::activations::{SideOf, Store};
 use llama_ccs::boolq::{self, Dataset, Template, TokenizedPair};
-use llama_ccs::ccs::run::{Execution, Fitted, LayerSelection, Overwrite, Report, Settings, SplitReport, run};
+use llama_ccs::ccs::run::{
+    self as runs, EvalOptions, Execution, Fitted, LayerSelection, Overwrite, Pooled, Report, Settings,
+    Source, SplitReport, eval, run,
+};
 use llama_ccs::ccs::store::StoreSource;
 use llama_ccs::ccs::{Contrast, Method};
 use llama_ccs::llama_core::tch::{Device, Kind, Tensor, no_grad};
 use llama_ccs::llama_core::{Checkpoint, Llama, Precision, Tokenizer, save_meta};
-use llama_ccs::{Extraction, Mismatch, Outcome, PredictOptions, TokenRule, predict, tokenize_all};
+use llama_ccs::{Extraction, Mismatch, Outcome, PredictOptions, Predicted, TokenRule, predict, tokenize_all};
 use serde_json::Value;
 
 use crate::support::{llama_ccs, quiz};
@@ -25,26 +28,32 @@ struct Quiz {
 
 impl Quiz {
     fn new(questions: usize, template: &Template) -> Self {
+        Self::with(questions, std::slice::from_ref(template))
+    }
+
+    fn with(questions: usize, templates: &[Template]) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let checkpoint = Checkpoint::open(quiz().join("model")).expect("model");
         let tokenizer = checkpoint.tokenizer().expect("tokenizer");
         let mut data = Dataset::load(quiz().join("questions.jsonl")).expect("questions");
         data.questions.truncate(questions);
-        let made = boolq::pairs(&data, template).expect("pairs").pairs;
+        let made = boolq::pairs_with(&data, templates).expect("pairs").pairs;
         let pairs = tokenize_all(made, &tokenizer).expect("tokens");
         let rules = [TokenRule::Last, TokenRule::Mean];
-        let extraction = Extraction::new(&checkpoint, &tokenizer).tokens(rules).template(template);
+        let extraction = Extraction::new(&checkpoint, &tokenizer).tokens(rules);
+        let extraction = templates.iter().fold(extraction, Extraction::template);
         let outcome = extraction.run(&pairs, folder.path().join("store"), &mut ()).expect("extract");
         assert!(matches!(outcome, Outcome::Finished(_)));
         for rule in rules {
             let source = StoreSource::open_at(folder.path().join("store"), rule.name()).expect("store");
-            let layers = LayerSelection::Ranges(vec![(3, 4)]);
-            let mut settings = Settings { layers, directions: 20, ..Settings::default() };
-            settings.ccs.restarts = 5;
-            let fitted = run(&source, &settings, Execution::default(), &|_| {}).expect("fit");
-            fitted.write(folder.path().join(format!("run-{rule}")), Overwrite::No).expect("write");
+            fit(&source, &folder.path().join(format!("run-{rule}")));
         }
         Self { folder, checkpoint, tokenizer, pairs }
+    }
+
+    fn predict(&self, fitted: &Fitted, pairs: &[TokenizedPair]) -> Predicted {
+        let options = PredictOptions::default();
+        predict(fitted, &self.checkpoint, &self.tokenizer, pairs, &options, &mut |_, _| {}).expect("predict")
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -58,8 +67,14 @@ impl Quiz {
         command
     }
 
-    /// What the probe makes of the states in the store.
+    /// How probable the probe finds the states in the store.
     fn store_says(&self, fitted: &Fitted) -> Vec<f64> {
+        let states = self.states(fitted);
+        fitted.probe.probabilities(&states).expect("probabilities")
+    }
+
+    /// What the store has of the layer and the token that the probe reads.
+    fn states(&self, fitted: &Fitted) -> Contrast {
         let store = Store::open(self.path("store")).expect("store");
         let layers = store.layers(&fitted.tokens);
         let (_, column) = layers.iter().find(|(layer, _)| *layer == fitted.layer).expect("layer");
@@ -67,9 +82,18 @@ impl Quiz {
         let rows = self.pairs.len();
         let read = |side| Tensor::from_slice(&reader.read(side).expect("read")).reshape([rows as i64, -1]);
         let groups = vec![String::new(); rows];
-        let states = Contrast::new(read(SideOf::Plus), read(SideOf::Minus), vec![true; rows], groups);
-        fitted.probe.probabilities(&states.expect("states")).expect("probabilities")
+        Contrast::new(read(SideOf::Plus), read(SideOf::Minus), vec![true; rows], groups).expect("states")
     }
+}
+
+/// A quick run of the last two layers.
+fn fit(source: &dyn Source, to: &Path) {
+    let layers = LayerSelection::Ranges(vec![(3, 4)]);
+    let methods = Some(vec![Method::Ccs, Method::Tpc, Method::Lr, Method::Random, Method::ZeroShot]);
+    let mut settings = Settings { layers, methods, directions: 20, ..Settings::default() };
+    (settings.ccs.restarts, settings.seeds, settings.shuffles) = (5, 0, 0);
+    let fitted = run(source, &settings, Execution::default(), &|_| {}).expect("fit");
+    fitted.write(to, Overwrite::No).expect("write");
 }
 
 fn json(command: &mut assert_cmd::Command) -> (Value, String) {
@@ -112,7 +136,7 @@ fn held_out_questions_are_predicted_as_the_report_says() {
         );
         let own = &report.layers[0].methods[&Method::ZeroShot].test;
         assert_eq!(found["evaluation"]["zero_shot"]["accuracy"], own.accuracy);
-        assert_eq!(found["trained_on"], 0);
+        assert_eq!((&found["trained_on"], &found["calibrated"]), (&Value::from(0), &Value::Bool(true)));
 
         // Other batches than the store's: equal but for rounding.
         let expected = quiz.store_says(&fitted);
@@ -121,6 +145,9 @@ fn held_out_questions_are_predicted_as_the_report_says() {
         for ((row, pair), prediction) in rows.clone().zip(predictions) {
             let p = prediction["p_true"].as_f64().expect("p");
             assert!((p - expected[row]).abs() < 1e-3, "row {row}: {p} vs {}", expected[row]);
+            let score = prediction["score"].as_f64().expect("score");
+            assert_eq!(fitted.probe.probability(score), Some(p), "calibrated, from the score beside it");
+            assert_eq!(prediction["judged_true"], score > fitted.probe.readout.threshold());
             assert_eq!(prediction["label"], pair.pair.label);
             assert_eq!(prediction["question_id"], pair.pair.question_id.as_str());
         }
@@ -143,14 +170,113 @@ fn in_the_stores_batches_the_states_are_the_stores() {
         );
         let found = found.expect("predict");
         for (row, (found, expected)) in found.rows.iter().zip(quiz.store_says(&fitted)).enumerate() {
-            assert!(
-                (found.p_true - expected).abs() < 1e-12,
-                "{run}, row {row}: {} vs {expected}",
-                found.p_true
-            );
+            let p = found.p_true.expect("calibrated");
+            assert!((p - expected).abs() < 1e-12, "{run}, row {row}: {p} vs {expected}");
         }
-        assert_eq!((found.trained_on, found.warnings.len()), (180, 0));
+        assert_eq!((found.trained_on(), found.warnings.len()), (180, 0));
+        // As `ccs eval` judges the whole store: without the rows that trained the probe, unless they are asked for.
+        let source = StoreSource::open_at(quiz.path("store"), &fitted.tokens).expect("store");
+        let seed = fitted.report.settings.seed;
+        for keep_trained in [false, true] {
+            let options = EvalOptions { keep_trained, ..EvalOptions::default() };
+            let judged = eval(quiz.path(run), &source, &options).expect("eval");
+            let own = found.evaluate(&quiz.pairs, keep_trained, seed).expect("evaluate").expect("rows");
+            assert_eq!(judged.rows, if keep_trained { 300 } else { 120 });
+            assert_eq!(own.0, judged.probes["ccs"].test);
+            assert_eq!(Some(own.1), judged.zero_shot);
+        }
+        let trained: Vec<_> = quiz
+            .pairs
+            .iter()
+            .zip(&found.rows)
+            .filter(|(_, row)| row.trained_on)
+            .map(|(p, _)| p.clone())
+            .collect();
+        let only = quiz.predict(&fitted, &trained);
+        assert!(only.evaluate(&trained, false, seed).expect("evaluate").is_none());
+        assert!(only.evaluate(&quiz.pairs, false, seed).is_err(), "other pairs");
         assert_eq!((seen.first(), seen.last()), (Some(&(0, 300)), Some(&(300, 300))));
+    }
+}
+
+fn templates() -> [Template; 2] {
+    let other =
+        "{# answers: True right | False wrong #}\n{{ passage }}\n\nis it so {{ question }}? {{ answer }}";
+    [
+        Template::named("llama-ccs").expect("built in"),
+        Template::from_source("other", other).expect("template"),
+    ]
+}
+
+#[test]
+fn each_template_is_read_with_its_own_statistics() {
+    let quiz = Quiz::with(150, &templates());
+    for method in [Method::Ccs, Method::Tpc, Method::Lr] {
+        let fitted = Fitted::open(quiz.path("run-last"), method, None).expect("run");
+        assert_eq!(fitted.probe.normalizer.templates().len(), 2);
+        let found = quiz.predict(&fitted, &quiz.pairs);
+        assert_eq!(found.warnings, []);
+        let names = quiz.pairs.iter().map(|p| p.pair.template.clone()).collect();
+        let questions = quiz.pairs.iter().map(|p| p.pair.question_id.clone()).collect();
+        let states = quiz.states(&fitted);
+        let pooled = fitted.probe.scores(&states).expect("scores");
+        let own =
+            fitted.probe.scores(&states.with_variants(questions, names).expect("variants")).expect("scores");
+        let mut apart: f64 = 0.0;
+        for ((row, own), pooled) in found.rows.iter().zip(&own).zip(pooled) {
+            assert!((row.score - own).abs() < 1e-6, "{method}: {} vs {own}", row.score);
+            assert_eq!(row.p_true, fitted.probe.probability(row.score));
+            apart = apart.max((own - pooled).abs());
+        }
+        assert!(apart > 1e-2, "{method}: the templates' statistics differ, {apart}");
+
+        // The run's own test rows, and what `ccs eval` says of them.
+        let judged = quiz.pairs.iter().zip(&found.rows).filter(|(_, row)| !row.trained_on);
+        let right =
+            judged.clone().filter(|(pair, row)| (row.score > found.threshold) == pair.pair.label).count();
+        let reported = fitted.report.chosen[&method].test.as_ref().expect("chosen");
+        assert_eq!((judged.clone().count(), right as f64 / judged.count() as f64), (120, reported.accuracy));
+        let source = StoreSource::open_at(quiz.path("store"), "last").expect("store");
+        let judged = eval(quiz.path("run-last"), &source, &EvalOptions::default()).expect("eval");
+        let seed = fitted.report.settings.seed;
+        let (own, _) = found.evaluate(&quiz.pairs, false, seed).expect("evaluate").expect("rows");
+        assert_eq!(own, judged.probes[method.name()].test, "{method}");
+    }
+
+    // A third template: said, and not passed over.
+    let fitted = Fitted::open(quiz.path("run-last"), Method::Ccs, None).expect("run");
+    let mut strange = quiz.pairs[..6].to_vec();
+    strange.iter_mut().step_by(2).for_each(|pair| pair.pair.template = "third".to_owned());
+    let said: Vec<String> =
+        quiz.predict(&fitted, &strange).warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        said.iter().any(|s| s.starts_with("3 rows are of templates that the probe was not fitted on")),
+        "{said:?}"
+    );
+    // The same row twice is two rows.
+    let twice = [&quiz.pairs[..2], &quiz.pairs[..2]].concat();
+    let rows = quiz.predict(&fitted, &twice).rows;
+    assert_eq!(rows[..2], rows[2..]);
+}
+
+#[test]
+fn a_pool_of_data_sets_knows_its_templates_by_their_own_names() {
+    let [plain, other] = templates();
+    let (one, two) = (Quiz::new(60, &plain), Quiz::new(60, &other));
+    let [a, b] = [&one, &two].map(|quiz| StoreSource::open(quiz.path("store")).expect("store"));
+    let pool = [("a", &a), ("b", &b)].map(|(name, source)| runs::Dataset { name, source });
+    fit(&Pooled::new(&pool, &LayerSelection::All).expect("pool"), &one.path("pool"));
+    let fitted = Fitted::open(one.path("pool"), Method::Lr, None).expect("run");
+    assert_eq!(fitted.probe.normalizer.templates(), ["a/llama-ccs", "b/other"]);
+    for (quiz, name) in [(&one, "a/llama-ccs"), (&two, "b/other")] {
+        let found = quiz.predict(&fitted, &quiz.pairs);
+        assert_eq!(found.warnings, []);
+        let questions = quiz.pairs.iter().map(|p| p.pair.question_id.clone()).collect();
+        let states =
+            quiz.states(&fitted).with_variants(questions, vec![name.to_owned(); 60]).expect("variants");
+        for (row, expected) in found.rows.iter().zip(fitted.probe.scores(&states).expect("scores")) {
+            assert!((row.score - expected).abs() < 1e-6, "{name}: {} vs {expected}", row.score);
+        }
     }
 }
 
@@ -221,14 +347,21 @@ fn questions_on_the_command_line_are_written_as_the_runs() {
 
     let table = quiz.command("run-last").args(["--passage", passage, &row.question]).assert().success();
     let table = String::from_utf8_lossy(&table.get_output().stdout).into_owned();
-    assert!(table.starts_with("p(true)  zero-shot  question\n") && table.contains(&row.question), "{table}");
+    assert!(
+        table.starts_with("p(true)     score  zero-shot  question\n") && table.contains(&row.question),
+        "{table}"
+    );
 
     let data = crate::support::quiz().join("questions.jsonl");
     let mut command = quiz.command("run-last");
     let table = command.args(["--offset", "60", "--limit", "30", "--data"]).arg(data).assert().success();
     let table = String::from_utf8_lossy(&table.get_output().stdout).into_owned();
     assert!(
-        table.contains("p(true)  zero-shot  label  question\n") && table.contains("of 30 rows"),
+        table.contains("p(true)     score  zero-shot  label  question\n")
+            && table.contains(
+                "p(true) is calibrated on held-out training rows; a score above 0.5 counts as true"
+            )
+            && table.contains("of 30 rows"),
         "{table}"
     );
 }

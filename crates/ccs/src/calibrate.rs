@@ -26,6 +26,38 @@ pub struct Platt {
 }
 
 impl Platt {
+    /// Fits on held-out scores of the rows that a probe is then fitted on, as Platt 1999 recommends: on its own training
+    /// rows a probe is surer and more often right than on others, and where they are fewer than dimensions it separates them
+    /// and the slope says nothing.
+    ///
+    /// As Platt's, the targets are not 1 and 0 but (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2), so that separable scores have
+    /// a scaling too. The slope is at least 0: where held-out scores run against the labels they know nothing, and every
+    /// score gets the share of trues; it is the training rows that say which way round a probe is.
+    ///
+    /// ```
+    /// use ccs::calibrate::Platt;
+    ///
+    /// let separable = Platt::fit_held_out(&[-1.0, -2.0, 1.0, 2.0], &[false, false, true, true])?;
+    /// assert!(separable.probability(2.0) > 0.7 && separable.probability(2.0) < 0.9);
+    /// # Ok::<(), ccs::Error>(())
+    /// ```
+    ///
+    /// # Shapes
+    /// `scores`, `labels`: N.
+    ///
+    /// # Errors
+    /// As [`Platt::fit`].
+    pub fn fit_held_out(scores: &[f64], labels: &[bool]) -> Result<Self> {
+        check(scores, labels)?;
+        let positives = labels.iter().filter(|&&l| l).count();
+        let (positives, negatives) = (positives as f64, (labels.len() - positives) as f64);
+        let [high, low] = [(positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0)];
+        let targets: Vec<f64> = labels.iter().map(|&label| if label { high } else { low }).collect();
+        let platt = Self::to_targets(scores, &targets);
+        // The loss is convex: where its minimum is below 0, the best slope that is not is 0.
+        Ok(if platt.a < 0.0 { Self::constant(&targets) } else { platt })
+    }
+
     /// Minimises the mean of −log p(label). Fit on rows that the evaluation does not see; for scores of pairs the label is
     /// whether the plus side is true.
     ///
@@ -38,25 +70,29 @@ impl Platt {
     /// # Errors
     /// Different lengths, one label only, or a score that is not finite.
     pub fn fit(scores: &[f64], labels: &[bool]) -> Result<Self> {
-        if scores.len() != labels.len() {
-            return Err(Error::Length { what: "scores", expected: labels.len(), found: scores.len() });
-        }
-        both_labels(labels, "the rows that Platt scaling is fitted on")?;
-        if let Some(row) = scores.iter().position(|s| !s.is_finite()) {
-            return Err(Error::NotFinite { what: "the score".to_owned(), row, column: None });
-        }
+        check(scores, labels)?;
+        let targets: Vec<f64> = labels.iter().map(|&l| f64::from(u8::from(l))).collect();
+        Ok(Self::to_targets(scores, &targets))
+    }
+
+    /// The same probability of every score.
+    fn constant(targets: &[f64]) -> Self {
+        let share = targets.iter().sum::<f64>() / targets.len() as f64;
+        Self { a: 0.0, b: (share / (1.0 - share)).ln() }
+    }
+
+    fn to_targets(scores: &[f64], targets: &[f64]) -> Self {
         // In units of the scores' own spread, so that steps and slopes have a scale.
         let n = scores.len() as f64;
         let mean = scores.iter().sum::<f64>() / n;
         let spread = (scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / n).sqrt();
         if spread <= 1e-12 * mean.abs() {
-            let share = labels.iter().filter(|&&l| l).count() as f64 / n;
-            return Ok(Self { a: 0.0, b: (share / (1.0 - share)).ln() });
+            return Self::constant(targets);
         }
         let rows: Vec<(f64, f64)> =
-            scores.iter().zip(labels).map(|(s, &l)| ((s - mean) / spread, f64::from(u8::from(l)))).collect();
+            scores.iter().zip(targets).map(|(s, &target)| ((s - mean) / spread, target)).collect();
         let (a, b) = newton(&rows);
-        Ok(Self { a: a / spread, b: b - a * mean / spread })
+        Self { a: a / spread, b: b - a * mean / spread }
     }
 
     /// Fits on statements: `plus` and `minus` are the scores of a pair's two statements, of which exactly one is true.
@@ -85,6 +121,17 @@ impl Platt {
     /// One probability for each score.
     pub fn probabilities(&self, scores: &[f64]) -> Vec<f64> {
         scores.iter().map(|&score| self.probability(score)).collect()
+    }
+}
+
+fn check(scores: &[f64], labels: &[bool]) -> Result<()> {
+    if scores.len() != labels.len() {
+        return Err(Error::Length { what: "scores", expected: labels.len(), found: scores.len() });
+    }
+    both_labels(labels, "the rows that Platt scaling is fitted on")?;
+    match scores.iter().position(|s| !s.is_finite()) {
+        Some(row) => Err(Error::NotFinite { what: "the score".to_owned(), row, column: None }),
+        None => Ok(()),
     }
 }
 
@@ -240,6 +287,27 @@ mod tests {
         assert!(matches!(Platt::fit(&[1.0, 2.0], &[true, true]), Err(Error::OneClass { .. })));
         assert!(matches!(Platt::fit(&[1.0, f64::NAN], &[true, false]), Err(Error::NotFinite { row: 1, .. })));
         assert!(matches!(Platt::fit(&[1.0], &[true, false]), Err(Error::Length { .. })));
+    }
+
+    #[test]
+    fn held_out_scores_never_turn_a_probe_round_and_never_make_it_certain() {
+        let separable: Vec<f64> = (0..40).map(|i| f64::from(i - 20) + 0.5).collect();
+        let labels: Vec<bool> = (0..40).map(|i| i >= 20).collect();
+        let platt = Platt::fit_held_out(&separable, &labels).unwrap();
+        let mean = platt.probabilities(&separable[20..]).iter().sum::<f64>() / 20.0;
+        assert!(platt.a > 0.0 && mean < 21.0 / 22.0 + 1e-9, "{platt:?} {mean}");
+        assert!(Platt::fit(&separable, &labels).unwrap().a > 2.0 * platt.a);
+        let against: Vec<bool> = labels.iter().enumerate().map(|(i, l)| !l || i == 39).collect();
+        let turned = Platt::fit_held_out(&separable, &against).unwrap();
+        let share = (21.0 * 22.0 / 23.0 + 19.0 / 21.0) / 40.0;
+        assert!(turned.a == 0.0 && (turned.probability(7.0) - share).abs() < 1e-12, "{turned:?}");
+        // Of many rows, what Platt::fit gives.
+        let many: Vec<f64> = (0..4000).map(|i| (f64::from(i) * 0.7).sin()).collect();
+        let labels: Vec<bool> =
+            many.iter().zip(0u32..).map(|(s, i)| s + (f64::from(i) * 1.3).cos() > 0.0).collect();
+        let (plain, held_out) =
+            (Platt::fit(&many, &labels).unwrap(), Platt::fit_held_out(&many, &labels).unwrap());
+        assert!((plain.a / held_out.a - 1.0).abs() < 0.01, "{plain:?} {held_out:?}");
     }
 
     #[test]

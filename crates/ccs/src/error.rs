@@ -148,6 +148,11 @@ pub enum Error {
         /// What there is.
         hint: String,
     },
+    /// A probe's scores are of any scale, and nothing says which probability belongs to which.
+    #[error(
+        "the probe's scores are no probabilities, and no Platt scaling is saved with it\nhint: use its scores; `ccs fit` of this version saves a scaling with every probe that has one"
+    )]
+    NoProbability,
     /// States are not of the kind that they must be, such as of another model than a probe was fitted on.
     #[error(
         "{place}: {what} is {found}; {other}\nhint: a direction means something only in the states of one model at one hook point and token; extract with the same model, tokenizer, `--hooks` and `--tokens`"

@@ -21,8 +21,17 @@ pub struct CrossValidation {
     pub loss: f64,
 }
 
+/// The scores of held-out rows, each by the probe that did not see it: with that probe's sign, on that probe's scale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldOut {
+    /// Rows of the training rows, fold by fold.
+    pub rows: Vec<usize>,
+    /// Their scores.
+    pub scores: Vec<f64>,
+}
+
 /// Fits a probe on each fold's training part and judges it on the rest. `fit` gets the part and the fold's number
-/// and returns the probe, its sign included, with its training loss.
+/// and returns the probe, its sign included, with its training loss. What it found of each held-out row comes too.
 ///
 /// # Shapes
 /// `folds` index the rows of `train`.
@@ -33,7 +42,8 @@ pub fn cross_validate(
     train: &Contrast,
     folds: &[Split],
     fit: impl Fn(&Contrast, usize) -> Result<(Probe, f64)>,
-) -> Result<CrossValidation> {
+) -> Result<(CrossValidation, HeldOut)> {
+    let mut all = HeldOut { rows: Vec::new(), scores: Vec::new() };
     let (mut right, mut rows, mut losses) = (0usize, 0usize, 0.0);
     let (mut area, mut ranked) = (0.0, 0usize);
     for (number, fold) in folds.iter().enumerate() {
@@ -48,13 +58,16 @@ pub fn cross_validate(
             area += auroc * held_out.rows() as f64;
             ranked += held_out.rows();
         }
+        all.rows.extend(&fold.test);
+        all.scores.extend(scores);
     }
-    Ok(CrossValidation {
+    let found = CrossValidation {
         folds: folds.len(),
         accuracy: right as f64 / rows.max(1) as f64,
         auroc: (ranked > 0).then(|| area / ranked as f64),
         loss: losses / folds.len().max(1) as f64,
-    })
+    };
+    Ok((found, all))
 }
 
 /// What a layer is chosen by.

@@ -83,6 +83,12 @@ fn of_probe(card: &ProbeCard) -> String {
     lines.add("norm of w", format!("{:.4}", card.norm));
     lines.add("bias", format!("{:.4}", card.bias));
     lines.add("sign", if i8::from(card.sign) > 0 { "+1: high means true" } else { "-1: high means false" });
+    let p_true = match (card.platt, card.own_probabilities) {
+        (Some(platt), _) => format!("σ({:.4}·score + {:.4})", platt.a, platt.b),
+        (None, true) => "the score's own, not calibrated".to_owned(),
+        (None, false) => "none: the score is of no fixed scale, and not calibrated".to_owned(),
+    };
+    lines.add("p(true)", p_true);
     let anew = if card.reestimated { ", taken anew from the rows it was applied to" } else { "" };
     lines.add("normalisation", format!("{}{anew}", card.normalization));
     lines.maybe("  of templates", Some(card.templates.join(", ")).filter(|names| !names.is_empty()));

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use crate::contrast::both_labels;
 use crate::head::Head;
 use crate::normalize::{Normalization, Normalizer};
-use crate::probe::{Probe, Readout, Sign};
+use crate::probe::{Certainty, Probe, Readout, Sign};
 use crate::{Contrast, Result};
 
 /// Training rows as the methods of this module's neighbours take them.
@@ -60,12 +60,12 @@ impl<'a> Train<'a> {
     /// The same, where the fit itself knew the labels: a high score means true.
     pub(super) fn supervised(self, weight: &Tensor, bias: f64) -> Result<Probe> {
         let bias = self.moved(weight, bias)?;
-        linear(weight, bias, self.normalizer)
+        linear(weight, bias, self.normalizer, Certainty::NONE)
     }
 
-    /// As [`Train::supervised`], for more than one probe.
+    /// As [`Train::supervised`], for more than one probe, each a logistic regression's.
     pub(super) fn another(&self, weight: &Tensor, bias: f64) -> Result<Probe> {
-        linear(weight, self.moved(weight, bias)?, self.normalizer.duplicate()?)
+        linear(weight, self.moved(weight, bias)?, self.normalizer.duplicate()?, Certainty::OWN)
     }
 
     /// The bias for differences that are not centred.
@@ -74,13 +74,14 @@ impl<'a> Train<'a> {
     }
 }
 
-fn linear(weight: &Tensor, bias: f64, normalizer: Normalizer) -> Result<Probe> {
+fn linear(weight: &Tensor, bias: f64, normalizer: Normalizer, certainty: Certainty) -> Result<Probe> {
     Ok(Probe {
         weight: weight.f_to_device(Device::Cpu)?.f_contiguous()?,
         bias,
         head: Head::Linear,
         sign: Sign::Plus,
         readout: Readout::Difference,
+        certainty,
         normalizer,
         meta: BTreeMap::new(),
     })

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::direction::Train;
 use crate::normalize::Normalization;
-use crate::probe::Probe;
+use crate::probe::{Certainty, Probe};
 use crate::{Contrast, Error, Result};
 
 /// Fits w = E\[d | true\] − E\[d | false\]; the boundary is at the mean of all training differences.
@@ -90,7 +90,9 @@ pub fn lda(train: &Contrast, shrinkage: Shrinkage, normalization: Normalization)
     let weight = within.solve(s, &classes.mean_true.f_sub(&classes.mean_false)?)?;
     let middle = classes.mean_true.f_add(&classes.mean_false)?.f_dot(&weight)?.f_double_value(&[])? / 2.0;
     let bias = (classes.count_true / classes.count_false).ln() - middle;
-    Ok(LdaFit { probe: data.supervised(&weight, bias)?, shrinkage: s })
+    // Its score is the log odds of two normal distributions.
+    let probe = Probe { certainty: Certainty::OWN, ..data.supervised(&weight, bias)? };
+    Ok(LdaFit { probe, shrinkage: s })
 }
 
 /// Differences by label.

@@ -11,7 +11,7 @@ use crate::contrast::both_labels;
 use crate::head::Head;
 use crate::loss::CONSTANT_GUESS;
 use crate::normalize::Normalizer;
-use crate::probe::{Probe, Readout, Sign};
+use crate::probe::{Certainty, Probe, Readout, Sign};
 use crate::rng::Stream;
 use crate::{Contrast, Error, Result};
 
@@ -174,6 +174,7 @@ pub fn untrained(train: &Contrast, count: usize, stream: &Stream) -> Result<Vec<
                 head: Head::Linear,
                 sign: Sign::Plus,
                 readout: Readout::Pair,
+                certainty: Certainty::OWN,
                 normalizer: Normalizer::fit(train)?,
                 meta: std::collections::BTreeMap::new(),
             };

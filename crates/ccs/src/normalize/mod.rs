@@ -256,6 +256,19 @@ impl Normalizer {
         self.templates.as_ref().map_or(&[], |templates| &templates.names)
     }
 
+    /// The name under which a template has statistics of its own: its own, else the only `NAME/TEMPLATE` of data sets
+    /// pooled. None where there is none or the data set would have to be guessed: its rows are then given the statistics of
+    /// all templates together.
+    pub fn template(&self, name: &str) -> Option<&str> {
+        let of = |known: &&String| {
+            known.strip_suffix(name).is_some_and(|rest| rest.ends_with('/')) && !name.is_empty()
+        };
+        let known = self.templates();
+        let mut pooled = known.iter().filter(of);
+        let exact = known.iter().find(|known| known.as_str() == name);
+        exact.or_else(|| pooled.next().filter(|_| pooled.next().is_none())).map(String::as_str)
+    }
+
     /// The normalised states of both sides.
     ///
     /// # Shapes
@@ -276,7 +289,7 @@ impl Normalizer {
             let sides = (self.plus.apply(pairs.plus())?, self.minus.apply(pairs.minus())?);
             return Ok((finish(sides.0)?, finish(sides.1)?));
         };
-        let index = templates.places(pairs)?; // [N]
+        let index = self.places(templates, pairs)?; // [N]
         let side = |of: &Moments, pooled: &Moments, states: &Tensor| of.rows(pooled, &index)?.apply(states);
         Ok((
             finish(side(&templates.plus, &self.plus, pairs.plus())?)?,
@@ -310,15 +323,18 @@ impl Normalizer {
     }
 }
 
-impl Templates {
+impl Normalizer {
     /// Every row's place in the statistics; K, where the pooled ones are put, for a template that is not known. \[N\]
-    fn places(&self, pairs: &Contrast) -> Result<Tensor> {
-        let place = |name: &String| self.names.iter().position(|known| known == name);
+    fn places(&self, templates: &Templates, pairs: &Contrast) -> Result<Tensor> {
+        let place = |name: &String| {
+            let own = self.template(name)?;
+            templates.names.iter().position(|known| known == own)
+        };
         let known: Vec<Option<usize>> = pairs.template_names().iter().map(place).collect();
         let rows = pairs.templates();
         let places: Vec<i64> = rows
             .iter()
-            .map(|&number| known.get(number).copied().flatten().unwrap_or(self.names.len()) as i64)
+            .map(|&number| known.get(number).copied().flatten().unwrap_or(templates.names.len()) as i64)
             .collect();
         Ok(Tensor::f_from_slice(&places)?)
     }
@@ -416,6 +432,27 @@ mod tests {
         assert_eq!(plus, [-1.0, pooled]);
         // One template among the training rows is no reason for a table.
         assert!(Normalizer::fit(&train.select(&[0, 1]).unwrap()).unwrap().templates().is_empty());
+    }
+
+    #[test]
+    fn a_template_of_pooled_data_sets_is_known_by_its_own_name_where_only_one_of_them_has_it() {
+        let text = |names: [&str; 4]| names.map(str::to_owned).to_vec();
+        let pool = |names: [&str; 4]| {
+            let train = templated().with_variants(text(["q0", "q1", "q0", "q1"]), text(names)).unwrap();
+            Normalizer::fit(&train).unwrap()
+        };
+        let two = pool(["boolq/exam", "boolq/exam", "imdb/review", "imdb/review"]);
+        assert_eq!(two.template("exam"), Some("boolq/exam"));
+        assert_eq!(two.template("imdb/review"), Some("imdb/review"));
+        assert_eq!((two.template("am"), two.template("claim"), two.template("")), (None, None, None));
+        let plus = |names: [&str; 4]| {
+            let rows = templated().with_variants(text(["q0", "q1", "q0", "q1"]), text(names)).unwrap();
+            values(&two.apply(&rows, Kind::Double).unwrap().0)
+        };
+        assert_eq!(plus(["exam", "exam", "review", "review"]), [-1.0, 1.0, -1.0, 1.0]);
+        // Both data sets have it, so its name alone does not say whose statistics are meant.
+        let same = pool(["boolq/exam", "boolq/exam", "imdb/exam", "imdb/exam"]);
+        assert_eq!((same.template("exam"), same.template("imdb/exam")), (None, Some("imdb/exam")));
     }
 
     #[test]

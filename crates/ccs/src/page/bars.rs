@@ -32,7 +32,8 @@ pub(super) fn histogram(found: &Histogram, paint: Paint, label: &str) -> String 
             &format!("{:.0}", tick.abs()),
         );
     }
-    below(&mut canvas, &x, "p, before calibration");
+    let which = if found.calibrated { "p, after Platt scaling" } else { "p, before calibration" };
+    below(&mut canvas, &x, which);
     let bins = number(found.positives.len().max(1));
     for (counts, up, opacity) in [(&found.positives, true, 1.0), (&found.negatives, false, 0.45)] {
         for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {

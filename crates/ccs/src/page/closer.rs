@@ -20,8 +20,8 @@ pub(super) struct Sureness {
     layer: usize,
     histogram: Option<String>,
     reliability: Option<String>,
-    /// Before and after.
-    ece: Option<[String; 2]>,
+    /// Before, where there are probabilities before, and after.
+    ece: Option<(Option<String>, String)>,
 }
 
 pub(super) fn sureness(report: &Report) -> Parted<Sureness> {
@@ -37,7 +37,7 @@ pub(super) fn sureness(report: &Report) -> Parted<Sureness> {
             reliability: calibration.map(|c| {
                 bars::reliability(&c.reliability, paint(method), &format!("{title}: reliability diagram"))
             }),
-            ece: calibration.map(|c| [c.ece_before, c.reliability.ece].map(decimal)),
+            ece: calibration.map(|c| (c.ece_before.map(decimal), decimal(c.reliability.ece))),
         };
         (histogram.is_some() || calibration.is_some()).then_some((method, view))
     };

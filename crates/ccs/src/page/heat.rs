@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::layers::failed;
 use super::number::{decimal, percent, percents};
 use super::scores::has_layers;
 use super::svg::class;
@@ -102,7 +103,9 @@ fn layer_heat(
         let cell = |method: &Method| {
             let value = value(layer, method)?;
             let marked = report.chosen.get(method).is_some_and(|c| c.layer == Some(layer.layer));
-            Some(Heat { text: show(value), ci: None, auroc: None, style: scale.style(value), marked })
+            // A constant guess stands in: no result of the method's.
+            let text = if failed(layer, *method) { format!("{} †", show(value)) } else { show(value) };
+            Some(Heat { text, ci: None, auroc: None, style: scale.style(value), marked })
         };
         (layer.layer, methods.iter().map(cell).collect())
     };

@@ -43,6 +43,8 @@ pub(super) struct LayerView {
 struct Cell {
     scores: Scores,
     chosen: bool,
+    /// A constant guess stands in for a fit.
+    failed: bool,
 }
 
 /// Whether any layer carries a mark, and what was said of the first that does.
@@ -50,6 +52,7 @@ struct Cell {
 pub(super) struct Marks {
     degenerate: Option<String>,
     underdetermined: Option<String>,
+    failed: Option<String>,
 }
 
 impl Marks {
@@ -61,15 +64,25 @@ impl Marks {
         Self {
             degenerate: marked(|l| l.degenerate),
             underdetermined: marked(|l| l.underdetermined && !l.degenerate),
+            failed: report.layers.iter().find_map(|layer| {
+                let (method, found) = layer.methods.iter().find(|(method, _)| failed(layer, **method))?;
+                let why = found.note.as_deref().unwrap_or("could not be fitted, a constant guess stands in");
+                Some(format!("{} at layer {}: {why}", method.title(), layer.layer))
+            }),
         }
     }
+}
+
+/// Whether a method's numbers are a constant guess's at a layer that other methods can be fitted to.
+pub(super) fn failed(layer: &LayerReport, method: Method) -> bool {
+    !layer.degenerate && layer.lacks_fit(method)
 }
 
 pub(super) fn layer_view(report: &Report, layer: &LayerReport, columns: &[Method]) -> LayerView {
     let cell = |method: &Method| {
         let found = layer.methods.get(method)?;
         let chosen = report.chosen.get(method).is_some_and(|c| c.layer == Some(layer.layer));
-        Some(Cell { scores: Scores::new(&found.test), chosen })
+        Some(Cell { scores: Scores::new(&found.test), chosen, failed: failed(layer, *method) })
     };
     LayerView {
         layer: layer.layer,

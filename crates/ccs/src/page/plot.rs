@@ -192,7 +192,7 @@ fn points(report: &Report, method: Method, quantity: Quantity) -> Vec<Point> {
             reach: [f64::midpoint(before, own), f64::midpoint(own, after)],
             value,
             ci,
-            degenerate: layer.degenerate && method != Method::ZeroShot,
+            degenerate: (layer.degenerate && method != Method::ZeroShot) || layer.lacks_fit(method),
             chosen: chosen == Some(layer.layer),
         })
     };

@@ -62,9 +62,10 @@ fn close_up(layer: usize, accuracy: f64, templates: &[String]) -> CloseUp {
         calibration: Some(Calibration {
             platt: Platt { a: 2.0, b: 0.1 },
             reliability: Reliability::of(&probabilities, &labels, 10).unwrap(),
-            ece_before: 0.1234,
+            fitted_on: "held-out scores".to_owned(),
+            ece_before: Some(0.1234),
         }),
-        histogram: Some(Histogram { positives: count(true), negatives: count(false) }),
+        histogram: Some(Histogram { calibrated: false, positives: count(true), negatives: count(false) }),
         templates: templates.iter().enumerate().map(template).collect(),
         ensembles: modes.into_iter().map(ensemble).collect(),
     }

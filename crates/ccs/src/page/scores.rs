@@ -67,6 +67,13 @@ pub(super) fn has_layers(method: Method) -> bool {
     method.is_probe() || method == Method::Random
 }
 
+/// What Platt scaling was fitted on, where there is one.
+pub(super) fn calibrated(report: &Report) -> Option<String> {
+    let found = report.close_ups.values().find_map(|c| c.calibration.as_ref())?;
+    let said = Some(found.fitted_on.clone()).filter(|text| !text.is_empty());
+    Some(said.unwrap_or_else(|| "labels and scores of the training rows it was fitted on".to_owned()))
+}
+
 pub(super) fn find(report: &Report, layer: usize) -> Option<&LayerReport> {
     report.layers.iter().find(|l| l.layer == layer)
 }

@@ -50,7 +50,8 @@ pub(super) struct View {
     choices: Choices,
     /// The sign and the start of CCS beside the oracle's.
     within: Option<String>,
-    calibrated: bool,
+    /// What Platt scaling was fitted on.
+    calibrated: Option<String>,
     sides: Sides,
     majority: String,
     redrawn: usize,
@@ -128,7 +129,7 @@ impl View {
             directions_found: compare::directions(report),
             all_differences: scores::at_every_layer(report),
             choices: Choices::new(report),
-            calibrated: report.close_ups.values().any(|c| c.calibration.is_some()),
+            calibrated: scores::calibrated(report),
             sides: Sides {
                 rows: [report.rows.train, report.rows.test],
                 groups: [report.groups.train, report.groups.test],

@@ -18,7 +18,7 @@ pub struct CloseUp {
     /// How well its probabilities agree with how often it is right.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub calibration: Option<Calibration>,
-    /// How its probabilities lie.
+    /// How its probabilities lie; none where it has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub histogram: Option<Histogram>,
     /// Each template by itself; empty where there is one.
@@ -29,20 +29,27 @@ pub struct CloseUp {
     pub ensembles: Vec<EnsembleReport>,
 }
 
-/// Platt scaling fitted on training rows, judged on test rows.
+/// Platt scaling fitted on training rows, as it is saved with the probe, judged on test rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// The scaling.
     pub platt: Platt,
+    /// What it was fitted on, in words; empty in reports of version 0.1, whose scalings are of in-sample scores.
+    #[serde(default)]
+    pub fitted_on: String,
     /// Test rows in bins of probability after it.
     pub reliability: Reliability,
-    /// The expected calibration error of the test rows before it.
-    pub ece_before: f64,
+    /// The expected calibration error of the test rows before it; none where scores are of any scale.
+    pub ece_before: Option<f64>,
 }
 
-/// Test rows by the probability that the plus side is the true one, in equal bins from 0 to 1, before any calibration.
+/// Test rows by the probability that the plus side is the true one, in equal bins from 0 to 1: as the fit gives it, or
+/// after Platt scaling where it gives none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
+    /// Whether these are probabilities after Platt scaling.
+    #[serde(default)]
+    pub calibrated: bool,
     /// Rows labelled true in each bin.
     pub positives: Vec<usize>,
     /// Rows labelled false in each bin.

@@ -15,7 +15,7 @@ use crate::fit::recursive::{RecursiveOptions, Stop, cosines, recursive, untraine
 use crate::head::Head;
 use crate::loss::CONSTANT_GUESS;
 use crate::normalize::Normalizer;
-use crate::probe::{Probe, Readout, Sign};
+use crate::probe::{Certainty, Probe, Readout, Sign};
 use crate::{Method, Result};
 
 /// Directions that nothing is fitted to, beside recursive CCS.
@@ -186,6 +186,7 @@ fn best_restart(fit: &CcsFit, data: &Data<'_>, kept: f64) -> Result<Option<Oracl
             head: Head::Linear,
             sign: Sign::Plus,
             readout: Readout::Pair,
+            certainty: Certainty::OWN,
             normalizer: fit.probe.normalizer.duplicate()?,
             meta: std::collections::BTreeMap::new(),
         };

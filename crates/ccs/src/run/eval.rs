@@ -195,7 +195,8 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
 /// A probe with statistics by template gives rows of other templates those of all together.
 fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<String> {
     let (known, names, numbers) = (probe.normalizer.templates(), pairs.template_names(), pairs.templates());
-    let is_known = |number: &&usize| names.get(**number).is_none_or(|name| known.contains(name));
+    let is_known =
+        |number: &&usize| names.get(**number).is_none_or(|name| probe.normalizer.template(name).is_some());
     let unknown = numbers.len() - numbers.iter().filter(is_known).count();
     (!known.is_empty() && unknown > 0).then(|| {
         format!(

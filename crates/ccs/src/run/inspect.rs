@@ -9,6 +9,7 @@ use tch::Kind;
 
 use super::folder::probe_path;
 use super::{Report, Settings};
+use crate::calibrate::Platt;
 use crate::normalize::Normalization;
 use crate::probe::{Probe, Readout, Sign};
 use crate::{Method, Result};
@@ -36,6 +37,10 @@ pub struct ProbeCard {
     pub norm: f64,
     /// b.
     pub bias: f64,
+    /// Whether its scores are probabilities or logits as they are; otherwise they are of no fixed scale.
+    pub own_probabilities: bool,
+    /// p(true) = σ(a·score + b), where it was calibrated.
+    pub platt: Option<Platt>,
     /// How states are normalised.
     pub normalization: Normalization,
     /// The templates that have statistics of their own.
@@ -65,6 +70,8 @@ impl Probe {
             sign: self.sign,
             norm: self.weight.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?,
             bias: self.bias,
+            own_probabilities: self.certainty.own,
+            platt: self.certainty.platt,
             normalization: self.normalizer.kind(),
             templates: self.normalizer.templates().to_vec(),
             reestimated: self.normalizer.is_reestimated(),

@@ -8,9 +8,11 @@ use super::recipe::{Fit, Recipe, possible};
 use super::report::{Comparison, Evaluation, LayerReport, LossReport, MethodReport, layer_rule};
 use super::{Layer, answers, folder};
 use crate::baselines::{Band, Predictions, Quality, RandomBand, majority_label, random_directions_as};
+use crate::calibrate::Platt;
+use crate::contrast::pick;
 use crate::probe::Probe;
-use crate::select::{CrossValidation, cross_validate};
-use crate::{Method, Result};
+use crate::select::{CrossValidation, HeldOut, cross_validate};
+use crate::{Contrast, Method, Result};
 
 /// What one layer gives.
 pub(super) struct LayerOutcome {
@@ -36,7 +38,8 @@ impl Context<'_> {
         let in_fold = self.folds.iter().map(|fold| fold.train.len()).min().unwrap_or(data.train.rows());
         // What CCS has to fit.
         let dim = self.settings.ccs.project.unwrap_or(usize::MAX).min(data.train.dim());
-        let underdetermined = data.train.rows().min(in_fold) < dim;
+        let (rows, l2) = (data.train.rows(), self.settings.ccs.l2);
+        let underdetermined = rows.min(in_fold) < dim;
         let mut outcome = LayerOutcome {
             report: LayerReport {
                 layer: layer.layer,
@@ -44,7 +47,7 @@ impl Context<'_> {
                 dim: data.train.dim(),
                 degenerate: data.degenerate,
                 underdetermined,
-                notes: notes(&data, in_fold, dim),
+                notes: notes(&data, in_fold, dim, l2),
                 methods: BTreeMap::new(),
                 differences: Vec::new(),
             },
@@ -92,11 +95,12 @@ impl Context<'_> {
     fn probe(&self, method: Method, data: &Data<'_>) -> Result<Fitted> {
         let stream = self.stream(method, data.layer);
         let recipe = Recipe::new(method, self.settings, &data.train, self.folds)?;
-        let cross_validation = cross_validate(&data.train, self.folds, |part, fold| {
+        let (cross_validation, held_out) = cross_validate(&data.train, self.folds, |part, fold| {
             let fit = recipe.briefly().fit(part, &stream.indexed("fold", fold))?;
             Ok((fit.probe, fit.loss))
         })?;
-        let fit = recipe.fit(&data.train, &stream)?;
+        let mut fit = recipe.fit(&data.train, &stream)?;
+        fit.probe.certainty.platt = scaling(&data.train, &held_out)?;
         self.judge(recipe, data, fit, cross_validation)
     }
 
@@ -139,10 +143,13 @@ impl Context<'_> {
             l2: recipe.l2,
             directions,
             probe: Some(folder::probe_path(recipe.method, data.layer.layer)),
-            note,
+            note: with_penalty(note, recipe.l2, self.settings.folds),
         };
         if let Some(about) = about.as_object_mut() {
             about.insert("cross_validation_accuracy".to_owned(), cross_validation.accuracy.into());
+            if probe.certainty.platt.is_some() {
+                about.insert("platt".to_owned(), scaling_rule(self.settings.folds).into());
+            }
             about.insert("layer_rule".to_owned(), layer_rule(self.settings.folds).into());
         }
         probe.meta = self.provenance(recipe.method, data, about);
@@ -230,7 +237,37 @@ impl LayerOutcome {
     }
 }
 
-fn notes(data: &Data<'_>, in_fold: usize, dim: usize) -> Vec<String> {
+/// Platt scaling on the scores of training rows that were held out, each by the probe that did not see it.
+///
+/// Scores of different folds are put together as they are, each with its own fold's sign and on its own fold's scale. A
+/// row outside the training rows is scored by a probe as it came out of its fit; a held-out row is just such a row for its
+/// fold's probe. How much signs, scales and thresholds differ from fit to fit on such similar rows is part of what
+/// a score cannot be relied on for, and should flatten the slope: to rescale the folds first would hide it. (Platt 1999,
+/// §2.1 takes the union of the held-out scores of three folds in the same way, and applies the scaling to a fit on all rows.)
+fn scaling(train: &Contrast, held_out: &HeldOut) -> Result<Option<Platt>> {
+    let labels = pick(train.labels(), &held_out.rows)?;
+    Ok(possible(Platt::fit_held_out(&held_out.scores, &labels))?.ok())
+}
+
+/// What Platt scaling is fitted on.
+pub(super) fn scaling_rule(folds: usize) -> String {
+    format!(
+        "labels and held-out scores of {folds}-fold grouped cross-validation inside the training rows, each row scored by the fit that did not see it"
+    )
+}
+
+/// Says of a penalty from cross-validation that the accuracy of the same folds, which layers are compared by, knows it.
+fn with_penalty(note: Option<String>, l2: Option<f64>, folds: usize) -> Option<String> {
+    let penalty = l2.map(|l2| {
+        format!(
+            "its penalty, {l2:.2e}, was chosen on the same {folds} folds of the training rows as give its cross-validated accuracy: that, and the choice of its layer, are a little flattered; the test rows are not touched by it"
+        )
+    });
+    let parts: Vec<String> = note.into_iter().chain(penalty).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn notes(data: &Data<'_>, in_fold: usize, dim: usize, l2: f64) -> Vec<String> {
     let mut notes = Vec::new();
     let rows = data.train.rows();
     if data.degenerate {
@@ -238,9 +275,17 @@ fn notes(data: &Data<'_>, in_fold: usize, dim: usize) -> Vec<String> {
         notes.push(format!(
             "the states are the same for every training row{of}: nothing to fit, a constant guess stands in"
         ));
+    } else if rows < dim && l2 > 0.0 {
+        notes.push(format!(
+            "{rows} training rows for {dim} dimensions: without a penalty CCS would reach zero loss along almost any direction; with `--l2 {l2}` the penalty chooses among them, so the training loss still says little"
+        ));
     } else if rows < dim {
         notes.push(format!(
             "{rows} training rows for {dim} dimensions: CCS reaches zero loss along almost any direction; {REMEDY}"
+        ));
+    } else if in_fold < dim && l2 > 0.0 {
+        notes.push(format!(
+            "{in_fold} training rows in a fold of the cross-validation for {dim} dimensions: there only the penalty, `--l2 {l2}`, keeps CCS from zero loss along almost any direction"
         ));
     } else if in_fold < dim {
         notes.push(format!(

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::closeup::{CloseUp, EnsembleReport, TemplateReport};
 use super::context::{Context, Data};
 use super::evaluate::{evaluate, predict};
-use super::layer::LayerOutcome;
+use super::layer::{LayerOutcome, scaling_rule};
 use super::recipe::{Recipe, possible};
 use super::shuffled::Shuffler;
 use super::{Calibration, Chosen, Evaluation, Histogram, Layer, RecursiveReport, Repeated, WithinLayer};
 use crate::baselines::Predictions;
 use crate::bootstrap::Resamples;
-use crate::calibrate::{Platt, Reliability};
+use crate::calibrate::Reliability;
 use crate::contrast::pick;
 use crate::ensemble::{Ensembling, ensemble};
 use crate::probe::Probe;
@@ -183,15 +183,7 @@ impl Context<'_> {
     ) -> Result<CloseUp> {
         let predictions = predict(probe, &data.test)?;
         let labels = data.test.labels();
-        let probabilities: Vec<f64> =
-            predictions.scores.iter().map(|&score| probe.readout.probability(score)).collect();
-        let platt = Platt::fit(&probe.scores(&data.train)?, data.train.labels())?;
-        let calibrated = platt.probabilities(&predictions.scores);
-        let calibration = Calibration {
-            platt,
-            reliability: Reliability::of(&calibrated, labels, RELIABILITY_BINS)?,
-            ece_before: Reliability::of(&probabilities, labels, RELIABILITY_BINS)?.ece,
-        };
+        let (calibration, histogram) = self.sureness(probe, &predictions.scores, labels)?;
         let stream = self.stream(recipe.method, data.layer);
         let mut reports = Vec::new();
         for template in templates {
@@ -219,11 +211,35 @@ impl Context<'_> {
         }
         Ok(CloseUp {
             layer: data.layer.layer,
-            calibration: Some(calibration),
-            histogram: Some(histogram(&probabilities, labels)),
+            calibration,
+            histogram,
             ensembles: if templates.is_empty() { Vec::new() } else { self.ensembles(data, probe)? },
             templates: reports,
         })
+    }
+
+    /// How sure the probe is of test rows, before and after the scaling that is saved with it.
+    fn sureness(
+        &self,
+        probe: &Probe,
+        scores: &[f64],
+        labels: &[bool],
+    ) -> Result<(Option<Calibration>, Option<Histogram>)> {
+        let own: Option<Vec<f64>> = scores.iter().map(|&score| probe.own_probability(score)).collect();
+        let ece = |p: &[f64]| Reliability::of(p, labels, RELIABILITY_BINS);
+        let calibration = match probe.certainty.platt {
+            Some(platt) => Some(Calibration {
+                platt,
+                fitted_on: scaling_rule(self.settings.folds),
+                reliability: ece(&platt.probabilities(scores))?,
+                ece_before: own.as_deref().map(ece).transpose()?.map(|before| before.ece),
+            }),
+            None => None,
+        };
+        let scaled =
+            || probe.certainty.platt.map(|platt| histogram(&platt.probabilities(scores), labels, true));
+        let histogram = own.as_deref().map(|p| histogram(p, labels, false)).or_else(scaled);
+        Ok((calibration, histogram))
     }
 
     /// The templates of every question brought together. Groups are resampled: they hold whole questions.
@@ -248,7 +264,7 @@ impl Context<'_> {
     }
 }
 
-fn histogram(probabilities: &[f64], labels: &[bool]) -> Histogram {
+fn histogram(probabilities: &[f64], labels: &[bool], calibrated: bool) -> Histogram {
     let mut bins = [vec![0; HISTOGRAM_BINS], vec![0; HISTOGRAM_BINS]];
     for (&p, &label) in probabilities.iter().zip(labels) {
         let at = ((p * HISTOGRAM_BINS as f64) as usize).min(HISTOGRAM_BINS - 1);
@@ -257,7 +273,7 @@ fn histogram(probabilities: &[f64], labels: &[bool]) -> Histogram {
         }
     }
     let [negatives, positives] = bins;
-    Histogram { positives, negatives }
+    Histogram { calibrated, positives, negatives }
 }
 
 #[cfg(test)]
@@ -298,7 +314,7 @@ mod tests {
 
     #[test]
     fn every_row_is_in_one_bin_of_its_label() {
-        let found = histogram(&[0.0, 0.049, 0.05, 1.0, 0.999], &[true, false, true, true, false]);
+        let found = histogram(&[0.0, 0.049, 0.05, 1.0, 0.999], &[true, false, true, true, false], false);
         assert_eq!((found.positives[0], found.positives[1], found.positives[19]), (1, 1, 1));
         assert_eq!((found.negatives[0], found.negatives[19]), (1, 1));
         assert_eq!(found.positives.iter().chain(&found.negatives).sum::<usize>(), 5);

@@ -146,6 +146,13 @@ pub struct LayerReport {
     pub differences: Vec<Comparison>,
 }
 
+impl LayerReport {
+    /// Whether a method that fits probes has none here: its numbers are then those of the constant guess that stands in.
+    pub fn lacks_fit(&self, method: Method) -> bool {
+        method.is_probe() && self.methods.get(&method).is_some_and(|found| found.probe.is_none())
+    }
+}
+
 /// One method at one layer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MethodReport {

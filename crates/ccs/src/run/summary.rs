@@ -42,6 +42,7 @@ impl Report {
             let note = if layer.degenerate { "  the states are the same for every training row" } else { "" };
             lines.push(format!("{:>5}  {:<widest$}{cells}{note}", layer.layer, layer.hook));
         }
+        lines.extend(failures(report));
         lines.push(String::new());
         lines.extend(by_method(report));
         let (rows, groups) = (report.rows, report.groups);
@@ -71,10 +72,13 @@ impl Report {
 /// Methods beside each other in the table of layers.
 const COLUMNS: usize = 3;
 
-/// Every method at its chosen layer; those without a layer of their own at the first that has them.
+/// The columns of the table of methods.
+const FIELDS: [&str; 8] = ["method", "layer", "accuracy", "AUROC", "ECE", "random", "seeds", "shuffled"];
+
+/// Every method at its chosen layer, with what the run's controls say of it; those without a layer of their own at the
+/// first that has them. Columns that are empty are left out; all of them together are 100 characters wide.
 fn by_method(report: &Report) -> Vec<String> {
-    let widest = Method::ALL.into_iter().map(|m| m.name().len()).max().unwrap_or_default();
-    let mut lines = vec![format!("{:<widest$}  layer  {}", "method", "accuracy, AUROC")];
+    let mut rows = vec![FIELDS.map(str::to_owned)];
     for method in Method::ALL {
         let chosen = report.chosen.get(&method).map(|c| c.layer);
         let at = |l: &&LayerReport| match (method, chosen) {
@@ -82,12 +86,64 @@ fn by_method(report: &Report) -> Vec<String> {
             (_, Some(layer)) => layer == Some(l.layer),
             (_, None) => l.methods.contains_key(&method),
         };
-        let Some(layer) = report.layers.iter().find(at) else { continue };
-        let number = chosen.flatten().map_or_else(String::new, |layer| layer.to_string());
-        let cell = cell(report, layer, method);
-        lines.push(format!("{:<widest$}  {number:>5}  {}", method.name(), cell.trim_end_matches(" *")));
+        let layer = report.layers.iter().find(at);
+        rows.extend(layer.and_then(|layer| fields(report, layer, method)));
     }
+    let mut lines = vec![String::new(); rows.len()];
+    let mut legend = Vec::new();
+    for (column, title) in FIELDS.into_iter().enumerate() {
+        let cells: Vec<&str> = rows.iter().filter_map(|row| Some(row.get(column)?.as_str())).collect();
+        if cells.iter().skip(1).all(|cell| cell.is_empty()) {
+            continue;
+        }
+        legend.extend(LEGEND.into_iter().filter(|(of, _)| *of == title).map(|(_, text)| text));
+        let widest = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
+        for (line, cell) in lines.iter_mut().zip(cells) {
+            let gap = if column == 0 { "" } else { "  " };
+            *line = format!("{line}{gap}{cell:<widest$}");
+        }
+    }
+    lines.extend((!legend.is_empty()).then(|| format!("({})", legend.join("; "))));
     lines
+}
+
+/// A method's row: [`FIELDS`], empty where the run has no such number.
+fn fields(report: &Report, layer: &LayerReport, method: Method) -> Option<[String; FIELDS.len()]> {
+    let found = layer.methods.get(&method)?;
+    let chosen = report.chosen.get(&method).and_then(|c| c.layer);
+    let random =
+        layer.methods.get(&Method::Random).and_then(|r| r.test.accuracy_ci).filter(|_| chosen.is_some());
+    let calibration = report.close_ups.get(&method).and_then(|c| c.calibration.as_ref());
+    let seeds = report.seeds.get(&method).and_then(|found| spread(&found.accuracies));
+    let shuffled = report.shuffled.get(&method).and_then(|found| spread(&found.accuracies));
+    let cells = [
+        Some(method.name().to_owned()),
+        chosen.map(|layer| format!("{layer:>5}")),
+        Some(accuracy(&found.test)),
+        found.test.auroc.map(|auroc| format!("{auroc:.3}")),
+        calibration.map(|c| format!("{:.2}", c.reliability.ece)),
+        random.map(|[low, high]| format!("{low:.2}-{high:.2}")),
+        seeds.map(|[low, median, high]| format!("{low:.2}/{median:.2}/{high:.2}")),
+        shuffled.map(|[low, _, high]| format!("{low:.2}-{high:.2}")),
+    ];
+    Some(cells.map(Option::unwrap_or_default))
+}
+
+/// What is not plain from a column's title.
+const LEGEND: [(&str, &str); 4] = [
+    ("ECE", "ECE: after Platt scaling"),
+    ("random", "random: 95 % of directions"),
+    ("seeds", "seeds: low/median/high"),
+    ("shuffled", "shuffled: low-high"),
+];
+
+/// Lowest, median and highest.
+fn spread(values: &[f64]) -> Option<[f64; 3]> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |index: usize| sorted.get(index).copied();
+    let middle = f64::midpoint(at(sorted.len().checked_sub(1)? / 2)?, at(sorted.len() / 2)?);
+    Some([at(0)?, middle, at(sorted.len() - 1)?])
 }
 
 fn without_labels(choice: &Chosen) -> Option<String> {
@@ -105,12 +161,50 @@ fn column(text: &str) -> String {
     format!("  {text:<30}")
 }
 
-/// `0.812 [0.770, 0.851]  0.88 *`
+/// `0.812 [0.770, 0.851]`
+fn accuracy(Evaluation { accuracy, accuracy_ci, .. }: &Evaluation) -> String {
+    let interval = accuracy_ci.map(|[low, high]| format!(" [{low:.3}, {high:.3}]")).unwrap_or_default();
+    format!("{accuracy:.3}{interval}")
+}
+
+/// `0.812 [0.770, 0.851]  0.880 *`
 fn cell(report: &Report, layer: &LayerReport, method: Method) -> String {
     let Some(found) = layer.methods.get(&method) else { return String::new() };
-    let Evaluation { accuracy, accuracy_ci, auroc, .. } = &found.test;
-    let interval = accuracy_ci.map(|[low, high]| format!(" [{low:.3}, {high:.3}]")).unwrap_or_default();
-    let auroc = auroc.map(|a| format!("  {a:.3}")).unwrap_or_default();
+    let auroc = found.test.auroc.map(|a| format!("  {a:.3}")).unwrap_or_default();
     let chosen = report.chosen.get(&method).is_some_and(|c| c.layer == Some(layer.layer));
-    format!("{accuracy:.3}{interval}{auroc}{}", if chosen { " *" } else { "" })
+    let mark = if failed(layer, method) { " †" } else { "" };
+    format!("{}{auroc}{}{mark}", accuracy(&found.test), if chosen { " *" } else { "" })
+}
+
+/// Whether a constant guess stands in at a layer whose states differ from row to row.
+fn failed(layer: &LayerReport, method: Method) -> bool {
+    !layer.degenerate && layer.lacks_fit(method)
+}
+
+/// Which methods have no fit at which layers, and why the first has none.
+fn failures(report: &Report) -> Option<String> {
+    let mut all = Vec::new();
+    let mut why = None;
+    for method in Method::ALL {
+        let layers: Vec<&LayerReport> = report.layers.iter().filter(|l| failed(l, method)).collect();
+        let note = layers.first().and_then(|l| l.methods.get(&method)?.note.as_deref());
+        why = why.or(note);
+        let numbers: Vec<String> = layers.iter().map(|l| l.layer.to_string()).collect();
+        all.extend((!numbers.is_empty()).then(|| format!("{method} at {}", numbers.join(", "))));
+    }
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    (!all.is_empty()).then(|| format!("† the majority's guess, not a fit: {}{why}", all.join("; ")))
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these values are exact")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_is_between_the_middle_two() {
+        assert_eq!(spread(&[0.75, 0.25, 0.5, 1.0]), Some([0.25, 0.625, 1.0]));
+        assert_eq!(spread(&[0.5]), Some([0.5; 3]));
+        assert_eq!(spread(&[]), None);
+    }
 }

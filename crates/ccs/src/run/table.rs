@@ -14,6 +14,13 @@ struct Entry<'a> {
     chosen: bool,
 }
 
+impl Entry<'_> {
+    /// Whether the numbers are those of a fit, or a constant guess stands in; nothing for what fits nothing.
+    fn fitted(&self) -> Option<bool> {
+        self.method.is_probe().then_some(!self.layer.lacks_fit(self.method))
+    }
+}
+
 /// The table.
 pub(super) fn table(report: &Report) -> Result<DataFrame> {
     let entries: Vec<Entry<'_>> = report
@@ -69,6 +76,7 @@ pub(super) fn table(report: &Report) -> Result<DataFrame> {
         flag("chosen_without_labels", &|e| {
             report.chosen_without_labels.get(&e.method).is_some_and(|c| c.layer == Some(e.layer.layer))
         }),
+        Column::new("fitted".into(), entries.iter().map(Entry::fitted).collect::<Vec<Option<bool>>>()),
         number("l2", &|e| e.report.l2),
         count("directions", &|e| Some(e.report.directions.len() as u64).filter(|&n| n > 0)),
     ]);

@@ -35,7 +35,7 @@ fn a_run_and_its_probes_say_what_they_are() {
     assert_eq!((&probe["dim"], &probe["hook"]), (&json!(6), &json!("blocks.0.hook_resid_post")));
     assert!(probe["norm"].as_f64().unwrap() > 0.0 && probe["sign"].as_i64().unwrap().abs() == 1);
     let shown = text(&succeeds(ccs(dir.path(), &["inspect", file])).stdout);
-    for part in ["6 (linear)", "pair", "norm of w", "0123456789abcdef", "seed", "high means"] {
+    for part in ["6 (linear)", "pair", "norm of w", "·score + ", "0123456789abcdef", "seed", "high means"] {
         assert!(shown.contains(part), "without `{part}`: {shown}");
     }
     refused(dir.path(), &["inspect", "store"], &["no run in store"]);

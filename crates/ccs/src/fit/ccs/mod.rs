@@ -24,7 +24,7 @@ use crate::contrast::both_labels;
 use crate::head::{Head, Layer};
 use crate::loss::Terms;
 use crate::normalize::Normalizer;
-use crate::probe::{Probe, Readout, Sign};
+use crate::probe::{Certainty, Probe, Readout, Sign};
 use crate::rng::Stream;
 use crate::{Contrast, Error, Result};
 
@@ -112,6 +112,7 @@ pub(super) fn fit_of(
         head,
         sign: Sign::Plus,
         readout: Readout::Pair,
+        certainty: Certainty::OWN,
         normalizer,
         meta: BTreeMap::new(),
     };

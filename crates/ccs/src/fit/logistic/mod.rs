@@ -21,7 +21,7 @@ use super::Precision;
 use crate::contrast::both_labels;
 use crate::head::Head;
 use crate::normalize::{Normalization, Normalizer};
-use crate::probe::{Probe, Readout, Sign};
+use crate::probe::{Certainty, Probe, Readout, Sign};
 use crate::{Contrast, Error, Result};
 use newton::{Newton, Problem, full_gradient, span, to_full};
 
@@ -201,6 +201,7 @@ impl Rows {
             head: Head::Linear,
             sign: Sign::Plus,
             readout: input.readout(),
+            certainty: Certainty::OWN,
             normalizer,
             meta: BTreeMap::new(),
         };

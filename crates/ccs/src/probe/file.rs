@@ -1,4 +1,22 @@
-//! A fitted probe: weights, bias, sign and the normalisation it was fitted with; scores pairs, saved as safetensors.
+//! A probe's file: safetensors.
+//!
+//! Tensors, f32 or f64, little-endian as the format has it:
+//!
+//! | name | shape | |
+//! |---|---|---|
+//! | `weight` | \[D\]; \[2D\] on concatenated pairs; the last hidden layer's length | w |
+//! | `bias` | \[1\] | b |
+//! | `plus.mean`, `plus.std`, `minus.mean`, `minus.std` | \[D\] | φ± = (x± − mean)/std, of rows of no known template |
+//! | `templates.plus.mean` … | \[K, D\] | the same of the K templates that the header names, where there are several |
+//! | `erasure.left`, `erasure.right` | \[D, M\], \[M, D\] | LEACE: left·right·φ is then taken away |
+//! | `hidden.0.weight`, `hidden.0.bias` … | \[outputs, inputs\], \[outputs\] | hidden layers, from the states up |
+//! | `platt` | \[2\] | a and b of p(true) = σ(a·score + b); not in files of version 0.1, nor where no scaling could be fitted |
+//!
+//! The metadata entry `ccs_probe` is one JSON object: `schema`; `readout`, which makes a score of w, b and a pair's φ±
+//! ([`Readout`]); `sign`, 1 or −1, where −1 turns a score into that of the opposite answer (1 − p̃ of `pair`, else
+//! −score); `own_probabilities`, whether the scores are probabilities or logits before any scaling; `hidden`, the number of
+//! hidden layers; `normalizer`; and `meta`, where the probe comes from, with what `platt` was fitted on under `fit`.
+//! `platt` takes scores with the sign applied.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -7,106 +25,15 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use super::{Certainty, Probe, Readout, Sign};
+use crate::calibrate::Platt;
 use crate::head::Head;
-use crate::metrics::Scored;
 use crate::normalize::{self, Normalizer};
-use crate::{Contrast, Error, Result, loss};
+use crate::{Error, Result};
 
 /// The version of the probe file. Version 1, which is still read, knew element-wise normalisation only and so did not
 /// say which it was.
 const SCHEMA: u32 = 2;
-
-/// How a probe turns the normalised states φ⁺, φ⁻ of a pair into one score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Readout {
-    /// p̃ = ½(p⁺ + 1 − p⁻) with p± = σ(wᵀφ± + b), as in CCS; true above ½.
-    Pair,
-    /// wᵀ(φ⁺ − φ⁻) + b, a logit, as in logistic regression on differences; true above 0.
-    Difference,
-    /// z⁺ − z⁻ with z± = wᵀφ± + b, the logit of "this statement is true", as in logistic regression on statements; true
-    /// above 0. Given that one of the two is true, it is the logit of the plus side's being it.
-    Statements,
-    /// wᵀ\[φ⁺; φ⁻\] + b with 2D weights, a logit, as in logistic regression on concatenated pairs; true above 0.
-    Concatenated,
-}
-
-impl Readout {
-    /// The score above which a pair counts as true.
-    pub fn threshold(self) -> f64 {
-        match self {
-            Self::Pair => 0.5,
-            Self::Difference | Self::Statements | Self::Concatenated => 0.0,
-        }
-    }
-
-    /// A score as a probability that the plus side is the true one: CCS's p̃ as it is, σ of a logit. It is the probe's
-    /// own confidence; nothing has made it agree with how often the probe is right.
-    pub fn probability(self, score: f64) -> f64 {
-        match self {
-            Self::Pair => score,
-            Self::Difference | Self::Statements | Self::Concatenated => 1.0 / (1.0 + (-score).exp()),
-        }
-    }
-
-    /// The score of the opposite answer.
-    fn invert(self, score: f64) -> f64 {
-        match self {
-            Self::Pair => 1.0 - score,
-            Self::Difference | Self::Statements | Self::Concatenated => -score,
-        }
-    }
-}
-
-/// Whether a high score means true. A fit without labels finds a direction but not which end of it is truth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "i8", try_from = "i8")]
-pub enum Sign {
-    /// High means true.
-    Plus,
-    /// High means false: scores are inverted.
-    Minus,
-}
-
-impl From<Sign> for i8 {
-    fn from(sign: Sign) -> i8 {
-        match sign {
-            Sign::Plus => 1,
-            Sign::Minus => -1,
-        }
-    }
-}
-
-impl TryFrom<i8> for Sign {
-    type Error = String;
-
-    fn try_from(value: i8) -> Result<Self, String> {
-        match value {
-            1 => Ok(Self::Plus),
-            -1 => Ok(Self::Minus),
-            other => Err(format!("a sign is 1 or -1, not {other}")),
-        }
-    }
-}
-
-/// A probe: linear, or with hidden layers below its weight.
-#[derive(Debug)]
-pub struct Probe {
-    /// w, of the kind it was fitted in: \[D\], \[2D\] on concatenated pairs, or as long as the last hidden layer.
-    pub weight: Tensor,
-    /// b.
-    pub bias: f64,
-    /// What is between the states and w.
-    pub head: Head,
-    /// Chosen on training rows.
-    pub sign: Sign,
-    /// How w and b are read.
-    pub readout: Readout,
-    /// Fitted on training rows.
-    pub normalizer: Normalizer,
-    /// Where it comes from: method, layer, hook point, seed, data… Saved with it.
-    pub meta: BTreeMap<String, serde_json::Value>,
-}
 
 /// What the file says besides its tensors; one JSON text, so that the file's bytes are always the same.
 #[derive(Serialize, Deserialize)]
@@ -117,6 +44,9 @@ struct Header {
     /// Hidden layers.
     #[serde(default, skip_serializing_if = "none")]
     hidden: usize,
+    /// [`Certainty::own`]; files that do not say it are asked for their method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own_probabilities: Option<bool>,
     #[serde(default)]
     normalizer: normalize::Header,
     meta: BTreeMap<String, serde_json::Value>,
@@ -128,132 +58,17 @@ fn none(count: &usize) -> bool {
 }
 
 impl Probe {
-    /// D.
-    pub fn dim(&self) -> usize {
-        let length = self.weight.size().first().map_or(0, |&d| d as usize);
-        match self.head.layers().first() {
-            Some(layer) => layer.weight.size().get(1).map_or(0, |&d| d as usize),
-            None if self.readout == Readout::Concatenated => length / 2,
-            None => length,
-        }
-    }
-
-    /// One score per pair, with the sign applied: high means true, [`Readout::threshold`] is the boundary.
-    ///
-    /// # Shapes
-    /// `pairs`: N of the probe's D; the result: N.
-    ///
-    /// # Errors
-    /// Another D.
-    pub fn scores(&self, pairs: &Contrast) -> Result<Vec<f64>> {
-        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?; // [N, D]
-        let scores = match self.readout {
-            Readout::Pair => {
-                let (p_plus, p_minus) = (self.logit(&plus)?.f_sigmoid()?, self.logit(&minus)?.f_sigmoid()?); // [N]
-                p_plus.f_sub(&p_minus)?.f_add_scalar(1.0)?.f_mul_scalar(0.5)?
-            }
-            Readout::Difference => self.logit(&plus.f_sub(&minus)?)?,
-            Readout::Statements => self.logit(&plus)?.f_sub(&self.logit(&minus)?)?,
-            Readout::Concatenated => self.logit(&Tensor::f_cat(&[plus, minus], 1)?)?,
-        };
-        let scores: Vec<f64> = Vec::try_from(scores.f_to_device(Device::Cpu)?)?;
-        Ok(match self.sign {
-            Sign::Plus => scores,
-            Sign::Minus => scores.into_iter().map(|s| self.readout.invert(s)).collect(),
-        })
-    }
-
-    /// For each pair the probability that its plus side is the true one; see [`Readout::probability`].
-    ///
-    /// # Shapes
-    /// `pairs`: N of the probe's D; the result: N.
-    ///
-    /// # Errors
-    /// Another D.
-    pub fn probabilities(&self, pairs: &Contrast) -> Result<Vec<f64>> {
-        Ok(self.scores(pairs)?.into_iter().map(|score| self.readout.probability(score)).collect())
-    }
-
-    /// The logits z⁺ and z⁻ of "this statement is true", with the sign applied. Where the read-out is a logit of the pair,
-    /// it is z⁺ − z⁻: a bias of the pair is divided between its statements.
-    ///
-    /// # Shapes
-    /// `pairs`: N of the probe's D; the results: N each.
-    ///
-    /// # Errors
-    /// Another D.
-    pub fn statement_logits(&self, pairs: &Contrast) -> Result<(Vec<f64>, Vec<f64>)> {
-        let (plus, minus) = self.sides(pairs)?;
-        let sign = f64::from(i8::from(self.sign));
-        // Both sides have the whole bias of a difference; theirs are b/2 and −b/2.
-        let (more, less) = match self.readout {
-            Readout::Difference => (-0.5 * self.bias, -1.5 * self.bias),
-            _ => (0.0, 0.0),
-        };
-        let numbers = |z: &Tensor, shift: f64| -> Result<Vec<f64>> {
-            let z = z.f_add_scalar(shift)?.f_mul_scalar(sign)?;
-            Ok(Vec::try_from(z.f_to_device(Device::Cpu)?)?)
-        };
-        Ok((numbers(&plus, more)?, numbers(&minus, less)?))
-    }
-
-    /// wᵀf(φ±) + b of each side; on concatenated pairs what either side brings to the logit, the minus side's negated.
-    fn sides(&self, pairs: &Contrast) -> Result<(Tensor, Tensor)> {
-        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?; // [N, D]
-        if self.readout != Readout::Concatenated {
-            return Ok((self.logit(&plus)?, self.logit(&minus)?));
-        }
-        let weight = self.weight.f_to_device(plus.device())?.f_to_kind(Kind::Double)?;
-        let half = |x: &Tensor, from: i64| -> Result<Tensor> {
-            let dim = x.size().get(1).copied().unwrap_or_default();
-            Ok(x.f_mv(&weight.f_narrow(0, from * dim, dim)?)?.f_add_scalar(0.5 * self.bias)?)
-        };
-        Ok((half(&plus, 0)?, half(&minus, 1)?.f_neg()?))
-    }
-
-    /// wᵀf(x) + b in f64. `x`: \[N, D\], or \[N, 2D\] on concatenated pairs; the result: \[N\].
-    fn logit(&self, x: &Tensor) -> Result<Tensor> {
-        let weight = self.weight.f_to_device(x.device())?.f_to_kind(Kind::Double)?;
-        Ok(self.head.apply(x)?.f_mv(&weight)?.f_add_scalar(self.bias)?)
-    }
-
-    /// The share of pairs that the probe judges as their labels do.
-    ///
-    /// # Errors
-    /// As [`Probe::scores`].
-    pub fn accuracy(&self, pairs: &Contrast) -> Result<f64> {
-        let scores = self.scores(pairs)?;
-        Ok(Scored::new(&scores, pairs.labels(), self.readout.threshold())?.accuracy())
-    }
-
-    /// The CCS loss on `pairs`.
-    ///
-    /// # Errors
-    /// As [`Probe::scores`].
-    pub fn loss(&self, pairs: &Contrast) -> Result<loss::Terms> {
-        let (plus, minus) = self.sides(pairs)?;
-        let p = |z: &Tensor| -> Result<Tensor> { Ok(z.f_sigmoid()?.f_unsqueeze(1)?) }; // [N, 1]
-        let terms = loss::terms(&p(&plus)?, &p(&minus)?)?;
-        terms.first().copied().ok_or(Error::Diverged)
-    }
-
-    /// Sets the sign under which at least half of the training rows are judged rightly.
-    pub(crate) fn orient(&mut self, train: &Contrast) -> Result<()> {
-        self.sign = Sign::Plus;
-        if self.accuracy(train)? < 0.5 {
-            self.sign = Sign::Minus;
-        }
-        Ok(())
-    }
-
-    /// The probe as a safetensors file: `weight`, `bias`, both sides' `mean` and `std`, what else its normalisation has, and
-    /// of hidden layers, from the states up, `hidden.0.weight`, `hidden.0.bias`, `hidden.1.weight` and so on.
+    /// The probe as a safetensors file, equal probes as equal bytes: `weight`, `bias`, both sides' `mean` and `std`, what
+    /// else its normalisation has, of hidden layers, from the states up, `hidden.0.weight`, `hidden.0.bias`,
+    /// `hidden.1.weight` and so on, and `platt`, the a and b of p(true) = σ(a·score + b).
     ///
     /// # Errors
     /// LibTorch's.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let bias = Tensor::f_from_slice(&[self.bias])?;
+        let platt = self.certainty.platt.map(|Platt { a, b }| Tensor::f_from_slice(&[a, b])).transpose()?;
         let parts = [("weight", &self.weight), ("bias", &bias)].into_iter().chain(self.normalizer.tensors());
+        let parts = parts.chain(platt.as_ref().map(|platt| ("platt", platt)));
         let parts = parts.map(|(name, tensor)| (name.to_owned(), tensor)).chain(self.head.tensors());
         let data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = parts
             .map(|(name, t)| Ok((name, dtype(t), t.size().iter().map(|&n| n as usize).collect(), bytes(t)?)))
@@ -268,6 +83,7 @@ impl Probe {
             readout: self.readout,
             sign: self.sign,
             hidden: self.head.layers().len(),
+            own_probabilities: Some(self.certainty.own),
             normalizer: self.normalizer.header(),
             meta: self.meta.clone(),
         };
@@ -323,7 +139,17 @@ impl Probe {
         }
         let get = |name: &str, shape: &[Option<usize>]| tensor(&file, name, shape);
         let bias: f64 = get("bias", &[Some(1)])?.f_double_value(&[0]).map_err(|e| e.to_string())?;
+        let platt = if file.names().into_iter().any(|name| name == "platt") {
+            <[f64; 2]>::try_from(numbers(&get("platt", &[Some(2)])?)?).ok()
+        } else {
+            None
+        };
+        let certainty = Certainty {
+            own: header.own_probabilities.unwrap_or_else(|| own(header.readout, &header.meta)),
+            platt: platt.map(|[a, b]| Platt { a, b }),
+        };
         Ok(Self {
+            certainty,
             weight: get("weight", &[Some(length)])?,
             bias,
             head,
@@ -333,6 +159,16 @@ impl Probe {
             meta: header.meta,
         })
     }
+}
+
+/// Whether the scores of a probe whose file does not say so are probabilities or logits: of differences, by the method.
+fn own(readout: Readout, meta: &BTreeMap<String, serde_json::Value>) -> bool {
+    let method = meta.get("method").and_then(serde_json::Value::as_str);
+    readout != Readout::Difference || matches!(method, Some("lr" | "lda" | "inlp"))
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>, String> {
+    tensor.f_to_kind(Kind::Double).and_then(Vec::try_from).map_err(|e| e.to_string())
 }
 
 fn dtype(tensor: &Tensor) -> Dtype {
@@ -382,67 +218,9 @@ pub(crate) fn tensor(file: &SafeTensors, name: &str, shape: &[Option<usize>]) ->
 #[cfg(test)]
 #[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
+    use super::super::tests::{pairs, probe};
     use super::*;
-
-    /// Two rows, one dimension, mean 0 and std 1 on both sides.
-    fn pairs(plus: [f64; 2], minus: [f64; 2]) -> Contrast {
-        let column = |v: [f64; 2]| Tensor::from_slice(&v).reshape([2, 1]);
-        Contrast::new(column(plus), column(minus), vec![true, false], vec!["a".into(), "b".into()]).unwrap()
-    }
-
-    fn probe(readout: Readout, sign: Sign) -> Probe {
-        let train = pairs([1.0, -1.0], [-1.0, 1.0]);
-        Probe {
-            weight: Tensor::from_slice(&[2.0f32]),
-            bias: 0.5,
-            head: Head::Linear,
-            sign,
-            readout,
-            normalizer: Normalizer::fit(&train).unwrap(),
-            meta: BTreeMap::from([("layer".to_owned(), 5.into()), ("hook".to_owned(), "hook_embed".into())]),
-        }
-    }
-
-    fn sigma(z: f64) -> f64 {
-        1.0 / (1.0 + (-z).exp())
-    }
-
-    #[test]
-    fn both_readouts_and_the_sign() {
-        let data = pairs([1.0, -0.5], [-1.0, 0.25]);
-        let want = |plus: f64, minus: f64| 0.5 * (sigma(2.0 * plus + 0.5) + 1.0 - sigma(2.0 * minus + 0.5));
-        let scores = probe(Readout::Pair, Sign::Plus).scores(&data).unwrap();
-        assert!((scores[0] - want(1.0, -1.0)).abs() < 1e-12 && (scores[1] - want(-0.5, 0.25)).abs() < 1e-12);
-        let inverted = probe(Readout::Pair, Sign::Minus).scores(&data).unwrap();
-        assert!((inverted[0] + scores[0] - 1.0).abs() < 1e-12);
-        assert_eq!(probe(Readout::Difference, Sign::Plus).scores(&data).unwrap(), [4.5, -1.0]);
-        assert_eq!(probe(Readout::Difference, Sign::Minus).scores(&data).unwrap(), [-4.5, 1.0]);
-    }
-
-    #[test]
-    fn probabilities_decide_as_scores_do() {
-        let data = pairs([1.0, -0.5], [-1.0, 0.25]);
-        for (readout, expected) in
-            [(Readout::Pair, None), (Readout::Difference, Some([sigma(4.5), sigma(-1.0)]))]
-        {
-            let probe = probe(readout, Sign::Plus);
-            let (scores, p) = (probe.scores(&data).unwrap(), probe.probabilities(&data).unwrap());
-            assert_eq!(p, expected.map_or(scores.clone(), Vec::from));
-            assert!(scores.iter().zip(&p).all(|(s, p)| (*s > readout.threshold()) == (*p > 0.5)));
-        }
-        assert_eq!([-800.0, 800.0].map(|score| Readout::Difference.probability(score)), [0.0, 1.0]);
-    }
-
-    #[test]
-    fn a_perfect_probe_scores_one_and_an_inverted_one_zero_until_oriented() {
-        let data = pairs([1.0, -1.0], [-1.0, 1.0]);
-        assert_eq!(probe(Readout::Pair, Sign::Plus).accuracy(&data).unwrap(), 1.0);
-        let mut inverted = probe(Readout::Pair, Sign::Plus);
-        let _ = inverted.weight.neg_();
-        assert_eq!(inverted.accuracy(&data).unwrap(), 0.0);
-        inverted.orient(&data).unwrap();
-        assert_eq!((inverted.sign, inverted.accuracy(&data).unwrap()), (Sign::Minus, 1.0));
-    }
+    use crate::Contrast;
 
     #[test]
     fn a_file_gives_the_same_probe_and_the_same_bytes() {
@@ -452,7 +230,30 @@ mod tests {
         let back = Probe::parse(&bytes).unwrap();
         assert_eq!(bytes, back.to_bytes().unwrap());
         assert_eq!((back.sign, back.readout, back.bias, back.dim()), (Sign::Minus, Readout::Pair, 0.5, 1));
-        assert_eq!(back.meta, probe.meta);
+        assert_eq!((back.meta, back.certainty), (probe.meta, Certainty::OWN));
+    }
+
+    #[test]
+    fn what_makes_probabilities_comes_back() {
+        let mut probe = probe(Readout::Difference, Sign::Minus);
+        let platt = Some(Platt { a: 1.0 / 3.0, b: -0.1 });
+        for certainty in [Certainty::NONE, Certainty::OWN, Certainty { own: false, platt }] {
+            probe.certainty = certainty;
+            let bytes = probe.to_bytes().unwrap();
+            assert_eq!(Probe::parse(&bytes).unwrap().certainty, certainty);
+            let names = SafeTensors::deserialize(&bytes).unwrap().names().len();
+            assert_eq!(names, 6 + usize::from(certainty.platt.is_some()));
+        }
+    }
+
+    #[test]
+    fn files_that_do_not_say_whether_scores_are_probabilities_are_asked_for_their_method() {
+        let of = |method: &str| BTreeMap::from([("method".to_owned(), method.into())]);
+        for (method, expected) in [("lr", true), ("lda", true), ("tpc", false), ("mean_difference", false)] {
+            assert_eq!(own(Readout::Difference, &of(method)), expected, "{method}");
+        }
+        assert!(own(Readout::Pair, &of("ccs")) && own(Readout::Statements, &of("lr_statements")));
+        assert!(!own(Readout::Difference, &BTreeMap::new()));
     }
 
     #[test]
