@@ -22,10 +22,14 @@ pub(super) struct Scores {
 impl Scores {
     pub(super) fn new(test: &Evaluation) -> Self {
         Self {
-            accuracy: Metric { value: percent(test.accuracy), ci: test.accuracy_ci.map(percents) },
+            accuracy: accuracy(test),
             auroc: test.auroc.map(|v| Metric { value: decimal(v), ci: test.auroc_ci.map(decimals) }),
         }
     }
+}
+
+pub(super) fn accuracy(test: &Evaluation) -> Metric {
+    Metric { value: percent(test.accuracy), ci: test.accuracy_ci.map(percents) }
 }
 
 /// A plot, once for each width of page.

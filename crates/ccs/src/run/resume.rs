@@ -64,10 +64,10 @@ impl<'a> Kept<'a> {
         source: &dyn Source,
         settings: &Settings,
         execution: Execution,
-        layers: usize,
+        (layers, split): (usize, &str),
     ) -> Result<Self> {
         let dir = match pausing.out {
-            Some(out) => Some(layers_of(out)?.join(key(source, settings, execution)?)),
+            Some(out) => Some(layers_of(out)?.join(key(source, settings, execution, split)?)),
             None => None,
         };
         Ok(Self { dir, stop: pausing.stop, layers, done: AtomicUsize::new(0) })
@@ -120,7 +120,7 @@ impl<'a> Kept<'a> {
 }
 
 /// A hash of everything that a layer's outcome and looks depend on.
-fn key(source: &dyn Source, settings: &Settings, execution: Execution) -> Result<String> {
+fn key(source: &dyn Source, settings: &Settings, execution: Execution, split: &str) -> Result<String> {
     let rows = source.rows();
     let about = serde_json::json!({
         "kept": 1, // the version of this module's files
@@ -129,6 +129,7 @@ fn key(source: &dyn Source, settings: &Settings, execution: Execution) -> Result
         "cpu": torch_runtime::cpu_capability(),
         "device": format!("{:?}", execution.device),
         "settings": settings,
+        "split": split,
         "data": source.identity(),
         "made_by": source.made_by(),
         "tokens": source.tokens(),
