@@ -87,17 +87,16 @@ fn table(found: &EvalReport) -> String {
     let mut row = |cells: [&str; 7]| {
         let [name, layer, accuracy, auroc, random, over_random, over_zero_shot] = cells;
         let line = format!(
-            "{name:<widest$}  {layer:>5}  {accuracy:<21}  {auroc:<21}  {random:<14}  {over_random:<20}  {over_zero_shot}"
+            "{name:<widest$}  {layer:>5}  {accuracy:<21}  {auroc:<21}  {random:<22}  {over_random:<20}  {over_zero_shot}"
         );
         let _ = writeln!(text, "{}", line.trim_end());
     };
     let with_answers = found.zero_shot.is_some();
     let over_answers = if with_answers { "minus zero_shot" } else { "" };
-    row(["", "layer", "accuracy [95 %]", "AUROC [95 %]", "random", "minus random", over_answers]);
+    row(["", "layer", "accuracy [95 %]", "AUROC [95 %]", "random [95 %]", "minus random", over_answers]);
     for (name, judged) in &found.probes {
         let (accuracy, auroc) = numbers(&judged.test);
-        let band = judged.random.as_ref().and_then(|random| random.accuracy_ci);
-        let band = band.map(|[low, high]| format!("{low:.3} to {high:.3}")).unwrap_or_default();
+        let band = judged.random.as_ref().map(|random| numbers(random).0).unwrap_or_default();
         let over = |difference: &Option<Difference>| {
             difference.as_ref().map(|d| points(&d.accuracy)).unwrap_or_default()
         };

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tch::Device;
 
 use super::evaluate::{Resampled, predict};
-use super::judge::{Judge, unsigned_directions};
+use super::judge::{Judge, directions_at_their_best};
 use super::origin::{Origin, layer_of, same_model};
 use super::{Difference, Evaluation, Fitted, Layer, Report, Side, Source, one_thread};
 use crate::baselines::{Predictions, majority_share, zero_shot, zero_shot_threshold};
@@ -86,8 +86,8 @@ pub struct Judged {
     /// On the judged rows.
     pub test: Evaluation,
     /// Random directions at the layer on the judged rows, normalised as the probe's states are: their median and central
-    /// 95 %. They keep the signs that they are drawn with, because the run's training rows, which could give them
-    /// one, are not at hand.
+    /// 95 %. The run's training rows, which could give them their signs, are not at hand: each is the way round that
+    /// ranks the judged rows better, which errs in favour of the directions.
     #[serde(default)]
     pub random: Option<Evaluation>,
     /// The probe minus those, on the same rows and resamples.
@@ -169,7 +169,7 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
     let (probes, found) = one_thread(|| scene.probes(fitted))?;
     notes.extend(found);
     notes.insert(format!(
-        "random: {} random directions at the probe's layer, normalised as its states are, with the signs they are drawn with (the run's training rows, which give them signs in its report, are not at hand)",
+        "random: {} random directions at the probe's layer, normalised as its states are; their median and central 95 %. The run's training rows, which give them their signs in its report, are not at hand: each is the way round that ranks the judged rows better, which flatters it",
         settings.directions
     ));
     if options.reestimate {
@@ -280,7 +280,7 @@ impl Scene<'_> {
     fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
         let settings = &self.report.settings;
         let stream = Stream::new(settings.seed).child(Method::Random.name()).indexed("layer", layer);
-        self.judge.band(unsigned_directions(&probe.normalizer, pairs, settings.directions, &stream)?)
+        self.judge.band(directions_at_their_best(&probe.normalizer, pairs, settings.directions, &stream)?)
     }
 }
 

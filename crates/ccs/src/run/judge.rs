@@ -58,12 +58,12 @@ impl Judge {
     }
 }
 
-/// Rows' scores by `directions` Gaussian directions on differences that `normalizer` gives, with the signs that they are
-/// drawn with: without training rows nothing says which way round a direction is.
+/// Rows' scores by `directions` Gaussian directions on differences that `normalizer` gives, each the way round that ranks
+/// these rows better: where training rows are not at hand to say which, this errs in favour of the directions.
 ///
 /// # Shapes
 /// The result: `directions` times N scores.
-pub(super) fn unsigned_directions(
+pub(super) fn directions_at_their_best(
     normalizer: &Normalizer,
     pairs: &Contrast,
     directions: usize,
@@ -76,6 +76,12 @@ pub(super) fn unsigned_directions(
     let gaussian = gaussian.f_to_device(differences.device())?;
     let scores = gaussian.f_mm(&differences.f_tr()?)?.f_to_device(Device::Cpu)?; // [directions, N]
     let scores = Vec::<f64>::try_from(scores.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
-    let one = |scores: &[f64]| Predictions { scores: scores.to_vec(), threshold: 0.0 };
-    Ok(scores.chunks(pairs.rows()).map(one).collect())
+    let one = |scores: &[f64]| -> Result<Predictions> {
+        let mut found = Predictions { scores: scores.to_vec(), threshold: 0.0 };
+        if found.against(pairs.labels())?.auroc().is_some_and(|auroc| auroc < 0.5) {
+            found.scores.iter_mut().for_each(|score| *score = -*score);
+        }
+        Ok(found)
+    };
+    scores.chunks(pairs.rows()).map(one).collect()
 }

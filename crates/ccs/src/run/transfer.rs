@@ -92,6 +92,9 @@ pub fn sweep(
     Ok(all.report)
 }
 
+/// One of the differences of a cell.
+type Compared = fn(&Against) -> Option<&Difference>;
+
 /// The matrices as one flat table, a row a cell.
 fn csv(transfer: &BTreeMap<Method, Transfer>) -> Result<Vec<u8>> {
     struct Entry<'a> {
@@ -143,7 +146,7 @@ fn csv(transfer: &BTreeMap<Method, Transfer>) -> Result<Vec<u8>> {
         number("random_low", &|e| band(e).map(|ci| ci[0])),
         number("random_high", &|e| band(e).map(|ci| ci[1])),
     ]);
-    let differences: [(&str, fn(&Against) -> Option<&Difference>); 3] = [
+    let differences: [(&str, Compared); 3] = [
         ("minus_random", |a| a.over_random.as_ref()),
         ("minus_own", |a| a.over_own.as_ref()),
         ("minus_zero_shot", |a| a.over_zero_shot.as_ref()),
