@@ -6,7 +6,7 @@
 //! cargo run --release --example boolq_7b -- --model llama-7b --data boolq/dev.jsonl --limit 1000 --dtype bf16
 //! ```
 //!
-//! Interrupted, the same command continues: the store keeps what was computed.
+//! Interrupted, the same command continues: the store and the run keep what was computed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program: stdout carries the table, stderr the talk
 
@@ -17,7 +17,9 @@ use std::time::Duration;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use llama_ccs::boolq::{self, Dataset, Selection, Template, TokenizedPair};
-use llama_ccs::ccs::run::{Execution, LayerSelection, Overwrite, Report, Settings, Source, run};
+use llama_ccs::ccs::run::{
+    Execution, LayerSelection, Overwrite, Pausing, Report, Settings, Source, run_pausing,
+};
 use llama_ccs::ccs::store::StoreSource;
 use llama_ccs::llama_core::tch::Device;
 use llama_ccs::llama_core::{Checkpoint, Precision, Tokenizer};
@@ -71,6 +73,11 @@ fn main() -> std::process::ExitCode {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
+            let mut next = error.source();
+            while let Some(cause) = next {
+                eprintln!("  because {cause}");
+                next = cause.source();
+            }
             std::process::ExitCode::FAILURE
         }
     }
@@ -140,9 +147,11 @@ fn fit(args: &Args, layers: LayerSelection, device: Device, store: &Path) -> Res
         settings.layers.of(source.layers(), &source.describe())?.len(),
         "{bar:32} {pos}/{len} layers fitted",
     );
-    let done = run(&source, &settings, Execution { device, threads: 0 }, &|_| bar.inc(1))?;
+    let out = args.out.join("run");
+    let pausing = Pausing { out: Some(&out), stop: None }; // killed, it goes on from the last finished layer
+    let done = run_pausing(&source, &settings, Execution { device, threads: 0 }, pausing, &|_| bar.inc(1))?;
     bar.finish_and_clear();
-    done.write(args.out.join("run"), Overwrite::Yes)?;
+    done.write(&out, Overwrite::Yes)?;
     Ok(done.report)
 }
 

@@ -131,18 +131,26 @@ impl Resamples {
     /// # Shapes
     /// `correct`: N; the result: one value per resample.
     pub fn accuracies(&self, correct: &[bool]) -> Vec<f64> {
-        (0..self.counts.len()).map(|resample| self.accuracy(resample, correct)).collect()
+        let by_group = self.by_group(correct);
+        self.counts.iter().map(|counts| share(counts, &by_group)).collect()
     }
 
     /// The accuracy in one resample.
     pub fn accuracy(&self, resample: usize, correct: &[bool]) -> f64 {
-        let (mut right, mut rows) = (0u64, 0u64);
-        for (row, &correct) in correct.iter().enumerate() {
-            let weight = self.weight(resample, row);
-            rows += weight;
-            right += if correct { weight } else { 0 };
+        let counts = self.counts.get(resample).map(Vec::as_slice).unwrap_or_default();
+        share(counts, &self.by_group(correct))
+    }
+
+    /// Each group's rows that are judged rightly, and all its rows.
+    fn by_group(&self, correct: &[bool]) -> Vec<[u64; 2]> {
+        let mut found = vec![[0, 0]; self.groups];
+        for (&group, &correct) in self.group_of_row.iter().zip(correct) {
+            if let Some([right, rows]) = found.get_mut(group) {
+                *right += u64::from(correct);
+                *rows += 1;
+            }
         }
-        right as f64 / rows.max(1) as f64
+        found
     }
 
     /// The AUROC in each resample; `None` if the rows carry one label only.
@@ -152,13 +160,20 @@ impl Resamples {
 
     /// The AUROC in one resample.
     pub fn auroc(&self, resample: usize, ranking: &Ranking) -> Option<f64> {
-        ranking.auroc(|row| self.weight(resample, row))
+        let counts = self.counts.get(resample)?;
+        let times = |row: usize| self.group_of_row.get(row).and_then(|&group| counts.get(group));
+        ranking.auroc(|row| times(row).map_or(0, |&times| u64::from(times)))
     }
+}
 
-    fn weight(&self, resample: usize, row: usize) -> u64 {
-        let times = self.counts.get(resample).zip(self.group_of_row.get(row));
-        times.and_then(|(counts, &group)| counts.get(group)).map_or(0, |&times| u64::from(times))
+/// The share of right rows, each group counted so many times.
+fn share(counts: &[u32], by_group: &[[u64; 2]]) -> f64 {
+    let (mut right, mut rows) = (0u64, 0u64);
+    for (&times, &[right_of, rows_of]) in counts.iter().zip(by_group) {
+        right += u64::from(times) * right_of;
+        rows += u64::from(times) * rows_of;
     }
+    right as f64 / rows.max(1) as f64
 }
 
 /// The value below which the share `q` (0 to 1) of the values lies, interpolated linearly; `None` without values.

@@ -262,6 +262,12 @@ pub enum Error {
         /// What is in it.
         content: &'static str,
     },
+    /// Another process is writing the same run folder.
+    #[error("another `ccs` is writing {}\nhint: wait until it is done, or choose another `--out`", path.display())]
+    OutInUse {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Something failed while a layer was worked on; the source says what.
     #[error("layer {layer} (`{hook}`)")]
     InLayer {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use ccs::run::{Execution, Overwrite, Pausing, Run, Source as _, run_pausing};
+use ccs::run::{Execution, Out, Overwrite, Pausing, Run, Source as _, Step, run_pausing};
 use ccs::store::{LAST, StoreSource};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +13,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
-Ctrl-C stops after the layers under way (a second one at once). What is done is kept in RUN.partial: the same command \
+The bar counts layers, and then a closer look at each method's chosen one. Ctrl-C stops after the layers or fits under \
+way (a second one at once). What is done is kept in RUN.partial: the same command \
 goes on from there, and gives the bytes of a run that was never stopped.
 
 Examples:
@@ -71,7 +72,16 @@ impl Fit {
         let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
 
         let bar = progress(settings.layers.of(source.layers(), &source.describe())?.len());
-        let pausing = Pausing { out: Some(&self.out), stop: Some(super::stop::on_interrupt()?) };
+        let out = Out::reserve(&self.out, overwrite)?; // what cannot be written is found before the work
+        let watch = |step: Step<'_>| match step {
+            Step::Looks(looks) => bar.inc_length(looks as u64),
+            Step::Doing { method, layer, what } => {
+                bar.set_message(format!("{method} at layer {layer}: {what}"));
+            }
+            Step::Looked(..) => bar.inc(1),
+        };
+        let stop = Some(super::stop::on_interrupt()?);
+        let pausing = Pausing { out: Some(&self.out), stop, watch: Some(&watch) };
         let done = run_pausing(&source, &settings, execution, pausing, &|layer| {
             bar.set_message(layer.hook.clone());
             bar.inc(1);
@@ -81,7 +91,7 @@ impl Fit {
         if let Some(blank) = blank {
             done.add_blank(&source, &blank)?;
         }
-        done.write(&self.out, overwrite)?;
+        done.write_to(out)?;
         log(
             &self.out,
             started,
@@ -99,10 +109,10 @@ impl Fit {
     }
 }
 
-/// A bar on a terminal; nothing anywhere else.
+/// A bar of layers, and of closer looks at them, on a terminal; nothing anywhere else.
 pub(super) fn progress(layers: usize) -> ProgressBar {
     let bar = ProgressBar::new(layers as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} layers  {elapsed}  {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed}  {msg}") {
         bar.set_style(style);
     }
     bar

@@ -1,11 +1,15 @@
 //! The flags that say how a run is fitted.
 
-use ccs::Method;
+use ccs::fit::Precision;
 use ccs::fit::ccs::{Init, Optimizer};
 use ccs::loss::Mix;
 use ccs::normalize::Normalization;
 use ccs::run::{LayerSelection, Settings};
+use ccs::{Error, Method};
 use clap::Args;
+
+/// Directions of recursive CCS where nothing is said: few fits beside those of all layers and folds.
+const RECURSIVE: usize = 5;
 
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown, reason = "this is the help as it is shown, without backticks")]
@@ -30,9 +34,9 @@ pub(super) struct SettingsArgs {
     /// there are several.
     #[arg(long, value_name = "HOW", default_value_t = Normalization::default())]
     normalize: Normalization,
-    /// Random starts of CCS; the one with the lowest final training loss is kept.
-    #[arg(long, default_value_t = 10, help_heading = "CCS")]
-    restarts: usize,
+    /// Random starts of CCS; the one with the lowest final training loss is kept [default: 10; 1 with --init zero]
+    #[arg(long, value_name = "N", help_heading = "CCS")]
+    restarts: Option<usize>,
     /// Steps of CCS; of L-BFGS at most so many.
     #[arg(long, default_value_t = 1000, help_heading = "CCS")]
     epochs: usize,
@@ -43,9 +47,15 @@ pub(super) struct SettingsArgs {
     /// adamw, or lbfgs with a line search.
     #[arg(long, default_value = "adamw", help_heading = "CCS")]
     optimizer: Optimizer,
-    /// Where the starts are: unit_sphere, uniform, pca or zero.
-    #[arg(long, default_value = "unit_sphere", help_heading = "CCS")]
-    init: Init,
+    /// AdamW's step size [default: 0.01]
+    #[arg(long, value_name = "SIZE", help_heading = "CCS")]
+    learning_rate: Option<f64>,
+    /// AdamW's decoupled weight decay [default: 0.01]
+    #[arg(long, value_name = "DECAY", help_heading = "CCS")]
+    weight_decay: Option<f64>,
+    /// Where the starts are: unit_sphere, uniform, pca or zero [default: unit_sphere; uniform with --hidden]
+    #[arg(long, help_heading = "CCS")]
+    init: Option<Init>,
     /// Probes without a bias.
     #[arg(long, help_heading = "CCS")]
     no_bias: bool,
@@ -58,23 +68,39 @@ pub(super) struct SettingsArgs {
     /// Fit in the span of the first K principal directions of the training rows' differences.
     #[arg(long, value_name = "K", help_heading = "CCS")]
     project: Option<usize>,
-    /// Choose the penalty of `lr` by cross-validation too, instead of C = 0.1.
-    #[arg(long, help_heading = "Controls")]
+    /// What CCS is fitted in: f32 or f64.
+    #[arg(long, default_value = "f32", help_heading = "CCS")]
+    precision: Precision,
+    /// C of logistic regression on differences and of INLP: the weight of the data against the penalty [default: 0.1]
+    #[arg(long, value_name = "C", help_heading = "Supervised methods")]
+    lr_c: Option<f64>,
+    /// Choose the penalty of `lr` by cross-validation too, instead of C.
+    #[arg(long, help_heading = "Supervised methods")]
     lr_cross_validated: bool,
-    /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Controls")]
-    recursive: usize,
+    /// Random directions in the band.
+    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Controls and intervals")]
+    directions: usize,
+    /// The share of rows that calibrated_zero_shot takes to be true [default: 0.5]
+    #[arg(long, value_name = "SHARE", help_heading = "Controls and intervals")]
+    true_share: Option<f64>,
+    /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 where
+    /// ccs is fitted without --hidden]
+    #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
+    recursive: Option<usize>,
     /// Other seeds under which what is random is fitted again at its chosen layer.
-    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls")]
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls and intervals")]
     seeds: usize,
-    /// Fits at the chosen layer with shuffled training labels.
-    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls")]
+    /// How often labels are shuffled at every method's chosen layer, for training and for judging.
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls and intervals")]
     shuffles: usize,
+    /// Resamples of passages behind each interval [default: 400 for each layer, 1000 to 20,000]
+    #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
+    resamples: Option<usize>,
 }
 
 impl SettingsArgs {
     /// The settings, where `with_answers` says whether the data has the model's answers, which `all` depends on.
-    pub(super) fn settings(&self, with_answers: bool) -> Result<Settings, ccs::Error> {
+    pub(super) fn settings(&self, with_answers: bool) -> Result<Settings, Error> {
         let mut settings = Settings::default().normalized(self.normalize);
         settings.methods = match self.methods.as_deref() {
             None => None,
@@ -88,19 +114,84 @@ impl SettingsArgs {
         settings.seed = self.seed;
         settings.test_fraction = self.test_fraction;
         settings.folds = self.folds;
-        settings.ccs.restarts = self.restarts;
-        settings.ccs.epochs = self.epochs;
-        settings.ccs.loss = self.loss.clone();
-        settings.ccs.optimizer = self.optimizer;
-        settings.ccs.init = self.init;
-        settings.ccs.bias = !self.no_bias;
-        settings.ccs.l2 = self.l2;
-        settings.ccs.hidden.clone_from(&self.hidden);
-        settings.ccs.project = self.project;
+        self.ccs(&mut settings)?;
         settings.lr_cross_validated = self.lr_cross_validated;
-        settings.recursive = self.recursive;
+        if let Some(c) = self.lr_c {
+            settings.lr.c = c;
+        }
+        settings.directions = self.directions;
+        let fits_ccs = settings.methods.as_ref().is_none_or(|methods| methods.contains(&Method::Ccs));
+        let linear_ccs = fits_ccs && self.hidden.is_empty();
+        settings.recursive = self.recursive.unwrap_or(if linear_ccs { RECURSIVE } else { 0 });
         settings.seeds = self.seeds;
         settings.shuffles = self.shuffles;
+        if let Some(share) = self.true_share {
+            settings.true_share = share;
+        }
+        match self.resamples {
+            Some(0) => {
+                let hint = "leave it out for the default";
+                return Err(refused("--resamples", "0".to_owned(), "at least one is needed", hint));
+            }
+            Some(resamples) => settings.resamples = resamples,
+            None => {}
+        }
+        self.check_used(&settings)?;
+        settings.check()?;
         Ok(settings)
     }
+
+    fn ccs(&self, settings: &mut Settings) -> Result<(), Error> {
+        let ccs = &mut settings.ccs;
+        ccs.epochs = self.epochs;
+        ccs.loss = self.loss.clone();
+        ccs.optimizer = self.optimizer;
+        ccs.bias = !self.no_bias;
+        ccs.l2 = self.l2;
+        ccs.hidden.clone_from(&self.hidden);
+        ccs.project = self.project;
+        ccs.precision = self.precision;
+        if let Some(init) = self.init {
+            if !self.hidden.is_empty() && init != Init::Uniform {
+                let reason = "hidden layers start at random, uniformly";
+                let value = "another than uniform".to_owned();
+                return Err(refused("--init", value, reason, "leave out `--init` or `--hidden`"));
+            }
+            ccs.init = init;
+        }
+        if ccs.init == Init::Zero {
+            ccs.restarts = 1;
+        }
+        ccs.restarts = self.restarts.unwrap_or(ccs.restarts);
+        let of_adamw = [("--learning-rate", self.learning_rate), ("--weight-decay", self.weight_decay)];
+        for (name, given) in of_adamw {
+            if let Some(value) = given.filter(|_| self.optimizer == Optimizer::Lbfgs) {
+                let hint = "leave it out; L-BFGS takes `--l2`";
+                return Err(refused(name, value.to_string(), "L-BFGS does not use it", hint));
+            }
+        }
+        ccs.learning_rate = self.learning_rate.unwrap_or(ccs.learning_rate);
+        ccs.weight_decay = self.weight_decay.unwrap_or(ccs.weight_decay);
+        Ok(())
+    }
+
+    /// Refuses what was given and would have no effect.
+    fn check_used(&self, settings: &Settings) -> Result<(), Error> {
+        let methods = settings.methods.as_deref().unwrap_or(&Method::DEFAULT);
+        let with_c =
+            (methods.contains(&Method::Lr) && !self.lr_cross_validated) || methods.contains(&Method::Inlp);
+        if let Some(c) = self.lr_c.filter(|_| !with_c) {
+            let reason = "no method takes it: lr with a penalty that is not chosen, or inlp";
+            return Err(refused("--lr-c", c.to_string(), reason, "leave it out, or `--lr-cross-validated`"));
+        }
+        if let Some(share) = self.true_share.filter(|_| !methods.contains(&Method::CalibratedZeroShot)) {
+            let reason = "calibrated_zero_shot is not among the methods";
+            return Err(refused("--true-share", share.to_string(), reason, "add it to `--methods`"));
+        }
+        Ok(())
+    }
+}
+
+fn refused(name: &'static str, value: String, reason: &'static str, hint: &'static str) -> Error {
+    Error::Setting { name, value, reason, hint }
 }

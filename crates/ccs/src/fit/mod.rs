@@ -11,8 +11,12 @@ pub mod quadratic;
 pub mod recursive;
 pub mod salience;
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use tch::Kind;
+
+use crate::{Error, Result};
 
 /// The floating-point kind that a fit computes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +34,23 @@ impl Precision {
         match self {
             Self::F32 => Kind::Float,
             Self::F64 => Kind::Double,
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name.trim().to_lowercase().as_str() {
+            "f32" => Ok(Self::F32),
+            "f64" => Ok(Self::F64),
+            _ => Err(Error::Setting {
+                name: "--precision",
+                value: format!("`{name}`"),
+                reason: "no precision has this name",
+                hint: "give f32 or f64",
+            }),
         }
     }
 }

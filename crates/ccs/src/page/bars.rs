@@ -104,11 +104,14 @@ pub(super) fn recursive_accuracy(found: &RecursiveReport, majority: f64, label: 
     canvas.finish(label)
 }
 
-/// The two terms of each iteration's test loss on each other, its training loss as a ring, and the best constant guess.
+/// The two terms of each iteration's test loss on each other, its training loss as a ring, the best constant guess, and
+/// two standard deviations about the mean of untrained directions.
 pub(super) fn recursive_loss(found: &RecursiveReport, label: &str) -> String {
     let mut canvas = Canvas::new(WIDTH, HEIGHT);
     let [left, top, right, bottom] = INSIDE;
     let totals = found.iterations.iter().flat_map(|i| [i.test_loss.total(), i.train_loss.total()]);
+    let untrained = found.untrained.as_ref().map(|u| u.loss.two_sd()).filter(|band| band[1].is_finite());
+    let totals = totals.chain(untrained.map(|band| band[1]));
     let most = totals.chain([found.constant_guess]).filter(|v| v.is_finite()).fold(0.0f64, f64::max);
     let y = Axis::new([0.0, most * 1.08], [bottom, top], 34.0);
     let x = iterations(found.iterations.len());
@@ -117,6 +120,10 @@ pub(super) fn recursive_loss(found: &RecursiveReport, label: &str) -> String {
         canvas.text((left - 6.0, y.at(tick)), TEXT_SIZE - 1, Anchor::End, QUIET, &format!("{tick:.2}"));
     }
     whole_below(&mut canvas, &x, "Iteration");
+    if let Some([low, high]) = untrained {
+        let (low, high) = (y.at(low.max(0.0)), y.at(high));
+        canvas.rectangle((left, high), (right - left, low - high), RANDOM, 0.32);
+    }
     let half = (0.36 * (x.at(2.0) - x.at(1.0))).clamp(1.5, 16.0);
     for (k, iteration) in found.iterations.iter().enumerate() {
         let (middle, test) = (x.at(number(k + 1)), iteration.test_loss);

@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::bars;
 use super::compare::{any_auroc, cells};
 use super::dots::{self, Cell, Mark, Panel, Row, Shape};
-use super::number::{decimal, percent, percents};
-use super::scores::{DifferenceView, Figure, Scores, find};
+use super::heat::share_style;
+use super::number::{decimal, decimals, percent, percents};
+use super::scores::{Figure, Metric, Scores, difference_in_points, difference_of_aurocs, find};
 use super::svg::{TEXT, class, paint};
 use crate::Method;
 use crate::bootstrap::Interval;
@@ -19,6 +20,31 @@ use crate::run::{self, Evaluation, RecursiveReport, Repeated, Report};
 pub(super) struct Repetitions {
     rows: Vec<RepeatedRow>,
     figure: Figure,
+    /// How many results the bands are to hold at once, where that is taken into account.
+    joint: Option<usize>,
+    cosines: Vec<CosineView>,
+}
+
+/// How alike the directions of different seeds are.
+#[derive(Debug, Serialize)]
+struct CosineView {
+    method: &'static str,
+    /// Lowest, median and highest.
+    numbers: [String; 3],
+    /// Text and style.
+    rows: Vec<Vec<(String, String)>>,
+}
+
+impl CosineView {
+    fn of(method: Method, found: &Repeated) -> Option<Self> {
+        let found = found.cosines.as_ref()?;
+        let cell = |&v: &f64| (format!("{v:.2}"), share_style(v));
+        Some(Self {
+            method: method.title(),
+            numbers: [found.min, found.median, found.max].map(decimal),
+            rows: found.matrix.iter().map(|row| row.iter().map(cell).collect()).collect(),
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -30,7 +56,7 @@ struct RepeatedRow {
     /// Lowest, median and highest.
     accuracy: [String; 3],
     auroc: Option<[String; 3]>,
-    /// The central 95 % of random directions at the layer.
+    /// Of random directions at the layer: the central 95 % of accuracy, or what is to hold for all results at once.
     band: Option<String>,
     outside: Option<usize>,
 }
@@ -77,12 +103,20 @@ pub(super) fn repetitions(
         .collect();
     let auroc = of.values().any(|r| r.aurocs.iter().any(Option::is_some));
     let figure = dots::figure(&points, &Panel::both(report.majority, auroc), label).into();
-    (!rows.is_empty()).then_some(Repetitions { rows, figure })
+    let joint = of.values().find_map(|r| Some(r.band.as_ref()?.results));
+    let cosines = of.iter().filter_map(|(&m, r)| CosineView::of(m, r)).collect();
+    (!rows.is_empty()).then_some(Repetitions { rows, figure, joint, cosines })
 }
 
 fn repeated_row(report: &Report, method: Method, found: &Repeated, band: Band) -> Option<RepeatedRow> {
-    let band = random(report, found.layer).and_then(|r| r.accuracy_ci).map(|ci| band.of(ci));
-    let outside = |[low, high]: Interval| found.accuracies.iter().filter(|a| **a < low || **a > high).count();
+    let (band, outside) = if let Some(own) = &found.band {
+        (Some(own.auroc.map_or_else(|| percents(own.accuracy), decimals)), Some(own.outside))
+    } else {
+        let band = random(report, found.layer).and_then(|r| r.accuracy_ci).map(|ci| band.of(ci));
+        let is_outside =
+            |[low, high]: Interval| found.accuracies.iter().filter(|a| **a < low || **a > high).count();
+        (band.map(percents), band.map(is_outside))
+    };
     Some(RepeatedRow {
         method: method.title(),
         class: class(method),
@@ -90,8 +124,8 @@ fn repeated_row(report: &Report, method: Method, found: &Repeated, band: Band) -
         count: found.accuracies.len(),
         accuracy: spread(found.accuracies.iter().copied())?.map(percent),
         auroc: spread(found.aurocs.iter().copied().flatten()).map(|s| s.map(decimal)),
-        band: band.map(percents),
-        outside: band.map(outside),
+        band,
+        outside,
     })
 }
 
@@ -101,21 +135,22 @@ fn random(report: &Report, layer: usize) -> Option<&Evaluation> {
 
 /// A point for each repetition and a line for their median, before the band of random directions.
 fn strip(report: &Report, method: Method, found: &Repeated, of: Band) -> Row {
-    let band = random(report, found.layer);
+    let bands = match (&found.band, random(report, found.layer)) {
+        (Some(own), _) => [Some(own.accuracy), own.auroc],
+        (None, Some(all)) => [all.accuracy_ci, all.auroc_ci].map(|ci| ci.map(|ci| of.of(ci))),
+        (None, None) => [None, None],
+    };
     let cell = |values: Vec<f64>, band: Option<Interval>| {
         let mark = |value, shape, paint| Mark { value, ci: None, shape, paint };
         let median = spread(values.iter().copied()).map(|[_, median, _]| mark(median, Shape::Bar, TEXT));
         let each = values.into_iter().map(|v| mark(v, Shape::Faint, paint(method)));
-        Cell { band: band.map(|ci| of.of(ci)), marks: each.chain(median).collect() }
+        Cell { band, marks: each.chain(median).collect() }
     };
     let aurocs = found.aurocs.iter().copied().flatten().collect();
     Row {
         label: method.title().to_owned(),
         detail: format!("layer {}", found.layer),
-        cells: vec![
-            cell(found.accuracies.clone(), band.and_then(|b| b.accuracy_ci)),
-            cell(aurocs, band.and_then(|b| b.auroc_ci)),
-        ],
+        cells: vec![cell(found.accuracies.clone(), bands[0]), cell(aurocs, bands[1])],
     }
 }
 
@@ -132,8 +167,15 @@ struct BlankRow {
     class: &'static str,
     with: Option<Scores>,
     without: Scores,
-    /// Paired, on the rows of both: accuracy in points, and AUROC.
-    change: Option<DifferenceView>,
+    change: Option<Change>,
+}
+
+/// Paired, on the rows of both.
+#[derive(Debug, Serialize)]
+struct Change {
+    /// In points.
+    accuracy: Metric,
+    auroc: Option<Metric>,
 }
 
 pub(super) fn blank(report: &Report) -> Option<Blank> {
@@ -143,7 +185,10 @@ pub(super) fn blank(report: &Report) -> Option<Blank> {
         class: class(method),
         with: found.with.as_ref().map(Scores::new),
         without: Scores::new(&found.without),
-        change: found.change.as_ref().map(DifferenceView::new),
+        change: found
+            .change
+            .as_ref()
+            .map(|d| Change { accuracy: difference_in_points(d), auroc: difference_of_aurocs(d) }),
     };
     let figure_row = |(&method, found): (&Method, &run::Blank)| {
         let with = found.with.as_ref().map(|with| (with, Shape::Full));
@@ -170,6 +215,18 @@ pub(super) struct Recursive {
     below_guess: usize,
     stop: String,
     cosine: Option<String>,
+    untrained: Option<UntrainedView>,
+}
+
+/// Directions that nothing was fitted to.
+#[derive(Debug, Serialize)]
+struct UntrainedView {
+    directions: usize,
+    /// Mean and two standard deviations of the test loss.
+    loss: [String; 2],
+    accuracy: [String; 2],
+    /// Iterations whose test loss lies below.
+    below: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -213,6 +270,16 @@ pub(super) fn recursive(report: &Report) -> Option<Recursive> {
         below_guess: found.iterations.iter().filter(|i| i.test_loss.total() < found.constant_guess).count(),
         stop: found.stop.trim_end_matches('.').to_owned(),
         cosine: found.seeds_cosine.map(decimal),
+        untrained: found.untrained.as_ref().map(|untrained| UntrainedView {
+            directions: untrained.directions,
+            loss: [untrained.loss.mean, 2.0 * untrained.loss.sd].map(decimal),
+            accuracy: [untrained.accuracy.mean, 2.0 * untrained.accuracy.sd].map(percent),
+            below: found
+                .iterations
+                .iter()
+                .filter(|i| i.test_loss.total() < untrained.loss.two_sd()[0])
+                .count(),
+        }),
     })
 }
 

@@ -13,6 +13,11 @@ const STRONGEST: f64 = 72.0;
 /// What is at least this far from the middle may have the strongest colour.
 const FAR: f64 = 0.15;
 
+/// The colour of a number from 0 to 1.
+pub(super) fn share_style(value: f64) -> String {
+    Scale { middle: 0.0, far: 1.0 }.style(value)
+}
+
 /// Colours on both sides of a middle; the numbers furthest from it have the strongest.
 struct Scale {
     middle: f64,

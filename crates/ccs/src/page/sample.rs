@@ -11,7 +11,8 @@ use crate::loss::{CONSTANT_GUESS, Terms};
 use crate::rng::Stream;
 use crate::run::{
     Against, Blank, Calibration, Chosen, CloseUp, Difference, EnsembleReport, Estimate, Evaluation,
-    Histogram, RecursiveIteration, RecursiveReport, Repeated, Report, TemplateReport, Transfer,
+    Histogram, RecursiveIteration, RecursiveReport, Repeated, Report, SeedCosines, ShuffledBand, Spread,
+    TemplateReport, Transfer, Untrained,
 };
 
 /// Near this accuracy.
@@ -73,7 +74,21 @@ fn close_up(layer: usize, accuracy: f64, templates: &[String]) -> CloseUp {
 fn repeated(layer: usize, accuracy: f64, spread: f64, seed: u64) -> Repeated {
     let mut rng = Stream::new(seed).rng();
     let accuracies: Vec<f64> = (0..10).map(|_| accuracy + rng.random_range(-spread..spread)).collect();
-    Repeated { layer, aurocs: accuracies.iter().map(|a| Some(a + 0.02)).collect(), accuracies }
+    let aurocs = accuracies.iter().map(|a| Some(a + 0.02)).collect();
+    Repeated { layer, asked: accuracies.len(), aurocs, accuracies, ..Repeated::default() }
+}
+
+/// Of eleven seeds, the first the run's own.
+fn cosines() -> SeedCosines {
+    let cosine = |i: usize, j: usize| if i == j { 1.0 } else { 0.9 - 0.03 * (i + j) as f64 };
+    let matrix = (0..11).map(|i| (0..11).map(|j| cosine(i, j)).collect()).collect();
+    SeedCosines { min: 0.321, median: 0.543, mean: 0.555, max: 0.876, matrix }
+}
+
+fn shuffled(layer: usize, results: usize) -> Repeated {
+    let (accuracy, auroc) = ([0.401, 0.599], Some([0.387, 0.612]));
+    let band = ShuffledBand { results, draws: 5600, accuracy, auroc, outside: 1 };
+    Repeated { band: Some(band), ..repeated(layer, 0.5, 0.1, 2) }
 }
 
 fn recursive(layer: usize, iterations: usize) -> RecursiveReport {
@@ -92,6 +107,13 @@ fn recursive(layer: usize, iterations: usize) -> RecursiveReport {
         constant_guess: CONSTANT_GUESS,
         stop: "as many iterations as asked for".to_owned(),
         seeds_cosine: Some(0.873),
+        untrained: Some(Untrained {
+            directions: 50,
+            accuracy: Spread { mean: 0.541, sd: 0.0255 },
+            consistency: Spread { mean: 0.12, sd: 0.01 },
+            confidence: Spread { mean: 0.14, sd: 0.01 },
+            loss: Spread { mean: 0.2612, sd: 0.0105 },
+        }),
     }
 }
 
@@ -152,7 +174,8 @@ pub(super) fn full(mut report: Report, templates: &[String], datasets: &[String]
     };
     report.close_ups = probes.iter().map(|m| (*m, close_up(best, accuracy(m), templates))).collect();
     report.seeds = of_probes(&|m| repeated(best, accuracy(m), 0.06, 1));
-    report.shuffled = of_probes(&|_| repeated(best, 0.52, 0.1, 2));
+    report.seeds.entry(Method::Ccs).and_modify(|found| found.cosines = Some(cosines()));
+    report.shuffled = of_probes(&|_| shuffled(best, 10 * probes.len()));
     report.recursive = Some(recursive(best, 20));
     let blank = |m: &Method| Blank {
         without: about(accuracy(m) - 0.2),

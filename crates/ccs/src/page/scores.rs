@@ -97,28 +97,14 @@ pub(super) fn stands(report: &Report, method: Method) -> Option<usize> {
     first()
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct DifferenceView {
-    text: String,
-    accuracy: Metric,
-    auroc: Option<Metric>,
-}
-
-impl DifferenceView {
-    pub(super) fn new(d: &Difference) -> Self {
-        Self {
-            text: format!("{} \u{2212} {}", side(d.first, d.first_layer), side(d.second, d.second_layer)),
-            accuracy: difference_in_points(d),
-            auroc: d
-                .auroc
-                .map(|e| Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) }),
-        }
-    }
-}
-
 /// Of accuracies.
 pub(super) fn difference_in_points(d: &Difference) -> Metric {
     Metric { value: points(d.accuracy.value), ci: d.accuracy.ci.map(|ci| interval(ci, points)) }
+}
+
+/// Of AUROCs.
+pub(super) fn difference_of_aurocs(d: &Difference) -> Option<Metric> {
+    d.auroc.map(|e| Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) })
 }
 
 fn side(method: Method, layer: usize) -> String {
@@ -130,27 +116,14 @@ fn side(method: Method, layer: usize) -> String {
     }
 }
 
-/// The choices against each other, then each against what else there is at its layer.
-pub(super) fn differences(report: &Report) -> Vec<DifferenceView> {
-    let known = report.chosen_difference.as_ref();
-    let at_choice = |&method: &Method| -> Vec<&Difference> {
-        let layer = chosen_layer(report, method).and_then(|l| find(report, l));
-        let there = layer.map(|l| l.differences.as_slice()).unwrap_or_default();
-        there.iter().filter(|d| d.first == method && Some(*d) != known).collect()
-    };
-    let others = report.chosen.keys().flat_map(at_choice);
-    known.into_iter().chain(others).map(DifferenceView::new).collect()
-}
-
 /// A method at its layer minus another: random directions there, or a method at its own. In points of accuracy.
 pub(super) fn over(report: &Report, first: Method, second: Method) -> Option<Metric> {
     let layer = chosen_layer(report, first)?;
     let there = find(report, layer).map(|l| l.differences.as_slice()).unwrap_or_default();
     let beside = there.iter().filter(|_| second == Method::Random);
-    let compared = report.comparisons.iter().map(|c| &c.difference);
+    let compared = report.comparisons.iter().chain(beside).map(|c| &c.difference);
     compared
         .chain(&report.chosen_difference)
-        .chain(beside)
         .find(|d| d.first == first && d.first_layer == layer && d.second == second)
         .map(difference_in_points)
 }
@@ -165,12 +138,33 @@ pub(super) struct ComparisonView {
     auroc_of_all: Option<String>,
 }
 
+impl ComparisonView {
+    fn new(c: &Comparison) -> Self {
+        let d = &c.difference;
+        Self {
+            text: format!("{} \u{2212} {}", side(d.first, d.first_layer), side(d.second, d.second_layer)),
+            accuracy: difference_in_points(d),
+            accuracy_of_all: c.accuracy_ci.map(|ci| interval(ci, points)),
+            auroc: difference_of_aurocs(d),
+            auroc_of_all: c.auroc_ci.map(|ci| interval(ci, difference)),
+        }
+    }
+}
+
+/// Methods at their chosen layers; of a run of before there were such comparisons, CCS against logistic regression.
 pub(super) fn comparisons(report: &Report) -> Parted<ComparisonView> {
-    let view = |c: &Comparison| {
-        let DifferenceView { text, accuracy, auroc } = DifferenceView::new(&c.difference);
-        let accuracy_of_all = c.accuracy_ci.map(|ci| interval(ci, points));
-        let auroc_of_all = c.auroc_ci.map(|ci| interval(ci, difference));
-        (c.difference.first, ComparisonView { text, accuracy, accuracy_of_all, auroc, auroc_of_all })
-    };
+    let view = |c: &Comparison| (c.difference.first, ComparisonView::new(c));
+    if report.comparisons.is_empty() {
+        let plain = |d: &Difference| {
+            let (difference, layers) = (d.clone(), report.layers.len());
+            Comparison { difference, layers, accuracy_ci: None, auroc_ci: None }
+        };
+        return Parted::new(report.chosen_difference.iter().map(|d| view(&plain(d))));
+    }
     Parted::new(report.comparisons.iter().map(view))
+}
+
+/// CCS and logistic regression at every layer.
+pub(super) fn at_every_layer(report: &Report) -> Vec<ComparisonView> {
+    report.layers.iter().flat_map(|l| &l.differences).map(ComparisonView::new).collect()
 }

@@ -10,7 +10,7 @@ use super::heat::{self, LayerHeat, TransferView};
 use super::layers::{self, Column, LayerView, LossView, Marks};
 use super::number::percent;
 use super::plot::{self, Quantity};
-use super::scores::{self, ComparisonView, DifferenceView, Figure, Parted, find};
+use super::scores::{self, ComparisonView, Figure, Parted, find};
 use crate::run::{Finding, Report};
 use crate::{Method, Result};
 
@@ -46,9 +46,10 @@ pub(super) struct View {
     losses: Vec<LossView>,
     comparisons: Parted<ComparisonView>,
     directions_found: Vec<Directions>,
-    differences: Vec<DifferenceView>,
-    all_differences: Vec<DifferenceView>,
+    all_differences: Vec<ComparisonView>,
     choices: Choices,
+    /// The sign and the start of CCS beside the oracle's.
+    within: Option<String>,
     calibrated: bool,
     sides: Sides,
     majority: String,
@@ -110,6 +111,7 @@ impl View {
             ),
             blank: controls::blank(report),
             recursive: controls::recursive(report),
+            within: report.within_layer.as_ref().map(crate::run::WithinLayer::sentence),
             transfers: heat::transfers(report),
             layers: report.layers.iter().map(|l| layers::layer_view(report, l, &columns)).collect(),
             heats: heat::layers(report, &columns),
@@ -124,13 +126,7 @@ impl View {
             losses: report.layers.iter().filter_map(layers::loss).collect(),
             comparisons: scores::comparisons(report),
             directions_found: compare::directions(report),
-            differences: scores::differences(report),
-            all_differences: report
-                .layers
-                .iter()
-                .flat_map(|l| &l.differences)
-                .map(DifferenceView::new)
-                .collect(),
+            all_differences: scores::at_every_layer(report),
             choices: Choices::new(report),
             calibrated: report.close_ups.values().any(|c| c.calibration.is_some()),
             sides: Sides {
@@ -163,7 +159,7 @@ fn unbroken(text: &str) -> String {
 
 fn tone(finding: Finding) -> &'static str {
     match finding {
-        Finding::AboveChance | Finding::BetterThanRandom => "good",
+        Finding::AboveChance | Finding::BetterThanRandom | Finding::BetterThanZeroShot => "good",
         // Two probes at chance are not told apart either.
         Finding::RanksOnly | Finding::BelowSupervised | Finding::ReachesSupervised => "plain",
         _ => "caution",

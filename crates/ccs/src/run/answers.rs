@@ -7,15 +7,14 @@ use crate::contrast::pick;
 use crate::split::Split;
 use crate::{Error, Method, Result};
 
-/// The share of rows that calibration takes to be true; labels are not asked.
-const TRUE_SHARE: f64 = 0.5;
-
-/// Predictions on training rows and on test rows, and how to read them.
+/// Predictions on training rows and on test rows, and how to read them. Calibration takes `true_share` of the rows to be
+/// true; labels are not asked.
 pub(super) fn judge(
     method: Method,
     rows: &Rows,
     split: &Split,
     data: &Data<'_>,
+    true_share: f64,
 ) -> Result<(Predictions, Predictions, String)> {
     let (plus, minus) = rows.answer_logprob.as_ref().ok_or(Error::NoAnswerLogprob)?;
     let answers = |rows: &[usize]| zero_shot(&pick(plus, rows)?, &pick(minus, rows)?);
@@ -25,7 +24,7 @@ pub(super) fn judge(
     }
     // Each template has a liking of its own for one answer; templates without training rows get that of all.
     let threshold = |rows: &[usize]| -> Result<f64> {
-        zero_shot_threshold(&pick(plus, rows)?, &pick(minus, rows)?, TRUE_SHARE)
+        zero_shot_threshold(&pick(plus, rows)?, &pick(minus, rows)?, true_share)
     };
     let all = threshold(&split.train)?;
     let mut thresholds = vec![all; data.train.template_names().len().max(1)];
@@ -40,7 +39,14 @@ pub(super) fn judge(
             *score -= thresholds.get(*template).copied().unwrap_or(all);
         }
     }
-    let note = "the model's own answer against a threshold at which half of the training rows of each template are \
-                true; the same at every layer";
-    Ok((train, test, note.to_owned()))
+    let share = if (true_share - 0.5).abs() < f64::EPSILON {
+        "half of".to_owned()
+    } else {
+        format!("{} % of", (true_share * 1e6).round() / 1e4)
+    };
+    let note = format!(
+        "the model's own answer against a threshold at which {share} the training rows of each template are true; the \
+         same at every layer"
+    );
+    Ok((train, test, note))
 }

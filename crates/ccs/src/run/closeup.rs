@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::repeats::Untrained;
 use super::report::Evaluation;
 use crate::bootstrap::Interval;
 use crate::calibrate::{Platt, Reliability};
@@ -70,17 +71,6 @@ pub struct EnsembleReport {
     pub test: Evaluation,
 }
 
-/// A control that is a handful of numbers: the same fit under other seeds, or with labels that mean nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Repeated {
-    /// Its layer.
-    pub layer: usize,
-    /// Test accuracy of each repetition.
-    pub accuracies: Vec<f64>,
-    /// Test AUROC of each repetition, where the test rows carry both labels.
-    pub aurocs: Vec<Option<f64>>,
-}
-
 /// Recursive CCS at CCS's chosen layer: directions one after the other, each orthogonal to those before it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecursiveReport {
@@ -96,6 +86,9 @@ pub struct RecursiveReport {
     pub stop: String,
     /// The mean |cosine| between first directions found from different seeds; 1 is the same direction each time.
     pub seeds_cosine: Option<f64>,
+    /// Directions that nothing was fitted to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub untrained: Option<Untrained>,
 }
 
 /// One direction of recursive CCS.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tch::Device;
 
 use super::origin::placed;
+use super::resume::Kept;
 use super::{Layer, Settings, Source};
 use crate::bootstrap::Resamples;
 use crate::rng::Stream;
@@ -28,6 +29,7 @@ pub(super) struct Context<'a> {
     pub(super) resamples: &'a Resamples,
     pub(super) test_labels: &'a [bool],
     pub(super) stream: Stream,
+    pub(super) kept: &'a Kept<'a>,
 }
 
 /// One layer's data.

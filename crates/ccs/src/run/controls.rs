@@ -1,35 +1,28 @@
-//! Controls at the chosen layers: other seeds, shuffled labels, recursive CCS.
+//! Controls at the chosen layers: other seeds, recursive CCS, and what the test rows would have chosen.
 
-use rand::seq::SliceRandom;
 use tch::{Device, Kind, Tensor};
 
-use super::closeup::{RecursiveIteration, RecursiveReport, Repeated};
+use super::closeup::{RecursiveIteration, RecursiveReport};
 use super::context::{Context, Data};
 use super::evaluate::{evaluate, predict};
 use super::recipe::{Recipe, possible};
+use super::repeats::{OracleRestart, OracleSign, Repeated, SeedCosines, Spread, Untrained, WithinLayer};
+use super::shuffled::turned;
 use crate::baselines::Predictions;
 use crate::bootstrap::Interval;
-use crate::fit::ccs::Init;
-use crate::fit::recursive::{RecursiveOptions, Stop, cosines, recursive};
+use crate::fit::ccs::{CcsFit, Init, ccs};
+use crate::fit::recursive::{RecursiveOptions, Stop, cosines, recursive, untrained};
 use crate::head::Head;
 use crate::loss::CONSTANT_GUESS;
-use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::{Contrast, Method, Result};
+use crate::normalize::Normalizer;
+use crate::probe::{Probe, Readout, Sign};
+use crate::{Method, Result};
 
-/// Fits under other seeds.
-pub(super) struct Seeds {
-    pub(super) repeated: Repeated,
-    /// The mean |cosine| between every two directions, the run's own included.
-    pub(super) cosine: Option<f64>,
-}
+/// Directions that nothing is fitted to, beside recursive CCS.
+const UNTRAINED: usize = 50;
 
 impl Repeated {
-    fn at(layer: usize) -> Self {
-        Self { layer, accuracies: Vec::new(), aurocs: Vec::new() }
-    }
-
-    fn add(&mut self, predictions: &Predictions, labels: &[bool]) -> Result<()> {
+    pub(super) fn add(&mut self, predictions: &Predictions, labels: &[bool]) -> Result<()> {
         let scored = predictions.against(labels)?;
         self.accuracies.push(scored.accuracy());
         self.aurocs.push(scored.auroc());
@@ -39,62 +32,36 @@ impl Repeated {
 
 impl Context<'_> {
     /// The fit under other seeds on the same split; none for methods that draw nothing.
-    pub(super) fn seeds(&self, recipe: Recipe<'_>, data: &Data<'_>, probe: &Probe) -> Result<Option<Seeds>> {
-        let ccs = &self.settings.ccs;
-        let draws = match recipe.method {
-            Method::Ccs => !ccs.hidden.is_empty() || matches!(ccs.init, Init::UnitSphere | Init::Uniform),
-            Method::Bss | Method::Kmeans => true,
-            _ => false,
-        };
-        if !draws || self.settings.seeds == 0 {
-            return Ok(None);
-        }
-        let stream = self.stream(recipe.method, data.layer);
-        let mut repeated = Repeated::at(data.layer.layer);
-        let mut directions = vec![probe.weight.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?];
-        for seed in 1..=self.settings.seeds {
-            let Ok(fit) = possible(recipe.fit(&data.train, &stream.indexed("seed", seed)))? else { continue };
-            repeated.add(&predict(&fit.probe, &data.test)?, data.test.labels())?;
-            // On one device, wherever a probe was fitted or read from.
-            directions.push(fit.probe.weight.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?);
-        }
-        let cosine = match probe.head {
-            Head::Linear => mean_cosine(&directions)?,
-            Head::Mlp(_) => None,
-        };
-        Ok(Some(Seeds { repeated, cosine }))
-    }
-
-    /// The fit with the training rows' labels shuffled, judged by the test rows' own labels.
-    pub(super) fn shuffled(
+    pub(super) fn seeds(
         &self,
         recipe: Recipe<'_>,
         data: &Data<'_>,
         probe: &Probe,
     ) -> Result<Option<Repeated>> {
-        let shuffles = self.settings.shuffles;
-        let wanted = [Method::Ccs, Method::Lr, Method::MeanDifference, Method::Lda].contains(&recipe.method);
-        if !wanted || shuffles == 0 {
+        let (method, ccs, seeds) = (recipe.method, &self.settings.ccs, self.settings.seeds);
+        let draws = match method {
+            Method::Ccs => !ccs.hidden.is_empty() || matches!(ccs.init, Init::UnitSphere | Init::Uniform),
+            Method::Bss | Method::Kmeans => true,
+            _ => false,
+        };
+        if !draws || seeds == 0 {
             return Ok(None);
         }
-        let mut repeated = Repeated::at(data.layer.layer);
-        let (on_train, on_test) = (predict(probe, &data.train)?, predict(probe, &data.test)?);
-        for shuffle in 0..shuffles {
-            // The same for every method and layer.
-            let stream = self.stream.child("shuffled labels").indexed("shuffle", shuffle);
-            let labels = shuffle_labels(&data.train, &stream)?;
-            if recipe.method.is_supervised() {
-                let train = data.train.relabelled(labels)?;
-                let stream = self.stream(recipe.method, data.layer).indexed("shuffle", shuffle);
-                if let Ok(fit) = possible(recipe.fit(&train, &stream))? {
-                    repeated.add(&predict(&fit.probe, &data.test)?, data.test.labels())?;
-                }
-            } else if on_train.against(&labels)?.accuracy() < 0.5 {
-                // Without labels the direction is the one it was; they turn it round.
-                repeated.add(&turned(&on_test), data.test.labels())?;
-            } else {
-                repeated.add(&on_test, data.test.labels())?;
-            }
+        let stream = self.stream(method, data.layer);
+        let mut repeated = Repeated { layer: data.layer.layer, asked: seeds, ..Repeated::default() };
+        // On one device, wherever a probe was fitted or read from.
+        let weight = |probe: &Probe| -> Result<Tensor> {
+            Ok(probe.weight.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?)
+        };
+        let mut directions = vec![weight(probe)?];
+        for seed in 1..=seeds {
+            self.kept.next(method, data.layer, &format!("seed {seed} of {seeds}"))?;
+            let Ok(fit) = possible(recipe.fit(&data.train, &stream.indexed("seed", seed)))? else { continue };
+            repeated.add(&predict(&fit.probe, &data.test)?, data.test.labels())?;
+            directions.push(weight(&fit.probe)?);
+        }
+        if method == Method::Ccs && matches!(probe.head, Head::Linear) {
+            repeated.cosines = SeedCosines::of(cosines(&Tensor::f_stack(&directions, 0)?)?);
         }
         Ok(Some(repeated))
     }
@@ -106,12 +73,22 @@ impl Context<'_> {
         random_accuracy: Option<Interval>,
         seeds_cosine: Option<f64>,
     ) -> Result<Option<RecursiveReport>> {
-        if self.settings.recursive == 0 {
+        let wanted = self.settings.recursive;
+        if wanted == 0 {
             return Ok(None);
         }
-        let options = RecursiveOptions { iterations: self.settings.recursive, ..RecursiveOptions::default() };
+        let what = |iteration: usize| format!("recursive CCS, direction {iteration} of {wanted}");
+        self.kept.next(Method::Ccs, data.layer, &what(1))?;
+        let options = RecursiveOptions { iterations: wanted, ..RecursiveOptions::default() };
         let stream = self.stream(Method::Ccs, data.layer);
-        let found = recursive(&data.train, &self.settings.ccs, &options, &stream, |_, _| true);
+        let mut asked = Ok(());
+        let found = recursive(&data.train, &self.settings.ccs, &options, &stream, |done, _| {
+            if done < wanted {
+                asked = self.kept.next(Method::Ccs, data.layer, &what(done + 1));
+            }
+            asked.is_ok()
+        });
+        asked?;
         let Ok(found) = possible(found)? else { return Ok(None) };
         let mut iterations = Vec::with_capacity(found.fits.len());
         for fit in &found.fits {
@@ -123,7 +100,7 @@ impl Context<'_> {
             });
         }
         let stop = match found.stop {
-            Stop::Iterations => format!("as many as asked for, {}", self.settings.recursive),
+            Stop::Iterations => format!("as many as asked for, {wanted}"),
             Stop::Loss => format!("the training loss reached {CONSTANT_GUESS}, that of a constant guess"),
             Stop::Asked => "it was stopped".to_owned(),
             Stop::Dimensions => "no dimension is left".to_owned(),
@@ -135,50 +112,88 @@ impl Context<'_> {
             constant_guess: CONSTANT_GUESS,
             stop,
             seeds_cosine,
+            untrained: Some(self.untrained(data)?),
         }))
     }
+
+    /// Directions that nothing was fitted to, in CCS's own coordinates.
+    fn untrained(&self, data: &Data<'_>) -> Result<Untrained> {
+        let stream = self.stream(Method::Ccs, data.layer).child("untrained");
+        let normalizer = Normalizer::fit_as(self.settings.ccs.normalization, &data.train)?;
+        let [mut accuracy, mut consistency, mut confidence, mut loss] = [const { Vec::new() }; 4];
+        for mut probe in untrained(&data.train, UNTRAINED, &stream)? {
+            probe.normalizer = normalizer.duplicate()?;
+            probe.orient(&data.train)?;
+            let terms = probe.loss(&data.test)?;
+            accuracy.push(probe.accuracy(&data.test)?);
+            consistency.push(terms.consistency);
+            confidence.push(terms.confidence);
+            loss.push(terms.total());
+        }
+        Ok(Untrained {
+            directions: UNTRAINED,
+            accuracy: Spread::of(&accuracy),
+            consistency: Spread::of(&consistency),
+            confidence: Spread::of(&confidence),
+            loss: Spread::of(&loss),
+        })
+    }
+
+    /// What choosing CCS's sign and start by the test rows would have given at this layer.
+    pub(super) fn within(&self, data: &Data<'_>, probe: &Probe) -> Result<WithinLayer> {
+        let (predictions, labels) = (predict(probe, &data.test)?, data.test.labels());
+        let accuracy = predictions.against(labels)?.accuracy();
+        let other = turned(&predictions).against(labels)?.accuracy();
+        let best = accuracy.max(other);
+        let sign = match probe.sign {
+            kept if other <= accuracy => kept,
+            Sign::Plus => Sign::Minus,
+            Sign::Minus => Sign::Plus,
+        };
+        let oracle_restart = if matches!(probe.head, Head::Linear) && self.settings.ccs.restarts > 1 {
+            self.kept.next(Method::Ccs, data.layer, "every start")?;
+            // The run's own fit once more: a layer keeps only its best start.
+            let stream = self.stream(Method::Ccs, data.layer);
+            let fit = possible(ccs(&data.train, &self.settings.ccs, &stream))?.ok();
+            fit.map(|fit| best_restart(&fit, data, accuracy)).transpose()?.flatten()
+        } else {
+            None
+        };
+        Ok(WithinLayer {
+            layer: data.layer.layer,
+            accuracy,
+            sign_rule: "at least half of the training rows are judged rightly".to_owned(),
+            sign: probe.sign,
+            oracle_sign: OracleSign { sign, accuracy: best, gap: best - accuracy },
+            restart_rule: "lowest final training loss".to_owned(),
+            oracle_restart,
+        })
+    }
 }
 
-/// The opposite answers.
-fn turned(predictions: &Predictions) -> Predictions {
-    let threshold = predictions.threshold;
-    let scores = predictions.scores.iter().map(|score| 2.0 * threshold - score).collect();
-    Predictions { scores, threshold }
-}
-
-/// The rows' labels in another order: question by question where all rows of each question have one label, so that
-/// these still agree.
-fn shuffle_labels(train: &Contrast, stream: &Stream) -> Result<Vec<bool>> {
-    let questions = train.rows_by_question();
-    let of = |rows: &[usize]| crate::contrast::pick(train.labels(), rows);
-    let mut units: Vec<(Vec<usize>, bool)> = Vec::new();
-    let mut agree = true;
-    for (_, rows) in questions {
-        let labels = of(&rows)?;
-        let first = labels.first().copied().unwrap_or_default();
-        agree &= labels.iter().all(|&label| label == first);
-        units.push((rows, first));
-    }
-    if !agree {
-        units = train.labels().iter().enumerate().map(|(row, &label)| (vec![row], label)).collect();
-    }
-    let mut labels: Vec<bool> = units.iter().map(|unit| unit.1).collect();
-    labels.shuffle(&mut stream.rng());
-    let mut shuffled = train.labels().to_vec();
-    for ((rows, _), label) in units.into_iter().zip(labels) {
-        for row in rows {
-            if let Some(place) = shuffled.get_mut(row) {
-                *place = label;
-            }
+/// The start with the best test accuracy, each with its sign from the training rows; `kept` is that of the start kept.
+fn best_restart(fit: &CcsFit, data: &Data<'_>, kept: f64) -> Result<Option<OracleRestart>> {
+    let Some(directions) = &fit.directions else { return Ok(None) };
+    let mut best = OracleRestart { kept: fit.restart, restart: fit.restart, accuracy: kept, gap: 0.0 };
+    for (restart, &bias) in fit.biases.iter().enumerate() {
+        let finite = fit.objectives.get(restart).is_some_and(|value| value.is_finite());
+        if restart == fit.restart || !finite {
+            continue;
+        }
+        let mut probe = Probe {
+            weight: directions.f_select(0, restart as i64)?.f_contiguous()?,
+            bias,
+            head: Head::Linear,
+            sign: Sign::Plus,
+            readout: Readout::Pair,
+            normalizer: fit.probe.normalizer.duplicate()?,
+            meta: std::collections::BTreeMap::new(),
+        };
+        probe.orient(&data.train)?;
+        let accuracy = probe.accuracy(&data.test)?;
+        if accuracy > best.accuracy {
+            best = OracleRestart { restart, accuracy, gap: accuracy - kept, ..best };
         }
     }
-    Ok(shuffled)
-}
-
-/// The mean of |cos| over every two of the directions; `None` for fewer than two.
-fn mean_cosine(directions: &[Tensor]) -> Result<Option<f64>> {
-    let table = cosines(&Tensor::f_stack(directions, 0)?)?;
-    let above: Vec<f64> =
-        table.iter().enumerate().flat_map(|(i, row)| row.iter().skip(i + 1).copied()).collect();
-    Ok((!above.is_empty()).then(|| above.iter().sum::<f64>() / above.len() as f64))
+    Ok(Some(best))
 }

@@ -62,8 +62,8 @@ pub struct EvalReport {
     pub probes: BTreeMap<String, Judged>,
     /// The model's own answer, where the data has its log-probabilities.
     pub zero_shot: Option<Evaluation>,
-    /// The same against a threshold at which half of the judged rows of each template are true. Labels are not asked, but
-    /// the rows are those that it is judged on.
+    /// The same against a threshold at which the run's `true_share` of the judged rows of each template is true. Labels
+    /// are not asked, but the rows are those that it is judged on.
     #[serde(default)]
     pub calibrated_zero_shot: Option<Evaluation>,
     /// What a reader should know.
@@ -178,12 +178,13 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
             "`_reestimated` is transductive: means and scales are those of the {rows} judged rows, not of the training rows"
         ));
     }
-    let calibrated = answers.as_ref().map(|answers| target.calibrated(answers)).transpose()?;
+    let calibrated =
+        answers.as_ref().map(|answers| target.calibrated(answers, settings.true_share)).transpose()?;
     if calibrated.is_some() {
-        notes.insert(
-            "calibrated_zero_shot is calibrated on the judged rows: at its threshold half of those of each template are true; their labels are not asked"
-                .to_owned(),
-        );
+        notes.insert(format!(
+            "calibrated_zero_shot is calibrated on the judged rows: at its threshold a share of {} of those of each template is true; their labels are not asked",
+            settings.true_share
+        ));
     }
     let test = |predictions: Option<Predictions>| predictions.map(|p| scene.judge.test(&p)).transpose();
     Ok(EvalReport {
@@ -359,11 +360,12 @@ impl<'a> Target<'a> {
     /// The model's own answers, where they are known.
     pub(super) fn zero_shot(&self) -> Result<Option<Predictions>> {
         let Some((plus, minus)) = &self.source.rows().answer_logprob else { return Ok(None) };
+        self.source.rows().check_answers()?;
         zero_shot(&pick(plus, &self.rows)?, &pick(minus, &self.rows)?).map(Some)
     }
 
-    /// Those answers, each template's against its own median.
-    fn calibrated(&self, answers: &Predictions) -> Result<Predictions> {
+    /// Those answers, each template's against a threshold at which a share of them is true.
+    fn calibrated(&self, answers: &Predictions, true_share: f64) -> Result<Predictions> {
         let templates = match self.source.rows().variants() {
             Some((_, templates)) => pick(&templates, &self.rows)?,
             None => vec![String::new(); self.rows.len()],
@@ -372,12 +374,13 @@ impl<'a> Target<'a> {
         for (template, score) in templates.iter().zip(&answers.scores) {
             scores.entry(template).or_default().push(*score);
         }
-        let median = |(template, scores): (&'_ str, Vec<f64>)| {
+        let threshold = |(template, scores): (&'_ str, Vec<f64>)| {
             let nothing = vec![0.0; scores.len()];
-            Ok((template.to_owned(), zero_shot_threshold(&scores, &nothing, 0.5)?))
+            Ok((template.to_owned(), zero_shot_threshold(&scores, &nothing, true_share)?))
         };
-        let medians: BTreeMap<String, f64> = scores.into_iter().map(median).collect::<Result<_>>()?;
-        let less = |(score, template): (&f64, &String)| score - medians.get(template).copied().unwrap_or(0.0);
+        let thresholds: BTreeMap<String, f64> = scores.into_iter().map(threshold).collect::<Result<_>>()?;
+        let less =
+            |(score, template): (&f64, &String)| score - thresholds.get(template).copied().unwrap_or(0.0);
         let scores = answers.scores.iter().zip(&templates).map(less).collect();
         Ok(Predictions { scores, threshold: 0.0 })
     }

@@ -34,7 +34,7 @@ pub(super) fn predict(probe: &Probe, pairs: &Contrast) -> Result<Predictions> {
 }
 
 /// Accuracy and AUROC of predictions in every resample, and on the rows as they are.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Resampled {
     accuracy: f64,
     accuracies: Vec<f64>,
@@ -57,10 +57,14 @@ impl Resampled {
     pub(super) fn of_directions(band: &RandomBand, labels: &[bool], resamples: &Resamples) -> Result<Self> {
         let mut accuracies = Vec::with_capacity(resamples.len());
         let mut aurocs = Vec::with_capacity(resamples.len());
-        for (resample, predictions) in (0..resamples.len()).zip(band.predictions.iter().cycle()) {
-            let scored = predictions.against(labels)?;
-            accuracies.push(resamples.accuracy(resample, &scored.correct()));
-            aurocs.extend(resamples.auroc(resample, &scored.ranking()));
+        let mut scored = Vec::with_capacity(band.predictions.len());
+        for predictions in band.predictions.iter().take(resamples.len()) {
+            let found = predictions.against(labels)?;
+            scored.push((found.correct(), found.ranking())); // sorted once, however many resamples there are
+        }
+        for (resample, (correct, ranking)) in (0..resamples.len()).zip(scored.iter().cycle()) {
+            accuracies.push(resamples.accuracy(resample, correct));
+            aurocs.extend(resamples.auroc(resample, ranking));
         }
         let aurocs = (aurocs.len() == resamples.len()).then_some(aurocs);
         let median = |values: Vec<f64>| crate::baselines::Band::of(values).map(|b| b.median);
@@ -82,23 +86,34 @@ impl Resampled {
 /// A method at a layer, in every resample.
 pub(super) type At<'a> = (Method, usize, &'a Resampled);
 
-/// `first` minus `second`.
-pub(super) fn difference(
+/// `first` minus `second`, with `layers` looked at. Against the majority, which ranks nothing, of accuracies alone.
+pub(super) fn compare(
     (first, first_layer, a): At<'_>,
     (second, second_layer, b): At<'_>,
+    layers: usize,
     resamples: &Resamples,
-) -> Difference {
-    let [accuracy_ci, auroc_ci] = a.intervals(b, 0.05, resamples);
-    let accuracy = Estimate { value: a.accuracy - b.accuracy, ci: accuracy_ci };
-    let auroc = a.auroc.zip(b.auroc).map(|(a, b)| Estimate { value: a - b, ci: auroc_ci });
-    Difference { first, first_layer, second, second_layer, accuracy, auroc }
+) -> Comparison {
+    let ranks = second != Method::Majority;
+    let [plain, wide] = [1, layers.max(1)].map(|layers| {
+        let [accuracy, auroc] = a.intervals(b, 0.05 / layers as f64, resamples);
+        [accuracy, auroc.filter(|_| ranks)]
+    });
+    let accuracy = Estimate { value: a.accuracy - b.accuracy, ci: plain[0] };
+    let auroc = a.auroc.zip(b.auroc).filter(|_| ranks);
+    let auroc = auroc.map(|(a, b)| Estimate { value: a - b, ci: plain[1] });
+    let difference = Difference { first, first_layer, second, second_layer, accuracy, auroc };
+    Comparison { difference, layers, accuracy_ci: wide[0], auroc_ci: wide[1] }
 }
+
+/// What probes are compared with at their own layer.
+pub(super) const BESIDE: [Method; 4] =
+    [Method::Random, Method::ZeroShot, Method::CalibratedZeroShot, Method::Majority];
 
 /// The choices compared.
 pub(super) struct Choices {
     /// CCS at its chosen layer minus logistic regression at its own.
     pub(super) ccs_and_lr: Option<Difference>,
-    /// Every chosen probe against random directions at its layer and logistic regression at its own.
+    /// Every chosen probe against [`BESIDE`] at its layer and logistic regression at its own.
     pub(super) comparisons: Vec<Comparison>,
 }
 
@@ -108,29 +123,30 @@ pub(super) fn between_choices(
     chosen: &BTreeMap<Method, Chosen>,
     outcomes: &[LayerOutcome],
 ) -> Result<Choices> {
-    let resamples = context.resamples;
     let mut at_choice = BTreeMap::new();
     for (&method, choice) in chosen {
         let outcome = choice.layer.and_then(|layer| outcomes.iter().find(|o| o.report.layer == layer));
-        if let Some((outcome, predictions)) = outcome.and_then(|o| Some((o, o.predictions.get(&method)?))) {
-            at_choice.insert(method, (outcome, Resampled::of(predictions, context.test_labels, resamples)?));
+        if let Some(outcome) = outcome
+            && let Some(resampled) = outcome.resampled(method, context)?
+        {
+            at_choice.insert(method, (outcome, resampled));
         }
     }
     let lr = at_choice.get(&Method::Lr).map(|(outcome, r)| (Method::Lr, outcome.report.layer, r));
     let mut choices = Choices { ccs_and_lr: None, comparisons: Vec::new() };
     for (&method, (outcome, resampled)) in &at_choice {
         let layer = outcome.report.layer;
-        let first = (method, layer, resampled);
-        let random = outcome.band.as_ref().map(|band| (Method::Random, layer, band));
-        for second in random.into_iter().chain(lr.filter(|_| method != Method::Lr)) {
-            let difference = difference(first, second, resamples);
+        let mut beside = Vec::new();
+        for other in BESIDE {
+            beside.extend(outcome.resampled(other, context)?.map(|r| (other, r)));
+        }
+        let beside = beside.iter().map(|(other, r)| (*other, layer, r));
+        for second in beside.chain(lr.filter(|_| method != Method::Lr)) {
+            let comparison = compare((method, layer, resampled), second, context.layers, context.resamples);
             if (method, second.0) == (Method::Ccs, Method::Lr) {
-                choices.ccs_and_lr = Some(difference.clone());
+                choices.ccs_and_lr = Some(comparison.difference.clone());
             }
-            let miss = 0.05 / context.layers.max(1) as f64;
-            let [accuracy_ci, auroc_ci] = resampled.intervals(second.2, miss, resamples);
-            let layers = context.layers;
-            choices.comparisons.push(Comparison { difference, layers, accuracy_ci, auroc_ci });
+            choices.comparisons.push(comparison);
         }
     }
     Ok(choices)
@@ -154,8 +170,11 @@ mod tests {
         let scores = (0..40).map(|i| f64::from(i * 7 % 11)).collect();
         let same = Predictions { scores, threshold: 5.0 };
         let same = Resampled::of(&same, &labels, &resamples).unwrap();
-        let found = difference((Method::Ccs, 1, &same), (Method::Lr, 2, &same), &resamples);
+        let found = compare((Method::Ccs, 1, &same), (Method::Lr, 2, &same), 5, &resamples);
         let nothing = Estimate { value: 0.0, ci: Some([0.0, 0.0]) };
-        assert_eq!((found.accuracy, found.auroc), (nothing, Some(nothing)));
+        assert_eq!((found.difference.accuracy, found.difference.auroc), (nothing, Some(nothing)));
+        assert_eq!((found.layers, found.auroc_ci), (5, Some([0.0, 0.0])));
+        let majority = compare((Method::Ccs, 1, &same), (Method::Majority, 1, &same), 5, &resamples);
+        assert_eq!((majority.difference.auroc, majority.auroc_ci), (None, None));
     }
 }

@@ -2,8 +2,9 @@
 //! `probes/METHOD/layer_NN.safetensors`; of a sweep also `transfer.csv` and `runs/NAME/`, a run each.
 //!
 //! A run is written to `OUT.partial` and takes its place by a rename, so `OUT` holds a whole run or what it held
-//! before. An earlier run waits in `OUT.replaced` until then.
+//! before. An earlier run waits in `OUT.replaced` until then. Whoever writes holds a lock on `OUT.partial/unfinished`.
 
+use std::fs::TryLockError;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -170,9 +171,16 @@ impl Run {
     /// # Errors
     /// [`Error::RunExists`], and the file system's with the path.
     pub fn write(&self, dir: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
-        let writing = Writing::begin(dir.as_ref(), overwrite)?;
-        self.write_parts(writing.partial())?;
-        writing.finish()
+        self.write_to(Out::reserve(dir, overwrite)?)
+    }
+
+    /// As [`Run::write`], to a folder that was reserved before the fit.
+    ///
+    /// # Errors
+    /// The file system's with the path, and [`Error::RunExists`] where something else has come to lie there since.
+    pub fn write_to(&self, out: Out) -> Result<()> {
+        self.write_parts(out.0.partial())?;
+        out.0.finish()
     }
 
     pub(super) fn write_parts(&self, dir: &Path) -> Result<()> {
@@ -217,25 +225,54 @@ fn drawn(report: &Report) -> Result<[(&'static str, String); 3]> {
     ])
 }
 
+/// A place for a run, kept from the moment that it is asked for until the run is written there: a folder that cannot be
+/// written is found before the fit, and no two processes write to the same one.
+///
+/// ```no_run
+/// use ccs::run::{Execution, Out, Overwrite, Settings, run};
+///
+/// # fn example(source: &dyn ccs::run::Source) -> ccs::Result<()> {
+/// let out = Out::reserve("out/run", Overwrite::No)?;
+/// run(source, &Settings::default(), Execution::default(), &|_| {})?.write_to(out)?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Out(Writing);
+
+impl Out {
+    /// Makes `OUT.partial` and holds it until this is dropped.
+    ///
+    /// # Errors
+    /// [`Error::RunExists`]; [`Error::OutInUse`] where another process holds it; a folder that cannot be written.
+    pub fn reserve(dir: impl AsRef<Path>, overwrite: Overwrite) -> Result<Self> {
+        Ok(Self(Writing::begin(dir.as_ref(), overwrite)?))
+    }
+}
+
 /// A run folder that is being written, as `OUT.partial`.
+#[derive(Debug)]
 pub(super) struct Writing {
     /// What it will be.
     dir: PathBuf,
     partial: PathBuf,
     replaced: PathBuf,
+    overwrite: Overwrite,
+    /// `OUT.partial/unfinished`, locked; the system unlocks it when the process ends, however it does.
+    lock: Option<fs_err::File>,
 }
 
 impl Writing {
-    /// Makes an empty folder to write to; the finished layers of a fit that was stopped stay in it.
+    /// Makes an empty folder to write to, and locks it; the finished layers of a fit that was stopped stay in it.
     pub(super) fn begin(dir: &Path, overwrite: Overwrite) -> Result<Self> {
         // Where `dir` is a link, the folder it leads to is replaced, not the link.
         let dir = if dir.exists() { fs_err::canonicalize(dir)? } else { std::path::absolute(dir)? };
         check(&dir, overwrite)?;
         let (partial, replaced) = (sibling(&dir, "partial")?, sibling(&dir, "replaced")?);
-        remove(&partial, &|part| part != LAYERS)?;
         fs_err::create_dir_all(&partial)?;
-        put(&partial.join(UNFINISHED), &[])?;
-        Ok(Self { dir, partial, replaced })
+        let lock = Some(lock(&partial, &dir)?);
+        let writing = Self { dir, partial, replaced, overwrite, lock };
+        remove(&writing.partial, &|part| part != LAYERS && part != UNFINISHED)?;
+        Ok(writing)
     }
 
     /// Where to write.
@@ -254,21 +291,52 @@ impl Writing {
     }
 
     /// Puts the folder, with everything in it, into its place.
-    pub(super) fn finish(self) -> Result<()> {
-        let Self { dir, partial, replaced } = self;
-        remove(&partial, &|part| part == LAYERS || part == UNFINISHED)?;
-        sync_folder(&partial)?;
-        if is_empty(&dir)? {
-            fs_err::rename(&partial, &dir)?;
-        } else {
-            retire(&replaced, &dir)?;
-            fs_err::rename(&dir, &replaced)?;
-            fs_err::rename(&partial, &dir)?;
+    pub(super) fn finish(mut self) -> Result<()> {
+        check(&self.dir, self.overwrite)?; // it may have been filled since
+        let (dir, partial, replaced) = (&self.dir, &self.partial, &self.replaced);
+        remove(partial, &|part| part == LAYERS)?;
+        sync_folder(partial)?;
+        if cfg!(windows) {
+            self.lock = None; // a folder with an open file in it cannot be renamed there
         }
+        if is_empty(dir)? {
+            fs_err::rename(partial, dir)?;
+        } else {
+            retire(replaced, dir)?;
+            fs_err::rename(dir, replaced)?;
+            fs_err::rename(partial, dir)?;
+        }
+        // Only now: nobody may take the folder for abandoned before it is in its place.
+        remove(dir, &|part| part == UNFINISHED)?;
+        sync_folder(dir)?;
         if let Some(parent) = dir.parent() {
             sync_folder(parent)?;
         }
-        retire(&replaced, &dir)
+        retire(replaced, dir)
+    }
+}
+
+impl Drop for Writing {
+    /// Of a run that was not written, only finished layers stay.
+    fn drop(&mut self) {
+        let is_ours = |name: &std::ffi::OsStr| name == UNFINISHED || name == LAYERS;
+        let mut entries = fs_err::read_dir(&self.partial).into_iter().flatten();
+        if entries.all(|entry| entry.is_ok_and(|entry| is_ours(&entry.file_name()))) {
+            // What cannot be removed is removed by the next write.
+            let _ = fs_err::remove_file(self.partial.join(UNFINISHED));
+            let _ = fs_err::remove_dir(&self.partial);
+        }
+    }
+}
+
+/// Marks `partial` as being written to become `dir`, by this process alone.
+fn lock(partial: &Path, dir: &Path) -> Result<fs_err::File> {
+    let file =
+        fs_err::OpenOptions::new().create(true).write(true).truncate(false).open(partial.join(UNFINISHED))?;
+    match file.file().try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::OutInUse { path: dir.to_owned() }),
+        // A file system without locks is written to as before there were any.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 

@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_distr::StandardNormal;
 use tch::{Device, Kind, Tensor};
 
-use super::evaluate::{At, Resampled, difference, evaluate};
+use super::evaluate::{At, Resampled, compare, evaluate};
 use super::{Difference, Evaluation};
 use crate::baselines::{Band, Predictions, Quality, RandomBand};
 use crate::bootstrap::Resamples;
@@ -34,7 +34,7 @@ impl Judge {
     }
 
     pub(super) fn difference(&self, first: At<'_>, second: At<'_>) -> Difference {
-        difference(first, second, &self.resamples)
+        compare(first, second, 1, &self.resamples).difference
     }
 
     /// The median and the central 95 % of directions, and the directions in every resample.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::context::{Context, Data};
-use super::evaluate::{Resampled, difference, evaluate, predict};
+use super::evaluate::{BESIDE, Resampled, compare, evaluate, predict};
 use super::recipe::{Fit, Recipe, possible};
-use super::report::{Difference, Evaluation, LayerReport, LossReport, MethodReport, layer_rule};
+use super::report::{Comparison, Evaluation, LayerReport, LossReport, MethodReport, layer_rule};
 use super::{Layer, answers, folder};
 use crate::baselines::{Band, Predictions, Quality, RandomBand, majority_label, random_directions_as};
 use crate::probe::Probe;
@@ -151,7 +151,8 @@ impl Context<'_> {
 
     /// The model's own answers.
     fn answers(&self, method: Method, data: &Data<'_>) -> Result<Fitted> {
-        let (train, test, note) = answers::judge(method, self.source.rows(), self.split, data)?;
+        let (rows, share) = (self.source.rows(), self.settings.true_share);
+        let (train, test, note) = answers::judge(method, rows, self.split, data, share)?;
         let report = MethodReport {
             test: evaluate(&test, data.test.labels(), Some(self.resamples))?,
             train: evaluate(&train, data.train.labels(), None)?,
@@ -201,26 +202,31 @@ impl Context<'_> {
         Ok((report, band))
     }
 
-    /// CCS and logistic regression against each other and random directions; other methods are compared at their
+    /// CCS and logistic regression against each other and what else there is; other methods are compared at their
     /// chosen layers.
-    fn differences(&self, layer: usize, outcome: &LayerOutcome) -> Result<Vec<Difference>> {
-        let of = |method: Method| match outcome.predictions.get(&method) {
-            Some(p) => Resampled::of(p, self.test_labels, self.resamples).map(Some),
-            None => Ok(None),
-        };
-        let (ccs, lr) = (of(Method::Ccs)?, of(Method::Lr)?);
-        let pairs = [
-            ((Method::Ccs, &ccs), (Method::Lr, &lr)),
-            ((Method::Ccs, &ccs), (Method::Random, &outcome.band)),
-            ((Method::Lr, &lr), (Method::Random, &outcome.band)),
-        ];
+    fn differences(&self, layer: usize, outcome: &LayerOutcome) -> Result<Vec<Comparison>> {
         let mut found = Vec::new();
-        for ((first, a), (second, b)) in pairs {
-            if let (Some(a), Some(b)) = (a, b) {
-                found.push(difference((first, layer, a), (second, layer, b), self.resamples));
+        for (first, others) in [(Method::Ccs, &[Method::Lr][..]), (Method::Lr, &[])] {
+            let Some(own) = outcome.resampled(first, self)? else { continue };
+            for &second in others.iter().chain(&BESIDE) {
+                if let Some(other) = outcome.resampled(second, self)? {
+                    let (own, other) = ((first, layer, &own), (second, layer, &other));
+                    found.push(compare(own, other, self.layers, self.resamples));
+                }
             }
         }
         Ok(found)
+    }
+}
+
+impl LayerOutcome {
+    /// A method in every resample; none if it has no predictions here.
+    pub(super) fn resampled(&self, method: Method, context: &Context<'_>) -> Result<Option<Resampled>> {
+        if method == Method::Random {
+            return Ok(self.band.clone());
+        }
+        let of = |p: &Predictions| Resampled::of(p, context.test_labels, context.resamples);
+        self.predictions.get(&method).map(of).transpose()
     }
 }
 

@@ -9,7 +9,8 @@ use super::context::{Context, Data};
 use super::evaluate::{evaluate, predict};
 use super::layer::LayerOutcome;
 use super::recipe::{Recipe, possible};
-use super::{Calibration, Chosen, Evaluation, Histogram, Layer, RecursiveReport, Repeated};
+use super::shuffled::Shuffler;
+use super::{Calibration, Chosen, Evaluation, Histogram, Layer, RecursiveReport, Repeated, WithinLayer};
 use crate::baselines::Predictions;
 use crate::bootstrap::Resamples;
 use crate::calibrate::{Platt, Reliability};
@@ -30,6 +31,9 @@ pub(super) struct Looks {
     pub(super) seeds: BTreeMap<Method, Repeated>,
     pub(super) shuffled: BTreeMap<Method, Repeated>,
     pub(super) recursive: Option<RecursiveReport>,
+    pub(super) within: Option<WithinLayer>,
+    /// What was asked for and could not be done.
+    pub(super) notes: Vec<String>,
 }
 
 impl Looks {
@@ -39,6 +43,43 @@ impl Looks {
         self.seeds.extend(other.seeds);
         self.shuffled.extend(other.shuffled);
         self.recursive = self.recursive.take().or(other.recursive);
+        self.within = self.within.take().or(other.within);
+        self.notes.extend(other.notes);
+    }
+}
+
+impl Looks {
+    /// What was asked for of a method and is not there, in sentences.
+    fn left_out(&self, method: Method) -> Vec<String> {
+        let title = method.title();
+        let mut notes = Vec::new();
+        for (found, what) in [(&self.seeds, "other seeds"), (&self.shuffled, "shuffles of labels")] {
+            if let Some(fewer) = found.get(&method).filter(|r| r.accuracies.len() < r.asked) {
+                let (there, asked) = (fewer.accuracies.len(), fewer.asked);
+                notes.push(format!(
+                    "{title}, {what}: {there} of {asked} at layer {}, the others could not be fitted",
+                    fewer.layer
+                ));
+            }
+        }
+        let templates = self.close_ups.get(&method).map(|c| c.templates.as_slice()).unwrap_or_default();
+        let list = |which: &dyn Fn(&TemplateReport) -> bool| {
+            let names = templates.iter().filter(|t| which(t)).map(|t| format!("`{}`", t.template));
+            Some(names.collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
+        };
+        if let Some(names) = list(&|t| t.own.is_none()) {
+            notes.push(format!(
+                "{title} has no probe of its own for the templates {names}: their training rows are too few, all of \
+                 one label, or do not vary"
+            ));
+        }
+        // The same for every method: said once.
+        if let Some(names) = list(&|t| t.pooled.auroc.is_none()) {
+            notes.push(format!(
+                "the test rows of the templates {names} are all of one label: they have no AUROC"
+            ));
+        }
+        notes
     }
 }
 
@@ -61,25 +102,47 @@ impl Context<'_> {
         chosen: &BTreeMap<Method, Chosen>,
     ) -> Result<Looks> {
         let here = |m: &Method| chosen.get(m).is_some_and(|c| c.layer == Some(layer.layer));
-        let mut looks = Looks::default();
-        if !outcome.probes.iter().any(|(method, _)| here(method)) {
+        let (mut looks, mut missing) = (Looks::default(), Vec::new());
+        for (method, probe) in outcome.probes.iter().filter(|(method, _)| here(method)) {
+            match self.kept.look(*method, layer) {
+                Some(found) => looks.extend(found),
+                None => missing.push((*method, probe)),
+            }
+        }
+        if missing.is_empty() {
             return Ok(looks);
         }
+        self.kept.go_on()?;
         let data = self.load(layer)?;
         let templates = self.templates(&data)?;
-        for (method, probe) in outcome.probes.iter().filter(|(method, _)| here(method)) {
-            let l2 = outcome.report.methods.get(method).and_then(|report| report.l2);
-            let recipe = Recipe::known(*method, self.settings, l2).briefly();
-            looks.close_ups.insert(*method, self.close_up(recipe, &data, &templates, probe)?);
+        let shuffler = Shuffler::of(&data);
+        let results = self.settings.shuffles * chosen.values().filter(|c| c.layer.is_some()).count();
+        let random = if results > 0 { Some(self.random_shuffles(&data, &shuffler, results)?) } else { None };
+        for (method, probe) in missing {
+            let l2 = outcome.report.methods.get(&method).and_then(|report| report.l2);
+            let recipe = Recipe::known(method, self.settings, l2).briefly();
+            self.kept.next(method, layer, "calibration and templates")?;
+            let mut found = Looks::default();
+            found.close_ups.insert(method, self.close_up(recipe, &data, &templates, probe)?);
             let seeds = self.seeds(recipe, &data, probe)?;
-            let cosine = seeds.as_ref().and_then(|seeds| seeds.cosine);
-            looks.seeds.extend(seeds.map(|seeds| (*method, seeds.repeated)));
-            looks.shuffled.extend(self.shuffled(recipe, &data, probe)?.map(|shuffled| (*method, shuffled)));
-            if *method == Method::Ccs {
+            let cosine = seeds.as_ref().and_then(|seeds| seeds.cosines.as_ref()).map(|cosines| cosines.mean);
+            found.seeds.extend(seeds.map(|seeds| (method, seeds)));
+            if let Some(random) = &random {
+                let shuffled = self.shuffled(recipe, &data, probe, &shuffler, (random, results))?;
+                found.shuffled.insert(method, shuffled);
+            }
+            if method == Method::Ccs {
+                found.within = Some(self.within(&data, probe)?);
                 let random = outcome.report.methods.get(&Method::Random);
                 let band = random.and_then(|report| report.test.accuracy_ci);
-                looks.recursive = self.recursive(&data, band, cosine)?;
+                found.recursive = self.recursive(&data, band, cosine)?;
+                if found.recursive.is_none() && self.settings.recursive > 0 {
+                    found.notes.push("Recursive CCS could not be fitted.".to_owned());
+                }
             }
+            found.notes.extend(found.left_out(method));
+            self.kept.keep_look(method, layer, &found)?;
+            looks.extend(found);
         }
         Ok(looks)
     }
@@ -140,6 +203,7 @@ impl Context<'_> {
                 evaluate(predictions, template.test.labels(), template.resamples.as_ref())
             };
             let fit = template.train.as_ref().map(|train| {
+                self.kept.go_on()?;
                 possible(recipe.fit(train, &stream.child(&format!("template {}", template.name))))
             });
             let own = match fit.transpose()?.and_then(Result::ok) {
@@ -199,6 +263,38 @@ fn histogram(probabilities: &[f64], labels: &[bool]) -> Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_done_is_said() {
+        let template = |name: &str, own, auroc| TemplateReport {
+            template: name.to_owned(),
+            rows: 3,
+            pooled: Evaluation { auroc, ..Evaluation::default() },
+            own,
+        };
+        let close_up = CloseUp {
+            layer: 4,
+            calibration: None,
+            histogram: None,
+            templates: vec![
+                template("a", Some(Evaluation::default()), Some(0.5)),
+                template("b", None, Some(0.5)),
+                template("c", Some(Evaluation::default()), None),
+            ],
+            ensembles: Vec::new(),
+        };
+        let fewer = Repeated { layer: 4, asked: 3, accuracies: vec![0.5], ..Repeated::default() };
+        let looks = Looks {
+            close_ups: BTreeMap::from([(Method::Lr, close_up)]),
+            shuffled: BTreeMap::from([(Method::Lr, fewer)]),
+            ..Looks::default()
+        };
+        let notes = looks.left_out(Method::Lr);
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert!(notes[0].contains("shuffles of labels: 1 of 3 at layer 4"), "{notes:?}");
+        assert!(notes[1].contains("templates `b`:") && notes[2].contains("templates `c` are"), "{notes:?}");
+        assert!(looks.left_out(Method::Ccs).is_empty());
+    }
 
     #[test]
     fn every_row_is_in_one_bin_of_its_label() {

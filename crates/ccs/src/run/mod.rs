@@ -17,9 +17,11 @@ mod matrix;
 mod origin;
 mod pooled;
 mod recipe;
+mod repeats;
 mod report;
 mod resume;
 mod settings;
+mod shuffled;
 mod source;
 mod summary;
 mod table;
@@ -33,20 +35,22 @@ use tch::Device;
 
 pub use blank::{Blank, blank, check_blank};
 pub use closeup::{
-    Calibration, CloseUp, EnsembleReport, Histogram, RecursiveIteration, RecursiveReport, Repeated,
-    TemplateReport,
+    Calibration, CloseUp, EnsembleReport, Histogram, RecursiveIteration, RecursiveReport, TemplateReport,
 };
 pub use eval::{EvalOptions, EvalReport, Judged, eval, tokens_of};
 pub use fitted::Fitted;
-pub use folder::Overwrite;
+pub use folder::{Out, Overwrite};
 pub use inspect::{ChosenCard, Cosines, ProbeCard, RunCard};
 pub use matrix::{Against, Transfer};
 pub use pooled::{Dataset, Pooled};
+pub use repeats::{
+    OracleRestart, OracleSign, Repeated, SeedCosines, ShuffledBand, Spread, Untrained, WithinLayer,
+};
 pub use report::{
     Chosen, Comparison, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport,
     Oracle, Report, Side, SplitReport, Verdict,
 };
-pub use resume::Pausing;
+pub use resume::{Pausing, Step};
 pub use settings::{LayerSelection, Settings};
 pub(crate) use source::matrix;
 pub use source::{Layer, Memory, Rows, Source};
@@ -107,7 +111,7 @@ pub fn run(
     run_pausing(source, settings, execution, Pausing::default(), on_layer)
 }
 
-/// As [`run()`], but can be stopped between layers, and continued with the layers that were finished. The results are, to
+/// As [`run()`], but can be stopped between layers and between fits of a closer look, and continued with the layers that were finished. The results are, to
 /// the byte, those of a run that was not stopped (same machine and versions).
 ///
 /// # Errors
@@ -135,9 +139,14 @@ fn run_on(
     let rows = source.rows();
     rows.check()?;
     let layers = settings.layers.of(source.layers(), &source.describe())?;
+    let settings = &settings.resolved(layers.len());
     let with_logprob = rows.answer_logprob.is_some();
     if !with_logprob && settings.requires_answers() {
         return Err(Error::NoAnswerLogprob);
+    }
+    let methods = settings.methods(with_logprob);
+    if methods.iter().any(|method| method.needs_answers()) {
+        rows.check_answers()?;
     }
     let stream = Stream::new(settings.seed);
     let split = match tested {
@@ -150,10 +159,11 @@ fn run_on(
     let resamples =
         Resamples::draw(&test_labels, &test_groups, settings.resamples, &stream.child("bootstrap"))?;
     let split_report = SplitReport::new(rows, &split, settings)?;
+    let kept = Kept::new(pausing, source, settings, execution, (layers.len(), &split_report.id))?;
     let context = Context {
         source,
         settings,
-        methods: settings.methods(with_logprob),
+        methods,
         layers: layers.len(),
         device: execution.device,
         split: &split,
@@ -162,12 +172,12 @@ fn run_on(
         resamples: &resamples,
         test_labels: &test_labels,
         stream,
+        kept: &kept,
     };
     let in_layer = |layer: &Layer, source: Error| match source {
         Error::Stopped { .. } => source,
         source => Error::InLayer { layer: layer.layer, hook: layer.hook.clone(), source: Box::new(source) },
     };
-    let kept = Kept::new(pausing, source, settings, execution, (layers.len(), &split_report.id))?;
     let workers = workers(execution, source, &layers);
     let outcomes = in_parallel(workers, || {
         layers
@@ -181,11 +191,12 @@ fn run_on(
             .collect::<Result<Vec<LayerOutcome>>>()
     })?;
     let chosen = choose(&context, &outcomes);
+    kept.tell(Step::Looks(chosen.values().filter(|choice| choice.layer.is_some()).count()));
     // Layers are read again rather than kept: few are chosen.
     let looked: Vec<(LayerOutcome, Looks)> = in_parallel(workers, || {
         let work = outcomes.into_par_iter().zip(layers.par_iter());
         work.map(|(outcome, layer)| {
-            let looks = kept.looks(layer, || context.look(layer, &outcome, &chosen));
+            let looks = context.look(layer, &outcome, &chosen);
             let looks = looks.map_err(|source| in_layer(layer, source))?;
             Ok((outcome, looks))
         })
@@ -268,7 +279,14 @@ fn assemble(
     let without_labels = Chosen::without_labels(&layers).map(|choice| (Method::Ccs, choice));
     let choices = evaluate::between_choices(context, &chosen, &outcomes)?;
     let verdicts = verdict::verdicts(majority, context.resamples.groups(), &layers, &chosen, &choices);
-    let notes = verdict::notes(context.resamples.groups(), context.layers);
+    let mut notes = verdict::notes(context.resamples.groups(), context.layers);
+    notes.extend(one_label(&counts));
+    notes.extend(shuffled::note(&looks.shuffled));
+    for note in std::mem::take(&mut looks.notes) {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
     let mut probes = Vec::new();
     let mut reports = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
@@ -294,6 +312,7 @@ fn assemble(
         seeds: looks.seeds,
         shuffled: looks.shuffled,
         recursive: looks.recursive,
+        within_layer: looks.within,
         blank: None,
         transfer: BTreeMap::new(),
         transfer_answers: BTreeMap::new(),
@@ -303,4 +322,13 @@ fn assemble(
         data: context.source.identity(),
     };
     Ok(Run { report, split, probes })
+}
+
+/// Test rows of one label, in a sentence.
+fn one_label(counts: &Counts) -> Option<String> {
+    let (rows, positives) = (counts.rows.test, counts.positives.test);
+    let label = positives > 0;
+    (positives == 0 || positives == rows).then(|| {
+        format!("all {rows} test rows are labelled {label}: there is no AUROC, and accuracy says little")
+    })
 }

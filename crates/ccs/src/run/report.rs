@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::blank::Blank;
-use super::closeup::{CloseUp, RecursiveReport, Repeated};
+use super::closeup::{CloseUp, RecursiveReport};
 use super::matrix::Transfer;
+use super::repeats::{Repeated, WithinLayer};
 use super::source::Rows;
 use super::verdict::Finding;
 use super::{Settings, evaluate};
@@ -60,14 +61,16 @@ pub struct Report {
     /// The same fits under other seeds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub seeds: BTreeMap<Method, Repeated>,
-    /// The same fits with the training rows' labels shuffled, judged by the test rows' true labels. CCS takes its sign
-    /// alone from labels, so it reads the same direction one way round or the other; a supervised method has nothing
-    /// to go by.
+    /// Every method with shuffled labels: those that training goes by (a sign alone, of methods that fit without) and
+    /// those that it is judged by. Each with a band of random directions that all results lie in at once with 95 %.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub shuffled: BTreeMap<Method, Repeated>,
     /// Recursive CCS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recursive: Option<RecursiveReport>,
+    /// CCS's sign and start, beside those that the test rows would have chosen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub within_layer: Option<WithinLayer>,
     /// The probes at their chosen layers on the same test questions with the passage left blank.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blank: Option<BTreeMap<Method, Blank>>,
@@ -144,8 +147,9 @@ pub struct LayerReport {
     pub notes: Vec<String>,
     /// By method.
     pub methods: BTreeMap<Method, MethodReport>,
-    /// Paired differences between methods.
-    pub differences: Vec<Difference>,
+    /// Paired differences between methods here: for CCS and logistic regression, the one from the other, from random
+    /// directions, from the model's own answers and, of accuracies alone, from the majority.
+    pub differences: Vec<Comparison>,
 }
 
 /// One method at one layer.
@@ -239,17 +243,25 @@ pub struct Difference {
     pub auroc: Option<Estimate>,
 }
 
-/// A difference at chosen layers, with as many layers looked at in mind.
+/// A difference, with the number of layers looked at in mind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// With its plain 95 % intervals.
+    #[serde(flatten)]
     pub difference: Difference,
     /// How many layers were looked at.
+    #[serde(default = "one")]
     pub layers: usize,
     /// Of accuracies, at 1 − 0.05/`layers` (Bonferroni): the intervals of all layers hold at once with 95 %.
+    #[serde(default)]
     pub accuracy_ci: Option<Interval>,
     /// The same of AUROCs.
+    #[serde(default)]
     pub auroc_ci: Option<Interval>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// The layer that stands for a method.

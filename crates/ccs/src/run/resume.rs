@@ -1,9 +1,9 @@
 //! A run that can be stopped and continued: what is done is kept beside the run's folder-to-be until the run is whole.
 //!
 //! `OUT.partial/layers/KEY/` holds for every finished layer a folder `layer_NN/` (what its methods found, and their
-//! probes) and a file `looks_NN.json` (the closer look at methods that chose it). Each appears by a rename when it is
-//! durable. KEY is a hash of everything that the results depend on, so what other data, settings or versions gave is
-//! never taken for this run's.
+//! probes) and for every method that chose the layer a file `look_NN_METHOD.json` (the closer look at it). Each appears
+//! by a rename when it is durable. KEY is a hash of everything that the results depend on, the program itself included,
+//! so what other data, settings or versions gave is never taken for this run's.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -32,28 +32,55 @@ use crate::{Error, Method, Result};
 ///
 /// static STOP: AtomicBool = AtomicBool::new(false); // set from elsewhere
 /// let source = StoreSource::open("out/store")?;
-/// let pausing = Pausing { out: Some(Path::new("out/run")), stop: Some(&STOP) };
+/// let pausing = Pausing { out: Some(Path::new("out/run")), stop: Some(&STOP), ..Pausing::default() };
 /// match run_pausing(&source, &Settings::default(), Execution::default(), pausing, &|_| {}) {
 ///     Err(ccs::Error::Stopped { done, layers, .. }) => println!("{done} of {layers} layers are kept"),
 ///     other => other?.write("out/run", ccs::run::Overwrite::No)?,
 /// }
 /// # Ok::<(), ccs::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Pausing<'a> {
     /// The folder that the run will be written to: finished layers are kept in `OUT.partial` until
     /// [`Run::write`](super::Run::write) to it, and taken from there by the next run of the same settings on the same data.
     /// Needs a source whose [`Source::identity`] tells its states from others, as a store's fingerprint does. Without
     /// a folder nothing is kept.
     pub out: Option<&'a Path>,
-    /// Once true, no further layer is begun; the run ends as [`Error::Stopped`] after those under way.
+    /// Once true, no further layer is begun, and no further fit of a closer look; the run ends as [`Error::Stopped`] after
+    /// those under way.
     pub stop: Option<&'a AtomicBool>,
+    /// Told of the closer looks, from worker threads and in any order.
+    pub watch: Option<&'a (dyn Fn(Step<'_>) + Sync)>,
+}
+
+impl std::fmt::Debug for Pausing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pausing").field("out", &self.out).field("stop", &self.stop).finish_non_exhaustive()
+    }
+}
+
+/// What a run does after its layers: a closer look at every method's chosen layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// All layers are done, and so many closer looks follow.
+    Looks(usize),
+    /// What is done next.
+    Doing {
+        /// To this method.
+        method: Method,
+        /// At this layer.
+        layer: usize,
+        /// Such as `seed 3 of 10`.
+        what: &'a str,
+    },
+    /// A closer look is done.
+    Looked(Method, usize),
 }
 
 /// What a run keeps, and whether it goes on.
 pub(super) struct Kept<'a> {
     dir: Option<PathBuf>,
-    stop: Option<&'a AtomicBool>,
+    pausing: Pausing<'a>,
     layers: usize,
     done: AtomicUsize,
 }
@@ -70,7 +97,7 @@ impl<'a> Kept<'a> {
             Some(out) => Some(layers_of(out)?.join(key(source, settings, execution, split)?)),
             None => None,
         };
-        Ok(Self { dir, stop: pausing.stop, layers, done: AtomicUsize::new(0) })
+        Ok(Self { dir, pausing, layers, done: AtomicUsize::new(0) })
     }
 
     /// A layer's outcome: what is kept of it, or else what `work` gives, which is then kept.
@@ -94,24 +121,48 @@ impl<'a> Kept<'a> {
         Ok(found)
     }
 
-    /// The closer look at a layer, likewise.
-    pub(super) fn looks(&self, layer: &Layer, work: impl FnOnce() -> Result<Looks>) -> Result<Looks> {
-        let path = self.dir.as_ref().map(|dir| dir.join(format!("looks_{:02}.json", layer.layer)));
-        if let Some(found) = path.as_deref().and_then(read) {
-            return Ok(found);
-        }
-        self.go_on()?;
-        let found = work()?;
-        if let Some(path) = &path {
-            let new = path.with_extension("json.new");
-            put(&new, &text(&found)?)?;
-            fs_err::rename(new, path)?;
-        }
-        Ok(found)
+    /// The closer look at a method's chosen layer, where it is kept.
+    pub(super) fn look(&self, method: Method, layer: &Layer) -> Option<Looks> {
+        let found = read(&self.look_path(method, layer)?)?;
+        self.tell(Step::Looked(method, layer.layer));
+        Some(found)
     }
 
-    fn go_on(&self) -> Result<()> {
-        if !self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+    /// Keeps a closer look.
+    pub(super) fn keep_look(&self, method: Method, layer: &Layer, found: &Looks) -> Result<()> {
+        if let Some(path) = self.look_path(method, layer) {
+            let new = path.with_extension("json.new");
+            put(&new, &text(found)?)?;
+            fs_err::rename(new, path)?;
+        }
+        self.tell(Step::Looked(method, layer.layer));
+        Ok(())
+    }
+
+    fn look_path(&self, method: Method, layer: &Layer) -> Option<PathBuf> {
+        Some(self.dir.as_ref()?.join(format!("look_{:02}_{method}.json", layer.layer)))
+    }
+
+    /// Says what is done next, unless the run was asked to stop.
+    pub(super) fn next(&self, method: Method, layer: &Layer, what: &str) -> Result<()> {
+        self.go_on()?;
+        self.tell(Step::Doing { method, layer: layer.layer, what });
+        Ok(())
+    }
+
+    pub(super) fn tell(&self, step: Step<'_>) {
+        if let Some(watch) = self.pausing.watch {
+            watch(step);
+        }
+    }
+
+    /// Whether the run was asked to stop.
+    pub(super) fn stopped(&self) -> bool {
+        self.pausing.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn go_on(&self) -> Result<()> {
+        if !self.stopped() {
             return Ok(());
         }
         let done = self.done.load(Ordering::Relaxed);
@@ -119,12 +170,24 @@ impl<'a> Kept<'a> {
     }
 }
 
+/// The version of what is kept: raised whenever the same settings and data give other numbers, or the files change.
+const RESUME_SCHEMA: u32 = 2;
+
+/// A hash of the running program: a new build may compute otherwise under the same version. None where it cannot be read.
+fn program() -> Option<String> {
+    let mut file = fs_err::File::open(std::env::current_exe().ok()?).ok()?;
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut file, &mut hasher).ok()?;
+    Some(hasher.finalize().to_hex().as_str().to_owned())
+}
+
 /// A hash of everything that a layer's outcome and looks depend on.
 fn key(source: &dyn Source, settings: &Settings, execution: Execution, split: &str) -> Result<String> {
     let rows = source.rows();
     let about = serde_json::json!({
-        "kept": 1, // the version of this module's files
-        "program": concat!("ccs ", env!("CARGO_PKG_VERSION")),
+        "kept": RESUME_SCHEMA,
+        "version": concat!("ccs ", env!("CARGO_PKG_VERSION")),
+        "program": program(),
         "libtorch": torch_runtime::loaded_version(),
         "cpu": torch_runtime::cpu_capability(),
         "device": format!("{:?}", execution.device),
@@ -199,4 +262,15 @@ fn text(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_writer(&mut text, value).map_err(|e| write_error("a finished layer", &e))?;
     text.write_all(b"\n")?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_program_has_a_hash() {
+        let hash = program().unwrap();
+        assert_eq!((hash.len(), program()), (64, Some(hash)));
+    }
 }

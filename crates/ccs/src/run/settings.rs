@@ -6,12 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Layer;
-use crate::fit::ccs::CcsOptions;
-use crate::fit::logistic::LrOptions;
+use crate::fit::ccs::{CcsOptions, Init};
+use crate::fit::logistic::{self, LrOptions};
 use crate::normalize::Normalization;
 use crate::{Error, Method, Result};
 
-/// The settings of a run; the defaults are those of the command line.
+/// The settings of a run; the defaults are those of the command line, which asks for five directions of recursive CCS too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The methods asked for; `None` is those of [`Method::DEFAULT`] that the data allows (zero-shot needs
@@ -31,7 +31,8 @@ pub struct Settings {
     pub lr: LrOptions,
     /// Random directions in the band.
     pub directions: usize,
-    /// Resamples behind each interval.
+    /// Resamples behind each interval; 0 is as many as the number of layers asks for ([`Settings::resamples_for`]), which
+    /// is what the report then says.
     pub resamples: usize,
     /// How states are normalised for every method but CCS and logistic regression, whose options say it for them;
     /// [`Settings::normalized`] says it for all.
@@ -47,11 +48,25 @@ pub struct Settings {
     /// Other seeds under which CCS, BSS and two means are fitted again at their chosen layers.
     #[serde(default)]
     pub seeds: usize,
-    /// How often CCS, logistic regression, mean difference and LDA are fitted again at their chosen layers with the
-    /// training labels shuffled.
+    /// How often labels are shuffled at every method's chosen layer: those that training goes by and those that it is
+    /// judged by.
     #[serde(default)]
     pub shuffles: usize,
+    /// The share of rows that calibrated zero-shot takes to be true; labels are not asked.
+    #[serde(default = "half")]
+    pub true_share: f64,
 }
+
+fn half() -> f64 {
+    0.5
+}
+
+/// Resamples where few layers are looked at.
+const FEWEST_RESAMPLES: usize = 1000;
+/// Resamples for each layer looked at: ten of them lie beyond either end of an interval that holds for all layers at once.
+const RESAMPLES_PER_LAYER: usize = 400;
+/// More are not drawn unasked.
+const MOST_RESAMPLES: usize = 20_000;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -64,12 +79,13 @@ impl Default for Settings {
             ccs: CcsOptions::default(),
             lr: LrOptions::default(),
             directions: 1000,
-            resamples: 1000,
+            resamples: 0,
             normalization: Normalization::default(),
             lr_cross_validated: false,
             recursive: 0,
             seeds: 10,
             shuffles: 10,
+            true_share: half(),
         }
     }
 }
@@ -98,30 +114,70 @@ impl Settings {
         self.methods.iter().flatten().any(|method| method.needs_answers())
     }
 
-    /// Refuses numbers that cannot be meant.
-    pub(crate) fn check(&self) -> Result<()> {
-        let counts = [
-            ("--restarts", self.ccs.restarts),
-            ("directions", self.directions),
-            ("resamples", self.resamples),
-        ];
-        for (name, value) in counts {
+    /// Resamples where none are asked for and so many layers are looked at. Intervals that hold for all L layers at once
+    /// leave out 0.05/(2L) at either end: 400 L resamples have ten values there. From 1000 to 20,000.
+    ///
+    /// ```
+    /// use ccs::run::Settings;
+    ///
+    /// assert_eq!([1, 33, 81].map(Settings::resamples_for), [1000, 13_200, 20_000]);
+    /// ```
+    pub fn resamples_for(layers: usize) -> usize {
+        layers.saturating_mul(RESAMPLES_PER_LAYER).clamp(FEWEST_RESAMPLES, MOST_RESAMPLES)
+    }
+
+    /// With what is left to the number of layers filled in.
+    pub(crate) fn resolved(&self, layers: usize) -> Self {
+        let resamples = if self.resamples > 0 { self.resamples } else { Self::resamples_for(layers) };
+        Self { resamples, ..self.clone() }
+    }
+
+    /// Refuses what cannot be meant: numbers that cannot be used, and settings that would have no effect.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the name of the flag.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });
+        for (name, value) in [("--restarts", self.ccs.restarts), ("--directions", self.directions)] {
             if value == 0 {
-                return Err(Error::Setting {
-                    name,
-                    value: "0".to_owned(),
-                    reason: "at least one is needed",
-                    hint: "leave it out for the default",
-                });
+                let hint = "leave it out for the default";
+                return refuse(name, "0".to_owned(), "at least one is needed", hint);
             }
         }
+        self.ccs.check()?;
+        logistic::check(&self.lr)?;
+        if !(0.0..=1.0).contains(&self.true_share) {
+            let hint = "give a number from 0 to 1; 0.5 for balanced data";
+            return refuse("--true-share", self.true_share.to_string(), "it is a share of rows", hint);
+        }
         if self.recursive > 0 && !self.ccs.hidden.is_empty() {
-            return Err(Error::Setting {
-                name: "--recursive",
-                value: self.recursive.to_string(),
-                reason: "probes with hidden layers have no direction to take out",
-                hint: "leave out `--hidden` or `--recursive`",
-            });
+            let reason = "probes with hidden layers have no direction to take out";
+            let hint = "leave out `--hidden` or `--recursive`";
+            return refuse("--recursive", self.recursive.to_string(), reason, hint);
+        }
+        let fits = |method| self.methods(true).contains(&method);
+        if self.recursive > 0 && !fits(Method::Ccs) {
+            let (reason, hint) = ("ccs is not among the methods", "add ccs to `--methods`, or leave it out");
+            return refuse("--recursive", self.recursive.to_string(), reason, hint);
+        }
+        if self.lr_cross_validated && !fits(Method::Lr) {
+            let reason =
+                "lr is not among the methods; every other logistic regression chooses its penalty so anyway";
+            return refuse(
+                "--lr-cross-validated",
+                "given".to_owned(),
+                reason,
+                "add lr to `--methods`, or leave it out",
+            );
+        }
+        if !self.ccs.hidden.is_empty() && matches!(self.ccs.init, Init::Pca | Init::Zero) {
+            let init = if self.ccs.init == Init::Pca { "pca" } else { "zero" };
+            let reason = "hidden layers start at random, uniformly";
+            return refuse("--init", init.to_owned(), reason, "leave out `--init` or `--hidden`");
+        }
+        if self.ccs.init == Init::Zero && self.ccs.restarts > 1 {
+            let reason = "with `--init zero` all starts are the same";
+            return refuse("--restarts", self.ccs.restarts.to_string(), reason, "give `--restarts 1`");
         }
         Ok(())
     }
@@ -264,10 +320,38 @@ mod tests {
     }
 
     #[test]
+    fn what_would_have_no_effect_is_refused_by_its_flag() {
+        let refused = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            match settings.check() {
+                Err(Error::Setting { name, .. }) => name,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(Settings::default().check().is_ok());
+        let only = |method| Some(vec![method]);
+        assert_eq!(refused(&|s| (s.recursive, s.methods) = (5, only(Method::Lr))), "--recursive");
+        assert_eq!(refused(&|s| (s.recursive, s.ccs.hidden) = (5, vec![3])), "--recursive");
+        assert_eq!(
+            refused(&|s| (s.lr_cross_validated, s.methods) = (true, only(Method::Ccs))),
+            "--lr-cross-validated"
+        );
+        assert_eq!(refused(&|s| (s.ccs.init, s.ccs.hidden) = (Init::Pca, vec![3])), "--init");
+        assert_eq!(refused(&|s| s.ccs.init = Init::Zero), "--restarts");
+        assert_eq!(refused(&|s| s.ccs.learning_rate = f64::NAN), "--learning-rate");
+        assert_eq!(refused(&|s| s.lr.c = 0.0), "--lr-c");
+        assert_eq!(refused(&|s| s.true_share = 1.5), "--true-share");
+        let mut zero = Settings::default();
+        (zero.ccs.init, zero.ccs.restarts) = (Init::Zero, 1);
+        assert!(zero.check().is_ok());
+    }
+
+    #[test]
     fn settings_of_earlier_reports_are_read() {
         let mut old = serde_json::to_value(Settings::default()).unwrap();
         let fields = old.as_object_mut().unwrap();
-        for new in ["normalization", "lr_cross_validated", "recursive", "seeds", "shuffles"] {
+        for new in ["normalization", "lr_cross_validated", "recursive", "seeds", "shuffles", "true_share"] {
             assert!(fields.remove(new).is_some(), "{new}");
         }
         let read: Settings = serde_json::from_value(old).unwrap();

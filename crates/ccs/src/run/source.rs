@@ -26,10 +26,10 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Checks lengths and that log-probabilities are numbers.
+    /// Checks lengths.
     ///
     /// # Errors
-    /// Lists of different lengths, or a log-probability that is NaN or infinite, with its row.
+    /// Lists of different lengths.
     pub fn check(&self) -> Result<()> {
         let expected = self.labels.len();
         let logprob = self.answer_logprob.iter().flat_map(|(plus, minus)| {
@@ -46,6 +46,14 @@ impl Rows {
                 return Err(Error::Length { what, expected, found });
             }
         }
+        Ok(())
+    }
+
+    /// Checks that log-probabilities are numbers; what reads no answers needs none.
+    ///
+    /// # Errors
+    /// A log-probability that is NaN or infinite, with its row.
+    pub fn check_answers(&self) -> Result<()> {
         for (side, values) in self.answer_logprob.iter().flat_map(|(p, m)| [("plus", p), ("minus", m)]) {
             if let Some(row) = values.iter().position(|v| !v.is_finite()) {
                 let what = format!("the answer's log-probability on the {side} side");
@@ -100,7 +108,8 @@ pub trait Source: Sync {
         None
     }
 
-    /// What the data is, for the report: what made it, hashes; no absolute path and no clock time.
+    /// What the data is, for the report: what made it, hashes; no absolute path and no clock time. It must differ where
+    /// the states differ: a run that is continued goes by it ([`Pausing`](super::Pausing)).
     fn identity(&self) -> serde_json::Value;
 
     /// What made the states, for the probes; unlike [`Source::identity`] nothing that changes with test rows.
@@ -129,6 +138,8 @@ pub struct Memory {
     layers: Vec<Layer>,
     /// Plus and minus of each layer, row after row.
     states: Vec<(Vec<f32>, Vec<f32>)>,
+    /// Of all states so far.
+    hasher: blake3::Hasher,
 }
 
 impl Memory {
@@ -143,6 +154,13 @@ impl Memory {
     /// `plus`, `minus`: \[N, D\], row after row, for N rows and any D.
     #[must_use]
     pub fn with_layer(mut self, hook: &str, plus: Vec<f32>, minus: Vec<f32>) -> Self {
+        for side in [&plus, &minus] {
+            self.hasher.update(&(side.len() as u64).to_le_bytes());
+            for part in side.chunks(1 << 14) {
+                let bytes: Vec<u8> = part.iter().flat_map(|x| x.to_le_bytes()).collect();
+                self.hasher.update(&bytes);
+            }
+        }
         self.layers.push(Layer { layer: self.layers.len(), hook: hook.to_owned() });
         self.states.push((plus, minus));
         self
@@ -172,7 +190,8 @@ impl Source for Memory {
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": "memory", "rows": self.rows.labels.len() })
+        let states = self.hasher.finalize().to_hex();
+        serde_json::json!({ "kind": "memory", "rows": self.rows.labels.len(), "states": states.as_str() })
     }
 
     fn made_by(&self) -> serde_json::Value {

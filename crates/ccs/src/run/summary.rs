@@ -57,6 +57,8 @@ impl Report {
         if let Some(choice) = report.chosen_without_labels.get(&Method::Ccs) {
             lines.extend(without_labels(choice));
         }
+        let within = report.within_layer.as_ref();
+        lines.extend(within.map(super::repeats::WithinLayer::sentence));
         lines.extend(report.states().map(|states| format!("the states: {states}")));
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         lines.push(String::new());

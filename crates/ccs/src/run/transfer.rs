@@ -12,7 +12,8 @@ use super::matrix::{Against, Kept, Matrix, Transfer, is_chosen};
 use super::pooled::{Dataset, Pooled, of_part};
 use super::report::Estimate;
 use super::{
-    Difference, Evaluation, Execution, LayerReport, Overwrite, Pausing, Report, Settings, one_thread, run_on,
+    Difference, Evaluation, Execution, LayerReport, Overwrite, Pausing, Report, Settings, Source as _,
+    one_thread, run_on,
 };
 use crate::bootstrap::Interval;
 use crate::rng::Stream;
@@ -55,6 +56,7 @@ pub fn sweep(
         });
     }
     let pooled = Pooled::new(datasets, &settings.layers)?;
+    let settings = &settings.resolved(pooled.layers().len());
     let groups: Vec<&[String]> = datasets.iter().map(|part| part.source.rows().groups.as_slice()).collect();
     let tested = test_groups(&groups, settings.test_fraction, &Stream::new(settings.seed).child("split"))?;
     for part in datasets {
@@ -62,7 +64,7 @@ pub fn sweep(
         Split::of_groups(&rows.labels, &rows.groups, &tested).map_err(|error| of_part(part.name, error))?;
     }
     let writing = Writing::begin(out, overwrite)?;
-    let pausing = Pausing { out: Some(out), stop };
+    let pausing = Pausing { out: Some(out), stop, watch: None };
     let mut runs = Vec::new();
     for part in datasets {
         let on_layer = |layer: &LayerReport| on_layer(part.name, layer);

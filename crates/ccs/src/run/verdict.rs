@@ -30,6 +30,10 @@ pub enum Finding {
     NoBetterThanRandom,
     /// Better than random directions.
     BetterThanRandom,
+    /// Better than the model's own answers.
+    BetterThanZeroShot,
+    /// No better than the model's own answers.
+    NoBetterThanZeroShot,
     /// Fewer training rows than dimensions.
     Underdetermined,
     /// Worse than logistic regression.
@@ -88,6 +92,7 @@ pub(super) fn verdicts(
         if matches!(method, Method::Ccs | Method::Lr) {
             found.push(Verdict { method, layer: Some(layer), finding, text });
             found.extend(random);
+            found.extend(against_zero_shot(method, &choices.comparisons).filter(|_| !few));
         } else {
             // One sentence for each of the others: the one that takes the other back, where there is such.
             let above = matches!(finding, Finding::AboveChance | Finding::RanksOnly);
@@ -163,6 +168,37 @@ fn against_random(method: Method, comparisons: &[Comparison]) -> Option<Verdict>
             Finding::NoBetterThanRandom,
             format!(
                 "{title} is not distinguishable from random directions at layer {layer}: the difference is {by}."
+            ),
+        )
+    };
+    Some(Verdict { method, layer: Some(layer), finding, text })
+}
+
+/// Against what the model says itself: what a probe finds beyond it, the model does not say. Of the two ways to read its
+/// answer off, the one that leaves the probe less.
+fn against_zero_shot(method: Method, comparisons: &[Comparison]) -> Option<Verdict> {
+    let own = comparisons.iter().filter(|c| {
+        c.difference.first == method
+            && matches!(c.difference.second, Method::ZeroShot | Method::CalibratedZeroShot)
+    });
+    let said = own.min_by(|a, b| a.difference.accuracy.value.total_cmp(&b.difference.accuracy.value))?;
+    let own = match said.difference.second {
+        Method::CalibratedZeroShot => "the model's own answers (zero-shot, calibrated)",
+        _ => "the model's own answers (zero-shot)",
+    };
+    let Difference { first_layer: layer, accuracy, .. } = said.difference;
+    let [low, _] = accuracy.ci?;
+    let (title, by) = (method.title(), by(&accuracy, false));
+    let (finding, text) = if low > 0.0 {
+        (
+            Finding::BetterThanZeroShot,
+            format!("{title} at layer {layer} is more accurate than {own}: by {by}."),
+        )
+    } else {
+        (
+            Finding::NoBetterThanZeroShot,
+            format!(
+                "{title} at layer {layer} is not distinguishably more accurate than {own}: the difference is {by}."
             ),
         )
     };

@@ -43,6 +43,10 @@ fn a_log_probability_that_is_not_a_number_is_located() {
     rows.answer_logprob = Some((vec![-1.0; 40], logprob));
     let data = Memory::new(rows).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone());
     assert!(matches!(error_of(&data, &quick()), Error::NotFinite { row: 7, .. }));
+    let without = Settings { methods: Some(vec![Method::Ccs, Method::Lr]), ..quick() };
+    assert!(run(&data, &without, Execution::default(), &|_| {}).is_ok(), "nobody reads them");
+    let with = Settings { methods: Some(vec![Method::Lr, Method::CalibratedZeroShot]), ..quick() };
+    assert!(matches!(error_of(&data, &with), Error::NotFinite { row: 7, .. }));
 }
 
 #[test]
@@ -94,7 +98,11 @@ fn settings_that_cannot_be_meant() {
     assert!(matches!(with(&|s| s.folds = 1), Error::Setting { name: "--folds", .. }));
     assert!(matches!(with(&|s| s.ccs.restarts = 0), Error::Setting { name: "--restarts", .. }));
     assert!(matches!(with(&|s| s.directions = 0), Error::Setting { .. }));
-    assert!(matches!(with(&|s| s.ccs.learning_rate = f64::NAN), Error::InLayer { .. }));
+    // Before any layer is loaded.
+    let rate = with(&|s| s.ccs.learning_rate = f64::NAN);
+    assert!(matches!(rate, Error::Setting { name: "--learning-rate", .. }), "{rate}");
+    let alone = with(&|s| (s.recursive, s.methods) = (3, Some(vec![Method::Lr])));
+    assert!(matches!(alone, Error::Setting { name: "--recursive", .. }), "{alone}");
 }
 
 #[test]

@@ -170,8 +170,25 @@ fn mistakes_end_in_one_error_a_hint_and_a_failure() {
     expect(&["store", "--out", "x", "--normalize", "none"], &["--normalize", "burns"]);
     expect(&["store", "--out", "x", "--recursive", "3", "--hidden", "4"], &["--recursive", "hidden layers"]);
     expect(&["store", "--out", "x", "--project", "0"], &["--project"]);
+    let lr = ["store", "--out", "x", "--methods", "lr"];
+    expect(&[&lr[..], &["--recursive", "3"]].concat(), &["--recursive", "add ccs to `--methods`"]);
+    expect(&["store", "--out", "x", "--methods", "ccs", "--lr-cross-validated"], &["add lr to `--methods`"]);
+    expect(&["store", "--out", "x", "--init", "unit_sphere", "--hidden", "4"], &["--init", "uniformly"]);
+    expect(&["store", "--out", "x", "--init", "zero"], &["`--restarts` cannot be 2", "give `--restarts 1`"]);
+    expect(
+        &["store", "--out", "x", "--optimizer", "lbfgs", "--weight-decay", "0.1"],
+        &["`--weight-decay`", "--l2"],
+    );
+    expect(&["store", "--out", "x", "--learning-rate", "0"], &["`--learning-rate` cannot be 0"]);
+    expect(&["store", "--out", "x", "--lr-c", "1", "--lr-cross-validated"], &["`--lr-c`"]);
+    expect(&[&lr[..], &["--true-share", "0.3"]].concat(), &["`--true-share`", "add it to `--methods`"]);
+    expect(&["store", "--out", "x", "--precision", "f16"], &["`--precision`", "f32 or f64"]);
+    expect(&["store", "--out", "x", "--resamples", "0"], &["`--resamples` cannot be 0"]);
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    expect(&["store", "--out", "file/run"], &["file/run.partial"]);
     expect(&["store", "--out", "store"], &["store already holds files that are not a run"]);
-    assert!(!dir.path().join("x").exists(), "nothing is written by a run that fails");
+    let written = ["x", "x.partial"].map(|name| dir.path().join(name).exists());
+    assert_eq!(written, [false, false], "nothing is written by a run that fails");
     assert!(ccs(dir.path(), &["store", "--out", "run", "--layers", "1"]).status.success());
     expect(&["store", "--out", "run", "--layers", "1"], &["run already holds a run", "--overwrite"]);
     assert!(ccs(dir.path(), &["store", "--out", "run", "--layers", "1", "--overwrite"]).status.success());
@@ -206,6 +223,16 @@ fn flags_reach_the_settings_and_all_means_all_that_the_store_allows() {
         "--shuffles",
         "4",
         "--lr-cross-validated",
+        "--lr-c",
+        "0.5",
+        "--precision",
+        "f64",
+        "--directions",
+        "70",
+        "--resamples",
+        "150",
+        "--true-share",
+        "0.4",
         "--json",
     ];
     let done = ccs(dir.path(), &[&["store", "--out", "run"], &flags[..]].concat());
@@ -220,6 +247,12 @@ fn flags_reach_the_settings_and_all_means_all_that_the_store_allows() {
     }
     assert_eq!((ccs_options["bias"].as_bool(), ccs_options["l2"].as_f64()), (Some(false), Some(0.01)));
     assert_eq!((ccs_options["project"].as_u64(), ccs_options["restarts"].as_u64()), (Some(4), Some(2)));
+    assert_eq!(
+        (ccs_options["precision"].as_str(), report["settings"]["lr"]["c"].as_f64()),
+        (Some("f64"), Some(0.5))
+    );
+    let number = |name: &str| report["settings"][name].as_f64().unwrap();
+    assert_eq!(["directions", "resamples", "true_share"].map(number), [70.0, 150.0, 0.4]);
     assert_eq!(report["recursive"]["iterations"].as_array().unwrap().len(), 2);
     assert_eq!(report["shuffled"]["lda"]["accuracies"].as_array().unwrap().len(), 4);
     assert!(report["seeds"]["ccs"].is_null(), "principal directions draw nothing");

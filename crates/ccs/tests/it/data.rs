@@ -62,7 +62,13 @@ impl Planted {
 
 /// Three layers: one and the same state for all rows, noise, truth. With log-probabilities that know the truth.
 pub(crate) fn three_layers(rows: usize, dim: usize) -> Memory {
-    let truth = Planted::new(rows, dim, 3.0, 1);
+    three_layers_and(rows, dim, 0.0)
+}
+
+/// The same with one state of the last layer changed by so much.
+pub(crate) fn three_layers_and(rows: usize, dim: usize, change: f32) -> Memory {
+    let mut truth = Planted::new(rows, dim, 3.0, 1);
+    truth.minus[3] += change;
     let noise = Planted::new(rows, dim, 0.0, 2);
     let constant: Vec<f32> = (0..rows * dim).map(|i| (i % dim) as f32).collect();
     let mut about = truth.rows();

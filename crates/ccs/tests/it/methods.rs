@@ -21,7 +21,11 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
-    run(data, settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
+    let mut settings = settings.clone();
+    if settings.methods.as_ref().is_some_and(|methods| !methods.contains(&Method::Ccs)) {
+        settings.recursive = 0; // refused without CCS
+    }
+    run(data, &settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
 }
 
 fn probes() -> impl Iterator<Item = Method> {
@@ -116,22 +120,36 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
     let seeded: Vec<Method> = report.seeds.keys().copied().collect();
     assert_eq!(seeded, [Method::Ccs, Method::Bss, Method::Kmeans]);
     assert!(report.seeds.values().all(|r| r.accuracies.len() == 3 && r.accuracies.iter().all(|&a| a > 0.9)));
+    let cosines = report.seeds[&Method::Ccs].cosines.as_ref().unwrap();
+    assert!(cosines.matrix.len() == 4 && cosines.matrix.iter().all(|row| row.len() == 4));
+    assert!(0.9 < cosines.min && cosines.min <= cosines.median && cosines.median <= cosines.max);
+    assert!(report.seeds[&Method::Bss].cosines.is_none());
+
+    // Every method that fits a probe, four times each, in a band that has all of that in mind.
     let shuffled: Vec<Method> = report.shuffled.keys().copied().collect();
-    assert_eq!(shuffled, [Method::Ccs, Method::Lr, Method::MeanDifference, Method::Lda]);
-    // Labels give CCS a sign and nothing else.
-    let ccs = of(Method::Ccs).accuracy;
-    for accuracy in &report.shuffled[&Method::Ccs].accuracies {
-        assert!((accuracy - ccs).abs() < 1e-12 || (accuracy + ccs - 1.0).abs() < 1e-12, "{accuracy} {ccs}");
+    assert_eq!(shuffled, probes().collect::<Vec<_>>());
+    for (method, found) in &report.shuffled {
+        assert_eq!((found.accuracies.len(), found.aurocs.len(), found.asked), (4, 4, 4), "{method}");
+        let band = found.band.as_ref().unwrap();
+        assert_eq!((band.results, band.draws, band.outside), (4 * 14, 40 * 4 * 14, 0), "{method} {found:?}");
+        assert!(of(*method).accuracy > band.accuracy[1], "the truth lies outside: {method}");
+        // Label-free directions are judged by labels that say nothing too.
+        assert!(found.accuracies.iter().all(|a| (a - of(*method).accuracy).abs() > 0.05), "{method}");
     }
-    assert!(
-        report.shuffled[&Method::Lr].accuracies.iter().all(|a| (a - of(Method::Lr).accuracy).abs() > 0.02)
-    );
+    let labels: BTreeSet<String> =
+        report.shuffled[&Method::Tpc].accuracies.iter().map(ToString::to_string).collect();
+    assert!(labels.len() > 1, "a shuffle of its own each time");
 
     let recursive = report.recursive.as_ref().unwrap();
     assert_eq!((recursive.iterations.len(), recursive.layer), (3, 0));
     assert_eq!(recursive.iterations[0].test, of(Method::Ccs), "the first is the run's own fit");
     assert!(recursive.iterations[1].test.accuracy < 0.8, "truth is taken out");
     assert!(recursive.seeds_cosine.unwrap() > 0.95 && recursive.random_accuracy.is_some());
+    let untrained = recursive.untrained.as_ref().unwrap();
+    assert!(untrained.directions == 50 && untrained.loss.sd > 0.0);
+    // Of eight directions in which only one is truth.
+    assert!((0.45..0.8).contains(&untrained.accuracy.mean), "{untrained:?}");
+    assert!(recursive.iterations[0].train_loss.total() < untrained.loss.mean - 2.0 * untrained.loss.sd);
 
     let close = &report.close_ups[&Method::Lr];
     let calibration = close.calibration.as_ref().unwrap();
@@ -140,10 +158,11 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
     assert_eq!(bins.positives.iter().sum::<usize>(), report.positives.test);
     assert!(close.templates.is_empty() && close.ensembles.is_empty(), "one template");
 
-    // Every probe against random directions and logistic regression, which is not compared with itself.
+    // Every probe against random directions, the model's own answers, the majority and logistic regression, which is not
+    // compared with itself.
     let pairs: BTreeSet<(Method, Method)> =
         report.comparisons.iter().map(|c| (c.difference.first, c.difference.second)).collect();
-    assert_eq!(pairs.len(), 2 * probes().count() - 1);
+    assert_eq!(pairs.len(), 5 * probes().count() - 1);
     let none = Settings { seeds: 0, shuffles: 0, recursive: 0, ..settings() };
     let bare = fit(&one_layer(&planted), &none, 1).report;
     assert!(bare.seeds.is_empty() && bare.shuffled.is_empty() && bare.recursive.is_none());
@@ -162,10 +181,21 @@ fn comparisons_have_the_layers_looked_at_in_mind() {
         assert_eq!(c.layers, 3);
         let (plain, wide) = (c.difference.accuracy.ci.unwrap(), c.accuracy_ci.unwrap());
         assert!(wide[0] <= plain[0] && plain[1] <= wide[1], "{c:?}");
+        assert_eq!(c.auroc_ci.is_some(), c.difference.second != Method::Majority, "{c:?}");
     }
+    let beside = |first: Method, comparisons: &[ccs::run::Comparison]| -> Vec<Method> {
+        let of = comparisons.iter().map(|c| &c.difference).filter(|d| d.first == first);
+        of.map(|d| d.second).collect()
+    };
+    let controls = [Method::Random, Method::ZeroShot, Method::CalibratedZeroShot, Method::Majority];
+    assert_eq!(beside(Method::Lr, &report.comparisons), controls);
+    assert_eq!(beside(Method::Ccs, &report.comparisons), [&controls[..], &[Method::Lr]].concat());
+    assert_eq!(beside(Method::Ccs, &report.layers[1].differences), [&[Method::Lr], &controls[..]].concat());
     let beats = |v: &&ccs::run::Verdict| v.finding == Finding::BetterThanRandom;
     let verdict = report.verdicts.iter().find(beats).unwrap();
     assert!(verdict.text.contains("if all 3 layers are to hold at once"), "{}", verdict.text);
+    let own = report.verdicts.iter().find(|v| v.finding == Finding::NoBetterThanZeroShot).unwrap();
+    assert!(own.text.contains("the model's own answers (zero-shot)"), "{}", own.text);
     let without = &report.chosen_without_labels[&Method::Ccs];
     assert_eq!((without.layer, without.uses_labels), (Some(2), false));
     assert!(without.rule.contains("lowest CCS loss") && without.oracle.unwrap().gap == 0.0);
@@ -184,16 +214,31 @@ fn with_labels_that_mean_nothing_no_method_leaves_the_random_band() {
     let band = random_directions(&train, &test, 4000, &Stream::new(2)).unwrap();
     let mut accuracies: Vec<f64> = band.test.iter().map(|q| q.accuracy).collect();
     accuracies.sort_by(f64::total_cmp);
-    let mut found: Vec<(String, f64)> =
+    let found: Vec<(String, f64)> =
         probes().map(|m| (m.to_string(), done.report.layers[0].methods[&m].test.accuracy)).collect();
-    for (method, repeated) in &done.report.shuffled {
-        found.extend(repeated.accuracies.iter().map(|&a| (format!("shuffled {method}"), a)));
-    }
+    // Shuffled once more, under their own joint band.
+    assert!(done.report.shuffled.values().all(|r| r.band.as_ref().unwrap().outside == 0));
+    assert!(!done.report.notes.iter().any(|note| note.contains("shuffled labels")));
     let miss = 0.05 / found.len() as f64;
     let [low, high] = [miss / 2.0, 1.0 - miss / 2.0].map(|q| quantile(&accuracies, q).unwrap());
     for (name, accuracy) in found {
         assert!((low..=high).contains(&accuracy), "{name}: {accuracy} outside {low} to {high}");
     }
+}
+
+#[test]
+fn the_share_that_calibration_takes_to_be_true_can_be_said() {
+    let planted = Planted::new(200, 3, 1.0, 15);
+    let logprob = |scale: f64| Some((0..200).map(|row| scale * f64::from(row).sin()).collect());
+    let rows = Rows { answer_logprob: logprob(1.0).zip(logprob(0.3)), ..planted.rows() };
+    let data = Memory::new(rows).with_layer("hook_embed", planted.plus, planted.minus);
+    let settings = Settings { methods: Some(vec![Method::CalibratedZeroShot]), ..settings() };
+    let report = fit(&data, &Settings { true_share: 0.2, ..settings }, 1).report;
+    let found = &report.layers[0].methods[&Method::CalibratedZeroShot];
+    let confusion = found.train.confusion.as_ref().unwrap();
+    let judged_true = confusion.true_positive + confusion.false_positive;
+    assert_eq!(judged_true, (report.rows.train as f64 * 0.2).round() as usize);
+    assert!(found.note.as_ref().unwrap().contains("20 % of the training rows"), "{:?}", found.note);
 }
 
 #[test]
@@ -295,7 +340,7 @@ fn a_report_of_an_earlier_version_is_read() {
     for part in parts {
         old.as_object_mut().unwrap().remove(part);
     }
-    for part in ["normalization", "lr_cross_validated", "recursive", "seeds", "shuffles"] {
+    for part in ["normalization", "lr_cross_validated", "recursive", "seeds", "shuffles", "true_share"] {
         old["settings"].as_object_mut().unwrap().remove(part);
     }
     std::fs::write(dir.path().join("report.json"), serde_json::to_vec(&old).unwrap()).unwrap();

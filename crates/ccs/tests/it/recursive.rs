@@ -155,7 +155,7 @@ fn hidden_layers_read_planted_truth_and_come_back_from_a_file() {
         let lbfgs = CcsOptions { optimizer: Optimizer::Lbfgs, ..options };
         assert!(matches!(
             ccs(&train, &lbfgs, &Stream::new(0)),
-            Err(Error::Setting { name: "optimizer", .. })
+            Err(Error::Setting { name: "--optimizer", .. })
         ));
     }
 }

@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ccs::run::{Execution, Memory, Overwrite, Pausing, Run, Settings, run, run_pausing};
+use ccs::run::{Execution, Memory, Overwrite, Pausing, Run, Settings, Step, run, run_pausing};
 use ccs::{Error, Method};
 use serde_json::Value;
 
-use crate::data::three_layers;
+use crate::data::{three_layers, three_layers_and};
 use crate::store::{Stored, files, quick, succeeds, text};
 
 /// A fit of seven layers that takes some seconds.
-const SLOW: [&str; 15] = [
+const SLOW: [&str; 17] = [
     "fit",
     "store",
     "--methods",
@@ -30,6 +30,8 @@ const SLOW: [&str; 15] = [
     "--seeds",
     "2",
     "--shuffles=2",
+    "--resamples",
+    "300",
 ];
 
 fn start(dir: &Path, out: &str) -> Child {
@@ -133,14 +135,14 @@ const ONE: Execution = Execution { device: tch::Device::Cpu, threads: 1 };
 /// Stops after the first layer.
 fn begin(data: &Memory, settings: &Settings, out: &Path) {
     let stop = AtomicBool::new(false);
-    let pausing = Pausing { out: Some(out), stop: Some(&stop) };
+    let pausing = Pausing { out: Some(out), stop: Some(&stop), watch: None };
     let found = run_pausing(data, settings, ONE, pausing, &|_| stop.store(true, Ordering::Relaxed));
     assert!(matches!(found, Err(Error::Stopped { done: 1, layers: 3, kept: true })), "{found:?}");
 }
 
 fn go_on(data: &Memory, settings: &Settings, out: &Path) -> Run {
     let layers = Mutex::new(Vec::new());
-    let pausing = Pausing { out: Some(out), stop: None };
+    let pausing = Pausing { out: Some(out), ..Pausing::default() };
     let done = run_pausing(data, settings, ONE, pausing, &|layer| layers.lock().unwrap().push(layer.layer));
     assert_eq!(layers.into_inner().unwrap(), [0, 1, 2], "layers that were kept are told of too");
     done.unwrap()
@@ -165,11 +167,58 @@ fn what_is_kept_is_taken_and_only_by_the_same_run() {
     assert_ne!(notes(&go_on(&data, &other, &out)), ["from the folder"], "of another seed");
     let other = three_layers(82, 6);
     assert_ne!(notes(&go_on(&other, &settings(), &out)), ["from the folder"], "of other rows");
+    let other = three_layers_and(80, 6, 1e-3);
+    assert_ne!(
+        notes(&go_on(&other, &settings(), &out)),
+        ["from the folder"],
+        "of the same rows' other states"
+    );
 
     // A write to the folder ends it.
     let done = go_on(&data, &settings(), &out);
     done.write(&out, Overwrite::No).unwrap();
     assert!(kept(dir.path(), "run").is_empty() && !dir.path().join("run.partial").exists());
+}
+
+#[test]
+fn a_closer_look_stops_between_fits_and_keeps_what_is_done() {
+    let data = three_layers(80, 6);
+    let settings = Settings { recursive: 3, ..settings() };
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    run(&data, &settings, ONE, &|_| {}).unwrap().write(&whole, Overwrite::No).unwrap();
+
+    let out = dir.path().join("run");
+    let steps = |stop_at: &(dyn Fn(&str) -> bool + Sync)| {
+        let (stop, told) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+        let watch = |step: Step<'_>| {
+            let text = match step {
+                Step::Looks(looks) => format!("{looks} looks"),
+                Step::Doing { method, layer, what } => format!("{method} at {layer}: {what}"),
+                Step::Looked(method, _) => format!("{method} done"),
+            };
+            stop.fetch_or(stop_at(&text), Ordering::Relaxed);
+            told.lock().unwrap().push(text);
+        };
+        let pausing = Pausing { out: Some(&out), stop: Some(&stop), watch: Some(&watch) };
+        let done = run_pausing(&data, &settings, ONE, pausing, &|_| {});
+        (done, told.lock().unwrap().clone())
+    };
+    // In the middle of recursive CCS nothing of the look is kept; after it, it is.
+    let (stopped, told) = steps(&|text| text == "ccs at 2: recursive CCS, direction 2 of 3");
+    assert!(matches!(stopped, Err(Error::Stopped { done: 3, layers: 3, kept: true })));
+    assert_eq!(told[0], "2 looks");
+    assert!(told.contains(&"ccs at 2: seed 2 of 2".to_owned()), "{told:?}");
+    assert_eq!(told.last().unwrap(), "ccs at 2: recursive CCS, direction 2 of 3", "and no further");
+    assert_eq!(kept(dir.path(), "run").len(), 3);
+    let (stopped, told) = steps(&|text| text == "ccs done");
+    assert!(matches!(stopped, Err(Error::Stopped { .. })) && told.last().unwrap() == "ccs done");
+    assert_eq!(kept(dir.path(), "run").len(), 4);
+    let (done, told) = steps(&|_| false);
+    assert_eq!(told[1], "ccs done", "taken from the folder");
+    assert!(told.contains(&"lr at 2: shuffle 2 of 2".to_owned()), "{told:?}");
+    done.unwrap().write(&out, Overwrite::No).unwrap();
+    assert!(files(&out) == files(&whole));
 }
 
 #[test]
@@ -182,7 +231,7 @@ fn every_part_comes_back_to_the_last_digit_and_damaged_ones_are_made_again() {
     // Everything is done, and the write is all that is left.
     go_on(&data, &settings(), &out);
     let parts = kept(dir.path(), "run");
-    assert_eq!(parts.len(), 6, "three layers, three closer looks: {parts:?}");
+    assert_eq!(parts.len(), 5, "three layers, two closer looks: {parts:?}");
     let read = go_on(&data, &settings(), &out);
     read.write(&out, Overwrite::No).unwrap();
     assert!(files(&out) == files(&whole));

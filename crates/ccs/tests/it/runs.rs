@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ccs::run::{Execution, Finding, Memory, Overwrite, Report, Run, Settings, run};
+use ccs::run::{Execution, Finding, Memory, Out, Overwrite, Report, Run, Settings, run};
 use ccs::{Error, Method, Probe};
 use serde_json::Value;
 
@@ -68,8 +68,12 @@ fn truth_is_found_where_it_is_and_nowhere_else() {
 
     let about = |finding| report.verdicts.iter().any(|v| v.method == Method::Ccs && v.finding == finding);
     assert!(about(Finding::AboveChance) && about(Finding::BetterThanRandom), "{:?}", report.verdicts);
-    let difference =
-        truth.differences.iter().find(|d| d.second == Method::Random && d.first == Method::Ccs).unwrap();
+    let difference = truth
+        .differences
+        .iter()
+        .map(|c| &c.difference)
+        .find(|d| d.second == Method::Random && d.first == Method::Ccs)
+        .unwrap();
     assert!(difference.accuracy.ci.unwrap()[0] > 0.0);
     assert!(truth.methods[&Method::Lr].gradient.unwrap() <= 1e-6);
     let loss = truth.methods[&Method::Ccs].loss.as_ref().unwrap();
@@ -101,9 +105,12 @@ fn few_test_groups_conclude_nothing() {
         assert!(report.notes[0].contains(&format!("of {groups} group")), "{:?}", report.notes);
         let findings: Vec<Finding> = report.verdicts.iter().map(|v| v.finding).collect();
         assert_eq!(findings, [Finding::TooFewGroups; 4], "{:?}", report.verdicts);
+        let one_label = report.positives.test == 0 || report.positives.test == report.rows.test;
+        let said = report.notes.iter().any(|note| note.contains("test rows are labelled"));
+        assert_eq!(said, one_label, "{:?}", report.notes);
         let layer = &report.layers[0];
         assert_eq!(layer.methods[&Method::Ccs].test.accuracy_ci.is_some(), groups > 1);
-        assert!(layer.differences.iter().all(|d| d.accuracy.ci.is_some() == (groups > 1)));
+        assert!(layer.differences.iter().all(|c| c.difference.accuracy.ci.is_some() == (groups > 1)));
     }
 }
 
@@ -122,7 +129,15 @@ fn a_subset_of_layers_gives_the_bytes_of_the_full_run() {
     let data = three_layers(120, 8);
     let full = fit(&data, &settings(), 2);
     let part = fit(&data, &Settings { layers: "2".parse().unwrap(), ..settings() }, 1);
-    let json = |report: &Report, at: usize| serde_json::to_string(&report.layers[at]).unwrap();
+    // All but the intervals that have the number of layers in mind.
+    let json = |report: &Report, at: usize| {
+        let mut layer = report.layers[at].clone();
+        for c in &mut layer.differences {
+            assert_eq!(c.layers, report.layers.len());
+            (c.layers, c.accuracy_ci, c.auroc_ci) = (1, None, None);
+        }
+        serde_json::to_string(&layer).unwrap()
+    };
     assert_eq!(json(&part.report, 0), json(&full.report, 2));
     let probes = |run: &Run| -> Vec<Vec<u8>> {
         run.probes.iter().filter(|(_, layer, _)| *layer == 2).map(|(_, _, p)| p.to_bytes().unwrap()).collect()
@@ -248,6 +263,69 @@ fn a_write_that_died_does_not_stand_in_the_way() {
     let error = done.write(&out, Overwrite::Yes).unwrap_err();
     assert!(matches!(&error, Error::RunExists { path, .. } if path.ends_with("run.partial")), "{error}");
     assert!(partial.join("thesis.tex").exists() && files(&out) == whole, "the run stays as it was");
+}
+
+#[test]
+fn a_place_is_held_by_one_and_found_unwritable_before_the_fit() {
+    let data = three_layers(120, 8);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let listed = || std::fs::read_dir(dir.path()).unwrap().count();
+    let held = Out::reserve(&out, Overwrite::No).unwrap();
+    let error = Out::reserve(&out, Overwrite::No).unwrap_err();
+    assert!(matches!(&error, Error::OutInUse { path } if path.ends_with("run")), "{error}");
+    assert!(error.to_string().contains("\nhint: wait until it is done"), "{error}");
+    let done = fit(&data, &Settings { layers: "2".parse().unwrap(), ..settings() }, 0);
+    assert!(matches!(done.write(&out, Overwrite::Yes), Err(Error::OutInUse { .. })));
+    assert!(dir.path().join("run.partial/unfinished").exists(), "what another holds stays");
+    drop(held);
+    assert_eq!(listed(), 0, "nothing stays of a place that was not used");
+
+    let held = Out::reserve(&out, Overwrite::No).unwrap();
+    done.write_to(held).unwrap();
+    let whole = files(&out);
+    assert!(listed() == 1 && !whole.contains_key("unfinished"));
+    // Somebody else's run came between.
+    let held = Out::reserve(dir.path().join("late"), Overwrite::No).unwrap();
+    std::fs::rename(&out, dir.path().join("late")).unwrap();
+    assert!(matches!(done.write_to(held), Err(Error::RunExists { .. })));
+    assert!(files(&dir.path().join("late")) == whole, "it stays as it was");
+
+    std::fs::write(dir.path().join("a file"), "").unwrap();
+    let error = Out::reserve(dir.path().join("a file/run"), Overwrite::No).unwrap_err();
+    assert!(error.to_string().contains("a file/run.partial"), "{error}");
+}
+
+#[test]
+fn what_the_test_rows_would_have_kept_stands_beside_what_was_kept() {
+    let weak = Planted::new(160, 40, 0.4, 5);
+    let data = Memory::new(weak.rows()).with_layer("hook_embed", weak.plus, weak.minus);
+    let settings = Settings { methods: Some(vec![Method::Ccs]), ..settings() };
+    let report = fit(&data, &settings, 1).report;
+    let within = report.within_layer.as_ref().unwrap();
+    let ccs = &report.layers[0].methods[&Method::Ccs];
+    assert_eq!((within.accuracy, Some(within.sign)), (ccs.test.accuracy, ccs.sign));
+    let sign = within.oracle_sign;
+    assert_eq!(sign.accuracy, within.accuracy.max(1.0 - within.accuracy));
+    assert_eq!(sign.gap, sign.accuracy - within.accuracy);
+    let restart = within.oracle_restart.unwrap();
+    assert_eq!(restart.kept, ccs.loss.as_ref().unwrap().restart);
+    assert!(restart.accuracy >= within.accuracy && restart.restart < 3, "{restart:?}");
+    assert!(report.summary().contains(&within.sentence()));
+
+    let mut hidden = settings;
+    hidden.ccs.hidden = vec![3];
+    assert!(fit(&data, &hidden, 1).report.within_layer.unwrap().oracle_restart.is_none());
+}
+
+#[test]
+fn resamples_follow_the_layers_unless_they_are_asked_for() {
+    let data = three_layers(80, 4);
+    let methods = Some(vec![Method::Lr]);
+    let unasked = Settings { methods, resamples: 0, seeds: 0, shuffles: 0, ..settings() };
+    assert_eq!(fit(&data, &unasked, 0).report.settings.resamples, 1200);
+    let asked = Settings { resamples: 70, ..unasked };
+    assert_eq!(fit(&data, &asked, 0).report.settings.resamples, 70);
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct CcsFit {
     pub trace: Vec<Terms>,
     /// Every start's final weights, one a row \[R, D\], f64; `None` for a probe with hidden layers.
     pub directions: Option<Tensor>,
+    /// Every start's final bias, 0 without one; none for a probe with hidden layers. R
+    pub biases: Vec<f64>,
     /// Whether there were fewer training rows than dimensions: then the loss can be brought to zero along almost any
     /// direction, and says nothing. See [`under_determined`].
     pub under_determined: bool,
@@ -114,7 +116,12 @@ pub(super) fn fit_of(
         meta: BTreeMap::new(),
     };
     probe.orient(train)?;
-    let directions = if options.hidden.is_empty() { solution.directions()? } else { None };
+    let (directions, biases) = if options.hidden.is_empty() {
+        let biases = (0..solution.values.len()).map(|start| solution.probe(start, &[]).map(|found| found.2));
+        (solution.directions()?, biases.collect::<Result<_>>()?)
+    } else {
+        (None, Vec::new())
+    };
     Ok(CcsFit {
         probe,
         terms,
@@ -123,6 +130,7 @@ pub(super) fn fit_of(
         restarts: solution.terms,
         objectives: solution.values,
         directions,
+        biases,
         under_determined: train.rows() < options.project.unwrap_or(usize::MAX).min(train.dim()),
     })
 }

@@ -151,18 +151,23 @@ impl CcsOptions {
         let unusable = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });
         if !positive(self.learning_rate) {
             let value = self.learning_rate.to_string();
-            return unusable("learning rate", value, "it is a step size", "the paper uses 0.01");
+            return unusable("--learning-rate", value, "it is a step size", "the paper uses 0.01");
         }
         if !not_negative(self.weight_decay) {
             let value = self.weight_decay.to_string();
-            return unusable("weight decay", value, "it must not be negative", "the paper uses 0.01");
+            return unusable("--weight-decay", value, "it must not be negative", "the paper uses 0.01");
         }
         if !not_negative(self.l2) {
             let value = self.l2.to_string();
-            return unusable("l2", value, "a penalty must not be negative", "elk uses 0.01");
+            return unusable("--l2", value, "a penalty must not be negative", "elk uses 0.01");
         }
         if self.hidden.contains(&0) {
-            return unusable("hidden", "0".to_owned(), "a layer needs a width", "one layer of 100 is usual");
+            return unusable(
+                "--hidden",
+                "0".to_owned(),
+                "a layer needs a width",
+                "one layer of 100 is usual",
+            );
         }
         if self.project == Some(0) {
             let hint = "give fewer directions than there are training rows, such as 50";
@@ -170,7 +175,7 @@ impl CcsOptions {
         }
         if self.optimizer == Optimizer::Lbfgs && !self.hidden.is_empty() {
             let hint = "fit hidden layers with AdamW";
-            return unusable("optimizer", "lbfgs".to_owned(), "it fits linear probes only", hint);
+            return unusable("--optimizer", "lbfgs".to_owned(), "it fits linear probes only", hint);
         }
         Ok(())
     }

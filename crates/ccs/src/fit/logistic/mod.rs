@@ -130,12 +130,12 @@ pub fn logistic_on(train: &Contrast, input: LrInput, options: &LrOptions) -> Res
 }
 
 /// Refuses settings that cannot be used.
-pub(super) fn check(options: &LrOptions) -> Result<()> {
+pub(crate) fn check(options: &LrOptions) -> Result<()> {
     if options.c.is_finite() && options.c > 0.0 {
         return Ok(());
     }
     Err(Error::Setting {
-        name: "C",
+        name: "--lr-c",
         value: options.c.to_string(),
         reason: "it weighs the data against the penalty",
         hint: "the default is 0.1",
