@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
@@ -212,10 +213,12 @@ impl<'a> Matrix<'a> {
             let (train, stream) = (pairs.select(&train)?, stream.indexed("layer", layer.layer));
             let (normalization, count) = (self.settings.normalization, self.settings.directions);
             let directions = random_directions_as(normalization, &train, &test, count, &stream)?.predictions;
-            for (to, (rows, judge)) in self.columns.iter().enumerate() {
-                let there: Vec<Predictions> =
-                    directions.iter().map(|d| at(d, rows)).collect::<Result<_>>()?;
-                scores.random.insert((from, layer.layer, to), judge.band(there)?);
+            let band = |(rows, judge): &(Vec<usize>, Judge)| -> Result<(Evaluation, Resampled)> {
+                judge.band(directions.iter().map(|d| at(d, rows)).collect::<Result<_>>()?)
+            };
+            let columns: Vec<_> = self.columns.par_iter().map(band).collect::<Result<_>>()?;
+            for (to, found) in columns.into_iter().enumerate() {
+                scores.random.insert((from, layer.layer, to), found);
             }
         }
         Ok(())

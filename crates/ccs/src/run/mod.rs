@@ -146,7 +146,7 @@ fn run_on(
     }
     let methods = settings.methods(with_logprob);
     if methods.iter().any(|method| method.needs_answers()) {
-        rows.check_answers()?;
+        rows.check_answers().map_err(|error| origin::placed(source, error))?;
     }
     let stream = Stream::new(settings.seed);
     let split = match tested {
