@@ -148,7 +148,7 @@ fn fit(args: &Args, layers: LayerSelection, device: Device, store: &Path) -> Res
         "{bar:32} {pos}/{len} layers fitted",
     );
     let out = args.out.join("run");
-    let pausing = Pausing { out: Some(&out), stop: None }; // killed, it goes on from the last finished layer
+    let pausing = Pausing { out: Some(&out), ..Pausing::default() }; // killed, it goes on from the last finished layer
     let done = run_pausing(&source, &settings, Execution { device, threads: 0 }, pausing, &|_| bar.inc(1))?;
     bar.finish_and_clear();
     done.write(&out, Overwrite::Yes)?;

@@ -215,7 +215,9 @@ fn blank_passages_and_prefixes_keep_the_questions() {
         ccs::store::StoreSource::open(store).expect("a store")
     };
     let (plain, blank) = (source("plain"), source("blank"));
-    ccs::run::check_blank(&plain, &blank).expect("a blank store");
+    let all = ccs::run::LayerSelection::All;
+    ccs::run::check_blank(&plain, &blank, &all).expect("a blank store");
+    assert!(ccs::run::check_blank(&plain, &plain, &all).is_err());
     let manifest = llama_ccs::activations::Manifest::read({
         source("misled");
         dir.join("misled")

@@ -1,6 +1,6 @@
 //! Train/test splits and folds that keep a group (a passage) on one side.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rand::seq::SliceRandom;
 
@@ -28,44 +28,84 @@ impl Split {
     /// A fraction outside (0, 1), different lengths, fewer than two groups, an empty side, or training rows
     /// that all have one label.
     pub fn grouped(labels: &[bool], groups: &[String], test_fraction: f64, stream: &Stream) -> Result<Self> {
-        if !(test_fraction > 0.0 && test_fraction < 1.0) {
-            return Err(Error::Setting {
-                name: "--test-fraction",
-                value: test_fraction.to_string(),
-                reason: "it is the share of rows kept for testing",
-                hint: "give a number between 0 and 1, such as 0.4",
-            });
-        }
+        let tested = test_groups(&[groups], test_fraction, stream)?;
+        Self::of_groups(labels, groups, &tested)
+    }
+
+    /// The split in which the groups of `tested` test and all others train.
+    ///
+    /// # Shapes
+    /// `labels`, `groups`: N.
+    ///
+    /// # Errors
+    /// Different lengths, fewer than two groups, an empty side, or training rows that all have one label.
+    pub fn of_groups(labels: &[bool], groups: &[String], tested: &BTreeSet<String>) -> Result<Self> {
         if labels.len() != groups.len() {
             return Err(Error::Length { what: "groups", expected: labels.len(), found: groups.len() });
         }
-        let mut members = group_rows(groups);
-        if members.len() < 2 {
-            return Err(Error::TooFewGroups {
-                purpose: "a train/test split".to_owned(),
-                needed: 2,
-                found: members.len(),
-            });
+        let found = BTreeSet::from_iter(groups).len();
+        if found < 2 {
+            return Err(Error::TooFewGroups { purpose: "a train/test split".to_owned(), needed: 2, found });
         }
-        members.shuffle(&mut stream.rng());
-        let wanted = test_fraction * labels.len() as f64;
-        let (mut train, mut test) = (Vec::new(), Vec::new());
-        for rows in members {
-            let now = (test.len() as f64 - wanted).abs();
-            let with = ((test.len() + rows.len()) as f64 - wanted).abs();
-            if with < now { test.extend(rows) } else { train.extend(rows) }
-        }
-        train.sort_unstable();
-        test.sort_unstable();
+        let is_test = |row: &usize| groups.get(*row).is_some_and(|group| tested.contains(group));
+        let (test, train): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(is_test);
         for (side, rows, needed) in [("training", &train, 2), ("testing", &test, 1)] {
             if rows.len() < needed {
-                let purpose = format!("{side} on a split at {test_fraction}");
+                let purpose = format!("{side}, on its side of the split");
                 return Err(Error::TooFewRows { purpose, needed, found: rows.len() });
             }
         }
         both_labels(&pick(labels, &train)?, "the training rows")?;
         Ok(Self { train, test })
     }
+}
+
+/// The groups that test, in several data sets at once: a group is on one side in all of them, and each data set's test
+/// side is as near to `test_fraction` as a seeded order of the groups allows.
+///
+/// # Shapes
+/// `parts`: the groups of each data set's rows.
+///
+/// # Errors
+/// A fraction outside (0, 1).
+pub fn test_groups(parts: &[&[String]], test_fraction: f64, stream: &Stream) -> Result<BTreeSet<String>> {
+    if !(test_fraction > 0.0 && test_fraction < 1.0) {
+        return Err(Error::Setting {
+            name: "--test-fraction",
+            value: test_fraction.to_string(),
+            reason: "it is the share of rows kept for testing",
+            hint: "give a number between 0 and 1, such as 0.4",
+        });
+    }
+    // Groups in order of first appearance, with the rows that each has in every part.
+    let mut order: Vec<(&String, Vec<usize>)> = Vec::new();
+    let mut place: HashMap<&str, usize> = HashMap::new();
+    for (part, groups) in parts.iter().enumerate() {
+        for group in *groups {
+            let at = *place.entry(group).or_insert(order.len());
+            if at == order.len() {
+                order.push((group, vec![0; parts.len()]));
+            }
+            if let Some(rows) = order.get_mut(at).and_then(|(_, rows)| rows.get_mut(part)) {
+                *rows += 1;
+            }
+        }
+    }
+    order.shuffle(&mut stream.rng());
+    let wanted: Vec<f64> = parts.iter().map(|groups| test_fraction * groups.len() as f64).collect();
+    let (mut tested, mut counts) = (BTreeSet::new(), vec![0usize; parts.len()]);
+    for (group, rows) in order {
+        // How far all data sets are from what is wanted: without this group, and with it.
+        let off = |more: usize| -> f64 {
+            let parts = counts.iter().zip(&rows).zip(&wanted);
+            parts.map(|((count, rows), wanted)| ((count + more * rows) as f64 - wanted).abs()).sum()
+        };
+        if off(1) < off(0) {
+            counts.iter_mut().zip(&rows).for_each(|(count, rows)| *count += rows);
+            tested.insert(group.clone());
+        }
+    }
+    Ok(tested)
 }
 
 /// `folds` splits of the rows, each row tested once and groups kept whole, folds of nearly equal size.
@@ -164,6 +204,22 @@ mod tests {
         }
 
         #[test]
+        fn data_sets_share_their_sides_and_each_is_near_the_fraction(
+            parts in prop::collection::vec(prop::collection::vec(0u8..60, 40..120), 2..4), seed: u64,
+        ) {
+            let parts: Vec<Vec<String>> = parts.iter().map(|ids| names(ids)).collect();
+            let slices: Vec<&[String]> = parts.iter().map(Vec::as_slice).collect();
+            let tested = test_groups(&slices, 0.4, &Stream::new(seed)).unwrap();
+            for groups in &parts {
+                let Ok(split) = Split::of_groups(&alternating(groups.len()), groups, &tested) else { continue };
+                prop_assert!(split.test.iter().all(|&row| tested.contains(&groups[row])));
+                prop_assert!(split.train.iter().all(|&row| !tested.contains(&groups[row])));
+                let share = split.test.len() as f64 / groups.len() as f64;
+                prop_assert!((share - 0.4).abs() < 0.3, "{}", share);
+            }
+        }
+
+        #[test]
         fn folds_test_each_row_once_and_keep_groups(ids in prop::collection::vec(0u8..40, 40..200), seed: u64) {
             let (groups, labels) = (names(&ids), alternating(ids.len()));
             let Ok(folds) = grouped_folds(&labels, &groups, 5, &Stream::new(seed)) else { return Ok(()) };
@@ -175,6 +231,20 @@ mod tests {
                 prop_assert!(fold.test.iter().all(|&t| fold.train.iter().all(|&r| groups[r] != groups[t])));
             }
         }
+    }
+
+    #[test]
+    fn a_question_that_one_data_set_lacks_changes_no_side() {
+        let all: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+        let fewer: Vec<String> = all.iter().filter(|group| *group != "3").cloned().collect();
+        let alone = test_groups(&[&all], 0.4, &Stream::new(0)).unwrap();
+        let both = test_groups(&[&all, &fewer], 0.4, &Stream::new(0)).unwrap();
+        assert!(alone.symmetric_difference(&both).count() <= 1, "{alone:?} {both:?}");
+        // Data sets without a common group are divided each for itself.
+        let other: Vec<String> = (0..50).map(|i| format!("other {i}")).collect();
+        let both = test_groups(&[&all, &other], 0.4, &Stream::new(0)).unwrap();
+        assert_eq!(both.iter().filter(|group| group.starts_with("other")).count(), 20);
+        assert_eq!(both.len(), 60);
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl StoreSource {
         for row in store.rows().map_err(Box::new)? {
             rows.ids.push(row.idx.to_string());
             rows.labels.push(row.label);
+            rows.prompt_lengths.push(row.plus.prompt.len() + row.minus.prompt.len());
             let question = format!("{}/{}/{}", row.dataset, row.question_id, row.idx);
             rows.templates.push(row.template);
             // A store without groups has each question for itself, which no question of another store is part of.

@@ -5,15 +5,17 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use ccs::Method;
-use ccs::run::{EvalOptions, EvalReport, eval, tokens_of};
+use ccs::run::{Difference, EvalOptions, EvalReport, Evaluation, eval, tokens_of};
 use ccs::store::StoreSource;
 use clap::Args;
 
-use super::output::{numbers, print, print_json};
+use super::output::{numbers, points, print, print_json};
 
 const EXAMPLES: &str = "\
 The probes are applied as they were fitted, with the normalisation, sign and layer of the run's training rows. The \
-store must be of the run's model, with the same hook points and token rule. Intervals resample passages.
+store must be of the run's model, with the same hook points and token rule. Rows of passages that trained the probes are \
+left out. Intervals resample passages. Beside each probe: random directions at its layer, and how much better it is \
+than these and than the model's own answer on the same rows.
 
 Examples:
   ccs eval boolq/run imdb/store
@@ -76,32 +78,59 @@ fn other_tokens(rule: &str, known: &[String]) -> ccs::Error {
 }
 
 fn table(found: &EvalReport) -> String {
-    let widest = found.probes.keys().map(String::len).max().unwrap_or_default().max("zero_shot".len());
+    let answers = [("zero_shot", &found.zero_shot), ("calibrated_zero_shot", &found.calibrated_zero_shot)];
+    let answers = answers.into_iter().filter_map(|(name, test)| Some((name, test.as_ref()?)));
+    let answers: Vec<(&str, &Evaluation)> = answers.collect();
+    let names = found.probes.keys().map(String::as_str).chain(answers.iter().map(|answer| answer.0));
+    let widest = names.map(str::len).max().unwrap_or_default().max("majority".len());
     let mut text = String::new();
-    let mut row = |name: &str, layer: &str, accuracy: &str, auroc: &str, own: &str| {
-        let line = format!("{name:<widest$}  {layer:>5}  {accuracy:<21}  {auroc:<21}  {own}");
+    let mut row = |cells: [&str; 7]| {
+        let [name, layer, accuracy, auroc, random, over_random, over_zero_shot] = cells;
+        let line = format!(
+            "{name:<widest$}  {layer:>5}  {accuracy:<21}  {auroc:<21}  {random:<22}  {over_random:<20}  {over_zero_shot}"
+        );
         let _ = writeln!(text, "{}", line.trim_end());
     };
-    row("", "layer", "accuracy", "AUROC", "on the run's own test rows");
+    let with_answers = found.zero_shot.is_some();
+    let over_answers = if with_answers { "minus zero_shot" } else { "" };
+    row(["", "layer", "accuracy [95 %]", "AUROC [95 %]", "random [95 %]", "minus random", over_answers]);
     for (name, judged) in &found.probes {
         let (accuracy, auroc) = numbers(&judged.test);
-        let own = judged.own.as_ref().filter(|_| !judged.reestimated).map(numbers);
-        let own = own.map(|(accuracy, _)| accuracy).unwrap_or_default();
-        row(name, &judged.layer.to_string(), &accuracy, &auroc, &own);
+        let band = judged.random.as_ref().map(|random| numbers(random).0).unwrap_or_default();
+        let over = |difference: &Option<Difference>| {
+            difference.as_ref().map(|d| points(&d.accuracy)).unwrap_or_default()
+        };
+        let (random, zero_shot) = (over(&judged.over_random), over(&judged.over_zero_shot));
+        row([name, &judged.layer.to_string(), &accuracy, &auroc, &band, &random, &zero_shot]);
     }
-    if let Some(test) = &found.zero_shot {
+    for (name, test) in answers {
         let (accuracy, auroc) = numbers(test);
-        row("zero_shot", "", &accuracy, &auroc, "");
+        row([name, "", &accuracy, &auroc, "", "", ""]);
     }
-    row("majority", "", &format!("{:.3}", found.majority), "", "");
+    row(["majority", "", &format!("{:.3}", found.majority), "", "", "", ""]);
     let (rows, groups, positives) = (found.rows, found.groups, found.positives);
-    let _ = writeln!(text, "\n{rows} rows in {groups} groups, {positives} of them true");
+    let _ = writeln!(
+        text,
+        "\n{rows} rows in {groups} groups (passages), {positives} of them true. Differences are paired, in points of accuracy [95 %]."
+    );
+    let own = found.probes.values().filter(|judged| !judged.reestimated);
+    let own: Vec<String> = own
+        .filter_map(|judged| Some(format!("{} {}", judged.method, numbers(judged.own.as_ref()?).0)))
+        .collect();
+    if !own.is_empty() {
+        let _ = writeln!(text, "accuracy on the run's own test rows: {}", own.join(", "));
+    }
     if found.trained_rows > 0 {
-        let what = if found.trained_kept { "kept: they flatter the probes" } else { "left out" };
+        let trained = found.trained_rows;
+        let all = if found.trained_kept { rows } else { trained + rows };
+        let what = if found.trained_kept {
+            "kept, because of --keep-trained: they flatter the probes"
+        } else {
+            "left out: the probes have seen them (--keep-trained keeps them)"
+        };
         let _ = writeln!(
             text,
-            "{} rows are of passages that the probes were trained on, {what}",
-            found.trained_rows
+            "{trained} of the store's {all} rows are of passages that the probes were trained on, {what}"
         );
     }
     for note in &found.notes {

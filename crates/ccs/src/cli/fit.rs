@@ -65,10 +65,10 @@ impl Fit {
         Run::check_folder(&self.out, overwrite)?;
         let source = StoreSource::open_at(&self.store, &self.tokens)?;
         let blank = self.blank.as_ref().map(|dir| StoreSource::open_at(dir, &self.tokens)).transpose()?;
-        if let Some(blank) = &blank {
-            ccs::run::check_blank(&source, blank)?;
-        }
         let settings = self.settings.settings(source.rows().answer_logprob.is_some())?;
+        if let Some(blank) = &blank {
+            ccs::run::check_blank(&source, blank, &settings.layers)?;
+        }
         let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
 
         let bar = progress(settings.layers.of(source.layers(), &source.describe())?.len());

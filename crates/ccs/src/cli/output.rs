@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::{ErrorKind, Write as _};
 
-use ccs::run::Evaluation;
+use ccs::run::{Estimate, Evaluation};
 
 /// Writes a result to standard output.
 pub(super) fn print(text: &[u8]) -> Result<(), Box<dyn Error>> {
@@ -38,4 +38,10 @@ pub(super) fn cells(width: usize, texts: impl Iterator<Item = String>) -> String
         line.extend(std::iter::repeat_n(' ', width.saturating_sub(text.chars().count())));
         line + &text
     })
+}
+
+/// A difference of accuracies in points: `-3.1 [-5.0, -1.2]`.
+pub(super) fn points(difference: &Estimate) -> String {
+    let ci = difference.ci.map(|[low, high]| format!(" [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high));
+    format!("{:+.1}{}", 100.0 * difference.value, ci.unwrap_or_default())
 }

@@ -6,16 +6,17 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use ccs::run::{Dataset, Execution, Overwrite, Pooled, Report, Run, Source as _, sweep};
+use ccs::run::{Against, Dataset, Evaluation, Execution, Overwrite, Pooled, Report, Run, Source as _, sweep};
 use ccs::store::{LAST, StoreSource};
 use clap::Args;
 
-use super::output::{cells, print};
+use super::output::{cells, points, print};
 use super::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
 Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training \
-rows, are judged on the test rows of the others. The folder is the run of all stores, with the matrix in its report and \
+rows, are judged on the test rows of the others. The sides of the split are decided once for all stores: a passage trains \
+in all of them or tests in all of them. The folder is the run of all stores, with the matrix in its report and \
 in transfer.csv; the single runs are in DIR/runs.
 
 Examples:
@@ -143,20 +144,71 @@ fn names(stores: &[(Option<&str>, &Path, StoreSource)]) -> Vec<String> {
     stores.iter().enumerate().map(number).collect()
 }
 
-/// A matrix of accuracies for each method.
+/// For each method a matrix of accuracies, and what the cells are held against.
 fn table(report: &Report) -> String {
     let mut text = String::new();
     for (method, transfer) in &report.transfer {
         let widest = transfer.datasets.iter().map(String::len).max().unwrap_or_default().max(9);
-        let _ = writeln!(text, "{}: accuracy by what it is judged on (across)", method.title());
-        let heads = cells(widest, transfer.datasets.iter().cloned());
-        let _ = writeln!(text, "{:<widest$}  layer{heads}", "fitted on");
-        for ((name, layer), tests) in transfer.datasets.iter().zip(&transfer.layers).zip(&transfer.cells) {
-            let line = cells(widest, tests.iter().map(|test| format!("{:.3}", test.accuracy)));
-            let _ = writeln!(text, "{name:<widest$}  {layer:>5}{line}");
+        let widest =
+            widest.max(report.transfer_answers.keys().map(|m| m.name().len()).max().unwrap_or_default());
+        let mut line = |head: &str, layer: &str, width: usize, of: &mut dyn Iterator<Item = String>| {
+            let line = format!("{head:<widest$}  {layer:>5}{}", cells(width, of));
+            let _ = writeln!(text, "{}", line.trim_end());
+        };
+        let heads = || transfer.datasets.iter().cloned();
+        let number = |layer: &Option<usize>| layer.map_or_else(|| "-".to_owned(), |layer| layer.to_string());
+        let share = |test: &Option<Evaluation>| {
+            test.as_ref().map_or_else(|| "-".to_owned(), |test| format!("{:.3}", test.accuracy))
+        };
+        line(
+            &format!("{}: accuracy by what it is judged on (across)", method.title()),
+            "",
+            0,
+            &mut std::iter::empty(),
+        );
+        line("fitted on", "layer", widest, &mut heads());
+        let rows = || transfer.datasets.iter().zip(&transfer.layers);
+        for ((name, layer), tests) in rows().zip(&transfer.cells) {
+            line(name, &number(layer), widest, &mut tests.iter().map(share));
+        }
+        for (answer, tests) in &report.transfer_answers {
+            line(answer.name(), "", widest, &mut tests.iter().map(share));
+        }
+        for (what, of) in AGAINST {
+            let shown: Vec<Vec<String>> = transfer
+                .against
+                .iter()
+                .map(|row| row.iter().map(|cell| of(cell.as_ref()?)).map(Option::unwrap_or_default).collect())
+                .collect();
+            if shown.iter().flatten().all(String::is_empty) {
+                continue;
+            }
+            line("", "", 0, &mut std::iter::empty());
+            line(&format!("{what}:"), "", 0, &mut std::iter::empty());
+            let width = shown.iter().flatten().map(String::len).max().unwrap_or_default().max(widest);
+            line("fitted on", "layer", width, &mut heads());
+            for ((name, layer), row) in rows().zip(&shown) {
+                line(name, &number(layer), width, &mut row.iter().cloned());
+            }
         }
         text.push('\n');
     }
     let _ = writeln!(text, "all of them together:\n");
     text + &report.summary()
 }
+
+/// Something that a cell is held against, and how it is shown.
+type Held = (&'static str, fn(&Against) -> Option<String>);
+
+const AGAINST: [Held; 3] = [
+    ("less the accuracy of what was fitted there, points, paired [95 %]", |cell| {
+        cell.over_own.as_ref().map(|d| points(&d.accuracy))
+    }),
+    ("less that of the model's own answer (zero_shot), points, paired [95 %]", |cell| {
+        cell.over_zero_shot.as_ref().map(|d| points(&d.accuracy))
+    }),
+    ("the central 95 % of random directions, signed by the rows that trained the probe", |cell| {
+        let [low, high] = cell.random.as_ref()?.accuracy_ci?;
+        Some(format!("{low:.3} to {high:.3}"))
+    }),
+];

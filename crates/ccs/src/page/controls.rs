@@ -8,12 +8,12 @@ use super::bars;
 use super::compare::{any_auroc, cells};
 use super::dots::{self, Cell, Mark, Panel, Row, Shape};
 use super::heat::share_style;
-use super::number::{decimal, decimals, percent, percents, points};
-use super::scores::{Figure, Scores, find, stands};
+use super::number::{decimal, decimals, percent, percents};
+use super::scores::{Figure, Metric, Scores, difference_in_points, difference_of_aurocs, find};
 use super::svg::{TEXT, class, paint};
 use crate::Method;
 use crate::bootstrap::Interval;
-use crate::run::{Evaluation, RecursiveReport, Repeated, Report};
+use crate::run::{self, Evaluation, RecursiveReport, Repeated, Report};
 
 /// A control that repeats fits.
 #[derive(Debug, Serialize)]
@@ -167,29 +167,36 @@ struct BlankRow {
     class: &'static str,
     with: Option<Scores>,
     without: Scores,
-    change: Option<String>,
+    change: Option<Change>,
+}
+
+/// Paired, on the rows of both.
+#[derive(Debug, Serialize)]
+struct Change {
+    /// In points.
+    accuracy: Metric,
+    auroc: Option<Metric>,
 }
 
 pub(super) fn blank(report: &Report) -> Option<Blank> {
     let of = report.blank.as_ref().filter(|b| !b.is_empty())?;
-    let with = |m: Method| {
-        let layer = find(report, stands(report, m)?)?;
-        Some(&layer.methods.get(&m)?.test)
-    };
-    let row = |(&method, without): (&Method, &Evaluation)| BlankRow {
+    let row = |(&method, found): (&Method, &run::Blank)| BlankRow {
         method: method.title(),
         class: class(method),
-        with: with(method).map(Scores::new),
-        without: Scores::new(without),
-        change: with(method).map(|w| points(without.accuracy - w.accuracy)),
+        with: found.with.as_ref().map(Scores::new),
+        without: Scores::new(&found.without),
+        change: found
+            .change
+            .as_ref()
+            .map(|d| Change { accuracy: difference_in_points(d), auroc: difference_of_aurocs(d) }),
     };
-    let figure_row = |(&method, without): (&Method, &Evaluation)| {
-        let with = with(method).map(|w| (w, Shape::Full));
-        let tests: Vec<_> = with.into_iter().chain([(without, Shape::Hollow)]).collect();
+    let figure_row = |(&method, found): (&Method, &run::Blank)| {
+        let with = found.with.as_ref().map(|with| (with, Shape::Full));
+        let tests: Vec<_> = with.into_iter().chain([(&found.without, Shape::Hollow)]).collect();
         Row { label: method.title().to_owned(), detail: String::new(), cells: cells(method, &tests) }
     };
     let rows: Vec<Row> = of.iter().map(figure_row).collect();
-    let panels = Panel::both(report.majority, any_auroc(of.values()));
+    let panels = Panel::both(report.majority, any_auroc(of.values().map(|found| &found.without)));
     let figure = dots::figure(&rows, &panels, "With the passage and with a blank one").into();
     Some(Blank { rows: of.iter().map(row).collect(), figure })
 }

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::layers::failed;
-use super::number::{decimal, percent, percents};
-use super::scores::has_layers;
+use super::number::{decimal, interval, percent, percents, points};
+use super::scores::{Metric, Parted, accuracy, difference_in_points, has_layers};
 use super::svg::class;
 use crate::Method;
-use crate::run::{Evaluation, Report};
+use crate::run::{Evaluation, Report, Transfer};
 
 /// Percent of the strongest colour, so that text stays legible on it.
 const STRONGEST: f64 = 72.0;
@@ -47,7 +47,7 @@ impl Scale {
             .into_iter()
             .map(|step| self.middle + step * self.far)
             .filter(|v| (0.0..=1.0).contains(v))
-            .map(|v| Heat { text: show(v), ci: None, auroc: None, style: self.style(v), marked: false })
+            .map(|v| Heat::new(show(v), self.style(v)))
             .collect()
     }
 }
@@ -58,9 +58,17 @@ struct Heat {
     text: String,
     ci: Option<String>,
     auroc: Option<String>,
+    /// Points of accuracy less than what was fitted there, with their interval.
+    change: Option<String>,
     style: String,
     /// Chosen, or of the same data set.
     marked: bool,
+}
+
+impl Heat {
+    fn new(text: String, style: String) -> Self {
+        Self { text, ci: None, auroc: None, change: None, style, marked: false }
+    }
 }
 
 /// A cell for each layer and method.
@@ -105,7 +113,7 @@ fn layer_heat(
             let marked = report.chosen.get(method).is_some_and(|c| c.layer == Some(layer.layer));
             // A constant guess stands in: no result of the method's.
             let text = if failed(layer, *method) { format!("{} †", show(value)) } else { show(value) };
-            Some(Heat { text, ci: None, auroc: None, style: scale.style(value), marked })
+            Some(Heat { marked, ..Heat::new(text, scale.style(value)) })
         };
         (layer.layer, methods.iter().map(cell).collect())
     };
@@ -125,46 +133,88 @@ pub(super) struct TransferView {
     columns: Vec<String>,
     rows: Vec<TransferRow>,
     key: Vec<Heat>,
+    /// Every cell against what else there is for its rows; empty in older reports.
+    against: Vec<AgainstRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct AgainstRow {
+    from: String,
+    to: String,
+    /// The median and the central 95 % of random directions.
+    random: Option<Metric>,
+    /// Paired, in points: minus random directions, minus what was fitted there, minus the model's own answer.
+    over: [Option<Metric>; 3],
 }
 
 #[derive(Debug, Serialize)]
 struct TransferRow {
     name: String,
     layer: Option<usize>,
-    cells: Vec<Heat>,
+    cells: Vec<Option<Heat>>,
 }
 
 /// Intervals only where a page is wide enough for them.
 const MOST_WITH_INTERVALS: usize = 6;
 
-pub(super) fn transfers(report: &Report) -> super::scores::Parted<TransferView> {
-    let table = |(&method, found): (&Method, &crate::run::Transfer)| {
-        let all = found.cells.iter().flatten().map(|e| e.accuracy);
+pub(super) fn transfers(report: &Report) -> Parted<TransferView> {
+    let table = |(&method, found): (&Method, &Transfer)| {
+        let answers = report.transfer_answers.values().flatten();
+        let all = found.cells.iter().flatten().chain(answers).flatten().map(|e| e.accuracy);
         let scale = Scale::new(0.5, all);
         let intervals = found.datasets.len() <= MOST_WITH_INTERVALS;
-        let cell = |row: usize, column: usize, e: &Evaluation| Heat {
-            text: percent(e.accuracy),
+        let cell = |e: &Evaluation| Heat {
             ci: e.accuracy_ci.filter(|_| intervals).map(percents),
             auroc: e.auroc.map(decimal),
-            style: scale.style(e.accuracy),
-            marked: row == column,
+            ..Heat::new(percent(e.accuracy), scale.style(e.accuracy))
         };
-        let rows =
-            found.cells.iter().zip(&found.datasets).enumerate().map(|(row, (cells, name))| TransferRow {
-                name: name.clone(),
-                layer: found.layers.get(row).copied(),
-                cells: cells.iter().enumerate().map(|(column, e)| cell(row, column, e)).collect(),
-            });
+        let change = |row: usize, column: usize| {
+            let over = found.against.get(row)?.get(column)?.as_ref()?.over_own.as_ref()?;
+            let ci = over.accuracy.ci.filter(|_| intervals).map(|ci| format!(" {}", interval(ci, points)));
+            Some(points(over.accuracy.value) + &ci.unwrap_or_default())
+        };
+        let within = |row: usize, (column, e): (usize, &Option<Evaluation>)| {
+            let e = e.as_ref()?;
+            Some(Heat { marked: row == column, change: change(row, column), ..cell(e) })
+        };
+        let rows = found.cells.iter().zip(&found.datasets).enumerate().map(|(row, (cells, name))| {
+            let layer = found.layers.get(row).copied().flatten();
+            let cells = cells.iter().enumerate().map(|e| within(row, e)).collect();
+            TransferRow { name: name.clone(), layer, cells }
+        });
+        let answers = report.transfer_answers.iter().map(|(answer, of)| TransferRow {
+            name: answer.title().to_owned(),
+            layer: None,
+            cells: of.iter().map(|e| e.as_ref().map(cell)).collect(),
+        });
         let view = TransferView {
             method: method.title(),
             class: class(method),
             columns: found.datasets.clone(),
-            rows: rows.collect(),
+            rows: rows.chain(answers).collect(),
             key: scale.key(percent),
+            against: against(found),
         };
         (method, view)
     };
-    super::scores::Parted::new(report.transfer.iter().map(table))
+    Parted::new(report.transfer.iter().map(table))
+}
+
+fn against(found: &Transfer) -> Vec<AgainstRow> {
+    let mut rows = Vec::new();
+    for (from, cells) in found.datasets.iter().zip(&found.against) {
+        for (to, cell) in found.datasets.iter().zip(cells) {
+            let Some(cell) = cell else { continue };
+            let over = [&cell.over_random, &cell.over_own, &cell.over_zero_shot];
+            rows.push(AgainstRow {
+                from: from.clone(),
+                to: to.clone(),
+                random: cell.random.as_ref().map(accuracy),
+                over: over.map(|difference| difference.as_ref().map(difference_in_points)),
+            });
+        }
+    }
+    rows
 }
 
 #[cfg(test)]

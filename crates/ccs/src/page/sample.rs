@@ -10,8 +10,9 @@ use crate::ensemble::Ensembling;
 use crate::loss::{CONSTANT_GUESS, Terms};
 use crate::rng::Stream;
 use crate::run::{
-    Calibration, Chosen, CloseUp, EnsembleReport, Evaluation, Histogram, RecursiveIteration, RecursiveReport,
-    Repeated, Report, SeedCosines, ShuffledBand, Spread, TemplateReport, Transfer, Untrained,
+    Against, Blank, Calibration, Chosen, CloseUp, Difference, EnsembleReport, Estimate, Evaluation,
+    Histogram, RecursiveIteration, RecursiveReport, Repeated, Report, SeedCosines, ShuffledBand, Spread,
+    TemplateReport, Transfer, Untrained,
 };
 
 /// Near this accuracy.
@@ -117,16 +118,39 @@ fn recursive(layer: usize, iterations: usize) -> RecursiveReport {
     }
 }
 
+/// A paired difference at one layer.
+fn less(first: Method, second: Method, layer: usize, value: f64) -> Difference {
+    let estimate = Estimate { value, ci: Some([value - 0.031, value + 0.027]) };
+    Difference {
+        first,
+        first_layer: layer,
+        second,
+        second_layer: layer,
+        accuracy: estimate,
+        auroc: Some(estimate),
+    }
+}
+
 fn transfer(datasets: &[String], layer: usize, accuracy: f64) -> Transfer {
     let cell = |from: usize, to: usize| {
         let away = (from as f64 - to as f64).abs() / datasets.len() as f64;
         about((accuracy - 0.75 * away).max(0.12))
     };
+    let against = |from: usize, to: usize| {
+        let over = |second: Method| less(Method::Ccs, second, layer, -0.05);
+        Some(Against {
+            random: Some(about(0.5)),
+            over_random: Some(over(Method::Random)),
+            over_own: (from != to).then(|| over(Method::Ccs)),
+            over_zero_shot: Some(over(Method::ZeroShot)),
+        })
+    };
     let all = 0..datasets.len();
     Transfer {
         datasets: datasets.to_vec(),
-        layers: vec![layer; datasets.len()],
-        cells: all.clone().map(|from| all.clone().map(|to| cell(from, to)).collect()).collect(),
+        layers: vec![Some(layer); datasets.len()],
+        cells: all.clone().map(|from| all.clone().map(|to| Some(cell(from, to))).collect()).collect(),
+        against: all.clone().map(|from| all.clone().map(|to| against(from, to)).collect()).collect(),
     }
 }
 
@@ -154,7 +178,14 @@ pub(super) fn full(mut report: Report, templates: &[String], datasets: &[String]
     report.seeds.entry(Method::Ccs).and_modify(|found| found.cosines = Some(cosines()));
     report.shuffled = of_probes(&|_| shuffled(best, 10 * probes.len()));
     report.recursive = Some(recursive(best, 20));
-    report.blank = Some(probes.iter().map(|m| (*m, about(accuracy(m) - 0.2))).collect());
+    let blank = |m: &Method| Blank {
+        without: about(accuracy(m) - 0.2),
+        with: Some(about(accuracy(m))),
+        change: Some(less(*m, *m, best, -0.2)),
+    };
+    report.blank = Some(probes.iter().map(|m| (*m, blank(m))).collect());
+    let answers = datasets.iter().map(|_| Some(about(0.6))).collect();
+    report.transfer_answers = BTreeMap::from([(Method::ZeroShot, answers)]);
     report.transfer = probes.iter().map(|m| (*m, transfer(datasets, best, accuracy(m)))).collect();
     report
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::number::{decimal, decimals, difference, interval, percent, percents, points};
 use crate::Method;
-use crate::run::{Comparison, Difference, Estimate, Evaluation, LayerReport, Report};
+use crate::run::{Comparison, Difference, Evaluation, LayerReport, Report};
 
 /// A metric with its interval.
 #[derive(Debug, Serialize)]
@@ -22,10 +22,14 @@ pub(super) struct Scores {
 impl Scores {
     pub(super) fn new(test: &Evaluation) -> Self {
         Self {
-            accuracy: Metric { value: percent(test.accuracy), ci: test.accuracy_ci.map(percents) },
+            accuracy: accuracy(test),
             auroc: test.auroc.map(|v| Metric { value: decimal(v), ci: test.auroc_ci.map(decimals) }),
         }
     }
+}
+
+pub(super) fn accuracy(test: &Evaluation) -> Metric {
+    Metric { value: percent(test.accuracy), ci: test.accuracy_ci.map(percents) }
 }
 
 /// A plot, once for each width of page.
@@ -105,6 +109,11 @@ pub(super) fn difference_in_points(d: &Difference) -> Metric {
     Metric { value: points(d.accuracy.value), ci: d.accuracy.ci.map(|ci| interval(ci, points)) }
 }
 
+/// Of AUROCs.
+pub(super) fn difference_of_aurocs(d: &Difference) -> Option<Metric> {
+    d.auroc.map(|e| Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) })
+}
+
 fn side(method: Method, layer: usize) -> String {
     match method {
         Method::Random => "random directions".to_owned(),
@@ -139,13 +148,11 @@ pub(super) struct ComparisonView {
 impl ComparisonView {
     fn new(c: &Comparison) -> Self {
         let d = &c.difference;
-        let ranked =
-            |e: Estimate| Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) };
         Self {
             text: format!("{} \u{2212} {}", side(d.first, d.first_layer), side(d.second, d.second_layer)),
             accuracy: difference_in_points(d),
             accuracy_of_all: c.accuracy_ci.map(|ci| interval(ci, points)),
-            auroc: d.auroc.map(ranked),
+            auroc: difference_of_aurocs(d),
             auroc_of_all: c.auroc_ci.map(|ci| interval(ci, difference)),
         }
     }

@@ -108,14 +108,3 @@ pub struct RecursiveIteration {
     /// The loss on test rows.
     pub test_loss: Terms,
 }
-
-/// Probes fitted on one data set and judged on another, at one layer: rows are what they were fitted on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Transfer {
-    /// The names of the data sets.
-    pub datasets: Vec<String>,
-    /// The layer that stands for each row's data set.
-    pub layers: Vec<usize>,
-    /// `cells[fitted on][judged on]`, on test rows.
-    pub cells: Vec<Vec<Evaluation>>,
-}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tch::Device;
 
+use super::origin::placed;
 use super::resume::Kept;
 use super::{Layer, Settings, Source};
 use crate::bootstrap::Resamples;
@@ -55,7 +56,8 @@ impl Context<'_> {
         let rows = self.source.rows();
         let (plus, minus) = self.source.load(layer)?;
         let (plus, minus) = (plus.f_to_device(self.device)?, minus.f_to_device(self.device)?);
-        let mut all = Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone())?;
+        let mut all = Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone())
+            .map_err(|error| placed(self.source, error))?;
         if let Some((questions, templates)) = rows.variants() {
             all = all.with_variants(questions, templates)?;
         }

@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tch::Device;
 
+use super::evaluate::{Resampled, predict};
+use super::judge::{Judge, directions_at_their_best};
 use super::origin::{Origin, layer_of, same_model};
-use super::{Evaluation, Fitted, Layer, Report, Rows, Run, Side, Source};
-use crate::baselines::{Predictions, majority_share, zero_shot};
+use super::{Difference, Evaluation, Fitted, Layer, Report, Side, Source, one_thread};
+use crate::baselines::{Predictions, majority_share, zero_shot, zero_shot_threshold};
 use crate::contrast::pick;
 use crate::probe::Probe;
+use crate::rng::Stream;
 use crate::{Contrast, Error, Method, Result};
 
 /// What [`eval()`] is asked to do.
@@ -59,6 +62,10 @@ pub struct EvalReport {
     pub probes: BTreeMap<String, Judged>,
     /// The model's own answer, where the data has its log-probabilities.
     pub zero_shot: Option<Evaluation>,
+    /// The same against a threshold at which the run's `true_share` of the judged rows of each template is true. Labels
+    /// are not asked, but the rows are those that it is judged on.
+    #[serde(default)]
+    pub calibrated_zero_shot: Option<Evaluation>,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -78,6 +85,17 @@ pub struct Judged {
     pub own: Option<Evaluation>,
     /// On the judged rows.
     pub test: Evaluation,
+    /// Random directions at the layer on the judged rows, normalised as the probe's states are: their median and central
+    /// 95 %. The run's training rows, which could give them their signs, are not at hand: each is the way round that
+    /// ranks the judged rows better, which errs in favour of the directions.
+    #[serde(default)]
+    pub random: Option<Evaluation>,
+    /// The probe minus those, on the same rows and resamples.
+    #[serde(default)]
+    pub over_random: Option<Difference>,
+    /// The probe minus the model's own answer, paired.
+    #[serde(default)]
+    pub over_zero_shot: Option<Difference>,
 }
 
 /// The token rule that a run's probes read.
@@ -136,47 +154,39 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
         return Err(Error::NoRows { place, why, hint });
     }
 
-    let target = Target::new(source, judged, options.device)?;
-    let (resamples, seed) = (report.settings.resamples, report.settings.seed);
-    let mut probes = BTreeMap::new();
-    // One layer in memory at a time, each read once.
-    fitted.sort_by_key(|f| (f.layer, f.method));
-    for part in fitted.chunk_by_mut(|a, b| a.layer == b.layer && a.hook == b.hook) {
-        let mut pairs: Option<Contrast> = None;
-        for one in part {
-            let layer = layer_of(source, (one.layer, &one.hook, &one.tokens), one.probe.dim())?;
-            let pairs = match &pairs {
-                Some(pairs) => pairs,
-                None => pairs.insert(target.load(&layer)?),
-            };
-            notes.extend(unknown_templates(&one.probe, pairs));
-            let own = report
-                .layers
-                .iter()
-                .find(|l| l.layer == one.layer)
-                .and_then(|l| Some(l.methods.get(&one.method)?.test.clone()));
-            let mut judge = |probe: &Probe, reestimated: bool| -> Result<()> {
-                let test = target.judge(probe, pairs, resamples, seed)?;
-                let name = format!("{}{}", one.method, if reestimated { "_reestimated" } else { "" });
-                let (method, hook, own) = (one.method, one.hook.clone(), own.clone());
-                probes.insert(name, Judged { method, layer: one.layer, hook, reestimated, own, test });
-                Ok(())
-            };
-            judge(&one.probe, false)?;
-            if options.reestimate {
-                one.probe.normalizer = one.probe.normalizer.reestimated(pairs)?;
-                judge(&one.probe, true)?;
-            }
-        }
-    }
+    let target = Target::new(source, &place, judged, options.device)?;
+    let settings = &report.settings;
+    let judge = Judge::new(&target.labels, &target.groups, settings.resamples, settings.seed)?;
+    let answers = target.zero_shot()?;
+    let scene = Scene {
+        target: &target,
+        report: &report,
+        answers: answers.as_ref().map(|answers| judge.resampled(answers)).transpose()?,
+        judge,
+        reestimate: options.reestimate,
+    };
+    // The order of sums must not depend on the number of cores.
+    let (probes, found) = one_thread(|| scene.probes(fitted))?;
+    notes.extend(found);
+    notes.insert(format!(
+        "random: {} random directions at the probe's layer, normalised as its states are; their median and central 95 %. The run's training rows, which give them their signs in its report, are not at hand: each is the way round that ranks the judged rows better, which flatters it",
+        settings.directions
+    ));
     if options.reestimate {
         let rows = target.labels.len();
         notes.insert(format!(
             "`_reestimated` is transductive: means and scales are those of the {rows} judged rows, not of the training rows"
         ));
     }
-    let zero_shot = target.zero_shot()?;
-    let zero_shot = zero_shot.map(|p| target.evaluate(&p, resamples, seed)).transpose()?;
+    let calibrated =
+        answers.as_ref().map(|answers| target.calibrated(answers, settings.true_share)).transpose()?;
+    if calibrated.is_some() {
+        notes.insert(format!(
+            "calibrated_zero_shot is calibrated on the judged rows: at its threshold a share of {} of those of each template is true; their labels are not asked",
+            settings.true_share
+        ));
+    }
+    let test = |predictions: Option<Predictions>| predictions.map(|p| scene.judge.test(&p)).transpose();
     Ok(EvalReport {
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
         data: Side { train: report.data.clone(), test: source.identity() },
@@ -187,23 +197,102 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
         trained_kept: options.keep_trained && trained_rows > 0,
         majority: majority_share(&target.labels),
         probes,
-        zero_shot,
+        zero_shot: test(answers)?,
+        calibrated_zero_shot: test(calibrated)?,
         notes: notes.into_iter().collect(),
     })
 }
 
-/// A probe with statistics by template gives rows of other templates those of all together.
-fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<String> {
+/// What probes are judged on, and held against.
+struct Scene<'a> {
+    target: &'a Target<'a>,
+    report: &'a Report,
+    judge: Judge,
+    /// The model's own.
+    answers: Option<Resampled>,
+    reestimate: bool,
+}
+
+/// What probes of one layer and normalisation are held against.
+type Directions = (Evaluation, Resampled);
+
+impl Scene<'_> {
+    /// Every probe on the judged rows, and what a reader should know. One layer in memory at a time, each read once.
+    fn probes(&self, mut fitted: Vec<Fitted>) -> Result<(BTreeMap<String, Judged>, BTreeSet<String>)> {
+        let (mut probes, mut notes) = (BTreeMap::new(), BTreeSet::new());
+        fitted.sort_by_key(|f| (f.layer, f.method));
+        for part in fitted.chunk_by_mut(|a, b| a.layer == b.layer && a.hook == b.hook) {
+            let mut pairs: Option<Contrast> = None;
+            let (mut random, mut random_anew) = (None, None);
+            for one in part {
+                let read = (one.layer, one.hook.as_str(), one.tokens.as_str());
+                let layer = layer_of(self.target.source, read, one.probe.dim())?;
+                let pairs = match &pairs {
+                    Some(pairs) => pairs,
+                    None => pairs.insert(self.target.load(&layer)?),
+                };
+                notes.extend(unknown_templates(&one.probe, pairs).map(|(rows, known)| {
+                    format!(
+                        "{rows} rows are of templates that the probes were not fitted on ({known}): they are normalised as all templates together are"
+                    )
+                }));
+                probes.insert(one.method.to_string(), self.judged(one, pairs, false, &mut random)?);
+                if self.reestimate {
+                    one.probe.normalizer = one.probe.normalizer.reestimated(pairs)?;
+                    let judged = self.judged(one, pairs, true, &mut random_anew)?;
+                    probes.insert(format!("{}_reestimated", one.method), judged);
+                }
+            }
+        }
+        Ok((probes, notes))
+    }
+
+    fn judged(
+        &self,
+        one: &Fitted,
+        pairs: &Contrast,
+        reestimated: bool,
+        random: &mut Option<Directions>,
+    ) -> Result<Judged> {
+        let (method, layer) = (one.method, one.layer);
+        let predictions = predict(&one.probe, pairs)?;
+        let resampled = self.judge.resampled(&predictions)?;
+        let (band, directions) = match random {
+            Some(random) => &*random,
+            None => random.insert(self.random(&one.probe, layer, pairs)?),
+        };
+        let first = (method, layer, &resampled);
+        let over = |second, other| self.judge.difference(first, (second, layer, other));
+        let own = self.report.layers.iter().find(|l| l.layer == layer);
+        Ok(Judged {
+            method,
+            layer,
+            hook: one.hook.clone(),
+            reestimated,
+            own: own.and_then(|l| Some(l.methods.get(&method)?.test.clone())),
+            test: self.judge.test(&predictions)?,
+            random: Some(band.clone()),
+            over_random: Some(over(Method::Random, directions)),
+            over_zero_shot: self.answers.as_ref().map(|answers| over(Method::ZeroShot, answers)),
+        })
+    }
+
+    /// The run's random directions at a layer: every probe there is of the run's one normalisation.
+    fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
+        let settings = &self.report.settings;
+        let stream = Stream::new(settings.seed).child(Method::Random.name()).indexed("layer", layer);
+        self.judge.band(directions_at_their_best(&probe.normalizer, pairs, settings.directions, &stream)?)
+    }
+}
+
+/// How many rows are of templates that a probe has no statistics for, where it has some by template, and those it knows:
+/// to such rows it gives those of all templates together.
+pub(super) fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<(usize, String)> {
     let (known, names, numbers) = (probe.normalizer.templates(), pairs.template_names(), pairs.templates());
     let is_known =
         |number: &&usize| names.get(**number).is_none_or(|name| probe.normalizer.template(name).is_some());
     let unknown = numbers.len() - numbers.iter().filter(is_known).count();
-    (!known.is_empty() && unknown > 0).then(|| {
-        format!(
-            "{unknown} rows are of templates that the probes were not fitted on ({}): they are normalised as all templates together are",
-            known.join(", ")
-        )
-    })
+    (!known.is_empty() && unknown > 0).then(|| (unknown, known.join(", ")))
 }
 
 /// The methods meant, at least one.
@@ -222,6 +311,8 @@ fn asked(run: &Path, report: &Report, options: &EvalOptions) -> Result<Vec<Metho
 /// Rows of a source that probes are judged on.
 pub(super) struct Target<'a> {
     source: &'a dyn Source,
+    /// What to call the source.
+    place: &'a str,
     rows: Vec<usize>,
     pub(super) labels: Vec<bool>,
     pub(super) groups: Vec<String>,
@@ -229,9 +320,14 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(source: &'a dyn Source, rows: Vec<usize>, device: Device) -> Result<Self> {
+    pub(super) fn new(
+        source: &'a dyn Source,
+        place: &'a str,
+        rows: Vec<usize>,
+        device: Device,
+    ) -> Result<Self> {
         let (labels, groups) = (pick(&source.rows().labels, &rows)?, pick(&source.rows().groups, &rows)?);
-        Ok(Self { source, rows, labels, groups, device })
+        Ok(Self { source, place, rows, labels, groups, device })
     }
 
     /// The rows' pairs at one layer.
@@ -241,7 +337,8 @@ impl<'a> Target<'a> {
         let index = tch::Tensor::f_from_slice(&index)?;
         let side = |states: tch::Tensor| states.f_index_select(0, &index)?.f_to_device(self.device);
         let (plus, minus) = (side(plus)?, side(minus)?);
-        let pairs = Contrast::new(plus, minus, self.labels.clone(), self.groups.clone())?;
+        let pairs = Contrast::new(plus, minus, self.labels.clone(), self.groups.clone())
+            .map_err(|error| self.named(error))?;
         match self.source.rows().variants() {
             Some((questions, templates)) => {
                 pairs.with_variants(pick(&questions, &self.rows)?, pick(&templates, &self.rows)?)
@@ -250,24 +347,15 @@ impl<'a> Target<'a> {
         }
     }
 
-    pub(super) fn judge(
-        &self,
-        probe: &Probe,
-        pairs: &Contrast,
-        resamples: usize,
-        seed: u64,
-    ) -> Result<Evaluation> {
-        let scores = probe.scores(pairs)?;
-        self.evaluate(&Predictions { scores, threshold: probe.readout.threshold() }, resamples, seed)
-    }
-
-    pub(super) fn evaluate(
-        &self,
-        predictions: &Predictions,
-        resamples: usize,
-        seed: u64,
-    ) -> Result<Evaluation> {
-        Evaluation::of(predictions, &self.labels, &self.groups, resamples, seed)
+    /// An error of a judged row, told of the source's row.
+    fn named(&self, error: Error) -> Error {
+        match error {
+            Error::NotFinite { what, row, column } => {
+                let row = self.rows.get(row).copied().unwrap_or(row);
+                Error::NotFinite { what: format!("{}: {what}", self.place), row, column }
+            }
+            other => other,
+        }
     }
 
     /// The model's own answers, where they are known.
@@ -276,114 +364,25 @@ impl<'a> Target<'a> {
         self.source.rows().check_answers()?;
         zero_shot(&pick(plus, &self.rows)?, &pick(minus, &self.rows)?).map(Some)
     }
-}
 
-impl Run {
-    /// Puts what [`blank()`] finds into the report, with a note of what it was found on.
-    ///
-    /// # Errors
-    /// As [`blank()`].
-    pub fn add_blank(&mut self, source: &dyn Source, blank: &dyn Source) -> Result<()> {
-        let found = self::blank(self, source, blank)?;
-        let (matched, test) =
-            (counterparts(&self.split.test.row, source.rows(), blank.rows())?.len(), self.report.rows.test);
-        let identity = blank.identity();
-        let fingerprint = identity.get("fingerprint").and_then(Value::as_str);
-        let which = fingerprint.map(|f| format!(" ({})", f.chars().take(12).collect::<String>()));
-        self.report.notes.push(format!(
-            "{matched} of {test} test rows have a counterpart in the store with blank passages{}",
-            which.unwrap_or_default()
-        ));
-        self.report.blank = Some(found);
-        Ok(())
-    }
-}
-
-/// Whether `blank` can be what [`blank()`] wants, to ask before the work is done.
-///
-/// # Errors
-/// [`Error::OtherStates`] where it is of another model than `source`, [`Error::NoRows`] where no row of `source` has a
-/// counterpart in it or one has another label.
-pub fn check_blank(source: &dyn Source, blank: &dyn Source) -> Result<()> {
-    let (place, made_by, own) = ("the blank store", blank.made_by(), source.made_by());
-    let reference = Origin { name: "the run's store", made_by: &own };
-    same_model(Origin { name: place, made_by: &made_by }, reference)?;
-    blank.rows().check()?;
-    let all: Vec<usize> = (0..source.rows().labels.len()).collect();
-    counterparts(&all, source.rows(), blank.rows()).map(drop)
-}
-
-/// The run's probes at their chosen layers, and the model's own answer where the run and `blank` have it, on the run's
-/// test questions as `blank` asks them: with the passage left blank. Rows are matched by question and template (by
-/// question alone where both have one template); those of `source` without a counterpart are left out. What a probe still finds
-/// then, it does not read from the passage.
-///
-/// # Errors
-/// [`Error::OtherStates`] as [`eval()`]; [`Error::NoRows`] where no test row has a counterpart; a counterpart with another
-/// label.
-pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<BTreeMap<Method, Evaluation>> {
-    check_blank(source, blank)?;
-    let matched = counterparts(&run.split.test.row, source.rows(), blank.rows())?;
-    let mut target = Target::new(blank, matched.iter().map(|m| m.1).collect(), Device::Cpu)?;
-    // Passages, which are what a run resamples; a blank one has none of its own.
-    target.groups = pick(&source.rows().groups, &matched.iter().map(|m| m.0).collect::<Vec<_>>())?;
-
-    let settings = &run.report.settings;
-    let chosen = run.report.chosen.iter().filter_map(|(method, chosen)| Some((chosen.layer?, *method)));
-    let chosen: BTreeSet<(usize, Method)> = chosen.collect();
-    let chosen: Vec<(usize, Method)> = chosen.into_iter().collect();
-    let mut found = BTreeMap::new();
-    for part in chosen.chunk_by(|a, b| a.0 == b.0) {
-        let mut pairs: Option<Contrast> = None;
-        for &(layer, method) in part {
-            let at = |(m, l, _): &&(Method, usize, Probe)| (*m, *l) == (method, layer);
-            let Some((.., probe)) = run.probes.iter().find(at) else { continue };
-            let hook = source.layers().iter().find(|l| l.layer == layer).map_or("", |l| l.hook.as_str());
-            let tokens = source.tokens().or(blank.tokens()).unwrap_or_default();
-            let there = layer_of(blank, (layer, hook, tokens), probe.dim())?;
-            let pairs = match &pairs {
-                Some(pairs) => pairs,
-                None => pairs.insert(target.load(&there)?),
-            };
-            found.insert(method, target.judge(probe, pairs, settings.resamples, settings.seed)?);
+    /// Those answers, each template's against a threshold at which a share of them is true.
+    fn calibrated(&self, answers: &Predictions, true_share: f64) -> Result<Predictions> {
+        let templates = match self.source.rows().variants() {
+            Some((_, templates)) => pick(&templates, &self.rows)?,
+            None => vec![String::new(); self.rows.len()],
+        };
+        let mut scores: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (template, score) in templates.iter().zip(&answers.scores) {
+            scores.entry(template).or_default().push(*score);
         }
+        let threshold = |(template, scores): (&'_ str, Vec<f64>)| {
+            let nothing = vec![0.0; scores.len()];
+            Ok((template.to_owned(), zero_shot_threshold(&scores, &nothing, true_share)?))
+        };
+        let thresholds: BTreeMap<String, f64> = scores.into_iter().map(threshold).collect::<Result<_>>()?;
+        let less =
+            |(score, template): (&f64, &String)| score - thresholds.get(template).copied().unwrap_or(0.0);
+        let scores = answers.scores.iter().zip(&templates).map(less).collect();
+        Ok(Predictions { scores, threshold: 0.0 })
     }
-    let ran = run.report.layers.iter().any(|l| l.methods.contains_key(&Method::ZeroShot));
-    if let Some(predictions) = target.zero_shot()?.filter(|_| ran) {
-        let test = target.evaluate(&predictions, settings.resamples, settings.seed)?;
-        found.insert(Method::ZeroShot, test);
-    }
-    Ok(found)
-}
-
-/// Pairs of a row among `of` and its counterpart in `there`.
-fn counterparts(of: &[usize], here: &Rows, there: &Rows) -> Result<Vec<(usize, usize)>> {
-    let one = |rows: &Rows| BTreeSet::from_iter(&rows.templates).len() <= 1;
-    let by_question = one(here) && one(there);
-    let key = |rows: &Rows, row: usize| -> Option<(String, String)> {
-        let template = if by_question { None } else { rows.templates.get(row).cloned() };
-        // Rows that do not say their question are one each, by their own names.
-        let question = rows.questions.get(row).or_else(|| rows.ids.get(row))?;
-        Some((question.clone(), template.unwrap_or_default()))
-    };
-    let known: BTreeMap<_, usize> =
-        (0..there.labels.len()).filter_map(|row| Some((key(there, row)?, row))).collect();
-    let place = || "the blank store".to_owned();
-    let mut found = Vec::new();
-    for &row in of {
-        let Some(&other) = key(here, row).and_then(|key| known.get(&key)) else { continue };
-        if here.labels.get(row) != there.labels.get(other) {
-            let why = format!("row {other} is the counterpart of the run's row {row}, but has another label");
-            let hint = "make its prompts of the same data, with nothing but the passage left blank";
-            return Err(Error::NoRows { place: place(), why, hint });
-        }
-        found.push((row, other));
-    }
-    if found.is_empty() {
-        let why = "no row asks a question of the run's rows with the same template".to_owned();
-        let hint =
-            "make its prompts of the same data (same `dataset`, `question_id` and `idx`) and templates";
-        return Err(Error::NoRows { place: place(), why, hint });
-    }
-    Ok(found)
 }

@@ -1,6 +1,7 @@
 //! A whole run: every layer of a data source, every method, controls and intervals, and the report.
 
 mod answers;
+mod blank;
 mod closeup;
 mod context;
 mod controls;
@@ -9,8 +10,10 @@ mod evaluate;
 mod fitted;
 mod folder;
 mod inspect;
+mod judge;
 mod layer;
 mod look;
+mod matrix;
 mod origin;
 mod pooled;
 mod recipe;
@@ -25,19 +28,20 @@ mod table;
 mod transfer;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use tch::Device;
 
+pub use blank::{Blank, blank, check_blank};
 pub use closeup::{
     Calibration, CloseUp, EnsembleReport, Histogram, RecursiveIteration, RecursiveReport, TemplateReport,
-    Transfer,
 };
-pub use eval::{EvalOptions, EvalReport, Judged, blank, check_blank, eval, tokens_of};
+pub use eval::{EvalOptions, EvalReport, Judged, eval, tokens_of};
 pub use fitted::Fitted;
 pub use folder::{Out, Overwrite};
 pub use inspect::{ChosenCard, Cosines, ProbeCard, RunCard};
+pub use matrix::{Against, Transfer};
 pub use pooled::{Dataset, Pooled};
 pub use repeats::{
     OracleRestart, OracleSign, Repeated, SeedCosines, ShuffledBand, Spread, Untrained, WithinLayer,
@@ -119,6 +123,18 @@ pub fn run_pausing(
     pausing: Pausing<'_>,
     on_layer: &(dyn Fn(&LayerReport) + Sync),
 ) -> Result<Run> {
+    run_on(source, settings, execution, pausing, None, on_layer)
+}
+
+/// As [`run_pausing`], with the groups that test where another than this run decides it.
+fn run_on(
+    source: &dyn Source,
+    settings: &Settings,
+    execution: Execution,
+    pausing: Pausing<'_>,
+    tested: Option<&BTreeSet<String>>,
+    on_layer: &(dyn Fn(&LayerReport) + Sync),
+) -> Result<Run> {
     settings.check()?;
     let rows = source.rows();
     rows.check()?;
@@ -130,17 +146,20 @@ pub fn run_pausing(
     }
     let methods = settings.methods(with_logprob);
     if methods.iter().any(|method| method.needs_answers()) {
-        rows.check_answers()?;
+        rows.check_answers().map_err(|error| origin::placed(source, error))?;
     }
     let stream = Stream::new(settings.seed);
-    let split = Split::grouped(&rows.labels, &rows.groups, settings.test_fraction, &stream.child("split"))?;
+    let split = match tested {
+        Some(tested) => Split::of_groups(&rows.labels, &rows.groups, tested)?,
+        None => Split::grouped(&rows.labels, &rows.groups, settings.test_fraction, &stream.child("split"))?,
+    };
     let (train_labels, train_groups) = (pick(&rows.labels, &split.train)?, pick(&rows.groups, &split.train)?);
     let (test_labels, test_groups) = (pick(&rows.labels, &split.test)?, pick(&rows.groups, &split.test)?);
     let folds = grouped_folds(&train_labels, &train_groups, settings.folds, &stream.child("folds"))?;
     let resamples =
         Resamples::draw(&test_labels, &test_groups, settings.resamples, &stream.child("bootstrap"))?;
     let split_report = SplitReport::new(rows, &split, settings)?;
-    let kept = Kept::new(pausing, source, settings, execution, layers.len())?;
+    let kept = Kept::new(pausing, source, settings, execution, (layers.len(), &split_report.id))?;
     let context = Context {
         source,
         settings,
@@ -205,6 +224,13 @@ fn in_parallel<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send)
         .build()
         .map_err(|e| Error::Threads { threads, reason: e.to_string() })?;
     pool.install(work)
+}
+
+/// Runs `work` here with one LibTorch thread, for the same reason.
+fn one_thread<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let _restore = TorchThreads(tch::get_num_threads());
+    tch::set_num_threads(1);
+    work()
 }
 
 /// LibTorch's thread count before the run, set again when this is dropped, after a panic too.
@@ -289,6 +315,7 @@ fn assemble(
         within_layer: looks.within,
         blank: None,
         transfer: BTreeMap::new(),
+        transfer_answers: BTreeMap::new(),
         layers: reports,
         settings: context.settings.clone(),
         split: split.id.clone(),

@@ -108,6 +108,17 @@ pub(super) fn layer_of(
     }
 }
 
+/// An error of `source`'s row, told of the source that the row comes from.
+pub(super) fn placed(source: &dyn Source, error: Error) -> Error {
+    match error {
+        Error::NotFinite { what, row, column } => match source.place(row) {
+            Some((place, row)) => Error::NotFinite { what: format!("{place}: {what}"), row, column },
+            None => Error::NotFinite { what, row, column },
+        },
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

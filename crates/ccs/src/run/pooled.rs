@@ -57,9 +57,13 @@ impl<'a> Pooled<'a> {
         }
         let mut notes = BTreeSet::new();
         let selected = layers.of(first.source.layers(), first.name)?;
-        for part in parts {
-            part.source.rows().check()?;
+        for (at, part) in parts.iter().enumerate() {
+            part.source.rows().check().map_err(|error| of_part(part.name, error))?;
             notes.extend(compatible(part, first, layers, &selected)?);
+            // What the first does not say, another may.
+            for other in parts.iter().take(at).skip(1) {
+                notes.extend(made_alike(part, other)?);
+            }
         }
         let rows = rows(parts);
         Ok(Self { parts: parts.to_vec(), rows, layers: selected, notes: notes.into_iter().collect() })
@@ -90,15 +94,9 @@ fn compatible(
     asked: &LayerSelection,
     selected: &[Layer],
 ) -> Result<Vec<String>> {
-    let (made_by, reference) = (part.source.made_by(), first.source.made_by());
-    let of = |name, made_by| Origin { name, made_by };
-    let notes = same_model(of(part.name, &made_by), of(first.name, &reference))?;
+    let notes = made_alike(part, first)?;
     let refuse =
         |what, found: String, expected: String| differ(part.name, what, found, first.name, &expected);
-    let rule = |source: &dyn Source| source.tokens().unwrap_or("not said").to_owned();
-    if rule(part.source) != rule(first.source) {
-        return Err(refuse("the token rule", rule(part.source), rule(first.source)));
-    }
     let found = asked.of(part.source.layers(), part.name)?;
     let names = |layers: &[Layer]| -> BTreeSet<(usize, String)> {
         layers.iter().map(|l| (l.layer, l.hook.clone())).collect()
@@ -123,6 +121,41 @@ fn compatible(
         }
     }
     Ok(notes)
+}
+
+/// Refuses a data set of another model, tokenizer, edit or token rule than another's, as far as both say.
+fn made_alike(part: &Dataset<'_>, other: &Dataset<'_>) -> Result<Vec<String>> {
+    let (made_by, reference) = (part.source.made_by(), other.source.made_by());
+    let of = |name, made_by| Origin { name, made_by };
+    let notes = same_model(of(part.name, &made_by), of(other.name, &reference))?;
+    match (part.source.tokens(), other.source.tokens()) {
+        (Some(found), Some(expected)) if found != expected => {
+            Err(differ(part.name, "the token rule", found.to_owned(), other.name, expected))
+        }
+        _ => Ok(notes),
+    }
+}
+
+/// An error about rows of a data set, with its name.
+pub(super) fn of_part(name: &str, error: Error) -> Error {
+    match error {
+        Error::NotFinite { what, row, column } => {
+            Error::NotFinite { what: format!("{name}: {what}"), row, column }
+        }
+        Error::TooFewRows { purpose, needed, found } => {
+            Error::TooFewRows { purpose: format!("{purpose}, of {name}"), needed, found }
+        }
+        Error::TooFewGroups { purpose, needed, found } => {
+            Error::TooFewGroups { purpose: format!("{purpose} of {name}"), needed, found }
+        }
+        Error::OneClass { part, label, rows } => {
+            Error::OneClass { part: format!("{part} of {name}"), label, rows }
+        }
+        Error::InLayer { layer, hook, source } => {
+            Error::InLayer { layer, hook, source: Box::new(of_part(name, *source)) }
+        }
+        other => other,
+    }
 }
 
 fn rows(parts: &[Dataset<'_>]) -> Rows {
@@ -152,6 +185,29 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
     }
     all.answer_logprob = logprob;
     all
+}
+
+/// The templates that data sets record, by name. Where one name stands for several texts, each is called
+/// `NAME/TEMPLATE`, as its rows are.
+fn templates(parts: &[Dataset<'_>], settings: &[Value]) -> Map<String, Value> {
+    let mut texts: BTreeMap<&str, Vec<(&str, &Value)>> = BTreeMap::new();
+    for (part, settings) in parts.iter().zip(settings) {
+        let Some(recorded) = settings.get("templates").and_then(Value::as_object) else { continue };
+        for (name, text) in recorded {
+            texts.entry(name).or_default().push((part.name, text));
+        }
+    }
+    let mut found = Map::new();
+    for (name, texts) in texts {
+        let identity = |text: &Value| text.get("identity").cloned().unwrap_or_else(|| text.clone());
+        let one =
+            texts.iter().all(|(_, text)| texts.iter().all(|(_, other)| identity(text) == identity(other)));
+        for (part, text) in texts {
+            let name = if one { name.to_owned() } else { format!("{part}/{name}") };
+            found.insert(name, text.clone());
+        }
+    }
+    found
 }
 
 /// Whether data sets have questions of one name that differ in group or label, and so are not one question.
@@ -213,22 +269,33 @@ impl Source for Pooled<'_> {
         identity
     }
 
-    /// The first part's settings, with the data sets and templates of all.
+    /// The first part's settings, with the data sets and templates of all, and what others say where it is silent.
     fn made_by(&self) -> Value {
         let settings: Vec<Value> = self.parts.iter().map(|part| part.source.made_by()).collect();
         let Some(Value::Object(mut merged)) = settings.first().cloned() else { return Value::Null };
-        for key in ["dataset", "template"] {
-            let text = settings.iter().filter_map(|s| s.get(key)?.as_str());
-            let names: BTreeSet<&str> = text.flat_map(|names| names.split(", ")).collect();
+        for key in ["model", "tokenizer", "extraction"] {
+            if let Some(said) = settings.iter().find_map(|s| s.get(key)).filter(|_| !merged.contains_key(key))
+            {
+                merged.insert(key.to_owned(), said.clone());
+            }
+        }
+        let names = |key: &str, settings: &Value| -> Vec<String> {
+            let names = settings.get(key).and_then(Value::as_str).unwrap_or_default();
+            names.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let recorded = templates(&self.parts, &settings);
+        let unrecorded = settings.iter().filter(|s| s.get("templates").is_none());
+        let unrecorded = unrecorded.flat_map(|s| names("template", s));
+        let listed = [
+            ("dataset", settings.iter().flat_map(|s| names("dataset", s)).collect::<BTreeSet<String>>()),
+            ("template", recorded.keys().cloned().chain(unrecorded).collect()),
+        ];
+        for (key, names) in listed {
             if !names.is_empty() {
                 merged.insert(key.to_owned(), names.into_iter().collect::<Vec<_>>().join(", ").into());
             }
         }
-        let recorded = settings.iter().filter_map(|s| s.get("templates")?.as_object());
-        let recorded: BTreeMap<&String, &Value> = recorded.flatten().collect();
         if !recorded.is_empty() {
-            let recorded: Map<String, Value> =
-                recorded.into_iter().map(|(name, text)| (name.clone(), text.clone())).collect();
             merged.insert("templates".to_owned(), recorded.into());
         }
         merged.into()
@@ -236,6 +303,11 @@ impl Source for Pooled<'_> {
 
     fn tokens(&self) -> Option<&str> {
         self.parts.first()?.source.tokens()
+    }
+
+    fn place(&self, row: usize) -> Option<(String, usize)> {
+        let part = (0..self.parts.len()).find(|part| self.range(*part).contains(&row))?;
+        Some((self.parts.get(part)?.name.to_owned(), row - self.range(part).start))
     }
 
     fn describe(&self) -> String {

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::closeup::{CloseUp, RecursiveReport, Transfer};
+use super::blank::Blank;
+use super::closeup::{CloseUp, RecursiveReport};
+use super::matrix::Transfer;
 use super::repeats::{Repeated, WithinLayer};
 use super::source::Rows;
 use super::verdict::Finding;
@@ -71,10 +73,14 @@ pub struct Report {
     pub within_layer: Option<WithinLayer>,
     /// The probes at their chosen layers on the same test questions with the passage left blank.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub blank: Option<BTreeMap<Method, Evaluation>>,
+    pub blank: Option<BTreeMap<Method, Blank>>,
     /// From data set to data set.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub transfer: BTreeMap<Method, Transfer>,
+    /// The model's own answers on each data set's test rows, in the order of `transfer`'s columns; calibrated on that data
+    /// set's training rows.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub transfer_answers: BTreeMap<Method, Vec<Option<Evaluation>>>,
     /// Every layer, ascending.
     pub layers: Vec<LayerReport>,
     /// What was asked for.

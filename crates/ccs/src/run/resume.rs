@@ -91,10 +91,10 @@ impl<'a> Kept<'a> {
         source: &dyn Source,
         settings: &Settings,
         execution: Execution,
-        layers: usize,
+        (layers, split): (usize, &str),
     ) -> Result<Self> {
         let dir = match pausing.out {
-            Some(out) => Some(layers_of(out)?.join(key(source, settings, execution)?)),
+            Some(out) => Some(layers_of(out)?.join(key(source, settings, execution, split)?)),
             None => None,
         };
         Ok(Self { dir, pausing, layers, done: AtomicUsize::new(0) })
@@ -182,7 +182,7 @@ fn program() -> Option<String> {
 }
 
 /// A hash of everything that a layer's outcome and looks depend on.
-fn key(source: &dyn Source, settings: &Settings, execution: Execution) -> Result<String> {
+fn key(source: &dyn Source, settings: &Settings, execution: Execution, split: &str) -> Result<String> {
     let rows = source.rows();
     let about = serde_json::json!({
         "kept": RESUME_SCHEMA,
@@ -192,6 +192,7 @@ fn key(source: &dyn Source, settings: &Settings, execution: Execution) -> Result
         "cpu": torch_runtime::cpu_capability(),
         "device": format!("{:?}", execution.device),
         "settings": settings,
+        "split": split,
         "data": source.identity(),
         "made_by": source.made_by(),
         "tokens": source.tokens(),

@@ -20,6 +20,9 @@ pub struct Rows {
     pub templates: Vec<String>,
     /// The model's log-probability of the answer on the plus and on the minus side, N each.
     pub answer_logprob: Option<(Vec<f64>, Vec<f64>)>,
+    /// How long a row's two prompts are together, in bytes: what tells a passage from a blank one. N, or none where it
+    /// is not known.
+    pub prompt_lengths: Vec<usize>,
 }
 
 impl Rows {
@@ -114,6 +117,11 @@ pub trait Source: Sync {
 
     /// The token rule that the states are of, where the source knows it: `last`, `mean`, …
     fn tokens(&self) -> Option<&str> {
+        None
+    }
+
+    /// Of a source that is made of others: what to call the one that a row is of, and the row's number in it.
+    fn place(&self, _row: usize) -> Option<(String, usize)> {
         None
     }
 

@@ -1,6 +1,10 @@
 //! `ccs eval` and `ccs fit --blank`: a run's probes on other stores.
 
-use ccs::run::SplitReport;
+use assert_cmd::Command;
+use ccs::run::{
+    Dataset, EvalOptions, Execution, LayerSelection, Memory, Overwrite, Pooled, Settings, SplitReport, run,
+};
+use ccs::{Error, Method};
 use serde_json::json;
 
 use crate::data::Planted;
@@ -121,7 +125,7 @@ fn a_blank_passage_leaves_what_is_not_read_from_it() {
     // The same questions, nothing of the truth in the states; passages are all the same then.
     let blank = |name: &str, labels: &[bool]| {
         let states = (noise.plus.clone(), noise.minus.clone());
-        Stored { passages_from: 500, ..Stored::default() }.write_states(
+        Stored { passages_from: 500, prompt: "question", ..Stored::default() }.write_states(
             &dir.path().join(name),
             labels,
             &states,
@@ -135,16 +139,26 @@ fn a_blank_passage_leaves_what_is_not_read_from_it() {
         assert!(report["chosen"][method]["test"]["accuracy"].as_f64().unwrap() > 0.9);
         assert!(report["blank"][method]["accuracy"].as_f64().unwrap() < 0.75, "{method}");
         assert!(report["blank"][method]["auroc_ci"].is_array());
+        // Every row has a counterpart, so what it is held against is what the run found; the change is paired.
+        let blank = &report["blank"][method];
+        assert_eq!(blank["with"], report["chosen"][method]["test"]);
+        let number = |v: &serde_json::Value| v.as_f64().unwrap();
+        let change = &blank["change"]["accuracy"];
+        let unpaired = number(&blank["accuracy"]) - number(&blank["with"]["accuracy"]);
+        assert!((number(&change["value"]) - unpaired).abs() < 1e-12);
+        assert!(number(&change["ci"][1]) < 0.0 && number(&change["ci"][0]) < number(&change["ci"][1]));
     }
     let counts = report["blank"]["ccs"]["confusion"].as_object().unwrap().values();
     assert_eq!(json!(counts.map(|c| c.as_u64().unwrap()).sum::<u64>()), report["rows"]["test"]);
     assert!(report["notes"].to_string().contains("test rows have a counterpart in the store with blank"));
-    assert_eq!(report["blank"]["zero_shot"], report["layers"][0]["methods"]["zero_shot"]["test"]);
-
-    // The store itself as its own blank: the run's own numbers.
-    quick(dir.path(), &["fit", "store", "--out", "same", "--blank", "store"]);
-    let same = json_of(ccs(dir.path(), &["report", "same", "--json"]));
-    assert_eq!(same["blank"]["ccs"], same["chosen"]["ccs"]["test"]);
+    let answers = &report["blank"]["zero_shot"];
+    assert_eq!(answers["with"], report["layers"][0]["methods"]["zero_shot"]["test"]);
+    assert_eq!(answers["change"]["accuracy"]["ci"], json!([0.0, 0.0]), "the same answers, row by row");
+    let page = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    assert!(
+        page.contains("The same questions without their passages")
+            && page.contains("Change: accuracy in points")
+    );
 
     let fit = |name: &'static str| ["fit", "store", "--out", "x", "--methods", "lr", "--blank", name];
     let flipped: Vec<bool> = truth.labels.iter().map(|l| !l).collect();
@@ -155,4 +169,117 @@ fn a_blank_passage_leaves_what_is_not_read_from_it() {
     let settings = json!({ "model": { "identity": "ffff" } });
     Stored { settings, ..Stored::default() }.write(&dir.path().join("model"));
     refused(dir.path(), &fit("model"), &["the blank store: the model is ffff"]);
+    // What is no blank store is refused before anything is fitted.
+    refused(dir.path(), &fit("store"), &["it is the run's own store", "--blank-passage"]);
+    Stored { seed: 3, ..Stored::default() }.write_states(
+        &dir.path().join("full"),
+        &truth.labels,
+        &(noise.plus.clone(), noise.minus.clone()),
+        &(noise.plus.clone(), noise.minus.clone()),
+    );
+    refused(dir.path(), &fit("full"), &["not shorter than those of the run's row 0", "still there"]);
+    let hook = "blocks.0.hook_resid_mid";
+    let other = Stored { hook, prompt: "question", ..Stored::default() };
+    let states = (noise.plus.clone(), noise.minus.clone());
+    other.write_states(&dir.path().join("hook"), &truth.labels, &states, &states);
+    refused(dir.path(), &fit("hook"), &["hook point"]);
+    let narrow = Planted::new(80, 5, 0.0, 7);
+    let states = (narrow.plus, narrow.minus);
+    let other = Stored { dim: 5, prompt: "question", ..Stored::default() };
+    other.write_states(&dir.path().join("dim"), &truth.labels, &states, &states);
+    refused(dir.path(), &fit("dim"), &["the length of a state is 5"]);
+    assert!(!dir.path().join("x").exists());
+}
+
+/// Rows without a counterpart are left out of both sides of every difference.
+#[test]
+fn a_blank_store_with_fewer_rows_is_compared_on_those() {
+    let dir = tempfile::tempdir().unwrap();
+    Stored::default().write(&dir.path().join("store"));
+    let (truth, noise) = (Planted::new(80, 6, 3.0, 1), Planted::new(60, 6, 0.0, 7));
+    let states = (noise.plus, noise.minus);
+    let fewer = Stored { prompt: "question", ..Stored::default() };
+    fewer.write_states(&dir.path().join("blank"), &truth.labels[..60], &states, &states);
+    quick(dir.path(), &["fit", "store", "--out", "run", "--blank", "blank"]);
+    let report = json_of(ccs(dir.path(), &["report", "run", "--json"]));
+    let rows = |test: &serde_json::Value| -> u64 {
+        test["confusion"].as_object().unwrap().values().map(|c| c.as_u64().unwrap()).sum()
+    };
+    let blank = &report["blank"]["ccs"];
+    assert_eq!(rows(blank), rows(&blank["with"]));
+    assert!(rows(blank) < report["rows"]["test"].as_u64().unwrap());
+}
+
+/// What stands beside a probe on another store, as people see it and as JSON.
+#[test]
+fn a_probe_elsewhere_is_held_against_random_directions_and_the_models_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    Stored::default().write(&dir.path().join("store"));
+    Stored { dataset: "other", seed: 2, passages_from: 30, ..Stored::default() }
+        .write(&dir.path().join("other"));
+    quick(dir.path(), &["fit", "store", "--out", "run"]);
+    let found = json_of(ccs(dir.path(), &["eval", "run", "other", "--json"]));
+    let again = Command::cargo_bin("ccs")
+        .unwrap()
+        .current_dir(dir.path())
+        .args(["eval", "run", "other", "--json"])
+        .env("OMP_NUM_THREADS", "1")
+        .output()
+        .unwrap();
+    assert_eq!(json_of(again), found, "whatever the number of threads");
+    for method in ["ccs", "lr"] {
+        let judged = &found["probes"][method];
+        let band: Vec<f64> = serde_json::from_value(judged["random"]["accuracy_ci"].clone()).unwrap();
+        // The better way round, in six dimensions of which one is the truth.
+        assert!(band[0] > 0.4 && band[1] > 0.85, "{band:?}");
+        assert!(judged["random"]["auroc_ci"][0].as_f64().unwrap() >= 0.5);
+        let over = &judged["over_random"]["accuracy"];
+        let median = judged["random"]["accuracy"].as_f64().unwrap();
+        let accuracy = judged["test"]["accuracy"].as_f64().unwrap();
+        assert!((over["value"].as_f64().unwrap() - (accuracy - median)).abs() < 1e-12);
+        let zero_shot = found["zero_shot"]["accuracy"].as_f64().unwrap();
+        let over = judged["over_zero_shot"]["accuracy"]["value"].as_f64().unwrap();
+        assert!((over - (accuracy - zero_shot)).abs() < 1e-12);
+    }
+    assert!(found["calibrated_zero_shot"]["accuracy"].is_number());
+    let shown = text(&succeeds(ccs(dir.path(), &["eval", "run", "other"])).stdout);
+    for part in [
+        "minus random",
+        "minus zero_shot",
+        "calibrated_zero_shot",
+        "random: 1000 random directions",
+        "accuracy on the run's own test rows: ccs ",
+        "of the store's 80 rows are of passages that the probes were trained on, left out",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+/// The row that an error names is the store's, not its place among the judged rows.
+#[test]
+fn a_broken_row_is_named_by_its_number_in_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let planted = Planted::new(60, 4, 2.0, 1);
+    let mut broken = (planted.plus.clone(), planted.minus.clone());
+    let source = |states: &(Vec<f32>, Vec<f32>)| {
+        Memory::new(planted.rows()).with_layer("hook_embed", states.0.clone(), states.1.clone())
+    };
+    let mut settings = Settings { methods: Some(vec![Method::Lr]), ..Settings::default() };
+    settings.folds = 3;
+    let whole = source(&broken);
+    let fitted = run(&whole, &settings, Execution::default(), &|_| {}).unwrap();
+    let out = dir.path().join("run");
+    fitted.write(&out, Overwrite::No).unwrap();
+    let row = *fitted.split.test.row.last().unwrap();
+    broken.1[row * 4 + 2] = f32::NAN;
+    let error = ccs::run::eval(&out, &source(&broken), &EvalOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { row: found, column: Some(2), .. } if found == row), "{error}");
+    // In a pool: the store, and its row.
+    let parts = [Dataset { name: "a", source: &whole }, Dataset { name: "b", source: &source(&broken) }];
+    let pooled = Pooled::new(&parts, &LayerSelection::All).unwrap();
+    let error = match run(&pooled, &settings, Execution::default(), &|_| {}) {
+        Err(Error::InLayer { source, .. }) => source.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(error.contains(&format!("b: the minus state of row {row} is not finite")), "{error}");
 }

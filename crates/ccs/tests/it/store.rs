@@ -25,6 +25,8 @@ pub(crate) struct Stored {
     pub(crate) hook: &'static str,
     /// Layers above it, with the same states.
     pub(crate) further: usize,
+    /// What stands before the answer in every prompt.
+    pub(crate) prompt: &'static str,
     pub(crate) settings: Value,
 }
 
@@ -41,6 +43,7 @@ impl Default for Stored {
             tokens: "last",
             hook: "blocks.0.hook_resid_post",
             further: 0,
+            prompt: "passage, question",
             settings: json!({
                 "model": { "name": "planted", "identity": "0123456789abcdef" },
                 "tokenizer": { "identity": "00ff" },
@@ -68,7 +71,7 @@ impl Stored {
         embedding: &(Vec<f32>, Vec<f32>),
     ) {
         let side = |answer: &str| Side {
-            prompt: format!("question {answer}"),
+            prompt: format!("{} {answer}", self.prompt),
             tokens: 2,
             answer_start: 1,
             answer_end: 2,

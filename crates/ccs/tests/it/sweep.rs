@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use ccs::run::{Dataset, Fitted, LayerSelection, Memory, Pooled, Report, Source as _};
+use ccs::run::{
+    Dataset, Evaluation, Execution, Fitted, LayerSelection, Memory, Overwrite, Pooled, Report, Settings,
+    Source as _, SplitReport, sweep,
+};
+use ccs::store::StoreSource;
 use ccs::{Error, Method};
 use serde_json::json;
 
@@ -29,8 +33,8 @@ fn probes_go_from_store_to_store() {
         let found = &report.transfer[&method];
         assert_eq!(found.datasets, ["a", "b", "c", "all"]);
         assert_eq!(found.layers.len(), 4);
-        assert_eq!(found.layers[..3], [1, 1, 1], "{method}");
-        let accuracy = |from: usize, to: usize| found.cells[from][to].accuracy;
+        assert_eq!(found.layers[..3], [Some(1); 3], "{method}");
+        let accuracy = |from: usize, to: usize| found.cells[from][to].as_ref().unwrap().accuracy;
         for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 2)] {
             assert!(accuracy(from, to) > 0.9, "{method} {from} {to}: {}", accuracy(from, to));
         }
@@ -42,9 +46,9 @@ fn probes_go_from_store_to_store() {
         // The diagonal is what each run says of itself, and so is the run of all.
         for (at, name) in ["a", "b", "c"].iter().enumerate() {
             let own = Report::read(out.join("runs").join(name)).unwrap();
-            assert_eq!(own.chosen[&method].test.as_ref(), Some(&found.cells[at][at]), "{method} {name}");
+            assert_eq!(own.chosen[&method].test.as_ref(), found.cells[at][at].as_ref(), "{method} {name}");
         }
-        assert_eq!(report.chosen[&method].test.as_ref(), Some(&found.cells[3][3]));
+        assert_eq!(report.chosen[&method].test.as_ref(), found.cells[3][3].as_ref());
     }
     assert_eq!(report.rows.train + report.rows.test, 240);
     assert_eq!(report.data["datasets"][1]["name"], "b");
@@ -56,9 +60,8 @@ fn probes_go_from_store_to_store() {
     assert!(!out.join("layers").exists() && !out.join("unfinished").exists());
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing but the sweep stays");
 
-    // A run of its store alone is the same run, and the sweep's folder is a run too.
-    quick(dir.path(), &["fit", "one", "--out", "alone"]);
-    assert!(files(&dir.path().join("alone")) == files(&out.join("runs/a")));
+    // A single run says where its split is from, and the sweep's folder is a run too.
+    assert!(Report::read(out.join("runs/a")).unwrap().notes.iter().any(|note| note.contains("of the sweep")));
     assert_eq!(
         Fitted::open(&out, Method::Lr, None).unwrap().layer,
         report.chosen[&Method::Lr].layer.unwrap()
@@ -81,26 +84,87 @@ fn probes_go_from_store_to_store() {
 }
 
 #[test]
-fn passages_that_trained_a_probe_do_not_judge_it() {
+fn a_passage_is_on_one_side_in_every_store() {
     let dir = tempfile::tempdir().unwrap();
     Stored { dataset: "a", ..Stored::default() }.write(&dir.path().join("one"));
-    // The same passages with one more before them, so that the split is another.
+    // The same passages and two more before them, so that a split of its own would be another.
     let more = Stored { dataset: "b", rows: 84, seed: 5, passages_from: 0, ..Stored::default() };
     more.write(&dir.path().join("two"));
-    quick(dir.path(), &["sweep", "one", "two", "--out", "out"]);
+    let arguments =
+        ["sweep", "one", "two", "--out", "out", "--methods", "ccs,lr,random,zero_shot,calibrated_zero_shot"];
+    let done = succeeds(ccs(dir.path(), &[&arguments[..], &QUICK[..]].concat()));
     let report = Report::read(dir.path().join("out")).unwrap();
-    let note = report.notes.iter().find(|note| note.contains("passages that trained the probe")).unwrap();
-    assert!(note.contains("from a to b ("), "{note}");
     let run = |name: &str| ccs::run::SplitReport::read(dir.path().join("out/runs").join(name)).unwrap();
     let (a, b) = (run("a"), run("b"));
-    let left = b.test.group.iter().filter(|group| !a.train.group.contains(group)).count();
-    let c = report.transfer[&Method::Lr].cells[0][1].confusion.unwrap();
-    assert_eq!(c.true_positive + c.false_positive + c.true_negative + c.false_negative, left);
-    assert!(0 < left && left < b.test.group.len());
-    // In the pool a passage is on one side, whichever store its rows are of.
     let all = ccs::run::SplitReport::read(dir.path().join("out")).unwrap();
-    assert!(all.test.group.iter().all(|group| !all.train.group.contains(group)));
+    for (tested, trained) in [(&a, &b), (&b, &a), (&a, &all), (&all, &a), (&all, &b)] {
+        assert!(tested.test.group.iter().all(|group| !trained.train.group.contains(group)));
+    }
     assert!(all.train.id[0].starts_with("a/"));
+    assert_eq!(all.test.row.len(), a.test.row.len() + b.test.row.len());
+
+    // Every column is judged on the rows of its own test side, whatever the probe was fitted on.
+    let rows = |test: &Evaluation| {
+        let c = test.confusion.unwrap();
+        c.true_positive + c.false_positive + c.true_negative + c.false_negative
+    };
+    let found = &report.transfer[&Method::Lr];
+    let tested = [a.test.row.len(), b.test.row.len(), all.test.row.len()];
+    for cells in &found.cells {
+        assert_eq!(cells.iter().map(|cell| rows(cell.as_ref().unwrap())).collect::<Vec<_>>(), tested);
+    }
+    let cell = |from: usize, to: usize| found.against[from][to].as_ref().unwrap();
+    let accuracy = |from: usize, to: usize| found.cells[from][to].as_ref().unwrap().accuracy;
+    let over = cell(0, 1).over_own.as_ref().unwrap();
+    assert!((over.accuracy.value - (accuracy(0, 1) - accuracy(1, 1))).abs() < 1e-12);
+    assert!(over.accuracy.ci.is_some() && cell(1, 1).over_own.is_none());
+    // On the diagonal the band of random directions and the model's answer are those of the run itself.
+    let own = Report::read(dir.path().join("out/runs/b")).unwrap();
+    let at = |method: Method| {
+        own.layers.iter().find(|l| Some(l.layer) == found.layers[1]).unwrap().methods[&method].test.clone()
+    };
+    assert_eq!(cell(1, 1).random, Some(at(Method::Random)));
+    let answer = cell(0, 1).over_zero_shot.as_ref().unwrap().accuracy.value;
+    assert!((answer - (accuracy(0, 1) - at(Method::ZeroShot).accuracy)).abs() < 1e-12);
+    for method in [Method::ZeroShot, Method::CalibratedZeroShot] {
+        assert_eq!(report.transfer_answers[&method][1], Some(at(method)), "{method}");
+    }
+    let shown = text(&done.stdout);
+    for part in ["less the accuracy of what was fitted there", "zero_shot", "random directions"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let csv = text(&std::fs::read(dir.path().join("out/transfer.csv")).unwrap());
+    assert!(
+        csv.lines().next().unwrap().ends_with("minus_zero_shot,minus_zero_shot_low,minus_zero_shot_high")
+    );
+}
+
+#[test]
+fn what_cannot_be_fitted_leaves_a_note_and_not_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    Stored { dataset: "a", ..Stored::default() }.write(&dir.path().join("one"));
+    let other = Stored { dataset: "b", seed: 2, passages_from: 100, ..Stored::default() };
+    other.write(&dir.path().join("two"));
+    // The same states in every row: nothing can be fitted.
+    let constant = (vec![1.0; 80 * 6], vec![2.0; 80 * 6]);
+    let labels: Vec<bool> = (0..80).map(|row| row % 3 == 0).collect();
+    let flat = Stored { dataset: "c", passages_from: 200, ..Stored::default() };
+    flat.write_states(&dir.path().join("three"), &labels, &constant, &constant);
+    quick(dir.path(), &["sweep", "one", "two", "three", "--out", "out"]);
+    let report = Report::read(dir.path().join("out")).unwrap();
+    let found = &report.transfer[&Method::Ccs];
+    assert_eq!((found.layers[2], &found.cells[2]), (None, &vec![None; 4]));
+    assert!(found.cells[0].iter().all(Option::is_some));
+    let notes = report.notes.join("\n");
+    assert!(notes.contains("ccs has no chosen layer on c"), "{notes}");
+
+    // What would fail after the fits is found before them, by its name.
+    let labels = vec![true; 20];
+    let states = (vec![1.0; 20 * 6], vec![2.0; 20 * 6]);
+    let one_class = Stored { dataset: "d", rows: 20, passages_from: 300, ..Stored::default() };
+    one_class.write_states(&dir.path().join("four"), &labels, &states, &states);
+    refused(dir.path(), &["sweep", "one", "four", "--out", "x"], &["of d are labelled true"]);
+    assert!(!dir.path().join("x.partial").exists());
 }
 
 #[test]
@@ -131,6 +195,67 @@ fn stores_that_do_not_belong_together_are_refused() {
     // At the layers that both have, they go together.
     let arguments = ["sweep", "store", "hook", "--out", "out", "--layers", "0", "--methods", "lr"];
     succeeds(ccs(dir.path(), &[&arguments[..], &QUICK[..]].concat()));
+}
+
+/// Rows of templates that a probe has no statistics for are counted, store by store.
+#[test]
+fn templates_that_are_new_to_a_probe_are_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = |seed: u64, second: &str| {
+        let planted = Planted::new(80, 4, 3.0, seed);
+        let mut rows = planted.rows();
+        rows.groups = (0..80).map(|i| format!("{seed} {}", i / 2)).collect();
+        rows.templates = (0..80).map(|i| if i % 2 == 0 { "t" } else { second }.to_owned()).collect();
+        Memory::new(rows).with_layer("hook_embed", planted.plus, planted.minus)
+    };
+    let (a, b) = (memory(1, "u"), memory(2, "v"));
+    let parts = [Dataset { name: "a", source: &a }, Dataset { name: "b", source: &b }];
+    let mut settings = Settings { methods: Some(vec![Method::Lr]), ..Settings::default() };
+    settings.folds = 3;
+    let out = dir.path().join("out");
+    let report =
+        sweep(&parts, &settings, Execution::default(), &out, Overwrite::No, None, &|_, _| {}).unwrap();
+    let notes = report.notes.join("\n");
+    let half = SplitReport::read(out.join("runs/b")).unwrap().test.row.len() / 2;
+    assert!(
+        notes.contains(&format!("from a to b: {half} of {} test rows are of templates", 2 * half)),
+        "{notes}"
+    );
+    assert!(notes.contains("from b to a: ") && !notes.contains("from all"), "{notes}");
+}
+
+/// The first store may be silent; the others must agree all the same. Two texts of one template stay apart.
+#[test]
+fn what_the_first_store_does_not_say_is_asked_of_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = |identity: &str, text: &str| {
+        let template = json!({ "identity": text, "text": { "source": text, "answers": ["True", "False"] } });
+        json!({ "model": { "identity": identity }, "templates": { "t": template } })
+    };
+    let write = |name: &str, from: usize, settings: serde_json::Value| {
+        let dataset = "d";
+        Stored { dataset, passages_from: from, settings, ..Stored::default() }.write(&dir.path().join(name));
+        StoreSource::open(dir.path().join(name)).unwrap()
+    };
+    let silent = write("silent", 0, json!({}));
+    let (a, b) = (write("a", 100, model("aaaa", "one")), write("b", 200, model("bbbb", "one")));
+    let (c, d) = (write("c", 300, model("aaaa", "two")), write("d", 400, model("aaaa", "one")));
+    let pool = |sources: &[&StoreSource]| {
+        let names = ["first", "second", "third"];
+        let parts: Vec<Dataset<'_>> =
+            names.iter().zip(sources).map(|(name, source)| Dataset { name, source: *source }).collect();
+        Pooled::new(&parts, &LayerSelection::All).map(|pooled| (pooled.made_by(), pooled.notes().to_vec()))
+    };
+    let error = pool(&[&silent, &a, &b]).unwrap_err().to_string();
+    assert!(error.contains("third: the model is bbbb; second is aaaa"), "{error}");
+    let (made_by, notes) = pool(&[&silent, &a, &c]).unwrap();
+    assert!(notes.iter().any(|note| note.contains("first does not say what the model is")), "{notes:?}");
+    assert_eq!(made_by["model"]["identity"], "aaaa");
+    assert_eq!(made_by["templates"]["second/t"]["identity"], "one");
+    assert_eq!(made_by["templates"]["third/t"]["identity"], "two");
+    assert_eq!(made_by["template"], "second/t, t, third/t");
+    let (made_by, _) = pool(&[&a, &d]).unwrap();
+    assert_eq!((&made_by["template"], &made_by["templates"]["t"]["identity"]), (&json!("t"), &json!("one")));
 }
 
 #[test]
