@@ -156,7 +156,8 @@ impl Band {
     }
 }
 
-/// Scores rows by `directions` Gaussian directions on differences of states normalised in the default way.
+/// Scores rows by `directions` Gaussian directions on differences of states normalised in the default way. A direction
+/// is turned round where its AUROC on the training rows is below 0.5.
 ///
 /// # Shapes
 /// `train`, `test`: pairs of length D.
@@ -213,7 +214,9 @@ pub fn random_directions_as(
     for (on_train, on_test) in scores(train)?.into_iter().zip(scores(test)?) {
         let mut on_train = Predictions { scores: on_train, threshold: 0.0 };
         let mut on_test = Predictions { scores: on_test, threshold: 0.0 };
-        if on_train.against(train.labels())?.accuracy() < 0.5 {
+        // By AUROC, which asks for no boundary: of unbalanced labels accuracy turns the better half of the directions
+        // round where the boundary is badly placed.
+        if on_train.against(train.labels())?.auroc().is_some_and(|auroc| auroc < 0.5) {
             on_train.scores.iter_mut().chain(&mut on_test.scores).for_each(|s| *s = -*s);
         }
         band.train.push(Quality::of(&on_train, train.labels())?);

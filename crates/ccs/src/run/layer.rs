@@ -8,6 +8,7 @@ use super::recipe::{Fit, Recipe, possible};
 use super::report::{Difference, Evaluation, LayerReport, LossReport, MethodReport, layer_rule};
 use super::{Layer, answers, folder};
 use crate::baselines::{Band, Predictions, Quality, RandomBand, majority_label, random_directions_as};
+use crate::normalize::few_rows_note;
 use crate::probe::Probe;
 use crate::select::{CrossValidation, cross_validate};
 use crate::{Method, Result};
@@ -37,6 +38,8 @@ impl Context<'_> {
         // What CCS has to fit.
         let dim = self.settings.ccs.project.unwrap_or(usize::MAX).min(data.train.dim());
         let underdetermined = data.train.rows().min(in_fold) < dim;
+        let mut notes = notes(&data, in_fold, dim);
+        notes.extend(few_rows_note(self.settings.normalization, &data.train));
         let mut outcome = LayerOutcome {
             report: LayerReport {
                 layer: layer.layer,
@@ -44,7 +47,7 @@ impl Context<'_> {
                 dim: data.train.dim(),
                 degenerate: data.degenerate,
                 underdetermined,
-                notes: notes(&data, in_fold, dim),
+                notes,
                 methods: BTreeMap::new(),
                 differences: Vec::new(),
             },
