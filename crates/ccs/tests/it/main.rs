@@ -8,6 +8,7 @@ mod bad_input;
 mod cli;
 mod closed_forms;
 mod data;
+mod direction;
 mod eval;
 mod fits;
 mod golden;
