@@ -264,6 +264,22 @@ mod tests {
     }
 
     #[test]
+    fn directions_are_turned_by_their_order_of_the_rows_and_not_by_the_boundary() {
+        // Four true rows to one false, and noise: the boundary at zero says little, accuracy is below ½ by chance.
+        let labels: Vec<bool> = (0..100).map(|i| i % 5 != 0).collect();
+        let groups: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+        let wave = |step: f64| {
+            let values = Tensor::arange(300, (Kind::Double, Device::Cpu)).square() * step;
+            values.sin().reshape([100, 3])
+        };
+        let pairs = Contrast::new(wave(0.7), wave(1.3), labels, groups).unwrap();
+        let band = random_directions(&pairs, &pairs, 200, &Stream::new(0)).unwrap();
+        assert!(band.train.iter().all(|q| q.auroc.unwrap() >= 0.5));
+        assert!(band.train.iter().any(|q| q.accuracy < 0.5), "otherwise both rules are one here");
+        assert_eq!(band.train[7].auroc, band.test[7].auroc, "test rows are turned with them");
+    }
+
+    #[test]
     fn random_directions_do_well_where_any_direction_does_and_at_chance_where_none_does() {
         // One dimension that is the label (plus) or its opposite (minus), or noise unrelated to it.
         let labels: Vec<bool> = (0..200).map(|i| i % 2 == 0).collect();

@@ -253,6 +253,13 @@ mod tests {
         for ridge in [1e-3, 0.3] {
             let data = Train::new(&train, Normalization::MeanOnly).unwrap();
             let top = relative(&data, &train, ridge).unwrap();
+            let scale = (0.5 / rows as f64).sqrt();
+            let half = contrast(&data, 0.0).unwrap().rows * scale;
+            let (above, below) = (half.narrow(0, 0, rows), half.narrow(0, rows, rows));
+            assert!(
+                SignedRows::top_ratio(&above, &below, 0.1).unwrap().is_some(),
+                "or it falls back to dense"
+            );
             // −Kθ = λ(S + ρI)θ in all dimensions, whitened by Cholesky.
             let n = rows as f64;
             let (p, m) = (&data.plus, &data.minus);

@@ -209,12 +209,14 @@ fn asked(changed: &[usize]) -> Contrast {
     let mut templates: Vec<String> = (0..120).map(|row| format!("t{}", row % 3)).collect();
     let mut questions: Vec<String> = (0..120).map(|row| format!("q{}", row / 2)).collect();
     for (row, states) in planted.plus.chunks_mut(6).enumerate() {
-        states.iter_mut().for_each(|x| *x += 4.0 * (row % 3) as f32);
+        for x in states {
+            *x += 4.0 * (row % 3) as f32;
+        }
     }
     for &row in changed {
         planted.plus[row * 6..row * 6 + 6].iter_mut().for_each(|x| *x = 100.0 - *x);
-        templates[row] = ["other", "t2", "t1", "t0"][row % 4].to_owned();
-        questions[row] = format!("{}?", row);
+        ["other", "t2", "t1", "t0"][row % 4].clone_into(&mut templates[row]);
+        questions[row] = format!("{row}?");
     }
     planted.contrast().with_variants(questions, templates).unwrap()
 }

@@ -35,7 +35,7 @@ fn at<'a>(tensors: &'a [Tensor], what: &'static str, index: usize) -> Result<&'a
 
 impl Body {
     /// The first layer's weights as [`Body::forward`] multiplies by them, once for many strips. \[D, R\] or \[D, R·H₁\]
-    pub(super) fn first(&self, theta: &Parameters) -> Result<Tensor> {
+    pub(super) fn first(theta: &Parameters) -> Result<Tensor> {
         Ok(part(theta, 0)?.f_tr()?.f_contiguous()?)
     }
 

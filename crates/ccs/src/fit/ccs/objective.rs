@@ -111,7 +111,7 @@ impl<'a> Objective<'a> {
     /// both sides. [`Objective::terms`] then gives the terms at `theta`.
     pub(super) fn gradient(&mut self, theta: &Parameters, gradient: &mut Parameters) -> Result<()> {
         let _ = gradient.flat.f_zero_()?;
-        let first = self.body.first(theta)?;
+        let first = Body::first(theta)?;
         for views in &mut self.views {
             for strip in &mut views.strips {
                 self.body.forward(&strip.x, &first, theta, &strip.z, &mut strip.cache)?;
@@ -127,7 +127,7 @@ impl<'a> Objective<'a> {
 
     /// Computes logits and probabilities at `theta`, for [`Objective::terms`] and [`Objective::values`].
     pub(super) fn evaluate(&mut self, theta: &Parameters) -> Result<()> {
-        let first = self.body.first(theta)?;
+        let first = Body::first(theta)?;
         for views in &mut self.views {
             for strip in &mut views.strips {
                 self.body.forward(&strip.x, &first, theta, &strip.z, &mut strip.cache)?;
