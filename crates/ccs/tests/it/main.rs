@@ -10,6 +10,7 @@ mod closed_forms;
 mod data;
 mod direction;
 mod eval;
+mod few_rows;
 mod fits;
 mod golden;
 mod inspect;
