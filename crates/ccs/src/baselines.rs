@@ -156,7 +156,8 @@ impl Band {
     }
 }
 
-/// Scores rows by `directions` Gaussian directions on differences of states normalised in the default way.
+/// Scores rows by `directions` Gaussian directions on differences of states normalised in the default way. A direction
+/// is turned round where its AUROC on the training rows is below 0.5.
 ///
 /// # Shapes
 /// `train`, `test`: pairs of length D.
@@ -213,7 +214,9 @@ pub fn random_directions_as(
     for (on_train, on_test) in scores(train)?.into_iter().zip(scores(test)?) {
         let mut on_train = Predictions { scores: on_train, threshold: 0.0 };
         let mut on_test = Predictions { scores: on_test, threshold: 0.0 };
-        if on_train.against(train.labels())?.accuracy() < 0.5 {
+        // By AUROC, which asks for no boundary: of unbalanced labels accuracy turns the better half of the directions
+        // round where the boundary is badly placed.
+        if on_train.against(train.labels())?.auroc().is_some_and(|auroc| auroc < 0.5) {
             on_train.scores.iter_mut().chain(&mut on_test.scores).for_each(|s| *s = -*s);
         }
         band.train.push(Quality::of(&on_train, train.labels())?);
@@ -258,6 +261,22 @@ mod tests {
         assert!(majority_label(&[true, true, false]));
         assert!(!majority_label(&[true, false, false]));
         assert_eq!(majority_share(&[true, false, false, false]), 0.75);
+    }
+
+    #[test]
+    fn directions_are_turned_by_their_order_of_the_rows_and_not_by_the_boundary() {
+        // Four true rows to one false, and noise: the boundary at zero says little, accuracy is below ½ by chance.
+        let labels: Vec<bool> = (0..100).map(|i| i % 5 != 0).collect();
+        let groups: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+        let wave = |step: f64| {
+            let values = Tensor::arange(300, (Kind::Double, Device::Cpu)).square() * step;
+            values.sin().reshape([100, 3])
+        };
+        let pairs = Contrast::new(wave(0.7), wave(1.3), labels, groups).unwrap();
+        let band = random_directions(&pairs, &pairs, 200, &Stream::new(0)).unwrap();
+        assert!(band.train.iter().all(|q| q.auroc.unwrap() >= 0.5));
+        assert!(band.train.iter().any(|q| q.accuracy < 0.5), "otherwise both rules are one here");
+        assert_eq!(band.train[7].auroc, band.test[7].auroc, "test rows are turned with them");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Contrast pairs as tensors: the one input of everything that is fitted or evaluated.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tch::{Kind, Tensor};
@@ -200,12 +200,13 @@ impl Contrast {
         self.variants.as_ref().map_or(&[], |variants| &variants.templates.names)
     }
 
-    /// The rows of every template that has any, templates by number.
+    /// The rows of every template that has any, templates in the order of their first rows here: rows that were not
+    /// selected have no say in it.
     pub fn rows_by_template(&self) -> Vec<(usize, Vec<usize>)> {
         by_number(&self.templates())
     }
 
-    /// The rows of every question that has any, questions by number.
+    /// The rows of every question that has any, questions in the order of their first rows here.
     pub fn rows_by_question(&self) -> Vec<(usize, Vec<usize>)> {
         by_number(&self.questions())
     }
@@ -266,13 +267,19 @@ impl Contrast {
     }
 }
 
-/// The places of every number, in ascending order of the numbers.
+/// The places of every number, in the order of the numbers' first places. Not by number: rows are numbered before
+/// they are divided, so that numbers depend on test rows, and what is summed or saved in their order would too.
 fn by_number(numbers: &[usize]) -> Vec<(usize, Vec<usize>)> {
-    let mut rows: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut rows: Vec<(usize, Vec<usize>)> = Vec::new();
     for (row, &number) in numbers.iter().enumerate() {
-        rows.entry(number).or_default().push(row);
+        let place = *places.entry(number).or_insert(rows.len());
+        match rows.get_mut(place) {
+            Some((_, members)) => members.push(row),
+            None => rows.push((number, vec![row])),
+        }
     }
-    rows.into_iter().collect()
+    rows
 }
 
 /// The elements at `rows`.
@@ -412,7 +419,17 @@ mod tests {
             (pairs.question_names(), pairs.template_names())
         );
         assert_eq!(part.rows_by_template(), [(1, vec![0, 1])]);
-        assert_eq!(part.rows_by_question(), [(0, vec![1]), (1, vec![0])]);
+        assert_eq!(part.rows_by_question(), [(1, vec![0]), (0, vec![1])], "by their first rows here");
+    }
+
+    #[test]
+    fn rows_that_are_not_selected_have_no_say_in_the_order() {
+        let order = |first: [&str; 3]| {
+            let part = with(["c", "a", "b"], first, ["g", "g", "h"]).unwrap().select(&[1, 2]).unwrap();
+            let rows: Vec<Vec<usize>> = part.rows_by_template().into_iter().map(|(_, rows)| rows).collect();
+            rows
+        };
+        assert_eq!(order(["y", "x", "y"]), order(["z", "x", "y"]));
     }
 
     #[test]

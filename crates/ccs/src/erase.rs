@@ -116,21 +116,33 @@ pub fn leace(x: &Tensor, z: &Tensor, options: &LeaceOptions) -> Result<Eraser> {
 
 /// Fits SAL on training rows: an orthogonal projection, which needs no covariance of x and changes x more.
 ///
+/// Singular values of A up to `tolerance` times the largest are taken for noise. They are in units of x·z, so that no
+/// number for all states' scales could be given; beside each other they say which directions carry z.
+///
 /// # Shapes
 /// As [`leace`].
 ///
 /// # Errors
-/// As [`leace`].
+/// As [`leace`], and a tolerance of 1 or more.
 pub fn sal(x: &Tensor, z: &Tensor, tolerance: f64) -> Result<Eraser> {
     let data = Data::new(x, z, tolerance)?;
-    let basis = left_singular(&data.cross, tolerance)?;
+    if tolerance >= 1.0 {
+        return Err(Error::Setting {
+            name: "tolerance",
+            value: tolerance.to_string(),
+            reason: "it is a share of the largest singular value, so that nothing would be erased",
+            hint: "give less than 1, such as 0.01",
+        });
+    }
+    let basis = left_singular(&data.cross, |largest| (tolerance * largest).max(data.rounding))?;
     data.eraser(&basis, &basis.f_tr()?)
 }
 
-/// The left singular vectors of `a` \[D, K\] whose singular value is above the tolerance. \[D, M\]
-fn left_singular(a: &Tensor, tolerance: f64) -> Result<Tensor> {
+/// The left singular vectors of `a` \[D, K\] whose singular value is above what `least` makes of the largest. \[D, M\]
+fn left_singular(a: &Tensor, least: impl Fn(f64) -> f64) -> Result<Tensor> {
     let (u, s, _) = a.f_svd(true, true)?;
-    Ok(u.f_index_select(1, &s.f_gt(tolerance)?.f_nonzero()?.f_reshape([-1])?)?)
+    let least = least(s.f_max()?.f_double_value(&[])?);
+    Ok(u.f_index_select(1, &s.f_gt(least)?.f_nonzero()?.f_reshape([-1])?)?)
 }
 
 /// Centred rows and what both methods need of them.
@@ -143,6 +155,8 @@ struct Data {
     dim: f64,
     /// `XXᵀ` or `XᵀX`, whichever is smaller.
     gram: std::cell::OnceCell<Tensor>,
+    /// How large A's entries get by rounding alone: the means are off by it in units of the states as given.
+    rounding: f64,
 }
 
 impl Data {
@@ -175,8 +189,10 @@ impl Data {
         };
         let ((centred, mean), (concept, _)) = (centre(x)?, centre(z)?);
         let cross = centred.f_tr()?.f_mm(&concept)?.f_div_scalar(rows as f64 - 1.0)?;
+        let size = |t: &Tensor| t.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[]);
+        let rounding = f64::EPSILON * size(x)? * size(z)? / (rows as f64 - 1.0);
         let gram = std::cell::OnceCell::new();
-        Ok(Self { mean, centred, concept, cross, rows: rows as f64, dim: dim as f64, gram })
+        Ok(Self { mean, centred, concept, cross, rows: rows as f64, dim: dim as f64, gram, rounding })
     }
 
     fn is_wide(&self) -> bool {
@@ -243,7 +259,7 @@ impl Data {
         let times = |scale: &Tensor, a: &Tensor| -> Result<Tensor> {
             Ok(vectors.f_mul(scale)?.f_mm(&vectors.f_tr()?.f_mm(a)?)?)
         };
-        let u = left_singular(&times(&inverse, &self.cross)?, options.tolerance)?; // [D, M]
+        let u = left_singular(&times(&inverse, &self.cross)?, |_| options.tolerance)?; // [D, M]
         let (left, right) = (times(&root, &u)?, times(&inverse, &u)?.f_tr()?);
         self.eraser(&left, &right)
     }
@@ -333,6 +349,19 @@ mod tests {
     }
 
     #[test]
+    fn sal_erases_the_same_directions_whatever_the_states_unit() {
+        let (x, z) = example(60, 12, 4);
+        let erased = |unit: f64| sal(&(&x * unit), &z, 0.01).unwrap().apply(&(&x * unit)).unwrap() / unit;
+        for unit in [1e-6, 1e5] {
+            assert_eq!(sal(&(&x * unit), &z, 0.01).unwrap().rank(), 3);
+            assert!(largest(&(erased(unit) - erased(1.0))) < 1e-9, "{unit}");
+        }
+        // States that do not vary but for rounding of a large mean.
+        let same = Tensor::full([60, 3], 1e8 + 0.1, (Kind::Double, Device::Cpu));
+        assert_eq!(sal(&same, &z, 0.01).unwrap().rank(), 0);
+    }
+
+    #[test]
     fn bad_input_is_refused() {
         let (x, z) = example(20, 4, 2);
         let options = LeaceOptions::default();
@@ -342,6 +371,7 @@ mod tests {
             Err(Error::TooFewRows { .. })
         ));
         assert!(matches!(sal(&x, &z, 0.0), Err(Error::Setting { .. })));
+        assert!(matches!(sal(&x, &z, 1.0), Err(Error::Setting { .. })));
         assert!(matches!(leace(&(&x / 0.0), &z, &options), Err(Error::NotFinite { .. })));
         let eraser = leace(&x, &z, &options).unwrap();
         assert!(matches!(eraser.apply(&x.narrow(1, 0, 3)), Err(Error::Shape { .. })));

@@ -220,6 +220,11 @@ pub enum Error {
         /// The tolerance.
         tolerance: f64,
     },
+    /// Logistic regression without a penalty has no minimum: some direction tells the labels apart without error.
+    #[error(
+        "logistic regression without a penalty has no minimum: its labels can be told apart without error, so that weights grow for ever\nhint: give a penalty (`l2`) above 0"
+    )]
+    Separable,
     /// CCS left every restart with a loss that is not a number.
     #[error(
         "no CCS restart ended with a finite loss\nhint: lower the learning rate, or look at the states' scale"

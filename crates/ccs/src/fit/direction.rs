@@ -18,7 +18,8 @@ pub(super) struct Train<'a> {
     pub(super) plus: Tensor,
     /// φ⁻ less its mean over the rows. \[N, D\], f64
     pub(super) minus: Tensor,
-    /// The mean of φ⁺ − φ⁻, zero to rounding under every normalisation but those that treat rows unlike. \[D\]
+    /// The mean of φ⁺ − φ⁻ as the probe will see the training rows, which under [`Normalization::Cluster`] is not as the
+    /// fit sees them: the boundary belongs where later rows are. \[D\]
     offset: Tensor,
 }
 
@@ -29,10 +30,15 @@ impl<'a> Train<'a> {
         let (normalizer, plus, minus) = Normalizer::fit_transform(normalization, pairs, Kind::Double)?;
         let mean = |x: &Tensor| x.f_mean_dim(0, false, Kind::Double);
         let (plus_mean, minus_mean) = (mean(&plus)?, mean(&minus)?);
+        let offset = if normalization == Normalization::Cluster {
+            mean(&normalizer.differences(pairs, Kind::Double)?)?
+        } else {
+            plus_mean.f_sub(&minus_mean)?
+        };
         Ok(Self {
             plus: plus.f_sub(&plus_mean)?,
             minus: minus.f_sub(&minus_mean)?,
-            offset: plus_mean.f_sub(&minus_mean)?,
+            offset,
             pairs,
             normalizer,
         })

@@ -62,8 +62,9 @@ impl SignedRows {
                 return Ok(top);
             }
         }
+        // Small, or with eigenvalues too close for Lanczos' method in any basis.
         let (coordinates, basis) = self.span()?;
-        self.first_in_span(&matrix(&coordinates, &self.weights)?, basis.as_ref(), squares)
+        self.dense(&matrix(&coordinates, &self.weights)?, basis.as_ref(), squares)
     }
 
     /// Maximises θᵀAθ / θᵀ(Bᵀ·diag(v)·B + ridge·I)θ over θ in the rows' span, for v ≥ 0; θ has unit length.
@@ -88,7 +89,16 @@ impl SignedRows {
             Some(q) => q.f_mm(&unwhiten)?,
             None => unwhiten,
         };
-        self.first_in_span(&symmetric, Some(&basis), squares)
+        let size = symmetric.size().first().copied().unwrap_or_default();
+        if size > SMALL
+            && let Some(top) = lanczos(&|x| Ok(symmetric.f_mv(x)?), &gaussian(size, &symmetric)?)?
+        {
+            let vector = back(&top.vector, Some(&basis))?;
+            if self.carried(&vector)? > IN_SPAN * squares {
+                return Ok(Top { vector, ..top });
+            }
+        }
+        self.dense(&symmetric, Some(&basis), squares)
     }
 
     /// Maximises (‖Dθ‖² + ρ‖θ‖²) / (‖Mθ‖² + ρ‖θ‖²) for rows D and M \[N, D\], fewer than dimensions, ρ > 0; `None`
@@ -138,32 +148,25 @@ impl SignedRows {
     }
 
     /// The first eigenvector, by descending eigenvalue, along which rows vary; `basis` maps it back to D dimensions.
-    fn first_in_span(&self, matrix: &Tensor, basis: Option<&Tensor>, squares: f64) -> Result<Top> {
-        let back = |vector: &Tensor| -> Result<Tensor> {
-            let vector = match basis {
-                Some(basis) => basis.f_mv(vector)?,
-                None => vector.f_alias()?,
-            };
-            Ok(vector.f_div(&vector.f_norm()?)?)
-        };
-        let size = matrix.size().first().copied().unwrap_or_default();
-        if size > SMALL
-            && let Some(top) = lanczos(&|x| Ok(matrix.f_mv(x)?), &gaussian(size, matrix)?)?
-        {
-            let vector = back(&top.vector)?;
-            if self.carried(&vector)? > IN_SPAN * squares {
-                return Ok(Top { vector, ..top });
-            }
-        }
+    fn dense(&self, matrix: &Tensor, basis: Option<&Tensor>, squares: f64) -> Result<Top> {
         let (values, vectors) = matrix.f_linalg_eigh("L")?;
-        for at in (0..size).rev() {
-            let vector = back(&vectors.f_select(1, at)?)?;
+        for at in (0..matrix.size().first().copied().unwrap_or_default()).rev() {
+            let vector = back(&vectors.f_select(1, at)?, basis)?;
             if self.carried(&vector)? > IN_SPAN * squares {
                 return Ok(Top { value: values.f_double_value(&[at])?, vector });
             }
         }
         Err(Error::Constant)
     }
+}
+
+/// A vector of coordinates in D dimensions, of unit length.
+fn back(vector: &Tensor, basis: Option<&Tensor>) -> Result<Tensor> {
+    let vector = match basis {
+        Some(basis) => basis.f_mv(vector)?,
+        None => vector.f_alias()?,
+    };
+    Ok(vector.f_div(&vector.f_norm()?)?)
 }
 
 /// Bᵀ·diag(w)·B of given coordinates. \[K, K\]

@@ -231,3 +231,51 @@ fn vinc(data: &Train, train: &Contrast, objective: Objective) -> Result<SignedRo
     }
     form(&blocks)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    /// More rows than Lanczos' method leaves to dense solvers, and fewer than dimensions: the ratio is sought through
+    /// another one ([`SignedRows::top_ratio`]), beside which the dense problem is put as it stands.
+    #[test]
+    fn a_ratio_with_fewer_rows_than_dimensions_is_that_of_the_dense_problem() {
+        let (rows, dim) = (300, 360);
+        assert!(rows > SMALL && rows < dim);
+        let noise = (Tensor::arange(2 * rows * dim, (Kind::Double, Device::Cpu)).square() * 0.37).sin();
+        let sides = noise.reshape([2, rows, dim]);
+        let labels: Vec<bool> = (0..rows).map(|i| i * i % 7 < 3).collect();
+        let signs: Vec<f64> = labels.iter().map(|&l| if l { 1.5 } else { -1.5 }).collect();
+        let truth = Tensor::from_slice(&signs).unsqueeze(1) * sides.get(0).get(0).unsqueeze(0);
+        let groups = (0..rows).map(|i| i.to_string()).collect();
+        let train = Contrast::new(sides.get(0) + &truth, sides.get(1) - truth, labels, groups).unwrap();
+        for ridge in [1e-3, 0.3] {
+            let data = Train::new(&train, Normalization::MeanOnly).unwrap();
+            let top = relative(&data, &train, ridge).unwrap();
+            let scale = (0.5 / rows as f64).sqrt();
+            let half = contrast(&data, 0.0).unwrap().rows * scale;
+            let (above, below) = (half.narrow(0, 0, rows), half.narrow(0, rows, rows));
+            assert!(
+                SignedRows::top_ratio(&above, &below, 0.1).unwrap().is_some(),
+                "or it falls back to dense"
+            );
+            // −Kθ = λ(S + ρI)θ in all dimensions, whitened by Cholesky.
+            let n = rows as f64;
+            let (p, m) = (&data.plus, &data.minus);
+            let s = (p.tr().mm(p) + m.tr().mm(m)) / n;
+            let k: Tensor = (p.tr().mm(m) + m.tr().mm(p)) / n;
+            let rho = ridge * s.trace().double_value(&[]) / dim as f64;
+            let below = s + Tensor::eye(dim, (Kind::Double, Device::Cpu)) * rho;
+            let inverse = below.linalg_cholesky(false).inverse();
+            let (values, vectors) = (-inverse.mm(&k).mm(&inverse.tr())).linalg_eigh("L");
+            let want = inverse.tr().mv(&vectors.select(1, dim - 1));
+            assert!((top.value - values.double_value(&[dim - 1])).abs() < 1e-9, "{ridge}: {}", top.value);
+            let cosine = (top.vector.dot(&want) / want.norm()).abs().double_value(&[]);
+            assert!(
+                (cosine - 1.0).abs() < 1e-8
+                    && (values.double_value(&[-1]) - values.double_value(&[-2])) > 1e-6
+            );
+        }
+    }
+}

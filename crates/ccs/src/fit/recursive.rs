@@ -10,7 +10,7 @@ use super::ccs::{CcsFit, CcsOptions, Start, States, fit_of, linear, without};
 use crate::contrast::both_labels;
 use crate::head::Head;
 use crate::loss::CONSTANT_GUESS;
-use crate::normalize::Normalizer;
+use crate::normalize::{Normalization, Normalizer};
 use crate::probe::{Certainty, Probe, Readout, Sign};
 use crate::rng::Stream;
 use crate::{Contrast, Error, Result};
@@ -21,6 +21,7 @@ pub struct RecursiveOptions {
     /// At most so many, and never more than dimensions.
     pub iterations: usize,
     /// Ends after an iteration whose best training loss is at least this: with 0.2 when nothing beats a constant guess.
+    /// Asked only where the CCS loss is what is minimised ([`crate::loss::Mix::is_ccs`]): of another loss's minimum it says nothing.
     pub until_loss: Option<f64>,
     /// Begins without the difference of the training rows' means by label: what is found then is not what labels would
     /// have found at once. Uses labels.
@@ -116,7 +117,7 @@ pub fn recursive(
         if asked {
             break Stop::Asked;
         }
-        if recursion.until_loss.is_some_and(|most| loss >= most) {
+        if options.loss.is_ccs() && recursion.until_loss.is_some_and(|most| loss >= most) {
             break Stop::Loss;
         }
         if fits.len() >= recursion.iterations {
@@ -159,12 +160,19 @@ fn mean_difference(states: &States, labels: &[bool]) -> Result<Tensor> {
 }
 
 /// Probes that nothing was fitted to, beside which recursive CCS is seen: unit directions without bias, read as CCS's
-/// are, with their signs from the training rows. Direction i draws from `stream`'s `restart i`.
+/// are on states normalised as its are, with their signs from the training rows. Direction i draws from `stream`'s
+/// `restart i`.
 ///
 /// # Errors
-/// Training rows of one label.
-pub fn untrained(train: &Contrast, count: usize, stream: &Stream) -> Result<Vec<Probe>> {
+/// Training rows of one label, or those of [`Normalizer::fit_as`].
+pub fn untrained(
+    train: &Contrast,
+    count: usize,
+    normalization: Normalization,
+    stream: &Stream,
+) -> Result<Vec<Probe>> {
     both_labels(train.labels(), "the training rows")?;
+    let normalizer = Normalizer::fit_as(normalization, train)?;
     let start = Start::unit_sphere(train.dim(), count, stream)?;
     (0..count as i64)
         .map(|index| {
@@ -175,7 +183,7 @@ pub fn untrained(train: &Contrast, count: usize, stream: &Stream) -> Result<Vec<
                 sign: Sign::Plus,
                 readout: Readout::Pair,
                 certainty: Certainty::OWN,
-                normalizer: Normalizer::fit(train)?,
+                normalizer: normalizer.duplicate()?,
                 meta: std::collections::BTreeMap::new(),
             };
             probe.orient(train)?;

@@ -106,6 +106,21 @@ impl Mix {
         &self.parts
     }
 
+    /// Whether its minima are those of the CCS loss: consistency and confidence in equal parts and nothing else.
+    ///
+    /// ```
+    /// use ccs::loss::Mix;
+    ///
+    /// assert!("ccs".parse::<Mix>()?.is_ccs() && "2*consistency+2*confidence".parse::<Mix>()?.is_ccs());
+    /// assert!(!"ccs+js".parse::<Mix>()?.is_ccs() && !"consistency".parse::<Mix>()?.is_ccs());
+    /// # Ok::<(), ccs::Error>(())
+    /// ```
+    pub fn is_ccs(&self) -> bool {
+        let weights = self.weights();
+        let equal = weights.consistency.total_cmp(&weights.confidence).is_eq();
+        equal && weights.symmetric + weights.js + weights.mixture + weights.prompt_var <= 0.0
+    }
+
     /// The terms' weights, compound terms taken apart.
     pub(crate) fn weights(&self) -> Weights {
         let mut all = Weights::default();

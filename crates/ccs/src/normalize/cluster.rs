@@ -9,23 +9,27 @@
 use hdbscan::{DistanceMetric, Hdbscan, HdbscanHyperParams};
 use tch::{Device, Kind, Tensor};
 
-use super::moments::SMALLEST_STD;
+use super::moments::{length, scale};
 use super::{Moments, Normalization, Normalizer};
 use crate::{Contrast, Error, Result};
 
 /// Fewer pairs than this are no cluster.
 pub const MIN_CLUSTER_SIZE: usize = 5;
+/// More pairs than this are refused: HDBSCAN is given the distances between all of them, 8N² bytes, here 2 GiB.
+pub const MOST_CLUSTERED: usize = 16_384;
+/// Rows of distances made at once.
+const BLOCK: usize = 256;
 
 /// Each pair's cluster, numbered from 0, by the midpoint of its states; `None` for pairs in none.
 ///
 /// HDBSCAN (Campello et al. 2013) with Euclidean distances, clusters by excess of mass, `min_samples` equal to the
-/// least size; takes 8N² bytes twice.
+/// least size; takes 8N² bytes.
 ///
 /// # Shapes
 /// `pairs`: N; the result: N.
 ///
 /// # Errors
-/// A least size below 2, or LibTorch's.
+/// A least size below 2, more than [`MOST_CLUSTERED`] pairs, or LibTorch's.
 pub fn clusters(pairs: &Contrast, min_cluster_size: usize) -> Result<Vec<Option<usize>>> {
     let refused = |reason| Error::Setting {
         name: "min_cluster_size",
@@ -37,6 +41,15 @@ pub fn clusters(pairs: &Contrast, min_cluster_size: usize) -> Result<Vec<Option<
         return Err(refused("a cluster has at least two pairs"));
     }
     let rows = pairs.rows();
+    if rows > MOST_CLUSTERED {
+        let bytes = 8 * rows as u128 * rows as u128;
+        return Err(Error::Setting {
+            name: "--normalize",
+            value: format!("cluster for {rows} training pairs, whose distances take {bytes} bytes"),
+            reason: "at most 16384 pairs are clustered, whose distances take 2147483648 bytes (2 GiB)",
+            hint: "extract fewer pairs (`--limit`) or templates, or take another normalisation such as element_wise",
+        });
+    }
     if rows < 2 * min_cluster_size {
         return Ok(vec![None; rows]); // too few for two clusters, and one is none
     }
@@ -52,21 +65,25 @@ pub fn clusters(pairs: &Contrast, min_cluster_size: usize) -> Result<Vec<Option<
 }
 
 /// Distances between midpoints, symmetrical to the last bit; `None` if all are zero. N rows of N.
+///
+/// Made some rows at a time: with D beside it, only the distances themselves take memory in the square of N.
 fn distances(pairs: &Contrast) -> Result<Option<Vec<Vec<f64>>>> {
-    let side = |states: &Tensor| states.f_to_kind(Kind::Double);
-    let middle = side(pairs.plus())?.f_add(&side(pairs.minus())?)?.f_mul_scalar(0.5)?;
-    let middle = middle.f_sub(&middle.f_mean_dim(0, true, Kind::Double)?)?; // large offsets would cancel below
-    let squares = middle.f_square()?.f_sum_dim_intlist(1, true, Kind::Double)?; // [N, 1]
-    let products = middle.f_mm(&middle.f_tr()?)?;
-    let distances = squares.f_add(&squares.f_tr()?)?.f_sub(&products.f_mul_scalar(2.0)?)?;
-    let distances = distances.f_clamp_min(0.0)?.f_sqrt()?.f_to_device(Device::Cpu)?;
-    let largest = distances.f_max()?.f_double_value(&[])?;
-    if largest <= 0.0 {
-        return Ok(None);
+    let mut middle = pairs.plus().f_to_kind(Kind::Double)?.f_add(&pairs.minus().f_to_kind(Kind::Double)?)?;
+    let _ = middle.f_mul_scalar_(0.5)?;
+    let mean = middle.f_mean_dim(0, true, Kind::Double)?;
+    let _ = middle.f_sub_(&mean)?; // large offsets would cancel below
+    let count = pairs.rows();
+    let squares = middle.f_square()?.f_sum_dim_intlist(1, false, Kind::Double)?; // [N]
+    let mut rows: Vec<Vec<f64>> = Vec::with_capacity(count);
+    for from in (0..count).step_by(BLOCK) {
+        let (from, length) = (from as i64, BLOCK.min(count - from) as i64);
+        let mut block = middle.f_narrow(0, from, length)?.f_mm(&middle.f_tr()?)?; // [B, N]
+        let _ = block.f_mul_scalar_(-2.0)?.f_add_(&squares)?;
+        let _ = block.f_add_(&squares.f_narrow(0, from, length)?.f_unsqueeze(1)?)?;
+        let _ = block.f_clamp_min_(0.0)?.f_sqrt_()?;
+        let flat: Vec<f64> = Vec::try_from(block.f_reshape([-1])?.f_to_device(Device::Cpu)?)?;
+        rows.extend(flat.chunks(count).map(<[f64]>::to_vec));
     }
-    // Equal midpoints would be infinitely dense.
-    let flat: Vec<f64> = Vec::try_from(distances.f_clamp_min(1e-9 * largest)?.f_reshape([-1])?)?;
-    let mut rows: Vec<Vec<f64>> = flat.chunks(pairs.rows()).map(<[f64]>::to_vec).collect();
     for i in 0..rows.len() {
         let (above, below) = rows.split_at_mut(i);
         let Some(row) = below.first_mut() else { continue };
@@ -78,6 +95,15 @@ fn distances(pairs: &Contrast) -> Result<Option<Vec<Vec<f64>>>> {
         if let Some(own) = row.get_mut(i) {
             *own = 0.0;
         }
+    }
+    let largest = rows.iter().flatten().copied().fold(0.0, f64::max);
+    if largest <= 0.0 {
+        return Ok(None);
+    }
+    // Equal midpoints would be infinitely dense.
+    for (i, row) in rows.iter_mut().enumerate() {
+        let others = row.iter_mut().enumerate().filter(|(j, _)| *j != i);
+        others.for_each(|(_, distance)| *distance = distance.max(1e-9 * largest));
     }
     Ok(Some(rows))
 }
@@ -94,13 +120,10 @@ pub(super) fn fit(train: &Contrast) -> Result<(Normalizer, Tensor, Tensor)> {
         for side in [&mut plus, &mut minus] {
             let part = side.f_index_select(0, &rows)?;
             let centred = part.f_sub(&part.f_mean_dim(0, true, Kind::Double)?)?;
-            *side = side.f_index_copy(0, &rows, &centred)?;
+            let _ = side.f_index_copy_(0, &rows, &centred)?;
         }
     }
-    let squares = |x: &Tensor| x.f_square()?.f_sum_dim_intlist(1, false, Kind::Double);
-    let length = squares(&plus)?.f_add(&squares(&minus)?)?.f_sqrt()?.f_mean(Kind::Double)?; // of (φ⁺, φ⁻)
-    let scale = length.f_double_value(&[])? / (2.0 * train.dim() as f64).sqrt();
-    let scale = if scale < SMALLEST_STD { 1.0 } else { scale };
+    let scale = scale(length(&plus, &minus)?, train.dim() as f64);
     let rescale = |moments: &mut Moments| -> Result<()> {
         moments.std = moments.std.f_full_like(scale)?;
         Ok(())
@@ -111,10 +134,11 @@ pub(super) fn fit(train: &Contrast) -> Result<(Normalizer, Tensor, Tensor)> {
         rescale(&mut templates.plus)?;
         rescale(&mut templates.minus)?;
     }
-    Ok((normalizer, plus.f_div_scalar(scale)?, minus.f_div_scalar(scale)?))
+    Ok((normalizer, plus.f_div_scalar_(scale)?, minus.f_div_scalar_(scale)?))
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "equal to the last bit")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -151,6 +175,24 @@ mod tests {
         let found = clusters(&pairs(&heaps), 5).unwrap();
         assert!(found[0].is_some() && found[8].is_some() && found[0] != found[8], "{found:?}");
         assert!(matches!(clusters(&pairs(&heaps), 1), Err(Error::Setting { .. })));
+    }
+
+    #[test]
+    fn more_pairs_than_distances_have_room_for_are_refused_with_their_bytes() {
+        let error = clusters(&pairs(&vec![0.0; MOST_CLUSTERED + 1]), 5).unwrap_err().to_string();
+        assert!(error.contains("16385 training pairs") && error.contains("2147745800 bytes"), "{error}");
+        assert!(error.contains("hint: extract fewer pairs"), "{error}");
+    }
+
+    #[test]
+    fn distances_are_made_in_blocks_and_symmetrical() {
+        let middle: Vec<f64> = (0..BLOCK + 40).map(|i| (i as f64 * 0.7).sin()).collect();
+        let rows = distances(&pairs(&middle)).unwrap().unwrap();
+        for (i, row) in rows.iter().enumerate() {
+            for (j, &distance) in row.iter().enumerate() {
+                assert!((distance - (middle[i] - middle[j]).abs()).abs() < 1e-7 && distance == rows[j][i]);
+            }
+        }
     }
 
     #[test]

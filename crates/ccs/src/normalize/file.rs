@@ -14,8 +14,15 @@ use crate::Result;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Header {
     kind: Normalization,
+    /// With rows in `templates.plus.mean` and so on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     templates: Vec<String>,
+    /// All that were among the training rows, where others than those were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    seen: Vec<String>,
+    /// Those with too few rows for statistics of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    few_rows: Vec<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     reestimated: bool,
 }
@@ -28,7 +35,9 @@ fn is_false(value: &bool) -> bool {
 impl Normalizer {
     /// The header's entry.
     pub(crate) fn header(&self) -> Header {
-        Header { kind: self.kind, templates: self.templates().to_vec(), reestimated: self.reestimated }
+        let templates = self.templates.as_ref().map_or(Vec::new(), |templates| templates.names.clone());
+        let seen = if self.seen == templates { Vec::new() } else { self.seen.clone() };
+        Header { kind: self.kind, templates, seen, few_rows: self.few.clone(), reestimated: self.reestimated }
     }
 
     /// The tensors by name.
@@ -68,6 +77,7 @@ impl Normalizer {
             }
             Ok(Moments { mean: get(&format!("{side}.mean"), shape)?, std })
         };
+        let seen = if header.seen.is_empty() { header.templates.clone() } else { header.seen };
         let (one, table) = ([Some(dim)], [Some(header.templates.len()), Some(dim)]);
         let templates = if header.templates.is_empty() {
             None
@@ -91,6 +101,8 @@ impl Normalizer {
             minus: moments("minus", &one)?,
             kind: header.kind,
             templates,
+            seen,
+            few: header.few_rows,
             erasure,
             reestimated: header.reestimated,
         })

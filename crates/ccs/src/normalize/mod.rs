@@ -2,12 +2,14 @@
 //!
 //! Both sides lose their own mean, so that no linear probe can tell plus from minus by the answer's wording
 //! (Burns et al. 2022, §2.2); what else is done is a [`Normalization`]. Where rows say their template, every template
-//! has statistics of its own, since wording differs between templates as it does between sides; a row of a template
-//! that was not among the training rows is given the statistics of all of them together.
+//! has statistics of its own as far as its rows carry them ([`FEWEST_FOR_SPREAD`]), since wording differs between
+//! templates as it does between sides; a row of a template that was not among the training rows is given the statistics
+//! of all of them together.
 
 mod cluster;
 mod file;
 mod moments;
+mod templates;
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,9 +20,11 @@ use tch::{Kind, Tensor};
 use crate::erase::{LeaceOptions, erased, leace};
 use crate::{Contrast, Error, Result};
 
-pub use cluster::{MIN_CLUSTER_SIZE, clusters};
+pub use cluster::{MIN_CLUSTER_SIZE, MOST_CLUSTERED, clusters};
 pub(crate) use file::Header;
 pub use moments::{Moments, SMALLEST_STD};
+pub use templates::{FEWEST_FOR_MEAN, FEWEST_FOR_SPREAD};
+pub(crate) use templates::{Templates, few_rows_note};
 
 /// What is done to states before a probe sees them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,19 +90,15 @@ pub struct Normalizer {
     /// Of the minus side, all templates together.
     pub minus: Moments,
     pub(crate) kind: Normalization,
-    /// With statistics of their own; there are two or more, or none.
+    /// With means of their own; none where there was one template alone.
     pub(crate) templates: Option<Templates>,
+    /// Of the rows that it was fitted on.
+    pub(crate) seen: Vec<String>,
+    /// Those of them with too few rows for statistics of their own.
+    pub(crate) few: Vec<String>,
     /// What is erased after the mean: left \[D, M\] and right \[M, D\].
     pub(crate) erasure: Option<(Tensor, Tensor)>,
     pub(crate) reestimated: bool,
-}
-
-/// Statistics by template.
-#[derive(Debug)]
-pub(crate) struct Templates {
-    pub(crate) names: Vec<String>, // K
-    pub(crate) plus: Moments,      // [K, D]
-    pub(crate) minus: Moments,     // [K, D]
 }
 
 impl Normalizer {
@@ -142,21 +142,9 @@ impl Normalizer {
     /// Mean and spread, of all rows and by template.
     fn fit_moments(kind: Normalization, train: &Contrast) -> Result<Self> {
         let (plus, minus) = moments::fit(kind, train.plus(), train.minus())?;
-        let parts = train.rows_by_template();
-        let mut templates = None;
-        if parts.len() > 1 {
-            let mut names = Vec::new();
-            let mut sides = Vec::new();
-            for (number, rows) in parts {
-                names.push(train.template_names().get(number).cloned().unwrap_or_default());
-                let part = train.select(&rows)?;
-                sides.push(moments::fit(kind, part.plus(), part.minus())?);
-            }
-            let plus = Moments::stack(sides.iter().map(|s| &s.0))?;
-            let minus = Moments::stack(sides.iter().map(|s| &s.1))?;
-            templates = Some(Templates { names, plus, minus });
-        }
-        Ok(Self { plus, minus, kind, templates, erasure: None, reestimated: false })
+        let templates = Templates::fit(kind, train)?;
+        let (seen, few) = (templates::names(train), templates::few(kind, train));
+        Ok(Self { plus, minus, kind, templates, seen, few, erasure: None, reestimated: false })
     }
 
     /// Takes the statistics of the training rows and gives these rows as a fit should see them, which under
@@ -183,16 +171,18 @@ impl Normalizer {
 
     /// Both sides' states are rows of one matrix; z says in one-hot form which template and side each is of.
     fn fit_leace(train: &Contrast) -> Result<Self> {
-        let states = Tensor::f_cat(&[train.plus(), train.minus()], 0)?; // [2N, D]
-        let parts = train.rows_by_template();
-        let (rows, classes) = (train.rows(), 2 * parts.len());
+        let parts = templates::classes(train);
+        let kept: Vec<usize> = parts.iter().flatten().copied().collect();
+        let part = train.select(&kept)?; // template after template
+        let states = Tensor::f_cat(&[part.plus(), part.minus()], 0)?; // [2N, D]
+        let (rows, classes) = (kept.len(), 2 * parts.len());
         let mut z = vec![0f64; 2 * rows * classes];
-        for (template, (_, members)) in parts.iter().enumerate() {
-            for &row in members {
-                for (at, class) in [(row, 2 * template), (rows + row, 2 * template + 1)] {
-                    if let Some(one) = z.get_mut(at * classes + class) {
-                        *one = 1.0;
-                    }
+        let templates =
+            parts.iter().enumerate().flat_map(|(template, part)| part.iter().map(move |_| template));
+        for (row, template) in templates.enumerate() {
+            for (at, class) in [(row, 2 * template), (rows + row, 2 * template + 1)] {
+                if let Some(one) = z.get_mut(at * classes + class) {
+                    *one = 1.0;
                 }
             }
         }
@@ -207,6 +197,8 @@ impl Normalizer {
             minus: centre(&eraser.mean)?,
             kind: Normalization::Leace,
             templates: None,
+            seen: templates::names(train),
+            few: templates::few(Normalization::Leace, train),
             erasure: Some((eraser.left, eraser.right)),
             reestimated: false,
         })
@@ -225,20 +217,23 @@ impl Normalizer {
 
     /// The same normaliser once more.
     pub(crate) fn duplicate(&self) -> Result<Self> {
-        let templates = match &self.templates {
-            Some(t) => Some(Templates {
-                names: t.names.clone(),
-                plus: t.plus.duplicate()?,
-                minus: t.minus.duplicate()?,
-            }),
-            None => None,
-        };
+        let templates = self.templates.as_ref().map(Templates::duplicate).transpose()?;
         let erasure = match &self.erasure {
             Some((left, right)) => Some((left.f_alias_copy()?, right.f_alias_copy()?)),
             None => None,
         };
         let (plus, minus) = (self.plus.duplicate()?, self.minus.duplicate()?);
-        Ok(Self { plus, minus, kind: self.kind, templates, erasure, reestimated: self.reestimated })
+        let (seen, few) = (self.seen.clone(), self.few.clone());
+        Ok(Self {
+            plus,
+            minus,
+            kind: self.kind,
+            templates,
+            seen,
+            few,
+            erasure,
+            reestimated: self.reestimated,
+        })
     }
 
     /// Whether the statistics were taken anew on the rows that a probe is applied to.
@@ -251,22 +246,23 @@ impl Normalizer {
         self.kind
     }
 
-    /// The templates that have statistics of their own.
+    /// The templates of the rows that it was fitted on, in the order of their first rows; none where rows did not say
+    /// theirs, or where the file of a probe of one template does not yet name it.
     pub fn templates(&self) -> &[String] {
-        self.templates.as_ref().map_or(&[], |templates| &templates.names)
+        &self.seen
     }
 
-    /// The name under which a template has statistics of its own: its own, else the only `NAME/TEMPLATE` of data sets
-    /// pooled. None where there is none or the data set would have to be guessed: its rows are then given the statistics of
-    /// all templates together.
+    /// Those of [`Normalizer::templates`] that had too few rows for statistics of their own ([`FEWEST_FOR_SPREAD`],
+    /// [`FEWEST_FOR_MEAN`]): they are scaled by the spread of all templates, and a single row is treated as if its
+    /// template were not known.
+    pub fn templates_with_few_rows(&self) -> &[String] {
+        &self.few
+    }
+
+    /// The name that a template has here: its own, else the only `NAME/TEMPLATE` of data sets pooled. None where there is
+    /// none or the data set would have to be guessed: its rows are then given the statistics of all templates together.
     pub fn template(&self, name: &str) -> Option<&str> {
-        let of = |known: &&String| {
-            known.strip_suffix(name).is_some_and(|rest| rest.ends_with('/')) && !name.is_empty()
-        };
-        let known = self.templates();
-        let mut pooled = known.iter().filter(of);
-        let exact = known.iter().find(|known| known.as_str() == name);
-        exact.or_else(|| pooled.next().filter(|_| pooled.next().is_none())).map(String::as_str)
+        templates::known_as(&self.seen, name).and_then(|at| self.seen.get(at)).map(String::as_str)
     }
 
     /// The normalised states of both sides.
@@ -289,7 +285,7 @@ impl Normalizer {
             let sides = (self.plus.apply(pairs.plus())?, self.minus.apply(pairs.minus())?);
             return Ok((finish(sides.0)?, finish(sides.1)?));
         };
-        let index = self.places(templates, pairs)?; // [N]
+        let index = templates.places(pairs)?; // [N]
         let side = |of: &Moments, pooled: &Moments, states: &Tensor| of.rows(pooled, &index)?.apply(states);
         Ok((
             finish(side(&templates.plus, &self.plus, pairs.plus())?)?,
@@ -320,23 +316,6 @@ impl Normalizer {
             found: pairs.plus().size(),
             hint: "a probe works on states of the model and hook point it was fitted on",
         })
-    }
-}
-
-impl Normalizer {
-    /// Every row's place in the statistics; K, where the pooled ones are put, for a template that is not known. \[N\]
-    fn places(&self, templates: &Templates, pairs: &Contrast) -> Result<Tensor> {
-        let place = |name: &String| {
-            let own = self.template(name)?;
-            templates.names.iter().position(|known| known == own)
-        };
-        let known: Vec<Option<usize>> = pairs.template_names().iter().map(place).collect();
-        let rows = pairs.templates();
-        let places: Vec<i64> = rows
-            .iter()
-            .map(|&number| known.get(number).copied().flatten().unwrap_or(templates.names.len()) as i64)
-            .collect();
-        Ok(Tensor::f_from_slice(&places)?)
     }
 }
 
@@ -394,19 +373,19 @@ mod tests {
         assert!(matches!(normalizer.apply(&wide, Kind::Float), Err(crate::Error::Shape { .. })));
     }
 
-    /// Two templates of two questions; everything in the second is ten times larger and shifted.
+    /// Two templates of eight questions; everything in the second is ten times larger and shifted.
     fn templated() -> Contrast {
-        let text = |names: [&str; 4]| names.map(str::to_owned).to_vec();
-        let column = |v: [f32; 4]| Tensor::from_slice(&v).reshape([4, 1]);
-        Contrast::new(
-            column([1.0, 3.0, 110.0, 130.0]),
-            column([5.0, 7.0, -50.0, -10.0]),
-            vec![true, false, true, false],
-            text(["g0", "g1", "g0", "g1"]),
-        )
-        .unwrap()
-        .with_variants(text(["q0", "q1", "q0", "q1"]), text(["a", "a", "b", "b"]))
-        .unwrap()
+        let text =
+            |prefix: &str, of: fn(usize) -> usize| (0..16).map(|i| format!("{prefix}{}", of(i))).collect();
+        let column = |a: [f32; 2], b: [f32; 2]| {
+            let values: Vec<f32> = [a; 4].into_iter().chain([b; 4]).flatten().collect();
+            Tensor::from_slice(&values).reshape([16, 1])
+        };
+        let (plus, minus) = (column([1.0, 3.0], [110.0, 130.0]), column([5.0, 7.0], [-50.0, -10.0]));
+        let labels = (0..16).map(|i| i % 2 == 0).collect();
+        let pairs = Contrast::new(plus, minus, labels, text("g", |i| i % 8)).unwrap();
+        let templates = (0..16).map(|i| if i < 8 { "a".to_owned() } else { "b".to_owned() }).collect();
+        pairs.with_variants(text("q", |i| i % 8), templates).unwrap()
     }
 
     fn values(t: &Tensor) -> Vec<f64> {
@@ -419,10 +398,10 @@ mod tests {
         let normalizer = Normalizer::fit(&train).unwrap();
         assert_eq!(normalizer.templates(), ["a", "b"]);
         let (plus, minus) = normalizer.apply(&train, Kind::Double).unwrap();
-        assert_eq!(values(&plus), [-1.0, 1.0, -1.0, 1.0]);
-        assert_eq!(values(&minus), [-1.0, 1.0, -1.0, 1.0]);
+        assert_eq!(values(&plus), [-1.0, 1.0].repeat(8));
+        assert_eq!(values(&minus), [-1.0, 1.0].repeat(8));
         // By name, not by number: here b is the first template.
-        let b = train.select(&[2, 0]).unwrap();
+        let b = train.select(&[8, 0]).unwrap();
         let text = |names: [&str; 2]| names.map(str::to_owned).to_vec();
         let renamed =
             Contrast::new(b.plus().copy(), b.minus().copy(), vec![true, true], text(["g", "h"])).unwrap();
@@ -430,8 +409,15 @@ mod tests {
         let plus = values(&normalizer.apply(&renamed, Kind::Double).unwrap().0);
         let pooled = (1.0 - normalizer.plus.mean.double_value(&[0])) / normalizer.plus.std.double_value(&[0]);
         assert_eq!(plus, [-1.0, pooled]);
-        // One template among the training rows is no reason for a table.
-        assert!(Normalizer::fit(&train.select(&[0, 1]).unwrap()).unwrap().templates().is_empty());
+        // One template among the training rows is no reason for a table, but its name is kept.
+        for kind in Normalization::ALL {
+            let one = Normalizer::fit_as(kind, &train.select(&[0, 1]).unwrap()).unwrap();
+            assert!(one.templates.is_none() && one.templates() == ["a"], "{kind}");
+            assert!(
+                one.templates_with_few_rows().is_empty(),
+                "{kind}: there are no others to take a spread from"
+            );
+        }
     }
 
     #[test]
@@ -476,9 +462,9 @@ mod tests {
         let train = templated();
         let normalizer = Normalizer::fit_as(Normalization::Leace, &train).unwrap();
         let (plus, minus) = normalizer.apply(&train, Kind::Double).unwrap();
-        for rows in [0, 2] {
+        for rows in [0, 8] {
             for side in [&plus, &minus] {
-                assert!(side.narrow(0, rows, 2).mean(Kind::Double).double_value(&[]).abs() < 1e-5);
+                assert!(side.narrow(0, rows, 8).mean(Kind::Double).double_value(&[]).abs() < 1e-5);
             }
         }
     }

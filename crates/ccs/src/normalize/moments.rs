@@ -20,28 +20,102 @@ pub struct Moments {
     pub std: Tensor,
 }
 
+/// What the spread of rows about their means is taken from.
+#[derive(Debug)]
+pub(super) enum Variation {
+    /// The mean squares of either side's dimensions. \[D\], f64
+    Squares(Tensor, Tensor),
+    /// The mean length of (φ⁺, φ⁻).
+    Length(f64),
+    /// Nothing is scaled.
+    None,
+}
+
+/// Some rows' means and variation.
+#[derive(Debug)]
+pub(super) struct Estimate {
+    plus: Tensor,  // [D]
+    minus: Tensor, // [D]
+    pub(super) variation: Variation,
+    pub(super) rows: usize,
+}
+
 /// The moments of both sides. `plus`, `minus`: \[N, D\].
-///
-/// Two passes in f64: the difference of large squares that a single pass takes would cancel.
 pub(super) fn fit(kind: Normalization, plus: &Tensor, minus: &Tensor) -> Result<(Moments, Moments)> {
-    let (plus, plus_mean) = centre(plus)?;
-    let (minus, minus_mean) = centre(minus)?;
-    let (plus_std, minus_std) = match kind {
-        Normalization::ElementWise => (spread(&plus)?, spread(&minus)?),
-        Normalization::Burns => {
-            let squares = |x: &Tensor| x.f_square()?.f_sum_dim_intlist(1, false, Kind::Double);
-            let length = squares(&plus)?.f_add(&squares(&minus)?)?.f_sqrt()?.f_mean(Kind::Double)?; // of (φ⁺, φ⁻)
-            let dim = plus_mean.size().first().copied().unwrap_or_default();
-            let scale = length.f_double_value(&[])? / (2.0 * dim as f64).sqrt();
-            let scale = if scale < SMALLEST_STD { 1.0 } else { scale };
-            let std = plus_mean.f_full_like(scale)?;
-            (std.f_alias()?, std)
+    let estimate = Estimate::of(kind, plus, minus)?;
+    estimate.scaled_by(&estimate.variation)
+}
+
+impl Estimate {
+    /// Two passes in f64: the difference of large squares that a single pass takes would cancel.
+    pub(super) fn of(kind: Normalization, plus: &Tensor, minus: &Tensor) -> Result<Self> {
+        let rows = plus.size().first().map_or(0, |&n| n as usize);
+        let (plus, plus_mean) = centre(plus)?;
+        let (minus, minus_mean) = centre(minus)?;
+        let variation = match kind {
+            Normalization::ElementWise => {
+                let squares = |x: &Tensor| x.f_square()?.f_mean_dim(0, false, Kind::Double);
+                Variation::Squares(squares(&plus)?, squares(&minus)?)
+            }
+            Normalization::Burns => Variation::Length(length(&plus, &minus)?),
+            Normalization::MeanOnly | Normalization::Leace | Normalization::Cluster => Variation::None,
+        };
+        Ok(Self { plus: plus_mean, minus: minus_mean, variation, rows })
+    }
+
+    /// The moments of both sides with these means and that spread.
+    pub(super) fn scaled_by(&self, variation: &Variation) -> Result<(Moments, Moments)> {
+        let (plus_std, minus_std) = match variation {
+            Variation::Squares(plus, minus) => (spread(plus)?, spread(minus)?),
+            Variation::Length(length) => {
+                let dim = self.plus.size().first().copied().unwrap_or_default();
+                let std = self.plus.f_full_like(scale(*length, dim as f64))?;
+                (std.f_alias()?, std)
+            }
+            Variation::None => (self.plus.f_ones_like()?, self.minus.f_ones_like()?),
+        };
+        let moments = |mean: &Tensor, std| -> Result<Moments> { Ok(Moments { mean: mean.f_alias()?, std }) };
+        Ok((moments(&self.plus, plus_std)?, moments(&self.minus, minus_std)?))
+    }
+}
+
+impl Variation {
+    /// That of all parts' deviations from their own means; a square is counted n/(n − 1) times, since the mean of n
+    /// rows takes that much of it away. Parts have two rows or more.
+    pub(super) fn of_all(parts: &[Estimate]) -> Result<Self> {
+        let rows: f64 = parts.iter().map(|part| part.rows as f64).sum();
+        let mut all = Self::None;
+        for part in parts {
+            let n = part.rows as f64;
+            let (share, lost) = (n / rows, n / (n - 1.0).max(1.0));
+            all = match (&part.variation, all) {
+                (Self::Squares(plus, minus), all) => {
+                    let (plus, minus) = (plus.f_mul_scalar(share * lost)?, minus.f_mul_scalar(share * lost)?);
+                    match all {
+                        Self::Squares(p, m) => Self::Squares(p.f_add(&plus)?, m.f_add(&minus)?),
+                        _ => Self::Squares(plus, minus),
+                    }
+                }
+                (Self::Length(length), Self::Length(sum)) => Self::Length(sum + share * lost.sqrt() * length),
+                (Self::Length(length), _) => Self::Length(share * lost.sqrt() * length),
+                (Self::None, _) => Self::None,
+            };
         }
-        Normalization::MeanOnly | Normalization::Leace | Normalization::Cluster => {
-            (plus_mean.f_ones_like()?, minus_mean.f_ones_like()?)
-        }
-    };
-    Ok((Moments { mean: plus_mean, std: plus_std }, Moments { mean: minus_mean, std: minus_std }))
+        Ok(all)
+    }
+}
+
+/// The mean length of (φ⁺, φ⁻) of centred states. `plus`, `minus`: \[N, D\].
+pub(super) fn length(plus: &Tensor, minus: &Tensor) -> Result<f64> {
+    let squares = |x: &Tensor| x.f_square()?.f_sum_dim_intlist(1, false, Kind::Double);
+    let length = squares(plus)?.f_add(&squares(minus)?)?.f_sqrt()?.f_mean(Kind::Double)?;
+    Ok(length.f_double_value(&[])?)
+}
+
+/// What makes √(2D) of a mean length.
+pub(super) fn scale(length: f64, dim: f64) -> f64 {
+    let scale = length / (2.0 * dim).sqrt();
+    if scale < SMALLEST_STD { 1.0 } else { scale }
 }
 
 fn centre(states: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -50,8 +124,9 @@ fn centre(states: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((states.f_sub(&mean)?, mean))
 }
 
-fn spread(centred: &Tensor) -> Result<Tensor> {
-    let std = centred.f_square()?.f_mean_dim(0, false, Kind::Double)?.f_sqrt()?; // [D]
+/// The root of mean squares \[D\], 1 where it is no spread.
+fn spread(squares: &Tensor) -> Result<Tensor> {
+    let std = squares.f_sqrt()?;
     Ok(std.f_where_self(&std.f_ge(SMALLEST_STD)?, &std.f_ones_like()?)?)
 }
 

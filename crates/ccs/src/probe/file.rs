@@ -281,6 +281,26 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_single_template_comes_back_and_files_without_it_open() {
+        let text = |name: &str| vec![name.to_owned(), format!("{name}2")];
+        let data =
+            pairs([1.0, -1.0], [-1.0, 1.0]).with_variants(text("q"), vec!["exam".to_owned(); 2]).unwrap();
+        let mut probe = probe(Readout::Pair, Sign::Plus);
+        probe.normalizer = Normalizer::fit(&data).unwrap();
+        let bytes = probe.to_bytes().unwrap();
+        let back = Probe::parse(&bytes).unwrap();
+        assert_eq!(back.normalizer.templates(), ["exam"]);
+        assert_eq!(back.to_bytes().unwrap(), bytes);
+        // As version 0.1 wrote it: the same length, another key, which is not read.
+        let mut old = bytes.clone();
+        let key = old.windows(4).position(|w| w == b"seen").unwrap();
+        old[key..key + 4].copy_from_slice(b"none");
+        let old = Probe::parse(&old).unwrap();
+        assert!(old.normalizer.templates().is_empty());
+        assert_eq!(old.scores(&data).unwrap(), probe.scores(&data).unwrap());
+    }
+
+    #[test]
     fn a_leace_that_has_nothing_to_erase_comes_back() {
         let same = pairs([1.0, -1.0], [1.0, -1.0]);
         let mut probe = probe(Readout::Pair, Sign::Plus);

@@ -9,6 +9,7 @@ use super::origin::placed;
 use super::resume::Kept;
 use super::{Layer, Settings, Source};
 use crate::bootstrap::Resamples;
+use crate::normalize::FEWEST_FOR_MEAN;
 use crate::rng::Stream;
 use crate::split::Split;
 use crate::{Contrast, Method, Result};
@@ -43,7 +44,10 @@ pub(super) struct Data<'a> {
 
 /// Whether no template's states vary over its rows: normalisation leaves nothing of them.
 fn is_constant(train: &Contrast) -> Result<bool> {
-    for (_, rows) in train.rows_by_template() {
+    let parts = train.rows_by_template().into_iter().map(|(_, rows)| rows);
+    let (own, single): (Vec<_>, Vec<_>) = parts.partition(|rows| rows.len() >= FEWEST_FOR_MEAN);
+    let single: Vec<usize> = single.into_iter().flatten().collect(); // these are centred together
+    for rows in own.into_iter().chain((!single.is_empty()).then_some(single)) {
         if !train.select(&rows)?.is_constant()? {
             return Ok(false);
         }

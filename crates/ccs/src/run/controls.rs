@@ -14,7 +14,6 @@ use crate::fit::ccs::{CcsFit, Init, ccs};
 use crate::fit::recursive::{RecursiveOptions, Stop, cosines, recursive, untrained};
 use crate::head::Head;
 use crate::loss::CONSTANT_GUESS;
-use crate::normalize::Normalizer;
 use crate::probe::{Certainty, Probe, Readout, Sign};
 use crate::{Method, Result};
 
@@ -119,11 +118,9 @@ impl Context<'_> {
     /// Directions that nothing was fitted to, in CCS's own coordinates.
     fn untrained(&self, data: &Data<'_>) -> Result<Untrained> {
         let stream = self.stream(Method::Ccs, data.layer).child("untrained");
-        let normalizer = Normalizer::fit_as(self.settings.ccs.normalization, &data.train)?;
+        let normalization = self.settings.ccs.normalization;
         let [mut accuracy, mut consistency, mut confidence, mut loss] = [const { Vec::new() }; 4];
-        for mut probe in untrained(&data.train, UNTRAINED, &stream)? {
-            probe.normalizer = normalizer.duplicate()?;
-            probe.orient(&data.train)?;
+        for probe in untrained(&data.train, UNTRAINED, normalization, &stream)? {
             let terms = probe.loss(&data.test)?;
             accuracy.push(probe.accuracy(&data.test)?);
             consistency.push(terms.consistency);

@@ -43,9 +43,11 @@ pub struct ProbeCard {
     pub platt: Option<Platt>,
     /// How states are normalised.
     pub normalization: Normalization,
-    /// The templates that have statistics of their own.
+    /// The templates it was fitted on, where it says them.
     pub templates: Vec<String>,
-    /// Whether those are of the rows the probe was applied to.
+    /// Those of them that had too few rows for statistics of their own.
+    pub templates_with_few_rows: Vec<String>,
+    /// Whether the statistics are of the rows the probe was applied to.
     pub reestimated: bool,
     /// Where it comes from, in full.
     pub meta: BTreeMap<String, Value>,
@@ -74,6 +76,7 @@ impl Probe {
             platt: self.certainty.platt,
             normalization: self.normalizer.kind(),
             templates: self.normalizer.templates().to_vec(),
+            templates_with_few_rows: self.normalizer.templates_with_few_rows().to_vec(),
             reestimated: self.normalizer.is_reestimated(),
             meta: self.meta.clone(),
         })

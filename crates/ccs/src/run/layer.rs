@@ -10,6 +10,7 @@ use super::{Layer, answers, folder};
 use crate::baselines::{Band, Predictions, Quality, RandomBand, majority_label, random_directions_as};
 use crate::calibrate::Platt;
 use crate::contrast::pick;
+use crate::normalize::few_rows_note;
 use crate::probe::Probe;
 use crate::select::{CrossValidation, HeldOut, cross_validate};
 use crate::{Contrast, Method, Result};
@@ -40,6 +41,8 @@ impl Context<'_> {
         let dim = self.settings.ccs.project.unwrap_or(usize::MAX).min(data.train.dim());
         let (rows, l2) = (data.train.rows(), self.settings.ccs.l2);
         let underdetermined = rows.min(in_fold) < dim;
+        let mut notes = notes(&data, in_fold, dim, l2);
+        notes.extend(few_rows_note(self.settings.normalization, &data.train));
         let mut outcome = LayerOutcome {
             report: LayerReport {
                 layer: layer.layer,
@@ -47,7 +50,7 @@ impl Context<'_> {
                 dim: data.train.dim(),
                 degenerate: data.degenerate,
                 underdetermined,
-                notes: notes(&data, in_fold, dim, l2),
+                notes,
                 methods: BTreeMap::new(),
                 differences: Vec::new(),
             },

@@ -60,6 +60,7 @@ pub(super) fn possible<T>(fit: Result<T>) -> Result<Result<T, String>> {
             error @ (Error::Constant
             | Error::Singular { .. }
             | Error::NotConverged { .. }
+            | Error::Separable
             | Error::Diverged
             | Error::OneClass { .. }
             | Error::TooFewRows { .. }

@@ -104,18 +104,25 @@ fn ccs_reproduces_the_trace_theta_and_quality() {
 #[test]
 fn lbfgs_ends_below_adamw_on_real_states() {
     let Some(golden) = golden() else { return };
-    let want = &golden.expected["ccs_adamw"];
-    let adamw = want["final_consistency"].as_f64().unwrap() + want["final_confidence"].as_f64().unwrap();
     let start = Start {
         weight: Tensor::from_slice(&golden.init).unsqueeze(1),
         bias: Tensor::zeros([1], (Kind::Double, Device::Cpu)),
     };
-    // 400 pairs are more statements than dimensions, 150 are fewer: there it works in the span.
+    // 400 pairs are more statements than dimensions, 150 are fewer: there it works in the span. Both have the same rows
+    // and the same start; AdamW decays weights, L-BFGS has no penalty.
     for (rows, precision) in [(400, Precision::F64), (400, Precision::F32), (150, Precision::F32)] {
         let train = golden.train.select(&(0..rows).collect::<Vec<_>>()).unwrap();
-        let options = CcsOptions { optimizer: Optimizer::Lbfgs, precision, ..CcsOptions::default() };
-        let fit = ccs_from(&train, &start, &options).unwrap();
-        assert!(fit.terms.total() < adamw, "{rows} rows in {precision:?}: {}", fit.terms.total());
+        let fit = |options| ccs_from(&train, &start, &options).unwrap().terms.total();
+        let adamw = fit(CcsOptions { epochs: 300, precision, ..CcsOptions::default() });
+        let lbfgs = fit(CcsOptions { optimizer: Optimizer::Lbfgs, precision, ..CcsOptions::default() });
+        println!("{rows} rows in {precision:?}: {lbfgs:.3e} and {adamw:.3e}");
+        assert!(lbfgs < adamw, "{rows} rows in {precision:?}: {lbfgs} and {adamw}");
+        if rows == 400 {
+            let want = &golden.expected["ccs_adamw"];
+            let want =
+                want["final_consistency"].as_f64().unwrap() + want["final_confidence"].as_f64().unwrap();
+            assert!((adamw - want).abs() < 1e-4, "the golden fit is this one: {adamw} and {want}");
+        }
     }
 }
 

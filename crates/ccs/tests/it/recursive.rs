@@ -43,6 +43,46 @@ fn twenty_directions_are_orthogonal_whatever_the_optimiser_and_precision() {
 }
 
 #[test]
+fn twenty_directions_are_orthogonal_with_fewer_rows_than_dimensions() {
+    let train = Planted::new(40, 120, 2.0, 1).contrast(); // 80 statements: L-BFGS works in their span
+    for (optimizer, project) in [
+        (Optimizer::Lbfgs, None),
+        (Optimizer::AdamW, None),
+        (Optimizer::Lbfgs, Some(30)),
+        (Optimizer::AdamW, Some(30)),
+    ] {
+        let options = CcsOptions { optimizer, project, l2: 0.01, ..quick() };
+        let recursion = RecursiveOptions { iterations: 20, until_loss: None, ..RecursiveOptions::default() };
+        let found = recursive(&train, &options, &recursion, &Stream::new(0), |_, _| true).unwrap();
+        assert_eq!((found.fits.len(), found.stop), (20, Stop::Iterations));
+        let weights: Vec<Tensor> = found.fits.iter().map(|f| f.probe.weight.to_kind(Kind::Double)).collect();
+        let between = cosines(&Tensor::stack(&weights, 0)).unwrap();
+        let worst = (0..20).flat_map(|i| between[i][..i].to_vec()).fold(0.0, f64::max);
+        assert!(worst < 1e-4, "{optimizer:?} {project:?}: {worst:e}");
+        for fit in &found.fits {
+            assert!((fit.probe.loss(&train).unwrap().total() - fit.terms.total()).abs() < 1e-4);
+        }
+        let gram = found.directions.mm(&found.directions.tr());
+        let eye = Tensor::eye(20, (Kind::Double, tch::Device::Cpu));
+        assert!((gram - eye).abs().max().double_value(&[]) < 1e-6, "{optimizer:?} {project:?}");
+    }
+}
+
+#[test]
+fn the_constant_guess_ends_iterations_of_the_ccs_loss_alone() {
+    // Every direction has a CCS loss above the bound; only of the CCS loss it is asked.
+    let train = Planted::new(60, 4, 1.0, 1).contrast();
+    let recursion = RecursiveOptions { until_loss: Some(1e-9), ..RecursiveOptions::default() };
+    for (loss, stop, fits) in
+        [("ccs", Stop::Loss, 1), ("0.5*ccs", Stop::Loss, 1), ("js+js_confidence", Stop::Dimensions, 4)]
+    {
+        let options = CcsOptions { loss: loss.parse().unwrap(), ..quick() };
+        let found = recursive(&train, &options, &recursion, &Stream::new(0), |_, _| true).unwrap();
+        assert_eq!((found.stop, found.fits.len()), (stop, fits), "{loss}");
+    }
+}
+
+#[test]
 fn the_first_iteration_is_ccs_and_later_ones_lose_the_truth() {
     let (train, test) = (Planted::new(300, 8, 3.0, 1).contrast(), Planted::new(300, 8, 3.0, 2).contrast());
     let plain = ccs(&train, &quick(), &Stream::new(5)).unwrap();
@@ -87,7 +127,8 @@ fn iterations_end_with_the_dimensions_or_at_a_loss() {
 #[test]
 fn untrained_directions_do_not_reach_the_constant_guess() {
     let train = Planted::new(200, 50, 0.5, 1).contrast();
-    let probes = untrained(&train, 20, &Stream::new(0)).unwrap();
+    let probes = untrained(&train, 20, Normalization::MeanOnly, &Stream::new(0)).unwrap();
+    assert!(probes.iter().all(|p| p.normalizer.kind() == Normalization::MeanOnly));
     let losses: Vec<f64> = probes.iter().map(|p| p.loss(&train).unwrap().total()).collect();
     assert!(losses.iter().all(|l| *l > CONSTANT_GUESS), "{losses:?}");
     assert!(probes.iter().all(|p| p.accuracy(&train).unwrap() >= 0.5));

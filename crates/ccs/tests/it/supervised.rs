@@ -3,7 +3,7 @@
 
 use ccs::baselines::zero_shot_threshold;
 use ccs::calibrate::{Platt, Reliability};
-use ccs::fit::logistic::{GRID, LrInput, LrOptions, cross_validated, logistic, logistic_on};
+use ccs::fit::logistic::{GRID, LrInput, LrOptions, cross_validated, logistic, logistic_on, penalised};
 use ccs::rng::Stream;
 use ccs::split::{Split, grouped_folds};
 use ccs::{Error, Probe};
@@ -175,4 +175,78 @@ fn the_zero_shot_threshold_is_numpys_quantile() {
         let gamma = zero_shot_threshold(&case.plus, &case.minus, case.share).unwrap();
         close(&[gamma], &[case.gamma], 1e-12, "gamma");
     }
+}
+
+/// Rows that one dimension tells apart without error, but for `wrong` of them.
+fn separable(wrong: usize) -> ccs::Contrast {
+    let mut planted = Planted::new(60, 3, 6.0, 2);
+    for row in 0..wrong {
+        planted.labels[row] = !planted.labels[row];
+    }
+    planted.contrast()
+}
+
+#[test]
+fn without_a_minimum_no_penalty_does_not_win_and_is_an_error_of_its_own() {
+    let options = LrOptions::default();
+    let (easy, mixed) = (separable(0), separable(6));
+    let folds = grouped_folds(easy.labels(), easy.groups(), 5, &Stream::new(0)).unwrap();
+    for input in [LrInput::Differences, LrInput::Statements, LrInput::Concatenated] {
+        // Its held-out loss would be the lowest of all.
+        let choice = cross_validated(&easy, input, &folds, &options).unwrap();
+        assert_eq!((choice.penalties[0].l2, choice.penalties[0].log_loss), (0.0, None));
+        assert!(choice.l2 > 0.0, "{input:?}");
+        assert!(matches!(penalised(&easy, input, 0.0, &options), Err(Error::Separable)), "{input:?}");
+        assert!(penalised(&easy, input, 1e-4, &options).unwrap().gradient <= options.tolerance);
+        // Where labels overlap there is a minimum, and it is found.
+        let fit = penalised(&mixed, input, 0.0, &options).unwrap();
+        assert!(fit.gradient <= options.tolerance && fit.probe.accuracy(&mixed).unwrap() >= 0.9, "{input:?}");
+    }
+    // A single row on the boundary leaves no margin, and still no minimum.
+    let mut planted = Planted::new(40, 1, 5.0, 2);
+    planted.minus.fill(0.0);
+    for (x, &label) in planted.plus.iter_mut().zip(&planted.labels) {
+        *x = if label { 1.0 } else { 0.0 };
+    }
+    let first_false = planted.labels.iter().position(|l| !l).unwrap();
+    planted.plus[first_false] = 1.0;
+    assert!(matches!(
+        penalised(&planted.contrast(), LrInput::Differences, 0.0, &options),
+        Err(Error::Separable)
+    ));
+}
+
+#[test]
+fn penalties_and_tolerances_that_cannot_be_used_are_refused_by_name() {
+    let train = separable(3);
+    let folds = grouped_folds(train.labels(), train.groups(), 3, &Stream::new(0)).unwrap();
+    for l2 in [f64::NAN, f64::INFINITY, -1e-9] {
+        let error = penalised(&train, LrInput::Differences, l2, &LrOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::Setting { name: "l2", .. }), "{error}");
+    }
+    for tolerance in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+        let options = LrOptions { tolerance, ..LrOptions::default() };
+        let errors = [
+            logistic(&train, &options).unwrap_err(),
+            penalised(&train, LrInput::Statements, 0.1, &options).unwrap_err(),
+            cross_validated(&train, LrInput::Statements, &folds, &options).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(error, Error::Setting { name: "tolerance", .. }), "{error}");
+        }
+    }
+}
+
+#[test]
+fn more_rows_than_are_weighed_at_once_give_the_same_minimum() {
+    // Each row twice, with half the weight: the objective is the same.
+    let (few, many) = (Planted::new(1100, 4, 0.3, 3), Planted::new(1100, 4, 0.3, 3));
+    let twice = |v: &[f32]| tch::Tensor::from_slice(&[v, v].concat()).reshape([2200, 4]);
+    let labels = [many.labels.as_slice(), many.labels.as_slice()].concat();
+    let groups = (0..2200).map(|i| (i % 1100).to_string()).collect();
+    let many = ccs::Contrast::new(twice(&many.plus), twice(&many.minus), labels, groups).unwrap();
+    let fit = |pairs: &ccs::Contrast, c| {
+        logistic(pairs, &LrOptions { c, tolerance: 1e-9, ..LrOptions::default() }).unwrap().probe
+    };
+    close(&weights(&fit(&few.contrast(), 0.2)), &weights(&fit(&many, 0.1)), 1e-9, "weights");
 }

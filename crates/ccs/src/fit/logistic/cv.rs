@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 
-use super::{LrFit, LrInput, LrOptions, Rows};
+use super::{LrFit, LrInput, LrOptions, Rows, check_tolerance};
 use crate::contrast::both_labels;
 use crate::split::Split;
 use crate::{Contrast, Error, Result};
@@ -28,7 +28,8 @@ pub const GRID: [f64; 11] = [
 pub struct Penalty {
     /// λ.
     pub l2: f64,
-    /// The mean log loss of rows of the folds that were not fitted on; `None` if a fold's fit did not converge.
+    /// The mean log loss of rows of the folds that were not fitted on; `None` if a fold's fit did not converge, or has no
+    /// minimum to converge to (λ = 0 where some direction tells the labels apart without error).
     pub log_loss: Option<f64>,
 }
 
@@ -50,13 +51,14 @@ pub struct PenaltyChoice {
 /// `train`: N pairs of length D; `folds` index them.
 ///
 /// # Errors
-/// No folds, training rows of one label, or no penalty at which all fits converge.
+/// No folds, training rows of one label, a tolerance that cannot be used, or no penalty at which all fits converge.
 pub fn cross_validated(
     train: &Contrast,
     input: LrInput,
     folds: &[Split],
     options: &LrOptions,
 ) -> Result<PenaltyChoice> {
+    check_tolerance(options)?;
     both_labels(train.labels(), "the training rows")?;
     if folds.is_empty() {
         return Err(Error::Setting {
@@ -100,8 +102,18 @@ pub fn cross_validated(
 /// `train`: N pairs of length D.
 ///
 /// # Errors
-/// As [`super::logistic_on`].
+/// As [`super::logistic_on`]; a penalty that is negative or not a number; with λ = 0, rows whose labels some direction
+/// tells apart without error.
 pub fn penalised(train: &Contrast, input: LrInput, l2: f64, options: &LrOptions) -> Result<LrFit> {
+    if !(l2.is_finite() && l2 >= 0.0) {
+        return Err(Error::Setting {
+            name: "l2",
+            value: l2.to_string(),
+            reason: "a penalty must not be negative",
+            hint: "give 0 or more, such as 0.01",
+        });
+    }
+    check_tolerance(options)?;
     both_labels(train.labels(), "the training rows")?;
     let (mut rows, normalizer) = Rows::of(train, input, options)?;
     for &larger in GRID.iter().rev().filter(|&&larger| larger > l2) {
@@ -135,7 +147,7 @@ fn path(
     let mut losses = Vec::with_capacity(GRID.len());
     for &l2 in GRID.iter().rev() {
         let newton = match rows.penalised(l2, options) {
-            Err(Error::NotConverged { .. }) => {
+            Err(Error::NotConverged { .. } | Error::Separable) => {
                 losses.push(None);
                 continue;
             }

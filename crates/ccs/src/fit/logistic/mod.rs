@@ -23,7 +23,7 @@ use crate::head::Head;
 use crate::normalize::{Normalization, Normalizer};
 use crate::probe::{Certainty, Probe, Readout, Sign};
 use crate::{Contrast, Error, Result};
-use newton::{Newton, Problem, full_gradient, span, to_full};
+use newton::{Newton, Problem, design, full_gradient, span, to_full};
 
 /// How logistic regression is fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,13 +132,26 @@ pub fn logistic_on(train: &Contrast, input: LrInput, options: &LrOptions) -> Res
 /// Refuses settings that cannot be used.
 pub(crate) fn check(options: &LrOptions) -> Result<()> {
     if options.c.is_finite() && options.c > 0.0 {
-        return Ok(());
+        return check_tolerance(options);
     }
     Err(Error::Setting {
         name: "--lr-c",
         value: options.c.to_string(),
         reason: "it weighs the data against the penalty",
         hint: "the default is 0.1",
+    })
+}
+
+/// Refuses a tolerance that no gradient, or every one, would meet.
+fn check_tolerance(options: &LrOptions) -> Result<()> {
+    if options.tolerance.is_finite() && options.tolerance > 0.0 {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        name: "tolerance",
+        value: options.tolerance.to_string(),
+        reason: "the fit ends when no entry of the gradient is larger",
+        hint: "the default is 1e-6",
     })
 }
 
@@ -150,11 +163,16 @@ pub(super) fn solve(rows: &Tensor, targets: &Tensor, options: &LrOptions) -> Res
     rows.weights(&newton)
 }
 
+/// A logit that the next step would move further is on its way to infinity: without a minimum it moves by about 1, with
+/// one, at a small gradient, by far less.
+const STILL_MOVING: f64 = 0.1;
+
 /// Training rows, in the basis of their span.
 struct Rows {
     x: Tensor,       // [N, D]
     targets: Tensor, // [N]
-    coordinates: Tensor,
+    /// Their coordinates, and ones. \[N, K + 1\]
+    design: Tensor,
     basis: Option<Tensor>,
     /// Where the last fit ended.
     last: Option<Tensor>,
@@ -171,12 +189,12 @@ impl Rows {
 
     fn new(x: Tensor, targets: Tensor) -> Result<Self> {
         let (coordinates, basis) = span(&x)?;
-        Ok(Self { x, targets, coordinates, basis, last: None })
+        Ok(Self { design: design(&coordinates)?, x, targets, basis, last: None })
     }
 
     /// The minimum of ½κ‖w‖² + c·Σ log loss, sought from where the last fit ended.
     fn fit(&mut self, penalised: f64, c: f64, options: &LrOptions) -> Result<Newton> {
-        let problem = Problem::new(&self.coordinates, self.targets.f_alias()?, penalised, c)?;
+        let problem = Problem::new(&self.design, &self.targets, penalised, c)?;
         let start = match self.last.take() {
             Some(theta) => theta,
             None => problem.zero()?,
@@ -184,6 +202,9 @@ impl Rows {
         let basis = self.basis.as_ref();
         let newton =
             problem.minimise(start, options, |theta| full_gradient(&problem, theta, &self.x, basis))?;
+        if penalised <= 0.0 && problem.next_move(&newton.theta)? > STILL_MOVING {
+            return Err(Error::Separable);
+        }
         self.last = Some(newton.theta.f_alias()?);
         Ok(newton)
     }
