@@ -18,6 +18,16 @@ pub(super) struct Body {
     pub(super) bias: bool,
 }
 
+/// Numbers in a vector register (AVX-512, f32).
+const VECTOR: i64 = 16;
+
+/// The first layer, ready to be multiplied by.
+#[derive(Debug)]
+pub(super) struct First {
+    weight: Tensor, // [D, R and empty columns] or [D, R·H₁]
+    bias: Option<Tensor>,
+}
+
 /// What the way back needs of the way there: each hidden layer's output. \[s, R·H₁\], then \[R, s, Hᵢ\]
 #[derive(Debug, Default)]
 pub(super) struct Cache {
@@ -34,30 +44,46 @@ fn at<'a>(tensors: &'a [Tensor], what: &'static str, index: usize) -> Result<&'a
 }
 
 impl Body {
-    /// The first layer's weights as [`Body::forward`] multiplies by them, once for many strips. \[D, R\] or \[D, R·H₁\]
-    pub(super) fn first(theta: &Parameters) -> Result<Tensor> {
-        Ok(part(theta, 0)?.f_tr()?.f_contiguous()?)
+    /// R of the buffers that logits are written to: a linear probe's products are fastest with whole vector registers.
+    pub(super) fn columns(&self) -> i64 {
+        let whole = (self.probes + VECTOR - 1) / VECTOR * VECTOR;
+        if self.hidden.is_empty() { whole } else { self.probes }
+    }
+
+    /// The first layer as [`Body::forward`] multiplies by it, once for many strips.
+    pub(super) fn first(&self, theta: &Parameters) -> Result<First> {
+        let weight = part(theta, 0)?.f_tr()?;
+        if !self.hidden.is_empty() {
+            return Ok(First { weight: weight.f_contiguous()?, bias: None }); // hidden layers add theirs
+        }
+        let empty = self.columns() - self.probes;
+        let weight = weight.f_constant_pad_nd([0, empty])?;
+        let bias = if self.bias { Some(part(theta, 1)?.f_constant_pad_nd([0, empty])?) } else { None };
+        Ok(First { weight, bias })
     }
 
     /// Logits of a strip of states, written into `z`.
     ///
     /// # Shapes
-    /// `x`: \[s, D\]; `z`: \[s, R\].
+    /// `x`: \[s, D\]; `z`: \[s, R\], and as many columns more as make it [`Body::columns`].
     pub(super) fn forward(
         &self,
         x: &Tensor,
-        first: &Tensor,
+        first: &First,
         theta: &Parameters,
         z: &Tensor,
         cache: &mut Cache,
     ) -> Result<()> {
         if self.hidden.is_empty() {
-            let _ = if self.bias { part(theta, 1)?.f_addmm_out(z, x, first)? } else { x.f_mm_out(z, first)? };
+            let _ = match &first.bias {
+                Some(bias) => bias.f_addmm_out(z, x, &first.weight)?,
+                None => x.f_mm_out(z, &first.weight)?,
+            };
             return Ok(());
         }
         cache.outputs.clear();
         let rows = x.size().first().copied().unwrap_or_default();
-        let first = part(theta, 1)?.f_addmm(x, first)?.f_relu()?; // [s, R·H₁]
+        let first = part(theta, 1)?.f_addmm(x, &first.weight)?.f_relu()?; // [s, R·H₁]
         let mut h = first.f_view([rows, self.probes, self.width(0)])?.f_transpose(0, 1)?; // [R, s, H₁]
         cache.outputs.push(first);
         for layer in 1..self.hidden.len() {

@@ -11,7 +11,7 @@ use crate::loss::{Mix, Questions, Terms, Weights, terms};
 /// Bytes of states in a block: a core's share of the last cache. Larger blocks spend less time in calls.
 const BLOCK_BYTES: usize = 1 << 23;
 /// Bytes of states that one product takes: with the parameters, less than a core's own cache.
-const STRIP_BYTES: usize = 1 << 20;
+const STRIP_BYTES: usize = 3 << 18;
 
 /// The normalised states, both sides of a block of pairs side by side.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ struct Views {
 #[derive(Debug)]
 struct Strip {
     x: Tensor,     // [s, D]
-    z: Tensor,     // [s, R]
+    z: Tensor,     // [s, R and empty columns]
     slope: Tensor, // [s, R]
     cache: Cache,
 }
@@ -102,7 +102,7 @@ impl<'a> Objective<'a> {
         questions: Option<&'a Questions>,
         probes: usize,
     ) -> Result<Self> {
-        let views = data.blocks.iter().map(|block| Views::new(block, probes as i64, data.kind));
+        let views = data.blocks.iter().map(|block| Views::new(block, body, data.kind));
         let views = views.collect::<Result<_>>()?;
         Ok(Self { body, weights: mix.weights(), questions, views, pairs: data.pairs, probes })
     }
@@ -111,7 +111,7 @@ impl<'a> Objective<'a> {
     /// both sides. [`Objective::terms`] then gives the terms at `theta`.
     pub(super) fn gradient(&mut self, theta: &Parameters, gradient: &mut Parameters) -> Result<()> {
         let _ = gradient.flat.f_zero_()?;
-        let first = Body::first(theta)?;
+        let first = self.body.first(theta)?;
         for views in &mut self.views {
             for strip in &mut views.strips {
                 self.body.forward(&strip.x, &first, theta, &strip.z, &mut strip.cache)?;
@@ -127,7 +127,7 @@ impl<'a> Objective<'a> {
 
     /// Computes logits and probabilities at `theta`, for [`Objective::terms`] and [`Objective::values`].
     pub(super) fn evaluate(&mut self, theta: &Parameters) -> Result<()> {
-        let first = Body::first(theta)?;
+        let first = self.body.first(theta)?;
         for views in &mut self.views {
             for strip in &mut views.strips {
                 self.body.forward(&strip.x, &first, theta, &strip.z, &mut strip.cache)?;
@@ -171,11 +171,13 @@ impl<'a> Objective<'a> {
 }
 
 impl Views {
-    fn new(block: &Block, probes: i64, kind: Kind) -> Result<Self> {
+    fn new(block: &Block, body: &Body, kind: Kind) -> Result<Self> {
         let rows = block.x.size().first().copied().unwrap_or_default();
-        let (half, options) = (rows / 2, (kind, block.x.device()));
+        let (half, probes, options) = (rows / 2, body.probes, (kind, block.x.device()));
         let all = || Tensor::f_zeros([rows, probes], options);
-        let (z, p, slope) = (all()?, all()?, all()?);
+        let (p, slope) = (all()?, all()?);
+        let whole = Tensor::f_zeros([rows, body.columns()], options)?;
+        let z = whole.f_narrow(1, 0, probes)?;
         let plus = |t: &Tensor| t.f_narrow(0, 0, half);
         let minus = |t: &Tensor| t.f_narrow(0, half, half);
         let mut strips = Vec::new();
@@ -183,7 +185,7 @@ impl Views {
         while at < rows {
             let length = block.strip.min(rows - at);
             let part = |t: &Tensor| t.f_narrow(0, at, length);
-            let (x, z, slope) = (part(&block.x)?, part(&z)?, part(&slope)?);
+            let (x, z, slope) = (part(&block.x)?, part(&whole)?, part(&slope)?);
             strips.push(Strip { x, z, slope, cache: Cache::default() });
             at += length;
         }
