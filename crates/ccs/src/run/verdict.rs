@@ -187,12 +187,17 @@ fn against_zero_shot(method: Method, comparisons: &[Comparison]) -> Option<Verdi
         _ => "the model's own answers (zero-shot)",
     };
     let Difference { first_layer: layer, accuracy, .. } = said.difference;
-    let [low, _] = accuracy.ci?;
+    let [low, high] = accuracy.ci?;
     let (title, by) = (method.title(), by(&accuracy, false));
     let (finding, text) = if low > 0.0 {
         (
             Finding::BetterThanZeroShot,
             format!("{title} at layer {layer} is more accurate than {own}: by {by}."),
+        )
+    } else if high < 0.0 {
+        (
+            Finding::NoBetterThanZeroShot,
+            format!("{title} at layer {layer} is less accurate than {own}: by {by}."),
         )
     } else {
         (
