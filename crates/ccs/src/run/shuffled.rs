@@ -2,7 +2,7 @@
 //!
 //! Both the labels that training goes by and those that a probe is judged by are shuffled, each among the rows of its own
 //! side. A method that fits to labels is fitted anew, its penalty chosen anew too; one that fits without keeps its
-//! direction and takes a sign from the shuffled labels. Whatever is right then is right by luck, or by a leak.
+//! direction and takes a sign from the shuffled labels. Whatever is right then is right by luck.
 
 use std::collections::BTreeMap;
 
