@@ -52,7 +52,7 @@ impl Report {
             rows.train, groups.train, rows.test, groups.test
         ));
         lines.push(format!(
-            "the majority's accuracy is {:.3}; * chosen inside the training rows",
+            "the test rows' own majority is {:.3} (the row `majority` goes by the training rows'); * chosen inside the training rows",
             report.majority
         ));
         if let Some(choice) = report.chosen_without_labels.get(&Method::Ccs) {
