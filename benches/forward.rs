@@ -82,6 +82,9 @@ fn forward(criterion: &mut Criterion) {
                         runs.inspect(|took| fastest = fastest.min(*took)).sum()
                     });
                 });
+                if fastest == Duration::MAX {
+                    continue; // left out by the command line's filter
+                }
                 let rate = operations(&config, prompts, tokens) / fastest.as_secs_f64();
                 println!(
                     "{name} {precision}, {kept}: {:.0} GFLOP/s at best, {:.0} % of the {:.0} that products of 2048 x 2048 reach",

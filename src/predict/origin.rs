@@ -202,11 +202,14 @@ impl fmt::Display for Mismatch {
             Self::Template { fitted, found } => {
                 write!(f, "the probe was fitted on the template {fitted}, these prompts are of {found}")
             }
-            Self::Statistics { known, rows } => write!(
-                f,
-                "{rows} rows are of templates that the probe was not fitted on ({}), or of one that several of its data sets have: they are normalised as all templates together are",
-                known.join(", ")
-            ),
+            Self::Statistics { known, rows } => {
+                let like = if known.len() > 1 { "all templates together are" } else { "that one is" };
+                write!(
+                    f,
+                    "{rows} rows are of templates that the probe was not fitted on ({}), or of one that several of its data sets have: they are normalised as {like}",
+                    known.join(", ")
+                )
+            }
         }
     }
 }

@@ -199,6 +199,7 @@ fn blank_passages_and_prefixes_keep_the_questions() {
     let (said, blank) = make("blank", &["--blank-passage"]);
     assert_eq!((&said["kept"], &said["dropped"]), (&plain_said["kept"], &plain_said["dropped"]));
     assert_eq!((said["blank_passage"].as_bool(), plain.len()), (Some(true), 12));
+    assert_eq!(blank.len(), 12);
     for (blank, pair) in blank.iter().zip(&plain) {
         assert_eq!((&blank.group, &blank.question_id, blank.idx), (&pair.group, &pair.question_id, pair.idx));
         assert_eq!((&blank.template, blank.label), (&pair.template, pair.label));
@@ -206,6 +207,7 @@ fn blank_passages_and_prefixes_keep_the_questions() {
     }
     let prefix = format!("@{}", dir.join("prefix.txt").display());
     let (said, misled) = make("misled", &["--prefix", &prefix]);
+    assert_eq!(misled.len(), 12);
     assert!(misled.iter().all(|pair| pair.plus_prompt.starts_with(text)));
     assert_ne!(said["templates"][0]["identity"], plain_said["templates"][0]["identity"]);
 

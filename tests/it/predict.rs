@@ -169,7 +169,9 @@ fn in_the_stores_batches_the_states_are_the_stores() {
             &mut |done, total| seen.push((done, total)),
         );
         let found = found.expect("predict");
-        for (row, (found, expected)) in found.rows.iter().zip(quiz.store_says(&fitted)).enumerate() {
+        let expected = quiz.store_says(&fitted);
+        assert_eq!((found.rows.len(), expected.len()), (quiz.pairs.len(), quiz.pairs.len()));
+        for (row, (found, expected)) in found.rows.iter().zip(expected).enumerate() {
             let p = found.p_true.expect("calibrated");
             assert!((p - expected).abs() < 1e-12, "{run}, row {row}: {p} vs {expected}");
         }
@@ -223,6 +225,7 @@ fn each_template_is_read_with_its_own_statistics() {
         let own =
             fitted.probe.scores(&states.with_variants(questions, names).expect("variants")).expect("scores");
         let mut apart: f64 = 0.0;
+        assert_eq!((found.rows.len(), own.len()), (quiz.pairs.len(), quiz.pairs.len()));
         for ((row, own), pooled) in found.rows.iter().zip(&own).zip(pooled) {
             assert!((row.score - own).abs() < 1e-6, "{method}: {} vs {own}", row.score);
             assert_eq!(row.p_true, fitted.probe.probability(row.score));
@@ -274,6 +277,7 @@ fn a_pool_of_data_sets_knows_its_templates_by_their_own_names() {
         let questions = quiz.pairs.iter().map(|p| p.pair.question_id.clone()).collect();
         let states =
             quiz.states(&fitted).with_variants(questions, vec![name.to_owned(); 60]).expect("variants");
+        assert_eq!(found.rows.len(), 60);
         for (row, expected) in found.rows.iter().zip(fitted.probe.scores(&states).expect("scores")) {
             assert!((row.score - expected).abs() < 1e-6, "{name}: {} vs {expected}", row.score);
         }

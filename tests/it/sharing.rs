@@ -47,9 +47,11 @@ fn difference(one: &Store, other: &Store, column: &str) -> f32 {
         let read = |store: &Store| store.column(column).expect("column").read(side).expect("values");
         let (one, other) = (read(one), read(other));
         let largest = one.iter().fold(0f32, |m, v| m.max(v.abs()));
-        one.iter().zip(&other).fold(0f32, |m, (a, b)| m.max((a - b).abs())) / largest
+        let apart = one.iter().zip(&other).map(|(a, b)| (a - b).abs());
+        assert_eq!(one.len(), other.len());
+        apart.max_by(f32::total_cmp).expect("values") / largest
     });
-    both[0].max(both[1])
+    both.into_iter().max_by(f32::total_cmp).expect("two sides")
 }
 
 #[test]

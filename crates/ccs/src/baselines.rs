@@ -30,6 +30,12 @@ impl Predictions {
         Scored::new(&self.scores, labels, self.threshold)
     }
 
+    /// The opposite answers.
+    pub(crate) fn turned(&self) -> Self {
+        let scores = self.scores.iter().map(|score| 2.0 * self.threshold - score).collect();
+        Self { scores, threshold: self.threshold }
+    }
+
     /// The same answer for `rows` rows.
     pub fn constant(answer: bool, rows: usize) -> Self {
         Self { scores: vec![f64::from(u8::from(answer)); rows], threshold: 0.5 }
@@ -156,6 +162,30 @@ impl Band {
     }
 }
 
+/// Gaussian directions.
+pub(crate) struct Directions(Tensor); // [R, D], f32
+
+impl Directions {
+    /// The next `count` of `rng`, on the device of the states they are for.
+    pub(crate) fn draw(count: usize, dim: usize, rng: &mut impl rand::Rng, device: Device) -> Result<Self> {
+        let numbers: Vec<f32> = (0..count * dim).map(|_| rng.sample(StandardNormal)).collect();
+        let directions = Tensor::f_from_slice(&numbers)?.f_reshape([count as i64, dim as i64])?;
+        Ok(Self(directions.f_to_device(device)?))
+    }
+
+    /// What each direction makes of every row.
+    ///
+    /// # Shapes
+    /// `differences`: \[N, D\], N at least 1, f32; the result: R times N scores.
+    pub(crate) fn scores(&self, differences: &Tensor) -> Result<Vec<Predictions>> {
+        let rows = differences.size().first().map_or(1, |&rows| rows.max(1) as usize);
+        let scores = self.0.f_mm(&differences.f_tr()?)?.f_to_device(Device::Cpu)?; // [R, N]
+        let scores = Vec::<f64>::try_from(scores.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
+        let one = |scores: &[f64]| Predictions { scores: scores.to_vec(), threshold: 0.0 };
+        Ok(scores.chunks(rows).map(one).collect())
+    }
+}
+
 /// Scores rows by `directions` Gaussian directions on differences of states normalised in the default way. A direction
 /// is turned round where its AUROC on the training rows is below 0.5.
 ///
@@ -200,24 +230,14 @@ pub fn random_directions_as(
         });
     }
     let normalizer = Normalizer::fit_as(normalization, train)?;
-    let mut rng = stream.rng();
-    let gaussian: Vec<f32> = (0..directions * train.dim()).map(|_| rng.sample(StandardNormal)).collect();
-    let shape = [directions as i64, train.dim() as i64];
-    let gaussian = Tensor::f_from_slice(&gaussian)?.f_reshape(shape)?.f_to_device(train.plus().device())?;
-    let scores = |pairs: &Contrast| -> Result<Vec<Vec<f64>>> {
-        let differences = normalizer.differences(pairs, Kind::Float)?; // [N, D]
-        let scores = gaussian.f_mm(&differences.f_tr()?)?.f_to_device(Device::Cpu)?; // [directions, N]
-        let scores = Vec::<f64>::try_from(scores.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
-        Ok(scores.chunks(pairs.rows()).map(<[f64]>::to_vec).collect())
-    };
+    let drawn = Directions::draw(directions, train.dim(), &mut stream.rng(), train.plus().device())?;
+    let scores = |pairs: &Contrast| drawn.scores(&normalizer.differences(pairs, Kind::Float)?);
     let mut band = RandomBand { train: Vec::new(), test: Vec::new(), predictions: Vec::new() };
-    for (on_train, on_test) in scores(train)?.into_iter().zip(scores(test)?) {
-        let mut on_train = Predictions { scores: on_train, threshold: 0.0 };
-        let mut on_test = Predictions { scores: on_test, threshold: 0.0 };
+    for (mut on_train, mut on_test) in scores(train)?.into_iter().zip(scores(test)?) {
         // By AUROC, which asks for no boundary: of unbalanced labels accuracy turns the better half of the directions
         // round where the boundary is badly placed.
         if on_train.against(train.labels())?.auroc().is_some_and(|auroc| auroc < 0.5) {
-            on_train.scores.iter_mut().chain(&mut on_test.scores).for_each(|s| *s = -*s);
+            (on_train, on_test) = (on_train.turned(), on_test.turned());
         }
         band.train.push(Quality::of(&on_train, train.labels())?);
         band.test.push(Quality::of(&on_test, test.labels())?);

@@ -184,12 +184,6 @@ pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     Some(low + (high - low) * at.fract())
 }
 
-/// The central 95 % of the values; `None` without values.
-pub fn percentile_interval(mut values: Vec<f64>) -> Option<Interval> {
-    values.sort_unstable_by(f64::total_cmp);
-    Some([quantile(&values, 0.025)?, quantile(&values, 0.975)?])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +208,7 @@ mod tests {
         let labels: Vec<bool> = (0..400).map(|i| i % 2 == 0).collect();
         let correct: Vec<bool> = (0..400).map(|i| i % 4 != 0).collect();
         let resamples = Resamples::draw(&labels, &names(400, 1), 1000, &Stream::new(0)).unwrap();
-        let [low, high] = percentile_interval(resamples.accuracies(&correct)).unwrap();
+        let [low, high] = resamples.interval(resamples.accuracies(&correct)).unwrap();
         assert!((low - 0.708).abs() < 0.008 && (high - 0.792).abs() < 0.008, "{low} {high}");
     }
 
@@ -225,7 +219,7 @@ mod tests {
         let correct: Vec<bool> = (0..400).map(|i| (i / 40) % 4 != 0).collect();
         let resamples = Resamples::draw(&labels, &names(400, 40), 1000, &Stream::new(0)).unwrap();
         assert_eq!(resamples.groups(), 10);
-        let [low, high] = percentile_interval(resamples.accuracies(&correct)).unwrap();
+        let [low, high] = resamples.interval(resamples.accuracies(&correct)).unwrap();
         assert!(high - low > 0.4, "{low} {high}");
     }
 

@@ -1,5 +1,5 @@
 //! Contrast-Consistent Search (Burns et al. 2022) with honest controls: from the hidden states of contrast pairs to
-//! a linear probe for truth, and to a report that says how accurate it really is on rows that nothing was fitted on.
+//! a probe for truth, and to a report that says how accurate it really is on rows that nothing was fitted on.
 //! The crate knows no model: it takes tensors, or a store that the `activations` crate wrote.
 //!
 //! ```

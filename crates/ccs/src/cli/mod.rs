@@ -3,6 +3,7 @@
 mod eval;
 mod fit;
 mod inspect;
+mod job;
 mod output;
 mod report;
 mod settings;

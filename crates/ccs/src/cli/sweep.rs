@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::path::Path;
 
-use ccs::run::{Against, Dataset, Evaluation, Execution, Overwrite, Pooled, Report, Run, Source as _, sweep};
-use ccs::store::{LAST, StoreSource};
+use ccs::run::{Against, Dataset, Evaluation, Pooled, Report, Source as _, sweep};
+use ccs::store::StoreSource;
 use clap::Args;
+use serde_json::json;
 
+use super::job::{Job, progress};
 use super::output::{cells, points, print};
-use super::settings::SettingsArgs;
 
 const EXAMPLES: &str = "\
 Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training \
@@ -31,54 +31,33 @@ pub(super) struct Sweep {
     /// Two or more stores of one model; NAME=STORE says what to call one [default: its data set, else its folder].
     #[arg(required = true, value_name = "[NAME=]STORE")]
     stores: Vec<String>,
-    /// The folder to write.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// The token whose states are read: one of the rules that the stores were extracted with.
-    #[arg(long, value_name = "RULE", default_value = LAST)]
-    tokens: String,
     #[command(flatten)]
-    settings: SettingsArgs,
-    /// Where to compute: cpu, cuda or cuda:N.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// Layers worked on at once; 0 is one for each core. Does not change results.
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
-    /// Replace the sweep or run that --out already holds.
-    #[arg(long)]
-    overwrite: bool,
-    /// Print the report as JSON instead of a table.
-    #[arg(long)]
-    json: bool,
+    job: Job,
 }
 
 impl Sweep {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
-        let started = (SystemTime::now(), Instant::now());
-        self.settings.settings(true)?; // mistakes in it come before those in the stores
-        let overwrite = if self.overwrite { Overwrite::Yes } else { Overwrite::No };
-        Run::check_folder(&self.out, overwrite)?;
+        let started = self.job.begin()?;
         let mut stores = Vec::new();
         for text in &self.stores {
             let (name, path) = split(text);
-            stores.push((name, path, StoreSource::open_at(path, &self.tokens)?));
+            stores.push((name, path, StoreSource::open_at(path, &self.job.tokens)?));
         }
         let answers = stores.iter().all(|(.., source)| source.rows().answer_logprob.is_some());
-        let settings = self.settings.settings(answers)?;
+        let settings = self.job.settings(answers)?;
         let names = names(&stores);
         let datasets: Vec<Dataset<'_>> =
             names.iter().zip(&stores).map(|(name, (.., source))| Dataset { name, source }).collect();
         let layers = Pooled::new(&datasets, &settings.layers)?.layers().len();
-        let execution = Execution { device: torch_runtime::open(&self.device)?, threads: self.threads };
+        let execution = self.job.execution()?;
 
-        let bar = super::fit::progress(layers * (datasets.len() + 1));
+        let bar = progress(layers * (datasets.len() + 1));
         let done = sweep(
             &datasets,
             &settings,
             execution,
-            &self.out,
-            overwrite,
+            &self.job.out,
+            self.job.overwrite(),
             Some(super::stop::on_interrupt()?),
             &|name, layer| {
                 bar.set_message(format!("{name}: {}", layer.hook));
@@ -87,18 +66,9 @@ impl Sweep {
         );
         bar.finish_and_clear();
         let report = done?;
-        super::fit::log(
-            &self.out,
-            started,
-            &serde_json::json!({
-                "command": "ccs sweep",
-                "stores": self.stores,
-                "device": self.device,
-                "threads": self.threads,
-                "layers": report.layers.len(),
-            }),
-        )?;
-        if self.json { print(&report.to_json()?) } else { print(table(&report).as_bytes()) }
+        let layers = report.layers.len();
+        self.job.log(started, json!({ "command": "ccs sweep", "stores": self.stores, "layers": layers }))?;
+        if self.job.json { print(&report.to_json()?) } else { print(table(&report).as_bytes()) }
     }
 }
 

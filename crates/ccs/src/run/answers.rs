@@ -1,5 +1,7 @@
 //! The model's own answers as predictions: zero-shot, as they are and calibrated.
 
+use std::collections::BTreeMap;
+
 use super::Rows;
 use super::context::Data;
 use crate::baselines::{Predictions, zero_shot, zero_shot_threshold};
@@ -22,23 +24,9 @@ pub(super) fn judge(
     if method != Method::CalibratedZeroShot {
         return Ok((train, test, "the model's own answer; the same at every layer".to_owned()));
     }
-    // Each template has a liking of its own for one answer; templates without training rows get that of all.
-    let threshold = |rows: &[usize]| -> Result<f64> {
-        zero_shot_threshold(&pick(plus, rows)?, &pick(minus, rows)?, true_share)
-    };
-    let all = threshold(&split.train)?;
-    let mut thresholds = vec![all; data.train.template_names().len().max(1)];
-    for (template, places) in data.train.rows_by_template() {
-        if let Some(own) = thresholds.get_mut(template) {
-            *own = threshold(&pick(&split.train, &places)?)?;
-        }
-    }
-    for (predictions, templates) in [(&mut train, data.train.templates()), (&mut test, data.test.templates())]
-    {
-        for (score, template) in predictions.scores.iter_mut().zip(templates.iter()) {
-            *score -= thresholds.get(*template).copied().unwrap_or(all);
-        }
-    }
+    let thresholds = Thresholds::of(&train, &data.train.templates(), true_share)?;
+    thresholds.take_from(&mut train, &data.train.templates());
+    thresholds.take_from(&mut test, &data.test.templates());
     let share = if (true_share - 0.5).abs() < f64::EPSILON {
         "half of".to_owned()
     } else {
@@ -49,4 +37,31 @@ pub(super) fn judge(
          same at every layer"
     );
     Ok((train, test, note))
+}
+
+/// What each template's answers are held against: each has a liking of its own for one answer.
+pub(super) struct Thresholds<K> {
+    own: BTreeMap<K, f64>,
+    /// For templates that had no rows.
+    all: f64,
+}
+
+impl<K: Ord + Clone> Thresholds<K> {
+    /// Where `true_share` of each template's `answers` lie above.
+    pub(super) fn of(answers: &Predictions, templates: &[K], true_share: f64) -> Result<Self> {
+        let mut scores: BTreeMap<K, Vec<f64>> = BTreeMap::new();
+        for (template, score) in templates.iter().zip(&answers.scores) {
+            scores.entry(template.clone()).or_default().push(*score);
+        }
+        let threshold = |scores: &[f64]| zero_shot_threshold(scores, &vec![0.0; scores.len()], true_share);
+        let own = scores.into_iter().map(|(template, scores)| Ok((template, threshold(&scores)?)));
+        Ok(Self { own: own.collect::<Result<_>>()?, all: threshold(&answers.scores)? })
+    }
+
+    /// Moves the boundary of each row's template to 0.
+    pub(super) fn take_from(&self, answers: &mut Predictions, templates: &[K]) {
+        for (score, template) in answers.scores.iter_mut().zip(templates) {
+            *score -= self.own.get(template).copied().unwrap_or(self.all);
+        }
+    }
 }

@@ -7,7 +7,6 @@ use super::context::{Context, Data};
 use super::evaluate::{evaluate, predict};
 use super::recipe::{Recipe, possible};
 use super::repeats::{OracleRestart, OracleSign, Repeated, SeedCosines, Spread, Untrained, WithinLayer};
-use super::shuffled::turned;
 use crate::baselines::Predictions;
 use crate::bootstrap::Interval;
 use crate::fit::ccs::{CcsFit, Init, ccs};
@@ -65,13 +64,13 @@ impl Context<'_> {
         Ok(Some(repeated))
     }
 
-    /// Recursive CCS, whose first iteration is the run's own fit.
+    /// Recursive CCS, and its first iteration, which is the run's own fit with every start.
     pub(super) fn recursive(
         &self,
         data: &Data<'_>,
         random_accuracy: Option<Interval>,
         seeds_cosine: Option<f64>,
-    ) -> Result<Option<RecursiveReport>> {
+    ) -> Result<Option<(RecursiveReport, CcsFit)>> {
         let wanted = self.settings.recursive;
         if wanted == 0 {
             return Ok(None);
@@ -104,7 +103,7 @@ impl Context<'_> {
             Stop::Asked => "it was stopped".to_owned(),
             Stop::Dimensions => "no dimension is left".to_owned(),
         };
-        Ok(Some(RecursiveReport {
+        let report = RecursiveReport {
             layer: data.layer.layer,
             iterations,
             random_accuracy,
@@ -112,7 +111,8 @@ impl Context<'_> {
             stop,
             seeds_cosine,
             untrained: Some(self.untrained(data)?),
-        }))
+        };
+        Ok(found.fits.into_iter().next().map(|first| (report, first)))
     }
 
     /// Directions that nothing was fitted to, in CCS's own coordinates.
@@ -136,11 +136,12 @@ impl Context<'_> {
         })
     }
 
-    /// What choosing CCS's sign and start by the test rows would have given at this layer.
-    pub(super) fn within(&self, data: &Data<'_>, probe: &Probe) -> Result<WithinLayer> {
+    /// What choosing CCS's sign and start by the test rows would have given at this layer. `fit` is the run's own with
+    /// every start, of which a layer keeps the best; it is made again where it is not at hand.
+    pub(super) fn within(&self, data: &Data<'_>, probe: &Probe, fit: Option<CcsFit>) -> Result<WithinLayer> {
         let (predictions, labels) = (predict(probe, &data.test)?, data.test.labels());
         let accuracy = predictions.against(labels)?.accuracy();
-        let other = turned(&predictions).against(labels)?.accuracy();
+        let other = predictions.turned().against(labels)?.accuracy();
         let best = accuracy.max(other);
         let sign = match probe.sign {
             kept if other <= accuracy => kept,
@@ -148,10 +149,11 @@ impl Context<'_> {
             Sign::Minus => Sign::Plus,
         };
         let oracle_restart = if matches!(probe.head, Head::Linear) && self.settings.ccs.restarts > 1 {
-            self.kept.next(Method::Ccs, data.layer, "every start")?;
-            // The run's own fit once more: a layer keeps only its best start.
-            let stream = self.stream(Method::Ccs, data.layer);
-            let fit = possible(ccs(&data.train, &self.settings.ccs, &stream))?.ok();
+            let again = || {
+                self.kept.next(Method::Ccs, data.layer, "every start")?;
+                possible(ccs(&data.train, &self.settings.ccs, &self.stream(Method::Ccs, data.layer)))
+            };
+            let fit = if fit.is_some() { fit } else { again()?.ok() };
             fit.map(|fit| best_restart(&fit, data, accuracy)).transpose()?.flatten()
         } else {
             None

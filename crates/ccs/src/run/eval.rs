@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tch::Device;
 
+use super::answers::Thresholds;
 use super::evaluate::{Resampled, predict};
 use super::judge::{Judge, directions_at_their_best};
 use super::origin::{Origin, layer_of, same_model};
 use super::{Difference, Evaluation, Fitted, Layer, Report, Side, Source, one_thread};
-use crate::baselines::{Predictions, majority_share, zero_shot, zero_shot_threshold};
+use crate::baselines::{Predictions, majority_share, zero_shot};
 use crate::contrast::pick;
 use crate::probe::Probe;
 use crate::rng::Stream;
@@ -231,11 +232,8 @@ impl Scene<'_> {
                     Some(pairs) => pairs,
                     None => pairs.insert(self.target.load(&layer)?),
                 };
-                notes.extend(unknown_templates(&one.probe, pairs).map(|(rows, known)| {
-                    format!(
-                        "{rows} rows are of templates that the probes were not fitted on ({known}): they are normalised as all templates together are"
-                    )
-                }));
+                let unknown = unknown_templates(&one.probe, pairs);
+                notes.extend(unknown.map(|(rows, what)| format!("{rows} {what}")));
                 probes.insert(one.method.to_string(), self.judged(one, pairs, false, &mut random)?);
                 if self.reestimate {
                     one.probe.normalizer = one.probe.normalizer.reestimated(pairs)?;
@@ -285,14 +283,17 @@ impl Scene<'_> {
     }
 }
 
-/// How many rows are of templates that a probe has no statistics for, where it has some by template, and those it knows:
-/// to such rows it gives those of all templates together.
+/// How many rows are of templates that a probe was not fitted on, and what it makes of them, where it knows its own.
 pub(super) fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<(usize, String)> {
     let (known, names, numbers) = (probe.normalizer.templates(), pairs.template_names(), pairs.templates());
     let is_known =
         |number: &&usize| names.get(**number).is_none_or(|name| probe.normalizer.template(name).is_some());
     let unknown = numbers.len() - numbers.iter().filter(is_known).count();
-    (!known.is_empty() && unknown > 0).then(|| (unknown, known.join(", ")))
+    let like = if known.len() > 1 { "all templates together are" } else { "that one is" };
+    (!known.is_empty() && unknown > 0).then(|| {
+        let known = known.join(", ");
+        (unknown, format!("rows are of templates that the probes were not fitted on ({known}): they are normalised as {like}"))
+    })
 }
 
 /// The methods meant, at least one.
@@ -371,18 +372,8 @@ impl<'a> Target<'a> {
             Some((_, templates)) => pick(&templates, &self.rows)?,
             None => vec![String::new(); self.rows.len()],
         };
-        let mut scores: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        for (template, score) in templates.iter().zip(&answers.scores) {
-            scores.entry(template).or_default().push(*score);
-        }
-        let threshold = |(template, scores): (&'_ str, Vec<f64>)| {
-            let nothing = vec![0.0; scores.len()];
-            Ok((template.to_owned(), zero_shot_threshold(&scores, &nothing, true_share)?))
-        };
-        let thresholds: BTreeMap<String, f64> = scores.into_iter().map(threshold).collect::<Result<_>>()?;
-        let less =
-            |(score, template): (&f64, &String)| score - thresholds.get(template).copied().unwrap_or(0.0);
-        let scores = answers.scores.iter().zip(&templates).map(less).collect();
-        Ok(Predictions { scores, threshold: 0.0 })
+        let mut answers = answers.clone();
+        Thresholds::of(&answers, &templates, true_share)?.take_from(&mut answers, &templates);
+        Ok(answers)
     }
 }

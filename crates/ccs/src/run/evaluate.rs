@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::context::Context;
 use super::layer::LayerOutcome;
 use super::report::{Chosen, Comparison, Difference, Estimate, Evaluation};
-use crate::baselines::{Predictions, Quality, RandomBand};
+use crate::baselines::{Band, Predictions, Quality, RandomBand};
 use crate::bootstrap::{Interval, Resamples};
 use crate::probe::Probe;
 use crate::{Contrast, Error, Method, Result};
@@ -26,6 +26,21 @@ pub(super) fn evaluate(
         auroc_ci: resamples.and_then(|r| r.interval(r.aurocs(&scored.ranking())?)),
         confusion: Some(scored.confusion()),
     })
+}
+
+impl Evaluation {
+    /// The median and the central 95 % of random directions.
+    pub(super) fn of_directions(qualities: &[Quality]) -> Self {
+        let accuracy = Band::of(qualities.iter().map(|q| q.accuracy).collect());
+        let auroc = qualities.iter().map(|q| q.auroc).collect::<Option<Vec<f64>>>().and_then(Band::of);
+        Self {
+            accuracy: accuracy.map_or(0.0, |b| b.median),
+            accuracy_ci: accuracy.map(|b| [b.low, b.high]),
+            auroc: auroc.map(|b| b.median),
+            auroc_ci: auroc.map(|b| [b.low, b.high]),
+            confusion: None,
+        }
+    }
 }
 
 /// A probe's predictions.
@@ -67,9 +82,7 @@ impl Resampled {
             aurocs.extend(resamples.auroc(resample, ranking));
         }
         let aurocs = (aurocs.len() == resamples.len()).then_some(aurocs);
-        let median = |values: Vec<f64>| crate::baselines::Band::of(values).map(|b| b.median);
-        let accuracy = median(band.test.iter().map(|q: &Quality| q.accuracy).collect()).unwrap_or_default();
-        let auroc = band.test.iter().map(|q| q.auroc).collect::<Option<Vec<f64>>>().and_then(median);
+        let Evaluation { accuracy, auroc, .. } = Evaluation::of_directions(&band.test);
         Ok(Self { accuracy, accuracies, auroc, aurocs })
     }
 

@@ -1,12 +1,10 @@
 //! Rows with labels that predictions are judged by, and random directions and answers to hold them against.
 
-use rand::RngExt;
-use rand_distr::StandardNormal;
-use tch::{Device, Kind, Tensor};
+use tch::Kind;
 
 use super::evaluate::{At, Resampled, compare, evaluate};
 use super::{Difference, Evaluation};
-use crate::baselines::{Band, Predictions, Quality, RandomBand};
+use crate::baselines::{Directions, Predictions, Quality, RandomBand};
 use crate::bootstrap::Resamples;
 use crate::normalize::Normalizer;
 use crate::rng::Stream;
@@ -44,15 +42,7 @@ impl Judge {
             Ok(Quality { accuracy: scored.accuracy(), auroc: scored.auroc() })
         };
         let test: Vec<Quality> = directions.iter().map(quality).collect::<Result<_>>()?;
-        let accuracy = Band::of(test.iter().map(|q| q.accuracy).collect());
-        let auroc = test.iter().map(|q| q.auroc).collect::<Option<Vec<f64>>>().and_then(Band::of);
-        let found = Evaluation {
-            accuracy: accuracy.map_or(0.0, |b| b.median),
-            accuracy_ci: accuracy.map(|b| [b.low, b.high]),
-            auroc: auroc.map(|b| b.median),
-            auroc_ci: auroc.map(|b| [b.low, b.high]),
-            confusion: None,
-        };
+        let found = Evaluation::of_directions(&test);
         let band = RandomBand { train: Vec::new(), test, predictions: directions };
         Ok((found, Resampled::of_directions(&band, &self.labels, &self.resamples)?))
     }
@@ -69,19 +59,11 @@ pub(super) fn directions_at_their_best(
     directions: usize,
     stream: &Stream,
 ) -> Result<Vec<Predictions>> {
-    let mut rng = stream.rng();
-    let gaussian: Vec<f32> = (0..directions * pairs.dim()).map(|_| rng.sample(StandardNormal)).collect();
-    let gaussian = Tensor::f_from_slice(&gaussian)?.f_reshape([directions as i64, -1])?;
     let differences = normalizer.differences(pairs, Kind::Float)?; // [N, D]
-    let gaussian = gaussian.f_to_device(differences.device())?;
-    let scores = gaussian.f_mm(&differences.f_tr()?)?.f_to_device(Device::Cpu)?; // [directions, N]
-    let scores = Vec::<f64>::try_from(scores.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
-    let one = |scores: &[f64]| -> Result<Predictions> {
-        let mut found = Predictions { scores: scores.to_vec(), threshold: 0.0 };
-        if found.against(pairs.labels())?.auroc().is_some_and(|auroc| auroc < 0.5) {
-            found.scores.iter_mut().for_each(|score| *score = -*score);
-        }
-        Ok(found)
+    let drawn = Directions::draw(directions, pairs.dim(), &mut stream.rng(), differences.device())?;
+    let best = |found: Predictions| -> Result<Predictions> {
+        let backwards = found.against(pairs.labels())?.auroc().is_some_and(|auroc| auroc < 0.5);
+        Ok(if backwards { found.turned() } else { found })
     };
-    scores.chunks(pairs.rows()).map(one).collect()
+    drawn.scores(&differences)?.into_iter().map(best).collect()
 }

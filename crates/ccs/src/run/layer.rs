@@ -7,7 +7,7 @@ use super::evaluate::{BESIDE, Resampled, compare, evaluate, predict};
 use super::recipe::{Fit, Recipe, possible};
 use super::report::{Comparison, Evaluation, LayerReport, LossReport, MethodReport, layer_rule};
 use super::{Layer, answers, folder};
-use crate::baselines::{Band, Predictions, Quality, RandomBand, majority_label, random_directions_as};
+use crate::baselines::{Predictions, RandomBand, majority_label, random_directions_as};
 use crate::calibrate::Platt;
 use crate::contrast::pick;
 use crate::normalize::few_rows_note;
@@ -190,20 +190,9 @@ impl Context<'_> {
         let stream = self.stream(Method::Random, data.layer);
         let (normalization, count) = (self.settings.normalization, self.settings.directions);
         let band = random_directions_as(normalization, &data.train, &data.test, count, &stream)?;
-        let over_directions = |qualities: &[Quality]| {
-            let accuracy = Band::of(qualities.iter().map(|q| q.accuracy).collect());
-            let auroc = qualities.iter().map(|q| q.auroc).collect::<Option<Vec<f64>>>().and_then(Band::of);
-            Evaluation {
-                accuracy: accuracy.map_or(0.0, |b| b.median),
-                accuracy_ci: accuracy.map(|b| [b.low, b.high]),
-                auroc: auroc.map(|b| b.median),
-                auroc_ci: auroc.map(|b| [b.low, b.high]),
-                confusion: None,
-            }
-        };
         let report = MethodReport {
-            test: over_directions(&band.test),
-            train: over_directions(&band.train),
+            test: Evaluation::of_directions(&band.test),
+            train: Evaluation::of_directions(&band.train),
             note: Some(format!(
                 "median and central 95 % of {count} random directions, each with its sign from the training rows"
             )),

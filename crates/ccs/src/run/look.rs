@@ -46,9 +46,7 @@ impl Looks {
         self.within = self.within.take().or(other.within);
         self.notes.extend(other.notes);
     }
-}
 
-impl Looks {
     /// What was asked for of a method and is not there, in sentences.
     fn left_out(&self, method: Method) -> Vec<String> {
         let title = method.title();
@@ -132,10 +130,11 @@ impl Context<'_> {
                 found.shuffled.insert(method, shuffled);
             }
             if method == Method::Ccs {
-                found.within = Some(self.within(&data, probe)?);
                 let random = outcome.report.methods.get(&Method::Random);
                 let band = random.and_then(|report| report.test.accuracy_ci);
-                found.recursive = self.recursive(&data, band, cosine)?;
+                let (recursive, fit) = self.recursive(&data, band, cosine)?.unzip();
+                found.recursive = recursive;
+                found.within = Some(self.within(&data, probe, fit)?);
                 if found.recursive.is_none() && self.settings.recursive > 0 {
                     found.notes.push("Recursive CCS could not be fitted.".to_owned());
                 }

@@ -237,13 +237,9 @@ impl<'a> Matrix<'a> {
         notes: &mut BTreeSet<String>,
     ) -> Result<()> {
         for (other, (rows, _)) in self.kept.iter().zip(&self.columns).filter(|(other, _)| other.name != ALL) {
-            if let Some((unknown, known)) = unknown_templates(probe, &test.select(rows)?) {
-                notes.insert(format!(
-                    "from {} to {}: {unknown} of {} test rows are of templates that the probes were not fitted on ({known}): they are normalised as all templates together are",
-                    kept.name,
-                    other.name,
-                    rows.len()
-                ));
+            if let Some((unknown, what)) = unknown_templates(probe, &test.select(rows)?) {
+                let (from, to, all) = (kept.name, other.name, rows.len());
+                notes.insert(format!("from {from} to {to}: {unknown} of {all} test {what}"));
             }
         }
         Ok(())

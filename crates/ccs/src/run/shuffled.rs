@@ -6,17 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use rand::RngExt;
 use rand::seq::SliceRandom;
-use rand_distr::StandardNormal;
-use tch::{Device, Kind, Tensor};
+use tch::Kind;
 
 use super::Repeated;
 use super::context::{Context, Data};
 use super::evaluate::predict;
 use super::recipe::{Recipe, possible};
 use super::repeats::ShuffledBand;
-use crate::baselines::Predictions;
+use crate::baselines::{Directions, Predictions};
 use crate::bootstrap::{Interval, quantile};
 use crate::normalize::Normalizer;
 use crate::probe::Probe;
@@ -127,26 +125,18 @@ impl Context<'_> {
         let stream =
             self.stream.child("random directions, shuffled labels").indexed("layer", data.layer.layer);
         let normalizer = Normalizer::fit_as(self.settings.normalization, &data.train)?;
-        let train = normalizer.differences(&data.train, Kind::Float)?.f_tr()?; // [D, N]
-        let test = normalizer.differences(&data.test, Kind::Float)?.f_tr()?;
+        let train = normalizer.differences(&data.train, Kind::Float)?;
+        let test = normalizer.differences(&data.test, Kind::Float)?;
         let dim = data.train.dim();
         let (mut accuracies, mut aurocs) = (Vec::with_capacity(draws), Vec::with_capacity(draws));
         let mut rng = stream.child("directions").rng();
         for first in (0..draws).step_by(BATCH) {
             let count = BATCH.min(draws - first);
-            let gaussian: Vec<f32> = (0..count * dim).map(|_| rng.sample(StandardNormal)).collect();
-            let gaussian = Tensor::f_from_slice(&gaussian)?.f_reshape([count as i64, dim as i64])?;
-            let gaussian = gaussian.f_to_device(train.device())?;
-            let scores = |states: &Tensor| -> Result<Vec<f64>> {
-                let scores = gaussian.f_mm(states)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?;
-                Ok(Vec::try_from(scores.f_reshape([-1])?)?)
-            };
-            let (on_train, on_test) = (scores(&train)?, scores(&test)?);
-            let rows = on_train.chunks(data.train.rows()).zip(on_test.chunks(data.test.rows()));
-            for (draw, (on_train, on_test)) in (first..).zip(rows) {
+            let directions = Directions::draw(count, dim, &mut rng, train.device())?;
+            let scores = directions.scores(&train)?.into_iter().zip(directions.scores(&test)?);
+            for (draw, (on_train, on_test)) in (first..).zip(scores) {
                 let [train_labels, test_labels] = shuffler.labels(&stream.indexed("shuffle", draw));
-                let of = |scores: &[f64]| Predictions { scores: scores.to_vec(), threshold: 0.0 };
-                let on_test = oriented(&of(on_train), &train_labels, of(on_test))?;
+                let on_test = oriented(&on_train, &train_labels, on_test)?;
                 let scored = on_test.against(&test_labels)?;
                 accuracies.push(scored.accuracy());
                 aurocs.push(scored.auroc());
@@ -218,18 +208,13 @@ pub(super) fn note(found: &BTreeMap<Method, Repeated>) -> Option<String> {
 /// The answers, or the opposite ones where those are wrong on most training rows.
 fn oriented(on_train: &Predictions, labels: &[bool], on_test: Predictions) -> Result<Predictions> {
     let wrong = on_train.against(labels)?.accuracy() < 0.5;
-    Ok(if wrong { turned(&on_test) } else { on_test })
-}
-
-/// The opposite answers.
-pub(super) fn turned(predictions: &Predictions) -> Predictions {
-    let threshold = predictions.threshold;
-    let scores = predictions.scores.iter().map(|score| 2.0 * threshold - score).collect();
-    Predictions { scores, threshold }
+    Ok(if wrong { on_test.turned() } else { on_test })
 }
 
 #[cfg(test)]
 mod tests {
+    use tch::Tensor;
+
     use super::*;
 
     /// Rows with these labels, groups and questions.

@@ -141,7 +141,7 @@ fn oracle() -> Oracle {
 fn close(got: &Tensor, want: &[f64], tolerance: f64, what: &str) {
     let got = Vec::<f64>::try_from(got.to_kind(Kind::Double).reshape([-1])).unwrap();
     assert_eq!(got.len(), want.len(), "{what}");
-    let off = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let off = got.iter().zip(want).map(|(a, b)| (a - b).abs()).max_by(f64::total_cmp).unwrap_or_default();
     assert!(off <= tolerance, "{what}: off by {off:.1e}");
 }
 

@@ -39,6 +39,7 @@ fn a_report_and_its_probes_say_which_templates_had_few_rows_and_still_read_them(
     let notes = &done.report.layers[0].notes;
     let said = format!("templates with few training rows: `rare` ({train})");
     assert!(notes.iter().any(|note| note.starts_with(&said)), "{notes:?}");
+    assert_eq!(done.probes.len(), done.report.chosen.len());
     for (method, _, probe) in &done.probes {
         let mut names = probe.normalizer.templates().to_vec();
         names.sort();

@@ -62,7 +62,7 @@ fn parameters(probe: &Probe) -> Vec<f64> {
 
 fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).max_by(f64::total_cmp).unwrap_or_default()
 }
 
 fn auroc(probe: &Probe, pairs: &Contrast) -> f64 {

@@ -98,6 +98,7 @@ fn test_rows_reach_no_probe_of_any_method_no_choice_and_no_calibration() {
     }
     let two = fit(&one_layer(&other), &settings(), 1);
     assert_eq!(one.probes.iter().map(|p| p.0).collect::<Vec<_>>(), probes().collect::<Vec<_>>());
+    assert_eq!(one.probes.len(), two.probes.len());
     for ((method, _, a), (_, _, b)) in one.probes.iter().zip(&two.probes) {
         assert!(a.to_bytes().unwrap() == b.to_bytes().unwrap(), "{method}");
         let of = |run: &Run| run.report.layers[0].methods[method].clone();

@@ -90,6 +90,7 @@ fn adamw_follows_pytorch_start_by_start_and_together() {
                     tolerance,
                     "final loss",
                 );
+                assert_eq!(fit.trace.len().div_ceil(case.trace_every), case.trace[r].len());
                 for (step, want) in fit.trace.iter().step_by(case.trace_every).zip(&case.trace[r]) {
                     close(&[step.consistency, step.confidence], want, tolerance, "trace");
                 }

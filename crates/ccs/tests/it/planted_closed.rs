@@ -299,6 +299,7 @@ fn rows_that_cannot_be_fitted_are_errors() {
 
 #[test]
 fn very_few_rows_give_a_probe_or_an_error() {
+    let mut fitted = 0;
     for (rows, dim) in [(2, 1), (2, 5), (3, 2), (4, 1)] {
         let mut planted = Planted::new(rows, dim, 1.0, 4);
         planted.labels = (0..rows).map(|i| i % 2 == 0).collect();
@@ -306,7 +307,10 @@ fn very_few_rows_give_a_probe_or_an_error() {
         for method in METHODS {
             for normalization in Normalization::ALL {
                 match fit(method, &pairs, normalization) {
-                    Ok(probe) => assert!(probe.scores(&pairs).unwrap().iter().all(|s| s.is_finite())),
+                    Ok(probe) => {
+                        assert!(probe.scores(&pairs).unwrap().iter().all(|s| s.is_finite()));
+                        fitted += 1;
+                    }
                     Err(error) => assert!(
                         matches!(error, Error::Constant | Error::Singular { .. }),
                         "{method} {normalization}: {error}"
@@ -317,4 +321,5 @@ fn very_few_rows_give_a_probe_or_an_error() {
         let found = inlp(&pairs, &InlpOptions::default(), Normalization::MeanOnly).unwrap();
         assert!(found.losses.iter().all(|loss| loss.is_finite()));
     }
+    assert!(2 * fitted > 4 * METHODS.len() * Normalization::ALL.len(), "{fitted}");
 }

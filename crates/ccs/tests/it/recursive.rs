@@ -3,18 +3,34 @@
 use ccs::fit::Precision;
 use ccs::fit::ccs::{CcsOptions, Init, Optimizer, ccs};
 use ccs::fit::logistic::{LrOptions, logistic};
-use ccs::fit::recursive::{RecursiveOptions, Stop, cosines, recursive, untrained};
+use ccs::fit::recursive::{Recursive, RecursiveOptions, Stop, cosines, recursive, untrained};
 use ccs::head::Head;
 use ccs::loss::CONSTANT_GUESS;
 use ccs::normalize::Normalization;
 use ccs::rng::Stream;
-use ccs::{Error, Probe};
+use ccs::{Contrast, Error, Probe};
 use tch::{Kind, Tensor};
 
 use crate::data::Planted;
 
 fn quick() -> CcsOptions {
     CcsOptions { restarts: 3, epochs: 200, ..CcsOptions::default() }
+}
+
+/// Twenty directions on `train`, whose saved weights are orthogonal, and whose losses are those that they were fitted to
+/// without the earlier directions.
+fn twenty(train: &Contrast, options: &CcsOptions) -> Recursive {
+    let recursion = RecursiveOptions { iterations: 20, until_loss: None, ..RecursiveOptions::default() };
+    let found = recursive(train, options, &recursion, &Stream::new(0), |_, _| true).unwrap();
+    assert_eq!((found.fits.len(), found.stop), (20, Stop::Iterations));
+    let weights: Vec<Tensor> = found.fits.iter().map(|f| f.probe.weight.to_kind(Kind::Double)).collect();
+    let between = cosines(&Tensor::stack(&weights, 0)).unwrap();
+    let worst = (0..20).flat_map(|i| between[i][..i].to_vec()).max_by(f64::total_cmp).unwrap();
+    assert!(worst < 1e-4, "{options:?}: {worst:e}");
+    for fit in &found.fits {
+        assert!((fit.probe.loss(train).unwrap().total() - fit.terms.total()).abs() < 1e-4);
+    }
+    found
 }
 
 #[test]
@@ -26,18 +42,7 @@ fn twenty_directions_are_orthogonal_whatever_the_optimiser_and_precision() {
         (Optimizer::Lbfgs, Precision::F32),
     ] {
         let options = CcsOptions { optimizer, precision, l2: 0.01, ..quick() };
-        let recursion = RecursiveOptions { iterations: 20, until_loss: None, ..RecursiveOptions::default() };
-        let found = recursive(&train, &options, &recursion, &Stream::new(0), |_, _| true).unwrap();
-        assert_eq!((found.fits.len(), found.stop), (20, Stop::Iterations));
-        // The probes' own weights, as they would be saved.
-        let weights: Vec<Tensor> = found.fits.iter().map(|f| f.probe.weight.to_kind(Kind::Double)).collect();
-        let between = cosines(&Tensor::stack(&weights, 0)).unwrap();
-        let worst = (0..20).flat_map(|i| between[i][..i].to_vec()).fold(0.0, f64::max);
-        assert!(worst < 1e-4, "{optimizer:?} {precision:?}: {worst:e}");
-        // A probe's loss on the states as they are is the loss it was fitted to without the earlier directions.
-        for fit in &found.fits {
-            assert!((fit.probe.loss(&train).unwrap().total() - fit.terms.total()).abs() < 1e-4);
-        }
+        let found = twenty(&train, &options);
         assert!(found.fits[0].terms.total() < found.fits[19].terms.total());
     }
 }
@@ -52,16 +57,7 @@ fn twenty_directions_are_orthogonal_with_fewer_rows_than_dimensions() {
         (Optimizer::AdamW, Some(30)),
     ] {
         let options = CcsOptions { optimizer, project, l2: 0.01, ..quick() };
-        let recursion = RecursiveOptions { iterations: 20, until_loss: None, ..RecursiveOptions::default() };
-        let found = recursive(&train, &options, &recursion, &Stream::new(0), |_, _| true).unwrap();
-        assert_eq!((found.fits.len(), found.stop), (20, Stop::Iterations));
-        let weights: Vec<Tensor> = found.fits.iter().map(|f| f.probe.weight.to_kind(Kind::Double)).collect();
-        let between = cosines(&Tensor::stack(&weights, 0)).unwrap();
-        let worst = (0..20).flat_map(|i| between[i][..i].to_vec()).fold(0.0, f64::max);
-        assert!(worst < 1e-4, "{optimizer:?} {project:?}: {worst:e}");
-        for fit in &found.fits {
-            assert!((fit.probe.loss(&train).unwrap().total() - fit.terms.total()).abs() < 1e-4);
-        }
+        let found = twenty(&train, &options);
         let gram = found.directions.mm(&found.directions.tr());
         let eye = Tensor::eye(20, (Kind::Double, tch::Device::Cpu));
         assert!((gram - eye).abs().max().double_value(&[]) < 1e-6, "{optimizer:?} {project:?}");

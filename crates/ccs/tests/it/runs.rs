@@ -1,13 +1,11 @@
 //! Whole runs on data in memory: what the report says, and that it says the same again.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use ccs::run::{Execution, Finding, Memory, Out, Overwrite, Report, Run, Settings, run};
 use ccs::{Error, Method, Probe};
 use serde_json::Value;
 
 use crate::data::{Planted, three_layers};
+use crate::store::every_file;
 
 fn settings() -> Settings {
     let mut settings = Settings { directions: 100, resamples: 200, folds: 3, ..Settings::default() };
@@ -18,24 +16,6 @@ fn settings() -> Settings {
 
 fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
     run(data, settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
-}
-
-/// Every file of a folder, by its path within it.
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
-                found.insert(name, std::fs::read(path).unwrap());
-            }
-        }
-    }
-    found
 }
 
 #[test]
@@ -154,7 +134,7 @@ fn a_seed_gives_the_same_folder_and_another_seed_another() {
     let write = |name: &str, settings: &Settings, threads| {
         let path = dir.path().join(name);
         fit(&data, settings, threads).write(&path, Overwrite::No).unwrap();
-        files(&path)
+        every_file(&path)
     };
     let first = write("a", &settings(), 1);
     assert!(first == write("b", &settings(), 3), "the number of threads must not matter");
@@ -232,7 +212,7 @@ fn a_run_is_not_overwritten_unasked_and_foreign_files_never() {
     std::fs::write(out.join("log.jsonl"), "{}\n").unwrap();
     std::fs::write(out.join("probes/ccs/layer_77.safetensors"), "of an earlier run").unwrap();
     done.write(&out, Overwrite::Yes).unwrap();
-    let kept = files(&out);
+    let kept = every_file(&out);
     assert!(kept["notes.txt"] == b"mine" && kept["log.jsonl"] == b"{}\n");
     assert!(!kept.contains_key("probes/ccs/layer_77.safetensors"), "nothing of the earlier run stays");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing but the run stays");
@@ -251,10 +231,10 @@ fn a_write_that_died_does_not_stand_in_the_way() {
     std::fs::create_dir_all(partial.join("probes/ccs")).unwrap();
     std::fs::write(partial.join("unfinished"), "").unwrap();
     done.write(&out, Overwrite::No).unwrap();
-    let whole = files(&out);
+    let whole = every_file(&out);
     std::fs::rename(&out, dir.path().join("run.replaced")).unwrap();
     done.write(&out, Overwrite::No).unwrap();
-    assert!(files(&out) == whole);
+    assert!(every_file(&out) == whole);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing but the run stays");
 
     // A folder of the same name that no write left behind.
@@ -262,7 +242,7 @@ fn a_write_that_died_does_not_stand_in_the_way() {
     std::fs::write(partial.join("thesis.tex"), "mine").unwrap();
     let error = done.write(&out, Overwrite::Yes).unwrap_err();
     assert!(matches!(&error, Error::RunExists { path, .. } if path.ends_with("run.partial")), "{error}");
-    assert!(partial.join("thesis.tex").exists() && files(&out) == whole, "the run stays as it was");
+    assert!(partial.join("thesis.tex").exists() && every_file(&out) == whole, "the run stays as it was");
 }
 
 #[test]
@@ -283,13 +263,13 @@ fn a_place_is_held_by_one_and_found_unwritable_before_the_fit() {
 
     let held = Out::reserve(&out, Overwrite::No).unwrap();
     done.write_to(held).unwrap();
-    let whole = files(&out);
+    let whole = every_file(&out);
     assert!(listed() == 1 && !whole.contains_key("unfinished"));
     // Somebody else's run came between.
     let held = Out::reserve(dir.path().join("late"), Overwrite::No).unwrap();
     std::fs::rename(&out, dir.path().join("late")).unwrap();
     assert!(matches!(done.write_to(held), Err(Error::RunExists { .. })));
-    assert!(files(&dir.path().join("late")) == whole, "it stays as it was");
+    assert!(every_file(&dir.path().join("late")) == whole, "it stays as it was");
 
     std::fs::write(dir.path().join("a file"), "").unwrap();
     let error = Out::reserve(dir.path().join("a file/run"), Overwrite::No).unwrap_err();
@@ -356,6 +336,7 @@ fn test_rows_change_no_probe_and_no_choice() {
         other.plus[row * 8..(row + 1) * 8].iter_mut().for_each(|x| *x = 100.0 - *x);
     }
     let second = fit(&memory(&other, ids), &settings(), 1);
+    assert_eq!((first.probes.len(), second.probes.len()), (4, 4));
     for ((_, _, a), (_, _, b)) in first.probes.iter().zip(&second.probes) {
         assert_eq!(a.to_bytes().unwrap(), b.to_bytes().unwrap());
         assert!(a.meta["fit"]["cross_validation_accuracy"].is_f64(), "{:?}", a.meta);
@@ -380,6 +361,7 @@ fn threads_change_nothing_where_libtorch_would_share_out_a_sum() {
     (settings.ccs.epochs, settings.ccs.restarts) = (20, 2);
     let (one, two) = (fit(&data, &settings, 1), fit(&data, &settings, 2));
     assert_eq!(one.report, two.report);
+    assert_eq!((one.probes.len(), two.probes.len()), (8, 8));
     for ((_, _, a), (_, _, b)) in one.probes.iter().zip(&two.probes) {
         assert!(a.to_bytes().unwrap() == b.to_bytes().unwrap());
     }

@@ -112,6 +112,13 @@ impl Stored {
 
 /// Every file of a folder, but for the log.
 pub(crate) fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = every_file(dir);
+    found.retain(|name, _| Path::new(name).file_name().is_none_or(|name| name != "log.jsonl"));
+    found
+}
+
+/// Every file of a folder, by its path within it.
+pub(crate) fn every_file(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -119,7 +126,7 @@ pub(crate) fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if !path.ends_with("log.jsonl") {
+            } else {
                 let name = path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
                 found.insert(name, std::fs::read(path).unwrap());
             }
