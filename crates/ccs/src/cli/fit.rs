@@ -70,7 +70,7 @@ impl Fit {
         }
         done.write_to(out)?;
         let layers = done.report.layers.len();
-        self.job.log(started, json!({ "command": "ccs fit", "store": self.store, "layers": layers }))?;
+        self.job.log(&started, json!({ "command": "ccs fit", "store": self.store, "layers": layers }))?;
 
         let text = if self.job.json { done.report.to_json()? } else { done.report.summary().into_bytes() };
         super::output::print(&text)

@@ -63,7 +63,7 @@ impl Job {
 
     /// Appends to `log.jsonl` what may differ from run to run, and is therefore not in the report; `about` says what was
     /// asked for.
-    pub(super) fn log(&self, started: Started, mut about: serde_json::Value) -> Result<(), Box<dyn Error>> {
+    pub(super) fn log(&self, started: &Started, mut about: serde_json::Value) -> Result<(), Box<dyn Error>> {
         let Started(at, since) = started;
         about["unix_time"] = at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()).into();
         about["seconds"] = since.elapsed().as_secs_f64().into();

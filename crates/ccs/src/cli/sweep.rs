@@ -67,7 +67,7 @@ impl Sweep {
         bar.finish_and_clear();
         let report = done?;
         let layers = report.layers.len();
-        self.job.log(started, json!({ "command": "ccs sweep", "stores": self.stores, "layers": layers }))?;
+        self.job.log(&started, json!({ "command": "ccs sweep", "stores": self.stores, "layers": layers }))?;
         if self.job.json { print(&report.to_json()?) } else { print(table(&report).as_bytes()) }
     }
 }
