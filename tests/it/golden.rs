@@ -1,47 +1,99 @@
-//! Real BoolQ text and LLaMA's real tokenizer through the whole job, against the reference results in shared/golden.
+//! The whole job against reference results computed by other programs: the checkout's own questions and model, and real
+//! BoolQ text with LLaMA's tokenizer where the shared material is.
 
-use llama_ccs::activations::SideOf;
-use llama_ccs::llama_core::tch::{Device, Kind};
+use llama_ccs::activations::{SideOf, Store};
+use llama_ccs::llama_core::tch::{Device, Kind, Tensor};
 use llama_ccs::llama_core::{Batch, Checkpoint, Llama, Precision, Run, Tokenizer, Tokens};
 use llama_ccs::{Extraction, Outcome, PairTokenizer, boolq};
-use npyz::NpyFile;
+use std::path::{Path, PathBuf};
 
-use crate::support::shared;
+/// A model with its reference, the parts it comes in, its tokenizer, and the data of its prompts.
+struct Reference {
+    folder: PathBuf,
+    layouts: [&'static str; 2],
+    tokenizer: PathBuf,
+    data: PathBuf,
+    rows: usize,
+}
 
-fn array(path: &std::path::Path) -> Vec<f32> {
-    NpyFile::new(&std::fs::read(path).expect("read")[..]).expect("npy").into_vec().expect("f32")
+fn own() -> Reference {
+    Reference {
+        folder: test_material::golden("llama"),
+        layouts: ["meta-1", "meta-2"],
+        tokenizer: test_material::golden("llama/tokenizer.model"),
+        data: test_material::golden("questions.jsonl"),
+        rows: 11,
+    }
+}
+
+fn real() -> Option<Reference> {
+    Some(Reference {
+        folder: test_material::shared("golden/meta-tiny")?,
+        layouts: ["mp1", "mp2"],
+        tokenizer: test_material::shared("data/llama-tokenizer/tokenizer.model")?,
+        data: test_material::shared("data/boolq/dev.jsonl")?,
+        rows: 8,
+    })
+}
+
+impl Reference {
+    fn pairs(&self, tokenizer: &Tokenizer, limit: usize) -> Vec<boolq::TokenizedPair> {
+        let data = boolq::Dataset::load(&self.data).expect("questions");
+        let template = boolq::Template::named("llama-ccs").expect("template");
+        let made = boolq::pairs(&data, &template).expect("pairs");
+        let selection = boolq::Selection { limit: Some(limit), ..Default::default() };
+        boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection).expect("select").pairs
+    }
+
+    /// The states of one side \[rows, L + 1, D\].
+    fn states(&self, side: &str) -> Tensor {
+        let npy = self.folder.join(format!("{side}.npy"));
+        if npy.exists() {
+            return Tensor::read_npy(npy).expect("states");
+        }
+        let all = Tensor::read_safetensors(self.folder.join("expected.safetensors")).expect("expected");
+        let named = |row: usize| format!("{side}.states.{row}");
+        let row = |row| &all.iter().find(|(name, _)| *name == named(row)).expect("a row").1;
+        Tensor::stack(&(0..self.rows).map(row).collect::<Vec<_>>(), 0)
+    }
+}
+
+fn extracted(
+    checkpoint: &Checkpoint,
+    tokenizer: &Tokenizer,
+    pairs: &[boolq::TokenizedPair],
+    tokens: usize,
+    to: &Path,
+) -> Store {
+    let extraction = Extraction::new(checkpoint, tokenizer).batch_tokens(tokens);
+    match extraction.run(pairs, to.join("store"), &mut ()).expect("extract") {
+        Outcome::Finished(store) => store,
+        _ => panic!("nothing stops it"),
+    }
 }
 
 #[test]
 fn a_store_holds_the_reference_states() {
-    let Some(shared) = shared() else { return };
-    let golden = shared.join("golden/meta-tiny");
-    let tokenizer = Tokenizer::open(shared.join("data/llama-tokenizer/tokenizer.model")).expect("tokenizer");
-    let data = boolq::Dataset::load(shared.join("data/boolq/dev.jsonl")).expect("BoolQ");
-    let made = boolq::pairs(&data, &boolq::Template::named("llama-ccs").expect("template")).expect("pairs");
-    let eight = boolq::Selection { limit: Some(8), ..Default::default() };
-    let selected = boolq::select(&made.pairs, &PairTokenizer(&tokenizer), &eight).expect("select");
-    let (plus, minus) = (array(&golden.join("plus.npy")), array(&golden.join("minus.npy")));
-    let (layers, dim) = (4, 64);
-
-    for (layout, batch_tokens) in [("mp1", 1), ("mp2", 1500), ("mp2", 100_000)] {
-        let folder = tempfile::tempdir().expect("folder");
-        let checkpoint = Checkpoint::open(golden.join(layout)).expect(layout);
-        let extraction = Extraction::new(&checkpoint, &tokenizer).batch_tokens(batch_tokens);
-        let outcome = extraction.run(&selected.pairs, folder.path().join("store"), &mut ()).expect("extract");
-        let Outcome::Finished(store) = outcome else { panic!("nothing stops it") };
-        for (side, reference) in [(SideOf::Plus, &plus), (SideOf::Minus, &minus)] {
-            for (layer, column) in store.layers("last") {
-                let found = store.column(&column.name()).expect("column").read(side).expect("read");
-                for (row, found) in found.chunks(dim).enumerate() {
-                    let from = (row * layers + layer) * dim;
-                    let expected = &reference[from..from + dim];
-                    let l2 = |v: &mut dyn Iterator<Item = f32>| {
-                        v.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt()
+    for reference in [Some(own()), real()].into_iter().flatten() {
+        let tokenizer = Tokenizer::open(&reference.tokenizer).expect("tokenizer");
+        let pairs = reference.pairs(&tokenizer, reference.rows);
+        assert_eq!(pairs.len(), reference.rows);
+        let [one, two] = reference.layouts;
+        for (layout, batch_tokens) in [(one, 1), (two, 1500), (two, 100_000)] {
+            let folder = tempfile::tempdir().expect("folder");
+            let checkpoint = Checkpoint::open(reference.folder.join(layout)).expect(layout);
+            let store = extracted(&checkpoint, &tokenizer, &pairs, batch_tokens, folder.path());
+            for (side, name) in [(SideOf::Plus, "plus"), (SideOf::Minus, "minus")] {
+                let expected = reference.states(name).to_kind(Kind::Double);
+                for (layer, column) in store.layers("last") {
+                    let found = store.column(&column.name()).expect("column").read(side).expect("read");
+                    let expected = expected.select(1, layer as i64); // [N, D]
+                    let found = Tensor::from_slice(&found).view_as(&expected).to_kind(Kind::Double);
+                    let norm = |x: &Tensor| {
+                        x.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double).sqrt()
                     };
-                    let error = l2(&mut found.iter().zip(expected).map(|(a, b)| a - b));
-                    let size = l2(&mut expected.iter().copied());
-                    assert!(error < 2e-5 * size, "{layout}, row {row}, layer {layer}: {}", error / size);
+                    let error = (norm(&(found - &expected)) / norm(&expected)).max().double_value(&[]);
+                    assert!(error < 2e-5, "{layout}, {name}, layer {layer}: {error}");
                 }
             }
         }
@@ -50,27 +102,28 @@ fn a_store_holds_the_reference_states() {
 
 #[test]
 fn the_answers_log_probability_is_the_models() {
-    let Some(shared) = shared() else { return };
-    let tokenizer = Tokenizer::open(shared.join("data/llama-tokenizer/tokenizer.model")).expect("tokenizer");
-    let checkpoint = Checkpoint::open(shared.join("golden/meta-tiny/mp1")).expect("mp1");
-    let data = boolq::Dataset::load(shared.join("data/boolq/dev.jsonl")).expect("BoolQ");
-    let made = boolq::pairs(&data, &boolq::Template::named("llama-ccs").expect("template")).expect("pairs");
-    let few = boolq::Selection { limit: Some(3), ..Default::default() };
-    let pairs = boolq::select(&made.pairs, &PairTokenizer(&tokenizer), &few).expect("select").pairs;
-    let folder = tempfile::tempdir().expect("folder");
-    let extraction = Extraction::new(&checkpoint, &tokenizer);
-    let outcome = extraction.run(&pairs, folder.path().join("store"), &mut ()).expect("extract");
-    let Outcome::Finished(store) = outcome else { panic!("nothing stops it") };
-    let found = store.column("answer_logprob").expect("column").read(SideOf::Minus).expect("read");
+    for reference in [Some(own()), real()].into_iter().flatten() {
+        let tokenizer = Tokenizer::open(&reference.tokenizer).expect("tokenizer");
+        let checkpoint = Checkpoint::open(reference.folder.join(reference.layouts[0])).expect("one part");
+        let pairs = reference.pairs(&tokenizer, 3);
+        let folder = tempfile::tempdir().expect("folder");
+        let store = extracted(&checkpoint, &tokenizer, &pairs, 4096, folder.path());
+        let found = store.column("answer_logprob").expect("column").read(SideOf::Minus).expect("read");
 
-    // By hand: the prompt without its answer, alone in f64, and the answer's one token.
-    let llama = Llama::load(&checkpoint, Precision::F64, Device::Cpu).expect("load");
-    for (pair, found) in pairs.iter().zip(found) {
-        let (answer, before) = pair.minus.ids.split_last().expect("tokens");
-        assert_eq!(*answer, 7700, "▁False");
-        let output = llama.forward(&Batch::new(&[before]).expect("batch"), Run::new().logits(Tokens::Last));
-        let log_p = output.expect("run").logits.expect("logits").log_softmax(-1, Kind::Double);
-        let expected = log_p.double_value(&[0, i64::from(*answer)]);
-        assert!((f64::from(found) - expected).abs() < 1e-4, "{found} vs {expected}");
+        // By hand: each token of the answer after all that stands before it, alone in f64.
+        let llama = Llama::load(&checkpoint, Precision::F64, Device::Cpu).expect("load");
+        for (pair, found) in pairs.iter().zip(found) {
+            let (ids, answer) = (&pair.minus.ids, pair.minus.answer.clone());
+            assert_eq!(tokenizer.decode(&ids[answer.clone()]).expect("decode").trim(), "False");
+            let expected: f64 = answer
+                .map(|at| {
+                    let batch = Batch::new(&[&ids[..at]]).expect("batch");
+                    let output = llama.forward(&batch, Run::new().logits(Tokens::Last)).expect("run");
+                    let log_p = output.logits.expect("logits").log_softmax(-1, Kind::Double);
+                    log_p.double_value(&[0, i64::from(ids[at])])
+                })
+                .sum();
+            assert!((f64::from(found) - expected).abs() < 1e-4, "{found} vs {expected}");
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -68,19 +67,4 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     files
-}
-
-/// The shared reference results: `LLAMA_CCS_SHARED`, or `shared` beside the checkout.
-pub(crate) fn shared() -> Option<PathBuf> {
-    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
-    let found = std::env::var_os("LLAMA_CCS_SHARED").map_or(beside, PathBuf::from);
-    if found.join("golden").is_dir() {
-        return Some(found);
-    }
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: no shared reference results in {} (set LLAMA_CCS_SHARED)",
-        found.display()
-    );
-    None
 }

@@ -1,7 +1,6 @@
 //! A full disk is found before the first row, and leaves nothing behind. Needs a small file system of its own:
 //! a tmpfs, where this user may mount one.
 
-use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::path::Path;
 use std::process::Command;
 
@@ -18,7 +17,11 @@ impl Tmpfs {
         let options = format!("size={bytes}");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(dir))
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(dir));
+        }
+        test_material::missing("tmpfs: this user may not mount one");
+        None
     }
 
     fn path(&self) -> &Path {
@@ -34,13 +37,7 @@ impl Drop for Tmpfs {
 
 #[test]
 fn a_full_disk_is_found_at_the_start() {
-    let Some(disk) = Tmpfs::new(1 << 20) else {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED a_full_disk_is_found_at_the_start: this user may not mount a tmpfs"
-        );
-        return;
-    };
+    let Some(disk) = Tmpfs::new(1 << 20) else { return };
     let mut plan = plan(StoreDtype::F32);
     // 7 rows × 20 000 numbers × 4 bytes: the first side fits, the second does not.
     plan.manifest.columns[3] = Column::new("blocks.0.hook_resid_post", &["d_model"], &[20_000]);
@@ -59,13 +56,7 @@ fn a_full_disk_is_found_at_the_start() {
 /// A store that was begun is never removed: what is durable stays.
 #[test]
 fn a_disk_that_fills_up_later_costs_nothing() {
-    let Some(disk) = Tmpfs::new(1 << 20) else {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED a_disk_that_fills_up_later_costs_nothing: this user may not mount a tmpfs"
-        );
-        return;
-    };
+    let Some(disk) = Tmpfs::new(1 << 20) else { return };
     let plan = plan(StoreDtype::F32);
     let store = disk.path().join("store");
     plan.write_some(&store, 1).unwrap();
@@ -77,13 +68,7 @@ fn a_disk_that_fills_up_later_costs_nothing() {
 /// The files beside the arrays need room too.
 #[test]
 fn a_disk_without_room_for_the_first_file_is_full() {
-    let Some(disk) = Tmpfs::new(1 << 20) else {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED a_disk_without_room_for_the_first_file_is_full: this user may not mount a tmpfs"
-        );
-        return;
-    };
+    let Some(disk) = Tmpfs::new(1 << 20) else { return };
     let (plan, store) = (plan(StoreDtype::F32), disk.path().join("store"));
     fs_err::create_dir(&store).unwrap();
     fill(&disk.path().join("filler"));

@@ -1,6 +1,5 @@
 //! `NumPy` itself reads the arrays: `LLAMA_CCS_PYTHON`, or `python3` where it has numpy.
 
-use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::process::Command;
 
 use activations::{SideOf, StoreDtype};
@@ -16,15 +15,7 @@ print(json.dumps({'shape': a.shape, 'dtype': str(a.dtype), 'values': a.astype('f
 
 #[test]
 fn numpy_maps_every_array() {
-    let python = std::env::var("LLAMA_CCS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let has_numpy = Command::new(&python).args(["-c", "import numpy"]).output();
-    if !has_numpy.is_ok_and(|output| output.status.success()) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED numpy_maps_every_array: {python} has no numpy (set LLAMA_CCS_PYTHON)"
-        );
-        return;
-    }
+    let Some(python) = test_material::python("numpy") else { return };
     for (dtype, name) in [(StoreDtype::F32, "float32"), (StoreDtype::F16, "float16")] {
         let (dir, plan) = (tempfile::tempdir().unwrap(), plan(dtype));
         let store = plan.complete(dir.path()).unwrap();

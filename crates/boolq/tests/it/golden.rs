@@ -1,24 +1,11 @@
-//! Against the shared data: BoolQ's development set, the geometry-of-truth statements, and prompts whose hidden
-//! states were computed elsewhere. Skipped, with a line that says so, where the shared folder is missing.
+//! Against prompts whose hidden states were computed by other programs; and, where the shared material is, BoolQ's
+//! development set and the geometry-of-truth statements.
 
 use boolq::{Dataset, Kind, Pairs, Template, Warning, pairs, prompts};
 use serde_json::Value;
 use std::collections::HashSet;
-use std::io::Write as _; // stderr: libtest shows it even when a test passes
-use std::path::PathBuf;
-
-pub(crate) fn shared(file: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("LLAMA_CCS_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let path = root.join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {} is not here; set LLAMA_CCS_SHARED", path.display());
-    None
-}
+use std::path::Path;
+use test_material::shared;
 
 fn boolq() -> Option<(Dataset, Pairs)> {
     let data = Dataset::load(shared("data/boolq/dev.jsonl")?).expect("readable");
@@ -36,21 +23,29 @@ fn boolq_development_set() {
     assert_eq!(groups.len(), 2938, "as many as there are different passages");
 }
 
+/// The pairs are those of a reference's `prompts.json`, which a Python of its own wrote.
+fn same_prompts(made: &Pairs, golden: &Path) {
+    let text = fs_err::read_to_string(golden).expect("readable");
+    let golden: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    assert!(!golden.is_empty());
+    for expected in golden {
+        let idx = expected["index"].as_u64().expect("an index");
+        let pair = &made.pairs[idx as usize];
+        assert_eq!(Some(pair.plus_prompt.as_str()), expected["plus_prompt"].as_str(), "{idx}");
+        assert_eq!(Some(pair.minus_prompt.as_str()), expected["minus_prompt"].as_str(), "{idx}");
+        assert_eq!(Some(pair.label), expected["answer"].as_bool(), "{idx}");
+    }
+}
+
 #[test]
 fn prompts_are_those_the_reference_states_were_computed_from() {
+    let template = Template::named("llama-ccs").expect("built in");
+    let own = Dataset::load(test_material::golden("questions.jsonl")).expect("readable");
+    same_prompts(&pairs(&own, &template).expect("renders"), &test_material::golden("llama/prompts.json"));
     let Some((_, made)) = boolq() else { return };
     for folder in ["meta-tiny", "hf-llama3-tiny"] {
         let Some(path) = shared(&format!("golden/{folder}/prompts.json")) else { return };
-        let text = fs_err::read_to_string(path).expect("readable");
-        let golden: Vec<Value> = serde_json::from_str(&text).expect("JSON");
-        assert!(!golden.is_empty());
-        for expected in golden {
-            let idx = expected["index"].as_u64().expect("an index");
-            let pair = &made.pairs[idx as usize];
-            assert_eq!(Some(pair.plus_prompt.as_str()), expected["plus_prompt"].as_str(), "{folder} {idx}");
-            assert_eq!(Some(pair.minus_prompt.as_str()), expected["minus_prompt"].as_str(), "{folder} {idx}");
-            assert_eq!(Some(pair.label), expected["answer"].as_bool(), "{folder} {idx}");
-        }
+        same_prompts(&made, &path);
     }
 }
 

@@ -4,7 +4,6 @@ use crate::toy::pair;
 use boolq::{ContrastPair, prompts};
 use proptest::prelude::*;
 use std::fmt::Write as _;
-use std::io::Write as _; // stderr: libtest shows it even when a test passes
 use std::process::Command;
 
 /// Text with what CSV finds hard: quotes, separators, line ends of all kinds, white space at both ends.
@@ -81,16 +80,7 @@ for row in frame.itertuples():
 
 #[test]
 fn pandas_reads_the_same_text() {
-    let python = std::env::var_os("LLAMA_CCS_PYTHON").unwrap_or_else(|| "python3".into());
-    let pandas = Command::new(&python).args(["-c", "import pandas"]).output();
-    if !pandas.is_ok_and(|output| output.status.success()) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: no pandas in {}; set LLAMA_CCS_PYTHON to a Python that has it",
-            python.display()
-        );
-        return;
-    }
+    let Some(python) = test_material::python("pandas") else { return };
     let stems =
         ["a \"b\", c\n\nd", " \tspaces ", "Δ ✓\r\ncarriage\rreturn", "'single', #hash \\ back", "plain"];
     let pairs: Vec<_> = stems

@@ -1,6 +1,5 @@
 //! promptsource's templates against jinja2 and `PyYAML`: `fixtures/make.py` wrote what is expected here.
 
-use crate::golden::shared;
 use crate::toy::{BytePairs, Words};
 use boolq::{
     ContrastPair, Dataset, Error, Selection, Template, TokenizedPair, Tokenizer, Warning, blank, pairs_with,
@@ -10,6 +9,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use test_material::shared;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures");
 

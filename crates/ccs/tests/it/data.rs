@@ -1,7 +1,4 @@
-//! Data with a known truth in it, and how tests find `shared`.
-
-use std::io::Write as _; // stderr: libtest shows it even when a test passes
-use std::path::PathBuf;
+//! Data with a known truth in it.
 
 use ccs::rng::Stream;
 use ccs::run::{Memory, Rows};
@@ -78,22 +75,4 @@ pub(crate) fn three_layers_and(rows: usize, dim: usize, change: f32) -> Memory {
         .with_layer("hook_embed", constant.clone(), constant.iter().map(|x| x + 1.0).collect())
         .with_layer("blocks.0.hook_resid_post", noise.plus, noise.minus)
         .with_layer("blocks.1.hook_resid_post", truth.plus, truth.minus)
-}
-
-/// A file of `shared`, or `None` with a line that says so.
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("LLAMA_CCS_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let path = root.join(path);
-    if !path.exists() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: {} is not there; set LLAMA_CCS_SHARED to the folder that holds it",
-            path.display()
-        );
-        return None;
-    }
-    Some(path)
 }

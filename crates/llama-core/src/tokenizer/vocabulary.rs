@@ -192,7 +192,7 @@ impl Vocabulary {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -385,35 +385,39 @@ mod tests {
         assert!(error.contains("\"viking\"") && error.contains("hint: known are llama-bpe"), "{error}");
     }
 
-    /// LLaMA's own tokenizer through the fields of a GGUF file: SentencePiece gives the same ids and spans.
+    /// A SentencePiece model through the fields of a GGUF file gives the same ids and spans: the golden one, and LLaMA's
+    /// own on BoolQ where they are.
     #[test]
-    fn llamas_tokenizer_through_gguf_fields() {
-        let shared = std::env::var_os("LLAMA_CCS_SHARED").map_or_else(
-            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-            PathBuf::from,
-        );
-        let Ok(model) = std::fs::read(shared.join("data/llama-tokenizer/tokenizer.model")) else {
-            eprintln!("SKIPPED: no shared reference results in {}", shared.display());
-            return;
-        };
-        let itself = Tokenizer::from_bytes(&model, "tokenizer.model").expect("SentencePiece");
-        let gguf = open(&of_sentence_piece(&model)).expect("vocabulary");
-        assert_eq!((gguf.bos(), gguf.eos()), (itself.bos(), itself.eos()));
-        let check =
-            |text: &str| assert_eq!(gguf.encode(text).expect("gguf"), itself.encode(text).expect("itself"));
-        let passages = std::fs::read_to_string(shared.join("data/boolq/dev.jsonl")).expect("BoolQ");
-        passages.lines().take(300).for_each(check);
-        for text in texts() {
-            check(&text);
-        }
-        let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-        let mut runner = proptest::test_runner::TestRunner::new(config);
-        runner
-            .run(&"(.| |[a-z]|\\n){0,40}", |text| {
+    fn sentence_piece_models_through_gguf_fields() {
+        let check_all = |model: &Path, passages: &str| {
+            let model = std::fs::read(model).expect("readable");
+            let itself = Tokenizer::from_bytes(&model, "tokenizer.model").expect("SentencePiece");
+            let gguf = open(&of_sentence_piece(&model)).expect("vocabulary");
+            assert_eq!((gguf.bos(), gguf.eos()), (itself.bos(), itself.eos()));
+            let check = |text: &str| {
+                assert_eq!(gguf.encode(text).expect("gguf"), itself.encode(text).expect("itself"));
+            };
+            passages.lines().take(300).for_each(check);
+            for text in texts() {
+                check(&text);
+            }
+            let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+            let mut runner = proptest::test_runner::TestRunner::new(config);
+            let random = runner.run(&"(.| |[a-z]|\\n){0,40}", |text| {
                 check(&text);
                 Ok(())
-            })
-            .expect("random unicode");
+            });
+            random.expect("random unicode");
+        };
+        let read = |path: &Path| std::fs::read_to_string(path).expect("readable");
+        check_all(
+            &test_material::golden("llama/tokenizer.model"),
+            &read(&test_material::golden("questions.jsonl")),
+        );
+        let llama = test_material::shared("data/llama-tokenizer/tokenizer.model");
+        if let Some((model, passages)) = llama.zip(test_material::shared("data/boolq/dev.jsonl")) {
+            check_all(&model, &read(&passages));
+        }
     }
 
     fn any_vocabulary() -> impl Strategy<Value = Vocabulary> {

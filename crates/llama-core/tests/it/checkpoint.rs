@@ -267,10 +267,9 @@ proptest! {
 
 #[test]
 fn a_shard_too_few_is_counted() {
-    let Some(shared) = crate::support::shared() else { return };
     let folder = tempfile::tempdir().expect("folder");
     for file in ["params.json", "consolidated.00.pth"] {
-        fs::copy(shared.join("golden/meta-tiny/mp2").join(file), folder.path().join(file)).expect("copy");
+        fs::copy(test_material::golden("llama/meta-2").join(file), folder.path().join(file)).expect("copy");
     }
     assert!(matches!(refused(folder.path()), Error::Shards { expected: 2, found: 1, .. }));
     fs::rename(folder.path().join("consolidated.00.pth"), folder.path().join("consolidated.01.pth"))

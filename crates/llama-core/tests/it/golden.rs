@@ -1,15 +1,17 @@
-//! Against reference results computed elsewhere (shared/golden): LLaMA v1's model code in float64, transformers.
+//! Against reference results computed by other programs in float64: the checkout's own (`tests/golden/make.py`: LLaMA's
+//! mathematics in PyTorch, transformers), and larger ones where the shared material is.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Batch, Capture, Checkpoint, Config, HookPoint, HookSet, Llama, Padding, Precision, RopeScaling, Run,
-    Tokenizer, Tokens,
+    Batch, Capture, Checkpoint, HookPoint, HookSet, Llama, Padding, Precision, Run, Tokenizer, Tokens,
 };
 
-use crate::support::{relative, relative_l2, shared};
+use test_material::shared;
+
+use crate::support::{relative, relative_l2};
 
 struct Golden {
     sides: Vec<Side>,
@@ -18,15 +20,29 @@ struct Golden {
 /// Prompts, ids, states \[rows, L + 1, D\] and logits \[rows, V\].
 type Side = (Vec<String>, Vec<Vec<u32>>, Tensor, Tensor);
 
+/// What stands in `folder`: `prompts.json` with `expected.safetensors`, or with an `.npy` file a side.
 fn golden(folder: &Path) -> Golden {
     let text = std::fs::read_to_string(folder.join("prompts.json")).expect("prompts.json");
     let rows: Vec<serde_json::Value> = serde_json::from_str(&text).expect("json");
+    let expected = folder.join("expected.safetensors");
+    let expected: Option<HashMap<String, Tensor>> = expected
+        .exists()
+        .then(|| Tensor::read_safetensors(expected).expect("expected").into_iter().collect());
     let sides = ["plus", "minus"].map(|side| {
         let prompts = rows.iter().map(|r| r[format!("{side}_prompt")].as_str().expect("prompt").to_owned());
         let ids =
             rows.iter().map(|r| serde_json::from_value(r[format!("{side}_tokens")].clone()).expect("ids"));
-        let states = Tensor::read_npy(folder.join(format!("{side}.npy"))).expect("states");
-        let logits = Tensor::read_npy(folder.join(format!("{side}_logits.npy"))).expect("logits");
+        let npy = |name: String| Tensor::read_npy(folder.join(name)).expect("an array");
+        let (states, logits) = match &expected {
+            None => (npy(format!("{side}.npy")), npy(format!("{side}_logits.npy"))),
+            Some(tensors) => {
+                let of = |what: &str| {
+                    let row = |i: usize| &tensors[&format!("{side}.{what}.{i}")];
+                    Tensor::stack(&(0..rows.len()).map(row).collect::<Vec<_>>(), 0)
+                };
+                (of("states"), of("logits"))
+            }
+        };
         (prompts.collect(), ids.collect(), states, logits)
     });
     Golden { sides: sides.into() }
@@ -50,12 +66,77 @@ fn run(llama: &Llama, ids: &[Vec<u32>], batch_size: usize, padding: Padding) -> 
     (Tensor::cat(&states, 0), Tensor::cat(&logits, 0))
 }
 
+/// The model's own tokenizer gives the reference's ids, and the model its states and logits.
+fn check(checkpoint: &Checkpoint, golden: &Golden, what: &str, precision: Precision, tolerance: f64) {
+    let tokenizer = checkpoint.tokenizer().expect(what);
+    let llama = Llama::load(checkpoint, precision, Device::Cpu).expect(what);
+    for (prompts, ids, states, logits) in &golden.sides {
+        for (prompt, expected) in prompts.iter().zip(ids) {
+            assert_eq!(&tokenizer.ids(prompt).expect("encode"), expected, "{what}: {prompt:?}");
+        }
+        for (batch_size, padding) in [(1, Padding::Right), (3, Padding::Left), (ids.len(), Padding::Right)] {
+            let what = format!("{what} in {precision}, {batch_size} a batch, {padding:?}");
+            let found = run(&llama, ids, batch_size, padding);
+            assert_close(&what, &found, (states, logits), Tolerance::all(tolerance));
+        }
+    }
+}
+
+/// f64 has 53 bits, and sums here have at most 400 terms in each of 3 blocks: 1e-11 leaves two digits over for a stream
+/// whose largest value is ten times its others. f32 has 24 bits, 29 fewer.
+const F64: f64 = 1e-11;
+const F32: f64 = 2e-5;
+
+#[test]
+fn a_llama_is_its_mathematics_in_every_layout() {
+    let folder = test_material::golden("llama");
+    let golden = golden(&folder);
+    for (layout, described) in [
+        ("meta-1", "Meta, 1 part"),
+        ("meta-2", "Meta, 2 parts"),
+        ("hugging-face", "Hugging Face, 3 files"),
+        #[cfg(feature = "gguf")]
+        ("llama-f16.gguf", "GGUF version 3"),
+    ] {
+        let checkpoint = Checkpoint::open(folder.join(layout)).expect(layout);
+        assert_eq!(checkpoint.layout(), described);
+        for (precision, tolerance) in [(Precision::F64, F64), (Precision::F32, F32)] {
+            check(&checkpoint, &golden, layout, precision, tolerance);
+        }
+    }
+}
+
+#[test]
+fn a_llama_3_with_its_tokenizer_matches_transformers() {
+    let folder = test_material::golden("llama3");
+    let checkpoint = Checkpoint::open(&folder).expect("open");
+    assert_eq!(checkpoint.layout(), "Hugging Face, 3 files");
+    // Factors of wavelengths are kept in f32, as GGUF files have them: half a unit in the last place, 3e-8, of an angle of
+    // up to 130 radians at position 330.
+    for (precision, tolerance) in [(Precision::F64, 1e-5), (Precision::F32, F32)] {
+        check(&checkpoint, &golden(&folder), "llama3", precision, tolerance);
+    }
+}
+
+#[cfg(feature = "gguf")]
+#[test]
+fn quantised_weights_match_transformers_on_what_they_stand_for() {
+    let folder = test_material::golden("quantised");
+    let checkpoint = Checkpoint::open(folder.join("quantised.gguf")).expect("open");
+    assert_eq!(checkpoint.stored_as().expect("types"), ["Q4_1", "Q8_0", "f32"]);
+    // A weight is a product and a sum in f32, rounded once or twice: 1e-7 of it.
+    for (precision, tolerance) in [(Precision::F64, 2e-6), (Precision::F32, F32)] {
+        check(&checkpoint, &golden(&folder), "quantised", precision, tolerance);
+    }
+}
+
 #[test]
 fn meta_tiny_matches_the_reference() {
-    let Some(shared) = shared() else { return };
-    let folder = shared.join("golden/meta-tiny");
+    let Some((folder, tokenizer)) = shared("golden/meta-tiny").zip(shared("data/llama-tokenizer")) else {
+        return;
+    };
     let golden = golden(&folder);
-    let tokenizer = Tokenizer::open(shared.join("data/llama-tokenizer/tokenizer.model")).expect("tokenizer");
+    let tokenizer = Tokenizer::open(tokenizer.join("tokenizer.model")).expect("tokenizer");
     for (prompts, ids, ..) in &golden.sides {
         for (prompt, expected) in prompts.iter().zip(ids) {
             assert_eq!(&tokenizer.ids(prompt).expect("encode"), expected);
@@ -169,61 +250,19 @@ fn a_llama_3_in_metas_layout_matches_transformers_and_tiktoken() {
     assert_close("meta", &(states, logits), (&of("states"), &of("logits")), Tolerance::all(2e-5));
 }
 
-/// The reference was computed with rotary frequencies rounded to bf16, as `model.to(torch.bfloat16)` leaves them in
-/// transformers; `from_pretrained` and this crate keep them whole, which moves the states by 2.3e-4. So the
-/// frequencies are rounded here as well.
 #[test]
 fn hf_llama3_tiny_matches_the_reference() {
-    let Some(shared) = shared() else { return };
-    let folder = shared.join("golden/hf-llama3-tiny");
-    let golden = golden(&folder);
+    let Some(folder) = shared("golden/hf-llama3-tiny") else { return };
     let checkpoint = Checkpoint::open(folder.join("model")).expect("open");
     assert_eq!(checkpoint.layout(), "Hugging Face, 3 files");
-    let tokenizer = checkpoint.tokenizer().expect("tokenizer");
-    tokenizer.check_fits(checkpoint.config()).expect("2,000 tokens");
-    let own = Llama::load(&checkpoint, Precision::F32, Device::Cpu).expect("load");
-
-    let plain = Config { rope_scaling: RopeScaling::None, ..checkpoint.config().clone() };
-    let rounded = Tensor::from_slice(&checkpoint.config().rope_frequencies()).to_kind(Kind::BFloat16);
-    let rounded = Vec::<f64>::try_from(rounded.to_kind(Kind::Double)).expect("frequencies");
-    let factors = plain.rope_frequencies().iter().zip(rounded).map(|(plain, r)| (plain / r) as f32).collect();
-    let checkpoint = checkpoint.with_rope_scaling(RopeScaling::Factors(factors)).expect("factors");
-    let llama = Llama::load(&checkpoint, Precision::F32, Device::Cpu).expect("load");
-    for (prompts, ids, states, logits) in &golden.sides {
-        for (prompt, expected) in prompts.iter().zip(ids) {
-            assert_eq!(&tokenizer.ids(prompt).expect("encode"), expected);
-        }
-        for (batch_size, padding) in [(1, Padding::Right), (3, Padding::Left), (ids.len(), Padding::Right)] {
-            let found = run(&llama, ids, batch_size, padding);
-            assert_close(&format!("{batch_size} a batch"), &found, (states, logits), Tolerance::all(2e-5));
-        }
-        let found = run(&own, ids, 3, Padding::Right);
-        assert_close(
-            "with whole frequencies",
-            &found,
-            (states, logits),
-            Tolerance { logits: 1e-3, ..Tolerance::all(5e-4) },
-        );
-    }
-}
-
-/// `cargo xtask fetch smollm2` puts it there; tests do not download.
-#[cfg(feature = "gguf")]
-fn smollm2() -> Option<std::path::PathBuf> {
-    let models = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.models"));
-    let path = models.join("SmolLM2-135M-Instruct.Q4_1.gguf");
-    if path.exists() {
-        return Some(path);
-    }
-    crate::support::skipped(&format!("no {} (`cargo xtask fetch smollm2`)", path.display()));
-    None
+    check(&checkpoint, &golden(&folder), "hf-llama3-tiny", Precision::F32, F32);
 }
 
 #[cfg(feature = "gguf")]
 #[test]
 fn smollm2_matches_transformers_on_its_dequantised_weights() {
-    let (Some(shared), Some(path)) = (shared(), smollm2()) else { return };
-    let golden = golden(&shared.join("golden/smollm2-135m"));
+    let Some((path, folder)) = test_material::smollm2().zip(shared("golden/smollm2-135m")) else { return };
+    let golden = golden(&folder);
     let checkpoint = Checkpoint::open(path).expect("open");
     assert_eq!(checkpoint.layout(), "GGUF version 3");
     assert_eq!(checkpoint.stored_as().expect("types"), ["Q4_1", "Q8_0", "f32"]);
@@ -248,26 +287,10 @@ fn smollm2_matches_transformers_on_its_dequantised_weights() {
 }
 
 #[test]
-fn float64_reproduces_the_float64_reference() {
-    let Some(shared) = shared() else { return };
-    let folder = shared.join("golden/meta-tiny");
-    let checkpoint = Checkpoint::open(folder.join("mp2")).expect("mp2");
-    let llama = Llama::load(&checkpoint, Precision::F64, Device::Cpu).expect("load");
-    for (_, ids, states, _) in &golden(&folder).sides {
-        let (found, _) = run(&llama, ids, 4, Padding::Right);
-        // The reference's weights are in f64, but LLaMA's own code makes its rotation angles in f32: at position 340 an
-        // angle is off by up to 340 · 2⁻²⁴ = 2e-5 radians in the fastest turning pair.
-        let error = relative(&found, states);
-        assert!(error < 1e-5, "{error}");
-    }
-}
-
-#[test]
 fn one_and_two_parts_give_identical_bytes() {
-    let Some(shared) = shared() else { return };
-    let folder = shared.join("golden/meta-tiny");
+    let folder = test_material::golden("llama");
     let ids = golden(&folder).sides.remove(0).1;
-    let states = ["mp1", "mp2"].map(|layout| {
+    let states = ["meta-1", "meta-2"].map(|layout| {
         let checkpoint = Checkpoint::open(folder.join(layout)).expect(layout);
         let llama = Llama::load(&checkpoint, Precision::F32, Device::Cpu).expect(layout);
         run(&llama, &ids, 3, Padding::Right)
@@ -277,9 +300,8 @@ fn one_and_two_parts_give_identical_bytes() {
 
 #[test]
 fn lower_precision_drifts_as_its_mantissa_says() {
-    let Some(shared) = shared() else { return };
-    let folder = shared.join("golden/meta-tiny");
-    let checkpoint = Checkpoint::open(folder.join("mp1")).expect("mp1");
+    let folder = test_material::golden("llama");
+    let checkpoint = Checkpoint::open(folder.join("meta-1")).expect("one part");
     let (_, ids, states, _) = golden(&folder).sides.remove(0);
     let drift = |precision| {
         let llama = Llama::load(&checkpoint, precision, Device::Cpu).expect("load");

@@ -1,7 +1,4 @@
-//! Small models, comparisons, and the folder of shared reference results.
-
-use std::io::Write as _; // stderr: libtest shows it even when a test passes
-use std::path::PathBuf;
+//! Small models and comparisons.
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{Config, Llama, Precision};
@@ -42,20 +39,4 @@ pub(crate) fn relative_l2(found: &Tensor, reference: &Tensor) -> f64 {
     let (found, reference) = (found.to_kind(Kind::Double), reference.to_kind(Kind::Double));
     let norm = |x: &Tensor| x.square().sum_dim_intlist([-1i64].as_slice(), false, Kind::Double).sqrt();
     (norm(&(&found - &reference)) / norm(&reference)).max().double_value(&[])
-}
-
-/// The shared reference results: `LLAMA_CCS_SHARED`, or `shared` beside the checkout.
-pub(crate) fn shared() -> Option<PathBuf> {
-    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
-    let found = std::env::var_os("LLAMA_CCS_SHARED").map_or(beside, PathBuf::from);
-    if found.join("golden").is_dir() {
-        return Some(found);
-    }
-    skipped(&format!("no shared reference results in {} (set LLAMA_CCS_SHARED)", found.display()));
-    None
-}
-
-/// Says that a test checked nothing, and why.
-pub(crate) fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

@@ -6,8 +6,7 @@ use std::sync::LazyLock;
 use llama_core::{Config, Error, Token, Tokenizer, word_model};
 use proptest::prelude::*;
 use serde_json::Value;
-
-use crate::support::shared;
+use test_material::shared;
 
 /// The folder that `make.py` writes; another one, with more texts, if `LLAMA_CCS_TOKENIZERS` names it.
 pub(super) fn fixtures() -> PathBuf {
@@ -67,9 +66,12 @@ fn ids_are_those_of_transformers_and_tiktoken() {
 
 #[test]
 fn two_hundred_passages_as_transformers() {
-    let Some(shared) = shared() else { return };
-    let tokenizer = Tokenizer::open(shared.join("golden/hf-llama3-tiny/model")).expect("tokenizer");
-    let passages = std::fs::read_to_string(shared.join("data/boolq/dev.jsonl")).expect("BoolQ");
+    let Some((model, boolq)) = shared("golden/hf-llama3-tiny/model").zip(shared("data/boolq/dev.jsonl"))
+    else {
+        return;
+    };
+    let tokenizer = Tokenizer::open(model).expect("tokenizer");
+    let passages = std::fs::read_to_string(boolq).expect("BoolQ");
     let expected =
         json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizers/passages.json"));
     let expected: Vec<(usize, String)> = serde_json::from_value(expected).expect("hashes");
@@ -86,8 +88,7 @@ fn two_hundred_passages_as_transformers() {
 
 #[test]
 fn golden_prompts_of_the_hugging_face_model() {
-    let Some(shared) = shared() else { return };
-    let golden = shared.join("golden/hf-llama3-tiny");
+    let Some(golden) = shared("golden/hf-llama3-tiny") else { return };
     let tokenizer = Tokenizer::open(golden.join("model")).expect("tokenizer");
     for row in json(&golden.join("prompts.json")).as_array().expect("rows") {
         for side in ["plus", "minus"] {
@@ -268,9 +269,10 @@ static KINDS: LazyLock<Vec<(&str, Tokenizer)>> = LazyLock::new(|| {
         ("own rules", fixture("sentencepiece.model")),
         ("words", Tokenizer::from_bytes(&word_model(&words), "words").expect("words")),
     ];
-    if let Some(shared) = shared() {
-        let model = shared.join("data/llama-tokenizer/tokenizer.model");
-        kinds.push(("SentencePiece", Tokenizer::open(model).expect("LLaMA's")));
+    let own = test_material::golden("llama/tokenizer.model");
+    kinds.push(("SentencePiece", Tokenizer::open(own).expect("the golden model's")));
+    if let Some(model) = shared("data/llama-tokenizer/tokenizer.model") {
+        kinds.push(("LLaMA's", Tokenizer::open(model).expect("LLaMA's")));
     }
     kinds
 });
