@@ -1,7 +1,7 @@
 //! Contrast pairs through a model into a store: planned before the first forward, committed a batch at a time,
 //! continued where it stopped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -304,7 +304,7 @@ impl<'a> Extraction<'a> {
                 "device": device_name(self.device),
                 "threads": tch::get_num_threads(),
                 "cpu_capability": torch_runtime::cpu_capability(),
-                "onednn_max_cpu_isa": std::env::var("ONEDNN_MAX_CPU_ISA").ok(),
+                "kernels": torch_runtime::machine::kernels().into_iter().collect::<BTreeMap<_, _>>(),
                 "batch_tokens": self.tokens_of_batch(),
                 "padding": "right",
                 "sharing": self.grouping() != plan::Grouping::Prompts,
