@@ -1,0 +1,177 @@
+//! `cargo xtask kernels`: the numeric tests once more, computed as other CPUs would compute.
+//!
+//! LibTorch takes its kernels by what the CPU can do, in three places: loops of its own (ATen), products of f32 and f64
+//! (MKL), products of bf16 (oneDNN, or MKL where oneDNN has none for the CPU). Variables make each of them compute as an
+//! older CPU does. A test that holds with one machine's kernels alone fails here, and not on another's machine.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::libtorch;
+use crate::shell::{self, Result};
+
+/// A part of LibTorch that takes its kernels by the CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    Aten,
+    Mkl,
+    OneDnn,
+}
+
+/// A variable that makes a part compute otherwise than this CPU would have it.
+struct Variable {
+    name: &'static str,
+    value: &'static str,
+    part: Part,
+    /// What the part says of itself then, on any CPU.
+    says: &'static str,
+    /// MKL heeds it on Intel's CPUs alone.
+    intel_only: bool,
+}
+
+impl Variable {
+    const fn new(name: &'static str, value: &'static str, part: Part, says: &'static str) -> Self {
+        Self { name, value, part, says, intel_only: false }
+    }
+}
+
+/// Each is set once, with one and two threads in turn.
+const VARIABLES: [Variable; 5] = [
+    Variable::new("ATEN_CPU_CAPABILITY", "avx2", Part::Aten, "AVX2"),
+    Variable::new("ATEN_CPU_CAPABILITY", "default", Part::Aten, "DEFAULT"),
+    Variable::new("ONEDNN_MAX_CPU_ISA", "AVX2", Part::OneDnn, NOT_CALLED),
+    Variable::new("MKL_CBWR", "COMPATIBLE", Part::Mkl, "CNR:COMPATIBLE"),
+    Variable {
+        intel_only: true,
+        ..Variable::new("MKL_ENABLE_INSTRUCTIONS", "AVX2", Part::Mkl, "Advanced Vector Extensions 2 ")
+    },
+];
+
+/// Of a part that computed nothing: LibTorch gives products of bf16 to oneDNN only where it has AVX-512 for them.
+const NOT_CALLED: &str = "not called";
+
+/// Where tests compare numbers: parts of their names, in these packages.
+const PACKAGES: [&str; 3] = ["llama-core", "ccs", "llama-ccs"];
+const TESTS: [&str; 26] = [
+    // Unit tests of `ccs`.
+    "calibrate::",
+    "erase::",
+    "fit::",
+    "loss::",
+    "normalize::",
+    "probe::",
+    // `ccs`, against oracles and planted truth.
+    "closed_forms::",
+    "direction::",
+    "fits::",
+    "few_rows::",
+    "methods::a_seed",
+    "methods::test_rows",
+    "oracle::",
+    "planted::",
+    "planted_closed::",
+    "recursive::",
+    "supervised::",
+    "runs::t",
+    // `llama-core`, with golden states, and the crates together.
+    "edits::",
+    "golden::",
+    "hooks::",
+    "layouts::meta",
+    "lean::",
+    "memory::a_deterministic",
+    "sharing::",
+    "tokens::",
+];
+
+pub fn run(args: &[String]) -> Result {
+    if !args.is_empty() {
+        return Err(format!("kernels takes no arguments, not {args:?}"));
+    }
+    libtorch::ready()?;
+    check()
+}
+
+/// The check itself, with LibTorch in place.
+pub fn check() -> Result {
+    shell::cargo(["build", "--quiet", "--package", "llama-ccs", "--bin", "llama-ccs"])?;
+    let own = [Part::Aten, Part::Mkl, Part::OneDnn].map(|part| (part, says(part, None)));
+    let mut computed = Vec::new();
+    for (number, variable) in VARIABLES.iter().enumerate() {
+        let Variable { name, value, part, says: expected, intel_only } = *variable;
+        let own = own.iter().find(|(of, _)| *of == part).map(|(_, text)| text.clone()).transpose()?;
+        let (own, found) = (own.unwrap_or_default(), says(part, Some(variable))?);
+        if found == own && own.contains(expected) {
+            eprintln!("{name}={value}: skipped, this CPU's own kernels are those ({own})");
+            continue;
+        }
+        if found == own && intel_only && !is_intel() {
+            eprintln!("{name}={value}: skipped, MKL heeds it on Intel's CPUs alone ({own})");
+            continue;
+        }
+        if found == own || !found.contains(expected) {
+            return Err(format!(
+                "{name}={value} did not change what {part:?} computes with: it says `{found}`, and `{own}` without it"
+            ));
+        }
+        let threads = 1 + number % 2;
+        eprintln!("{name}={value}, threads {threads}: {found}");
+        let started = Instant::now();
+        shell::run_command(tests().env(name, value).env("OMP_NUM_THREADS", threads.to_string()))?;
+        computed.push(format!("{name}={value} ({} s)", started.elapsed().as_secs()));
+    }
+    eprintln!("numeric tests passed as computed with {}", computed.join(", "));
+    Ok(())
+}
+
+/// Whether the CPU is Intel's, as Linux has it.
+fn is_intel() -> bool {
+    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|about| about.contains("GenuineIntel"))
+}
+
+/// `cargo test` of the group.
+fn tests() -> Command {
+    let mut command = shell::cargo_command();
+    command.args(["test", "--quiet", "--lib", "--test", "it"]);
+    command.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    // Threads that wait for one another give their cores away: tests run side by side.
+    command.arg("--").args(TESTS).env("OMP_WAIT_POLICY", "PASSIVE");
+    command
+}
+
+/// What a part says of its kernels, with a variable set or as it is here.
+fn says(part: Part, variable: Option<&Variable>) -> Result<String> {
+    let mut command = Command::new(shell::target().join("debug/llama-ccs"));
+    command.current_dir(shell::root()).env("NO_COLOR", "1");
+    for Variable { name, .. } in &VARIABLES {
+        command.env_remove(name);
+    }
+    if let Some(variable) = variable {
+        command.env(variable.name, variable.value);
+    }
+    let generate =
+        ["generate", "--model", "examples/quiz/model", "--temperature", "0", "--max-new-tokens", "1"];
+    let printed = match part {
+        Part::Aten => command.args(["doctor", "--json"]),
+        Part::Mkl => {
+            command.args(generate).args(["--dtype", "f32", "The cup is red."]).env("MKL_VERBOSE", "1")
+        }
+        Part::OneDnn => {
+            command.args(generate).args(["--dtype", "bf16", "The cup is red."]).env("ONEDNN_VERBOSE", "1")
+        }
+    };
+    let printed = shell::output_of(printed)?;
+    let between = |start: &str, end: &str| -> Option<String> {
+        let (_, rest) = printed.split_once(start)?;
+        Some(rest.split(end).next().unwrap_or_default().to_owned())
+    };
+    let found = match part {
+        Part::Aten => between("\"kernels\":\"", "\"").or_else(|| between("\"kernels\": \"", "\"")),
+        // `… for Intel(R) 64 architecture ISA, Lnx 2.30GHz lp64 gnu_thread`, then a line a call that ends in `CNR:OFF …`.
+        Part::Mkl => between("64 architecture ", ", Lnx")
+            .zip(between(" CNR:", " "))
+            .map(|(isa, cnr)| format!("{isa} CNR:{cnr}")),
+        Part::OneDnn => Some(between("info,cpu,isa:", "\n").unwrap_or_else(|| NOT_CALLED.to_owned())),
+    };
+    found.ok_or_else(|| format!("{part:?} does not say what it computes with:\n{printed}"))
+}
