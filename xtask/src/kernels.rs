@@ -33,6 +33,28 @@ impl Variable {
     const fn new(name: &'static str, value: &'static str, part: Part, says: &'static str) -> Self {
         Self { name, value, part, says, intel_only: false }
     }
+
+    /// What came of setting it, from what the part says of itself without and with it.
+    fn effect(&self, own: &str, found: &str, intel: bool) -> Effect {
+        if found == own && own.contains(self.says) {
+            return Effect::Skipped("this CPU's own kernels are those");
+        }
+        if found == own && self.intel_only && !intel {
+            return Effect::Skipped("MKL heeds it on Intel's CPUs alone");
+        }
+        if found != own && found.contains(self.says) { Effect::Changed } else { Effect::Ignored }
+    }
+}
+
+/// What came of setting a variable.
+#[derive(PartialEq, Eq, Debug)]
+enum Effect {
+    /// Other kernels compute.
+    Changed,
+    /// There is nothing to be seen on this CPU, and why.
+    Skipped(&'static str),
+    /// There should be.
+    Ignored,
 }
 
 /// Each is set once, with two threads and one in turn. (MKL's kernels for all CPUs share out even the smallest product, which
@@ -100,21 +122,20 @@ pub fn check() -> Result {
     let own = [Part::Aten, Part::Mkl, Part::OneDnn].map(|part| (part, says(part, None)));
     let mut computed = Vec::new();
     for (number, variable) in VARIABLES.iter().enumerate() {
-        let Variable { name, value, part, says: expected, intel_only } = *variable;
+        let Variable { name, value, part, .. } = *variable;
         let own = own.iter().find(|(of, _)| *of == part).map(|(_, text)| text.clone()).transpose()?;
         let (own, found) = (own.unwrap_or_default(), says(part, Some(variable))?);
-        if found == own && own.contains(expected) {
-            eprintln!("{name}={value}: skipped, this CPU's own kernels are those ({own})");
-            continue;
-        }
-        if found == own && intel_only && !is_intel() {
-            eprintln!("{name}={value}: skipped, MKL heeds it on Intel's CPUs alone ({own})");
-            continue;
-        }
-        if found == own || !found.contains(expected) {
-            return Err(format!(
-                "{name}={value} did not change what {part:?} computes with: it says `{found}`, and `{own}` without it"
-            ));
+        match variable.effect(&own, &found, is_intel()) {
+            Effect::Changed => {}
+            Effect::Skipped(why) => {
+                eprintln!("{name}={value}: skipped, {why} ({own})");
+                continue;
+            }
+            Effect::Ignored => {
+                return Err(format!(
+                    "{name}={value} did not change what {part:?} computes with: it says `{found}`, and `{own}` without it"
+                ));
+            }
         }
         let threads = 2 - number % 2;
         eprintln!("{name}={value}, threads {threads}: {found}");
@@ -176,4 +197,29 @@ fn says(part: Part, variable: Option<&Variable>) -> Result<String> {
         Part::OneDnn => Some(between("info,cpu,isa:", "\n").unwrap_or_else(|| NOT_CALLED.to_owned())),
     };
     found.ok_or_else(|| format!("{part:?} does not say what it computes with:\n{printed}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_changes_nothing_is_a_failure_unless_the_cpu_explains_it() {
+        let [avx2, _, onednn, compatible, intel] = &VARIABLES;
+        assert_eq!(avx2.effect("AVX512", "AVX2", true), Effect::Changed);
+        assert_eq!(avx2.effect("AVX512", "AVX512", true), Effect::Ignored);
+        assert!(matches!(avx2.effect("AVX2", "AVX2", false), Effect::Skipped(_)));
+        assert_eq!(onednn.effect("Intel AVX-512 with Intel DL Boost", NOT_CALLED, true), Effect::Changed);
+        assert!(matches!(onednn.effect(NOT_CALLED, NOT_CALLED, false), Effect::Skipped(_)));
+        let own = "Intel(R) Advanced Vector Extensions 512 (Intel(R) AVX-512) CNR:OFF";
+        assert_eq!(
+            compatible.effect(own, "Intel(R) Architecture processors CNR:COMPATIBLE", true),
+            Effect::Changed
+        );
+        assert_eq!(compatible.effect(own, own, false), Effect::Ignored);
+        let narrower = "Intel(R) Advanced Vector Extensions 2 (Intel(R) AVX2) enabled processors CNR:OFF";
+        assert_eq!(intel.effect(own, narrower, true), Effect::Changed);
+        assert_eq!(intel.effect(own, own, true), Effect::Ignored);
+        assert!(matches!(intel.effect(own, own, false), Effect::Skipped(_)));
+    }
 }
