@@ -163,7 +163,8 @@ impl<'a> Extraction<'a> {
     }
 
     /// Runs every pair by itself, so that its states do not depend, in their last bits, on which pairs it is batched with:
-    /// the same pair gives the same bytes in any selection and with any number of tokens a batch. Costs some speed.
+    /// the same pair gives the same bytes in any selection and with any number of tokens a batch, on one machine with one
+    /// number of threads and the same token rules. Costs some speed.
     #[must_use]
     pub fn deterministic(mut self, deterministic: bool) -> Self {
         self.deterministic = deterministic;

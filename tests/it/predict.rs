@@ -384,7 +384,7 @@ fn a_template_of_ones_own_is_known_from_the_store() {
     let source =
         "{# answers: True right | False wrong #}\n{{ passage }}\n\nis it so {{ question }}? {{ answer }}";
     let own = Template::from_source("own", source).expect("template");
-    let quiz = Quiz::with(60, &[own.clone()], &[TokenRule::Last, TokenRule::Mean]);
+    let quiz = Quiz::with(60, std::slice::from_ref(&own), &[TokenRule::Last, TokenRule::Mean]);
     let fitted = Fitted::open(quiz.path("run-mean"), Method::Lr, None).expect("run");
     assert_eq!(llama_ccs::Origin::of(&fitted).template(None).expect("recorded").identity(), own.identity());
     let (found, said) =
