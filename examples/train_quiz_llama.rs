@@ -4,7 +4,7 @@
 //! template, followed by one word that says whether the given answer was right, so at the answer token it must know.
 //!
 //! ```text
-//! cargo run --release --example train_quiz_llama          # rewrites examples/quiz, the same bytes for the same seed
+//! cargo run --release --example train_quiz_llama          # rewrites examples/quiz; a seed gives the same bytes on one machine
 //! ```
 
 #![allow(clippy::print_stdout)] // a program: stdout shows how training goes

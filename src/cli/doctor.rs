@@ -19,7 +19,7 @@ pub(crate) fn run(json: bool) -> ExitCode {
         output::json(&json!({
             "llama-ccs": env!("CARGO_PKG_VERSION"), "libtorch": { "built_for": built_for, "loaded": loaded },
             "memory": memory.map(|(total, available)| json!({ "total": total, "available": available })),
-            "bf16_is_fast": fast, "threads": threads, "cpu": cpu.as_deref().unwrap_or("ready"), "cuda": cuda.as_deref().unwrap_or("ready"),
+            "kernels": torch_runtime::cpu_capability(), "bf16_is_fast": fast, "threads": threads, "cpu": cpu.as_deref().unwrap_or("ready"), "cuda": cuda.as_deref().unwrap_or("ready"),
         }));
     } else {
         let first_line =
@@ -27,6 +27,7 @@ pub(crate) fn run(json: bool) -> ExitCode {
         output::data(&format!("llama-ccs  {}", env!("CARGO_PKG_VERSION")));
         output::data(&format!("LibTorch   {loaded} (built for {built_for})"));
         output::data(&format!("threads    {threads}"));
+        output::data(&format!("kernels    {}", torch_runtime::cpu_capability()));
         if let Some((total, available)) = memory {
             let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
             output::data(&format!("memory     {:.1} GiB, {:.1} GiB of it free", gib(total), gib(available)));

@@ -1,7 +1,7 @@
 //! Contrast pairs through a model into a store: planned before the first forward, committed a batch at a time,
 //! continued where it stopped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -163,7 +163,8 @@ impl<'a> Extraction<'a> {
     }
 
     /// Runs every pair by itself, so that its states do not depend, in their last bits, on which pairs it is batched with:
-    /// the same pair gives the same bytes in any selection and with any number of tokens a batch. Costs some speed.
+    /// the same pair gives the same bytes in any selection and with any number of tokens a batch, on one machine with one
+    /// number of threads and the same token rules. Costs some speed.
     #[must_use]
     pub fn deterministic(mut self, deterministic: bool) -> Self {
         self.deterministic = deterministic;
@@ -304,7 +305,7 @@ impl<'a> Extraction<'a> {
                 "device": device_name(self.device),
                 "threads": tch::get_num_threads(),
                 "cpu_capability": torch_runtime::cpu_capability(),
-                "onednn_max_cpu_isa": std::env::var("ONEDNN_MAX_CPU_ISA").ok(),
+                "kernels": torch_runtime::machine::kernels().into_iter().collect::<BTreeMap<_, _>>(),
                 "batch_tokens": self.tokens_of_batch(),
                 "padding": "right",
                 "sharing": self.grouping() != plan::Grouping::Prompts,

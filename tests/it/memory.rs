@@ -7,7 +7,7 @@ use llama_ccs::boolq::{self, TokenizedPair};
 use llama_ccs::llama_core::Checkpoint;
 use llama_ccs::{Extraction, Outcome, tokenize_all};
 
-use crate::support::{contents, extract, prompts, quiz};
+use crate::support::{F32, contents, extract, prompts, quiz};
 
 #[test]
 fn a_model_that_does_not_fit_is_read_block_by_block_and_gives_the_same_store() {
@@ -100,6 +100,6 @@ fn a_deterministic_row_has_the_same_bytes_in_any_company() {
     for (alone, batched) in all.iter().zip(&batched) {
         let largest = alone.iter().fold(0f32, |m, v| m.max(v.abs()));
         let apart = alone.iter().zip(batched).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-        assert!(apart <= 5e-6 * largest, "{apart} of {largest}");
+        assert!(apart <= F32 * largest, "{apart} of {largest}");
     }
 }

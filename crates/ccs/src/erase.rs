@@ -341,7 +341,8 @@ mod tests {
         let z = Tensor::ones([20, 1], (Kind::Double, Device::Cpu));
         for eraser in [leace(&x, &z, &LeaceOptions::default()).unwrap(), sal(&x, &z, 0.01).unwrap()] {
             assert_eq!(eraser.rank(), 0);
-            assert!(largest(&(eraser.apply(&x).unwrap() - &x)) < 1e-15);
+            // Taking the mean away and adding it again is two roundings of numbers below 8.
+            assert!(largest(&(eraser.apply(&x).unwrap() - &x)) < 1e-14);
         }
         let same = Tensor::ones([20, 4], (Kind::Double, Device::Cpu));
         let (_, z) = example(20, 4, 2);

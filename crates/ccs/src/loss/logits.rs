@@ -305,7 +305,8 @@ mod tests {
                 let at = |z: &Tensor, i: usize| z.double_value(&[i as i64, r as i64]);
                 let z: Vec<(f64, f64)> = (0..7).map(|i| (at(&plus, i), at(&minus, i))).collect();
                 let want = by_hand(term, &z, &numbers);
-                assert!((got - want).abs() < 1e-14, "{}: {got} and {want}", term.name());
+                // f64: means of seven rows, each of some thirty operations on numbers below 2.
+                assert!((got - want).abs() < 1e-13, "{}: {got} and {want}", term.name());
             }
         }
     }
@@ -401,7 +402,7 @@ mod tests {
             let mix = mix(term.name());
             let one = mix.values(&plus, &minus, Some(&questions)).unwrap();
             let other = mix.values(&minus, &plus, Some(&questions)).unwrap();
-            assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-15), "{}", term.name());
+            assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-13), "{}", term.name());
             let far = |z: &Tensor| (z * 100.0).to_kind(Kind::Float);
             let questions = Questions::new(&numbers, Kind::Float, Device::Cpu).unwrap();
             let values = mix.values(&far(&plus), &far(&minus), Some(&questions)).unwrap();

@@ -252,15 +252,15 @@ fn salience_search_follows_pytorch() {
             let sign = fit.probe.weight.double_value(&[0]).signum() * want[0].signum();
             close(&(&fit.probe.weight * sign), want, 1e-9, "theta");
             if r == all.restart {
-                assert_eq!((all.loss, direction(&all.probe)), (all.losses[r], direction(&fit.probe)));
+                assert_eq!(all.loss, all.losses[r]);
+                close(&all.probe.weight, &direction(&fit.probe), 1e-9, "one start or all");
             }
         }
     }
 }
 
 fn direction(probe: &Probe) -> Vec<f64> {
-    let values = Vec::<f64>::try_from(&probe.weight).unwrap();
-    values.iter().map(|x| (x * 1e9).round()).collect()
+    Vec::try_from(&probe.weight).unwrap()
 }
 
 /// Both regressions end at gradients below 1e-8, and curvature is at least the penalty's 1.

@@ -131,7 +131,7 @@ fn untrained_directions_do_not_reach_the_constant_guess() {
 }
 
 #[test]
-fn every_start_and_both_optimisers_find_planted_truth_and_zero_beats_the_constant_guess() {
+fn every_start_with_a_slope_and_both_optimisers_find_planted_truth() {
     let (train, test) = (Planted::new(300, 8, 3.0, 1).contrast(), Planted::new(300, 8, 3.0, 2).contrast());
     for optimizer in [Optimizer::AdamW, Optimizer::Lbfgs] {
         for init in [Init::UnitSphere, Init::Uniform, Init::Pca] {
@@ -143,9 +143,23 @@ fn every_start_and_both_optimisers_find_planted_truth_and_zero_beats_the_constan
             assert!(cosine > 0.95 && accuracy > 0.95, "{optimizer:?} {init:?}: {cosine}, {accuracy}");
             assert!(!fit.under_determined);
         }
+    }
+}
+
+/// At zero the loss has a slope in the bias alone, because normalised states have mean zero. Following it ends at the constant
+/// guess; whether rounding gives the weights a slope as well, and leads lower, differs by machine (with AVX-512 it does, with
+/// AVX2 L-BFGS sees none and stays).
+#[test]
+fn from_zero_a_fit_is_no_worse_than_the_constant_guess() {
+    let train = Planted::new(300, 8, 3.0, 1).contrast();
+    for optimizer in [Optimizer::AdamW, Optimizer::Lbfgs] {
         let zero = CcsOptions { optimizer, init: Init::Zero, restarts: 2, ..CcsOptions::default() };
         let fit = ccs(&train, &zero, &Stream::new(0)).unwrap();
-        assert!(fit.terms.total() < CONSTANT_GUESS && fit.restarts[0] == fit.restarts[1]);
+        // A loss in f32: some 2⁻²⁴ of 0.2 off, and AdamW swings about its end by its step of 0.01: by 1e-4 of the loss.
+        for restart in &fit.restarts {
+            let total = restart.total();
+            assert!(total < CONSTANT_GUESS + 1e-3, "{optimizer:?}: {total}");
+        }
     }
 }
 

@@ -20,8 +20,8 @@ impl Run<'_> {
     /// others, as [`HookPoint::of_layer`] counts. Nothing before it is computed. (TransformerLens' `start_at_layer`.)
     ///
     /// The stream is that of every real token, so it does not depend on how a batch is padded; a [`crate::Capture`] of
-    /// `HookPoint::of_layer(layer)` with [`crate::Tokens::All`] takes one. Started from there, a run gives the numbers
-    /// of the whole one, bit for bit.
+    /// `HookPoint::of_layer(layer)` with [`crate::Tokens::All`] takes one. Started from there, in
+    /// a batch laid out alike, a run gives the numbers of the whole one, bit for bit; in another layout up to rounding.
     ///
     /// # Shapes
     /// `residual` \[S, D\]: S tokens of all prompts, prompt after prompt, padding excluded.

@@ -83,7 +83,8 @@ fn each_change_does_what_it_says_at_the_tokens_it_names_and_nowhere_else() {
             let (before, after, _) = carried_out(&llama, &edits, POINT);
             let index = Tensor::from_slice(&rows(&tokens));
             let want = before.index_copy(0, &index, &expected(&before.index_select(0, &index)));
-            assert!(after.allclose(&want, 1e-14, 1e-14, false), "{name} at {tokens}");
+            // f64: a projection is a sum of 24 products of numbers below 10, 24 · 2⁻⁵³ of that, in whatever order.
+            assert!(after.allclose(&want, 1e-13, 1e-13, false), "{name} at {tokens}");
             if tokens == Tokens::All && name == "project_out" {
                 assert!(after.matmul(&unit).abs().max().double_value(&[]) < 1e-12, "nothing is left of it");
             }

@@ -429,7 +429,8 @@ fn selections_count_real_tokens() {
     }
     assert!(select(Tokens::First).equal(&Tensor::stack(&first, 0)));
     assert!(select(Tokens::Last).equal(&Tensor::stack(&last, 0)));
-    assert!(select(Tokens::Mean).equal(&Tensor::stack(&mean, 0)));
+    // f32: nine tokens added up, the rows of a batch here and a prompt's own there.
+    assert!(relative(&select(Tokens::Mean), &Tensor::stack(&mean, 0)) < 1e-6);
     let at = select(Tokens::At(vec![vec![0, 5], vec![], vec![8], vec![0]]));
     assert!(at.get(0).equal(&first[0]) && at.get(1).equal(&last[0]) && at.get(2).equal(&last[2]));
     let mut outside = Capture::new(point, Tokens::At(vec![vec![], vec![2], vec![], vec![]]));

@@ -45,6 +45,10 @@ fn as_theirs(ours: &Tensor, theirs: &Tensor) -> Tensor {
     ours.reshape(theirs.size().as_slice())
 }
 
+/// Theirs were computed in f32, in two blocks of products of some twenty terms: √20 · 2⁻²⁴ a product, fourteen of them one
+/// after another, are 1e-6 of a value's size. Another activation differs by more than 1e-2.
+const F32: f64 = 1e-5;
+
 #[test]
 fn points_are_hugging_faces_modules_as_the_table_says() {
     let (theirs, ours) = (hugging_face(), ours());
@@ -55,7 +59,7 @@ fn points_are_hugging_faces_modules_as_the_table_says() {
         for name in names.hugging_face.map(|n| n.name).into_iter().chain(state) {
             let theirs = theirs.get(&name).unwrap_or_else(|| panic!("{name} is no name of transformers'"));
             let error = relative(&as_theirs(tensor, theirs), theirs);
-            assert!(error < 2e-6, "{point} = {name}: {error}");
+            assert!(error < F32, "{point} = {name}: {error}");
             compared += 1;
         }
     }
@@ -74,7 +78,7 @@ fn points_are_hugging_faces_modules_as_the_table_says() {
         let error = relative(&as_theirs(tensor, theirs), theirs);
         match meaning.relation {
             Relation::Differs => assert!(error > 1e-2, "{name} differs from {}: {error}", meaning.point),
-            _ => assert!(error < 2e-6, "{name} is {}: {error}", meaning.point),
+            _ => assert!(error < F32, "{name} is {}: {error}", meaning.point),
         }
         found += 1;
     }
@@ -86,11 +90,11 @@ fn the_last_hidden_state_is_after_the_final_norm_and_its_gain() {
     let (theirs, ours) = (hugging_face(), ours());
     let last = &theirs["hidden_states[2]"];
     let distance = |point| relative(ours.get(point).expect("captured"), last);
-    assert!(distance(HookPoint::FinalOut) < 2e-6);
+    assert!(distance(HookPoint::FinalOut) < F32);
     assert!(distance(HookPoint::FinalNormalized) > 1e-2, "before the gain");
     assert!(distance(HookPoint::resid_post(1)) > 1e-2, "before the norm");
     let block = relative(ours.get(HookPoint::resid_post(1)).expect("captured"), &theirs["model.norm.input"]);
-    assert!(block < 2e-6);
+    assert!(block < F32);
     assert_eq!(last.kind(), Kind::Float);
 }
 

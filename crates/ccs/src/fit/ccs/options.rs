@@ -103,8 +103,9 @@ pub enum Init {
     /// Start r is the r-th principal direction of the differences of the normalised states, largest entry positive; with
     /// zero bias. No seed: one result.
     Pca,
-    /// All zeros, as elk offers. States are centred and all probabilities tie there, so no direction is better than another:
-    /// rounding decides which one it is, on each machine in its own way. All restarts are the same.
+    /// All zeros, as elk offers. States are centred and all probabilities tie there, so the loss has no slope in the weights:
+    /// rounding decides in which direction a fit leaves, on each machine in its own way, or whether it does. One that does
+    /// not ends at the constant guess. Restarts differ by rounding alone.
     Zero,
 }
 
