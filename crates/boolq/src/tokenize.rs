@@ -73,11 +73,14 @@ impl TokenizedPair {
     /// Tokenises both prompts of `pair` and finds the tokens of its answer in each.
     ///
     /// # Errors
-    /// A tokenizer that fails or returns spans outside the text; two answers of the same text
+    /// A tokenizer that fails or returns spans outside the text; prompts, or answers, of the same text
     /// ([`Error::NoAnswerText`]); answers that are not where the pair says ([`Error::AnswerSpan`]); one that no token
     /// covers ([`Error::NoAnswerToken`]).
     pub fn new<T: Tokenizer + ?Sized>(pair: ContrastPair, tokenizer: &T) -> Result<Self> {
         let idx = pair.idx;
+        if pair.plus_prompt == pair.minus_prompt {
+            return Err(Error::NoAnswerText { idx });
+        }
         pair.answers.check(&pair.plus_prompt, &pair.minus_prompt).map_err(|fault| match fault {
             SpanFault::Same => Error::NoAnswerText { idx },
             fault => Error::AnswerSpan { idx, fault },

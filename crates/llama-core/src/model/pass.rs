@@ -277,6 +277,6 @@ impl Llama {
 ///
 /// # Shapes
 /// `x` \[…, in\], `weight` \[out, in\] → \[…, out\]
-fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub(super) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     Ok(x.f_linear(weight, None::<Tensor>)?)
 }
