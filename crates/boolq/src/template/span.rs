@@ -4,9 +4,10 @@
 //! with text around it, and is asked by rendering it again, in two ways:
 //!
 //! 1. with the answer between two characters that occur nowhere else. If the text is otherwise the same, what stands
-//!    between them is the answer: `({{ answer|lower }})`, `{{ answer }}</s>`, `{{ question ~ answer }}`.
+//!    between them is the answer: `({{ answer|lower }})`, `{{ answer }}</s>`, `{{ question ~ answer }}`. (Then once more
+//!    with the first of them after the answer's first letter, for what changes that: `{{ question ~ answer|capitalize }}`.)
 //! 2. with every printed value between such characters. The printed value in which the prompts first differ is the
-//!    answer: `{{ answer|capitalize }}`, `{% if answer == "True" %}{{ choice1 }}{% else %}{{ choice2 }}{% endif %}`.
+//!    answer: `{% if answer == "True" %}{{ choice1 }}{% else %}{{ choice2 }}{% endif %}`.
 //!
 //! What neither finds (a template that chooses its own words by the answer) is left to the words in which the prompts
 //! differ. Of an answer printed several times, the first that differs counts: the text before it is the same in both
@@ -38,8 +39,12 @@ impl Template {
         let render = |template: &Self, answer: &str| {
             template.render_one(MAIN, dataset, question, vec![("answer", Value::from(answer))]).ok()
         };
-        let marked = || {
-            let side = |at: usize| marks.read(&render(self, &marks.around(answers[at]))?, &prompts[at]);
+        let marked = |letters: usize| {
+            let side = |at: usize| {
+                let found = marks.read(&render(self, &marks.around(answers[at], letters))?, &prompts[at])?;
+                let whole = found.into_iter().map(|range| from_letters_before(&prompts[at], range, letters));
+                Some(whole.collect::<Vec<_>>())
+            };
             first_of(&side(0)?, &side(1)?, prompts)
         };
         let watched = || {
@@ -47,7 +52,7 @@ impl Template {
             let side = |at: usize| marks.read(&render(&watched, answers[at])?, &prompts[at]);
             innermost_of(&side(0)?, &side(1)?, prompts)
         };
-        marked().or_else(watched)
+        marked(0).or_else(|| marked(1)).or_else(watched)
     }
 
     /// The template with marks around every value that it prints.
@@ -76,8 +81,11 @@ impl Marks {
         Some(Self { open: free.next()?, close: free.next()? })
     }
 
-    fn around(self, text: &str) -> String {
-        format!("{}{text}{}", self.open, self.close)
+    /// The text between the marks, but for its first `letters`.
+    fn around(self, text: &str, letters: usize) -> String {
+        let at = text.char_indices().nth(letters).map_or(text.len(), |(at, _)| at);
+        let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+        format!("{before}{}{after}{}", self.open, self.close)
     }
 
     /// What stands between marks, in the order of its ends, if `marked` is `text` but for them.
@@ -95,6 +103,13 @@ impl Marks {
         }
         (rest.is_empty() && open.is_empty()).then_some(found)
     }
+}
+
+/// The range with so many letters before it.
+fn from_letters_before(text: &str, range: Range<usize>, letters: usize) -> Range<usize> {
+    let before = text.get(..range.start).unwrap_or_default();
+    let more: usize = before.chars().rev().take(letters).map(char::len_utf8).sum();
+    range.start - more..range.end
 }
 
 /// The first of the ranges, in order, that can be the two answers.
@@ -165,6 +180,7 @@ mod tests {
             ("{% set said %}I say {{ answer }}.{% endset %}{{ said|trim }}", ["True", "False"]),
             ("{% macro say(x) %}<{{ x }}>{% endmacro %}{{ say(answer) }}", ["True", "False"]),
             ("{{ statement }}\n{{ answer }}\nYes, {{ answer }} it is.", ["True", "False"]),
+            ("{{ statement ~ ' ' ~ answer|lower|capitalize }}.", ["True", "False"]),
             // The second way: the printed value depends on the answer.
             ("{{ statement }} {{ answer|capitalize }}", ["True", "False"]),
             ("{{ statement }} {{ answer|title }}.", ["True", "False"]),
