@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgGroup;
-use llama_ccs::boolq::{
-    self, ContrastPair, Dataset, Kind, Question, Selection, Template, TokenizedPair,
-};
+use llama_ccs::boolq::{self, ContrastPair, Dataset, Kind, Question, Selection, Template, TokenizedPair};
 use llama_ccs::ccs::Method;
 use llama_ccs::ccs::bootstrap::FEWEST_GROUPS;
 use llama_ccs::ccs::run::{AnswerScore, Evaluation, Fitted};
@@ -256,7 +254,8 @@ fn method(name: &str) -> Result<Method, String> {
 
 /// The end of the text before the answer: in most templates the question.
 fn before_answer(pair: &ContrastPair) -> String {
-    let words: Vec<&str> = pair.plus_prompt.get(..pair.answers.plus.start).unwrap_or_default().split_whitespace().collect();
+    let words: Vec<&str> =
+        pair.plus_prompt.get(..pair.answers.plus.start).unwrap_or_default().split_whitespace().collect();
     let text = words.join(" ");
     let cut = text.chars().count().saturating_sub(SHOWN);
     if cut == 0 { text } else { format!("…{}", text.chars().skip(cut + 1).collect::<String>()) }

@@ -68,8 +68,9 @@ impl Pass<'_> {
         };
         let mut captures: Vec<Vec<Capture>> = group.iter().map(capture).collect();
         // What logits are made of, and not the logits: those of whole answers would not fit beside the model.
-        let before_answer =
-            |prepared: &Prepared<'_>| Capture::new(HookPoint::FinalOut, Tokens::At(prepared.before_answer.clone()));
+        let before_answer = |prepared: &Prepared<'_>| {
+            Capture::new(HookPoint::FinalOut, Tokens::At(prepared.before_answer.clone()))
+        };
         let mut finals: Vec<Capture> = group.iter().map(before_answer).collect();
         let hooked = captures.iter_mut().zip(&mut finals).zip(&mut edits);
         let runs = group.iter().zip(hooked).map(|(prepared, ((captures, last), edits))| {
@@ -85,7 +86,8 @@ impl Pass<'_> {
         self.llama.forward_all(runs)?;
         let shown = captures.into_iter().zip(finals).zip(group).map(|((captures, last), prepared)| {
             let normed = last.finish().take(HookPoint::FinalOut); // [S, D]
-            let answers = normed.map(|normed| self.llama.log_probs(&normed, &prepared.answer_ids())).transpose()?;
+            let answers =
+                normed.map(|normed| self.llama.log_probs(&normed, &prepared.answer_ids())).transpose()?;
             Ok(Shown { captured: captures.into_iter().map(Capture::finish).collect(), answers })
         });
         shown.collect()

@@ -275,8 +275,10 @@ mod tests {
 
     fn pairs(n: usize) -> Vec<TokenizedPair> {
         let pair = |i: usize| {
-            let prompt = |answer: u32| {
-                TokenizedPrompt { ids: vec![i as u32, 1, 2, answer], answer: 3..4, joined: false }
+            let prompt = |answer: u32| TokenizedPrompt {
+                ids: vec![i as u32, 1, 2, answer],
+                answer: 3..4,
+                joined: false,
             };
             let pair = ContrastPair {
                 idx: i as u64,

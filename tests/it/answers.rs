@@ -33,8 +33,12 @@ fn row(at: usize) -> Value {
             format!("The {thing} is {colour} and in the {place}."),
             format!("The {thing} is {other} and in the {place}."),
         ),
-        1 => (format!("The {thing} is {colour}."), format!("The {thing} is {other} and made of wood.")),
-        2 => (format!("The {colour} {thing} is made of clay."), format!("The {other} {thing} is made of clay.")),
+        // The likelier text is the one word, the likelier token one of the many.
+        1 => (place.to_owned(), format!("The {thing} is {colour}. The {thing} is in the {place}.")),
+        2 => (
+            format!("The {colour} {thing} is made of clay."),
+            format!("The {other} {thing} is made of clay."),
+        ),
         _ => (format!("The {thing} is {colour}"), format!("The {thing} is {colour} and {other}")),
     };
     let premise = format!("The {thing} is {colour}. The {thing} is in the {place}. Row {at}.");
@@ -48,7 +52,8 @@ fn templates() -> [Template; 2] {
         "{{ premise }} So? ||| {{ answer_choices[label] }}",
         "{{ choice1 }} ||| {{ choice2 }}",
     );
-    let source = "{# answers: in the red cellar | in the red attic #}\n{{ premise }} It is {{ answer }}. Is it so?";
+    let source =
+        "{# answers: in the red cellar | in the red attic #}\n{{ premise }} It is {{ answer }}. Is it so?";
     [copa, Template::from_source("plain", source)].map(|template| template.expect("compiles"))
 }
 
@@ -151,7 +156,8 @@ fn stores_hold_what_the_model_finds_of_whole_answers() {
     let scene = Scene::new(12);
     let pairs = scene.pairs(&templates());
     let expected = by_hand(&scene, &pairs);
-    assert!(expected.iter().flatten().all(|whole| whole.tokens.len() > 3), "answers of several tokens");
+    let several = expected.iter().flatten().filter(|whole| whole.tokens.len() > 3).count();
+    assert!(several > 40, "answers of several tokens: {several}");
     let hooks = HookSet::parse(["blocks.1.hook_resid_post", "blocks.3.hook_resid_post"], 4).expect("hooks");
     let base = || {
         let rules = [TokenRule::Last, TokenRule::AnswerMean];
@@ -176,7 +182,11 @@ fn stores_hold_what_the_model_finds_of_whole_answers() {
             for (row, expected) in expected.iter().enumerate() {
                 let (expected, row_of) = (&expected[at], &rows[row]);
                 let tokens = if at == 0 { &row_of.plus } else { &row_of.minus };
-                assert_eq!(expected.tokens, tokens.answer_start as usize..tokens.answer_end as usize, "{name}");
+                assert_eq!(
+                    expected.tokens,
+                    tokens.answer_start as usize..tokens.answer_end as usize,
+                    "{name}"
+                );
                 // f32 through four blocks gives a logit to some 1e-5; a sum has as many errors as tokens.
                 let most = 1e-4 * expected.tokens.len() as f64;
                 let (sum, mean) = (f64::from(sums[row]), f64::from(means[row]));
@@ -211,8 +221,9 @@ fn zero_shot_prefers_what_the_whole_answer_says() {
     let differences: Vec<(f64, f64)> = differences.collect();
     let words: Vec<f64> =
         pairs.iter().map(|pair| of_differing_words(&llama, &scene.tokenizer, &pair.pair)).collect();
-    let clear: Vec<usize> =
-        (0..pairs.len()).filter(|row| differences[*row].0.abs() > 0.01 && differences[*row].1.abs() > 0.01).collect();
+    let clear: Vec<usize> = (0..pairs.len())
+        .filter(|row| differences[*row].0.abs() > 0.01 && differences[*row].1.abs() > 0.01)
+        .collect();
     scene.rows = clear.iter().map(|&at| scene.rows[at].clone()).collect();
     for (row, &at) in scene.rows.iter_mut().zip(&clear) {
         row["label"] = i32::from(differences[at].0 > 0.0).into();
@@ -263,19 +274,34 @@ fn the_commands_carry_the_whole_answer() {
                 jinja: '{{premise}} So? ||| {{answer_choices[label]}}'\n";
     std::fs::write(scene.path("copa.yaml"), yaml).expect("write");
     let mut command = llama_ccs();
-    command.arg("prompts").arg("--data").arg(scene.path("data.jsonl")).arg("--template").arg(scene.path("copa.yaml"));
+    command
+        .arg("prompts")
+        .arg("--data")
+        .arg(scene.path("data.jsonl"))
+        .arg("--template")
+        .arg(scene.path("copa.yaml"));
     command.arg("--model").arg(quiz().join("model")).arg("--out").arg(scene.path("p.csv"));
     let shown = command.args(["--preview", "1"]).assert().success().get_output().clone();
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     let [plus, minus] = answers(&scene.rows[0], "copa");
-    assert!(shown.contains(&format!("So? ⟦{plus}⟧\n")) && shown.contains(&format!("So? ⟦{minus}⟧\n")), "{shown}");
+    assert!(
+        shown.contains(&format!("So? ⟦{plus}⟧\n")) && shown.contains(&format!("So? ⟦{minus}⟧\n")),
+        "{shown}"
+    );
     assert_eq!(prompts::read(scene.path("p.csv")).expect("read").pairs.len(), 40);
 
-    extract(&scene.path("p.csv"), &scene.path("store")).args(["--tokens", "last,answer_mean"]).assert().success();
+    extract(&scene.path("p.csv"), &scene.path("store"))
+        .args(["--tokens", "last,answer_mean"])
+        .assert()
+        .success();
     let store = Store::open(scene.path("store")).expect("store");
     let rows = store.rows().expect("rows");
     let expected = |pair: &TokenizedPair| (pair.plus.answer.start as u32, pair.plus.answer.end as u32);
-    assert!(rows.iter().zip(&pairs).all(|(row, pair)| (row.plus.answer_start, row.plus.answer_end) == expected(pair)));
+    assert!(
+        rows.iter()
+            .zip(&pairs)
+            .all(|(row, pair)| (row.plus.answer_start, row.plus.answer_end) == expected(pair))
+    );
 
     // The same prompts without the columns are other rows: the store is not continued with them.
     let text = std::fs::read_to_string(scene.path("p.csv")).expect("read");
@@ -285,7 +311,8 @@ fn the_commands_carry_the_whole_answer() {
     let refused = command.args(["--tokens", "last,answer_mean"]).assert().failure().get_output().clone();
     let refused = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.contains("hint: ") && refused.contains("row"), "{refused}");
-    let older = extract(&scene.path("older.csv"), &scene.path("older")).assert().success().get_output().clone();
+    let older =
+        extract(&scene.path("older.csv"), &scene.path("older")).assert().success().get_output().clone();
     let warned = String::from_utf8_lossy(&older.stderr).into_owned();
     assert!(warned.contains("no columns `plus_answer` and `minus_answer`: in 40 pairs"), "{warned}");
 

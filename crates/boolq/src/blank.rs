@@ -55,7 +55,8 @@ pub fn blank<'a>(
             return Err(refuse("has no passage"));
         }
         let question = Question { passage: Some(String::new()), ..(*question).clone() };
-        let Sides { prompts: [plus_prompt, minus_prompt], answers, .. } = template.sides(dataset, &question)?;
+        let Sides { prompts: [plus_prompt, minus_prompt], answers, .. } =
+            template.sides(dataset, &question)?;
         if plus_prompt == pair.plus_prompt {
             return Err(refuse("has the same prompt with and without its passage"));
         }

@@ -202,7 +202,9 @@ pub enum Error {
     },
 
     /// The answers are not where the pair says.
-    #[error("pair {idx}: {fault}\nhint: spans are byte ranges of the two prompts, and the text before them is the same")]
+    #[error(
+        "pair {idx}: {fault}\nhint: spans are byte ranges of the two prompts, and the text before them is the same"
+    )]
     AnswerSpan {
         /// The pair's `idx`.
         idx: u64,

@@ -112,7 +112,8 @@ fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result
     let asked = question.question.ends_with('?').then(|| format!("{}?", question.question));
     let mut row = Row { pairs: Vec::new(), guessed: group.is_none(), inexact: 0, marks: 0 };
     for template in templates {
-        let Sides { prompts: [plus_prompt, minus_prompt], answers, exact } = template.sides(dataset, question)?;
+        let Sides { prompts: [plus_prompt, minus_prompt], answers, exact } =
+            template.sides(dataset, question)?;
         let before = template.after_prefix(plus_prompt.get(..answers.plus.start).unwrap_or_default());
         let from_prompt = group_around(before, plus_prompt.get(answers.plus.end..).unwrap_or_default());
         row.inexact += usize::from(!exact);

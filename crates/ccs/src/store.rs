@@ -66,7 +66,8 @@ impl StoreSource {
             // The column is the mean, over the tokens that the rows name.
             rows.differing_words = true;
             rows.answer_logprob_mean = rows.answer_logprob.take();
-            let times = |means: &[f64], counts: &[f64]| means.iter().zip(counts).map(|(m, n)| m * n).collect();
+            let times =
+                |means: &[f64], counts: &[f64]| means.iter().zip(counts).map(|(m, n)| m * n).collect();
             let (plus_tokens, minus_tokens) = &tokens_of_answers;
             let means = rows.answer_logprob_mean.as_ref();
             rows.answer_logprob =

@@ -154,7 +154,17 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
         .zip(names)
         .map(|((prompts, (label, answers)), ((question_id, group), (template, dataset)))| {
             let (idx, (plus_prompt, minus_prompt)) = prompts;
-            ContrastPair { idx, plus_prompt, minus_prompt, answers, label, question_id, group, template, dataset }
+            ContrastPair {
+                idx,
+                plus_prompt,
+                minus_prompt,
+                answers,
+                label,
+                question_id,
+                group,
+                template,
+                dataset,
+            }
         })
         .collect();
     refuse_duplicates(path, &pairs)?;

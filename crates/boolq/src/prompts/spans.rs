@@ -41,7 +41,8 @@ pub(super) fn read(table: &Table, plus: &[String], minus: &[String]) -> Result<V
 
 /// The bytes of one cell's span.
 fn one(table: &Table, row: usize, name: &Column, cell: &str, prompt: &str) -> Result<Range<usize>> {
-    let hint = "START:END counts characters (Unicode code points) from 0: prompt[START:END] in Python is the answer";
+    let hint =
+        "START:END counts characters (Unicode code points) from 0: prompt[START:END] in Python is the answer";
     let digits = |text: &str| {
         let all = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if all { text.parse::<usize>().ok() } else { None }
@@ -208,7 +209,19 @@ mod tests {
                 other => panic!("{plus} {minus}: {other:?}"),
             }
         };
-        for bad in ["", "7", "7:", ":16", "7-16", "a:b", "7:16:1", "7.0:16", "-1:3", "+7:16", "7:99999999999999999999"] {
+        for bad in [
+            "",
+            "7",
+            "7:",
+            ":16",
+            "7-16",
+            "a:b",
+            "7:16:1",
+            "7.0:16",
+            "-1:3",
+            "+7:16",
+            "7:99999999999999999999",
+        ] {
             assert_eq!(cell(bad, "7:15"), "plus_answer", "{bad}");
             assert_eq!(cell("7:16", bad), "minus_answer", "{bad}");
         }
@@ -220,7 +233,9 @@ mod tests {
         assert_eq!(cell("11:16", "10:15"), "minus_answer", "the text before differs");
         assert_eq!(cell("0:6", "0:6"), "minus_answer", "the same answer");
         let one = format!("{HEAD},plus_answer\n0,a yes,a no,True,2:5\n");
-        let Err(Error::MissingColumns { missing, .. }) = read_text(&one) else { panic!("one of two columns") };
+        let Err(Error::MissingColumns { missing, .. }) = read_text(&one) else {
+            panic!("one of two columns")
+        };
         assert_eq!(missing, ["`minus_answer`"]);
     }
 
@@ -229,7 +244,8 @@ mod tests {
         let warned = |rows: &[(&str, &str)]| {
             let rows = rows.iter().enumerate().map(|(i, (p, m))| format!("{i},{p},{m},True\n"));
             let read = read_text(&format!("{HEAD}\n{}", rows.collect::<String>())).expect("readable");
-            let unknown = |w: &Warning| if let Warning::AnswersUnknown { pairs } = w { Some(*pairs) } else { None };
+            let unknown =
+                |w: &Warning| if let Warning::AnswersUnknown { pairs } = w { Some(*pairs) } else { None };
             read.warnings.iter().find_map(unknown).unwrap_or(0)
         };
         assert_eq!(warned(&[("a: True", "a: False"), ("b: True ", "b: False ")]), 0, "llama-ccs' own");
@@ -237,7 +253,11 @@ mod tests {
         assert_eq!(warned(&shared), 2);
         assert_eq!(warned(&[("a he ran", "a he slept"), ("b he sat", "b he stood")]), 2, "they vary");
         assert_eq!(warned(&[("a:True", "a:False"), ("b:True", "b:False")]), 2, "a word touches them");
-        assert_eq!(warned(&[("a yes it is", "a no it is"), ("b yes it is", "b no it is")]), 2, "text follows");
+        assert_eq!(
+            warned(&[("a yes it is", "a no it is"), ("b yes it is", "b no it is")]),
+            2,
+            "text follows"
+        );
         assert_eq!(warned(&[("a True", "a False")]), 1, "one pair tells nothing");
     }
 

@@ -133,7 +133,8 @@ fn innermost_of(plus: &[Range<usize>], minus: &[Range<usize>], prompts: &[String
 /// Two ranges as answers, without white space at their ends, if they can be that.
 fn answers(plus: &Range<usize>, minus: &Range<usize>, prompts: &[String; 2]) -> Option<AnswerSpans> {
     let [plus_prompt, minus_prompt] = prompts;
-    let spans = AnswerSpans { plus: plus.clone(), minus: minus.clone() }.trimmed(plus_prompt, minus_prompt)?;
+    let spans =
+        AnswerSpans { plus: plus.clone(), minus: minus.clone() }.trimmed(plus_prompt, minus_prompt)?;
     spans.check(plus_prompt, minus_prompt).is_ok().then_some(spans)
 }
 

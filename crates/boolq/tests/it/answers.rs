@@ -2,7 +2,8 @@
 
 use crate::toy::BytePairs;
 use boolq::{
-    ContrastPair, Dataset, Selection, Template, TokenizedPair, Tokenizer as _, Warning, pairs, prompts, select,
+    ContrastPair, Dataset, Selection, Template, TokenizedPair, Tokenizer as _, Warning, pairs, prompts,
+    select,
 };
 
 const COPA: &str = r#"{"premise": "The woman asked the man to leave", "choice1": "He had insulted her.", "choice2": "He had thanked her.", "question": "cause", "label": 0}
@@ -11,7 +12,7 @@ const COPA: &str = r#"{"premise": "The woman asked the man to leave", "choice1":
 "#;
 
 const PIQA: &str = r#"{"goal": "How do I line a cage?", "sol1": "Line it with strips of paper, and add a bottle of water and a dish.", "sol2": "Line it with strips of denim, and add a bottle of water and a dish.", "label": 0}
-{"goal": "How do I dry a cup?", "sol1": "Dry it with a towel.", "sol2": "Dry it with a towel that is wet.", "label": 0}
+{"goal": "How do I dry a cup?", "sol1": "Dry it with a towel.", "sol2": "Dry it with a towel that is wet.", "label": 1}
 "#;
 
 /// The pairs of a data set's text, by way of a prompts file.
@@ -84,7 +85,9 @@ fn all_tokens_of_a_solution_are_the_answers() {
             // The space before a word belongs to the word's token.
             assert_eq!(&prompt[first.span.start..last.span.end], &prompt[span.start - 1..]);
             assert_eq!(tokens.answer.end, tokens.ids.len());
-            assert!(prompt[span.clone()].starts_with("Line it") || prompt[span.clone()].starts_with("Dry it"));
+            assert!(
+                prompt[span.clone()].starts_with("Line it") || prompt[span.clone()].starts_with("Dry it")
+            );
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::toy::{BOS, Words, id_of, pair, with_words};
 use boolq::{
-    AnswerSpans, BoxError, ContrastPair, DropReason, Dropped, Error, Selection, Token, TokenizedPair, Tokenizer, Warning,
-    preview, select,
+    AnswerSpans, BoxError, ContrastPair, DropReason, Dropped, Error, Selection, Token, TokenizedPair,
+    Tokenizer, Warning, preview, select,
 };
 use proptest::prelude::*;
 

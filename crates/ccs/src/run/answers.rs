@@ -75,8 +75,7 @@ pub struct ZeroShot {
 }
 
 /// What a reader should know of log-probabilities that an older version left.
-pub(super) const DIFFERING_WORDS: &str =
-    "the store is of an older version: zero-shot goes by the words in which the two prompts differ, which of answers that \
+pub(super) const DIFFERING_WORDS: &str = "the store is of an older version: zero-shot goes by the words in which the two prompts differ, which of answers that \
      share words is a part; extract it again for whole answers";
 
 /// Predictions on training rows and on test rows, and how to read them. Calibration takes `true_share` of the rows to be

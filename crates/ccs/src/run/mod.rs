@@ -283,7 +283,9 @@ fn assemble(
     let mut notes = verdict::notes(context.resamples.groups(), context.layers);
     notes.extend(one_label(&counts));
     let answers = context.methods.iter().any(|method| method.needs_answers());
-    notes.extend((answers && context.source.rows().differing_words).then(|| answers::DIFFERING_WORDS.to_owned()));
+    notes.extend(
+        (answers && context.source.rows().differing_words).then(|| answers::DIFFERING_WORDS.to_owned()),
+    );
     notes.extend(shuffled::note(&looks.shuffled));
     for note in std::mem::take(&mut looks.notes) {
         if !notes.contains(&note) {

@@ -356,11 +356,22 @@ mod tests {
     fn settings_of_earlier_reports_are_read() {
         let mut old = serde_json::to_value(Settings::default()).unwrap();
         let fields = old.as_object_mut().unwrap();
-        for new in ["normalization", "lr_cross_validated", "recursive", "seeds", "shuffles", "true_share", "zero_shot"] {
+        for new in [
+            "normalization",
+            "lr_cross_validated",
+            "recursive",
+            "seeds",
+            "shuffles",
+            "true_share",
+            "zero_shot",
+        ] {
             assert!(fields.remove(new).is_some(), "{new}");
         }
         let read: Settings = serde_json::from_value(old).unwrap();
-        assert_eq!(read, Settings { seeds: 0, shuffles: 0, zero_shot: AnswerScore::Mean, ..Settings::default() });
+        assert_eq!(
+            read,
+            Settings { seeds: 0, shuffles: 0, zero_shot: AnswerScore::Mean, ..Settings::default() }
+        );
         let leace = Settings::default().normalized(Normalization::Leace);
         assert_eq!([leace.ccs.normalization, leace.lr.normalization], [leace.normalization; 2]);
     }

@@ -38,9 +38,10 @@ impl Rows {
     /// Lists of different lengths.
     pub fn check(&self) -> Result<()> {
         let expected = self.labels.len();
-        let logprob = self.answer_logprob.iter().chain(&self.answer_logprob_mean).flat_map(|(plus, minus)| {
-            [("plus log-probabilities", plus.len()), ("minus log-probabilities", minus.len())]
-        });
+        let logprob =
+            self.answer_logprob.iter().chain(&self.answer_logprob_mean).flat_map(|(plus, minus)| {
+                [("plus log-probabilities", plus.len()), ("minus log-probabilities", minus.len())]
+            });
         let variants = [("questions", self.questions.len()), ("templates", self.templates.len())];
         let variants = variants.into_iter().filter(|(_, found)| *found > 0);
         for (what, found) in [("ids", self.ids.len()), ("groups", self.groups.len())]

@@ -41,8 +41,12 @@ fn zero_shot_goes_by_the_sum_unless_the_mean_is_asked_for() {
         assert_eq!(calibrated["test"]["auroc"], expected);
         assert!(calibrated["note"].as_str().unwrap().contains(score), "{calibrated}");
     }
-    let shown = text(&succeeds(ccs(dir, &["report", "mean"])).stdout);
-    assert!(shown.contains("zero-shot goes by the mean log-probability of the whole answer's tokens"), "{shown}");
+    let table = ["fit", "store", "--out", "table", "--zero-shot", "mean", "--methods", "zero_shot,lr"];
+    let shown = text(&succeeds(ccs(dir, &[&table[..], &QUICK].concat())).stdout);
+    assert!(
+        shown.contains("zero-shot goes by the mean log-probability of the whole answer's tokens"),
+        "{shown}"
+    );
 
     // `eval` reads the answers as the run did, or as it is told.
     let eval = |run: &str, more: &[&str]| {
@@ -80,7 +84,11 @@ fn a_store_without_the_mean_says_so_where_it_is_asked_for() {
     blank.write(&dir.join("blank"));
     let late = ["fit", "both", "--out", "run", "--zero-shot", "mean", "--blank", "blank"];
     refused(dir, &late, &["answer_logprob_mean"]);
-    refused(dir, &["sweep", "both", "store", "--out", "run", "--zero-shot", "mean"], &["answer_logprob_mean"]);
+    refused(
+        dir,
+        &["sweep", "both", "store", "--out", "run", "--zero-shot", "mean"],
+        &["answer_logprob_mean"],
+    );
     assert!(!dir.join("run.partial").exists(), "found before the first fit");
     fit(dir, &["fit", "both", "--out", "run", "--zero-shot", "mean"]);
     let eval = ["eval", "run", "store", "--method", "lr"];

@@ -93,7 +93,10 @@ mod tests {
             let found = llama.log_probs_in(&normed, &next, most).expect("log-probabilities");
             let found: Vec<f64> = Vec::try_from(found).expect("values");
             assert_eq!(found.len(), expected.len());
-            assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?} {expected:?}");
+            assert!(
+                found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12),
+                "{found:?} {expected:?}"
+            );
         }
         assert!(llama.log_probs(&normed, &next[..4]).is_err());
         assert!(llama.log_probs(&normed, &[3, 4, 5, 7, 10]).is_err(), "outside the vocabulary");
