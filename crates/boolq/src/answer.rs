@@ -22,7 +22,8 @@ pub struct AnswerSpans {
 }
 
 impl AnswerSpans {
-    /// The words in which two prompts differ, taken for their answers; `None` if they hold no differing text.
+    /// The words in which two prompts differ ([`answer_ranges`]), taken for their answers, without white space at their
+    /// ends; `None` if they hold no differing text.
     ///
     /// ```
     /// use boolq::AnswerSpans;
@@ -31,7 +32,9 @@ impl AnswerSpans {
     /// assert_eq!((spans.plus, spans.minus), (10..14, 10..15));
     /// ```
     pub fn of_differing_words(plus: &str, minus: &str) -> Option<Self> {
-        answer_ranges(plus, minus).map(|(plus, minus)| Self { plus, minus })
+        let (plus_words, minus_words) = answer_ranges(plus, minus)?;
+        let spans = Self { plus: plus_words, minus: minus_words }.trimmed(plus, minus)?;
+        spans.check(plus, minus).is_ok().then_some(spans)
     }
 
     /// Whether these can be the answers of two prompts.
@@ -195,6 +198,9 @@ mod tests {
 
     #[test]
     fn white_space_at_the_ends_is_no_answer() {
+        let words = AnswerSpans::of_differing_words("a True", "a False \n").expect("they differ");
+        assert_eq!((words.plus, words.minus), (2..6, 2..7));
+        assert_eq!(AnswerSpans::of_differing_words("a b", "a b "), None);
         let (plus, minus) = ("q: \n yes \n", "q: \nno. ");
         let spans = AnswerSpans { plus: 3..10, minus: 3..8 }.trimmed(plus, minus).expect("spans");
         assert_eq!((&plus[spans.plus.clone()], &minus[spans.minus.clone()]), (" yes", "no."));

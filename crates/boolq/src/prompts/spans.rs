@@ -6,7 +6,7 @@ use crate::dataset::{Column, Table};
 use crate::error::{Error, Result, quoted};
 use crate::pair::ContrastPair;
 use crate::warning::Warning;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// The columns.
@@ -108,19 +108,16 @@ pub(super) fn unknown(pairs: &[ContrastPair]) -> Option<Warning> {
         let plus = pair.plus_prompt.get(pair.answers.plus.clone()).unwrap_or_default().to_owned();
         (plus, pair.minus_prompt.get(pair.answers.minus.clone()).unwrap_or_default().to_owned())
     };
-    // The words of a template, how many pairs it has, and whether all of them have these words.
-    let mut templates: HashMap<(&str, &str), ((String, String), usize, bool)> = HashMap::new();
+    let mut templates: HashMap<_, Vec<&ContrastPair>> = HashMap::new();
     for pair in pairs {
-        let key = (pair.dataset.as_str(), pair.template.as_str());
-        let own = words(pair);
-        let (first, count, same) = templates.entry(key).or_insert_with(|| (own.clone(), 0, true));
-        *count += 1;
-        *same &= *first == own;
+        templates.entry((pair.dataset.as_str(), pair.template.as_str())).or_default().push(pair);
     }
-    let fixed = |pair: &ContrastPair| {
-        let of = templates.get(&(pair.dataset.as_str(), pair.template.as_str()));
-        of.is_some_and(|(_, count, same)| *same && *count > 1)
-    };
+    let fixed: HashSet<_> = templates
+        .into_iter()
+        .filter(|(_, own)| own.len() > 1 && own.windows(2).all(|two| words(two[0]) == words(two[1])))
+        .map(|(key, _)| key)
+        .collect();
+    let fixed = |pair: &ContrastPair| fixed.contains(&(pair.dataset.as_str(), pair.template.as_str()));
     let doubtful = pairs.iter().filter(|pair| !fixed(pair) || !stands_alone(pair)).count();
     (doubtful > 0).then_some(Warning::AnswersUnknown { pairs: doubtful })
 }
