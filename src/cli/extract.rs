@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     hooks: Vec<String>,
     /// Tokens whose states are stored, separated by commas, each in columns of its own: last, first, mean (of all
-    /// tokens), answer_mean (of the answer's tokens).
+    /// tokens), answer_mean (of the whole answer's tokens).
     #[arg(long, value_name = "RULES", value_delimiter = ',', default_value = "last")]
     tokens: Vec<TokenRule>,
     /// The template that the prompts were made with, to be recorded with its text, so that `llama-ccs predict` can

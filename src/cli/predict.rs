@@ -4,12 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgGroup;
-use llama_ccs::boolq::{
-    self, ContrastPair, Dataset, Kind, Question, Selection, Template, TokenizedPair, answer_ranges,
-};
+use llama_ccs::boolq::{self, ContrastPair, Dataset, Kind, Question, Selection, Template, TokenizedPair};
 use llama_ccs::ccs::Method;
 use llama_ccs::ccs::bootstrap::FEWEST_GROUPS;
-use llama_ccs::ccs::run::{Evaluation, Fitted};
+use llama_ccs::ccs::run::{AnswerScore, Evaluation, Fitted};
 use llama_ccs::llama_core::{Checkpoint, Precision, Tokenizer};
 use llama_ccs::{
     Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, predict, tokenize_all,
@@ -37,7 +35,7 @@ training rows of the run that were held out (Platt scaling) and saved with the p
 number, of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe a logit, of tpc and its like a length without a fixed scale; it \
 decides what counts as true, as in the run's report. A probe of an older run has no a and b: p(true) is then its own, \
 not calibrated, and `-` where its scores are no probabilities. zero-shot is what the model itself says, of the two \
-answers. Accuracies are of the rows given but those of passages that the probe was trained on, as in `ccs eval`, with \
+whole answers. Accuracies are of the rows given but those of passages that the probe was trained on, as in `ccs eval`, with \
 intervals from resampled passages.
 
 The model must be the one that the run's store was extracted from; another is refused.")]
@@ -91,6 +89,10 @@ pub(crate) struct Args {
     /// Count rows of passages that trained the probe in the accuracies; without it they are predicted and left out there.
     #[arg(long)]
     keep_trained: bool,
+    /// What of an answer's log-probability zero-shot goes by: sum, of the whole answer, or mean, over its tokens
+    /// [default: what the run went by].
+    #[arg(long, value_name = "SCORE")]
+    zero_shot: Option<AnswerScore>,
     /// Use the probe on another model than it was fitted on.
     #[arg(long)]
     any_model: bool,
@@ -130,6 +132,7 @@ impl Args {
             precision: self.dtype,
             device,
             batch_tokens: self.batch_tokens,
+            zero_shot: self.zero_shot,
             any_model: self.any_model,
         };
         let bar = output::progress(asked.pairs.len(), "predicting");
@@ -251,8 +254,8 @@ fn method(name: &str) -> Result<Method, String> {
 
 /// The end of the text before the answer: in most templates the question.
 fn before_answer(pair: &ContrastPair) -> String {
-    let start = answer_ranges(&pair.plus_prompt, &pair.minus_prompt).map_or(0, |(plus, _)| plus.start);
-    let words: Vec<&str> = pair.plus_prompt.get(..start).unwrap_or_default().split_whitespace().collect();
+    let words: Vec<&str> =
+        pair.plus_prompt.get(..pair.answers.plus.start).unwrap_or_default().split_whitespace().collect();
     let text = words.join(" ");
     let cut = text.chars().count().saturating_sub(SHOWN);
     if cut == 0 { text } else { format!("…{}", text.chars().skip(cut + 1).collect::<String>()) }
@@ -291,6 +294,7 @@ fn as_json(
         "calibrated": fitted.probe.certainty.platt.is_some(),
         "platt": fitted.probe.certainty.platt,
         "threshold": found.threshold,
+        "zero_shot_score": found.zero_shot_score,
         "warnings": found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "trained_on": asked.labelled.then_some(found.trained_on()),
         "evaluation": accuracy.map(|a| json!({ "rows": a.judged(), "probe": a.probe, "zero_shot": a.zero_shot })),
@@ -325,10 +329,11 @@ fn table(fitted: &Fitted, asked: &Asked, found: &Predicted, accuracy: Option<&Ac
     };
     let Fitted { method, layer, hook, tokens, .. } = fitted;
     output::data(&format!(
-        "{} at layer {layer} ({hook}, tokens {tokens}): {} of {} rows; zero-shot: {}",
+        "{} at layer {layer} ({hook}, tokens {tokens}): {} of {} rows; zero-shot by the {}: {}",
         method.title(),
         line(&accuracy.probe),
         accuracy.judged(),
+        found.zero_shot_score,
         line(&accuracy.zero_shot)
     ));
     let judged = asked.pairs.iter().zip(&accuracy.rows).filter(|(_, judged)| **judged);

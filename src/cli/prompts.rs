@@ -39,7 +39,8 @@ pub(crate) struct Args {
     /// BoolQ's JSONL, or any CSV, JSONL or Parquet with a label (true/false, yes/no, 1/0) in answer or label.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Where to write idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset.
+    /// Where to write idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset, and where the answer
+    /// stands in each prompt: plus_answer, minus_answer (START:END, counted in characters).
     #[arg(long, value_name = "CSV")]
     out: PathBuf,
     /// A tokenizer for counting tokens: tokenizer.model, tokenizer.json, a .gguf file, or a folder with one.

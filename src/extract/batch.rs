@@ -5,7 +5,7 @@ use activations::{BatchStates, ColumnStates};
 use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::tch::kind::Element;
 use llama_core::tch::{Device, Kind, Tensor};
-use llama_core::{Batch, Capture, Captured, Edits, HookSet, Llama, Run, Tokens};
+use llama_core::{Batch, Capture, Captured, Edits, HookPoint, HookSet, Llama, Run, Tokens};
 
 use super::plan::{self, Side};
 use super::rule::TokenRule;
@@ -46,7 +46,7 @@ pub(super) struct Shown {
 
 impl Pass<'_> {
     /// The columns of some batches, in the manifest's order: every hook point under every rule, then the answer's
-    /// log-probability.
+    /// log-probability as a sum and as a mean.
     pub(crate) fn states(&self, pairs: &[TokenizedPair], batches: &[Vec<usize>]) -> Result<Vec<BatchStates>> {
         let prepare = |rows: &Vec<usize>| Prepared::new(pairs, rows.clone(), self.sharing);
         let group = batches.iter().map(prepare).collect::<Result<Vec<_>>>()?;
@@ -67,19 +67,27 @@ impl Pass<'_> {
                 .collect()
         };
         let mut captures: Vec<Vec<Capture>> = group.iter().map(capture).collect();
-        let runs = group.iter().zip(&mut captures).zip(&mut edits).map(|((prepared, captures), edits)| {
-            let mut run = Run::new().logits(Tokens::At(prepared.before_answer.clone()));
+        // What logits are made of, and not the logits: those of whole answers would not fit beside the model.
+        let before_answer = |prepared: &Prepared<'_>| {
+            Capture::new(HookPoint::FinalOut, Tokens::At(prepared.before_answer.clone()))
+        };
+        let mut finals: Vec<Capture> = group.iter().map(before_answer).collect();
+        let hooked = captures.iter_mut().zip(&mut finals).zip(&mut edits);
+        let runs = group.iter().zip(hooked).map(|(prepared, ((captures, last), edits))| {
+            let mut run = Run::new();
             if let Some(read) = prepared.read_tokens(self.rules).filter(|_| edits.is_none()) {
                 run = run.reads(read);
             }
             if let Some(edits) = edits {
                 run = run.hook(edits);
             }
-            (&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture)))
+            (&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture)).hook(last))
         });
-        let outputs = self.llama.forward_all(runs)?;
-        let shown = outputs.into_iter().zip(captures).zip(group).map(|((output, captures), prepared)| {
-            let answers = output.logits.map(|logits| prepared.answers(&logits)).transpose()?;
+        self.llama.forward_all(runs)?;
+        let shown = captures.into_iter().zip(finals).zip(group).map(|((captures, last), prepared)| {
+            let normed = last.finish().take(HookPoint::FinalOut); // [S, D]
+            let answers =
+                normed.map(|normed| self.llama.log_probs(&normed, &prepared.answer_ids())).transpose()?;
             Ok(Shown { captured: captures.into_iter().map(Capture::finish).collect(), answers })
         });
         shown.collect()
@@ -128,9 +136,9 @@ impl<'p> Prepared<'p> {
         Ok(Some([half(first)?, half(second)?]))
     }
 
-    /// The tokens that rules read, where those are not all.
+    /// The tokens that rules, and the answers' log-probabilities, read, where those are not all.
     fn read_tokens(&self, rules: &[TokenRule]) -> Option<Tokens> {
-        let positions = |prompt: &&TokenizedPrompt| {
+        let positions = |(prompt, before_answer): (&&TokenizedPrompt, &Vec<usize>)| {
             let length = prompt.ids.len();
             let own = rules.iter().map(|rule| match rule {
                 TokenRule::Last => Some(length - 1..length),
@@ -138,30 +146,23 @@ impl<'p> Prepared<'p> {
                 TokenRule::AnswerMean => Some(prompt.answer.clone()),
                 TokenRule::Mean => None,
             });
-            Some(own.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
+            let own = own.collect::<Option<Vec<_>>>()?.into_iter().flatten();
+            Some(own.chain(before_answer.iter().copied()).collect())
         };
-        Some(Tokens::At(self.prompts.iter().map(positions).collect::<Option<_>>()?))
+        let prompts = self.prompts.iter().zip(&self.before_answer);
+        Some(Tokens::At(prompts.map(positions).collect::<Option<_>>()?))
     }
 
-    /// log P(token | everything before it) of every answer's tokens.
-    ///
-    /// # Shapes
-    /// `logits` \[S, V\], S answer tokens prompt after prompt → \[S\] f64
-    fn answers(&self, logits: &Tensor) -> Result<Tensor> {
-        let ids = self.prompts.iter().flat_map(|prompt| &prompt.ids[prompt.answer.clone()]);
-        let ids: Vec<i64> = ids.map(|&id| i64::from(id)).collect();
-        let log_p = Tensor::f_from_slice(&ids)
-            .and_then(|ids| ids.f_unsqueeze(1)?.f_to_device(logits.device()))
-            .and_then(|ids| logits.f_log_softmax(-1, Kind::Double)?.f_gather(1, &ids, false)) // [S, 1]
-            .and_then(|log_p| log_p.f_flatten(0, -1));
-        torch(log_p)
+    /// The answers' tokens, prompt after prompt.
+    fn answer_ids(&self) -> Vec<u32> {
+        self.prompts.iter().flat_map(|prompt| &prompt.ids[prompt.answer.clone()]).copied().collect()
     }
 
     /// The columns of these pairs, read from the device.
     pub(super) fn read(&self, shown: Shown, rules: &[TokenRule]) -> Result<BatchStates> {
         let points = shown.captured.first().map_or(0, Captured::len);
         let mut captured: Vec<_> = shown.captured.into_iter().map(Captured::into_iter).collect();
-        let mut columns = Vec::with_capacity(points * rules.len() + 1);
+        let mut columns = Vec::with_capacity(points * rules.len() + 2);
         for _ in 0..points {
             for (rule, shown) in rules.iter().zip(&mut captured) {
                 if let Some((_, shown)) = shown.next() {
@@ -172,12 +173,15 @@ impl<'p> Prepared<'p> {
         if let Some(answers) = shown.answers {
             let log_p: Vec<f64> = values(&answers)?;
             let mut rest = log_p.as_slice();
-            let means = self.before_answer.iter().map(|positions| {
+            let (mut sums, mut means) = (Vec::new(), Vec::new());
+            for positions in &self.before_answer {
                 let (own, others) = rest.split_at(positions.len());
                 rest = others;
-                (own.iter().sum::<f64>() / own.len() as f64) as f32
-            });
-            columns.push(self.sides(&means.collect::<Vec<f32>>()));
+                let sum: f64 = own.iter().sum();
+                sums.push(sum as f32);
+                means.push((sum / own.len() as f64) as f32);
+            }
+            columns.extend([self.sides(&sums), self.sides(&means)]);
         }
         Ok(BatchStates { columns })
     }

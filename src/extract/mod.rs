@@ -22,8 +22,11 @@ mod rule;
 
 pub use rule::TokenRule;
 
-/// Name of the store's column with the mean log-probability of the answer's tokens.
+/// The store's column with the log-probability of the whole answer: the sum over its tokens.
 pub(crate) const ANSWER_LOGPROB: &str = "answer_logprob";
+
+/// The store's column with its mean over the answer's tokens.
+pub(crate) const ANSWER_LOGPROB_MEAN: &str = "answer_logprob_mean";
 
 /// Watches an extraction and may stop it between batches.
 pub trait Observer {
@@ -310,7 +313,8 @@ impl<'a> Extraction<'a> {
                 "padding": "right",
                 "sharing": self.grouping() != plan::Grouping::Prompts,
                 "deterministic": self.deterministic,
-                "answer_logprob": "mean over the answer's tokens, natural logarithm",
+                "answer_logprob": "sum over all tokens of the whole answer, natural logarithm",
+                "answer_logprob_mean": "mean over the same tokens",
             },
             "versions": {
                 "llama-ccs": env!("CARGO_PKG_VERSION"),

@@ -268,18 +268,23 @@ fn halves(mut pieces: Vec<Prepared<'_>>) -> Result<Result<[Vec<Prepared<'_>>; 2]
 
 #[cfg(test)]
 mod tests {
-    use boolq::{ContrastPair, TokenizedPrompt};
+    use boolq::{AnswerSpans, ContrastPair, TokenizedPrompt};
     use llama_core::tch::TchError;
 
     use super::*;
 
     fn pairs(n: usize) -> Vec<TokenizedPair> {
         let pair = |i: usize| {
-            let prompt = |answer: u32| TokenizedPrompt { ids: vec![i as u32, 1, 2, answer], answer: 3..4 };
+            let prompt = |answer: u32| TokenizedPrompt {
+                ids: vec![i as u32, 1, 2, answer],
+                answer: 3..4,
+                joined: false,
+            };
             let pair = ContrastPair {
                 idx: i as u64,
                 plus_prompt: String::new(),
                 minus_prompt: String::new(),
+                answers: AnswerSpans { plus: 0..0, minus: 0..0 },
                 label: true,
                 question_id: i.to_string(),
                 group: String::new(),

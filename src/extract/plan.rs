@@ -6,7 +6,7 @@ use activations::{Column, Row};
 use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::{Axis, Batch, Config, HookPoint, HookSet, Tokenizer};
 
-use super::{ANSWER_LOGPROB, TokenRule};
+use super::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, TokenRule};
 
 /// Whether every token has an activation at this point, of one shape for all prompts.
 pub(crate) fn storable(point: HookPoint) -> bool {
@@ -118,7 +118,7 @@ pub(super) fn lone_groups(rows: &[usize]) -> Vec<Vec<(usize, Side)>> {
         .collect()
 }
 
-/// One column for each hook point and token rule, then the answer's log-probability.
+/// One column for each hook point and token rule, then the answer's log-probability as a sum and as a mean.
 pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config) -> Vec<Column> {
     let states = hooks.iter().flat_map(|point| {
         let axes: Vec<&str> = point.axes()[2..].iter().map(|axis| axis.name()).collect();
@@ -126,7 +126,7 @@ pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config) -> 
         let column = Column::new(&point.to_string(), &axes, &shape);
         rules.iter().map(move |rule| column.clone().at(rule.name()))
     });
-    states.chain([Column::scalar(ANSWER_LOGPROB)]).collect()
+    states.chain([ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN].map(Column::scalar)).collect()
 }
 
 /// The store's table of rows.
@@ -159,7 +159,7 @@ pub(super) fn rows(pairs: &[TokenizedPair], tokenizer: &Tokenizer) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
-    use boolq::ContrastPair;
+    use boolq::{AnswerSpans, ContrastPair};
     use proptest::prelude::*;
 
     use super::*;
@@ -168,12 +168,13 @@ mod tests {
     fn pair(idx: u64, passage: usize, template: u32, answers: (usize, usize)) -> TokenizedPair {
         let prompt = |answer: u32, n: usize| {
             let ids = [vec![idx as u32; passage], vec![template; 2], vec![answer; n]].concat();
-            TokenizedPrompt { answer: passage + 2..ids.len(), ids }
+            TokenizedPrompt { answer: passage + 2..ids.len(), ids, joined: false }
         };
         let pair = ContrastPair {
             idx,
             plus_prompt: String::new(),
             minus_prompt: String::new(),
+            answers: AnswerSpans { plus: 0..0, minus: 0..0 },
             label: true,
             question_id: String::new(),
             group: String::new(),

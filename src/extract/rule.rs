@@ -18,7 +18,7 @@ pub enum TokenRule {
     First,
     /// The mean over all tokens of the prompt, taken in the type the model computes in.
     Mean,
-    /// The mean over the answer's tokens, taken in f64.
+    /// The mean over all tokens of the whole answer, taken in f64.
     AnswerMean,
 }
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_mean_over_the_answer_is_of_each_prompts_own_tokens() {
-        let prompt = |answer| TokenizedPrompt { ids: vec![0; 6], answer };
+        let prompt = |answer| TokenizedPrompt { ids: vec![0; 6], answer, joined: false };
         let prompts = [prompt(2..4), prompt(5..6)];
         let rule = TokenRule::AnswerMean;
         assert_eq!(rule.tokens(&prompts.each_ref()), Tokens::At(vec![vec![2, 3], vec![5]]));

@@ -4,7 +4,7 @@ use activations::BatchStates;
 use boolq::TokenizedPair;
 use ccs::Contrast;
 use ccs::baselines::Predictions;
-use ccs::run::{Evaluation, Fitted};
+use ccs::run::{AnswerScore, Evaluation, Fitted};
 use llama_core::tch::{Device, Tensor};
 use llama_core::{Checkpoint, HookPoint, HookSet, Precision, Tokenizer};
 
@@ -24,6 +24,8 @@ pub struct PredictOptions {
     pub device: Device,
     /// Most tokens of a batch, padding included; a batch has at least one pair.
     pub batch_tokens: usize,
+    /// What of an answer's log-probability [`Prediction::zero_shot`] goes by; `None` is what the run went by.
+    pub zero_shot: Option<AnswerScore>,
     /// Goes on where the model or its tokenizer is not the one that the probe was fitted on, and says so among the
     /// warnings.
     pub any_model: bool,
@@ -35,6 +37,7 @@ impl Default for PredictOptions {
             precision: None,
             device: Device::Cpu,
             batch_tokens: Extraction::BATCH_TOKENS,
+            zero_shot: None,
             any_model: false,
         }
     }
@@ -49,8 +52,8 @@ pub struct Prediction {
     /// The probability by the probe's Platt scaling, fitted on held-out training rows; of a probe without one, as its fit
     /// gives it, not calibrated; `None` where scores are of no fixed scale and not calibrated.
     pub p_true: Option<f64>,
-    /// By the model's own answer: its probability for the plus answer, of the two answers together, with the
-    /// geometric mean over an answer's tokens. Not calibrated.
+    /// By the model's own answer: its probability for the plus answer, of the two answers together. An answer's
+    /// probability is that of all its tokens, or their geometric mean ([`Predicted::zero_shot_score`]). Not calibrated.
     pub zero_shot: f64,
     /// The pair is of a group (passage) that the probe was trained on: being right about it says little.
     pub trained_on: bool,
@@ -65,6 +68,8 @@ pub struct Predicted {
     pub warnings: Vec<Mismatch>,
     /// The score above which the probe judges a pair true.
     pub threshold: f64,
+    /// What of an answer's log-probability zero-shot goes by.
+    pub zero_shot_score: AnswerScore,
 }
 
 impl Predicted {
@@ -163,6 +168,7 @@ pub fn predict(
     let batch_tokens = options.batch_tokens.max(1);
     // A model that does not fit is read from disk, once for a group of batches.
     let (llama, group) = residency::load(checkpoint, precision, options.device, None, batch_tokens, &mut ())?;
+    let score = options.zero_shot.unwrap_or(fitted.report.settings.zero_shot);
     let rules = [rule];
     let pass = batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true };
     let unread = Prediction { score: f64::NAN, p_true: None, zero_shot: f64::NAN, trained_on: false };
@@ -172,7 +178,7 @@ pub fn predict(
     let batches = plan::batches(pairs, batch_tokens, plan::Grouping::Questions);
     for group in batches.chunks((group / batch_tokens).max(1)) {
         for (batch, states) in group.iter().zip(pass.states(pairs, group)?) {
-            for (row, prediction) in batch.iter().zip(read(fitted, &states, pairs, batch)?) {
+            for (row, prediction) in batch.iter().zip(read(fitted, &states, score, pairs, batch)?) {
                 rows[*row] = prediction;
             }
             done += batch.len();
@@ -180,7 +186,8 @@ pub fn predict(
         }
     }
     let warnings = serious.into_iter().chain(warnings).collect();
-    Ok(Predicted { rows, warnings, threshold: fitted.probe.readout.threshold() })
+    let threshold = fitted.probe.readout.threshold();
+    Ok(Predicted { rows, warnings, threshold, zero_shot_score: score })
 }
 
 /// Pairs of templates that a probe of several templates has no statistics of.
@@ -195,11 +202,16 @@ fn without_statistics(fitted: &Fitted, pairs: &[TokenizedPair]) -> Option<Mismat
 fn read(
     fitted: &Fitted,
     states: &BatchStates,
+    score: AnswerScore,
     pairs: &[TokenizedPair],
     rows: &[usize],
 ) -> Result<Vec<Prediction>> {
-    let [states, logprobs] = states.columns.as_slice() else {
+    let [states, sums, means] = states.columns.as_slice() else {
         return Err(Error::NotStorable { hook: fitted.hook.clone() });
+    };
+    let logprobs = match score {
+        AnswerScore::Sum => sums,
+        AnswerScore::Mean => means,
     };
     let matrix = |states: &[f32]| {
         let tensor = Tensor::f_from_slice(states).and_then(|t| t.f_reshape([rows.len() as i64, -1]));

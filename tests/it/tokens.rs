@@ -49,7 +49,8 @@ fn every_rule_is_of_the_tokens_it_names() {
     let rules = ["", "@first", "@mean", "@answer_mean"];
     let hook = |hook: &'static str| rules.map(|rule| format!("{hook}{rule}"));
     let expected = [hook("blocks.1.attn.hook_z"), hook("blocks.2.hook_resid_post")].concat();
-    assert_eq!(names, [expected, vec!["answer_logprob".to_owned()]].concat());
+    let answers = ["answer_logprob", "answer_logprob_mean"].map(str::to_owned);
+    assert_eq!(names, [expected, answers.to_vec()].concat());
     assert_eq!(store.manifest().token_rules(), ["last", "first", "mean", "answer_mean"]);
 
     // Each prompt alone, every token shown, in f64.

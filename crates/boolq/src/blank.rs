@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::answer::answer_ranges;
 use crate::dataset::{Dataset, Question};
 use crate::error::{Error, Result};
 use crate::pair::ContrastPair;
-use crate::template::Template;
+use crate::template::{Sides, Template};
 
 /// `pairs` as their templates write them with an empty `passage`. All else stays: `idx`, `question_id`, label, template
 /// and the group, which is the real passage's. What a probe still finds in their states it does not read from the
@@ -56,14 +55,12 @@ pub fn blank<'a>(
             return Err(refuse("has no passage"));
         }
         let question = Question { passage: Some(String::new()), ..(*question).clone() };
-        let (plus_prompt, minus_prompt) = template.render(dataset, &question)?;
-        if answer_ranges(&plus_prompt, &minus_prompt).is_none() {
-            return Err(Error::NoAnswerText { idx: pair.idx });
-        }
+        let Sides { prompts: [plus_prompt, minus_prompt], answers, .. } =
+            template.sides(dataset, &question)?;
         if plus_prompt == pair.plus_prompt {
             return Err(refuse("has the same prompt with and without its passage"));
         }
-        Ok(ContrastPair { plus_prompt, minus_prompt, ..pair.clone() })
+        Ok(ContrastPair { plus_prompt, minus_prompt, answers, ..pair.clone() })
     };
     pairs.into_iter().map(one).collect()
 }
@@ -125,11 +122,13 @@ mod tests {
             let restored = ContrastPair {
                 plus_prompt: pair.plus_prompt.clone(),
                 minus_prompt: pair.minus_prompt.clone(),
+                answers: pair.answers.clone(),
                 ..blank.clone()
             };
             assert_eq!(restored, *pair);
         }
         assert_eq!(made[0].plus_prompt, "is 2 even? Yes", "promptsource strips its input");
+        assert_eq!((made[0].answers.plus.clone(), made[0].answers.minus.clone()), (11..14, 11..13));
         assert_eq!(made[1].minus_prompt, asked[0].minus_prompt.replace("Zero is.", ""));
         assert_eq!(made[1].group, group_of("Zero is."));
     }

@@ -1,5 +1,6 @@
 //! The crate's error type. Every message names the file, row, column or template at fault and ends in a hint.
 
+use crate::answer::SpanFault;
 use std::path::PathBuf;
 
 /// What the tokenizer of a caller may fail with; see [`crate::Tokenizer`].
@@ -198,6 +199,17 @@ pub enum Error {
     NoAnswerText {
         /// The pair's `idx`.
         idx: u64,
+    },
+
+    /// The answers are not where the pair says.
+    #[error(
+        "pair {idx}: {fault}\nhint: spans are byte ranges of the two prompts, and the text before them is the same"
+    )]
+    AnswerSpan {
+        /// The pair's `idx`.
+        idx: u64,
+        /// What is wrong with the spans.
+        fault: SpanFault,
     },
 
     /// No token of a prompt covers its answer.

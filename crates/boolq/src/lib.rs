@@ -77,6 +77,14 @@
 //! # Ok::<(), boolq::Error>(())
 //! ```
 //!
+//! # Where the answer is
+//!
+//! Every pair says where its two answers stand ([`ContrastPair::answers`]): the target of promptsource's templates, and
+//! in a Jinja file what it prints of `{{ answer }}`, whole: `He had insulted her.` and `He had thanked her.`, not the
+//! words in which they differ. The spans stand in `prompts.csv` too (`plus_answer`, `minus_answer`), and
+//! [`TokenizedPrompt::answer`] are their tokens. Of a file that does not say, the words that differ are taken
+//! ([`answer_ranges`]), with [`Warning::AnswersUnknown`] where that may be too few.
+//!
 //! # Controls
 //!
 //! [`blank()`] asks the same questions with the passage left blank; [`Template::with_prefix`] puts a text, misleading
@@ -95,7 +103,7 @@ mod template;
 mod tokenize;
 mod warning;
 
-pub use answer::answer_ranges;
+pub use answer::{AnswerSpans, SpanFault, answer_ranges};
 pub use blank::{blank, check_blank};
 pub use dataset::{Dataset, Kind, Question};
 pub use error::{BoxError, Error, Result};

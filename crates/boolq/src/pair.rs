@@ -1,6 +1,6 @@
 //! Contrast pairs: the two prompts of one question, and the group that must stay on one side of a split.
 
-use crate::answer::answer_ranges;
+use crate::answer::AnswerSpans;
 use crate::dataset::{Dataset, Question};
 use crate::error::{Error, Result};
 use crate::template::{Sides, Template, refuse_namesakes};
@@ -17,6 +17,8 @@ pub struct ContrastPair {
     pub plus_prompt: String,
     /// The prompt that ends in the minus answer (False, No).
     pub minus_prompt: String,
+    /// Where the answer stands in each of them.
+    pub answers: AnswerSpans,
     /// Whether the plus prompt's answer is the right one.
     pub label: bool,
     /// The data's own id of the question, else `idx` as text.
@@ -99,7 +101,7 @@ struct Row {
     pairs: Vec<ContrastPair>,
     /// Whether the group comes from a prompt.
     guessed: bool,
-    /// Pairs whose answers do not stand alone.
+    /// Pairs whose template does not print the answer.
     inexact: usize,
     /// Pairs in which the template's question mark follows the question's own.
     marks: usize,
@@ -110,15 +112,17 @@ fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result
     let asked = question.question.ends_with('?').then(|| format!("{}?", question.question));
     let mut row = Row { pairs: Vec::new(), guessed: group.is_none(), inexact: 0, marks: 0 };
     for template in templates {
-        let Sides { prompts: [plus_prompt, minus_prompt], answers } = template.sides(dataset, question)?;
-        let [plus, minus] = [&plus_prompt, &minus_prompt].map(|prompt| template.after_prefix(prompt));
-        let from_prompt = prompt_group(question.row, plus, minus)?;
-        row.inexact += usize::from(!answers_stand_alone(&answers, &plus_prompt, &minus_prompt));
+        let Sides { prompts: [plus_prompt, minus_prompt], answers, exact } =
+            template.sides(dataset, question)?;
+        let before = template.after_prefix(plus_prompt.get(..answers.plus.start).unwrap_or_default());
+        let from_prompt = group_around(before, plus_prompt.get(answers.plus.end..).unwrap_or_default());
+        row.inexact += usize::from(!exact);
         row.marks += usize::from(asked.as_ref().is_some_and(|asked| plus_prompt.contains(asked)));
         row.pairs.push(ContrastPair {
             idx: question.row,
             plus_prompt,
             minus_prompt,
+            answers,
             label: question.answer,
             question_id: question.question_id.clone(),
             group: group.get_or_insert(from_prompt).clone(),
@@ -129,22 +133,9 @@ fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result
     Ok(row)
 }
 
-/// Whether the answers found in the two texts are the template's, with nothing added or missing.
-fn answers_stand_alone(answers: &[String; 2], plus: &str, minus: &str) -> bool {
-    answer_ranges(plus, minus).is_some_and(|(p, m)| {
-        plus.get(p) == Some(answers[0].as_str()) && minus.get(m) == Some(answers[1].as_str())
-    })
-}
-
-/// The group of a pair of which only the prompts are known.
-///
-/// # Errors
-/// Prompts without an answer: [`Error::NoAnswerText`].
-pub(crate) fn prompt_group(idx: u64, plus: &str, minus: &str) -> Result<String> {
-    let (answer, _) = answer_ranges(plus, minus).ok_or(Error::NoAnswerText { idx })?;
-    let before = plus.get(..answer.start).unwrap_or_default();
-    let after = plus.get(answer.end..).unwrap_or_default();
-    Ok(group_of(if before.trim().is_empty() { after } else { before }))
+/// The group of a pair of which only the text around the answer is known.
+pub(crate) fn group_around(before: &str, after: &str) -> String {
+    group_of(if before.trim().is_empty() { after } else { before })
 }
 
 pub(crate) fn group_warnings(pairs: &[ContrastPair], guessed: usize) -> Vec<Warning> {
@@ -245,19 +236,31 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_touches_other_text_comes_with_a_warning() {
+    fn a_template_that_does_not_print_its_answer_comes_with_a_warning() {
         let data = statements(&[("A.", Some("a"), true), ("B.", Some("b"), false)]);
         let warnings = |source: &str| {
             let template = Template::from_source("t", source).expect("compiles");
             pairs(&data, &template).expect("renders").warnings
         };
+        assert_eq!(warnings("{{ statement }} Answer:{{ answer }}"), []);
+        assert_eq!(warnings("{# answers: 对 | 错 #}\n{{ statement }}这句话对吗?{{ answer }}"), []);
+        assert_eq!(warnings("{# answers: yes it is | no it is #}\n{{ statement }} {{ answer }}"), []);
         let inexact = [Warning::AnswerNotExact { pairs: 2 }];
-        assert_eq!(warnings("{{ statement }} Answer:{{ answer }}"), inexact);
-        assert_eq!(warnings("{# answers: 对 | 错 #}\n{{ statement }}这句话对吗?{{ answer }}"), inexact);
-        assert_eq!(warnings("{# answers: yes it is | no it is #}\n{{ statement }} {{ answer }}"), inexact);
-        assert_eq!(warnings("{{ statement }} Answer: {{ answer }}"), []);
-        assert_eq!(warnings("{{ statement }}\n{{ answer }}\n"), []);
-        assert!(inexact[0].to_string().contains("space or newline before"));
+        let own_words = "{{ statement }} {% if answer == 'True' %}yes it is{% else %}no it is{% endif %}";
+        assert_eq!(warnings(own_words), inexact);
+        assert!(inexact[0].to_string().contains("print {{ answer }}"), "{}", inexact[0]);
+    }
+
+    #[test]
+    fn a_group_from_the_prompt_is_of_the_text_before_the_whole_answer() {
+        let source = "{# answers: he ran | he slept #}\n{{ statement }} {{ answer }}";
+        let template = Template::from_source("t", source).expect("compiles");
+        let data = statements(&[("A is.", None, true)]);
+        let made = pairs(&data, &template).expect("renders");
+        assert_eq!(made.pairs[0].group, group_of("A is."));
+        let before = pairs(&data, &template.with_prefix("It said: ").expect("a prefix")).expect("renders");
+        assert_eq!(before.pairs[0].group, made.pairs[0].group);
+        assert_eq!(&before.pairs[0].plus_prompt[before.pairs[0].answers.plus.clone()], "he ran");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A pair for people to read: both prompts, with the answer and the token whose state is captured marked.
 
-use crate::answer::answer_ranges;
 use crate::tokenize::{TokenizedPair, TokenizedPrompt, Tokenizer};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -10,7 +9,7 @@ const SHOWN: usize = 160;
 /// Tokens shown at a prompt's end.
 const LAST_TOKENS: usize = 6;
 
-/// Both prompts as text, long ones shortened in the middle, with `⟦…⟧` around the answer, and each prompt's last
+/// Both prompts as text, long ones shortened in the middle, with `⟦…⟧` around the whole answer, and each prompt's last
 /// tokens with their ids: those of the answer, and the last one, whose hidden state is captured.
 ///
 /// ```text
@@ -31,9 +30,9 @@ pub fn preview<T: Tokenizer + ?Sized>(tokenized: &TokenizedPair, tokenizer: &T) 
         "idx {} (question {} of {}, template {}, group {}): the {right} prompt is right\n",
         pair.idx, pair.question_id, pair.dataset, pair.template, pair.group
     );
-    let (plus, minus) = answer_ranges(&pair.plus_prompt, &pair.minus_prompt).unwrap_or((0..0, 0..0));
-    side(&mut out, "plus", &pair.plus_prompt, plus, &tokenized.plus, tokenizer);
-    side(&mut out, "minus", &pair.minus_prompt, minus, &tokenized.minus, tokenizer);
+    let (plus, minus) = (&pair.answers.plus, &pair.answers.minus);
+    side(&mut out, "plus", &pair.plus_prompt, plus.clone(), &tokenized.plus, tokenizer);
+    side(&mut out, "minus", &pair.minus_prompt, minus.clone(), &tokenized.minus, tokenizer);
     if tokenized.seam {
         out.push_str("seam: the tokens before the answer differ between the two sides\n");
     }

@@ -261,5 +261,9 @@ fn warnings(selected: &Selected, templates: usize, selection: &Selection) -> Vec
     if seams > 0 {
         warnings.push(Warning::Seams { pairs: seams });
     }
+    let joined = selected.pairs.iter().filter(|pair| pair.plus.joined || pair.minus.joined).count();
+    if joined > 0 {
+        warnings.push(Warning::AnswerJoined { pairs: joined });
+    }
     warnings
 }

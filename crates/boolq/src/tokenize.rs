@@ -1,7 +1,7 @@
 //! From prompts to tokens. A prompt is tokenised whole, prompt and answer jointly, because a tokenizer may join them
 //! (`▁True` covers the space before it); the answer's tokens are found afterwards, by the bytes they cover.
 
-use crate::answer::answer_ranges;
+use crate::answer::SpanFault;
 use crate::error::{BoxError, Error, Result};
 use crate::pair::ContrastPair;
 use std::ops::Range;
@@ -45,8 +45,11 @@ pub struct TokenizedPrompt {
     /// # Shapes
     /// `[T]`, BOS included.
     pub ids: Vec<u32>,
-    /// The positions in `ids` of the tokens that cover the answer.
+    /// The positions in `ids` of the tokens that cover the answer, all of it.
     pub answer: Range<usize>,
+    /// Whether one of those covers other text too, white space apart: the tokenizer joined the answer with what stands
+    /// beside it.
+    pub joined: bool,
 }
 
 /// Both prompts of a pair, tokenised.
@@ -67,16 +70,23 @@ pub struct TokenizedPair {
 }
 
 impl TokenizedPair {
-    /// Tokenises both prompts of `pair` and finds the answer in each.
+    /// Tokenises both prompts of `pair` and finds the tokens of its answer in each.
     ///
     /// # Errors
-    /// A tokenizer that fails or returns spans outside the text; prompts without an answer
-    /// ([`Error::NoAnswerText`]); an answer that no token covers ([`Error::NoAnswerToken`]).
+    /// A tokenizer that fails or returns spans outside the text; prompts, or answers, of the same text
+    /// ([`Error::NoAnswerText`]); answers that are not where the pair says ([`Error::AnswerSpan`]); one that no token
+    /// covers ([`Error::NoAnswerToken`]).
     pub fn new<T: Tokenizer + ?Sized>(pair: ContrastPair, tokenizer: &T) -> Result<Self> {
-        let (plus_answer, minus_answer) = answer_ranges(&pair.plus_prompt, &pair.minus_prompt)
-            .ok_or(Error::NoAnswerText { idx: pair.idx })?;
-        let plus = tokenize(tokenizer, pair.idx, "plus", &pair.plus_prompt, plus_answer)?;
-        let minus = tokenize(tokenizer, pair.idx, "minus", &pair.minus_prompt, minus_answer)?;
+        let idx = pair.idx;
+        if pair.plus_prompt == pair.minus_prompt {
+            return Err(Error::NoAnswerText { idx });
+        }
+        pair.answers.check(&pair.plus_prompt, &pair.minus_prompt).map_err(|fault| match fault {
+            SpanFault::Same => Error::NoAnswerText { idx },
+            fault => Error::AnswerSpan { idx, fault },
+        })?;
+        let plus = tokenize(tokenizer, idx, "plus", &pair.plus_prompt, pair.answers.plus.clone())?;
+        let minus = tokenize(tokenizer, idx, "minus", &pair.minus_prompt, pair.answers.minus.clone())?;
         let seam = plus.ids.get(..plus.answer.start) != minus.ids.get(..minus.answer.start);
         Ok(Self { pair, plus, minus, seam })
     }
@@ -108,5 +118,16 @@ fn tokenize<T: Tokenizer + ?Sized>(
         let answer = text.get(answer).unwrap_or_default().to_owned();
         return Err(Error::NoAnswerToken { idx, side, answer });
     };
-    Ok(TokenizedPrompt { ids: tokens.into_iter().map(|t| t.id).collect(), answer: first..last + 1 })
+    let answer_tokens = tokens.get(first..=last).unwrap_or_default();
+    let joined = answer_tokens.iter().any(|t| covers_more(text, &answer, &t.span));
+    let ids = tokens.into_iter().map(|t| t.id).collect();
+    Ok(TokenizedPrompt { ids, answer: first..last + 1, joined })
+}
+
+/// Whether a token covers text on either side of the answer that is not white space. (Where a token cuts a character,
+/// which byte tokens do, nothing is said.)
+fn covers_more(text: &str, answer: &Range<usize>, token: &Range<usize>) -> bool {
+    let more = |range: Range<usize>| text.get(range).is_some_and(|text| !text.trim().is_empty());
+    (token.start < answer.start && more(token.start..answer.start))
+        || (token.end > answer.end && more(answer.end..token.end))
 }

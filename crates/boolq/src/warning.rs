@@ -22,11 +22,25 @@ pub enum Warning {
         /// How many pairs there are.
         pairs: usize,
     },
-    /// The answer found in the texts is not exactly the template's: other text touches it, or the two answers share
-    /// a word at an end. See [`answer_ranges`](crate::answer_ranges).
+    /// The template prints no answer and chooses its own words by it: the words in which the prompts differ are taken for
+    /// the answers. See [`answer_ranges`](crate::answer_ranges).
     AnswerNotExact {
         /// How many pairs.
         pairs: usize,
+    },
+    /// A prompts file does not say where its answers are, and they may be more than the words in which the two prompts
+    /// differ, which are taken for them.
+    AnswersUnknown {
+        /// How many pairs.
+        pairs: usize,
+    },
+    /// In a prompts file that says where its answers are, some begin or end inside a word, or the text after them
+    /// differs between the two prompts: the spans may be of other prompts.
+    SpansDoubtful {
+        /// How many pairs.
+        pairs: usize,
+        /// The `idx` of the first.
+        first: u64,
     },
     /// The questions end in a question mark and the template, one of promptsource's, adds another.
     TwoQuestionMarks {
@@ -58,6 +72,12 @@ pub enum Warning {
         /// How many pairs.
         pairs: usize,
     },
+    /// A token covers the answer and other text beside it; see
+    /// [`TokenizedPrompt::joined`](crate::TokenizedPrompt::joined).
+    AnswerJoined {
+        /// How many pairs.
+        pairs: usize,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -76,9 +96,22 @@ impl fmt::Display for Warning {
             }
             Self::AnswerNotExact { pairs } => write!(
                 f,
-                "in {pairs} pairs the answer found in the text is not exactly the template's, so token rules that \
-                 count from the answer may read elsewhere: put a space or newline before the answer (and after it, \
-                 where text follows), and choose answers that share no words at their ends"
+                "in {pairs} pairs the template chooses its own words by `answer`, so the words in which the two \
+                 prompts differ are taken for the answers, without those that they share: print {{{{ answer }}}}, or \
+                 the text that depends on it as one value, {{{{ 'yes it is' if answer == 'True' else 'no it is' }}}}"
+            ),
+            Self::AnswersUnknown { pairs } => write!(
+                f,
+                "the prompts file has no columns `plus_answer` and `minus_answer`: in {pairs} pairs the words in which \
+                 the two prompts differ are taken for the answers, which may be longer; the log-probability of the \
+                 answer, zero-shot and the token rule answer_mean are then of a part of them (make the prompts anew, \
+                 or add the columns as START:END, counted in characters)"
+            ),
+            Self::SpansDoubtful { pairs, first } => write!(
+                f,
+                "in {pairs} pairs (the first: idx {first}) the answer's span begins or ends inside a word, or the text \
+                 after it differs between the two prompts: were prompts changed without `plus_answer` and \
+                 `minus_answer`?"
             ),
             Self::TwoQuestionMarks { pairs } => write!(
                 f,
@@ -94,6 +127,11 @@ impl fmt::Display for Warning {
                 f,
                 "{pairs} pairs have different tokens before the answer on their two sides: the answer merges \
                  with the text before it"
+            ),
+            Self::AnswerJoined { pairs } => write!(
+                f,
+                "in {pairs} pairs the tokenizer joins the answer with the text that touches it, so the answer's tokens \
+                 are of more than the answer: put a space or newline between them"
             ),
         }
     }

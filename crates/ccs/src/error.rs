@@ -248,6 +248,11 @@ pub enum Error {
         "the data holds no `answer_logprob`, which `zero_shot` and `calibrated_zero_shot` need\nhint: extract it with the states, or leave them out of `--methods`"
     )]
     NoAnswerLogprob,
+    /// Zero-shot by the mean over an answer's tokens was asked for where the data holds their sum alone.
+    #[error(
+        "the data holds no `answer_logprob_mean`, which zero-shot by the mean needs\nhint: extract it again, or go by the sum: `--zero-shot sum`"
+    )]
+    NoAnswerMean,
     /// A file is not a probe that this version reads.
     #[error("{}: not a probe file: {reason}\nhint: probes are the `.safetensors` files that `ccs fit` writes", path.display())]
     ProbeFile {

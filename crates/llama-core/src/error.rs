@@ -210,6 +210,17 @@ pub enum Error {
         found: usize,
     },
 
+    /// Next tokens for another number of states than were given, or one outside the vocabulary.
+    #[error(
+        "{found} where {expected} is needed\nhint: log_probs takes for each state the id of the token that follows it"
+    )]
+    NextTokens {
+        /// What was given.
+        found: String,
+        /// What is needed.
+        expected: String,
+    },
+
     /// A text that names no tokens.
     #[error(
         "`{text}` names no tokens\nhint: `last`, `first`, `mean`, `all`, or positions prompt by prompt: `at:0,3;5`"

@@ -20,7 +20,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment
 }
 
-fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Bool => Ok(out.write_str(if value.is_true() { "True" } else { "False" })?),
         ValueKind::None => Ok(out.write_str("None")?),

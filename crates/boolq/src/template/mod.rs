@@ -7,7 +7,9 @@
 //! ask first. Names with spaces are out of Jinja's reach: rename the column.
 //!
 //! # Plain Jinja
-//! Rendered twice for each row, once with each answer in `answer`. `question` comes without question marks at its
+//! Rendered for each row, with each answer in `answer`. What it prints of the answer is the answer's span
+//! ([`AnswerSpans`]); a template that prints none of it and chooses its own words by it (`{% if answer == "True" %}yes
+//! it is{% else %}…`) leaves the words that differ, with a warning. `question` comes without question marks at its
 //! end: BoolQ's questions have none, and templates write `{{ question }}?`. The answers are True (plus) and False
 //! (minus), unless the first line of the file says otherwise:
 //!
@@ -31,11 +33,13 @@ mod plain;
 mod prefix;
 mod promptsource;
 mod resolve;
+mod span;
 mod text;
 
 pub(crate) use resolve::refuse_namesakes;
 pub use text::TemplateText;
 
+use crate::answer::AnswerSpans;
 use crate::dataset::{Dataset, Kind, LABELS, Question, without_question_mark};
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
@@ -69,10 +73,12 @@ enum Style {
     PromptSource { choices: String },
 }
 
-/// A row's two prompts, plus first, and their two answers as the template has them.
+/// A row's two prompts, plus first, and where their answers stand.
 pub(crate) struct Sides {
     pub(crate) prompts: [String; 2],
-    pub(crate) answers: [String; 2],
+    pub(crate) answers: AnswerSpans,
+    /// Whether the template says where; otherwise these are the words in which the prompts differ.
+    pub(crate) exact: bool,
 }
 
 impl Template {
@@ -186,8 +192,8 @@ impl Template {
     /// The plus and the minus prompt of one row of `dataset`.
     ///
     /// # Errors
-    /// A variable that the row lacks, anything else Jinja refuses, and (promptsource) inputs that differ or targets
-    /// that do not, with the row.
+    /// A variable that the row lacks, anything else Jinja refuses, prompts that do not differ, and (promptsource) inputs
+    /// that differ or targets that do not, with the row.
     pub fn render(&self, dataset: &Dataset, question: &Question) -> Result<(String, String)> {
         let Sides { prompts: [plus, minus], .. } = self.sides(dataset, question)?;
         Ok((plus, minus))
@@ -199,7 +205,12 @@ impl Template {
                 let side = |answer: &str| {
                     self.render_one(MAIN, dataset, question, vec![("answer", Value::from(answer))])
                 };
-                Ok(Sides { prompts: [side(plus)?, side(minus)?], answers: [plus.clone(), minus.clone()] })
+                let prompts = [side(plus)?, side(minus)?];
+                let printed = self.printed_answers(dataset, question, [plus, minus], &prompts);
+                let exact = printed.is_some();
+                let answers = printed.or_else(|| AnswerSpans::of_differing_words(&prompts[0], &prompts[1]));
+                let answers = answers.ok_or(Error::NoAnswerText { idx: question.row })?;
+                Ok(Sides { prompts, answers, exact })
             }
             Style::PromptSource { .. } => {
                 let (input, plus) = self.labelled(dataset, question, 1)?;
@@ -218,7 +229,7 @@ impl Template {
                     ));
                 }
                 let prompts = [format!("{input} {plus}"), format!("{input} {minus}")];
-                Ok(Sides { prompts, answers: [plus, minus] })
+                Ok(Sides { prompts, answers: span::targets(&input, &plus, &minus), exact: true })
             }
         }
     }

@@ -110,6 +110,9 @@ mod tests {
         assert_eq!(with.plus_prompt, format!("{before}{}", plain.plus_prompt));
         assert_eq!(with.minus_prompt, format!("{before}{}", plain.minus_prompt));
         assert_eq!((&with.template, &with.group), (&plain.template, &plain.group));
+        let moved = |span: &std::ops::Range<usize>| span.start + before.len()..span.end + before.len();
+        assert_eq!(with.answers.plus, moved(&plain.answers.plus));
+        assert_eq!(with.answers.minus, moved(&plain.answers.minus));
         assert_eq!((&again.plus_prompt, &again.minus_prompt), (&with.plus_prompt, &with.minus_prompt));
     }
 

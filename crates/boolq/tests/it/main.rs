@@ -2,6 +2,7 @@
 // clippy.toml allows these in tests, but not in the functions that tests share.
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
+mod answers;
 mod golden;
 mod prompts_csv;
 mod promptsource;

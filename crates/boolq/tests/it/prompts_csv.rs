@@ -1,6 +1,6 @@
 //! `prompts.csv` comes back as it was written, in this crate and in pandas.
 
-use crate::toy::pair;
+use crate::toy::{pair, with_words};
 use boolq::{ContrastPair, prompts};
 use proptest::prelude::*;
 use std::fmt::Write as _;
@@ -13,15 +13,17 @@ fn hard_text() -> impl Strategy<Value = String> {
 
 fn hard_pair() -> impl Strategy<Value = ContrastPair> {
     (hard_text(), "[0-9a-f]{16}", hard_text(), hard_text(), any::<bool>()).prop_map(
-        |(stem, group, question_id, dataset, label)| ContrastPair {
-            plus_prompt: format!("{stem} True"),
-            minus_prompt: format!("{stem} False "),
-            label,
-            question_id,
-            group,
-            template: "t,\"1\"".into(),
-            dataset,
-            ..pair(0, 2, 0, true)
+        |(stem, group, question_id, dataset, label)| {
+            with_words(ContrastPair {
+                plus_prompt: format!("{stem} True"),
+                minus_prompt: format!("{stem} False "),
+                label,
+                question_id,
+                group,
+                template: "t,\"1\"".into(),
+                dataset,
+                ..pair(0, 2, 0, true)
+            })
         },
     )
 }
@@ -47,11 +49,11 @@ fn a_large_file_of_multi_line_prompts_comes_back() {
     let pairs: Vec<_> = (0..20_000_u64)
         .map(|idx| {
             let stem = format!("line {idx}\n\n\"quoted\", {}\n1,2,3,4\n", "text ".repeat(idx as usize % 50));
-            ContrastPair {
+            with_words(ContrastPair {
                 plus_prompt: format!("{stem}True"),
                 minus_prompt: format!("{stem}False"),
                 ..pair(idx, 2, 0, idx % 2 == 0)
-            }
+            })
         })
         .collect();
     assert!(round_trip(&pairs) == pairs);
@@ -64,8 +66,8 @@ fn the_header_is_llama_ccs_then_ours() {
     prompts::write(&path, &[pair(3, 2, 0, false)]).expect("writes");
     assert_eq!(
         fs_err::read_to_string(&path).expect("readable"),
-        "idx,plus_prompt,minus_prompt,label,question_id,group,template,dataset\n\
-         3,word True,word False,False,3,0000000000000001,toy,toy\n"
+        "idx,plus_prompt,minus_prompt,label,question_id,group,template,dataset,plus_answer,minus_answer\n\
+         3,word True,word False,False,3,0000000000000001,toy,toy,5:9,5:10\n"
     );
 }
 
@@ -74,8 +76,12 @@ const PANDAS: &str = "\
 import sys, pandas
 frame = pandas.read_csv(sys.argv[1])
 print(frame['label'].dtype)
+def answer(prompt, span):
+    start, end = map(int, span.split(':'))
+    return prompt[start:end]
 for row in frame.itertuples():
-    print(row.idx, row.plus_prompt.encode().hex(), row.minus_prompt.encode().hex(), bool(row.label))
+    print(row.idx, row.plus_prompt.encode().hex(), row.minus_prompt.encode().hex(), bool(row.label),
+        answer(row.plus_prompt, row.plus_answer), answer(row.minus_prompt, row.minus_answer))
 ";
 
 #[test]
@@ -86,10 +92,12 @@ fn pandas_reads_the_same_text() {
     let pairs: Vec<_> = stems
         .iter()
         .zip(0..)
-        .map(|(stem, idx)| ContrastPair {
-            plus_prompt: format!("{stem}\n True"),
-            minus_prompt: format!("{stem}\n False "),
-            ..pair(idx, 2, 0, idx % 2 == 0)
+        .map(|(stem, idx)| {
+            with_words(ContrastPair {
+                plus_prompt: format!("{stem}\n True"),
+                minus_prompt: format!("{stem}\n False "),
+                ..pair(idx, 2, 0, idx % 2 == 0)
+            })
         })
         .collect();
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -101,7 +109,7 @@ fn pandas_reads_the_same_text() {
     for pair in &pairs {
         let label = if pair.label { "True" } else { "False" };
         let (plus, minus) = (hex(&pair.plus_prompt), hex(&pair.minus_prompt));
-        writeln!(expected, "{} {plus} {minus} {label}", pair.idx).expect("a String takes all");
+        writeln!(expected, "{} {plus} {minus} {label} True False", pair.idx).expect("a String takes all");
     }
     assert_eq!(String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n"), expected);
 }

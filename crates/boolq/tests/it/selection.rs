@@ -1,9 +1,9 @@
 //! Tokenising, the length filter, offset, limit and balance, with toy tokenizers.
 
-use crate::toy::{BOS, Words, id_of, pair};
+use crate::toy::{BOS, Words, id_of, pair, with_words};
 use boolq::{
-    BoxError, ContrastPair, DropReason, Dropped, Error, Selection, Token, TokenizedPair, Tokenizer, Warning,
-    preview, select,
+    AnswerSpans, BoxError, ContrastPair, DropReason, Dropped, Error, Selection, Token, TokenizedPair,
+    Tokenizer, Warning, preview, select,
 };
 use proptest::prelude::*;
 
@@ -66,6 +66,7 @@ fn a_limit_stops_the_work() {
     let mut pairs: Vec<_> = (0..1000).map(|idx| pair(idx, 4, 0, true)).collect();
     pairs[900].plus_prompt.insert_str(0, "unspeakable ");
     pairs[900].minus_prompt.insert_str(0, "unspeakable ");
+    pairs[900] = with_words(pairs[900].clone());
     let ten = select(&pairs, &Words, &Selection { limit: Some(10), ..all() }).expect("stops before pair 900");
     assert_eq!(ten.pairs.len(), 10);
     assert_eq!(ten.warnings, [Warning::OneClass { label: true, pairs: 10 }]);
@@ -106,6 +107,10 @@ fn pairs_without_an_answer_are_dropped_with_the_reason() {
     assert_eq!(idxs(&selected), [1]);
     assert_eq!((selected.dropped.len(), &selected.dropped[0].reason), (1, &DropReason::NoAnswerText));
 
+    let cut = ContrastPair { answers: AnswerSpans { plus: 0..99, minus: 0..99 }, ..pair(3, 4, 0, true) };
+    let error = select(&[cut], &Words, &all()).expect_err("no such span");
+    assert!(matches!(error, Error::AnswerSpan { idx: 3, .. }), "{error}");
+
     let uncovered = select(&[pair(0, 4, 0, true)], &Lying::Nothing, &all()).expect("selects");
     assert_eq!(uncovered.dropped[0].reason, DropReason::NoAnswerToken { side: "plus" });
     let outside = select(&[pair(0, 4, 0, true)], &Lying::Outside, &all());
@@ -118,13 +123,16 @@ fn a_seam_is_flagged() {
     let tokenized = TokenizedPair::new(colon_pair(), &Lying::Joins).expect("tokenises");
     assert!(tokenized.seam);
     assert_eq!(tokenized.plus.answer, 2..6, "the joined token covers the answer's first letter");
+    assert!(tokenized.plus.joined && !tokenized.minus.joined);
     let selected = select(&[colon_pair()], &Lying::Joins, &all()).expect("selects");
     assert!(selected.warnings.contains(&Warning::Seams { pairs: 1 }));
+    assert!(selected.warnings.contains(&Warning::AnswerJoined { pairs: 1 }));
     assert!(preview(&tokenized, &Lying::Joins).contains("\nseam: "));
 }
 
 fn colon_pair() -> ContrastPair {
-    ContrastPair { plus_prompt: "Q: True".into(), minus_prompt: "Q: False".into(), ..pair(0, 2, 0, true) }
+    let (plus_prompt, minus_prompt) = ("Q: True".into(), "Q: False".into());
+    with_words(ContrastPair { plus_prompt, minus_prompt, ..pair(0, 2, 0, true) })
 }
 
 /// Tokenizers with one property each that a real one may have.
@@ -167,6 +175,14 @@ fn the_preview_marks_answer_and_captured_token() {
     let mut long = pair(7, 400, 0, false);
     long.plus_prompt.push_str(" .");
     long.minus_prompt.push_str(" .");
+    let whole = with_words(ContrastPair {
+        plus_prompt: "Why? It is so".into(),
+        minus_prompt: "Why? It was so".into(),
+        ..long.clone()
+    });
+    let whole = ContrastPair { answers: AnswerSpans { plus: 5..13, minus: 5..14 }, ..whole };
+    let text = preview(&TokenizedPair::new(whole, &Words).expect("tokenises"), &Words);
+    assert!(text.contains("  Why? ⟦It was so⟧\n") && text.contains("  answer: positions 2-4: "), "{text}");
     let text = preview(&TokenizedPair::new(long, &Words).expect("tokenises"), &Words);
     assert!(
         text.starts_with("idx 7 (question 7 of toy, template toy, group 0000000000000003): the minus"),
@@ -184,25 +200,23 @@ proptest! {
     #[test]
     fn the_answer_span_covers_exactly_the_answer(
         before in "[a-zé?:]{1,6}( [a-zé?:]{1,6}){0,5}", after in "( [a-z]{1,4}){0,2}",
-        plus in "[A-Z]{1,3}( [A-Z]{1,3}){0,2}", minus in "[A-Z]{1,3}( [A-Z]{1,3}){0,2}",
+        plus in "[AB]{1,3}( [AB]{1,3}){0,2}", minus in "[AB]{1,3}( [AB]{1,3}){0,2}",
     ) {
+        prop_assume!(plus != minus);
         let words = |text: &str| text.split_whitespace().count();
-        let ends = |text: &str| {
-            let mut words = text.split_whitespace();
-            let first = words.next().unwrap_or_default().to_owned();
-            (first.clone(), words.last().map_or(first, str::to_owned))
-        };
-        let ((plus_first, plus_last), (minus_first, minus_last)) = (ends(&plus), ends(&minus));
-        prop_assume!(plus_first != minus_first && plus_last != minus_last);
+        // Answers may share words at both ends, and one may begin with the other.
+        let span = |answer: &str| before.len() + 1..before.len() + 1 + answer.len();
         let tokenized = TokenizedPair::new(
             ContrastPair {
                 plus_prompt: format!("{before}\n{plus}{after}"),
                 minus_prompt: format!("{before}\n{minus}{after}"),
+                answers: AnswerSpans { plus: span(&plus), minus: span(&minus) },
                 ..pair(0, 2, 0, true)
             },
             &Words,
         );
         let tokenized = tokenized.expect("tokenises");
+        prop_assert!(!tokenized.plus.joined && !tokenized.minus.joined);
         let start = 1 + words(&before);
         prop_assert_eq!(tokenized.plus.answer, start..start + words(&plus));
         prop_assert_eq!(tokenized.minus.answer, start..start + words(&minus));

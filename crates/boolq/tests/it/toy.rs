@@ -1,7 +1,7 @@
 //! Toy tokenizers: one that cuts at words, as SentencePiece does with frequent ones, and one that cuts as byte-level
 //! BPE does.
 
-use boolq::{BoxError, ContrastPair, Token, Tokenizer};
+use boolq::{AnswerSpans, BoxError, ContrastPair, Token, Tokenizer};
 
 /// BOS, then one token a word, which covers the white space before the word too.
 #[derive(Debug, Clone, Copy)]
@@ -63,14 +63,21 @@ impl Tokenizer for BytePairs {
 /// A pair whose plus prompt has `words` words and whose minus prompt has `more` words in addition.
 pub(crate) fn pair(idx: u64, words: usize, more: usize, label: bool) -> ContrastPair {
     let stem = vec!["word"; words - 1].join(" ");
-    ContrastPair {
+    with_words(ContrastPair {
         idx,
         plus_prompt: format!("{stem} True"),
         minus_prompt: format!("{stem} False{}", " indeed".repeat(more)),
+        answers: AnswerSpans { plus: 0..0, minus: 0..0 },
         label,
         question_id: idx.to_string(),
         group: format!("{:016x}", idx / 2),
         template: "toy".to_owned(),
         dataset: "toy".to_owned(),
-    }
+    })
+}
+
+/// The pair with the words in which its prompts differ as its answers, if they differ.
+pub(crate) fn with_words(pair: ContrastPair) -> ContrastPair {
+    let words = AnswerSpans::of_differing_words(&pair.plus_prompt, &pair.minus_prompt);
+    ContrastPair { answers: words.unwrap_or_else(|| pair.answers.clone()), ..pair }
 }

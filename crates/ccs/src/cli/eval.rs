@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use ccs::Method;
-use ccs::run::{Difference, EvalOptions, EvalReport, Evaluation, eval, tokens_of};
+use ccs::run::{AnswerScore, Difference, EvalOptions, EvalReport, Evaluation, eval, tokens_of};
 use ccs::store::StoreSource;
 use clap::Args;
 
@@ -43,6 +43,10 @@ pub(super) struct Eval {
     /// Keep rows of passages that trained the probes; without it they are counted and left out.
     #[arg(long)]
     keep_trained: bool,
+    /// What of an answer's log-probability zero-shot goes by: sum, of the whole answer, or mean, over its tokens
+    /// [default: what the run went by]
+    #[arg(long, value_name = "SCORE")]
+    zero_shot: Option<AnswerScore>,
     /// Where to compute: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -59,6 +63,7 @@ impl Eval {
             layer: self.layer,
             reestimate: self.reestimate,
             keep_trained: self.keep_trained,
+            zero_shot: self.zero_shot,
             device: torch_runtime::open(&self.device)?,
         };
         let source = match StoreSource::open_at(&self.store, &tokens_of(&self.run, &options)?) {
@@ -132,6 +137,9 @@ fn table(found: &EvalReport) -> String {
             text,
             "{trained} of the store's {all} rows are of passages that the probes were trained on, {what}"
         );
+    }
+    if let Some(score) = found.zero_shot_score {
+        let _ = writeln!(text, "zero-shot goes by {}", score.describe());
     }
     for note in &found.notes {
         let _ = writeln!(text, "note: {note}");

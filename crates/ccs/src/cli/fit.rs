@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use ccs::run::{Out, Pausing, Source as _, Step, run_pausing};
+use ccs::run::{AnswerScore, Out, Pausing, Source as _, Step, run_pausing};
 use ccs::store::StoreSource;
 use clap::Args;
 use serde_json::json;
@@ -45,6 +45,9 @@ impl Fit {
         let settings = self.job.settings(source.rows().answer_logprob.is_some())?;
         if let Some(blank) = &blank {
             ccs::run::check_blank(&source, blank, &settings.layers)?;
+            if settings.zero_shot == AnswerScore::Mean {
+                blank.rows().answers(AnswerScore::Mean)?;
+            }
         }
         let execution = self.job.execution()?;
 

@@ -4,7 +4,7 @@ use ccs::fit::Precision;
 use ccs::fit::ccs::{Init, Optimizer};
 use ccs::loss::Mix;
 use ccs::normalize::Normalization;
-use ccs::run::{LayerSelection, Settings};
+use ccs::run::{AnswerScore, LayerSelection, Settings};
 use ccs::{Error, Method};
 use clap::Args;
 
@@ -83,6 +83,10 @@ pub(super) struct SettingsArgs {
     /// The share of rows that calibrated_zero_shot takes to be true [default: 0.5]
     #[arg(long, value_name = "SHARE", help_heading = "Controls and intervals")]
     true_share: Option<f64>,
+    /// What of an answer's log-probability zero-shot goes by: sum, of the whole answer, or mean, over its tokens, which
+    /// does not count how long answers are [default: sum]
+    #[arg(long, value_name = "SCORE", help_heading = "Controls and intervals")]
+    zero_shot: Option<AnswerScore>,
     /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 where
     /// ccs is fitted without --hidden]
     #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
@@ -128,6 +132,7 @@ impl SettingsArgs {
         if let Some(share) = self.true_share {
             settings.true_share = share;
         }
+        settings.zero_shot = self.zero_shot.unwrap_or_default();
         match self.resamples {
             Some(0) => {
                 let hint = "leave it out for the default";
@@ -187,6 +192,10 @@ impl SettingsArgs {
         if let Some(share) = self.true_share.filter(|_| !methods.contains(&Method::CalibratedZeroShot)) {
             let reason = "calibrated_zero_shot is not among the methods";
             return Err(refused("--true-share", share.to_string(), reason, "add it to `--methods`"));
+        }
+        if let Some(score) = self.zero_shot.filter(|_| !methods.iter().any(|m| m.needs_answers())) {
+            let reason = "neither zero_shot nor calibrated_zero_shot is among the methods";
+            return Err(refused("--zero-shot", score.to_string(), reason, "add one to `--methods`"));
         }
         Ok(())
     }

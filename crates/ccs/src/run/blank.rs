@@ -145,8 +145,11 @@ pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<BTree
             }
         }
         let answers = run.report.layers.iter().find(|l| l.methods.contains_key(&Method::ZeroShot));
-        if let (Some(layer), Some(without), Some(with)) = (answers, there.zero_shot()?, here.zero_shot()?) {
-            found.insert(Method::ZeroShot, compare(Method::ZeroShot, layer.layer, [without, with])?);
+        if let Some(layer) = answers {
+            let score = settings.zero_shot;
+            if let (Some(without), Some(with)) = (there.zero_shot(score)?, here.zero_shot(score)?) {
+                found.insert(Method::ZeroShot, compare(Method::ZeroShot, layer.layer, [without, with])?);
+            }
         }
         Ok(found)
     })

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tch::Device;
 
-use super::answers::Thresholds;
+use super::answers::{DIFFERING_WORDS, Thresholds};
 use super::evaluate::{Resampled, predict};
 use super::judge::{Judge, directions_at_their_best};
 use super::origin::{Origin, layer_of, same_model};
-use super::{Difference, Evaluation, Fitted, Layer, Report, Side, Source, one_thread};
+use super::{AnswerScore, Difference, Evaluation, Fitted, Layer, Report, Rows, Side, Source, one_thread};
 use crate::baselines::{Predictions, majority_share, zero_shot};
 use crate::contrast::pick;
 use crate::probe::Probe;
@@ -30,13 +30,16 @@ pub struct EvalOptions {
     pub reestimate: bool,
     /// Keep rows of groups (passages) that the probe was trained on.
     pub keep_trained: bool,
+    /// What of an answer's log-probability zero-shot goes by; none is what the run went by, as far as the data has it.
+    pub zero_shot: Option<AnswerScore>,
     /// Where the probes compute.
     pub device: Device,
 }
 
 impl Default for EvalOptions {
     fn default() -> Self {
-        Self { methods: None, layer: None, reestimate: false, keep_trained: false, device: Device::Cpu }
+        let (methods, layer, zero_shot) = (None, None, None);
+        Self { methods, layer, reestimate: false, keep_trained: false, zero_shot, device: Device::Cpu }
     }
 }
 
@@ -63,6 +66,9 @@ pub struct EvalReport {
     pub probes: BTreeMap<String, Judged>,
     /// The model's own answer, where the data has its log-probabilities.
     pub zero_shot: Option<Evaluation>,
+    /// What that goes by.
+    #[serde(default)]
+    pub zero_shot_score: Option<AnswerScore>,
     /// The same against a threshold at which the run's `true_share` of the judged rows of each template is true. Labels
     /// are not asked, but the rows are those that it is judged on.
     #[serde(default)]
@@ -158,7 +164,11 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
     let target = Target::new(source, &place, judged, options.device)?;
     let settings = &report.settings;
     let judge = Judge::new(&target.labels, &target.groups, settings.resamples, settings.seed)?;
-    let answers = target.zero_shot()?;
+    let (score, lacking) = score(rows, settings.zero_shot, options.zero_shot)?;
+    notes.extend(lacking);
+    let answers = target.zero_shot(score)?;
+    notes.extend((answers.is_some() && rows.differing_words).then(|| DIFFERING_WORDS.to_owned()));
+    let zero_shot_score = answers.as_ref().map(|_| score);
     let scene = Scene {
         target: &target,
         report: &report,
@@ -199,9 +209,24 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
         majority: majority_share(&target.labels),
         probes,
         zero_shot: test(answers)?,
+        zero_shot_score,
         calibrated_zero_shot: test(calibrated)?,
         notes: notes.into_iter().collect(),
     })
+}
+
+/// What zero-shot goes by: what is asked for, else what the run went by, else what the data has, with a note.
+fn score(rows: &Rows, run: AnswerScore, asked: Option<AnswerScore>) -> Result<(AnswerScore, Option<String>)> {
+    match (asked, rows.answers(run)) {
+        (Some(asked), _) => Ok((asked, None)),
+        (None, Ok(_)) => Ok((run, None)),
+        (None, Err(Error::NoAnswerMean)) => {
+            let note = "the run's zero-shot goes by the mean over the answer's tokens, which these data lack: here it \
+                        goes by their sum";
+            Ok((AnswerScore::Sum, Some(note.to_owned())))
+        }
+        (None, Err(other)) => Err(other),
+    }
 }
 
 /// What probes are judged on, and held against.
@@ -360,9 +385,10 @@ impl<'a> Target<'a> {
     }
 
     /// The model's own answers, where they are known.
-    pub(super) fn zero_shot(&self) -> Result<Option<Predictions>> {
-        let Some((plus, minus)) = &self.source.rows().answer_logprob else { return Ok(None) };
-        self.source.rows().check_answers()?;
+    pub(super) fn zero_shot(&self, score: AnswerScore) -> Result<Option<Predictions>> {
+        let rows = self.source.rows();
+        let Some((plus, minus)) = rows.answers(score)? else { return Ok(None) };
+        rows.check_answers(score)?;
         zero_shot(&pick(plus, &self.rows)?, &pick(minus, &self.rows)?).map(Some)
     }
 

@@ -161,8 +161,8 @@ impl Context<'_> {
 
     /// The model's own answers.
     fn answers(&self, method: Method, data: &Data<'_>) -> Result<Fitted> {
-        let (rows, share) = (self.source.rows(), self.settings.true_share);
-        let (train, test, note) = answers::judge(method, rows, self.split, data, share)?;
+        let (rows, share, score) = (self.source.rows(), self.settings.true_share, self.settings.zero_shot);
+        let (train, test, note) = answers::judge(method, rows, score, self.split, data, share)?;
         let report = MethodReport {
             test: evaluate(&test, data.test.labels(), Some(self.resamples))?,
             train: evaluate(&train, data.train.labels(), None)?,

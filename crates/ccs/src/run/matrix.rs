@@ -251,7 +251,10 @@ impl<'a> Matrix<'a> {
         let (Some(kept), Some((_, judge))) = (self.kept.get(to), self.columns.get(to)) else {
             return Ok(None);
         };
-        match source.answer_logprob.as_ref().filter(|_| self.asked(Method::ZeroShot)) {
+        if !self.asked(Method::ZeroShot) {
+            return Ok(None);
+        }
+        match source.answers(self.settings.zero_shot)? {
             Some((plus, minus)) => {
                 let answers = zero_shot(&pick(plus, kept.test)?, &pick(minus, kept.test)?)?;
                 judge.resampled(&answers).map(Some)

@@ -33,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use tch::Device;
 
+pub use answers::{AnswerScore, ZeroShot};
 pub use blank::{Blank, blank, check_blank};
 pub use closeup::{
     Calibration, CloseUp, EnsembleReport, Histogram, RecursiveIteration, RecursiveReport, TemplateReport,
@@ -146,7 +147,7 @@ fn run_on(
     }
     let methods = settings.methods(with_logprob);
     if methods.iter().any(|method| method.needs_answers()) {
-        rows.check_answers().map_err(|error| origin::placed(source, error))?;
+        rows.check_answers(settings.zero_shot).map_err(|error| origin::placed(source, error))?;
     }
     let stream = Stream::new(settings.seed);
     let split = match tested {
@@ -281,6 +282,10 @@ fn assemble(
     let verdicts = verdict::verdicts(majority, context.resamples.groups(), &layers, &chosen, &choices);
     let mut notes = verdict::notes(context.resamples.groups(), context.layers);
     notes.extend(one_label(&counts));
+    let answers = context.methods.iter().any(|method| method.needs_answers());
+    notes.extend(
+        (answers && context.source.rows().differing_words).then(|| answers::DIFFERING_WORDS.to_owned()),
+    );
     notes.extend(shuffled::note(&looks.shuffled));
     for note in std::mem::take(&mut looks.notes) {
         if !notes.contains(&note) {
@@ -306,6 +311,7 @@ fn assemble(
         redrawn_resamples: context.resamples.redrawn(),
         chosen,
         chosen_without_labels: without_labels.into_iter().collect(),
+        zero_shot: answers.then_some(ZeroShot { score: context.settings.zero_shot }),
         chosen_difference: choices.ccs_and_lr,
         comparisons: choices.comparisons,
         close_ups: looks.close_ups,

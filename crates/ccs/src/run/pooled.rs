@@ -161,7 +161,7 @@ pub(super) fn of_part(name: &str, error: Error) -> Error {
 fn rows(parts: &[Dataset<'_>]) -> Rows {
     let own_questions = contradicting(parts);
     let mut all = Rows::default();
-    let mut logprob = Some((Vec::new(), Vec::new()));
+    let (mut logprob, mut mean) = (Some((Vec::new(), Vec::new())), Some((Vec::new(), Vec::new())));
     for Dataset { name, source } in parts {
         let rows = source.rows();
         let within = |text: &String| format!("{name}/{text}");
@@ -177,13 +177,16 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
             [] => all.templates.extend(rows.labels.iter().map(|_| (*name).to_owned())),
             templates => all.templates.extend(templates.iter().map(within)),
         }
-        logprob = logprob.zip(rows.answer_logprob.as_ref()).map(|((mut plus, mut minus), (p, m))| {
-            plus.extend(p);
-            minus.extend(m);
-            (plus, minus)
-        });
+        for (all, own) in [(&mut logprob, &rows.answer_logprob), (&mut mean, &rows.answer_logprob_mean)] {
+            *all = all.take().zip(own.as_ref()).map(|((mut plus, mut minus), (p, m))| {
+                plus.extend(p);
+                minus.extend(m);
+                (plus, minus)
+            });
+        }
+        all.differing_words |= rows.differing_words;
     }
-    all.answer_logprob = logprob;
+    (all.answer_logprob, all.answer_logprob_mean) = (logprob, mean);
     all
 }
 

@@ -12,7 +12,7 @@ use super::matrix::Transfer;
 use super::repeats::{Repeated, WithinLayer};
 use super::source::Rows;
 use super::verdict::Finding;
-use super::{Settings, evaluate};
+use super::{Settings, ZeroShot, evaluate};
 use crate::bootstrap::Interval;
 use crate::contrast::pick;
 use crate::loss::Terms;
@@ -49,6 +49,9 @@ pub struct Report {
     /// Layers chosen without labels, beside those above: CCS's by its training loss.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub chosen_without_labels: BTreeMap<Method, Chosen>,
+    /// How the model's own answers were read, where they were.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zero_shot: Option<ZeroShot>,
     /// CCS at its layer against logistic regression at its own, paired.
     pub chosen_difference: Option<Difference>,
     /// Every method that fits probes, at its chosen layer, against random directions there and against logistic

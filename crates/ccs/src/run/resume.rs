@@ -200,7 +200,7 @@ fn key(source: &dyn Source, settings: &Settings, execution: Execution, split: &s
         "layers": source.layers().iter().map(|l| (l.layer, &l.hook)).collect::<Vec<_>>(),
         "rows": [&rows.ids, &rows.groups, &rows.questions, &rows.templates],
         "labels": rows.labels,
-        "answers": rows.answer_logprob,
+        "answers": [&rows.answer_logprob, &rows.answer_logprob_mean],
     });
     let hash = blake3::hash(&text(&about)?).to_hex();
     Ok(hash.as_str().chars().take(32).collect())

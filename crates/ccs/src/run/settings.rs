@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Layer;
+use super::{AnswerScore, Layer};
 use crate::fit::ccs::{CcsOptions, Init};
 use crate::fit::logistic::{self, LrOptions};
 use crate::normalize::Normalization;
@@ -55,6 +55,10 @@ pub struct Settings {
     /// The share of rows that calibrated zero-shot takes to be true; labels are not asked.
     #[serde(default = "half")]
     pub true_share: f64,
+    /// What of an answer's log-probability zero-shot goes by. (Settings of versions that had no choice are read as the mean,
+    /// which is what they went by.)
+    #[serde(default = "AnswerScore::of_older_versions")]
+    pub zero_shot: AnswerScore,
 }
 
 fn half() -> f64 {
@@ -86,6 +90,7 @@ impl Default for Settings {
             seeds: 10,
             shuffles: 10,
             true_share: half(),
+            zero_shot: AnswerScore::default(),
         }
     }
 }
@@ -351,11 +356,22 @@ mod tests {
     fn settings_of_earlier_reports_are_read() {
         let mut old = serde_json::to_value(Settings::default()).unwrap();
         let fields = old.as_object_mut().unwrap();
-        for new in ["normalization", "lr_cross_validated", "recursive", "seeds", "shuffles", "true_share"] {
+        for new in [
+            "normalization",
+            "lr_cross_validated",
+            "recursive",
+            "seeds",
+            "shuffles",
+            "true_share",
+            "zero_shot",
+        ] {
             assert!(fields.remove(new).is_some(), "{new}");
         }
         let read: Settings = serde_json::from_value(old).unwrap();
-        assert_eq!(read, Settings { seeds: 0, shuffles: 0, ..Settings::default() });
+        assert_eq!(
+            read,
+            Settings { seeds: 0, shuffles: 0, zero_shot: AnswerScore::Mean, ..Settings::default() }
+        );
         let leace = Settings::default().normalized(Normalization::Leace);
         assert_eq!([leace.ccs.normalization, leace.lr.normalization], [leace.normalization; 2]);
     }

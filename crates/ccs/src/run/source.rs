@@ -2,6 +2,7 @@
 
 use tch::Tensor;
 
+use super::AnswerScore;
 use crate::{Error, Result};
 
 /// The rows of a data source.
@@ -18,8 +19,13 @@ pub struct Rows {
     pub questions: Vec<String>,
     /// The template each row was written with. N, or none where there is one.
     pub templates: Vec<String>,
-    /// The model's log-probability of the answer on the plus and on the minus side, N each.
+    /// The model's log-probability of the whole answer (the sum over its tokens) on the plus and on the minus side, N
+    /// each.
     pub answer_logprob: Option<(Vec<f64>, Vec<f64>)>,
+    /// Its mean over the answer's tokens, likewise.
+    pub answer_logprob_mean: Option<(Vec<f64>, Vec<f64>)>,
+    /// Whether the log-probabilities are of the words in which the two prompts differ alone, as older versions stored them.
+    pub differing_words: bool,
     /// How long a row's two prompts are together, in bytes: what tells a passage from a blank one. N, or none where it
     /// is not known.
     pub prompt_lengths: Vec<usize>,
@@ -32,9 +38,10 @@ impl Rows {
     /// Lists of different lengths.
     pub fn check(&self) -> Result<()> {
         let expected = self.labels.len();
-        let logprob = self.answer_logprob.iter().flat_map(|(plus, minus)| {
-            [("plus log-probabilities", plus.len()), ("minus log-probabilities", minus.len())]
-        });
+        let logprob =
+            self.answer_logprob.iter().chain(&self.answer_logprob_mean).flat_map(|(plus, minus)| {
+                [("plus log-probabilities", plus.len()), ("minus log-probabilities", minus.len())]
+            });
         let variants = [("questions", self.questions.len()), ("templates", self.templates.len())];
         let variants = variants.into_iter().filter(|(_, found)| *found > 0);
         for (what, found) in [("ids", self.ids.len()), ("groups", self.groups.len())]
@@ -49,12 +56,27 @@ impl Rows {
         Ok(())
     }
 
+    /// What the model's own answers are read from, on the plus and on the minus side; `None` where the rows have no
+    /// log-probabilities at all.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswerMean`] where they have the sum and not the mean.
+    pub fn answers(&self, score: AnswerScore) -> Result<Option<&(Vec<f64>, Vec<f64>)>> {
+        match score {
+            AnswerScore::Sum => Ok(self.answer_logprob.as_ref()),
+            AnswerScore::Mean if self.answer_logprob.is_some() && self.answer_logprob_mean.is_none() => {
+                Err(Error::NoAnswerMean)
+            }
+            AnswerScore::Mean => Ok(self.answer_logprob_mean.as_ref()),
+        }
+    }
+
     /// Checks that log-probabilities are numbers; what reads no answers needs none.
     ///
     /// # Errors
-    /// A log-probability that is NaN or infinite, with its row.
-    pub fn check_answers(&self) -> Result<()> {
-        for (side, values) in self.answer_logprob.iter().flat_map(|(p, m)| [("plus", p), ("minus", m)]) {
+    /// A log-probability that is NaN or infinite, with its row; as [`Rows::answers`].
+    pub fn check_answers(&self, score: AnswerScore) -> Result<()> {
+        for (side, values) in self.answers(score)?.iter().flat_map(|(p, m)| [("plus", p), ("minus", m)]) {
             if let Some(row) = values.iter().position(|v| !v.is_finite()) {
                 let what = format!("the answer's log-probability on the {side} side");
                 return Err(Error::NotFinite { what, row, column: None });

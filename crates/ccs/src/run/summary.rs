@@ -58,6 +58,7 @@ impl Report {
         if let Some(choice) = report.chosen_without_labels.get(&Method::Ccs) {
             lines.extend(without_labels(choice));
         }
+        lines.extend(report.zero_shot.map(|own| format!("zero-shot goes by {}", own.score.describe())));
         let within = report.within_layer.as_ref();
         lines.extend(within.map(super::repeats::WithinLayer::sentence));
         lines.extend(report.states().map(|states| format!("the states: {states}")));

@@ -37,7 +37,8 @@ const SIDES: &str = "the sides of the split were decided over all data sets of t
 ///
 /// # Errors
 /// As [`Pooled::new`], [`run_pausing`](super::run_pausing) and [`Run::write`](super::Run::write); fewer than two data sets; a
-/// data set without rows of both labels on the training side, or without test rows, named before the first fit.
+/// data set without rows of both labels on the training side, without test rows, or without the means that zero-shot is to
+/// go by, named before the first fit.
 pub fn sweep(
     datasets: &[Dataset<'_>],
     settings: &Settings,
@@ -62,6 +63,9 @@ pub fn sweep(
     for part in datasets {
         let rows = part.source.rows();
         Split::of_groups(&rows.labels, &rows.groups, &tested).map_err(|error| of_part(part.name, error))?;
+        if settings.methods(rows.answer_logprob.is_some()).iter().any(|method| method.needs_answers()) {
+            rows.answers(settings.zero_shot)?;
+        }
     }
     let writing = Writing::begin(out, overwrite)?;
     let pausing = Pausing { out: Some(out), stop, watch: None };

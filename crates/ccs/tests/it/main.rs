@@ -26,3 +26,4 @@ mod store;
 mod supervised;
 mod sweep;
 mod templates;
+mod zero_shot;

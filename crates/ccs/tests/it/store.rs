@@ -28,6 +28,12 @@ pub(crate) struct Stored {
     /// What stands before the answer in every prompt.
     pub(crate) prompt: &'static str,
     pub(crate) settings: Value,
+    /// `answer_logprob` of a row with this label, plus and minus.
+    pub(crate) answers: fn(bool) -> [f32; 2],
+    /// `answer_logprob_mean`, if there is such a column.
+    pub(crate) answer_means: Option<fn(bool) -> [f32; 2]>,
+    /// How many tokens the answers have, plus and minus.
+    pub(crate) answer_tokens: [u32; 2],
 }
 
 impl Default for Stored {
@@ -49,6 +55,9 @@ impl Default for Stored {
                 "tokenizer": { "identity": "00ff" },
                 "extraction": { "precision": "bf16" },
             }),
+            answers: |_| [-1.0, -2.0],
+            answer_means: None,
+            answer_tokens: [1, 1],
         }
     }
 }
@@ -70,11 +79,11 @@ impl Stored {
         truth: &(Vec<f32>, Vec<f32>),
         embedding: &(Vec<f32>, Vec<f32>),
     ) {
-        let side = |answer: &str| Side {
+        let side = |answer: &str, tokens: u32| Side {
             prompt: format!("{} {answer}", self.prompt),
-            tokens: 2,
+            tokens: 1 + tokens,
             answer_start: 1,
-            answer_end: 2,
+            answer_end: 1 + tokens,
             captured_id: 1,
             captured_text: answer.to_owned(),
         };
@@ -85,14 +94,15 @@ impl Stored {
             group: format!("passage {}", self.passages_from + idx / 2),
             template: self.template.to_owned(),
             dataset: self.dataset.to_owned(),
-            plus: side("True"),
-            minus: side("False"),
+            plus: side("True", self.answer_tokens[0]),
+            minus: side("False", self.answer_tokens[1]),
         };
         let rows: Vec<Row> = labels.iter().enumerate().map(row).collect();
         let at = |hook: &str| Column::new(hook, &["d_model"], &[self.dim]).at(self.tokens);
         let further = (1..=self.further).map(|block| at(&format!("blocks.{block}.hook_resid_post")));
         let mut columns = vec![at("hook_embed"), at(self.hook)];
         columns.extend(further.chain([Column::scalar("answer_logprob")]));
+        columns.extend(self.answer_means.map(|_| Column::scalar("answer_logprob_mean")));
         let mut settings = self.settings.clone();
         settings["dataset"] = self.dataset.into();
         settings["template"] = self.template.into();
@@ -101,10 +111,13 @@ impl Stored {
         let mut writer = StoreWriter::open(dir, manifest, &rows).unwrap();
         let states =
             |(plus, minus): &(Vec<f32>, Vec<f32>)| ColumnStates { plus: plus.clone(), minus: minus.clone() };
-        let logprob = (vec![-1.0; labels.len()], vec![-2.0; labels.len()]);
+        let answers = |of: fn(bool) -> [f32; 2]| {
+            let side = |at: usize| labels.iter().map(|label| of(*label)[at]).collect();
+            ColumnStates { plus: side(0), minus: side(1) }
+        };
         let mut columns = vec![states(embedding)];
         columns.extend((0..=self.further).map(|_| states(truth)));
-        columns.push(states(&logprob));
+        columns.extend([self.answers].into_iter().chain(self.answer_means).map(answers));
         writer.commit(0, BatchStates { columns }).unwrap();
         writer.finish().unwrap();
     }

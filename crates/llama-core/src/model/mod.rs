@@ -11,6 +11,7 @@ use crate::hooks::Halt;
 mod blocks;
 mod cache;
 mod load;
+mod log_probs;
 mod pass;
 mod place;
 mod precision;

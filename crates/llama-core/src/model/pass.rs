@@ -222,16 +222,20 @@ impl Llama {
     /// # Shapes
     /// `x` \[B, T, D\] (or the kept tokens of each row) → \[S, V\]
     fn unembed(&self, x: &Tensor, hooks: &mut Hooks<'_, '_>) -> Result<Option<Tensor>, Halt> {
-        let places = hooks.now(HookPoint::Logits, &hooks.logits_of().places(hooks.batch())?)?;
-        let places = Tensor::f_from_slice(&places)?.f_to_device(self.device)?;
-        let select = |x: &Tensor| x.f_flatten(0, 1)?.f_index_select(0, &places); // [S, D]
+        let select = |x: &Tensor, hooks: &Hooks<'_, '_>| -> Result<Tensor> {
+            let places = hooks.now(HookPoint::Logits, &hooks.logits_of().places(hooks.batch())?)?;
+            let places = Tensor::f_from_slice(&places)?.f_to_device(self.device)?;
+            Ok(x.f_flatten(0, 1)?.f_index_select(0, &places)?) // [S, D]
+        };
         let (scale, normalized) = (HookPoint::FinalScale, HookPoint::FinalNormalized);
         let looked_at = [scale, normalized, HookPoint::FinalOut].into_iter().any(|p| hooks.want(p));
         let normed = if looked_at {
             let normed = self.rms_norm(x, &self.final_gain, scale, normalized, hooks)?; // [B, T, D]
-            select(&hooks.visit(HookPoint::FinalOut, normed)?)?
+            // A run that looks no further ends in the visit: its other tokens may be left out.
+            let normed = hooks.visit(HookPoint::FinalOut, normed)?;
+            select(&normed, hooks)?
         } else {
-            self.rms_norm(&select(x)?, &self.final_gain, scale, normalized, hooks)?
+            self.rms_norm(&select(x, hooks)?, &self.final_gain, scale, normalized, hooks)?
         }; // [S, D]
         let logits = linear(&normed, self.unembed.as_ref().unwrap_or(&self.embed))?; // [S, V]
         let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
@@ -277,6 +281,6 @@ impl Llama {
 ///
 /// # Shapes
 /// `x` \[…, in\], `weight` \[out, in\] → \[…, out\]
-fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub(super) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     Ok(x.f_linear(weight, None::<Tensor>)?)
 }

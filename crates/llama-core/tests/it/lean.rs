@@ -191,3 +191,20 @@ fn random_models_are_written_without_being_in_memory() {
         }
     }
 }
+
+#[test]
+fn a_run_that_ends_with_the_final_norm_reads_no_other_token() {
+    let llama = Llama::random(&config(), 4, Precision::F64, Device::Cpu).expect("model");
+    let batch = Batch::shared(&[vec![vec![1, 2, 3, 4], vec![1, 2, 5]], vec![vec![3, 1]]]).expect("batch");
+    let read = Tokens::At(vec![vec![1, 2], vec![1], vec![0]]);
+    let finals = |lean: bool| {
+        let mut capture = Capture::new(HookPoint::FinalOut, read.clone());
+        let run = Run::new().hook(&mut capture);
+        let run = if lean { run.reads(read.clone()) } else { run };
+        assert!(llama.forward(&batch, run).expect("forward").logits.is_none());
+        capture.finish().take(HookPoint::FinalOut).expect("captured")
+    };
+    let (lean, whole) = (finals(true), finals(false));
+    assert_eq!(lean.size(), [4, config().dim]);
+    assert!(lean.allclose(&whole, 1e-12, 1e-12, false));
+}

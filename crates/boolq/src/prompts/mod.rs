@@ -1,20 +1,34 @@
 //! `prompts.csv`: contrast pairs as a table, written and read with polars.
 //!
-//! The columns are llama-ccs' four, `idx,plus_prompt,minus_prompt,label`, and then
-//! `question_id,group,template,dataset`. Labels are `True` and `False`, which pandas reads as booleans. Prompts hold
+//! The columns are llama-ccs' four, `idx,plus_prompt,minus_prompt,label`, then `question_id,group,template,dataset`, and
+//! `plus_answer,minus_answer`, where the answer stands in each prompt: `START:END` in Unicode code points, so that
+//! Python's `prompt[START:END]` is the answer. Labels are `True` and `False`, which pandas reads as booleans. Prompts hold
 //! newlines inside quotes. Files with llama-ccs' four columns alone are read too.
 
+mod spans;
+
+use crate::answer::AnswerSpans;
 use crate::dataset::{Column, Format, Table, stem};
 use crate::error::{Error, Result, quoted};
-use crate::pair::{ContrastPair, Pairs, group_warnings, prompt_group};
+use crate::pair::{ContrastPair, Pairs, group_around, group_warnings};
 use polars::prelude::{Column as Series, CsvWriter, DataFrame, PolarsError, SerWriter};
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::Path;
 
 /// The columns of a prompts file, in order. The first four are llama-ccs'.
-pub const COLUMNS: [&str; 8] =
-    ["idx", "plus_prompt", "minus_prompt", "label", "question_id", "group", "template", "dataset"];
+pub const COLUMNS: [&str; 10] = [
+    "idx",
+    "plus_prompt",
+    "minus_prompt",
+    "label",
+    "question_id",
+    "group",
+    "template",
+    "dataset",
+    spans::PLUS,
+    spans::MINUS,
+];
 
 /// The template of pairs from a file that does not name it.
 pub const UNKNOWN_TEMPLATE: &str = "unknown";
@@ -22,7 +36,8 @@ pub const UNKNOWN_TEMPLATE: &str = "unknown";
 /// Writes pairs to a CSV file, replacing what is there. The file is never there in part.
 ///
 /// # Errors
-/// Empty text in any column (pandas would read it as missing), and what the file system refuses.
+/// Empty text in any column (pandas would read it as missing), answers that are not where a pair says
+/// ([`Error::AnswerSpan`]), and what the file system refuses.
 pub fn write<'a>(path: impl AsRef<Path>, pairs: impl IntoIterator<Item = &'a ContrastPair>) -> Result<()> {
     let path = path.as_ref();
     let pairs: Vec<&ContrastPair> = pairs.into_iter().collect();
@@ -38,6 +53,8 @@ pub fn write<'a>(path: impl AsRef<Path>, pairs: impl IntoIterator<Item = &'a Con
         if let Some((column, _)) = texts.into_iter().find(|(_, text)| text.trim().is_empty()) {
             return Err(Error::EmptyField { idx: pair.idx, column });
         }
+        let checked = pair.answers.check(&pair.plus_prompt, &pair.minus_prompt);
+        checked.map_err(|fault| Error::AnswerSpan { idx: pair.idx, fault })?;
     }
     let csv = to_csv(&pairs).map_err(|e| Error::Table {
         path: path.to_owned(),
@@ -62,21 +79,26 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
-    let [idx, plus, minus, label, question_id, group, template, dataset] = COLUMNS;
+    // In the order of COLUMNS.
     let text = |name: &str, of: fn(&ContrastPair) -> &str| {
         Series::new(name.into(), pairs.iter().map(|pair| of(pair)).collect::<Vec<&str>>())
+    };
+    let made = |name: &str, of: fn(&ContrastPair) -> String| {
+        Series::new(name.into(), pairs.iter().map(|pair| of(pair)).collect::<Vec<String>>())
     };
     let mut frame = DataFrame::new(
         pairs.len(),
         vec![
-            Series::new(idx.into(), pairs.iter().map(|pair| pair.idx).collect::<Vec<u64>>()),
-            text(plus, |pair| &pair.plus_prompt),
-            text(minus, |pair| &pair.minus_prompt),
-            text(label, |pair| if pair.label { "True" } else { "False" }),
-            text(question_id, |pair| &pair.question_id),
-            text(group, |pair| &pair.group),
-            text(template, |pair| &pair.template),
-            text(dataset, |pair| &pair.dataset),
+            Series::new("idx".into(), pairs.iter().map(|pair| pair.idx).collect::<Vec<u64>>()),
+            text("plus_prompt", |pair| &pair.plus_prompt),
+            text("minus_prompt", |pair| &pair.minus_prompt),
+            text("label", |pair| if pair.label { "True" } else { "False" }),
+            text("question_id", |pair| &pair.question_id),
+            text("group", |pair| &pair.group),
+            text("template", |pair| &pair.template),
+            text("dataset", |pair| &pair.dataset),
+            made(spans::PLUS, |pair| spans::to_text(&pair.plus_prompt, &pair.answers.plus)),
+            made(spans::MINUS, |pair| spans::to_text(&pair.minus_prompt, &pair.answers.minus)),
         ],
     )?;
     let mut csv = Vec::new();
@@ -86,26 +108,20 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
 
 /// Reads a prompts file: this crate's, or one with llama-ccs' four columns.
 ///
-/// Columns that are missing among the last four are filled in: `question_id` is `idx`, `dataset` the file's name,
+/// Columns that are missing after those four are filled in: `question_id` is `idx`, `dataset` the file's name,
 /// `template` [`UNKNOWN_TEMPLATE`], and `group` a hash of the text before the answer, with
-/// [`Warning::GroupFromPrompt`](crate::Warning::GroupFromPrompt). Other columns are ignored.
+/// [`Warning::GroupFromPrompt`](crate::Warning::GroupFromPrompt). Without `plus_answer` and `minus_answer` the answers
+/// are the words in which the two prompts differ, with [`Warning::AnswersUnknown`](crate::Warning::AnswersUnknown)
+/// where they may be more. Other columns are ignored.
 ///
 /// # Errors
 /// The file, row and column at fault: missing columns, empty cells, an `idx` that is no whole number, a label that
-/// is no boolean, a pair that stands twice in the file, and prompts without an answer.
+/// is no boolean, a pair that stands twice in the file, prompts without an answer, and answers that are not where the
+/// file says.
 pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     let path = path.as_ref();
     let table = Table::parse(path, &fs_err::read(path)?, Format::Csv, &|_, _| true)?;
-    let needed = &COLUMNS[..4];
-    let missing: Vec<String> = needed.iter().filter(|n| !table.has(n)).map(|n| format!("`{n}`")).collect();
-    if !missing.is_empty() {
-        return Err(Error::MissingColumns {
-            path: path.to_owned(),
-            missing,
-            found: table.names().to_vec(),
-            hint: "a prompts file is what `llama-ccs prompts` writes; data files are read by that command",
-        });
-    }
+    refuse_missing(path, &table, &COLUMNS[..4])?;
     let optional = |name: &str| table.first_of(&[name]).map(|column| table.texts(&column)).transpose();
     let filled = |name: &str, default: &dyn Fn(usize) -> String| {
         Ok::<_, Error>(optional(name)?.unwrap_or_else(|| (0..table.height()).map(default).collect()))
@@ -117,38 +133,61 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     let ids = filled("question_id", &|row| idxs.get(row).map_or_else(String::new, u64::to_string))?;
     let templates = filled("template", &|_| UNKNOWN_TEMPLATE.to_owned())?;
     let datasets = filled("dataset", &|_| stem(path))?;
-    let prompts = idxs.iter().zip(plus.iter().zip(&minus));
-    let from_prompt: Vec<String> = prompts
-        .enumerate()
-        .map(|(row, (idx, (plus, minus)))| {
-            prompt_group(*idx, plus, minus).map_err(|_| {
-                let hint = "the two prompts of a row must differ in the answer, and in nothing else";
-                let found = quoted(minus);
-                table.cell_error(
-                    row,
-                    &column("minus_prompt"),
-                    found,
-                    "an answer other than plus_prompt's",
-                    hint,
-                )
-            })
-        })
-        .collect::<Result<_>>()?;
+    let said = table.has(spans::PLUS) || table.has(spans::MINUS);
+    let answers = if said {
+        refuse_missing(path, &table, &[spans::PLUS, spans::MINUS])?;
+        spans::read(&table, &plus, &minus)?
+    } else {
+        spans::differing(&table, &plus, &minus)?
+    };
     let groups = optional("group")?;
     let guessed = if groups.is_none() { table.height() } else { 0 };
-    let groups = groups.unwrap_or(from_prompt);
+    let around = |(prompt, answers): (&String, &AnswerSpans)| {
+        let before = prompt.get(..answers.plus.start).unwrap_or_default();
+        group_around(before, prompt.get(answers.plus.end..).unwrap_or_default())
+    };
+    let groups = groups.unwrap_or_else(|| plus.iter().zip(&answers).map(around).collect());
 
-    let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels);
+    let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels.into_iter().zip(answers));
     let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets));
     let pairs: Vec<_> = prompts
         .zip(names)
-        .map(|(((idx, (plus_prompt, minus_prompt)), label), ((question_id, group), (template, dataset)))| {
-            ContrastPair { idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset }
+        .map(|((prompts, (label, answers)), ((question_id, group), (template, dataset)))| {
+            let (idx, (plus_prompt, minus_prompt)) = prompts;
+            ContrastPair {
+                idx,
+                plus_prompt,
+                minus_prompt,
+                answers,
+                label,
+                question_id,
+                group,
+                template,
+                dataset,
+            }
         })
         .collect();
     refuse_duplicates(path, &pairs)?;
-    let warnings = group_warnings(&pairs, guessed);
+    let mut warnings = group_warnings(&pairs, guessed);
+    warnings.extend(if said { spans::doubtful(&pairs) } else { spans::unknown(&pairs) });
     Ok(Pairs { pairs, warnings })
+}
+
+fn refuse_missing(path: &Path, table: &Table, needed: &[&str]) -> Result<()> {
+    let missing: Vec<String> = needed.iter().filter(|n| !table.has(n)).map(|n| format!("`{n}`")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::MissingColumns {
+        path: path.to_owned(),
+        missing,
+        found: table.names().to_vec(),
+        hint: if needed.contains(&spans::PLUS) {
+            "the answers of both prompts are needed, or of none: then the words that differ are taken for them"
+        } else {
+            "a prompts file is what `llama-ccs prompts` writes; data files are read by that command"
+        },
+    })
 }
 
 fn column(name: &str) -> Column {
@@ -240,6 +279,7 @@ mod tests {
             idx: 3,
             plus_prompt: "a True".into(),
             minus_prompt: "a False".into(),
+            answers: AnswerSpans { plus: 2..6, minus: 2..7 },
             label: true,
             question_id: "3".into(),
             group: String::new(),
