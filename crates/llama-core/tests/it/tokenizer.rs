@@ -204,12 +204,15 @@ fn what_no_llama_needs_is_refused_by_name() {
     assert!(missing.contains("id 9999 (post_processor) is not in the vocabulary"), "{missing}");
 }
 
+/// As in transformers; that the model may have no embedding for it is found when a text has it.
 #[test]
-fn bos_that_the_vocabulary_lacks_is_an_error() {
-    let config = serde_json::json!({ "add_bos_token": true, "bos_token": "<begin>" });
+fn named_tokens_that_the_vocabulary_lacks_get_the_next_ids() {
+    let config = serde_json::json!({ "add_bos_token": true, "bos_token": "<begin>", "pad_token": "<pad>" });
     let folder = folder("byte_level", &[("tokenizer_config.json", config)]);
-    let error = Tokenizer::open(folder.path()).expect_err("refused").to_string();
-    assert!(error.contains("\"<begin>\" (bos_token) is not in the vocabulary"), "{error}");
+    let tokenizer = Tokenizer::open(folder.path()).expect("tokenizer").for_model(&self::config(605));
+    assert_eq!(tokenizer.ids("<begin>").expect("ids"), [600, 604], "BOS is the post-processor's");
+    let error = tokenizer.ids("<pad>").expect_err("605 embeddings").to_string();
+    assert!(error.contains("`<pad>` has id 605, and the model has 605 embeddings"), "{error}");
     std::fs::write(folder.path().join("tokenizer_config.json"), "{").expect("write");
     let error = Tokenizer::open(folder.path()).expect_err("refused").to_string();
     assert!(error.contains("tokenizer_config.json: EOF"), "{error}");
