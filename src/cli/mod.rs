@@ -88,7 +88,9 @@ pub(crate) fn main() -> ExitCode {
 fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Tokenizer, AnyError> {
     let tokenizer = match (given, model) {
         // A GGUF file's tokenizer is a part of it.
-        (Some(path), _) if path.extension().is_some_and(|e| e == "gguf") => Checkpoint::open(path)?.tokenizer()?,
+        (Some(path), _) if path.extension().is_some_and(|e| e == "gguf") => {
+            Checkpoint::open(path)?.tokenizer()?
+        }
         (Some(path), _) => Tokenizer::open(path)?,
         (None, Some(model)) => model.tokenizer()?,
         (None, None) => return Err("no tokenizer\nhint: give --tokenizer FILE or --model PATH".into()),

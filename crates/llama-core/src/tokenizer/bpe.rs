@@ -90,7 +90,9 @@ impl Bpe {
         let mut found = AddedVocabulary::new();
         found.set_encode_special_tokens(parts.split_special);
         let changes = Changes::new(&parts.changes);
-        found.add_tokens(added.iter().map(|(_, token)| token.clone()), &model, Some(&changes)).map_err(refused)?;
+        found
+            .add_tokens(added.iter().map(|(_, token)| token.clone()), &model, Some(&changes))
+            .map_err(refused)?;
         changes.result()?;
         for (id, token) in &added {
             let given = found.token_to_id(&token.content, &model);
@@ -136,7 +138,9 @@ impl Bpe {
             Some((at, c)) => {
                 let range = piece.convert_offsets(Range::Normalized(at..at + c.len_utf8()));
                 let at = piece.offsets_original().0 + range.map_or(at, |range| range.start);
-                format!("{c:?} at byte {at} of the text is no token, and the vocabulary has none for unknown characters")
+                format!(
+                    "{c:?} at byte {at} of the text is no token, and the vocabulary has none for unknown characters"
+                )
             }
             None => format!("the tokens do not cover {}", short(text)),
         }
@@ -169,7 +173,11 @@ fn check_vocabulary(parts: &Parts) -> Result<(), Refusal> {
         let shown = || short(token);
         if token.len() > LONGEST_TOKEN {
             let length = token.len();
-            return Err(format!("the token {} has {length} bytes, and at most {LONGEST_TOKEN} are read", shown()).into());
+            return Err(format!(
+                "the token {} has {length} bytes, and at most {LONGEST_TOKEN} are read",
+                shown()
+            )
+            .into());
         }
         if *id as usize >= MOST_TOKENS {
             return Err(format!("the token {} has id {id}, more than any vocabulary has", shown()).into());
@@ -197,7 +205,8 @@ fn check_vocabulary(parts: &Parts) -> Result<(), Refusal> {
     }
     match &parts.unknown {
         Some(unknown) if !tokens.contains(unknown.as_str()) => {
-            Err(format!("the token for unknown characters, {}, is not in the vocabulary", short(unknown)).into())
+            Err(format!("the token for unknown characters, {}, is not in the vocabulary", short(unknown))
+                .into())
         }
         _ => Ok(()),
     }
@@ -219,7 +228,11 @@ fn numbered(parts: &Parts) -> Result<Vec<(u32, AddedToken)>, Refusal> {
         }
         if !vocab.contains_key(name) && new.insert(name, given).is_none() {
             if taken.contains(&given) {
-                return Err(format!("the added token {} would have id {given}, which is another token's", short(name)).into());
+                return Err(format!(
+                    "the added token {} would have id {given}, which is another token's",
+                    short(name)
+                )
+                .into());
             }
             next += 1;
         }
@@ -233,7 +246,10 @@ fn numbered(parts: &Parts) -> Result<Vec<(u32, AddedToken)>, Refusal> {
 fn check_added(added: &[(u32, AddedToken)]) -> Result<(), Refusal> {
     if let Some((_, long)) = added.iter().find(|(_, token)| token.content.len() > LONGEST_TOKEN) {
         let (token, length) = (short(&long.content), long.content.len());
-        return Err(format!("the added token {token} has {length} bytes, and at most {LONGEST_TOKEN} are read").into());
+        return Err(format!(
+            "the added token {token} has {length} bytes, and at most {LONGEST_TOKEN} are read"
+        )
+        .into());
     }
     if added.iter().any(|(id, _)| *id as usize >= MOST_TOKENS) {
         return Err("an added token has an id that is more than any vocabulary has".into());
@@ -243,7 +259,10 @@ fn check_added(added: &[(u32, AddedToken)]) -> Result<(), Refusal> {
     match (swallows, spaced) {
         (Some((_, one)), Some((_, other))) => {
             let (one, other) = (short(&one.content), short(&other.content));
-            Err(format!("the added token {one} takes the space after it (rstrip), and {other} begins with space").into())
+            Err(format!(
+                "the added token {one} takes the space after it (rstrip), and {other} begins with space"
+            )
+            .into())
         }
         _ => Ok(()),
     }

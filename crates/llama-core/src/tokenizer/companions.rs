@@ -11,7 +11,7 @@
 //! `use_default_system_prompt`, padding, …) changes no id. `special_tokens_map.json` and `added_tokens.json` count only
 //! without `added_tokens_decoder`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use serde::{Deserialize, de::DeserializeOwned};
@@ -27,6 +27,9 @@ use crate::error::Result;
 /// The special tokens with names of their own, in transformers' order (`SPECIAL_TOKENS_ATTRIBUTES`).
 const NAMED: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// A model of images and sounds has a dozen.
+const MOST_NAMED: usize = 1000;
 
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
@@ -123,7 +126,8 @@ impl Companions {
             }
         }
         read.model = beside(folder, "config.json")?.map(|(model, _)| model).unwrap_or_default();
-        read.generation = beside(folder, "generation_config.json")?.map(|(model, _)| model).unwrap_or_default();
+        read.generation =
+            beside(folder, "generation_config.json")?.map(|(model, _)| model).unwrap_or_default();
         Ok(read)
     }
 
@@ -162,7 +166,10 @@ impl Companions {
             return Class::Backend;
         }
         match declared.strip_suffix("Fast").unwrap_or(declared) {
-            "" | "TokenizersBackend" | "PreTrainedTokenizer" | "PythonBackend" => Class::Backend,
+            // The last is what conversions of the first days wrote; no transformers has such a class.
+            "" | "TokenizersBackend" | "PreTrainedTokenizer" | "PythonBackend" | "LLaMATokenizer" => {
+                Class::Backend
+            }
             "LlamaTokenizer" => Class::Llama,
             "CodeLlamaTokenizer" => Class::CodeLlama,
             "GPT2Tokenizer" => Class::Gpt2,
@@ -175,7 +182,10 @@ impl Companions {
         if !beside_json && self.flag("add_eos_token")? == Some(true) {
             return Err(Refusal::new(format!("{CONFIG}: add_eos_token wants EOS after every text"), NO_END));
         }
-        let names_code = self.config.get("auto_map").is_some_and(|map| map.get("AutoTokenizer").is_some() || map.is_array());
+        let names_code = self
+            .config
+            .get("auto_map")
+            .is_some_and(|map| map.get("AutoTokenizer").is_some() || map.is_array());
         if names_code && matches!(self.class(), Class::Other(_)) {
             let reason = format!("{CONFIG}: auto_map names code of the model's own, which is not run");
             return Err(Refusal::new(reason, OTHER_FILE));
@@ -185,7 +195,10 @@ impl Companions {
             false => Ok(()),
         };
         let versions = self.config.get("fast_tokenizer_files").and_then(Value::as_array);
-        asks("fast_tokenizer_files", versions.is_some_and(|names| names.iter().any(|name| name != "tokenizer.json")))?;
+        asks(
+            "fast_tokenizer_files",
+            versions.is_some_and(|names| names.iter().any(|name| name != "tokenizer.json")),
+        )?;
         let sampling = self.config.get("sp_model_kwargs").and_then(|kwargs| kwargs.get("enable_sampling"));
         asks("sp_model_kwargs (enable_sampling)", sampling.is_some_and(|on| on != false))?;
         let inputs = self.config.get("init_inputs").and_then(Value::as_array);
@@ -199,7 +212,9 @@ impl Companions {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(false)),
             Some(Value::Bool(on)) => Ok(Some(*on)),
-            Some(other) => Err(format!("{CONFIG}: {key} is {}, not true or false", short(&other.to_string())).into()),
+            Some(other) => {
+                Err(format!("{CONFIG}: {key} is {}, not true or false", short(&other.to_string())).into())
+            }
         }
     }
 
@@ -220,7 +235,11 @@ impl Companions {
     }
 
     /// BOS where `add_bos_token` asks for it.
-    pub(super) fn bos(&self, default: Option<&str>, added_unless_said: bool) -> Result<Option<String>, Refusal> {
+    pub(super) fn bos(
+        &self,
+        default: Option<&str>,
+        added_unless_said: bool,
+    ) -> Result<Option<String>, Refusal> {
         let said = self.flag("add_bos_token")?;
         if said.is_none() && !added_unless_said {
             tracing::warn!(
@@ -251,7 +270,8 @@ impl Companions {
     fn decoder(&self) -> Result<Option<BTreeMap<u32, AddedToken>>, Refusal> {
         let Some(decoder) = self.config.get("added_tokens_decoder") else { return Ok(None) };
         let refused = |e: String| Refusal::from(format!("{CONFIG}: added_tokens_decoder: {e}"));
-        let decoder: BTreeMap<u32, Value> = Deserialize::deserialize(decoder).map_err(|e| refused(e.to_string()))?;
+        let decoder: BTreeMap<u32, Value> =
+            Deserialize::deserialize(decoder).map_err(|e| refused(e.to_string()))?;
         let with_id = |(id, value): (u32, Value)| {
             let found = token("a token", &value, false).map_err(|refusal| refused(refusal.reason))?;
             found.map(|token| (id, token)).ok_or_else(|| refused(format!("{id} has no token")))
@@ -266,30 +286,27 @@ impl Companions {
 
     /// All tokens that are looked for in a text, in the order in which they get their ids.
     pub(super) fn added(&self, context: &Context) -> Result<Vec<Added>, Refusal> {
-        let mut named = self.named(context)?;
-        let mut extra = self.extra(context)?;
+        let named = self.named(context)?;
+        let names: HashSet<&str> = named.iter().map(|token| token.content.as_str()).collect();
         let listed = self.listed(context)?;
-        for (_, token) in &mut named {
-            if let Some((_, known)) = listed.iter().find(|(_, known)| known.content == token.content) {
-                token.clone_from(known);
-            }
-        }
         let mut all = if context.anew { Vec::new() } else { context.own.clone() };
-        let own = all.len();
+        let own: HashSet<_> = all.iter().map(|added| settings(&added.token)).collect();
+        let mut known: HashSet<String> = all.iter().map(|added| added.token.content.clone()).collect();
         for (id, mut token) in listed {
-            let known = |added: &Added| added.token == token && same_flags(&added.token, &token);
-            if all[..own].iter().any(known) {
+            if own.contains(&settings(&token)) {
                 continue;
             }
-            token.special |= named.iter().any(|(_, named)| named.content == token.content);
+            token.special |= names.contains(token.content.as_str());
             token.normalized &= !context.raw;
+            known.insert(token.content.clone());
             all.push(Added { id: Some(id), token });
         }
-        for (_, token) in &mut named {
+        let special = |mut token: AddedToken| {
             token.special = true;
-        }
-        for token in named.into_iter().map(|(_, token)| token).chain(extra.drain(..)) {
-            if all.iter().all(|added| added.token.content != token.content) {
+            token
+        };
+        for token in named.iter().cloned().map(special).chain(self.extra(context)?) {
+            if known.insert(token.content.clone()) {
                 all.push(Added { id: None, token });
             }
         }
@@ -305,45 +322,45 @@ impl Companions {
         for key in NAMED {
             special.extend(self.said(key)?.flatten());
         }
-        let is_special = |name: &String| special.iter().any(|token| token.content == *name);
-        let added = self.added.iter().map(|(id, name)| (*id, AddedToken::from(name.as_str(), is_special(name))));
+        let special: HashSet<&str> = special.iter().map(|token| token.content.as_str()).collect();
+        let with_id = |(id, name): (&u32, &String)| {
+            (*id, AddedToken::from(name.as_str(), special.contains(name.as_str())))
+        };
+        let added = self.added.iter().map(with_id);
         let own = context.own.iter().filter_map(|own| Some((own.id?, own.token.clone())));
         Ok(added.chain(own).collect())
     }
 
-    /// The named special tokens: transformers' seven, then those of the class, then the file's own.
-    fn named(&self, context: &Context) -> Result<Vec<(String, AddedToken)>, Refusal> {
-        let default = |key: &str| context.named.iter().find(|(name, _)| *name == key).map(|(_, token)| token.as_str());
+    /// The special tokens with names: transformers' seven, then those of the class, then the file's own.
+    fn named(&self, context: &Context) -> Result<Vec<AddedToken>, Refusal> {
+        let default =
+            |key: &str| context.named.iter().find(|(name, _)| *name == key).map(|(_, token)| token.as_str());
         let mut named = Vec::new();
         for key in NAMED {
             let token = match self.said(key)? {
                 Some(token) => token,
                 None => default(key).map(|name| AddedToken::from(name, true)),
             };
-            named.extend(token.map(|token| (key.to_owned(), token)));
+            named.extend(token.map(|token| (key, token)));
         }
         let of_class = context.named.iter().filter(|(key, _)| !NAMED.contains(key));
-        named.extend(of_class.map(|(key, name)| ((*key).to_owned(), AddedToken::from(name.as_str(), true))));
-        let mut own = |key: &str, value: &Value| {
-            if let Some(token) = token(key, value, false)? {
-                match named.iter_mut().find(|(known, _)| known == key) {
-                    Some((_, known)) => *known = token,
-                    None => named.push((key.to_owned(), token)),
+        named.extend(of_class.map(|(key, name)| (*key, AddedToken::from(name.as_str(), true))));
+        let is_token = |value: &&Value| value.is_string() || value.is_object();
+        let own = self.keys.top().filter(|key| key.ends_with("_token") && !NAMED.contains(key));
+        let own = own.filter_map(|key| Some((key, self.config.get(key).filter(is_token)?)));
+        let extra = self.config.get("extra_special_tokens").and_then(Value::as_object);
+        let extra = self.keys.extra().filter_map(|key| Some((key, extra?.get(key)?)));
+        for (key, value) in own.chain(extra) {
+            let Some(token) = token(key, value, false)? else { continue };
+            match named.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, known)) => *known = token,
+                None if named.len() == MOST_NAMED => {
+                    return Err(format!("{CONFIG}: more than {MOST_NAMED} special tokens with names").into());
                 }
-            }
-            Ok::<_, Refusal>(())
-        };
-        for key in self.keys.top().filter(|key| key.ends_with("_token") && !NAMED.contains(key)) {
-            if let Some(value) = self.config.get(key).filter(|value| value.is_string() || value.is_object()) {
-                own(key, value)?;
+                None => named.push((key, token)),
             }
         }
-        if let Some(Value::Object(extra)) = self.config.get("extra_special_tokens") {
-            for key in self.keys.extra() {
-                extra.get(key).map_or(Ok(()), |value| own(key, value))?;
-            }
-        }
-        Ok(named)
+        Ok(named.into_iter().map(|(_, token)| token).collect())
     }
 
     /// Special tokens without names.
@@ -363,12 +380,7 @@ impl Companions {
             None => list(&self.config, "additional_special_tokens")?,
         };
         if let Some(more) = list(&self.special, "extra_special_tokens")? {
-            let known = extra.get_or_insert_default();
-            for token in more {
-                if known.iter().all(|known| known.content != token.content) {
-                    known.push(token);
-                }
-            }
+            extra.get_or_insert_default().extend(more);
         }
         Ok(extra)
     }
@@ -380,17 +392,18 @@ fn list(map: &Map<String, Value>, key: &str) -> Result<Option<Vec<AddedToken>>, 
         None | Some(Value::Null | Value::Object(_)) => Ok(None),
         Some(Value::Array(tokens)) if tokens.is_empty() => Ok(None),
         Some(Value::Array(tokens)) => {
-            let tokens = tokens.iter().map(|value| token(key, value, false)).collect::<Result<Vec<_>, _>>()?;
+            let tokens =
+                tokens.iter().map(|value| token(key, value, false)).collect::<Result<Vec<_>, _>>()?;
             Ok(Some(tokens.into_iter().flatten().collect()))
         }
         Some(other) => Err(format!("{key} is {}, not a list of tokens", short(&other.to_string())).into()),
     }
 }
 
-/// The crate's equality looks at the text alone.
-fn same_flags(one: &AddedToken, other: &AddedToken) -> bool {
-    let flags = |t: &AddedToken| (t.single_word, t.lstrip, t.rstrip, t.normalized, t.special);
-    flags(one) == flags(other)
+/// A token with its flags; the crate's equality looks at the text alone.
+fn settings(token: &AddedToken) -> (String, [bool; 5]) {
+    let flags = [token.single_word, token.lstrip, token.rstrip, token.normalized, token.special];
+    (token.content.clone(), flags)
 }
 
 /// A token's text, or its text among its settings; nothing for `null`. A text alone is special.

@@ -32,7 +32,9 @@ pub(super) fn read(bytes: &[u8], model: &Model, beside: &Companions) -> Result<T
     let Built { engine, pieces, ordinary } = Bpe::new(parts)?;
     let find = |name: &str| pieces.iter().zip(0u32..).find(|(piece, _)| *piece == name).map(|(_, id)| id);
     let bos = bos(model, beside)?;
-    let prefix = bos.as_deref().map(|bos| find(bos).ok_or_else(|| format!("bos_token {bos:?} is not in the vocabulary")));
+    let prefix = bos
+        .as_deref()
+        .map(|bos| find(bos).ok_or_else(|| format!("bos_token {bos:?} is not in the vocabulary")));
     let prefix = prefix.transpose()?.into_iter().collect();
     let own_eos = || Some(vec![u32::try_from(model.eos.0).ok()?]);
     let mut eos = beside.eos(&find).or_else(own_eos).unwrap_or_default();
@@ -53,7 +55,10 @@ pub(super) fn bos(model: &Model, beside: &Companions) -> Result<Option<String>, 
 
 fn unknown_class(name: &str) -> Refusal {
     let hint = "give the model's own tokenizer.json, which says how text is cut";
-    Refusal::new(format!("tokenizer_config.json: {name} (tokenizer_class) cuts text in a way that is not known here"), hint)
+    Refusal::new(
+        format!("tokenizer_config.json: {name} (tokenizer_class) cuts text in a way that is not known here"),
+        hint,
+    )
 }
 
 /// The special tokens that hold unless a companion says otherwise.
@@ -163,7 +168,9 @@ fn renamed(model: &Model, beside: &Companions) -> Result<Vec<String>, Refusal> {
 
 /// In SentencePiece's order: its rules, spaces that are too many, spaces.
 fn changes(model: &Model, always: bool) -> Result<Vec<Change>, Refusal> {
-    let regex = |pattern: &str, by: &str| Ok::<_, String>(Change::Replace { find: Find::regex(pattern)?, by: by.to_owned() });
+    let regex = |pattern: &str, by: &str| {
+        Ok::<_, String>(Change::Replace { find: Find::regex(pattern)?, by: by.to_owned() })
+    };
     let mut changes = Vec::new();
     if !model.charsmap.is_empty() {
         let damaged = |reason: &str| format!("its normalisation rules cannot be used: {reason}");
@@ -189,7 +196,8 @@ fn pre_tokenizer(model: &Model, always: bool, user_defined: &[&String]) -> Resul
     let mut cuts = Vec::new();
     if model.dummy_prefix {
         let scheme = if always { "always" } else { "first" };
-        let step = json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false });
+        let step =
+            json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false });
         cuts.push(Cut::Other(serde_json::from_value(step).map_err(|e| e.to_string())?));
     }
     if !user_defined.is_empty() {

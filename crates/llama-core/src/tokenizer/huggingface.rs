@@ -194,7 +194,11 @@ fn model(value: Value) -> Result<Model, Refusal> {
         ("end_of_word_suffix", &model.end_of_word_suffix),
     ] {
         if affix.as_ref().is_some_and(|affix| !affix.is_empty()) {
-            return Err(format!("model: {key} {} is not LLaMA's", short(affix.as_deref().unwrap_or_default())).into());
+            return Err(format!(
+                "model: {key} {} is not LLaMA's",
+                short(affix.as_deref().unwrap_or_default())
+            )
+            .into());
         }
     }
     Ok(model)
@@ -259,7 +263,12 @@ pub(super) fn as_class(parts: &mut Parts, beside: &Companions) -> Result<(), Ref
 }
 
 /// SentencePiece's way in `tokenizers`' terms: spaces become ▁, unknown characters bytes.
-fn metaspace(parts: &mut Parts, prefix_space: bool, scheme: &str, unknown: Option<String>) -> Result<(), Refusal> {
+fn metaspace(
+    parts: &mut Parts,
+    prefix_space: bool,
+    scheme: &str,
+    unknown: Option<String>,
+) -> Result<(), Refusal> {
     let scheme = if prefix_space { scheme } else { "never" };
     let mut decoders = vec![
         json!({ "type": "Replace", "pattern": { "String": "▁" }, "content": " " }),
@@ -270,7 +279,8 @@ fn metaspace(parts: &mut Parts, prefix_space: bool, scheme: &str, unknown: Optio
         decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
     }
     parts.changes = Vec::new();
-    parts.cuts = cuts(&json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false }))?;
+    parts.cuts =
+        cuts(&json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false }))?;
     parts.decoder = decoder(json!({ "type": "Sequence", "decoders": decoders }))?;
     set_model(parts, true, unknown);
     Ok(())

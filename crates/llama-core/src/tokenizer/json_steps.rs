@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::steps::{Change, Cut, Find};
 use super::{LONGEST_TOKEN, Refusal, charsmap, split};
@@ -160,7 +160,9 @@ fn find(step: &Value) -> Result<Find, String> {
     match (pattern("String"), pattern("Regex")) {
         (Some(text), _) if !text.is_empty() => Ok(Find::Text(text.to_owned())),
         (None, Some(regex)) => Find::regex(regex),
-        _ => Err("Split and Replace are known for a regular expression or a text that is not empty".to_owned()),
+        _ => {
+            Err("Split and Replace are known for a regular expression or a text that is not empty".to_owned())
+        }
     }
 }
 

@@ -218,10 +218,18 @@ impl Tokenizer {
         };
         let own = own.map_err(|reason| Error::Tokenize { reason })?;
         self.check_embeddings(&own)?;
-        if self.bos().is_some() && own.first().map(|token| token.id) == self.bos() {
+        let prefix = self.prefix.iter().map(|&id| Token { id, span: 0..0 });
+        let tokens: Vec<_> = prefix.chain(in_order(own, text)).collect();
+        if self.has_two_bos(&tokens) {
             self.warn_of_two();
         }
-        Ok(self.prefix.iter().map(|&id| Token { id, span: 0..0 }).chain(in_order(own, text)).collect())
+        Ok(tokens)
+    }
+
+    /// Whether the text of tokens that [`Tokenizer::encode`] made begins with the BOS that stands in front of it anyway.
+    pub fn has_two_bos(&self, tokens: &[Token]) -> bool {
+        let written = tokens.get(self.prefix.len()).map(|token| token.id);
+        written.is_some() && written == self.bos()
     }
 
     fn check_embeddings(&self, tokens: &[Token]) -> Result<()> {

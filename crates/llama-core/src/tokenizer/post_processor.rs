@@ -38,7 +38,10 @@ pub(super) fn prefix(post_processor: &Value) -> Result<Vec<u32>, Refusal> {
     let ids = of_step(post_processor)?;
     if ids.len() > MOST_BEFORE {
         let count = ids.len();
-        return Err(format!("post_processor: it puts {count} tokens before every text, and at most {MOST_BEFORE} are allowed").into());
+        return Err(format!(
+            "post_processor: it puts {count} tokens before every text, and at most {MOST_BEFORE} are allowed"
+        )
+        .into());
     }
     Ok(ids)
 }

@@ -121,7 +121,8 @@ impl Model {
         }
         // The library keeps unknown, control and byte tokens apart from text; in either group a name is one token's.
         let mut names = HashSet::new();
-        let reserved = |piece: &Piece| [Kind::Unknown, Kind::Control, Kind::Byte].iter().any(|k| piece.is(*k));
+        let reserved =
+            |piece: &Piece| [Kind::Unknown, Kind::Control, Kind::Byte].iter().any(|k| piece.is(*k));
         match read.pieces.iter().find(|piece| !names.insert((reserved(piece), piece.text.as_str()))) {
             Some(twice) => Err(not_one(format!("the piece {} is there twice", short(&twice.text)))),
             None => Ok(read),

@@ -77,15 +77,25 @@ pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refus
 
 /// The tokens that are found in a text: control tokens and the unknown token.
 fn controls(model: &Model) -> impl Iterator<Item = (u32, AddedToken)> {
-    let found = model.pieces.iter().zip(0u32..).filter(|(piece, _)| piece.is(Kind::Control) || piece.is(Kind::Unknown));
+    let found = model
+        .pieces
+        .iter()
+        .zip(0u32..)
+        .filter(|(piece, _)| piece.is(Kind::Control) || piece.is(Kind::Unknown));
     found.map(|(piece, id)| (id, AddedToken::from(piece.text.as_str(), true)))
 }
 
 impl SentencePiece {
     /// Builds the engine. Every added token is one of the model's pieces.
-    pub(super) fn new(bytes: &[u8], model: &Model, added: &[AddedToken], prefix: Prefix) -> Result<Built, Refusal> {
+    pub(super) fn new(
+        bytes: &[u8],
+        model: &Model,
+        added: &[AddedToken],
+        prefix: Prefix,
+    ) -> Result<Built, Refusal> {
         let processor = |bytes: &[u8]| {
-            SentencePieceProcessor::from_serialized_proto(bytes).map_err(|e| format!("not a SentencePiece model ({e})"))
+            SentencePieceProcessor::from_serialized_proto(bytes)
+                .map_err(|e| format!("not a SentencePiece model ({e})"))
         };
         let (first, inner) = (processor(bytes)?, processor(&without_prefix(bytes))?);
         let refused = |e: tokenizers::Error| Refusal::from(e.to_string());
@@ -93,7 +103,11 @@ impl SentencePiece {
         let names = WordLevel::builder().vocab(names).build().map_err(|e| refused(e.into()))?;
         let mut found = AddedVocabulary::new();
         found.add_tokens(added.iter().cloned(), &names, None::<&NormalizerWrapper>).map_err(refused)?;
-        let known = found.get_added_tokens_decoder().keys().max().is_none_or(|id| (*id as usize) < model.pieces.len());
+        let known = found
+            .get_added_tokens_decoder()
+            .keys()
+            .max()
+            .is_none_or(|id| (*id as usize) < model.pieces.len());
         if !known {
             return Err("a token that is to be found in texts is not in the vocabulary".into());
         }
@@ -110,11 +124,16 @@ impl SentencePiece {
         let mut tokens = Vec::new();
         for (part, (start, end), found) in parts.get_splits(OffsetReferential::Original, OffsetType::Byte) {
             match found.as_deref() {
-                Some(found) => tokens.extend(found.iter().map(|token| Token { id: token.id, span: start..end })),
+                Some(found) => {
+                    tokens.extend(found.iter().map(|token| Token { id: token.id, span: start..end }))
+                }
                 None => {
                     let begins = start == 0 || self.prefix == Prefix::Always;
                     let own = self.cut(if begins { &self.first } else { &self.inner }, part)?;
-                    tokens.extend(own.into_iter().map(|t| Token { span: start + t.span.start..start + t.span.end, ..t }));
+                    tokens.extend(
+                        own.into_iter()
+                            .map(|t| Token { span: start + t.span.start..start + t.span.end, ..t }),
+                    );
                 }
             }
         }

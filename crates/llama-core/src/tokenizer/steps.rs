@@ -7,12 +7,12 @@
 use std::sync::OnceLock;
 
 use fancy_regex::Regex;
+use tokenizers::normalizer::Range;
 use tokenizers::pattern::{Invert, Pattern};
 use tokenizers::{
-    NormalizedString, Normalizer, NormalizerWrapper, Offsets, PreTokenizedString,
-    PreTokenizer, PreTokenizerWrapper, SplitDelimiterBehavior,
+    NormalizedString, Normalizer, NormalizerWrapper, Offsets, PreTokenizedString, PreTokenizer,
+    PreTokenizerWrapper, SplitDelimiterBehavior,
 };
-use tokenizers::normalizer::Range;
 
 type StepResult<T> = std::result::Result<T, tokenizers::Error>;
 
@@ -31,7 +31,9 @@ pub(super) enum Find {
 
 impl Find {
     pub(super) fn regex(pattern: &str) -> Result<Self, String> {
-        Regex::new(pattern).map(Self::Regex).map_err(|e| format!("the regular expression {}: {e}", short(pattern)))
+        Regex::new(pattern)
+            .map(Self::Regex)
+            .map_err(|e| format!("the regular expression {}: {e}", short(pattern)))
     }
 }
 
@@ -51,7 +53,9 @@ impl Pattern for &Find {
             end
         };
         match self {
-            Find::Text(text) => inside.match_indices(text).for_each(|(at, text)| _ = found(at, at + text.len())),
+            Find::Text(text) => {
+                inside.match_indices(text).for_each(|(at, text)| _ = found(at, at + text.len()))
+            }
             Find::Regex(regex) => {
                 let mut after = 0;
                 for one in regex.find_iter(inside) {
@@ -87,7 +91,10 @@ impl Pattern for Known {
 /// What changes the text.
 #[derive(Debug)]
 pub(super) enum Change {
-    Replace { find: Find, by: String },
+    Replace {
+        find: Find,
+        by: String,
+    },
     /// Before a text that is not empty.
     Prepend(String),
     Other(NormalizerWrapper),
@@ -121,7 +128,8 @@ fn check_growth(bytes: usize, most: usize) -> StepResult<()> {
     if bytes <= most {
         return Ok(());
     }
-    Err(format!("its normaliser makes {bytes} bytes of a piece of the text, and at most {most} are allowed").into())
+    Err(format!("its normaliser makes {bytes} bytes of a piece of the text, and at most {most} are allowed")
+        .into())
 }
 
 /// The changes in their order. The `tokenizers` crate asks for a normaliser and forgets its error: it is kept here.
@@ -163,7 +171,11 @@ fn located(start: usize, error: &(dyn std::error::Error + 'static)) -> String {
 /// What cuts the text into words.
 #[derive(Debug)]
 pub(super) enum Cut {
-    Split { find: Find, behavior: SplitDelimiterBehavior, invert: bool },
+    Split {
+        find: Find,
+        behavior: SplitDelimiterBehavior,
+        invert: bool,
+    },
     /// A space before every piece that begins with none.
     Space,
     Other(PreTokenizerWrapper),
@@ -175,7 +187,11 @@ impl Cut {
         let cut = match self {
             Self::Split { find, behavior, invert } => text.split(|_, piece| {
                 place = piece.offsets_original().0;
-                let parts = if *invert { Invert(find).find_matches(piece.get()) } else { find.find_matches(piece.get()) };
+                let parts = if *invert {
+                    Invert(find).find_matches(piece.get())
+                } else {
+                    find.find_matches(piece.get())
+                };
                 let parts = parts.inspect_err(|error| {
                     let after = error.downcast_ref::<GaveUp>().map_or(0, |gave_up| gave_up.after);
                     let range = piece.convert_offsets(Range::Normalized(0..after));

@@ -32,20 +32,28 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refusal> {
     beside.check(false)?;
     let tokens = tokens(bytes)?;
-    let after: BTreeMap<_, _> = beside.renames()?.into_iter().filter(|(id, _)| *id as usize >= tokens.len()).collect();
+    let after: BTreeMap<_, _> =
+        beside.renames()?.into_iter().filter(|(id, _)| *id as usize >= tokens.len()).collect();
     let specials = match after.last_key_value() {
         None => specials(),
         Some((last, _)) if *last as usize >= MOST_TOKENS => {
             return Err(format!("added_tokens_decoder: id {last} is more than any vocabulary has").into());
         }
         Some((last, _)) => (tokens.len() as u32..=*last)
-            .map(|id| after.get(&id).map_or_else(|| format!("<|reserved_token_{id}|>"), |token| token.content.clone()))
+            .map(|id| {
+                after
+                    .get(&id)
+                    .map_or_else(|| format!("<|reserved_token_{id}|>"), |token| token.content.clone())
+            })
             .collect(),
     };
     let characters = alphabet::characters();
     let written = |token: &[u8]| token.iter().map(|b| characters[usize::from(*b)]).collect::<String>();
     let merges = merges(&tokens).into_iter().map(|(left, right)| (written(left), written(right))).collect();
-    let added = |(id, name): (usize, &String)| Added { id: Some(id as u32), token: AddedToken::from(name.as_str(), true) };
+    let added = |(id, name): (usize, &String)| Added {
+        id: Some(id as u32),
+        token: AddedToken::from(name.as_str(), true),
+    };
     let own = (tokens.len()..).zip(&specials).map(added).collect();
     let parts = Parts {
         vocab: (0u32..).zip(&tokens).map(|(rank, token)| (written(token), rank)).collect(),
@@ -62,7 +70,8 @@ pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refus
     let ids: HashMap<&str, u32> = pieces.iter().map(String::as_str).zip(0..).collect();
     let find = |name: &str| ids.get(name).copied();
     let bos = if beside.speak() { beside.bos(None, false)? } else { Some("<|begin_of_text|>".to_owned()) };
-    let prefix = bos.map(|bos| find(&bos).ok_or_else(|| format!("bos_token {bos:?} is not in the vocabulary")));
+    let prefix =
+        bos.map(|bos| find(&bos).ok_or_else(|| format!("bos_token {bos:?} is not in the vocabulary")));
     let own_eos = || ["<|end_of_text|>", "<|eot_id|>"].iter().filter_map(|name| find(name)).collect();
     let prefix = prefix.transpose()?.into_iter().collect();
     let mut eos = beside.eos(&find).unwrap_or_else(own_eos);

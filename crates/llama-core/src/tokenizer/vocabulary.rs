@@ -61,8 +61,10 @@ impl Vocabulary {
             }
             "gpt2" => self.byte_level()?,
             other => {
-                let reason =
-                    format!("the vocabulary's kind is {} (tokenizer.ggml.model), not llama or gpt2", short(other));
+                let reason = format!(
+                    "the vocabulary's kind is {} (tokenizer.ggml.model), not llama or gpt2",
+                    short(other)
+                );
                 return Err(Refusal::new(reason, OTHER_TOKENIZER));
             }
         };
@@ -115,7 +117,9 @@ impl Vocabulary {
         ];
         match rules.into_iter().find(|(_, asked)| *asked) {
             Some((key, _)) => {
-                let reason = format!("tokenizer.ggml.{key} changes a text before it is cut, which no LLaMA's vocabulary does");
+                let reason = format!(
+                    "tokenizer.ggml.{key} changes a text before it is cut, which no LLaMA's vocabulary does"
+                );
                 Err(Refusal::new(reason, OTHER_TOKENIZER))
             }
             None => Ok(()),
@@ -133,9 +137,11 @@ impl Vocabulary {
         let is = |id: usize, kind: Kind| said(id) == kind as i32;
         let called = |name: &str| self.tokens.iter().position(|token| token == name);
         let unknown = self.unknown.map(|id| id as usize);
-        let unknown = unknown.or_else(|| called("<unk>")).or_else(|| (0..count).find(|id| is(*id, Kind::Unknown)));
+        let unknown =
+            unknown.or_else(|| called("<unk>")).or_else(|| (0..count).find(|id| is(*id, Kind::Unknown)));
         let unknown = unknown.unwrap_or(0);
-        let names: std::collections::HashSet<String> = (0..256).map(|byte| format!("<0x{byte:02X}>")).collect();
+        let names: std::collections::HashSet<String> =
+            (0..256).map(|byte| format!("<0x{byte:02X}>")).collect();
         let unsaid = !(0..count).any(|id| is(id, Kind::Byte))
             && self.tokens.iter().filter(|token| names.contains(*token)).count() == names.len();
         let marks = [self.bos, self.eos].map(|id| id.map(|id| id as usize));
@@ -194,7 +200,8 @@ impl Vocabulary {
             return Err("a gpt2 vocabulary needs merges (tokenizer.ggml.merges)".into());
         };
         let merge = |merge: &String| {
-            let (left, right) = merge.split_once(' ').ok_or_else(|| format!("{} is no merge", short(merge)))?;
+            let (left, right) =
+                merge.split_once(' ').ok_or_else(|| format!("{} is no merge", short(merge)))?;
             Ok((left.to_owned(), right.to_owned()))
         };
         let tokens = || (0u32..).zip(&self.tokens).filter(|(_, token)| !token.is_empty());

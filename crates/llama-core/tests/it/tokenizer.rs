@@ -227,7 +227,9 @@ fn config(vocab_size: i64) -> Config {
 fn embeddings_may_be_longer_or_lack_tokens_that_never_occur() {
     let tokenizer = fixture("byte_level.json"); // 600 tokens and four special ones, the first of them BOS
     assert_eq!(tokenizer.vocab_size(), 604);
-    for (rows, fits) in [(604, true), (601, true), (600, false), (599, false), (609, true), (5000, true), (0, false)] {
+    for (rows, fits) in
+        [(604, true), (601, true), (600, false), (599, false), (609, true), (5000, true), (0, false)]
+    {
         assert_eq!(tokenizer.check_fits(&config(rows)).is_ok(), fits, "{rows} rows");
     }
     let ordinary = tokenizer.check_fits(&config(599)).expect_err("refused").to_string();
@@ -235,7 +237,10 @@ fn embeddings_may_be_longer_or_lack_tokens_that_never_occur() {
     let tokenizer = tokenizer.for_model(&config(602));
     assert!(tokenizer.ids("a<|end_of_text|>").is_ok());
     let error = tokenizer.ids("a<|eot_id|>").expect_err("no embedding");
-    assert!(matches!(error, Error::NoEmbedding { id: 602, embeddings: 602, ref token } if token == "<|eot_id|>"), "{error}");
+    assert!(
+        matches!(error, Error::NoEmbedding { id: 602, embeddings: 602, ref token } if token == "<|eot_id|>"),
+        "{error}"
+    );
 }
 
 #[test]

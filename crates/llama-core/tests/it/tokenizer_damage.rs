@@ -122,14 +122,16 @@ fn sentence_piece_rules() {
 #[test]
 fn companions() {
     let own = fixtures().join("../folders/plain.model");
-    let token = |name: &str| serde_json::json!({ "content": name, "lstrip": true, "rstrip": false, "special": true });
+    let token =
+        |name: &str| serde_json::json!({ "content": name, "lstrip": true, "rstrip": false, "special": true });
     let config = serde_json::json!({
         "tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "legacy": true, "add_prefix_space": false,
         "bos_token": "<s>", "eos_token": token("</s>"), "pad_token": token("<pad>"), "split_special_tokens": false,
         "extra_special_tokens": { "image_token": "<image>" }, "additional_special_tokens": ["<new>", token("<tool>")],
     });
     let mut listed = config.clone();
-    listed["added_tokens_decoder"] = serde_json::json!({ "0": token("<unk>"), "1": token("<s>"), "2": token("</s>") });
+    listed["added_tokens_decoder"] =
+        serde_json::json!({ "0": token("<unk>"), "1": token("<s>"), "2": token("</s>") });
     let map = serde_json::json!({ "unk_token": "<unk>", "additional_special_tokens": ["<one>"] });
     let files = [
         ("tokenizer_config.json", config.to_string()),

@@ -15,7 +15,8 @@ fn own() -> PathBuf {
 /// A folder of a tokenizer and companions.
 fn folder(tokenizer: &Path, files: &Value) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("folder");
-    let name = if tokenizer.extension().is_some_and(|e| e == "json") { "tokenizer.json" } else { "tokenizer.model" };
+    let name =
+        if tokenizer.extension().is_some_and(|e| e == "json") { "tokenizer.json" } else { "tokenizer.model" };
     std::fs::copy(tokenizer, folder.path().join(name)).expect("copy");
     for (name, content) in files.as_object().expect("files") {
         std::fs::write(folder.path().join(name), content.to_string()).expect("write");
@@ -24,19 +25,25 @@ fn folder(tokenizer: &Path, files: &Value) -> tempfile::TempDir {
 }
 
 fn base(name: &str) -> PathBuf {
-    [own(), fixtures()].map(|folder| folder.join(name)).into_iter().find(|path| path.exists()).expect("fixture")
+    [own(), fixtures()]
+        .map(|folder| folder.join(name))
+        .into_iter()
+        .find(|path| path.exists())
+        .expect("fixture")
 }
 
 #[test]
 fn ids_are_those_of_transformers_in_every_folder() {
-    let table: Value = serde_json::from_slice(&std::fs::read(own().join("folders.json")).expect("file")).expect("JSON");
+    let table: Value =
+        serde_json::from_slice(&std::fs::read(own().join("folders.json")).expect("file")).expect("JSON");
     let texts: Vec<String> = serde_json::from_value(table["texts"].clone()).expect("texts");
     let lists: Vec<Vec<u32>> = serde_json::from_value(table["lists"].clone()).expect("lists");
     let folders = table["folders"].as_array().expect("folders");
     assert!(folders.len() > 100);
     let mut wrong = Vec::new();
     for one in folders {
-        let (tokenizer, name) = (one["tokenizer"].as_str().expect("tokenizer"), one["name"].as_str().expect("name"));
+        let (tokenizer, name) =
+            (one["tokenizer"].as_str().expect("tokenizer"), one["name"].as_str().expect("name"));
         let mut files = one["files"].clone();
         if files.get("config.json").is_none() {
             files["config.json"] = json!({ "model_type": "llama" });
@@ -85,12 +92,31 @@ fn a_model_alone_is_the_same_as_in_its_folder() {
     assert_eq!((alone.bos(), alone.eos()), (Some(1), &[2][..]));
     assert_ne!(alone.identity(), beside.identity());
     let spans = |tokenizer: &Tokenizer| {
-        tokenizer.encode("the </s>  of").expect("encode").into_iter().map(|token| token.span).collect::<Vec<_>>()
+        tokenizer
+            .encode("the </s>  of")
+            .expect("encode")
+            .into_iter()
+            .map(|token| token.span)
+            .collect::<Vec<_>>()
     };
     assert_eq!(spans(&alone), spans(&beside));
     assert_eq!(spans(&alone)[..3], [0..0, 0..3, 3..4]);
     assert!(spans(&alone).contains(&(4..8)), "the control token covers its text");
     assert_eq!(alone.decode(&alone.ids("the</s> of").expect("ids")).expect("decode"), "the of");
+}
+
+#[test]
+fn a_text_that_begins_with_bos_is_known() {
+    let tokenizer = Tokenizer::open(own().join("plain.model")).expect("alone");
+    let two =
+        |tokenizer: &Tokenizer, text: &str| tokenizer.has_two_bos(&tokenizer.encode(text).expect("encode"));
+    for (text, expected) in [("<s>the", true), ("<s>", true), ("the<s>", false), ("", false), (" <s>", false)]
+    {
+        assert_eq!(two(&tokenizer, text), expected, "{text:?}");
+    }
+    let mut config = llama();
+    config["add_bos_token"] = false.into();
+    assert!(!two(&with_config("plain.model", &config).expect("folder"), "<s>the"), "it is the only one");
 }
 
 #[test]
@@ -104,7 +130,10 @@ fn zephyrs_template_is_34_tokens() {
     assert_eq!(Tokenizer::open(beside.path()).expect("folder").ids(text).expect("ids"), alone);
     // The file alone has its companions too.
     let file = beside.path().join("tokenizer.model");
-    assert_eq!(Tokenizer::open(file).expect("file").identity(), Tokenizer::open(beside.path()).expect("folder").identity());
+    assert_eq!(
+        Tokenizer::open(file).expect("file").identity(),
+        Tokenizer::open(beside.path()).expect("folder").identity()
+    );
 }
 
 #[test]
@@ -123,7 +152,11 @@ fn what_companions_ask_that_is_not_done_is_refused_by_name() {
         ("fix_mistral_regex", json!(true), "fix_mistral_regex"),
         ("pad_token", json!(["<pad>"]), "pad_token: not a token"),
         ("additional_special_tokens", json!("<new>"), "additional_special_tokens is"),
-        ("added_tokens_decoder", json!({ "500": { "content": "<new>", "special": true } }), "has id 500, and its place"),
+        (
+            "added_tokens_decoder",
+            json!({ "500": { "content": "<new>", "special": true } }),
+            "has id 500, and its place",
+        ),
         ("added_tokens_decoder", json!({ "zero": {} }), "added_tokens_decoder"),
     ] {
         let error = with_config("plain.model", &with(key, value)).expect_err(key).to_string();
@@ -172,7 +205,10 @@ fn a_regular_expression_without_end_is_an_error() {
         let tokenizer = steps(|f| f["pre_tokenizer"] = split(backtracks, behavior, invert)).expect("read");
         assert_eq!(tokenizer.ids("ab.").expect("ids"), [3, 4, 7], "{behavior}");
         let error = tokenizer.ids(&format!("ab1{}", "abc abc. ".repeat(8))).expect_err(behavior).to_string();
-        assert!(error.contains("backtracks without end") && error.contains("(at byte 3 of the text)"), "{error}");
+        assert!(
+            error.contains("backtracks without end") && error.contains("(at byte 3 of the text)"),
+            "{error}"
+        );
     }
     let step = json!({ "type": "Replace", "pattern": { "Regex": r"(?:(?=.)a+)+\d" }, "content": "b" });
     let tokenizer = steps(|f| f["normalizer"] = step).expect("read");
@@ -207,19 +243,34 @@ fn hostile_files_are_bounded_by_name() {
     let grows = steps(|f| f["normalizer"] = many(40, replace("aaaaaaaaaa"))).expect("read");
     let error = grows.ids("aaaa").expect_err("grows").to_string();
     assert!(error.contains("at most 4224 are allowed"), "{error}");
-    let grows = steps(|f| f["normalizer"] = many(40, json!({ "type": "Prepend", "prepend": "b".repeat(4000) }))).expect("read");
+    let grows =
+        steps(|f| f["normalizer"] = many(40, json!({ "type": "Prepend", "prepend": "b".repeat(4000) })))
+            .expect("read");
     assert!(grows.ids("a").expect_err("grows").to_string().contains("at most 4128 are allowed"));
 
     let refused = |change: fn(&mut Value)| steps(change).expect_err("refused").to_string();
     for (change, says) in [
-        ((|f| f["normalizer"] = json!({ "type": "Prepend", "prepend": "x".repeat(5000) })) as fn(&mut Value), "5000 bytes, and at most 4096"),
-        (|f| f["normalizer"] = json!({ "type": "Sequence", "normalizers": vec![json!({ "type": "NFC" }); 70] }), "more than 64 steps"),
+        (
+            (|f| f["normalizer"] = json!({ "type": "Prepend", "prepend": "x".repeat(5000) }))
+                as fn(&mut Value),
+            "5000 bytes, and at most 4096",
+        ),
+        (
+            |f| {
+                f["normalizer"] =
+                    json!({ "type": "Sequence", "normalizers": vec![json!({ "type": "NFC" }); 70] })
+            },
+            "more than 64 steps",
+        ),
         (|f| f["model"]["vocab"]["x".repeat(200_000)] = 9.into(), "has 200000 bytes, and at most 4096"),
         (|f| f["model"]["vocab"]["x"] = 4_000_000_000u32.into(), "more than any vocabulary has"),
         (|f| f["model"]["merges"] = json!([["a", "nowhere"]]), "\"nowhere\" is not in the vocabulary"),
         (|f| f["model"]["unk_token"] = "<none>".into(), "\"<none>\", is not in the vocabulary"),
         (|f| f["pre_tokenizer"] = split("(", "Isolated", false), "the regular expression"),
-        (|f| f["normalizer"] = json!({ "type": "Precompiled", "precompiled_charsmap": "AAAA" }), "precompiled_charsmap is damaged"),
+        (
+            |f| f["normalizer"] = json!({ "type": "Precompiled", "precompiled_charsmap": "AAAA" }),
+            "precompiled_charsmap is damaged",
+        ),
         (
             |f| {
                 let copies = vec![json!({ "SpecialToken": { "id": "<s>", "type_id": 0 } }); 5000];

@@ -88,16 +88,11 @@ fn texts() -> Vec<String> {
 fn llama_bpe_cuts_like_the_models_tokenizer_json() {
     let (json, vocabulary) = byte_level("llama-bpe", None, true);
     for pre in ["llama-bpe", "llama3", "llama-v3"] {
-        let gguf =
-            open(&Vocabulary { pre: Some(pre.to_owned()), ..vocabulary.clone() }).expect("vocabulary");
+        let gguf = open(&Vocabulary { pre: Some(pre.to_owned()), ..vocabulary.clone() }).expect("vocabulary");
         for text in texts() {
             assert_eq!(gguf.encode(&text).expect("gguf"), json.encode(&text).expect("json"), "{text:?}");
         }
-        assert_eq!(
-            (gguf.bos(), gguf.eos()),
-            (Some(600), &[601][..]),
-            "LLaMA 3 has BOS without saying so"
-        );
+        assert_eq!((gguf.bos(), gguf.eos()), (Some(600), &[601][..]), "LLaMA 3 has BOS without saying so");
         assert_eq!(gguf.vocab_size(), json.vocab_size());
     }
     let without = Vocabulary { add_bos: Some(false), ..vocabulary };
@@ -106,7 +101,8 @@ fn llama_bpe_cuts_like_the_models_tokenizer_json() {
 
 #[test]
 fn smollm_and_gpt_2_cut_like_their_tokenizer_json() {
-    let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
+    let bytes =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
     let digits = json!({ "type": "Digits", "individual_digits": true });
     let smollm = json!({ "type": "Sequence", "pretokenizers": [digits, bytes] });
     for (pre, pre_tokenizer) in [("smollm", smollm), ("gpt-2", bytes.clone()), ("gpt2", bytes)] {
@@ -154,13 +150,11 @@ fn llama_vocabulary_by_hand() {
         eos: Some(2),
         ..Vocabulary::default()
     };
-    let ids =
-        |vocabulary: &Vocabulary, text: &str| open(vocabulary).expect("opened").ids(text).expect("ids");
+    let ids = |vocabulary: &Vocabulary, text: &str| open(vocabulary).expect("opened").ids(text).expect("ids");
     assert_eq!(ids(&vocabulary, "to  to"), [1, 264, 259, 264]);
     assert_eq!(ids(&vocabulary, "é</s>"), [1, 259, 3 + 0xC3, 3 + 0xA9, 2]);
     assert_eq!(ids(&vocabulary, "<s>to</s> to<unk>"), [1, 1, 263, 2, 264, 0], "a text begins once");
-    let no_prefix =
-        Vocabulary { add_space_prefix: Some(false), add_bos: Some(false), ..vocabulary.clone() };
+    let no_prefix = Vocabulary { add_space_prefix: Some(false), add_bos: Some(false), ..vocabulary.clone() };
     assert_eq!(ids(&no_prefix, "to"), [263]);
     let both = [&vocabulary, &no_prefix].map(|v| open(v).expect("opened"));
     assert_ne!(both[0].identity(), both[1].identity());
