@@ -113,10 +113,8 @@ impl Bpe {
         }
         let merged = |piece: &NormalizedString| {
             let tokens = self.model.tokenize(piece.get())?;
-            match tokens.last().map_or(0, |token| token.offsets.1) == piece.get().len() {
-                true => Ok(tokens),
-                false => Err(self.uncovered(piece).into()),
-            }
+            let covered = tokens.last().map_or(0, |token| token.offsets.1);
+            if covered == piece.get().len() { Ok(tokens) } else { Err(self.uncovered(piece).into()) }
         };
         pieces.tokenize(merged).map_err(|e| e.to_string())?;
         let encoding =

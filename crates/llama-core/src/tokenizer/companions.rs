@@ -190,9 +190,10 @@ impl Companions {
             let reason = format!("{CONFIG}: auto_map names code of the model's own, which is not run");
             return Err(Refusal::new(reason, OTHER_FILE));
         }
-        let asks = |key: &str, asked: bool| match asked {
-            true => Err(Refusal::new(format!("{CONFIG}: {key} asks for what is not done here"), OTHER_FILE)),
-            false => Ok(()),
+        let asks = |key: &str, asked: bool| {
+            let refused =
+                || Refusal::new(format!("{CONFIG}: {key} asks for what is not done here"), OTHER_FILE);
+            if asked { Err(refused()) } else { Ok(()) }
         };
         let versions = self.config.get("fast_tokenizer_files").and_then(Value::as_array);
         asks(
@@ -258,6 +259,7 @@ impl Companions {
     }
 
     /// A special token by its key; the outer `None` where no file says anything of it.
+    #[allow(clippy::option_option)] // a file may say that there is none
     fn said(&self, key: &str) -> Result<Option<Option<AddedToken>>, Refusal> {
         match (self.special.get(key), self.config.get(key)) {
             (Some(value), _) => token(key, value, true).map(Some),
@@ -352,12 +354,12 @@ impl Companions {
         let extra = self.keys.extra().filter_map(|key| Some((key, extra?.get(key)?)));
         for (key, value) in own.chain(extra) {
             let Some(token) = token(key, value, false)? else { continue };
-            match named.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, known)) => *known = token,
-                None if named.len() == MOST_NAMED => {
-                    return Err(format!("{CONFIG}: more than {MOST_NAMED} special tokens with names").into());
-                }
+            match named.iter().position(|(known, _)| *known == key) {
+                Some(place) => named[place].1 = token,
                 None => named.push((key, token)),
+            }
+            if named.len() > MOST_NAMED {
+                return Err(format!("{CONFIG}: more than {MOST_NAMED} special tokens with names").into());
             }
         }
         Ok(named.into_iter().map(|(_, token)| token).collect())

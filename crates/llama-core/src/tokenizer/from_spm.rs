@@ -132,9 +132,9 @@ fn as_sentence_piece(model: &Model, beside: &Companions) -> Result<Parts, Refusa
             }
         }
     }
+    // The highest score first, then the lowest id.
     merges.sort_by(|one, other| {
-        let rest = |m: &(f32, usize, String, String)| (m.1, m.2.clone(), m.3.clone());
-        other.0.total_cmp(&one.0).then_with(|| rest(one).cmp(&rest(other)))
+        other.0.total_cmp(&one.0).then_with(|| (one.1, &one.2, &one.3).cmp(&(other.1, &other.2, &other.3)))
     });
     let mut user_defined: Vec<&String> = kind(Kind::UserDefined).map(|(_, name)| name).collect();
     user_defined.sort_by_key(|name| std::cmp::Reverse(name.chars().count()));
@@ -147,7 +147,7 @@ fn as_sentence_piece(model: &Model, beside: &Companions) -> Result<Parts, Refusa
         fuse_unknown: true,
         unknown: Some(model.unknown.1.clone()),
         changes: changes(model, always)?,
-        cuts: self::pre_tokenizer(model, always, &user_defined)?,
+        cuts: pre_tokenizer(model, always, &user_defined)?,
         decoder: Some(decoder(model)?),
         ..Parts::default()
     })

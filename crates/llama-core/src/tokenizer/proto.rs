@@ -57,6 +57,7 @@ impl Piece {
 }
 
 /// A model's pieces, by id, and what it says besides.
+#[allow(clippy::struct_excessive_bools)] // SentencePiece's own switches
 pub(super) struct Model {
     pub(super) pieces: Vec<Piece>,
     /// Whether it is byte-pair encoding ([`Algorithm`]).

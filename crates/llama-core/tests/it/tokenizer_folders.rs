@@ -315,3 +315,21 @@ fn devices_pipes_and_folders_are_no_tokenizers() {
     let error = Tokenizer::open(folder.path()).expect_err("too large").to_string();
     assert!(error.contains("8589934592 bytes; a file of a tokenizer has at most"), "{error}");
 }
+
+/// `../shared/cases`: what llama.cpp's converters have written.
+#[cfg(feature = "gguf")]
+#[test]
+fn converters_vocabularies_give_the_same_ids() {
+    let Some(shared) = crate::support::shared() else { return };
+    let ids = |name: &str| {
+        let checkpoint =
+            llama_core::Checkpoint::open(shared.join("cases/checkpoints").join(name)).expect(name);
+        let tokenizer = checkpoint.tokenizer().expect(name);
+        tokenizer.check_fits(checkpoint.config()).expect(name);
+        ["ab ab", "a</s> b<s>", "<unk>é", "[PAD0] a", ""].map(|text| tokenizer.ids(text).expect(name))
+    };
+    let right = ids("unk_is_2.gguf");
+    assert_eq!(right[1], [1, 262, 2, 263, 1]);
+    assert_eq!(ids("unk_is_control.gguf"), right);
+    assert_eq!(ids("pads_are_unknown.gguf"), right);
+}
