@@ -4,7 +4,7 @@
 //! refused here or by the readers of the parts: a merge of tokens that are not in the vocabulary, tokens that take the
 //! space around them along while others begin with space, templates that name missing tokens, decoders that strip more
 //! than there is, compiled normalisers. Its pipeline is run step by step, because it ends or shortens a text in silence
-//! where a step fails ([`super::steps`]) or a character has no token ([`check_covered`]). Post-processing (BOS) is done
+//! where a step fails ([`super::steps`]) or a character has no token ([`Bpe::uncovered`]). Post-processing (BOS) is done
 //! outside.
 
 use std::collections::{HashMap, HashSet};

@@ -5,6 +5,8 @@
 //! beginning as a space, as transformers has it (`legacy: false`), so that a model's `tokenizer.model`, `tokenizer.json`
 //! and GGUF file give the same ids; llama.cpp puts a further `▁` behind a control token.
 
+use std::ops::Range;
+
 use sentencepiece::SentencePieceProcessor;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::{AddedToken, AddedVocabulary, NormalizerWrapper, OffsetReferential, OffsetType};
@@ -123,19 +125,14 @@ impl SentencePiece {
         let parts = self.added.extract_and_normalize(None::<&NormalizerWrapper>, text);
         let mut tokens = Vec::new();
         for (part, (start, end), found) in parts.get_splits(OffsetReferential::Original, OffsetType::Byte) {
-            match found.as_deref() {
-                Some(found) => {
-                    tokens.extend(found.iter().map(|token| Token { id: token.id, span: start..end }))
-                }
-                None => {
-                    let begins = start == 0 || self.prefix == Prefix::Always;
-                    let own = self.cut(if begins { &self.first } else { &self.inner }, part)?;
-                    tokens.extend(
-                        own.into_iter()
-                            .map(|t| Token { span: start + t.span.start..start + t.span.end, ..t }),
-                    );
-                }
+            if let Some(found) = found {
+                tokens.extend(found.iter().map(|token| Token { id: token.id, span: start..end }));
+                continue;
             }
+            let begins = start == 0 || self.prefix == Prefix::Always;
+            let own = self.cut(if begins { &self.first } else { &self.inner }, part)?;
+            let shifted = |span: Range<usize>| start + span.start..start + span.end;
+            tokens.extend(own.into_iter().map(|token| Token { id: token.id, span: shifted(token.span) }));
         }
         Ok(tokens)
     }
