@@ -86,15 +86,19 @@ pub(crate) fn main() -> ExitCode {
 
 /// The tokenizer given, or the one in or beside the model.
 fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Tokenizer, AnyError> {
-    match (given, model) {
+    let tokenizer = match (given, model) {
         // A GGUF file's tokenizer is a part of it.
         (Some(path), _) if path.extension().is_some_and(|e| e == "gguf") => {
-            Ok(Checkpoint::open(path)?.tokenizer()?)
+            Checkpoint::open(path)?.tokenizer()?
         }
-        (Some(path), _) => Ok(Tokenizer::open(path)?),
-        (None, Some(model)) => Ok(model.tokenizer()?),
-        (None, None) => Err("no tokenizer\nhint: give --tokenizer FILE or --model PATH".into()),
-    }
+        (Some(path), _) => Tokenizer::open(path)?,
+        (None, Some(model)) => model.tokenizer()?,
+        (None, None) => return Err("no tokenizer\nhint: give --tokenizer FILE or --model PATH".into()),
+    };
+    Ok(match model {
+        Some(model) => tokenizer.for_model(model.config()),
+        None => tokenizer,
+    })
 }
 
 /// `--dtype`.

@@ -140,13 +140,27 @@ pub enum Error {
 
     /// The tokenizer belongs to another model.
     #[error(
-        "the tokenizer has {tokenizer} tokens and the model {model}\nhint: give the tokenizer that came with these weights (--tokenizer FILE)"
+        "ordinary text has tokens up to id {last} with this tokenizer, and the model has {model} embeddings\nhint: give the tokenizer that came with these weights (--tokenizer FILE)",
+        last = tokenizer.saturating_sub(1)
     )]
     Vocabulary {
-        /// Tokens the tokenizer knows.
+        /// One more than the highest id that ordinary text can have.
         tokenizer: usize,
         /// Rows of the embedding.
         model: usize,
+    },
+
+    /// A token that the tokenizer has and the model has no embedding for.
+    #[error(
+        "the token `{token}` has id {id}, and the model has {embeddings} embeddings\nhint: it is a special token that was added to the tokenizer and not to the model; leave it out of the text, or give the tokenizer that came with these weights (--tokenizer FILE)"
+    )]
+    NoEmbedding {
+        /// The token, as people read it.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the embedding.
+        embeddings: usize,
     },
 
     /// A prompt longer than the window of a model whose attention has one.

@@ -153,7 +153,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::NoTokenizer`] if there is none, or what is wrong with it.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        self.layout.tokenizer()
+        Ok(self.layout.tokenizer()?.for_model(self.config()))
     }
 
     /// What tells this model from another without reading all its weights: a BLAKE3 hash, in hex, of the configuration

@@ -2,32 +2,43 @@
 //!
 //! | where it comes from | engine | BOS |
 //! |---|---|---|
-//! | `tokenizer.model` of SentencePiece (LLaMA 1 and 2) | `sentencepiece` | if the model has one |
+//! | `tokenizer.model` of SentencePiece (LLaMA 1 and 2), alone | `sentencepiece` | if the model has one |
+//! | the same with `tokenizer_config.json` and its like beside it | `tokenizers` | as `add_bos_token` says |
 //! | `tokenizer.json` of Hugging Face | `tokenizers` | as its post-processor says |
-//! | `tokenizer.model` of Meta's LLaMA 3 (tiktoken ranks) | `tokenizers` | always |
+//! | `tokenizer.model` of Meta's LLaMA 3 (tiktoken ranks) | `tokenizers` | always; with companions as `add_bos_token` says |
 //! | the vocabulary in a GGUF file, `llama` | `sentencepiece` | unless the file says no |
 //! | the vocabulary in a GGUF file, `gpt2` | `tokenizers` | if the file says so; LLaMA 3's always |
 //!
-//! `open` looks at a file's bytes, never at its name.
+//! A tokenizer is its folder: the files beside it are read whichever way it was opened ([`companions`]), and with them it
+//! is what `AutoTokenizer` of transformers 5.24 makes of the folder. Control tokens that are written in a text (`</s>`,
+//! `<|eot_id|>`) are those tokens, whatever the engine. `open` looks at a file's bytes, never at its name.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use crate::error::{Error, Result};
 
 mod alphabet;
 mod bpe;
 mod charsmap;
+mod companions;
+mod from_spm;
 mod huggingface;
+mod input;
+mod json_steps;
+mod keys;
 mod post_processor;
 mod proto;
 mod sentence_piece;
 mod split;
+mod steps;
 mod tiktoken;
 #[cfg(feature = "gguf")]
 mod vocabulary;
 
+use companions::Companions;
 pub use proto::word_model;
 #[cfg(feature = "gguf")]
 pub(crate) use vocabulary::Vocabulary;
@@ -35,6 +46,9 @@ pub(crate) use vocabulary::Vocabulary;
 /// More tokens than any vocabulary has (the largest known ones have 262,144): a damaged id above it would only cost
 /// memory.
 const MOST_TOKENS: usize = 1 << 21;
+
+/// More bytes than any token has (the longest known ones have a few hundred).
+const LONGEST_TOKEN: usize = 4096;
 
 /// A padded embedding has fewer surplus rows than this.
 const MOST_PADDING: usize = 1024;
@@ -52,9 +66,10 @@ pub struct Token {
 
 /// The tokenizer of a model.
 ///
-/// Special tokens that are written out in a text (`<|eot_id|>`) become those tokens where the vocabulary comes from
-/// `tokenizer.json`, from tiktoken ranks or from a `gpt2` vocabulary in a GGUF file, as in transformers. SentencePiece,
-/// and with it a `llama` vocabulary in a GGUF file, takes `</s>` in a text for four characters.
+/// Special tokens that are written out in a text (`</s>`, `<|eot_id|>`) become those tokens, as in transformers and
+/// llama.cpp. What comes after one does not count as the beginning of a text unless the tokenizer's files say so
+/// (`legacy`): `a</s>b` is `▁a`, `</s>`, `b`. A text that begins with the BOS which is put in front has it twice, and the
+/// first such text is warned of.
 ///
 /// ```
 /// # use llama_core::{Tokenizer, word_model};
@@ -73,13 +88,17 @@ pub struct Tokenizer {
     prefix: Vec<u32>,
     eos: Vec<u32>,
     identity: String,
-    /// Whether models come with more embedding rows than this vocabulary has tokens.
-    padded: bool,
+    /// One more than the highest id that a text without special tokens can have.
+    ordinary: usize,
+    /// How many embeddings the model has, if it is known.
+    embeddings: Option<usize>,
+    /// Whether a text that begins with BOS has been warned of.
+    warned: Once,
 }
 
 /// What cuts text.
 enum Engine {
-    SentencePiece(sentence_piece::SentencePiece),
+    SentencePiece(Box<sentence_piece::SentencePiece>),
     Bpe(Box<bpe::Bpe>),
 }
 
@@ -106,22 +125,24 @@ impl<T: Into<String>> From<T> for Refusal {
 }
 
 impl Tokenizer {
-    /// Reads a tokenizer: `tokenizer.json` of Hugging Face (with the `tokenizer_config.json`, `generation_config.json`
-    /// and `config.json` beside it), `tokenizer.model` of SentencePiece or of Meta's LLaMA 3, or a folder that holds one
-    /// of them, `tokenizer.json` first.
+    /// Reads a tokenizer: `tokenizer.json` of Hugging Face, `tokenizer.model` of SentencePiece or of Meta's LLaMA 3, or a
+    /// folder that holds one of them, `tokenizer.json` first; each with the `tokenizer_config.json`,
+    /// `special_tokens_map.json`, `added_tokens.json`, `generation_config.json` and `config.json` beside it.
     ///
-    /// What `tokenizer.json` means is what `AutoTokenizer` of transformers 5.23 makes of it, without its padding and
-    /// truncation: BOS is the post-processor's (`add_bos_token` does not count beside it), and for the class names
-    /// `LlamaTokenizer`, `CodeLlamaTokenizer` and `GPT2Tokenizer` text is cut as that class cuts it, whatever the file
-    /// says.
+    /// What they mean together is what `AutoTokenizer` of transformers 5.24 makes of them, without padding and
+    /// truncation. With `tokenizer.json`, BOS is the post-processor's (`add_bos_token` does not count beside it); with
+    /// `tokenizer.model`, `add_bos_token` says whether there is one, and one that stands alone has it, as Meta's code.
+    /// For the class names `LlamaTokenizer`, `CodeLlamaTokenizer` and `GPT2Tokenizer` text is cut as that class cuts it,
+    /// whatever the file says. Special tokens that the vocabulary lacks get the next ids, and an error where a text
+    /// has one that the model has no embedding for ([`Tokenizer::for_model`]).
     ///
     /// # Errors
-    /// A file that cannot be read, is no tokenizer, or needs something that no LLaMA's tokenizer needs. A vocabulary
-    /// inside a GGUF file is opened with its checkpoint.
+    /// A file that cannot be read, is no tokenizer, is larger than a tokenizer can be, or needs something that no LLaMA's
+    /// tokenizer needs. A vocabulary inside a GGUF file is opened with its checkpoint.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let path = if path.is_dir() { in_folder(path)? } else { path.to_owned() };
-        let bytes = fs_err::read(&path)?;
+        let bytes = input::read(&path, input::MOST_BYTES)?;
         Self::read(&bytes, &path, path.parent())
     }
 
@@ -148,11 +169,33 @@ impl Tokenizer {
             let hint = "open the GGUF file as a checkpoint; its vocabulary comes with it";
             return Err(refused(Refusal::new("a whole model in GGUF format, not a tokenizer", hint)));
         }
+        let beside = Companions::read(folder)?;
         if huggingface::looks_like(bytes) {
-            return huggingface::read(bytes, path, folder);
+            huggingface::read(bytes, &beside)
+        } else if tiktoken::looks_like(bytes) {
+            tiktoken::read(bytes, &beside)
+        } else {
+            sentence_piece::read(bytes, &beside)
         }
-        if tiktoken::looks_like(bytes) { tiktoken::read(bytes) } else { sentence_piece::read(bytes) }
-            .map_err(refused)
+        .map_err(refused)
+    }
+
+    fn new(
+        engine: Engine,
+        pieces: Vec<String>,
+        prefix: Vec<u32>,
+        eos: Vec<u32>,
+        identity: String,
+        ordinary: usize,
+    ) -> Self {
+        Self { engine, pieces, prefix, eos, identity, ordinary, embeddings: None, warned: Once::new() }
+    }
+
+    /// The same tokenizer for a model: a text with a token that the model has no embedding for is an error from now on.
+    #[must_use]
+    pub fn for_model(mut self, config: &crate::Config) -> Self {
+        self.embeddings = usize::try_from(config.vocab_size).ok();
+        self
     }
 
     /// What cuts text, for people: `SentencePiece` or `BPE`.
@@ -166,14 +209,46 @@ impl Tokenizer {
     /// The tokens of a text, BOS first.
     ///
     /// # Errors
-    /// A text that the engine cannot cut.
+    /// A text that the engine cannot cut: a character for which there is no token, a regular expression without end, a
+    /// text that grows beyond bounds. [`Error::NoEmbedding`] after [`Tokenizer::for_model`].
     pub fn encode(&self, text: &str) -> Result<Vec<Token>> {
         let own = match &self.engine {
             Engine::SentencePiece(engine) => engine.encode(text),
             Engine::Bpe(engine) => engine.encode(text),
         };
         let own = own.map_err(|reason| Error::Tokenize { reason })?;
-        Ok(self.prefix.iter().map(|&id| Token { id, span: 0..0 }).chain(in_order(own, text)).collect())
+        self.check_embeddings(&own)?;
+        let prefix = self.prefix.iter().map(|&id| Token { id, span: 0..0 });
+        let tokens: Vec<_> = prefix.chain(in_order(own, text)).collect();
+        if self.has_two_bos(&tokens) {
+            self.warn_of_two();
+        }
+        Ok(tokens)
+    }
+
+    /// Whether the text of tokens that [`Tokenizer::encode`] made begins with the BOS that stands in front of it anyway.
+    pub fn has_two_bos(&self, tokens: &[Token]) -> bool {
+        let written = tokens.get(self.prefix.len()).map(|token| token.id);
+        written.is_some() && written == self.bos()
+    }
+
+    fn check_embeddings(&self, tokens: &[Token]) -> Result<()> {
+        let Some(embeddings) = self.embeddings else { return Ok(()) };
+        let ids = self.prefix.iter().copied().chain(tokens.iter().map(|token| token.id));
+        match ids.into_iter().find(|id| *id as usize >= embeddings) {
+            Some(id) => Err(Error::NoEmbedding { token: self.piece(id).to_owned(), id, embeddings }),
+            None => Ok(()),
+        }
+    }
+
+    fn warn_of_two(&self) {
+        let bos = self.bos().map(|id| self.piece(id)).unwrap_or_default();
+        self.warned.call_once(|| {
+            tracing::warn!(
+                "a text begins with {bos}, and the tokenizer puts {bos} in front of every text: there are two; leave it \
+                 out of the text, as the models have seen one"
+            );
+        });
     }
 
     /// The ids of a text, BOS first.
@@ -226,23 +301,30 @@ impl Tokenizer {
         &self.identity
     }
 
-    /// Refuses a tokenizer that does not belong to a model.
+    /// Refuses a tokenizer that does not belong to a model: one whose ordinary tokens, or BOS, the model has no embedding
+    /// for.
     ///
-    /// `tokenizer.model` and the model's embedding come from one training, so their sizes are equal. Models in Hugging
-    /// Face's layout and GGUF files made from them often have an embedding padded to a round number of rows, which
-    /// computes faster: up to 1023 surplus rows are accepted if the rows are a multiple of 8. The other way round
-    /// never: a tokenizer with more tokens than the embedding has rows yields ids that the model cannot look up.
+    /// Counts need not be equal. Embeddings are padded to round numbers of rows, which compute faster, or have rows for
+    /// tokens of images; and a special token (`<pad>`) that never stands in a text needs none. What matters is that every
+    /// id that occurs exists: see [`Tokenizer::for_model`]. Many more rows than tokens are warned of.
     ///
     /// # Errors
-    /// [`Error::Vocabulary`] with both sizes.
+    /// [`Error::Vocabulary`] with both sizes; [`Error::NoEmbedding`] for BOS.
     pub fn check_fits(&self, config: &crate::Config) -> Result<()> {
-        let (tokenizer, model) = (self.vocab_size(), usize::try_from(config.vocab_size).unwrap_or(0));
-        let fits = match model.checked_sub(tokenizer) {
-            Some(0) => true,
-            Some(surplus) => self.padded && surplus < MOST_PADDING && model.is_multiple_of(8),
-            None => false,
-        };
-        if fits { Ok(()) } else { Err(Error::Vocabulary { tokenizer, model }) }
+        let model = usize::try_from(config.vocab_size).unwrap_or(0);
+        if self.ordinary > model {
+            return Err(Error::Vocabulary { tokenizer: self.ordinary, model });
+        }
+        if let Some(&id) = self.prefix.iter().find(|id| **id as usize >= model) {
+            return Err(Error::NoEmbedding { token: self.piece(id).to_owned(), id, embeddings: model });
+        }
+        let tokens = self.vocab_size();
+        if model > tokens + (tokens / 8).max(MOST_PADDING) {
+            tracing::warn!(
+                "the model has {model} embeddings, and the tokenizer {tokens} tokens: is this the model's own tokenizer?"
+            );
+        }
+        Ok(())
     }
 }
 

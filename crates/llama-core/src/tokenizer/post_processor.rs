@@ -13,6 +13,9 @@ use super::Refusal;
 const NO_END: &str = "a LLaMA's prompt ends with its last word, and that is the token which is looked at: take the \
                       tokens after the text out of tokenizer.json's post_processor";
 
+/// A LLaMA has one token before a text.
+const MOST_BEFORE: usize = 16;
+
 #[derive(Deserialize)]
 struct Template {
     single: Vec<Piece>,
@@ -32,6 +35,18 @@ struct Special {
 
 /// The ids before every text.
 pub(super) fn prefix(post_processor: &Value) -> Result<Vec<u32>, Refusal> {
+    let ids = of_step(post_processor)?;
+    if ids.len() > MOST_BEFORE {
+        let count = ids.len();
+        return Err(format!(
+            "post_processor: it puts {count} tokens before every text, and at most {MOST_BEFORE} are allowed"
+        )
+        .into());
+    }
+    Ok(ids)
+}
+
+fn of_step(post_processor: &Value) -> Result<Vec<u32>, Refusal> {
     match post_processor.get("type").and_then(Value::as_str) {
         None if post_processor.is_null() => Ok(Vec::new()),
         // Shortens spans only.
@@ -85,7 +100,10 @@ impl Template {
                     let special = self.special_tokens.get(id);
                     let special = special
                         .ok_or_else(|| format!("post_processor: {id:?} is not among its special_tokens"))?;
-                    ids.extend(&special.ids);
+                    ids.extend(special.ids.iter().take(MOST_BEFORE + 1));
+                    if ids.len() > MOST_BEFORE {
+                        break;
+                    }
                 }
             }
         }

@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::charsmap;
+use super::steps::short;
+use super::{LONGEST_TOKEN, charsmap};
 
 /// `ModelProto.pieces` and its parts.
 const PIECES: u64 = 1;
@@ -14,71 +15,186 @@ const PIECE_TYPE: u64 = 3;
 const TRAINER: u64 = 2;
 const NORMALIZER: u64 = 3;
 const DENORMALIZER: u64 = 5;
-/// `NormalizerSpec.precompiled_charsmap`.
+/// Parts of `TrainerSpec`.
+const MODEL_TYPE: u64 = 3;
+const SPACE_AS_SUFFIX: u64 = 24;
+const BYTE_FALLBACK: u64 = 35;
+const UNKNOWN_ID: u64 = 40;
+const BOS_ID: u64 = 41;
+const EOS_ID: u64 = 42;
+const UNKNOWN_PIECE: u64 = 45;
+const BOS_PIECE: u64 = 46;
+const EOS_PIECE: u64 = 47;
+/// Parts of `NormalizerSpec`.
 const CHARSMAP: u64 = 2;
+const DUMMY_PREFIX: u64 = 3;
+const REMOVE_EXTRA_SPACES: u64 = 4;
+const ESCAPE_SPACES: u64 = 5;
 
-/// What a piece is for (`SentencePiece.Type`; GGUF's token types are the same numbers). 5, unused, is passed on only.
+/// What a piece is for (`SentencePiece.Type`; GGUF's token types are the same numbers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Normal = 1,
     Unknown = 2,
     Control = 3,
     UserDefined = 4,
+    Unused = 5,
     Byte = 6,
 }
 
 /// A piece as the file has it.
 pub(super) struct Piece {
     pub(super) text: String,
+    pub(super) score: f32,
     /// [`Kind`]; a number that is none of them counts as normal.
     pub(super) kind: u64,
 }
 
-/// The pieces, by id, of a model that the library can read without harm.
-pub(super) fn pieces(model: &[u8]) -> Result<Vec<Piece>, String> {
-    let not_one = |reason: String| format!("not a SentencePiece model ({reason})");
-    let mut pieces = Vec::new();
-    for field in fields(model) {
-        match field.map_err(not_one)? {
-            (PIECES, Field::Bytes(bytes)) => {
-                pieces.push(
-                    piece(bytes).map_err(|reason| not_one(format!("piece {}: {reason}", pieces.len())))?,
-                );
-            }
-            (NORMALIZER | DENORMALIZER, Field::Bytes(spec)) => check_normalizer(spec).map_err(not_one)?,
-            _ => {}
-        }
-    }
-    if pieces.is_empty() {
-        return Err(not_one("it holds no pieces".to_owned()));
-    }
-    // The library keeps unknown, control and byte tokens apart from text; in either group a name is one token's.
-    let mut names = HashSet::new();
-    let reserved = |kind| [Kind::Unknown, Kind::Control, Kind::Byte].iter().any(|k| *k as u64 == kind);
-    match pieces.iter().find(|piece| !names.insert((reserved(piece.kind), piece.text.as_str()))) {
-        Some(twice) => Err(not_one(format!("the piece {:?} is there twice", twice.text))),
-        None => Ok(pieces),
+impl Piece {
+    pub(super) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind as u64
     }
 }
 
+/// A model's pieces, by id, and what it says besides.
+#[allow(clippy::struct_excessive_bools)] // SentencePiece's own switches
+pub(super) struct Model {
+    pub(super) pieces: Vec<Piece>,
+    /// Whether it is byte-pair encoding ([`Algorithm`]).
+    pub(super) is_bpe: bool,
+    pub(super) byte_fallback: bool,
+    /// The ids and names of the unknown token, BOS and EOS; −1 where there is none.
+    pub(super) unknown: (i64, String),
+    pub(super) bos: (i64, String),
+    pub(super) eos: (i64, String),
+    /// Whether the text's beginning counts as a space.
+    pub(super) dummy_prefix: bool,
+    pub(super) remove_extra_spaces: bool,
+    pub(super) escape_spaces: bool,
+    /// Compiled normalisation rules; empty without.
+    pub(super) charsmap: Vec<u8>,
+    spaces_follow: bool,
+}
+
+impl Default for Model {
+    /// The defaults of `sentencepiece_model.proto`.
+    fn default() -> Self {
+        Self {
+            pieces: Vec::new(),
+            is_bpe: false,
+            byte_fallback: false,
+            unknown: (0, "<unk>".to_owned()),
+            bos: (1, "<s>".to_owned()),
+            eos: (2, "</s>".to_owned()),
+            dummy_prefix: true,
+            remove_extra_spaces: true,
+            escape_spaces: true,
+            charsmap: Vec::new(),
+            spaces_follow: false,
+        }
+    }
+}
+
+impl Model {
+    /// Reads a model that the library can read without harm.
+    pub(super) fn read(model: &[u8]) -> Result<Self, String> {
+        let not_one = |reason: String| format!("not a SentencePiece model ({reason})");
+        let mut read = Self::default();
+        for field in fields(model) {
+            match field.map_err(not_one)? {
+                (PIECES, Field::Bytes(bytes)) => {
+                    let number = read.pieces.len();
+                    read.pieces.push(piece(bytes).map_err(|e| not_one(format!("piece {number}: {e}")))?);
+                }
+                (TRAINER, Field::Bytes(spec)) => read.trainer(spec).map_err(not_one)?,
+                (NORMALIZER, Field::Bytes(spec)) => read.normalizer(spec).map_err(not_one)?,
+                (DENORMALIZER, Field::Bytes(spec)) => check_normalizer(spec).map_err(not_one)?,
+                _ => {}
+            }
+        }
+        if read.pieces.is_empty() {
+            return Err(not_one("it holds no pieces".to_owned()));
+        }
+        if read.spaces_follow {
+            return Err("the SentencePiece model puts the space behind a word (treat_whitespace_as_suffix), which no \
+                        LLaMA's does"
+                .to_owned());
+        }
+        // The library keeps unknown, control and byte tokens apart from text; in either group a name is one token's.
+        let mut names = HashSet::new();
+        let reserved =
+            |piece: &Piece| [Kind::Unknown, Kind::Control, Kind::Byte].iter().any(|k| piece.is(*k));
+        match read.pieces.iter().find(|piece| !names.insert((reserved(piece), piece.text.as_str()))) {
+            Some(twice) => Err(not_one(format!("the piece {} is there twice", short(&twice.text)))),
+            None => Ok(read),
+        }
+    }
+
+    fn trainer(&mut self, spec: &[u8]) -> Result<(), String> {
+        let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        for field in fields(spec) {
+            match field? {
+                (MODEL_TYPE, Field::Varint(kind)) => self.is_bpe = kind == Algorithm::Bpe as u64,
+                (SPACE_AS_SUFFIX, Field::Varint(on)) => self.spaces_follow = on != 0,
+                (BYTE_FALLBACK, Field::Varint(on)) => self.byte_fallback = on != 0,
+                (UNKNOWN_ID, Field::Varint(id)) => self.unknown.0 = i64::from(id as i32),
+                (BOS_ID, Field::Varint(id)) => self.bos.0 = i64::from(id as i32),
+                (EOS_ID, Field::Varint(id)) => self.eos.0 = i64::from(id as i32),
+                (UNKNOWN_PIECE, Field::Bytes(text)) => self.unknown.1 = name(text),
+                (BOS_PIECE, Field::Bytes(text)) => self.bos.1 = name(text),
+                (EOS_PIECE, Field::Bytes(text)) => self.eos.1 = name(text),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn normalizer(&mut self, spec: &[u8]) -> Result<(), String> {
+        check_normalizer(spec)?;
+        for field in fields(spec) {
+            match field? {
+                (CHARSMAP, Field::Bytes(rules)) => self.charsmap = rules.to_vec(),
+                (DUMMY_PREFIX, Field::Varint(on)) => self.dummy_prefix = on != 0,
+                (REMOVE_EXTRA_SPACES, Field::Varint(on)) => self.remove_extra_spaces = on != 0,
+                (ESCAPE_SPACES, Field::Varint(on)) => self.escape_spaces = on != 0,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The same model without a space that the text's beginning counts as: a message's later part overrides the earlier.
+pub(super) fn without_prefix(model: &[u8]) -> Vec<u8> {
+    let mut model = model.to_vec();
+    let mut normalizer = Vec::new();
+    number(&mut normalizer, DUMMY_PREFIX, 0);
+    bytes(&mut model, NORMALIZER, &normalizer);
+    model
+}
+
 fn piece(bytes: &[u8]) -> Result<Piece, String> {
-    let (mut text, mut kind) = (None, Kind::Normal as u64);
+    let (mut text, mut score, mut kind) = (None, 0.0, Kind::Normal as u64);
     for part in fields(bytes) {
         match part? {
+            (PIECE_TEXT, Field::Bytes(bytes)) if bytes.len() > LONGEST_TOKEN => {
+                return Err(format!("it has {} bytes, and at most {LONGEST_TOKEN} are read", bytes.len()));
+            }
             (PIECE_TEXT, Field::Bytes(bytes)) => {
                 text = Some(std::str::from_utf8(bytes).map_err(|_| "not text")?.to_owned());
             }
-            (PIECE_SCORE, Field::Fixed(bits)) if !f32::from_bits(bits).is_finite() => {
-                return Err("its score is not finite".to_owned());
-            }
+            (PIECE_SCORE, Field::Fixed(bits)) => score = f32::from_bits(bits),
             (PIECE_TYPE, Field::Varint(number)) => kind = number,
             _ => {}
         }
     }
+    if !score.is_finite() {
+        return Err("its score is not finite".to_owned());
+    }
     match text {
         // Tries in the library end keys at a zero byte.
         Some(text) if text.contains('\0') => Err("it holds a zero byte".to_owned()),
-        Some(text) if !text.is_empty() => Ok(Piece { text, kind }),
+        Some(text) if !text.is_empty() => Ok(Piece { text, score, kind }),
         _ => Err("it has no text".to_owned()),
     }
 }

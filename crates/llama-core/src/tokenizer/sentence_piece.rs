@@ -1,44 +1,144 @@
 //! SentencePiece by the `sentencepiece` crate, Google's implementation.
+//!
+//! SentencePiece itself takes `</s>` in a text for four characters. A model's control tokens are found first, as
+//! transformers and llama.cpp do, and SentencePiece cuts what lies between. Only a piece that begins the text counts its
+//! beginning as a space, as transformers has it (`legacy: false`), so that a model's `tokenizer.model`, `tokenizer.json`
+//! and GGUF file give the same ids; llama.cpp puts a further `▁` behind a control token.
+
+use std::ops::Range;
 
 use sentencepiece::SentencePieceProcessor;
+use tokenizers::models::wordlevel::WordLevel;
+use tokenizers::{AddedToken, AddedVocabulary, NormalizerWrapper, OffsetReferential, OffsetType};
 
-use super::proto::{self, Kind};
-use super::{Engine, Refusal, Token, Tokenizer, identity};
+use super::companions::{Class, Companions};
+use super::proto::{Kind, Model, without_prefix};
+use super::{Engine, Refusal, Token, Tokenizer, from_spm, identity};
+
+/// Which pieces between added tokens count their beginning as a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prefix {
+    /// The one that begins the text.
+    First,
+    /// All.
+    Always,
+}
 
 /// The engine.
 pub(super) struct SentencePiece {
-    processor: SentencePieceProcessor,
+    /// As the model says; for what begins the text.
+    first: SentencePieceProcessor,
+    /// Without a space that the beginning counts as; for what follows a control token.
+    inner: SentencePieceProcessor,
+    prefix: Prefix,
+    /// Tokens found in the text before it is cut.
+    added: AddedVocabulary,
     /// Whether a token stands for one byte, by id.
     is_byte: Vec<bool>,
 }
 
-/// Reads a `tokenizer.model`.
-pub(super) fn read(model: &[u8]) -> Result<Tokenizer, Refusal> {
-    let (engine, pieces) = SentencePiece::new(model)?;
-    let (bos, eos) = (engine.processor.bos_id(), engine.processor.eos_id());
-    Ok(Tokenizer {
-        engine: Engine::SentencePiece(engine),
-        pieces,
-        prefix: bos.into_iter().collect(),
-        eos: eos.into_iter().collect(),
-        identity: identity(&[model]),
-        padded: false,
-    })
+/// The engine, and what is known of its tokens.
+pub(super) struct Built {
+    pub(super) engine: SentencePiece,
+    /// Every token for people to read, by id.
+    pub(super) pieces: Vec<String>,
+    /// One more than the highest id that a text without added tokens can have.
+    pub(super) ordinary: usize,
+}
+
+/// Reads a `tokenizer.model` that stands alone, or whose algorithm only SentencePiece has.
+pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refusal> {
+    let model = Model::read(bytes)?;
+    if beside.speak() && model.is_bpe {
+        return from_spm::read(bytes, &model, beside);
+    }
+    beside.check(false)?;
+    let mut added: Vec<_> = controls(&model).map(|(_, token)| token).collect();
+    let mut prefix = Prefix::First;
+    if beside.speak() {
+        let named = beside.added(&from_spm::context(&model, beside)?)?;
+        added.extend(named.into_iter().map(|added| added.token));
+        if beside.flag("legacy")?.unwrap_or(beside.class() == Class::Backend) {
+            prefix = Prefix::Always;
+        }
+    }
+    let Built { engine, pieces, ordinary } = SentencePiece::new(bytes, &model, &added, prefix)?;
+    let find = |name: &str| pieces.iter().zip(0u32..).find(|(piece, _)| *piece == name).map(|(_, id)| id);
+    let bos = if beside.speak() {
+        from_spm::bos(&model, beside)?.and_then(|bos| find(&bos))
+    } else {
+        engine.first.bos_id()
+    };
+    let own_eos = || engine.first.eos_id().into_iter().collect();
+    let mut eos = beside.eos(&find).unwrap_or_else(own_eos);
+    eos.retain(|id| (*id as usize) < pieces.len());
+    let identity = identity(&beside.parts(bytes));
+    let prefix = bos.into_iter().collect();
+    Ok(Tokenizer::new(Engine::SentencePiece(Box::new(engine)), pieces, prefix, eos, identity, ordinary))
+}
+
+/// The tokens that are found in a text: control tokens and the unknown token.
+fn controls(model: &Model) -> impl Iterator<Item = (u32, AddedToken)> {
+    let found = model
+        .pieces
+        .iter()
+        .zip(0u32..)
+        .filter(|(piece, _)| piece.is(Kind::Control) || piece.is(Kind::Unknown));
+    found.map(|(piece, id)| (id, AddedToken::from(piece.text.as_str(), true)))
 }
 
 impl SentencePiece {
-    /// Builds the engine and the pieces, by id.
-    pub(super) fn new(model: &[u8]) -> Result<(Self, Vec<String>), Refusal> {
-        // Our own reader goes first: it refuses what the C++ library would take on trust.
-        let pieces = proto::pieces(model)?;
-        let processor = SentencePieceProcessor::from_serialized_proto(model)
-            .map_err(|e| format!("not a SentencePiece model ({e})"))?;
-        let is_byte = pieces.iter().map(|piece| piece.kind == Kind::Byte as u64).collect();
-        Ok((Self { processor, is_byte }, pieces.into_iter().map(|piece| piece.text).collect()))
+    /// Builds the engine. Every added token is one of the model's pieces.
+    pub(super) fn new(
+        bytes: &[u8],
+        model: &Model,
+        added: &[AddedToken],
+        prefix: Prefix,
+    ) -> Result<Built, Refusal> {
+        let processor = |bytes: &[u8]| {
+            SentencePieceProcessor::from_serialized_proto(bytes)
+                .map_err(|e| format!("not a SentencePiece model ({e})"))
+        };
+        let (first, inner) = (processor(bytes)?, processor(&without_prefix(bytes))?);
+        let refused = |e: tokenizers::Error| Refusal::from(e.to_string());
+        let names = model.pieces.iter().zip(0u32..).map(|(piece, id)| (piece.text.clone(), id)).collect();
+        let names = WordLevel::builder().vocab(names).build().map_err(|e| refused(e.into()))?;
+        let mut found = AddedVocabulary::new();
+        found.add_tokens(added.iter().cloned(), &names, None::<&NormalizerWrapper>).map_err(refused)?;
+        let known = found
+            .get_added_tokens_decoder()
+            .keys()
+            .max()
+            .is_none_or(|id| (*id as usize) < model.pieces.len());
+        if !known {
+            return Err("a token that is to be found in texts is not in the vocabulary".into());
+        }
+        let marked = |id: usize| found.get_added_tokens_decoder().contains_key(&(id as u32));
+        let own = |id: &usize| !marked(*id) && !model.pieces[*id].is(Kind::Unused);
+        let ordinary = (0..model.pieces.len()).rev().find(own).map_or(0, |id| id + 1);
+        let is_byte = model.pieces.iter().map(|piece| piece.is(Kind::Byte)).collect();
+        let pieces = model.pieces.iter().map(|piece| piece.text.clone()).collect();
+        Ok(Built { engine: Self { first, inner, prefix, added: found, is_byte }, pieces, ordinary })
     }
 
     pub(super) fn encode(&self, text: &str) -> Result<Vec<Token>, String> {
-        let encoded = self.processor.encode(text).map_err(|e| e.to_string())?;
+        let parts = self.added.extract_and_normalize(None::<&NormalizerWrapper>, text);
+        let mut tokens = Vec::new();
+        for (part, (start, end), found) in parts.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+            if let Some(found) = found {
+                tokens.extend(found.iter().map(|token| Token { id: token.id, span: start..end }));
+                continue;
+            }
+            let begins = start == 0 || self.prefix == Prefix::Always;
+            let own = self.cut(if begins { &self.first } else { &self.inner }, part)?;
+            let shifted = |span: Range<usize>| start + span.start..start + span.end;
+            tokens.extend(own.into_iter().map(|token| Token { id: token.id, span: shifted(token.span) }));
+        }
+        Ok(tokens)
+    }
+
+    fn cut(&self, processor: &SentencePieceProcessor, text: &str) -> Result<Vec<Token>, String> {
+        let encoded = processor.encode(text).map_err(|e| e.to_string())?;
         if encoded.is_empty() && !text.trim().is_empty() {
             return Err("SentencePiece made no tokens of the text".to_owned());
         }
@@ -57,7 +157,7 @@ impl SentencePiece {
     }
 
     pub(super) fn decode(&self, ids: &[u32]) -> Result<String, String> {
-        self.processor.decode_piece_ids(ids).map_err(|e| e.to_string())
+        self.first.decode_piece_ids(ids).map_err(|e| e.to_string())
     }
 
     fn is_byte(&self, id: u32) -> bool {

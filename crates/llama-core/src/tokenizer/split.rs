@@ -1,11 +1,10 @@
 //! How byte-level vocabularies cut text into words before merging: the published regular expressions.
 
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use super::Refusal;
+use super::steps::{Cut, Find};
 
 /// LLaMA 3: contractions, words, up to three digits, punctuation, line ends, space.
 const LLAMA_3: &[&str] = &[concat!(
@@ -23,12 +22,12 @@ const SMOLLM: &[&str] = &[r"\p{N}", GPT_2];
 const DEFAULT: &[&str] = &[r"[\p{P}\$\+<=>\^~\|]+", GPT_2, r"\p{N}+", "[0-9][0-9][0-9]"];
 
 /// LLaMA 3's splitting.
-pub(super) fn llama_3() -> Result<PreTokenizerWrapper, Refusal> {
+pub(super) fn llama_3() -> Result<Vec<Cut>, Refusal> {
     byte_level(LLAMA_3)
 }
 
 /// The splitting that GGUF's `tokenizer.ggml.pre` names, and whether it is LLaMA 3's.
-pub(super) fn named(pre: &str) -> Result<(PreTokenizerWrapper, bool), Refusal> {
+pub(super) fn named(pre: &str) -> Result<(Vec<Cut>, bool), Refusal> {
     let (patterns, llama_3): (&[&str], _) = match pre {
         "llama-bpe" | "llama3" | "llama-v3" => (LLAMA_3, true),
         "smollm" => (SMOLLM, false),
@@ -45,14 +44,19 @@ pub(super) fn named(pre: &str) -> Result<(PreTokenizerWrapper, bool), Refusal> {
     Ok((byte_level(patterns)?, llama_3))
 }
 
+/// GPT-2's splitting, before the bytes.
+pub(super) fn gpt_2() -> Result<Cut, String> {
+    isolated(GPT_2)
+}
+
 /// The patterns one after the other, each on the pieces the ones before left; then bytes.
-fn byte_level(patterns: &[&str]) -> Result<PreTokenizerWrapper, Refusal> {
-    let split = |pattern: &&str| {
-        Split::new(SplitPattern::Regex((*pattern).to_owned()), SplitDelimiterBehavior::Isolated, false)
-            .map(PreTokenizerWrapper::Split)
-            .map_err(|e| Refusal::from(e.to_string()))
-    };
-    let mut steps = patterns.iter().map(split).collect::<Result<Vec<_>, _>>()?;
-    steps.push(PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, false)));
-    Ok(PreTokenizerWrapper::Sequence(Sequence::new(steps)))
+fn byte_level(patterns: &[&str]) -> Result<Vec<Cut>, Refusal> {
+    let mut steps = patterns.iter().map(|pattern| isolated(pattern)).collect::<Result<Vec<_>, _>>()?;
+    steps.push(Cut::Other(PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, false))));
+    Ok(steps)
+}
+
+fn isolated(pattern: &str) -> Result<Cut, String> {
+    let behavior = SplitDelimiterBehavior::Isolated;
+    Ok(Cut::Split { find: Find::regex(pattern)?, behavior, invert: false })
 }

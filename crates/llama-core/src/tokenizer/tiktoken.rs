@@ -4,18 +4,19 @@
 //! every way to cut a token into two tokens, in the order of the whole's rank. The special tokens follow the ranks
 //! in the order of LLaMA 3's published list; LLaMA 3.1 and later give names to some of the reserved ones, not other ids.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokenizers::AddedToken;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
-use super::bpe::{Bpe, Parts};
+use super::bpe::{Added, Bpe, Built, Parts};
+use super::companions::{Companions, Context};
 use super::{Engine, MOST_TOKENS, Refusal, Tokenizer, alphabet, identity, split};
 
 /// The longest token of LLaMA 3 is 128 spaces; work per token grows with the square of its length.
-const LONGEST_TOKEN: usize = 1024;
+const LONGEST: usize = 1024;
 
 /// Special tokens after the ranks.
 const SPECIAL: usize = 256;
@@ -26,35 +27,57 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
     std::str::from_utf8(first).is_ok_and(|line| parse(line).is_ok())
 }
 
-/// Reads ranks.
-pub(super) fn read(bytes: &[u8]) -> Result<Tokenizer, Refusal> {
+/// Reads ranks. Companions decide as in transformers (`TikTokenConverter`), with one difference: where
+/// `added_tokens_decoder` names no tokens after the ranks, they are LLaMA 3's 256, which transformers does not know.
+pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refusal> {
+    beside.check(false)?;
     let tokens = tokens(bytes)?;
-    let specials = specials();
-    let special = |name: &str| specials.iter().position(|s| s == name).map(|i| (tokens.len() + i) as u32);
-    let (bos, eos) = (special("<|begin_of_text|>"), ["<|end_of_text|>", "<|eot_id|>"].map(special));
+    let after: BTreeMap<_, _> =
+        beside.renames()?.into_iter().filter(|(id, _)| *id as usize >= tokens.len()).collect();
+    let specials = match after.last_key_value() {
+        None => specials(),
+        Some((last, _)) if *last as usize >= MOST_TOKENS => {
+            return Err(format!("added_tokens_decoder: id {last} is more than any vocabulary has").into());
+        }
+        Some((last, _)) => (tokens.len() as u32..=*last)
+            .map(|id| {
+                after
+                    .get(&id)
+                    .map_or_else(|| format!("<|reserved_token_{id}|>"), |token| token.content.clone())
+            })
+            .collect(),
+    };
     let characters = alphabet::characters();
     let written = |token: &[u8]| token.iter().map(|b| characters[usize::from(*b)]).collect::<String>();
     let merges = merges(&tokens).into_iter().map(|(left, right)| (written(left), written(right))).collect();
-    let added = |(id, name): (usize, &String)| (id as u32, AddedToken::from(name.as_str(), true));
+    let added = |(id, name): (usize, &String)| Added {
+        id: Some(id as u32),
+        token: AddedToken::from(name.as_str(), true),
+    };
+    let own = (tokens.len()..).zip(&specials).map(added).collect();
     let parts = Parts {
         vocab: (0u32..).zip(&tokens).map(|(rank, token)| (written(token), rank)).collect(),
         merges,
         ignore_merges: true,
-        pre_tokenizer: Some(split::llama_3()?),
+        cuts: split::llama_3()?,
         decoder: Some(ByteLevel::default().into()),
-        added: (tokens.len()..).zip(&specials).map(added).collect(),
+        added: beside.added(&Context { own, ..Context::default() })?,
+        split_special: beside.flag("split_special_tokens")?.unwrap_or(false),
         byte_level: true,
         ..Parts::default()
     };
-    let (engine, pieces) = Bpe::new(parts)?;
-    Ok(Tokenizer {
-        engine: Engine::Bpe(Box::new(engine)),
-        pieces,
-        prefix: bos.into_iter().collect(),
-        eos: eos.into_iter().flatten().collect(),
-        identity: identity(&[bytes]),
-        padded: false,
-    })
+    let Built { engine, pieces, ordinary } = Bpe::new(parts)?;
+    let ids: HashMap<&str, u32> = pieces.iter().map(String::as_str).zip(0..).collect();
+    let find = |name: &str| ids.get(name).copied();
+    let bos = if beside.speak() { beside.bos(None, false)? } else { Some("<|begin_of_text|>".to_owned()) };
+    let prefix =
+        bos.map(|bos| find(&bos).ok_or_else(|| format!("bos_token {bos:?} is not in the vocabulary")));
+    let own_eos = || ["<|end_of_text|>", "<|eot_id|>"].iter().filter_map(|name| find(name)).collect();
+    let prefix = prefix.transpose()?.into_iter().collect();
+    let mut eos = beside.eos(&find).unwrap_or_else(own_eos);
+    eos.retain(|id| pieces.get(*id as usize).is_some_and(|piece| !piece.is_empty()));
+    let identity = identity(&beside.parts(bytes));
+    Ok(Tokenizer::new(Engine::Bpe(Box::new(engine)), pieces, prefix, eos, identity, ordinary))
 }
 
 /// LLaMA 3's 256 special tokens in their order.
@@ -102,7 +125,7 @@ fn parse(line: &str) -> Result<(Vec<u8>, usize), &'static str> {
     let rank = rank.parse().map_err(|_| "the rank is no number")?;
     match token.len() {
         0 => Err("the token is empty"),
-        1..=LONGEST_TOKEN => Ok((token, rank)),
+        1..=LONGEST => Ok((token, rank)),
         _ => Err("the token is longer than 1024 bytes"),
     }
 }

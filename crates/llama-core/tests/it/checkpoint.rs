@@ -290,8 +290,10 @@ fn tokenizers_that_do_not_fit_are_refused() {
         tokenizer.decode(&tokenizer.ids("the cat sat.").expect("ids")).expect("decode"),
         "the cat sat."
     );
-    let error = tokenizer.check_fits(random(Precision::F32).config()).expect_err("10 against 50").to_string();
-    assert!(error.contains("10") && error.contains("50"), "{error}");
+    tokenizer.check_fits(random(Precision::F32).config()).expect("50 embeddings for 10 tokens");
+    let few = Config { vocab_size: 9, ..Config::default() };
+    let error = tokenizer.check_fits(&few).expect_err("9 embeddings").to_string();
+    assert!(error.contains("up to id 9") && error.contains("has 9 embeddings"), "{error}");
     for bad in [b"".as_slice(), b"hello", b"\x0a\xff\xff\xff\xff\x0f", &[0u8; 64]] {
         assert!(matches!(Tokenizer::from_bytes(bad, "bad"), Err(Error::Tokenizer { .. })));
     }

@@ -16,3 +16,4 @@ mod shared;
 mod support;
 mod tokenizer;
 mod tokenizer_damage;
+mod tokenizer_folders;

@@ -205,12 +205,15 @@ fn what_no_llama_needs_is_refused_by_name() {
     assert!(missing.contains("id 9999 (post_processor) is not in the vocabulary"), "{missing}");
 }
 
+/// As in transformers; that the model may have no embedding for it is found when a text has it.
 #[test]
-fn bos_that_the_vocabulary_lacks_is_an_error() {
-    let config = serde_json::json!({ "add_bos_token": true, "bos_token": "<begin>" });
+fn named_tokens_that_the_vocabulary_lacks_get_the_next_ids() {
+    let config = serde_json::json!({ "add_bos_token": true, "bos_token": "<begin>", "pad_token": "<pad>" });
     let folder = folder("byte_level", &[("tokenizer_config.json", config)]);
-    let error = Tokenizer::open(folder.path()).expect_err("refused").to_string();
-    assert!(error.contains("\"<begin>\" (bos_token) is not in the vocabulary"), "{error}");
+    let tokenizer = Tokenizer::open(folder.path()).expect("tokenizer").for_model(&self::config(605));
+    assert_eq!(tokenizer.ids("<begin>").expect("ids"), [600, 604], "BOS is the post-processor's");
+    let error = tokenizer.ids("<pad>").expect_err("605 embeddings").to_string();
+    assert!(error.contains("`<pad>` has id 605, and the model has 605 embeddings"), "{error}");
     std::fs::write(folder.path().join("tokenizer_config.json"), "{").expect("write");
     let error = Tokenizer::open(folder.path()).expect_err("refused").to_string();
     assert!(error.contains("tokenizer_config.json: EOF"), "{error}");
@@ -220,20 +223,25 @@ fn config(vocab_size: i64) -> Config {
     Config { vocab_size, ..Config::default() }
 }
 
+/// What counts is that every id that occurs has an embedding, not how many there are.
 #[test]
-fn padded_embeddings_fit_and_short_ones_never() {
-    let padded = fixture("byte_level.json");
-    let size = padded.vocab_size() as i64;
-    assert_eq!(size, 604);
+fn embeddings_may_be_longer_or_lack_tokens_that_never_occur() {
+    let tokenizer = fixture("byte_level.json"); // 600 tokens and four special ones, the first of them BOS
+    assert_eq!(tokenizer.vocab_size(), 604);
     for (rows, fits) in
-        [(size, true), (size - 4, false), (608, true), (609, false), (1624, true), (1632, false), (0, false)]
+        [(604, true), (601, true), (600, false), (599, false), (609, true), (5000, true), (0, false)]
     {
-        assert_eq!(padded.check_fits(&config(rows)).is_ok(), fits, "{rows} rows");
+        assert_eq!(tokenizer.check_fits(&config(rows)).is_ok(), fits, "{rows} rows");
     }
-    let exact = fixture("ranks.model");
-    let size = exact.vocab_size() as i64;
-    assert!(exact.check_fits(&config(size)).is_ok());
-    assert!(exact.check_fits(&config((size / 8 + 1) * 8)).is_err(), "tokenizer.model is exact");
+    let ordinary = tokenizer.check_fits(&config(599)).expect_err("refused").to_string();
+    assert!(ordinary.contains("up to id 599") && ordinary.contains("599 embeddings"), "{ordinary}");
+    let tokenizer = tokenizer.for_model(&config(602));
+    assert!(tokenizer.ids("a<|end_of_text|>").is_ok());
+    let error = tokenizer.ids("a<|eot_id|>").expect_err("no embedding");
+    assert!(
+        matches!(error, Error::NoEmbedding { id: 602, embeddings: 602, ref token } if token == "<|eot_id|>"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -16,7 +16,10 @@ const TEXTS: [&str; 3] =
 
 /// Whether the bytes were read; uses what came out.
 fn survive(bytes: &[u8]) -> bool {
-    let Ok(tokenizer) = Tokenizer::from_bytes(bytes, "damaged") else { return false };
+    Tokenizer::from_bytes(bytes, "damaged").is_ok_and(|tokenizer| used(&tokenizer))
+}
+
+fn used(tokenizer: &Tokenizer) -> bool {
     for text in TEXTS {
         if let Ok(ids) = tokenizer.ids(text) {
             let _ = tokenizer.decode(&ids);
@@ -113,4 +116,55 @@ fn sentence_piece_rules() {
         bytes[rng.random_range(start..model.len())] ^= 1 << rng.random_range(0..8);
         survive(&bytes);
     }
+}
+
+/// The files beside a tokenizer, of every engine.
+#[test]
+fn companions() {
+    let own = fixtures().join("../folders/plain.model");
+    let token =
+        |name: &str| serde_json::json!({ "content": name, "lstrip": true, "rstrip": false, "special": true });
+    let config = serde_json::json!({
+        "tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "legacy": true, "add_prefix_space": false,
+        "bos_token": "<s>", "eos_token": token("</s>"), "pad_token": token("<pad>"), "split_special_tokens": false,
+        "extra_special_tokens": { "image_token": "<image>" }, "additional_special_tokens": ["<new>", token("<tool>")],
+    });
+    let mut listed = config.clone();
+    listed["added_tokens_decoder"] =
+        serde_json::json!({ "0": token("<unk>"), "1": token("<s>"), "2": token("</s>") });
+    let map = serde_json::json!({ "unk_token": "<unk>", "additional_special_tokens": ["<one>"] });
+    let files = [
+        ("tokenizer_config.json", config.to_string()),
+        ("tokenizer_config.json", listed.to_string()),
+        ("special_tokens_map.json", map.to_string()),
+        ("added_tokens.json", r#"{"<one>": 420, "<two>": 421}"#.to_owned()),
+        ("generation_config.json", r#"{"eos_token_id": [2, 421]}"#.to_owned()),
+    ];
+    let tokenizers = [
+        ("tokenizer.model", std::fs::read(own).expect("fixture")),
+        ("tokenizer.json", fixture("metaspace.json")),
+        ("tokenizer.json", fixture("byte_level.json")),
+        ("tokenizer.model", fixture("ranks.model")),
+    ];
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let mut read = 0;
+    for (name, bytes) in tokenizers {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::write(folder.path().join(name), bytes).expect("write");
+        for (name, whole) in &files {
+            for _ in 0..FLIPS / 10 {
+                let mut bytes = whole.clone().into_bytes();
+                let at = rng.random_range(0..bytes.len());
+                match rng.random_range(0..3) {
+                    0 => bytes.truncate(at),
+                    1 => bytes[at] ^= 1 << rng.random_range(0..8),
+                    _ => bytes[at] = *b"[]{},:0\"nt".get(rng.random_range(0..10)).expect("ten"),
+                }
+                std::fs::write(folder.path().join(name), bytes).expect("write");
+                read += usize::from(Tokenizer::open(folder.path()).is_ok_and(|tokenizer| used(&tokenizer)));
+            }
+            std::fs::remove_file(folder.path().join(name)).expect("remove");
+        }
+    }
+    assert!(read > 100, "{read} were read");
 }

@@ -118,9 +118,12 @@ impl Gguf {
             merges: meta.list("tokenizer.ggml.merges", text)?,
             bos: id("tokenizer.ggml.bos_token_id")?,
             eos: id("tokenizer.ggml.eos_token_id")?,
+            unknown: id("tokenizer.ggml.unknown_token_id")?,
             add_bos: meta.bool("tokenizer.ggml.add_bos_token")?,
             add_eos: meta.bool("tokenizer.ggml.add_eos_token")?,
             add_space_prefix: meta.bool("tokenizer.ggml.add_space_prefix")?,
+            remove_extra_spaces: meta.bool("tokenizer.ggml.remove_extra_whitespaces")?,
+            rules: self.header.metadata.contains_key("tokenizer.ggml.precompiled_charsmap"),
         }))
     }
 }
