@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter as _};
 
 use super::evaluate::write_error;
-use super::folder::Writing;
+use super::folder::{TRANSFER, Writing};
 use super::matrix::{Against, Kept, Matrix, Transfer, is_chosen};
 use super::pooled::{Dataset, Pooled, of_part};
 use super::report::Estimate;
@@ -71,7 +71,7 @@ pub fn sweep(
         let mut done = run_on(part.source, settings, execution, pausing, Some(&tested), &on_layer)
             .map_err(|error| of_part(part.name, error))?;
         done.report.notes.push(SIDES.to_owned());
-        done.write_parts(&writing.run(part.name))?;
+        done.write_parts(&writing.run(part.name), None)?;
         // The others are on disk; a sweep of many data sets must not hold them all.
         let chosen: Vec<bool> =
             done.probes.iter().map(|(m, layer, _)| is_chosen(&done, *m, *layer)).collect();
@@ -84,12 +84,12 @@ pub fn sweep(
     let kept = datasets.iter().map(|part| part.name).zip(&runs).map(|(name, run)| Kept::of(name, run));
     let kept: Vec<Kept<'_>> = kept.chain([Kept::of(ALL, &all)]).collect();
     let found = one_thread(|| Matrix::new(&kept, &pooled, settings, execution.device)?.judge())?;
-    writing.transfer(&csv(&found.transfer)?)?;
+    let table = csv(&found.transfer)?;
     all.report.transfer = found.transfer;
     all.report.transfer_answers = found.answers;
     all.report.notes.push(SIDES.to_owned());
     all.report.notes.extend(pooled.notes().iter().cloned().chain(found.notes));
-    all.write_parts(writing.partial())?;
+    all.write_parts(writing.partial(), Some((TRANSFER, &table)))?;
     writing.finish()?;
     Ok(all.report)
 }
