@@ -3,6 +3,7 @@
 //! Line 1 names the manifest by hash, line k + 2 is batch k of the plan: batches become durable in plan order.
 //! Every line ends in a hash over itself and the line before, so the last one stands for the whole store.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -285,6 +286,14 @@ fn split(line: &[u8]) -> Option<(&[u8], &str)> {
     check.bytes().all(|b| b.is_ascii_hexdigit()).then_some((body, check))
 }
 
+/// As [`split`], by where things stand in a line, whatever bytes of it are damaged.
+fn by_place(line: &[u8]) -> Option<(&[u8], Cow<'_, str>)> {
+    let (rest, _) = line.split_at_checked(line.len().checked_sub(b"\"}\n".len())?)?;
+    let (rest, check) = rest.split_at_checked(rest.len().checked_sub(HASH_LEN)?)?;
+    let (body, _) = rest.split_at_checked(rest.len().checked_sub(BEFORE_CHECK.len())?)?;
+    Some((body, String::from_utf8_lossy(check)))
+}
+
 /// The hashes that stand, whole, in damaged lines.
 pub(crate) fn stated(bytes: &[u8]) -> HashSet<&[u8]> {
     let ends = |at: usize| bytes.get(at..)?.strip_prefix(BEFORE_CHECK)?.split_at_checked(HASH_LEN);
@@ -306,7 +315,7 @@ pub(crate) fn builds_on(bytes: &[u8], last: &str) -> bool {
 fn holds_record(rest: &[u8], last: &str, batch: usize, batches: usize, files: usize) -> bool {
     let mut before = vec![last.to_owned()];
     for (number, line) in rest.split_inclusive(|&b| b == b'\n').enumerate() {
-        let Some((body, check)) = split(line) else {
+        let Some((body, stated)) = by_place(line) else {
             before.clear();
             continue;
         };
@@ -317,11 +326,11 @@ fn holds_record(rest: &[u8], last: &str, batch: usize, batches: usize, files: us
             })
         };
         let mut links: Vec<String> = before.iter().map(|last| link(last, body)).collect();
-        if number > 0 && links.iter().any(|link| link == check) && is_later() {
+        if number > 0 && split(line).is_some_and(|(_, check)| links.iter().any(|link| link == check)) && is_later() {
             return true;
         }
         links.truncate(1);
-        links.push(check.to_owned());
+        links.push(stated.into_owned());
         before = links;
     }
     false

@@ -117,9 +117,10 @@ impl StoreWriter {
     /// Continues the store in the folder, be it as new as can be.
     fn resume(files: Files, asked: Manifest, rows: &[Row], mut journal: File, pace: Pace) -> Result<Self> {
         let (stored, manifest_hash) = files.read_manifest()?;
+        // First, so that a manifest that was changed is not taken for other settings.
+        let mut read = files.read_journal(&stored, &manifest_hash)?;
         let lost_rows = compare(&files, &stored, &asked, rows)?;
         let manifest = Manifest { rows_hash: stored.rows_hash, ..asked };
-        let mut read = files.read_journal(&manifest, &manifest_hash)?;
         let geometry: Vec<Geometry> =
             manifest.columns.iter().map(|column| Geometry::new(&manifest, column)).collect::<Result<_>>()?;
         let lock = journal.file().try_clone().map(|file| File::from_parts(file, files.journal()))?;
