@@ -42,15 +42,28 @@ fn a_damaged_store_is_refused_by_its_readers_and_repaired_by_extract() {
     let layer = "blocks.0.hook_resid_post/plus.npy";
     change(&store.join(layer), |bytes| bytes[128 + 7 * 512 + 3] ^= 0x10);
     let export = |out: &str| {
-        stderr(llama_ccs().args(["store", "export"]).arg(&store).arg("--out").arg(folder.path().join(out)), false)
+        stderr(
+            llama_ccs().args(["store", "export"]).arg(&store).arg("--out").arg(folder.path().join(out)),
+            false,
+        )
     };
     let said = export("exported");
     assert!(said.contains(layer) && said.contains("batch ") && said.contains("hint: "), "{said}");
     assert!(!folder.path().join("exported").exists());
     for json in [&[][..], &["--json"]] {
-        let output = llama_ccs().args(["store", "verify"]).arg(&store).args(json).assert().code(1).get_output().clone();
+        let output = llama_ccs()
+            .args(["store", "verify"])
+            .arg(&store)
+            .args(json)
+            .assert()
+            .code(1)
+            .get_output()
+            .clone();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.contains(layer) && said.contains("hint: run the same `extract` command again"), "{said}");
+        assert!(
+            said.contains(layer) && said.contains("hint: run the same `extract` command again"),
+            "{said}"
+        );
     }
     let said = again();
     assert!(said.contains("warning: ") && said.contains(layer) && said.contains("computed again"), "{said}");
@@ -92,13 +105,17 @@ fn a_continued_extraction_repairs_what_was_done_before() {
         let path = store.join(name);
         match name.to_string_lossy().as_ref() {
             "journal" => {
-                let lines: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').take(1 + batches.len() / 2).collect();
-                fs::write(path, [&lines.concat()[..], b"{\"batch\":77,\nnoise\n\0\0"].concat()).expect("write");
+                let lines: Vec<&[u8]> =
+                    bytes.split_inclusive(|&b| b == b'\n').take(1 + batches.len() / 2).collect();
+                fs::write(path, [&lines.concat()[..], b"{\"batch\":77,\nnoise\n\0\0"].concat())
+                    .expect("write");
             }
             array if array.ends_with(".npy") => {
                 let width = (bytes.len() - 128) / 40;
                 fs::rename(&path, path.with_added_extension("partial")).expect("rename");
-                change(&path.with_added_extension("partial"), |bytes| bytes[128 + batches[1][0] * width] ^= 1);
+                change(&path.with_added_extension("partial"), |bytes| {
+                    bytes[128 + batches[1][0] * width] ^= 1
+                });
             }
             _ => {}
         }
@@ -134,7 +151,10 @@ fn what_comes_out_otherwise_is_not_written() {
     change(&other.join("hook_embed/plus.npy"), |bytes| bytes[200] ^= 1);
     let before = contents(&other);
     let said = stderr(extract(&prompts, &other).args(FEW), false);
-    assert!(said.contains("hook_embed/plus.npy: batch ") && said.contains("not bit for bit what it was"), "{said}");
+    assert!(
+        said.contains("hook_embed/plus.npy: batch ") && said.contains("not bit for bit what it was"),
+        "{said}"
+    );
     assert!(said.contains("hint: another machine, number of threads or version"), "{said}");
     assert!(contents(&other) == before, "nothing is written");
 }

@@ -71,3 +71,52 @@ fn next_page(pages: &mut &[u8], rows: usize) -> Result<u64, String> {
     *pages = pages.get(packed..).ok_or("a page ends outside of its column")?;
     u64::try_from(header.uncompressed_page_size).map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::{DataFrame, NamedFrom as _, ParquetCompression, ParquetWriter, Series};
+
+    use super::*;
+
+    fn file(columns: Vec<Series>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let rows = columns[0].len();
+        let columns = columns.into_iter().map(Into::into).collect();
+        let writer = ParquetWriter::new(&mut bytes).with_compression(ParquetCompression::Zstd(None));
+        writer.finish(&mut DataFrame::new(rows, columns).unwrap()).unwrap();
+        bytes
+    }
+
+    /// A file of some kilobytes with rows or text without end.
+    #[test]
+    fn a_small_file_is_not_believed_to_be_large() {
+        let many = file(vec![Series::new("label".into(), vec![true; 3_000_000])]);
+        assert!(many.len() < 1_000_000);
+        assert!(check(&many, 7).unwrap_err().contains("it says it has 3000000 rows, the manifest has 7"));
+        check(&many, 3_000_000).unwrap();
+
+        let long: Vec<String> = (0..9).map(|row| format!("{row}{}", "a".repeat(9 << 20))).collect();
+        let long = file(vec![Series::new("plus_prompt".into(), long)]);
+        assert!(long.len() < 1_000_000);
+        let said = check(&long, 9).unwrap_err();
+        assert!(said.contains("its pages say that they hold more than"), "{said}");
+    }
+
+    /// Whatever bytes of the file are changed: an answer.
+    #[test]
+    fn no_damage_ends_the_program() {
+        let whole = file(vec![
+            Series::new("row".into(), (0..50u64).collect::<Vec<_>>()),
+            Series::new("dataset".into(), vec!["boolq"; 50]),
+        ]);
+        check(&whole, 50).unwrap();
+        for at in (0..whole.len()).step_by(3) {
+            for value in [0, 0x7f, 0xff, whole[at] ^ 1] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                assert!(crate::rows::decode(&bytes, 50).is_err(), "these are not all columns");
+            }
+            assert!(crate::rows::decode(&whole[..at], 50).is_err());
+        }
+    }
+}

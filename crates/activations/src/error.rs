@@ -141,7 +141,9 @@ pub enum Error {
     },
 
     /// There is not memory enough for what was asked for.
-    #[error("no memory for {bytes} bytes of {path}\nhint: read fewer rows at a time, or on a machine with more memory")]
+    #[error(
+        "no memory for {bytes} bytes of {path}\nhint: read fewer rows at a time, or on a machine with more memory"
+    )]
     Memory {
         /// The file.
         path: PathBuf,

@@ -254,9 +254,7 @@ fn record(
     let (body, check) = open(line, last)?;
     let record: Record = serde_json::from_str(&body).map_err(|e| e.to_string())?;
     if record.batch != batch || batch >= batches {
-        return Err(
-            format!("batch {} stands where batch {batch} of {batches} belongs", record.batch).into()
-        );
+        return Err(format!("batch {} stands where batch {batch} of {batches} belongs", record.batch).into());
     }
     if record.files.len() != files {
         return Err(format!("it has {} checksums, the store {files} arrays", record.files.len()).into());
@@ -321,12 +319,13 @@ fn holds_record(rest: &[u8], last: &str, batch: usize, batches: usize, files: us
         };
         let is_later = || {
             let record = serde_json::from_str(&format!("{}}}", String::from_utf8_lossy(body)));
-            record.is_ok_and(|r: Record| {
-                r.batch > batch && r.batch < batches && r.files.len() == files
-            })
+            record.is_ok_and(|r: Record| r.batch > batch && r.batch < batches && r.files.len() == files)
         };
         let mut links: Vec<String> = before.iter().map(|last| link(last, body)).collect();
-        if number > 0 && split(line).is_some_and(|(_, check)| links.iter().any(|link| link == check)) && is_later() {
+        if number > 0
+            && split(line).is_some_and(|(_, check)| links.iter().any(|link| link == check))
+            && is_later()
+        {
             return true;
         }
         links.truncate(1);
@@ -385,7 +384,8 @@ mod tests {
             for bit in 0..8 {
                 let mut bytes = four.clone();
                 bytes[at] ^= 1 << bit;
-                let line = if at < journal(0).len() { 1 } else { 2 + ends.iter().filter(|end| at >= **end).count() };
+                let line =
+                    if at < journal(0).len() { 1 } else { 2 + ends.iter().filter(|end| at >= **end).count() };
                 match parse(&bytes) {
                     Ok(read) => {
                         // In the last record, or in the newline before it, which makes one line of two.

@@ -102,7 +102,10 @@ fn arrays(files: &Files, manifest: &Manifest, notes: &mut Vec<String>) -> Result
             file.sync_all()?;
             beginning = Beginning::Own;
             let expected = geometry.len();
-            notes.push(format!("{} had {len} bytes instead of {expected}; it has its length again", path.display()));
+            notes.push(format!(
+                "{} had {len} bytes instead of {expected}; it has its length again",
+                path.display()
+            ));
         }
         all.push(Found { path, geometry, beginning });
     }

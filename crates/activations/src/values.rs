@@ -33,8 +33,7 @@ impl Array<'_> {
     /// [`Error::Damaged`], where a batch that has one of these rows is.
     pub(crate) fn rows(&self, file: &File, range: Range<usize>) -> Result<Vec<f32>> {
         let touched = |rows: &[usize]| rows.iter().any(|row| range.contains(row));
-        let batches: Vec<usize> =
-            (0..self.plan.len()).filter(|&batch| touched(&self.plan[batch])).collect();
+        let batches: Vec<usize> = (0..self.plan.len()).filter(|&batch| touched(&self.plan[batch])).collect();
         let mut rows: Vec<usize> = batches.iter().flat_map(|&batch| &self.plan[batch]).copied().collect();
         rows.sort_unstable();
         let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
@@ -178,7 +177,9 @@ impl Values {
     }
 }
 
-fn room<T: bytemuck::Zeroable + Clone>(numbers: usize) -> std::result::Result<Vec<T>, std::collections::TryReserveError> {
+fn room<T: bytemuck::Zeroable + Clone>(
+    numbers: usize,
+) -> std::result::Result<Vec<T>, std::collections::TryReserveError> {
     let mut values = Vec::new();
     values.try_reserve_exact(numbers)?;
     values.resize(numbers, T::zeroed());
@@ -186,7 +187,10 @@ fn room<T: bytemuck::Zeroable + Clone>(numbers: usize) -> std::result::Result<Ve
 }
 
 /// Does something with each of a store's arrays, on all cores, and gives the results in order.
-pub(crate) fn each_of<I: Sync, T: Send>(items: &[I], work: impl Fn(usize, &I) -> Result<T> + Sync) -> Result<Vec<T>> {
+pub(crate) fn each_of<I: Sync, T: Send>(
+    items: &[I],
+    work: impl Fn(usize, &I) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(items.len());
     if threads <= 1 {
         return items.iter().enumerate().map(|(number, item)| work(number, item)).collect();

@@ -48,7 +48,8 @@ pub struct Problem {
 }
 
 /// What helps against most damage.
-const AGAIN: &str = "run the same `extract` command again: it computes what is damaged anew; or restore the file from a copy";
+const AGAIN: &str =
+    "run the same `extract` command again: it computes what is damaged anew; or restore the file from a copy";
 /// What helps where the file cannot be made again.
 const RESTORE: &str = "restore the file from a copy, or extract anew into another folder";
 
@@ -137,7 +138,8 @@ fn check_tail(
         let what = format!("line {}: {}", journal.lines() + 1, tail.what);
         let mut found = problem("journal", batch, rows, what);
         if status.rows_done == status.rows {
-            "run the same `extract` command again: it cuts off what follows the last record".clone_into(&mut found.hint);
+            "run the same `extract` command again: it cuts off what follows the last record"
+                .clone_into(&mut found.hint);
             found.batch = None;
         }
         report.problems.push(found);

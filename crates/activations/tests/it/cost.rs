@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use activations::{BatchStates, Column, ColumnStates, Manifest, SideOf, Store, StoreDtype, StoreWriter, verify};
+use activations::{
+    BatchStates, Column, ColumnStates, Manifest, SideOf, Store, StoreDtype, StoreWriter, verify,
+};
 
 use crate::support::{Plan, plan_of};
 
@@ -63,9 +65,15 @@ fn checking() {
         plan.manifest.columns.iter().map(|column| store.column(&column.name()).unwrap()).collect();
     let all = || columns.iter().flat_map(|column| SideOf::BOTH.map(|side| (column, side)));
     println!("{:.0} MB", plan.manifest.bytes() as f64 / 1e6);
-    println!("read, nothing checked  {:?}", best(|| all().for_each(|(c, side)| drop(fs_err::read(c.path(side)).unwrap()))));
+    println!(
+        "read, nothing checked  {:?}",
+        best(|| all().for_each(|(c, side)| drop(fs_err::read(c.path(side)).unwrap())))
+    );
     println!("read and checked       {:?}", best(|| all().for_each(|(c, side)| drop(c.read(side).unwrap()))));
-    println!("100 rows of each       {:?}", best(|| all().for_each(|(c, side)| drop(c.read_rows(side, 0..100).unwrap()))));
+    println!(
+        "100 rows of each       {:?}",
+        best(|| all().for_each(|(c, side)| drop(c.read_rows(side, 0..100).unwrap())))
+    );
     println!("Store::open            {:?}", best(|| Store::open(&dir).unwrap()));
     println!("verify                 {:?}", best(|| verify(&dir).unwrap()));
     println!("opened by a writer     {:?}", best(|| plan.open(&dir).unwrap()));

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt as _, symlink};
 use std::path::Path;
-use std::process::Command;
 
 use activations::{SideOf, Status, Store, StoreDtype, export_llama_ccs, verify};
 
@@ -54,7 +53,10 @@ impl Damage {
                 match self {
                     Self::Folder => fs_err::create_dir(path).unwrap(),
                     Self::Device => symlink("/dev/zero", path).unwrap(),
-                    Self::Pipe => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+                    Self::Pipe => {
+                        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+                        rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+                    }
                     Self::LinkToACopy => {
                         let copy = path.ancestors().find(|dir| dir.join("journal.here").exists()).unwrap();
                         let copy = copy.join("a copy");
@@ -124,14 +126,20 @@ fn campaign(dtype: StoreDtype, batches: Option<usize>, seed: u64) {
                 let of_an_unfinished_array = batches.is_some() && name.contains("npy");
                 let of_the_tail = name == "journal" && batches.is_some();
                 assert!(
-                    !found.is_sound() || of_an_unfinished_array || of_the_tail || damage == Damage::LinkToACopy,
+                    !found.is_sound()
+                        || of_an_unfinished_array
+                        || of_the_tail
+                        || damage == Damage::LinkToACopy,
                     "{place} went unnoticed"
                 );
             }
             match plan.complete(&dir) {
                 Ok(store) => {
                     mended += 1;
-                    assert!(!damage.is_of_the_name() || name == "manifest.json" || name == "rows.parquet", "{place}");
+                    assert!(
+                        !damage.is_of_the_name() || name == "manifest.json" || name == "rows.parquet",
+                        "{place}"
+                    );
                     assert_same(&expected, &snapshot(store.dir()));
                 }
                 Err(error) => {
@@ -203,7 +211,7 @@ fn what_comes_out_otherwise_is_not_written() {
     bytes[128 + 4 * 20] ^= 1; // row 4, of batch 2
     fs_err::write(&path, &bytes).unwrap();
     let before = snapshot(dir.path());
-    let mut writer = plan.open(dir.path()).unwrap();
+    let mut writer = plan.open_again(dir.path()).unwrap();
     assert_eq!(writer.remaining(), [2]);
     let mut states = plan.states(2);
     states.columns[1].minus[0] += 0.5;
@@ -227,7 +235,7 @@ fn an_array_that_was_put_there_is_left_alone() {
     bytes.iter_mut().skip(64).for_each(|byte| *byte = byte.wrapping_add(1));
     fs_err::write(&path, &bytes).unwrap();
     let before = snapshot(dir.path());
-    assert!(message(plan.open(dir.path())).contains("move the file away first, and it is made anew"));
+    assert!(message(plan.open_again(dir.path())).contains("move the file away first, and it is made anew"));
     assert_same(&before, &snapshot(dir.path()));
     fs_err::remove_file(&path).unwrap();
     plan.complete(dir.path()).unwrap();
@@ -258,7 +266,7 @@ fn garbage_behind_the_journal_is_cut_off() {
         copy(source.path(), dir.path());
         fs_err::write(dir.path().join("journal"), [&journal, *tail].concat()).unwrap();
         assert_eq!(Status::of(dir.path()).unwrap().rows_done, 4, "tail {number}");
-        let writer = plan.open(dir.path()).unwrap();
+        let writer = plan.open_again(dir.path()).unwrap();
         assert_eq!((writer.remaining(), writer.repairs().len()), (&[2, 3][..], 0), "tail {number}");
         drop(writer);
         assert_eq!(fs_err::read(dir.path().join("journal")).unwrap(), journal);
@@ -283,7 +291,7 @@ fn no_changed_byte_of_the_journal_costs_a_sound_batch() {
         fs_err::write(dir.path().join("journal"), changed).unwrap();
         // At the end, it is the last batch or two that are not there.
         assert!(message(Store::open(dir.path())).contains("journal") || at >= lines[3], "byte {at}");
-        let writer = plan.open(dir.path()).unwrap();
+        let writer = plan.open_again(dir.path()).unwrap();
         // A hash in the last line is shown right by nothing after it.
         let most = usize::from(at > lines[3]) + usize::from(at == lines[3]);
         assert!(writer.remaining().len() <= most, "byte {at}: {:?}", writer.remaining());
@@ -300,7 +308,7 @@ fn a_lost_journal_is_refused_and_nothing_is_changed() {
     for bytes in [&b""[..], b"\n", b"noise\nnoise\n", &[0; 2000]] {
         fs_err::write(dir.path().join("journal"), bytes).unwrap();
         let before = snapshot(dir.path());
-        assert!(message(plan.open(dir.path())).contains("journal, line 1"));
+        assert!(message(plan.open_again(dir.path())).contains("journal, line 1"));
         assert!(message(Store::open(dir.path())).contains("journal, line 1"));
         assert_same(&before, &snapshot(dir.path()));
     }
@@ -319,5 +327,5 @@ fn what_is_no_file_of_a_size_is_named() {
     symlink("/dev/zero", &manifest).unwrap();
     assert!(message(Store::open(dir.path())).contains("manifest.json is a device"));
     assert!(fs_err::metadata(&manifest).unwrap().file_type().is_char_device());
-    assert!(message(plan.open(dir.path())).contains("manifest.json is a device"));
+    assert!(message(plan.open_again(dir.path())).contains("manifest.json is a device"));
 }

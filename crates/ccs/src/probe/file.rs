@@ -59,10 +59,7 @@ struct Header {
 const BEFORE_CHECK: &str = ",\"check\":\"";
 
 /// The hash of a file's content: the header up to this hash, and the tensors by name.
-fn check<'a>(
-    header: &str,
-    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
-) -> String {
+fn check<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>) -> String {
     let mut tensors: Vec<_> = tensors.collect();
     tensors.sort_by_key(|(name, ..)| *name);
     let mut hasher = blake3::Hasher::new();

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::evaluate::write_error;
-use super::sums::{self, SUMS, Sums, Summing};
+use super::sums::{self, SUMS, Summing, Sums};
 use super::table;
 use super::{Report, Run, SplitReport};
 use crate::{Error, Method, Result, file, page};

@@ -80,7 +80,9 @@ impl Sums {
             if !run.join(REPORT).exists() {
                 return Err(Error::NoRun { path: run.to_owned() });
             }
-            return wrong("it is missing, and nothing else shows that the run's files are those that were written");
+            return wrong(
+                "it is missing, and nothing else shows that the run's files are those that were written",
+            );
         }
         let text = file::read(&path)?;
         let Ok(written) = serde_json::from_slice::<Written>(&text) else {
@@ -108,7 +110,11 @@ impl Sums {
             return Err(wrong("it is missing"));
         }
         let bytes = file::read(&path)?;
-        if file::hash(&bytes) == *hash { Ok(bytes) } else { Err(wrong("it was changed after it was written")) }
+        if file::hash(&bytes) == *hash {
+            Ok(bytes)
+        } else {
+            Err(wrong("it was changed after it was written"))
+        }
     }
 
     /// Reads everything that a run consists of.

@@ -120,10 +120,13 @@ fn campaign(dir: &Path, seed: u64, asked: &[(&str, &dyn Fn() -> Given)]) {
             damage.apply(&path, &bytes);
             for ((who, ask), before) in asked.iter().zip(&before) {
                 match ask() {
-                    Ok(found) => assert!(Ok(&found) == before.as_ref(), "{who}, {name}, {damage:?}: another result"),
+                    Ok(found) => {
+                        assert!(Ok(&found) == before.as_ref(), "{who}, {name}, {damage:?}: another result")
+                    }
                     Err(said) => {
                         refusals += 1;
-                        let named = ["manifest.json", "journal", "report.json"].iter().any(|f| name.ends_with(f));
+                        let named =
+                            ["manifest.json", "journal", "report.json"].iter().any(|f| name.ends_with(f));
                         let folder = dir.file_name().unwrap().to_string_lossy();
                         assert!(
                             said.contains(&name) || named && said.contains(&*folder),
@@ -181,7 +184,10 @@ fn a_damaged_run_gives_its_own_numbers_or_none() {
     // What `llama-ccs predict` takes from a run.
     let predicted = || {
         let fitted = Fitted::open(&run, Method::MeanDifference, None);
-        given(fitted.and_then(|f| Ok([f.probe.to_bytes()?, json(&f.train_groups), f.report.to_json()?].concat())))
+        given(
+            fitted
+                .and_then(|f| Ok([f.probe.to_bytes()?, json(&f.train_groups), f.report.to_json()?].concat())),
+        )
     };
     let asked: [(&str, &dyn Fn() -> Given); 4] =
         [("eval", &evaluated), ("inspect", &inspected), ("report", &reported), ("predict", &predicted)];
@@ -210,7 +216,11 @@ fn the_program_names_the_file() {
     assert!(!dir.join("new").exists());
     flip("store/blocks.0.hook_resid_post/minus.npy");
     flip("run/split.json");
-    refused(dir, &["eval", "run", "store", "--keep-trained"], &["run/split.json", "changed after it was written"]);
+    refused(
+        dir,
+        &["eval", "run", "store", "--keep-trained"],
+        &["run/split.json", "changed after it was written"],
+    );
     refused(dir, &["inspect", "run"], &["run/split.json"]);
     let done = fit(&dir.join("store")).unwrap();
     done.write(dir.join("run"), Overwrite::Yes).unwrap();
