@@ -48,29 +48,28 @@ pub(crate) fn mend(
         restore(files, manifest, manifest_hash, journal, (read, tail), &arrays, &mut notes)?;
     }
     let mut damaged = BTreeSet::new();
-    if !read.records.is_empty() {
-        let found = each_of(&arrays, |number, found| scan(manifest, read, number, found))?;
-        for (array, batches) in arrays.iter().zip(found) {
-            notes.extend(settle(array, &batches, read.records.len())?);
-            if let Some(&batch) = batches.first() {
-                let rows = listed(manifest.batches.get(batch).map(Vec::as_slice).unwrap_or_default());
-                let others = match batches.len() - 1 {
-                    0 => String::new(),
-                    n => format!(" and of {n} more"),
-                };
-                notes.push(format!(
-                    "{}: the values of batch {batch} (rows {rows}){others} are not those that were written; they are computed again",
-                    array.path.display()
-                ));
-            }
-            damaged.extend(batches);
-        }
-    } else {
-        for array in &arrays {
-            notes.extend(settle(array, &[], 0)?);
-        }
+    // Without a record there is nothing that values could be compared with.
+    let found = each_of(&arrays, |number, found| scan(manifest, read, number, found))?;
+    for (array, batches) in arrays.iter().zip(found) {
+        notes.extend(settle(array, &batches, read.records.len())?);
+        notes.extend(said(manifest, array, &batches));
+        damaged.extend(batches);
     }
     Ok(Mended { damaged: damaged.into_iter().collect(), notes })
+}
+
+/// What is wrong with the values of one array, in a sentence.
+fn said(manifest: &Manifest, array: &Found, damaged: &[usize]) -> Option<String> {
+    let (&batch, others) = damaged.split_first()?;
+    let rows = listed(manifest.batches.get(batch).map(Vec::as_slice).unwrap_or_default());
+    let others = match others.len() {
+        0 => String::new(),
+        n => format!(" and of {n} more"),
+    };
+    Some(format!(
+        "{}: the values of batch {batch} (rows {rows}){others} are not those that were written; they are computed again",
+        array.path.display()
+    ))
 }
 
 /// Every array, made again where it is missing and brought to its length where it is ours.

@@ -128,10 +128,9 @@ fn killed_and_damaged_in_turn_it_ends_in_the_same_bytes() {
             bytes[at] ^= 1 << (next(&mut random) % 8);
             fs_err::write(store.join(name), bytes).unwrap();
             let mut journal = files["journal"].clone();
-            let records = journal.iter().filter(|byte| **byte == b'\n').count();
-            if records > 3 {
-                let lines: Vec<usize> = (0..journal.len()).filter(|&at| journal[at] == b'\n').collect();
-                let at = next(&mut random) as usize % lines[records - 3];
+            let lines: Vec<usize> = (0..journal.len()).filter(|&at| journal[at] == b'\n').collect();
+            if lines.len() > 3 {
+                let at = next(&mut random) as usize % lines[lines.len() - 3];
                 journal[at] ^= 1 << (next(&mut random) % 8);
                 fs_err::write(store.join("journal"), journal).unwrap();
             }

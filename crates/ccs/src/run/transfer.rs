@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter as _};
 
@@ -32,8 +31,8 @@ const SIDES: &str = "the sides of the split were decided over all data sets of t
 ///
 /// The sides of the split are decided once, over the groups (passages) of all data sets: a passage trains in all of them
 /// or tests in all of them, so every column of the matrix is judged on the same rows, and no probe was trained on any of
-/// their passages. Once `stop` is true, no further layer is begun; what is done is kept in `OUT.partial` until the same sweep is
-/// asked for again.
+/// their passages. It is stopped and watched as `pausing` says, whose folder is `out` here: what is done is kept in
+/// `OUT.partial` until the same sweep is asked for again.
 ///
 /// # Errors
 /// As [`Pooled::new`], [`run_pausing`](super::run_pausing) and [`Run::write`](super::Run::write); fewer than two data sets; a
@@ -44,7 +43,7 @@ pub fn sweep(
     execution: Execution,
     out: &Path,
     overwrite: Overwrite,
-    stop: Option<&AtomicBool>,
+    pausing: Pausing<'_>,
     on_layer: &(dyn Fn(&str, &LayerReport) + Sync),
 ) -> Result<Report> {
     if datasets.len() < 2 || datasets.iter().any(|part| part.name == ALL) {
@@ -64,7 +63,7 @@ pub fn sweep(
         Split::of_groups(&rows.labels, &rows.groups, &tested).map_err(|error| of_part(part.name, error))?;
     }
     let writing = Writing::begin(out, overwrite)?;
-    let pausing = Pausing { out: Some(out), stop, watch: None };
+    let pausing = Pausing { out: Some(out), ..pausing };
     let mut runs = Vec::new();
     for part in datasets {
         let on_layer = |layer: &LayerReport| on_layer(part.name, layer);

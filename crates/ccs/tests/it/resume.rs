@@ -328,7 +328,8 @@ fn a_sweep_goes_on_too() {
     settings.methods = Some(vec![Method::Ccs, Method::Lr]);
     let sweep = |out: &str, stop_after: usize| {
         let (stop, layers) = (AtomicBool::new(false), Mutex::new(0));
-        ccs::run::sweep(&datasets, &settings, ONE, &dir.join(out), Overwrite::No, Some(&stop), &|_, _| {
+        let pausing = Pausing { stop: Some(&stop), ..Pausing::default() };
+        ccs::run::sweep(&datasets, &settings, ONE, &dir.join(out), Overwrite::No, pausing, &|_, _| {
             let mut layers = layers.lock().unwrap();
             *layers += 1;
             stop.store(*layers == stop_after, Ordering::Relaxed);
