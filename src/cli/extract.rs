@@ -30,6 +30,9 @@ Examples:
 Killed or interrupted, the same command continues where it stopped and gives the same bytes. The first Ctrl-C stops \
 after the batch under way, the second at once; the exit code is 130.
 
+What a store holds already, also a finished one, is first compared with its checksums: damaged rows are named and \
+computed again.
+
 edits.json, carried out in order (add, zero, scale, project_out, patch, mean_ablate, knock_out):
   { \"schema\": 1, \"edits\": [
     { \"points\": [\"blocks.9.hook_mlp_out\"], \"tokens\": \"last\", \"change\": \"zero\" },

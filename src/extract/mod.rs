@@ -215,9 +215,10 @@ impl<'a> Extraction<'a> {
         self
     }
 
-    /// Runs the model over the pairs and writes the store, or continues the one that an earlier run began.
+    /// Runs the model over the pairs and writes the store, or continues the one that an earlier run began. What that one
+    /// holds is read and compared with its journal; damaged rows are named to the observer and computed again.
     ///
-    /// The model's weights are read only if rows are missing.
+    /// The model's weights are read only if rows are missing or damaged.
     ///
     /// # Errors
     /// A tokenizer of another model, a hook that has no fixed shape, a template that no pair names, a store of another
@@ -250,13 +251,18 @@ impl<'a> Extraction<'a> {
         // Edits that do not fit the model are refused before anything is written.
         self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
         let total = rows.len();
+        announce_check(out, &manifest, observer);
         let mut writer = StoreWriter::open(out, manifest, &rows)?;
+        writer.repairs().iter().for_each(|repair| observer.notice(repair));
 
         let missing: usize =
             writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
         let mut done = total - missing;
         let log = log::Log::new(out);
         log.write("start", &json!({ "done": done, "rows": total, "model": self.checkpoint.path() }))?;
+        if !writer.repairs().is_empty() {
+            log.write("repairs", &json!({ "found": writer.repairs() }))?;
+        }
         if observer.rows(done, total).is_continue() && missing > 0 {
             let (llama, group_places) = residency::load(
                 self.checkpoint,
@@ -335,6 +341,18 @@ impl<'a> Extraction<'a> {
             serde_json::Value::Object(map) => Ok(map),
             _ => Ok(serde_json::Map::new()),
         }
+    }
+}
+
+/// Says that a store which is there is read before it is continued, where that takes a while.
+fn announce_check(out: &Path, manifest: &activations::Manifest, observer: &mut dyn Observer) {
+    const NOTICED: u64 = 8 << 30;
+    let Ok(status) = activations::Status::of(out) else { return };
+    let share = status.rows_done as f64 / status.rows.max(1) as f64;
+    let bytes = (manifest.bytes() as f64 * share) as u64;
+    if bytes >= NOTICED {
+        let gigabytes = bytes as f64 / 1e9;
+        observer.notice(&format!("comparing {gigabytes:.0} GB of states that are there with the journal"));
     }
 }
 

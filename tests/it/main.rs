@@ -5,6 +5,7 @@
 mod answers;
 mod bad_input;
 mod commands;
+mod damage;
 mod golden;
 mod help;
 mod memory;

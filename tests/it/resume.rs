@@ -96,7 +96,8 @@ fn compare(whole: &Path, torn: &Path, seed: u64) {
 
 #[test]
 fn killed_at_random_moments_and_continued() {
-    println!("{}", kill_and_continue(&[], 20));
+    let kills = if std::env::var_os("LLAMA_CCS_LONG").is_some() { 400 } else { 20 };
+    println!("{}", kill_and_continue(&[], kills));
 }
 
 #[test]

@@ -118,6 +118,76 @@ pub enum Error {
         supported: u32,
     },
 
+    /// Something else bears the name of a file of the store.
+    #[error(
+        "{path} is {what}, and a store is made of files\nhint: move it away and put the file back; what `extract` can compute again, it makes anew"
+    )]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        what: &'static str,
+    },
+
+    /// A file is longer than it may be.
+    #[error(
+        "{path} has more than {limit} bytes, the most that such a file may have\nhint: it is not the file that was written; restore it from a copy, or extract again"
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most bytes it may have.
+        limit: u64,
+    },
+
+    /// There is not memory enough for what was asked for.
+    #[error(
+        "no memory for {bytes} bytes of {path}\nhint: read fewer rows at a time, or on a machine with more memory"
+    )]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that were asked for.
+        bytes: u64,
+    },
+
+    /// Values are not those that the journal names.
+    #[error(
+        "{path}: the values of batch {batch} (rows {}) are not those that were written{}\nhint: the disk or another program changed them; run the same `extract` command again: it finds what is damaged and computes it anew. `llama-ccs store verify` lists all of it",
+        listed(rows),
+        match others { 0 => String::new(), 1 => ", nor are those of another batch".to_owned(), n => format!(", nor are those of {n} other batches") }
+    )]
+    Damaged {
+        /// The array.
+        path: PathBuf,
+        /// The first batch that is damaged.
+        batch: usize,
+        /// Its rows.
+        rows: Vec<usize>,
+        /// How many further batches are damaged, among those that were asked for.
+        others: usize,
+    },
+
+    /// A batch was computed again, because its values were damaged, and did not come out as it was.
+    #[error(
+        "{path}: batch {batch}, whose values are damaged, was computed again, and is not bit for bit what it was\nhint: another machine, number of threads or version rounds otherwise, and half a store from each is worse than none; run `extract` where the store was made, restore the file from a copy, or extract anew into another folder. Nothing was written"
+    )]
+    OtherBytes {
+        /// The array that came out otherwise.
+        path: PathBuf,
+        /// The batch.
+        batch: usize,
+    },
+
+    /// The rows given hold more text than a reader would believe.
+    #[error(
+        "the rows cannot be kept: {what}\nhint: shorten the prompts, or extract fewer pairs into one store; nothing has been written"
+    )]
+    RowText {
+        /// What would be refused.
+        what: String,
+    },
+
     /// The rows given do not fit the manifest given.
     #[error("{what}\nhint: give one row for every row of the manifest's plan, in order")]
     RowCount {
@@ -126,7 +196,9 @@ pub enum Error {
     },
 
     /// `rows.parquet` cannot be read or is not the one the store was begun with.
-    #[error("{path}: {what}\nhint: restore the file from a copy, or extract again")]
+    #[error(
+        "{path}: {what}\nhint: run the same `extract` command again, which writes the file anew if it comes out the same; else restore it from a copy"
+    )]
     Rows {
         /// The file.
         path: PathBuf,
@@ -136,7 +208,7 @@ pub enum Error {
 
     /// The journal is damaged before its last record, or does not belong to the manifest.
     #[error(
-        "{path}, line {line}: {what}\nhint: the disk or another program changed the file; restore it from a copy, or extract again"
+        "{path}, line {line}: {what}\nhint: the disk or another program changed the file; run the same `extract` command again, which restores what the values prove and computes the rest anew, or restore the file from a copy"
     )]
     Journal {
         /// The journal.
@@ -149,7 +221,7 @@ pub enum Error {
 
     /// An array does not have the header the manifest asks for.
     #[error(
-        "{path}: the .npy header does not fit the manifest\n  expected {expected:?}\n  found    {found:?}\nhint: the file was replaced or damaged; restore it from a copy, or extract again"
+        "{path}: the .npy header does not fit the manifest\n  expected {expected:?}\n  found    {found:?}\nhint: the file was damaged, or another one put in its place: run the same `extract` command again, which repairs it; if that says the same, move the file away first, and it is made anew"
     )]
     Header {
         /// The array.
@@ -162,7 +234,7 @@ pub enum Error {
 
     /// An array does not have the length its header promises.
     #[error(
-        "{path} has {found} bytes instead of {expected}\nhint: the file was cut off or replaced; restore it from a copy, or extract again"
+        "{path} has {found} bytes instead of {expected}\nhint: the file was cut off or replaced; run the same `extract` command again, which repairs it, or restore it from a copy"
     )]
     Length {
         /// The array.
@@ -174,7 +246,9 @@ pub enum Error {
     },
 
     /// A file of the store is not there.
-    #[error("{path} is missing\nhint: restore the file from a copy, or extract again")]
+    #[error(
+        "{path} is missing\nhint: run the same `extract` command again, which makes arrays and rows anew, or restore the file from a copy"
+    )]
     Missing {
         /// The file.
         path: PathBuf,
@@ -313,6 +387,14 @@ pub enum Error {
         /// What stands in the way.
         what: String,
     },
+}
+
+/// The first rows of a list.
+pub(crate) fn listed(rows: &[usize]) -> String {
+    const SHOWN: usize = 12;
+    let shown: Vec<String> = rows.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = if rows.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 impl Error {

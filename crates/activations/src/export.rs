@@ -16,9 +16,6 @@ use crate::store::{ColumnReader, Store};
 /// Temporary names tried beside the output folder.
 const ATTEMPTS: u32 = 100;
 
-/// Rows read from each layer at a time.
-const ROWS: usize = 64;
-
 /// Writes `plus/{idx}.npy` and `minus/{idx}.npy` into the new folder `out`: the residual stream under one token rule
 /// (llama-ccs' own is `last`) after the embedding and after each of the L blocks, in f32. Returns the number of rows.
 ///
@@ -29,7 +26,7 @@ const ROWS: usize = 64;
 ///
 /// # Errors
 /// [`Error::Export`] where `out` exists, the store has no such token rule, a layer is missing, or two rows have one
-/// `idx`.
+/// `idx`; [`Error::Damaged`].
 pub fn export_llama_ccs(store: &Store, tokens: &str, out: impl AsRef<Path>) -> Result<usize> {
     let out = out.as_ref();
     let refuse = |what: String| Error::Export { dir: out.to_owned(), what };
@@ -45,7 +42,7 @@ pub fn export_llama_ccs(store: &Store, tokens: &str, out: impl AsRef<Path>) -> R
     }
 
     let partial = temporary_beside(out)?;
-    let written = write_files(&partial, &layers, dim, &idx)
+    let written = write_files(&partial, store, &layers, dim, &idx)
         .and_then(|()| Ok(fs_err::rename(&partial, out)?))
         .and_then(|()| sync_dir(&out.join("..")));
     if written.is_err() {
@@ -72,18 +69,23 @@ fn temporary_beside(out: &Path) -> Result<PathBuf> {
 }
 
 /// Writes every row's two files into `partial`, durably.
-fn write_files(partial: &Path, layers: &[ColumnReader], dim: usize, idx: &[u64]) -> Result<()> {
+///
+/// A batch of the store at a time: a batch is what is checked, so that each value is read once.
+fn write_files(
+    partial: &Path,
+    store: &Store,
+    layers: &[ColumnReader],
+    dim: usize,
+    idx: &[u64],
+) -> Result<()> {
     let header = npy::header(StoreDtype::F32, layers.len(), &[dim])?;
     for side in SideOf::BOTH {
         let folder = partial.join(side.name());
         fs_err::create_dir(&folder)?;
-        for (block, names) in idx.chunks(ROWS).enumerate() {
-            let start = block * ROWS;
-            let states: Vec<Vec<f32>> = layers
-                .iter()
-                .map(|layer| layer.read_rows(side, start..start + names.len()))
-                .collect::<Result<_>>()?;
-            for (i, name) in names.iter().enumerate() {
+        for (batch, rows) in store.manifest().batches.iter().enumerate() {
+            let states: Vec<Vec<f32>> =
+                layers.iter().map(|layer| layer.read_batch(side, batch)).collect::<Result<_>>()?;
+            for (i, name) in rows.iter().map(|&row| idx[row]).enumerate() {
                 let mut file = File::create(folder.join(format!("{name}.npy")))?;
                 let rows = states.iter().filter_map(|layer| layer.get(i * dim..(i + 1) * dim));
                 let values: Vec<f32> = rows.flatten().copied().collect();

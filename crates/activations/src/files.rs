@@ -19,7 +19,13 @@ use crate::error::{Error, Result};
 use crate::journal::{self, Chain, Journal};
 use crate::manifest::{Column, Manifest};
 use crate::npy::Geometry;
+use crate::open;
 use crate::rows::{self, Row, SideOf};
+
+/// The most bytes of a `manifest.json`: the plan of some ten million rows.
+const MANIFEST_LIMIT: u64 = 256 << 20;
+/// How much of what follows a journal's records is looked at.
+const TAIL_LIMIT: u64 = 64 << 10;
 
 /// The paths of a store.
 #[derive(Debug, Clone)]
@@ -100,7 +106,7 @@ impl Files {
                 return Err(foreign(&entry.file_name()));
             }
         }
-        match fs_err::read(self.journal()) {
+        match open::read(&self.journal(), TAIL_LIMIT) {
             Ok(bytes) if Journal::is_unbegun(&bytes) => Ok(Found::HalfCreated),
             Ok(_) => Err(foreign(OsStr::new("journal"))),
             Err(_) => Err(foreign(&entries[0].file_name())),
@@ -121,6 +127,7 @@ impl Files {
             }
             fs_err::create_dir_all(&self.dir)?;
         }
+        open::own(&path)?;
         let journal = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
         let locked = || Error::Locked { dir: self.dir.clone() };
         match journal.try_lock() {
@@ -151,6 +158,7 @@ impl Files {
     fn create_all(&self, manifest: &Manifest, rows: &[Row], journal: &mut File) -> Result<()> {
         let bad_rows = |e: polars::error::PolarsError| Error::Rows { path: self.rows(), what: e.to_string() };
         let table = rows::encode(rows).map_err(bad_rows)?;
+        rows::decode(&table, rows.len()).map_err(|what| Error::RowText { what })?;
         let manifest = Manifest { rows_hash: hash(&table), ..manifest.clone() };
         let total = manifest.bytes();
         let or_full = |error: Error, path: PathBuf, bytes: &[u8]| match error {
@@ -214,45 +222,43 @@ impl Files {
     /// Reads the manifest and its hash.
     pub(crate) fn read_manifest(&self) -> Result<(Manifest, String)> {
         let path = self.manifest();
-        match fs_err::read(&path) {
+        match open::read(&path, MANIFEST_LIMIT) {
             Ok(bytes) => Ok((Manifest::from_json(&path, &bytes)?, hash(&bytes))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Err(Error::Missing { .. }) => {
                 let what = match self.inspect(None) {
                     Ok(Found::HalfCreated) => "its creation was interrupted; `extract` will begin it anew",
                     _ => "manifest.json is missing",
                 };
                 Err(Error::NotAStore { dir: self.dir.clone(), what: what.to_owned() })
             }
-            Err(e) => Err(e.into()),
+            Err(e) => Err(e),
         }
     }
 
-    /// Reads the journal of that manifest.
+    /// Reads the journal of that manifest, with what may follow its good lines. However long the file is, no more of it
+    /// is read than the plan's records take, and some of what follows them.
     pub(crate) fn read_journal(&self, manifest: &Manifest, manifest_hash: &str) -> Result<Journal> {
         let path = self.journal();
-        let bytes = match fs_err::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { path }),
-            bytes => bytes?,
-        };
-        Journal::parse(&path, &bytes, manifest_hash, manifest.batches.len(), 2 * manifest.columns.len())
+        let (batches, files) = (manifest.batches.len(), 2 * manifest.columns.len());
+        let limit = journal::planned_len(batches, files).saturating_add(TAIL_LIMIT);
+        let (bytes, _) = open::read_beginning(&path, limit)?;
+        Journal::parse(&path, &bytes, manifest_hash, batches, files)
     }
 
     /// Reads `rows.parquet`, which must be the file the manifest names.
     pub(crate) fn read_rows(&self, manifest: &Manifest) -> Result<Vec<Row>> {
         let path = self.rows();
-        let bytes = match fs_err::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { path }),
-            bytes => bytes?,
-        };
         let bad = |what: String| Error::Rows { path: path.clone(), what };
+        let other = || bad("its BLAKE3 is not the manifest's rows_hash".to_owned());
+        // Before memory is taken for it: whatever lies there may have any length.
+        if open::hash(&path)? != manifest.rows_hash {
+            return Err(other());
+        }
+        let bytes = open::read(&path, u64::MAX - 1)?;
         if hash(&bytes) != manifest.rows_hash {
-            return Err(bad("its BLAKE3 is not the manifest's rows_hash".to_owned()));
+            return Err(other());
         }
-        let rows = rows::decode(&bytes).map_err(bad)?;
-        if rows.len() != manifest.rows {
-            return Err(bad(format!("it has {} rows, the manifest {}", rows.len(), manifest.rows)));
-        }
-        Ok(rows)
+        rows::decode(&bytes, manifest.rows).map_err(bad)
     }
 }
 
@@ -304,7 +310,7 @@ fn is_of_creation(entry: &fs_err::DirEntry, manifest: Option<&Manifest>) -> io::
 }
 
 /// Writes a file that is either whole or not there, and makes it durable.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_added_extension("tmp");
     let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;

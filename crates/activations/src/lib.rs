@@ -32,15 +32,19 @@
 //! # Ok(()) }
 //! ```
 
+mod bounds;
 mod error;
 mod export;
 mod files;
 mod journal;
 mod json;
 mod manifest;
+mod mend;
 mod npy;
+mod open;
 mod rows;
 mod store;
+mod values;
 mod verify;
 mod worker;
 mod writer;

@@ -1,6 +1,6 @@
 //! `.npy` arrays of fixed length: the header, where each row lies, and reading and writing rows in place.
 
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 
@@ -69,12 +69,25 @@ impl Geometry {
         Ok(file)
     }
 
+    /// Brings a file that has `now` bytes to its length.
+    pub(crate) fn reserve_rest(&self, path: &Path, file: &File, now: u64) -> Result<()> {
+        let bytes = self.len();
+        if now < bytes {
+            match rustix::fs::fallocate(file.file(), FallocateFlags::empty(), 0, bytes) {
+                Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {
+                    return Err(Error::DiskFull { path: path.to_owned(), bytes, total: bytes });
+                }
+                _ => {} // where room cannot be reserved, the length is what matters
+            }
+        }
+        Ok(file.set_len(bytes)?)
+    }
+
     /// Refuses a file whose header or length is not exactly what the manifest asks for.
     ///
     /// The format fixes the header to the byte, so it is compared and never parsed.
     pub(crate) fn check(&self, path: &Path, file: &File) -> Result<()> {
-        let mut found = Vec::new();
-        file.file().take(self.header.len() as u64).read_to_end(&mut found)?;
+        let found = self.first_bytes(file)?;
         if found != self.header {
             let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
             let (expected, found) = (show(&self.header), show(&found));
@@ -85,6 +98,20 @@ impl Geometry {
             return Err(Error::Length { path: path.to_owned(), expected, found });
         }
         Ok(())
+    }
+
+    /// As many bytes of a file as the header has, or all that there are.
+    fn first_bytes(&self, file: &File) -> Result<Vec<u8>> {
+        let mut found = vec![0; self.header.len()];
+        let mut read = 0;
+        while let Some(rest) = found.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, read as u64)? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        found.truncate(read);
+        Ok(found)
     }
 
     /// Writes a batch's values to its rows.
@@ -98,21 +125,19 @@ impl Geometry {
         Ok(())
     }
 
-    /// Reads rows, widened to f32.
-    pub(crate) fn read(&self, file: &File, rows: Range<usize>) -> Result<Vec<f32>> {
-        let numbers = rows.len() * self.row_len;
-        let mut values = vec![0.0f32; numbers];
-        match self.dtype {
-            StoreDtype::F32 => {
-                file.read_exact_at(bytemuck::cast_slice_mut(&mut values), self.offset(rows.start))?;
-            }
-            StoreDtype::F16 => {
-                let mut narrow = vec![f16::ZERO; numbers];
-                file.read_exact_at(bytemuck::cast_slice_mut(&mut narrow), self.offset(rows.start))?;
-                narrow.convert_to_f32_slice(&mut values);
-            }
-        }
-        Ok(values)
+    /// Writes the header again, where it was damaged.
+    pub(crate) fn write_header(&self, file: &File) -> Result<()> {
+        Ok(file.write_all_at(&self.header, 0)?)
+    }
+
+    /// What a file's beginning looks like.
+    pub(crate) fn beginning(&self, file: &File) -> Result<Beginning> {
+        let found = self.first_bytes(file)?;
+        Ok(match self.header.strip_prefix(&found[..]) {
+            Some([]) => Beginning::Own,
+            Some(_) => Beginning::CutOff,
+            None => Beginning::Other,
+        })
     }
 }
 
@@ -139,8 +164,19 @@ pub(crate) fn first_beyond(values: &[f32], limit: f32) -> Option<usize> {
     values.iter().position(|value| !fine(value))
 }
 
-/// Ascending neighbours are one write.
-fn runs(rows: &[usize]) -> impl Iterator<Item = Range<usize>> {
+/// How the beginning of a file compares with the header that belongs there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// It is the header.
+    Own,
+    /// The file ends within it.
+    CutOff,
+    /// It is something else.
+    Other,
+}
+
+/// Ascending neighbours are one write, or one read.
+pub(crate) fn runs(rows: &[usize]) -> impl Iterator<Item = Range<usize>> {
     rows.chunk_by(|a, b| a + 1 == *b).filter_map(|run| Some(*run.first()?..run.last()? + 1))
 }
 

@@ -9,6 +9,8 @@ use polars::prelude::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::bounds;
+
 /// One contrast pair: where it comes from, and its two sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
@@ -110,6 +112,12 @@ pub(crate) fn encode(rows: &[Row]) -> PolarsResult<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Bytes of all text in a table: one entry of a page's dictionary may stand in every row.
+fn text_bytes(frame: &DataFrame) -> Result<u64, String> {
+    let columns = frame.columns().iter().filter_map(|column| column.try_str());
+    Ok(columns.flat_map(|texts| texts.iter()).flatten().map(|text| text.len() as u64).sum())
+}
+
 fn series<T, Phantom: ?Sized>(name: &str, values: T) -> polars::prelude::Column
 where
     Series: NamedFrom<T, Phantom>,
@@ -117,9 +125,24 @@ where
     Series::new(name.into(), values).into()
 }
 
-/// The rows in the bytes of a `rows.parquet`.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<Row>, String> {
-    let frame = ParquetReader::new(Cursor::new(bytes)).finish().map_err(|e| e.to_string())?;
+/// The rows in the bytes of a `rows.parquet` that must have so many of them.
+pub(crate) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<Row>, String> {
+    // polars panics at some footers that were made up.
+    let read = std::panic::catch_unwind(|| {
+        bounds::check(bytes, rows)?;
+        ParquetReader::new(Cursor::new(bytes)).finish().map_err(|e| e.to_string())
+    });
+    let frame = read.unwrap_or_else(|_| Err("it is no table".to_owned()))?;
+    if frame.height() != rows {
+        return Err(format!("it has {} rows, the manifest {rows}", frame.height()));
+    }
+    let limit = bounds::limit(rows, bytes.len() as u64);
+    let text = text_bytes(&frame)?;
+    if text > limit {
+        return Err(format!(
+            "its cells hold {text} bytes of text, more than the {limit} that {rows} rows may"
+        ));
+    }
     if unsigned(&frame, "row")?.into_iter().ne(0..frame.height() as u64) {
         return Err("the column row does not count from 0".to_owned());
     }
@@ -230,8 +253,9 @@ mod tests {
     fn rows_come_back() {
         let rows: Vec<Row> = [3, u64::MAX, 0].map(row).into();
         let bytes = encode(&rows).unwrap();
-        assert_eq!(decode(&bytes).unwrap(), rows);
+        assert_eq!(decode(&bytes, 3).unwrap(), rows);
+        assert!(decode(&bytes, 4).unwrap_err().contains("it says it has 3 rows, the manifest has 4"));
         assert_eq!(encode(&rows).unwrap(), bytes, "the same rows give the same bytes");
-        assert!(decode(b"PAR1 no").is_err());
+        assert!(decode(b"PAR1 no", 3).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytemuck::Pod;
 use fs_err::File;
@@ -11,34 +12,41 @@ use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 use crate::files::Files;
+use crate::journal::Sum;
 use crate::manifest::{Column, Manifest, StoreDtype};
 use crate::npy::Geometry;
 use crate::rows::{Row, SideOf};
+use crate::values::Array;
+use crate::{journal, open};
 
 /// A finished store.
 #[derive(Debug, Clone)]
 pub struct Store {
     files: Files,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
+    /// The journal's checksums, batch by batch.
+    records: Arc<Vec<Vec<Sum>>>,
     fingerprint: String,
 }
 
 impl Store {
     /// Opens a finished store, and checks that every array is there with its header and length.
     ///
-    /// The values are not read; [`verify`](crate::verify) does that.
+    /// Values are not read here. Whoever reads some gets them checked against the journal; [`verify`](crate::verify)
+    /// checks all of them.
     ///
     /// # Errors
     /// [`Error::Incomplete`] where rows are missing, [`Error::NotAStore`], and what damaged files give.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let files = Files::new(dir.as_ref());
         let (manifest, hash) = files.read_manifest()?;
-        let journal = files.read_journal(&manifest, &hash)?;
+        let journal = files.read_journal(&manifest, &hash)?.undamaged(&files.journal())?;
         let status = Status::new(&files, &manifest, journal.records.len())?;
         if !status.finished {
             return Err(Error::Incomplete { dir: files.dir, done: status.rows_done, rows: status.rows });
         }
-        let store = Self { files, manifest, fingerprint: journal.fingerprint };
+        let journal::Journal { records, fingerprint, .. } = journal;
+        let store = Self { files, manifest: Arc::new(manifest), records: Arc::new(records), fingerprint };
         for (number, column) in store.manifest.columns.iter().enumerate() {
             let reader = store.reader(number, column)?;
             SideOf::BOTH.iter().try_for_each(|&side| reader.open(side).map(drop))?;
@@ -93,7 +101,8 @@ impl Store {
     fn reader(&self, number: usize, column: &Column) -> Result<ColumnReader> {
         let [plus, minus] = SideOf::BOTH.map(|side| self.files.array(number, column, side).path);
         let geometry = Geometry::new(&self.manifest, column)?;
-        Ok(ColumnReader { column: column.clone(), geometry, plus, minus })
+        let (manifest, records) = (Arc::clone(&self.manifest), Arc::clone(&self.records));
+        Ok(ColumnReader { column: column.clone(), number, geometry, plus, minus, manifest, records })
     }
 
     fn unknown(&self, name: &str) -> Error {
@@ -111,13 +120,17 @@ impl Store {
     }
 }
 
-/// Reads one column; both sides of it.
+/// Reads one column; both sides of it. What it gives has been compared, batch by batch, with the journal's checksums.
 #[derive(Debug, Clone)]
 pub struct ColumnReader {
     column: Column,
+    /// Its place in the manifest.
+    number: usize,
     geometry: Geometry,
     plus: PathBuf,
     minus: PathBuf,
+    manifest: Arc<Manifest>,
+    records: Arc<Vec<Vec<Sum>>>,
 }
 
 impl ColumnReader {
@@ -155,31 +168,41 @@ impl ColumnReader {
     /// [N, D] in C order.
     ///
     /// # Errors
-    /// Where the file has changed since the store was opened.
+    /// [`Error::Damaged`] where values are not those that were written, and where the file has changed otherwise since
+    /// the store was opened.
     pub fn read(&self, side: SideOf) -> Result<Vec<f32>> {
         self.read_rows(side, 0..self.rows())
     }
 
-    /// Some rows, widened to f32; nothing else is read.
+    /// Some rows, widened to f32. Of the file, those batches are read that have any of them: a batch is what is checked.
     ///
     /// # Shapes
     /// [`rows.len()`, D] in C order.
     ///
     /// # Errors
-    /// [`Error::RowRange`] beyond the end, or where the file has changed since the store was opened.
+    /// [`Error::RowRange`] beyond the end, [`Error::Damaged`] where values of their batches are not those that were
+    /// written, and where the file has changed otherwise since the store was opened.
     pub fn read_rows(&self, side: SideOf, rows: Range<usize>) -> Result<Vec<f32>> {
         if rows.start > rows.end || rows.end > self.rows() {
             return Err(Error::RowRange { range: rows, rows: self.rows() });
         }
-        self.geometry.read(&self.open(side)?, rows)
+        self.array(side).rows(&self.open(side)?, rows)
     }
 
-    /// The array in memory without copying it, in the type it is kept in.
+    /// The rows of one batch of the manifest's plan, in its order, widened to f32; nothing else is read.
+    pub(crate) fn read_batch(&self, side: SideOf, batch: usize) -> Result<Vec<f32>> {
+        self.array(side).batch(&self.open(side)?, batch)
+    }
+
+    /// The array in memory without copying it, in the type it is kept in. All of it is read and checked once, here; what
+    /// changes in the file later is seen, as with any map, and not checked.
     ///
     /// # Errors
-    /// Where the file has changed since the store was opened, or cannot be mapped.
+    /// [`Error::Damaged`] where values are not those that were written, and where the file has changed otherwise since
+    /// the store was opened or cannot be mapped.
     pub fn map(&self, side: SideOf) -> Result<Mapped> {
         let map = map_file(&self.open(side)?)?;
+        self.array(side).check_all(&map)?;
         let start = self.geometry.offset(0) as usize;
         Ok(match self.geometry.dtype {
             StoreDtype::F32 => Mapped::F32(MappedSlice { map, start, kind: PhantomData }),
@@ -187,10 +210,17 @@ impl ColumnReader {
         })
     }
 
-    /// The checked file.
+    /// The array, and what the journal says of it.
+    fn array(&self, side: SideOf) -> Array<'_> {
+        let number = 2 * self.number + usize::from(side == SideOf::Minus);
+        let (plan, records) = (&self.manifest.batches, &self.records);
+        Array { path: self.path(side), geometry: &self.geometry, number, plan, records }
+    }
+
+    /// The file, whose header and length are checked.
     fn open(&self, side: SideOf) -> Result<File> {
         let path = self.path(side);
-        let file = File::open(path)?;
+        let file = open::open(path)?;
         self.geometry.check(path, &file)?;
         Ok(file)
     }
@@ -278,7 +308,7 @@ impl Status {
     pub fn of(dir: impl AsRef<Path>) -> Result<Self> {
         let files = Files::new(dir.as_ref());
         let (manifest, hash) = files.read_manifest()?;
-        let journal = files.read_journal(&manifest, &hash)?;
+        let journal = files.read_journal(&manifest, &hash)?.undamaged(&files.journal())?;
         Self::new(&files, &manifest, journal.records.len())
     }
 

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::path::Path;
 
-use fs_err::File;
 use half::f16;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed};
 use crate::files::{ArrayFile, Files};
-use crate::journal::{self, Journal, Sum};
+use crate::journal::Journal;
 use crate::manifest::{Manifest, StoreDtype};
 use crate::npy::{self, Geometry};
-use crate::store::{Status, map_file};
+use crate::open;
+use crate::store::Status;
+use crate::values::{Array, each_of};
 
 /// What [`verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,18 +43,23 @@ pub struct Problem {
     pub rows: Vec<usize>,
     /// What is wrong.
     pub what: String,
+    /// What to do about it.
+    pub hint: String,
 }
+
+/// What helps against most damage.
+const AGAIN: &str =
+    "run the same `extract` command again: it computes what is damaged anew; or restore the file from a copy";
+/// What helps where the file cannot be made again.
+const RESTORE: &str = "restore the file from a copy, or extract anew into another folder";
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 12;
         write!(f, "{}: {}", self.file, self.what)?;
         if let Some(batch) = self.batch {
-            let rows: Vec<String> = self.rows.iter().take(SHOWN).map(ToString::to_string).collect();
-            let more = if self.rows.len() > SHOWN { ", …" } else { "" };
-            write!(f, " (batch {batch}, rows {}{more})", rows.join(", "))?;
+            write!(f, " (batch {batch}, rows {})", listed(&self.rows))?;
         }
-        Ok(())
+        write!(f, "\nhint: {}", self.hint)
     }
 }
 
@@ -77,25 +83,9 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verification> {
     report.status = Some(status);
 
     let arrays = files.arrays(&manifest);
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let parts: Vec<Result<Vec<Checked>>> = std::thread::scope(|scope| {
-        let numbered: Vec<(usize, &ArrayFile)> = arrays.iter().enumerate().collect();
-        let parts: Vec<_> = numbered
-            .chunks(arrays.len().div_ceil(threads).max(1))
-            .map(|part| {
-                let (part, manifest, journal) = (part.to_vec(), &manifest, &journal);
-                scope.spawn(move || {
-                    part.iter().map(|&(i, array)| check_array(manifest, journal, i, array)).collect()
-                })
-            })
-            .collect();
-        parts.into_iter().map(|part| part.join().unwrap_or(Err(Error::Stopped))).collect()
-    });
-    for part in parts {
-        for checked in part? {
-            report.bytes += checked.bytes;
-            report.problems.extend(checked.problems);
-        }
+    for checked in each_of(&arrays, |number, array| check_array(&manifest, &journal, number, array))? {
+        report.bytes += checked.bytes;
+        report.problems.extend(checked.problems);
     }
     Ok(report)
 }
@@ -106,30 +96,33 @@ fn or_problem<T>(result: Result<T>, file: &str, report: &mut Verification) -> Re
         Ok(value) => Ok(Some(value)),
         Err(error @ (Error::Io(_) | Error::NotAStore { .. })) => Err(error),
         Err(error) => {
-            report.problems.push(problem(file, None, &[], said(&error)));
+            report.problems.push(of_error(file, &error));
             Ok(None)
         }
     }
 }
 
-/// An error without its hint and without the path in front, which the problem names itself.
-fn said(error: &Error) -> String {
-    let text = match error {
+/// An error as a problem, without the path in front, which the problem names itself.
+fn of_error(file: &str, error: &Error) -> Problem {
+    let text = error.to_string();
+    let (said, hint) = text.split_once("\nhint: ").unwrap_or((&text, RESTORE));
+    let what = match error {
         Error::Manifest { what, .. } | Error::Rows { what, .. } => what.clone(),
         Error::Journal { line, what, .. } => format!("line {line}: {what}"),
         Error::Missing { .. } => "the file is missing".to_owned(),
+        Error::NotAFile { what, .. } => format!("it is {what}, not a file"),
         Error::BothNames { .. } => "the array is there with and without `.partial` in its name".to_owned(),
-        other => other.to_string(),
+        _ => said.to_owned(),
     };
-    text.split("\nhint:").next().unwrap_or_default().to_owned()
+    Problem { file: file.to_owned(), batch: None, rows: Vec::new(), what, hint: hint.to_owned() }
 }
 
-fn problem(file: &str, batch: Option<usize>, rows: &[usize], what: String) -> Problem {
-    Problem { file: file.to_owned(), batch, rows: rows.to_vec(), what }
+fn problem(file: &str, batch: usize, rows: &[usize], what: String) -> Problem {
+    Problem { file: file.to_owned(), batch: Some(batch), rows: rows.to_vec(), what, hint: AGAIN.to_owned() }
 }
 
-/// A torn last record is how a killed writer leaves a store, and zeros with lines after them are how a power cut
-/// does, but no writer leaves a whole record that is wrong, or any tail beside finished arrays.
+/// A torn last record is how a killed writer leaves a store, and zeros are how a power cut does, but neither leaves a whole
+/// line that is wrong, or any tail beside finished arrays, or records behind what is none.
 fn check_tail(
     files: &Files,
     manifest: &Manifest,
@@ -140,17 +133,23 @@ fn check_tail(
     let batch = status.batches_done;
     let rows = manifest.batches.get(batch).map(Vec::as_slice).unwrap_or_default();
     if let Some(tail) = &journal.tail
-        && (tail.whole || status.rows_done == status.rows)
+        && (tail.damage || tail.whole || status.rows_done == status.rows)
     {
-        let what = format!("line {}: {}", batch + 2, tail.what);
-        report.problems.push(problem("journal", Some(batch), rows, what));
+        let what = format!("line {}: {}", journal.lines() + 1, tail.what);
+        let mut found = problem("journal", batch, rows, what);
+        if status.rows_done == status.rows {
+            "run the same `extract` command again: it cuts off what follows the last record"
+                .clone_into(&mut found.hint);
+            found.batch = None;
+        }
+        report.problems.push(found);
         return Ok(());
     }
     if status.rows_done < status.rows {
         for array in files.arrays(manifest) {
             if fs_err::exists(&array.path)? {
                 let what = "an array has its final name, but the journal does not name every row";
-                report.problems.push(problem("journal", Some(batch), rows, what.to_owned()));
+                report.problems.push(problem("journal", batch, rows, what.to_owned()));
                 break;
             }
         }
@@ -171,69 +170,50 @@ fn check_array(manifest: &Manifest, journal: &Journal, number: usize, array: &Ar
     let Some(column) = manifest.columns.get(array.column) else { return Ok(checked) };
     let name = format!("{}/{}.npy", column.name(), array.side);
     match array.check_one_name() {
-        Err(error @ Error::BothNames { .. }) => {
-            checked.problems.push(problem(&name, None, &[], said(&error)));
-        }
+        Err(error @ Error::BothNames { .. }) => checked.problems.push(of_error(&name, &error)),
         other => other?,
     }
-    let Some(path) = array.present()? else {
-        checked.problems.push(problem(&name, None, &[], "the file is missing".to_owned()));
-        return Ok(checked);
+    let missing = || Error::Missing { path: array.path.clone() };
+    let opened = array.present()?.ok_or_else(missing).and_then(|path| Ok((path, open::open(path)?)));
+    let (path, file) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            checked.problems.push(of_error(&name, &error));
+            return Ok(checked);
+        }
     };
     let geometry = Geometry::new(manifest, column)?;
-    let file = File::open(path)?;
     match geometry.check(path, &file) {
         // The values can be read all the same.
         Err(error @ Error::Header { .. }) if file.metadata()?.len() == geometry.len() => {
-            checked.problems.push(problem(&name, None, &[], said(&error)));
+            checked.problems.push(of_error(&name, &error));
         }
         Err(error @ (Error::Header { .. } | Error::Length { .. })) => {
-            checked.problems.push(problem(&name, None, &[], said(&error)));
+            checked.problems.push(of_error(&name, &error));
             return Ok(checked);
         }
         other => other?,
     }
-    let map = map_file(&file)?;
-    for (batch, (sums, rows)) in journal.records.iter().zip(&manifest.batches).enumerate() {
-        let Some(sum) = sums.get(number) else { continue };
-        checked.bytes += (rows.len() * geometry.row_bytes()) as u64;
-        checked.problems.extend(check_batch(&geometry, &map, &name, batch, rows, sum));
+    let array =
+        Array { path, geometry: &geometry, number, plan: &manifest.batches, records: &journal.records };
+    let read = array.scan(&file, |batch, bytes, sound| {
+        checked.bytes += bytes.len() as u64;
+        let rows = manifest.batches.get(batch).map(Vec::as_slice).unwrap_or_default();
+        if !sound {
+            let what = "the values are not those the journal names".to_owned();
+            checked.problems.push(problem(&name, batch, rows, what));
+        }
+        let row = bytes.chunks_exact(geometry.row_bytes());
+        let bad = rows.iter().zip(row).filter(|(_, bytes)| !is_finite(geometry.dtype, bytes));
+        let bad: Vec<usize> = bad.map(|(&row, _)| row).collect();
+        if !bad.is_empty() {
+            checked.problems.push(problem(&name, batch, &bad, "values are NaN or infinite".to_owned()));
+        }
+    });
+    if let Err(error) = read {
+        checked.problems.push(of_error(&name, &error)); // the disk gives what it can
     }
     Ok(checked)
-}
-
-/// Checks one batch in one array: its checksum, and that every value is finite.
-fn check_batch(
-    geometry: &Geometry,
-    map: &[u8],
-    name: &str,
-    batch: usize,
-    rows: &[usize],
-    sum: &Sum,
-) -> Vec<Problem> {
-    let mut hasher = blake3::Hasher::new();
-    let mut not_finite = Vec::new();
-    for &row in rows {
-        let start = geometry.offset(row) as usize;
-        let bytes = map.get(start..start + geometry.row_bytes()).unwrap_or_default();
-        hasher.update(bytes);
-        if !is_finite(geometry.dtype, bytes) {
-            not_finite.push(row);
-        }
-    }
-    let mut problems = Vec::new();
-    if journal::short(&hasher.finalize()) != *sum {
-        problems.push(problem(
-            name,
-            Some(batch),
-            rows,
-            "the values are not those the journal names".to_owned(),
-        ));
-    }
-    if !not_finite.is_empty() {
-        problems.push(problem(name, Some(batch), &not_finite, "values are NaN or infinite".to_owned()));
-    }
-    problems
 }
 
 fn is_finite(dtype: StoreDtype, bytes: &[u8]) -> bool {

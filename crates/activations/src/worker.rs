@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fs_err::File;
 
 use crate::error::{Error, Result};
-use crate::journal::{self, Chain};
+use crate::journal::{self, Chain, Sum};
 use crate::npy::{self, Geometry};
 use crate::writer::{BatchStates, Pace};
 
@@ -38,6 +38,8 @@ pub(crate) struct Job {
     pub(crate) batch: usize,
     pub(crate) rows: Vec<usize>,
     pub(crate) states: BatchStates,
+    /// Where the batch has a record: the checksums in it, which its values must have.
+    pub(crate) named: Option<Vec<Sum>>,
 }
 
 /// The running thread.
@@ -119,12 +121,20 @@ impl Disk {
         for ((states, files), geometry) in job.states.columns.iter().zip(&self.arrays).zip(&self.geometry) {
             for (values, file) in [&states.plus, &states.minus].into_iter().zip(files) {
                 let bytes = npy::encode(geometry.dtype, values, &mut narrow);
+                let sum = journal::sum(bytes);
+                if let Some(named) = &job.named
+                    && named.get(sums.len()) != Some(&sum)
+                {
+                    return Err(Error::OtherBytes { path: file.path().to_owned(), batch: job.batch });
+                }
                 geometry.write(file, &job.rows, bytes)?;
-                sums.push(journal::sum(bytes));
+                sums.push(sum);
                 group.bytes += bytes.len() as u64;
             }
         }
-        group.records.extend(self.chain.record(job.batch, &sums).into_bytes());
+        if job.named.is_none() {
+            group.records.extend(self.chain.record(job.batch, &sums).into_bytes());
+        }
         group.batches += 1;
         group.since.get_or_insert_with(Instant::now);
         Ok(())
@@ -175,7 +185,7 @@ mod tests {
         let mut disk = Disk { journal, chain, arrays: vec![], geometry: vec![], pace };
         let mut group = Group::default();
         let after = |batch| {
-            let job = Job { batch, rows: vec![batch], states: BatchStates::default() };
+            let job = Job { batch, rows: vec![batch], states: BatchStates::default(), named: None };
             disk.accept(&job, &mut group).unwrap();
             fs_err::read_to_string(&path).unwrap().lines().count()
         };

@@ -1,5 +1,6 @@
 //! Writing a store: create it or continue it, commit batches, finish.
 
+use std::collections::BTreeMap;
 use std::io::{Seek as _, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
@@ -8,14 +9,14 @@ use fs_err::File;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::files::{ArrayFile, Files, Found, sync_dir};
-use crate::journal::{Chain, Journal};
-use crate::json;
+use crate::files::{self, ArrayFile, Files, Found, sync_dir};
+use crate::journal::{Chain, Journal, Sum};
 use crate::manifest::{Differences, Manifest};
 use crate::npy::{self, Geometry};
-use crate::rows::{Row, SideOf};
+use crate::rows::{self, Row, SideOf};
 use crate::store::Store;
 use crate::worker::{Disk, Job, Worker};
+use crate::{json, mend, open};
 
 /// The states of one batch: the columns in manifest order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,9 +65,14 @@ pub struct StoreWriter {
     /// Each row's `idx`, for messages.
     idx: Vec<u64>,
     geometry: Vec<Geometry>,
-    /// Every batch number; those before `next` are committed.
+    /// The batches to commit, in order: those whose values were damaged, then those without a record.
     plan: Vec<usize>,
+    /// How many of them are committed.
     next: usize,
+    /// The checksums of those that have a record.
+    named: BTreeMap<usize, Vec<Sum>>,
+    /// What was damaged, in sentences.
+    repairs: Vec<String>,
     /// None where no batch remained.
     worker: Option<Worker>,
     /// A second handle to the locked journal: the lock is held until the writer is gone.
@@ -77,7 +83,10 @@ impl StoreWriter {
     /// Creates the store in `dir`, or continues the one that is there.
     ///
     /// The rows are those of the manifest's plan, by number. A finished store has nothing
-    /// [`remaining`](Self::remaining).
+    /// [`remaining`](Self::remaining), unless it is damaged.
+    ///
+    /// Of a store that is there everything is read, and compared with its journal. Batches whose values are damaged
+    /// remain to be committed again: [`repairs`](Self::repairs) says what was found, `FORMAT.md` what is done about it.
     ///
     /// # Errors
     /// [`Error::Different`] where the store was begun with other settings or rows, [`Error::ForeignFiles`] where
@@ -106,30 +115,41 @@ impl StoreWriter {
     }
 
     /// Continues the store in the folder, be it as new as can be.
-    fn resume(files: Files, asked: Manifest, rows: &[Row], journal: File, pace: Pace) -> Result<Self> {
+    fn resume(files: Files, asked: Manifest, rows: &[Row], mut journal: File, pace: Pace) -> Result<Self> {
         let (stored, manifest_hash) = files.read_manifest()?;
-        compare(&files, &stored, &asked, rows)?;
+        // First, so that a manifest that was changed is not taken for other settings.
+        let mut read = files.read_journal(&stored, &manifest_hash)?;
+        let lost_rows = compare(&files, &stored, &asked, rows)?;
         let manifest = Manifest { rows_hash: stored.rows_hash, ..asked };
-        let read = files.read_journal(&manifest, &manifest_hash)?;
-        let next = read.records.len();
         let geometry: Vec<Geometry> =
             manifest.columns.iter().map(|column| Geometry::new(&manifest, column)).collect::<Result<_>>()?;
-        let arrays = check_arrays(&files, &manifest, &geometry)?;
-
         let lock = journal.file().try_clone().map(|file| File::from_parts(file, files.journal()))?;
-        let plan: Vec<usize> = (0..manifest.batches.len()).collect();
+        let mended = mend::mend(&files, &manifest, &manifest_hash, &mut journal, &mut read)?;
+
+        let durable = read.records.len();
+        let plan: Vec<usize> =
+            mended.damaged.iter().copied().chain(durable..manifest.batches.len()).collect();
+        let sums = |&batch: &usize| Some((batch, read.records.get(batch)?.clone()));
+        let named = mended.damaged.iter().filter_map(sums).collect();
+        let repairs = lost_rows.into_iter().chain(mended.notes).collect();
         let idx = rows.iter().map(|row| row.idx).collect();
-        let worker = if next < plan.len() {
-            let arrays = open_partial(&arrays)?;
+        let worker = if plan.is_empty() {
+            cut_off_tail(&files, &manifest, journal, &read)?;
+            None
+        } else {
+            let arrays = open_arrays(&files.arrays(&manifest), durable < manifest.batches.len())?;
             let journal = cut_off_tail(&files, &manifest, journal, &read)?;
             let chain = Chain::after(read.fingerprint);
             let disk = Disk { journal, chain, arrays, geometry: geometry.clone(), pace };
             Some(Worker::start(disk)?)
-        } else {
-            cut_off_tail(&files, &manifest, journal, &read)?;
-            None
         };
-        Ok(Self { files, manifest, idx, geometry, plan, next, worker, _lock: lock })
+        Ok(Self { files, manifest, idx, geometry, plan, next: 0, named, repairs, worker, _lock: lock })
+    }
+
+    /// What was found damaged when the store was opened, a sentence for each file. What could be set right without the
+    /// model is; batches that have to be computed again are among the [`remaining`](Self::remaining).
+    pub fn repairs(&self) -> &[String] {
+        &self.repairs
     }
 
     /// The manifest, with `rows_hash` filled in.
@@ -137,7 +157,7 @@ impl StoreWriter {
         &self.manifest
     }
 
-    /// The batches still to commit, in order: after opening, those not durable.
+    /// The batches still to commit, in order: after opening, those that are damaged, then those not durable.
     pub fn remaining(&self) -> &[usize] {
         self.plan.get(self.next..).unwrap_or_default()
     }
@@ -148,8 +168,8 @@ impl StoreWriter {
     /// # Errors
     /// [`Error::BatchOrder`], [`Error::BatchColumns`] and [`Error::BatchLength`] for a batch that does not fit
     /// the plan, [`Error::NonFinite`] and [`Error::Overflow`] for values that must not be kept: nothing of that
-    /// batch is written, and the writer can go on. An error of the disk surfaces here or in `finish`, once; the
-    /// writer has stopped then.
+    /// batch is written, and the writer can go on. An error of the disk surfaces here or in `finish`, once, and so does
+    /// [`Error::OtherBytes`] for a batch that was damaged and does not come out as it was; the writer has stopped then.
     pub fn commit(&mut self, batch: usize, states: BatchStates) -> Result<()> {
         let expected = self.remaining().first().copied();
         if expected != Some(batch) {
@@ -158,7 +178,7 @@ impl StoreWriter {
         let rows = self.manifest.batches.get(batch).cloned().unwrap_or_default();
         self.check(batch, &rows, &states)?;
         match &mut self.worker {
-            Some(worker) => worker.send(Job { batch, rows, states })?,
+            Some(worker) => worker.send(Job { batch, rows, states, named: self.named.remove(&batch) })?,
             None => return Err(Error::Stopped),
         }
         self.next += 1;
@@ -233,10 +253,22 @@ impl StoreWriter {
     }
 }
 
-/// Refuses to continue a store that is not the one asked for.
-fn compare(files: &Files, stored: &Manifest, asked: &Manifest, rows: &[Row]) -> Result<()> {
+/// Refuses to continue a store that is not the one asked for. Rows that are lost are written again if they would be the
+/// same file; then a sentence says so.
+fn compare(files: &Files, stored: &Manifest, asked: &Manifest, rows: &[Row]) -> Result<Option<String>> {
     let mut differences = stored.differences(asked)?;
-    let stored_rows = files.read_rows(stored)?;
+    let stored_rows = match files.read_rows(stored) {
+        Err(lost @ (Error::Rows { .. } | Error::Missing { .. })) => {
+            refuse(files, differences)?;
+            open::own(&files.rows())?;
+            let table = rows::encode(rows).ok().filter(|table| files::hash(table) == stored.rows_hash);
+            let table = table.ok_or(lost)?;
+            files::write_whole(&files.rows(), &table)?;
+            let path = files.rows();
+            return Ok(Some(format!("{} was missing or damaged; it is written again", path.display())));
+        }
+        stored_rows => stored_rows?,
+    };
     for (row, (stored, asked)) in stored_rows.iter().zip(rows).enumerate().filter(|(_, (a, b))| a != b) {
         let to_json = |row: &Row| serde_json::to_value(row).ok();
         json::differences(
@@ -246,7 +278,8 @@ fn compare(files: &Files, stored: &Manifest, asked: &Manifest, rows: &[Row]) -> 
             &mut differences.found,
         );
     }
-    refuse(files, differences)
+    refuse(files, differences)?;
+    Ok(None)
 }
 
 fn refuse(files: &Files, differences: Differences) -> Result<()> {
@@ -257,43 +290,33 @@ fn refuse(files: &Files, differences: Differences) -> Result<()> {
     }
 }
 
-/// Every array must be there, under one of its two names, whole and with its own header.
-fn check_arrays(files: &Files, manifest: &Manifest, geometry: &[Geometry]) -> Result<Vec<ArrayFile>> {
-    let arrays = files.arrays(manifest);
-    for array in &arrays {
-        array.check_one_name()?;
-        let path = array.present()?.ok_or_else(|| Error::Missing { path: array.path.clone() })?;
-        if let Some(geometry) = geometry.get(array.column) {
-            geometry.check(path, &File::open(path)?)?;
-        }
-    }
-    Ok(arrays)
-}
-
-/// Opens the arrays for writing, under the name that says that rows are missing: plus and minus of each column.
-fn open_partial(arrays: &[ArrayFile]) -> Result<Vec<[File; 2]>> {
+/// Opens the arrays for writing, plus and minus of each column. While rows are missing (`unfinished`), each is given the
+/// name that says so; where only damaged rows are written again, the names stay.
+fn open_arrays(arrays: &[ArrayFile], unfinished: bool) -> Result<Vec<[File; 2]>> {
     let open = |array: &ArrayFile| {
         // A finished store whose journal lost its last record: its arrays are not finished any more.
-        if fs_err::exists(&array.path)? {
+        if unfinished && fs_err::exists(&array.path)? {
             fs_err::rename(&array.path, &array.partial)?;
             sync_dir(array.folder())?;
         }
+        let path = array.present()?.unwrap_or(&array.partial);
+        open::own(path)?;
         // Not through fs_err, which hides the error's number.
-        match std::fs::File::options().read(true).write(true).open(&array.partial) {
-            Ok(file) => Ok(File::from_parts(file, &array.partial)),
+        match std::fs::File::options().read(true).write(true).open(path) {
+            Ok(file) => Ok(File::from_parts(file, path)),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::MFILE) => {
-                Err(Error::TooManyFiles { path: array.partial.clone(), files: arrays.len() })
+                Err(Error::TooManyFiles { path: path.to_owned(), files: arrays.len() })
             }
-            Err(error) => Err(Error::at(&array.partial, &error)),
+            Err(error) => Err(Error::at(path, &error)),
         }
     };
     arrays.as_chunks().0.iter().map(|[plus, minus]| Ok([open(plus)?, open(minus)?])).collect()
 }
 
-/// Cuts off a torn last record, durably, and moves to the journal's end.
+/// Cuts off what follows the last record, durably, and moves to the journal's end.
 fn cut_off_tail(files: &Files, manifest: &Manifest, mut journal: File, read: &Journal) -> Result<File> {
     if let Some(tail) = &read.tail {
-        tracing::warn!(dir = %files.dir.display(), batch = read.records.len(), "last record cut off: {}", tail.what);
+        tracing::warn!(dir = %files.dir.display(), batch = read.records.len(), "the journal's end was cut off: {}", tail.what);
         journal.set_len(read.good)?;
         Files::reserve_journal(manifest, &journal);
         journal.sync_all()?;

@@ -269,6 +269,22 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A file of a run is missing or not as it was written.
+    #[error("{}: {reason}\nhint: the files of a run belong together and are compared with its sums.json; restore this one from a copy, or fit again (`--overwrite` replaces the run)", path.display())]
+    RunFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Something is not a file, or not one that can be read.
+    #[error("{} is {what}\nhint: give the path of a file that `ccs fit` wrote, or move this away and restore the file from a copy", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
     /// The run folder is in use.
     #[error("{} already holds {content}\nhint: choose another `--out`, or replace an earlier run with `--overwrite`", path.display())]
     RunExists {

@@ -35,6 +35,7 @@ mod contrast;
 pub mod ensemble;
 pub mod erase;
 mod error;
+mod file;
 pub mod fit;
 pub mod head;
 pub mod loss;

@@ -31,6 +31,12 @@ fn child() {
     writer.finish().unwrap();
 }
 
+/// A number that looks random.
+fn next(random: &mut u64) -> u64 {
+    *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *random >> 33
+}
+
 /// Runs the child, for at most `limit`. Whether it was killed.
 fn run(dir: &Path, limit: Duration) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -66,13 +72,13 @@ fn a_killed_writer_continues_to_the_same_bytes() {
     let (mut kills, mut stores, mut partly) = (0, 0, 0);
     let seed = u64::from(std::process::id());
     let mut random = seed;
-    while kills < KILLS {
+    let wanted = if std::env::var_os("LLAMA_CCS_LONG").is_some() { 20 * KILLS } else { KILLS };
+    while kills < wanted {
         stores += 1;
         let store = dir.path().join(format!("store{stores}"));
         let mut done = 0;
         for _ in 0..4 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let moment = full.mul_f64((random >> 33) as f64 / (1u64 << 31) as f64);
+            let moment = full.mul_f64(next(&mut random) as f64 / (1u64 << 31) as f64);
             if !run(&store, moment) {
                 break;
             }
@@ -91,4 +97,48 @@ fn a_killed_writer_continues_to_the_same_bytes() {
         assert!(expected == snapshot(&store), "seed {seed}, after kill {kills}: other bytes");
     }
     assert!(partly > 0, "seed {seed}: no kill hit a store in the middle; the test shows nothing");
+}
+
+/// Killed, damaged, continued, killed while it repairs, damaged again: the same bytes in the end.
+#[test]
+fn killed_and_damaged_in_turn_it_ends_in_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let started = Instant::now();
+    assert!(!run(&whole, Duration::from_mins(2)), "the uninterrupted writer took too long");
+    let full = started.elapsed();
+    let expected = snapshot(&whole);
+    let seed = u64::from(std::process::id());
+    let (mut random, mut damages) = (seed, 0);
+    let rounds = if std::env::var_os("LLAMA_CCS_LONG").is_some() { 100 } else { 6 };
+    for round in 0..rounds {
+        let store = dir.path().join(round.to_string());
+        for _ in 0..3 {
+            run(&store, full.mul_f64(next(&mut random) as f64 / (1u64 << 31) as f64));
+            let Ok(status) = Status::of(&store) else { continue };
+            if status.rows_done == 0 {
+                continue;
+            }
+            // A byte of an array, or of a record that is not the last.
+            let files = snapshot(&store);
+            let names: Vec<&String> = files.keys().filter(|name| name.contains("npy")).collect();
+            let name = names[next(&mut random) as usize % names.len()];
+            let mut bytes = files[name].clone();
+            let at = next(&mut random) as usize % bytes.len();
+            bytes[at] ^= 1 << (next(&mut random) % 8);
+            fs_err::write(store.join(name), bytes).unwrap();
+            let mut journal = files["journal"].clone();
+            let lines: Vec<usize> = (0..journal.len()).filter(|&at| journal[at] == b'\n').collect();
+            if lines.len() > 3 {
+                let at = next(&mut random) as usize % lines[lines.len() - 3];
+                journal[at] ^= 1 << (next(&mut random) % 8);
+                fs_err::write(store.join("journal"), journal).unwrap();
+            }
+            damages += 1;
+        }
+        assert!(!run(&store, Duration::from_mins(2)), "seed {seed}: the last writer took too long");
+        assert!(expected == snapshot(&store), "seed {seed}, round {round}: other bytes");
+        fs_err::remove_dir_all(&store).unwrap();
+    }
+    assert!(damages > 0, "seed {seed}: nothing was ever durable; the test shows nothing");
 }

@@ -6,6 +6,8 @@
 )]
 
 mod corrupt;
+mod cost;
+mod damage;
 mod export;
 mod full;
 mod kill;

@@ -68,6 +68,20 @@ impl Plan {
         StoreWriter::open(dir, self.manifest.clone(), &self.rows)
     }
 
+    /// As [`Plan::open`], where another test may just be starting a process, which holds the lock of this one's last writer
+    /// until it runs.
+    pub(crate) fn open_again(&self, dir: &Path) -> activations::Result<StoreWriter> {
+        let begun = std::time::Instant::now();
+        loop {
+            match self.open(dir) {
+                Err(activations::Error::Locked { .. }) if begun.elapsed().as_secs() < 10 => {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                other => return other,
+            }
+        }
+    }
+
     pub(crate) fn open_paced(&self, dir: &Path, pace: Pace) -> activations::Result<StoreWriter> {
         StoreWriter::open_paced(dir, self.manifest.clone(), &self.rows, pace)
     }
@@ -86,7 +100,7 @@ impl Plan {
 
     /// Commits up to `limit` more batches, then drops the writer.
     pub(crate) fn write_some(&self, dir: &Path, limit: usize) -> activations::Result<()> {
-        let mut writer = self.open(dir)?;
+        let mut writer = self.open_again(dir)?;
         for batch in writer.remaining().iter().copied().take(limit).collect::<Vec<_>>() {
             writer.commit(batch, self.states(batch))?;
         }
@@ -95,7 +109,7 @@ impl Plan {
 
     /// Writes what remains and finishes.
     pub(crate) fn complete(&self, dir: &Path) -> activations::Result<activations::Store> {
-        let mut writer = self.open(dir)?;
+        let mut writer = self.open_again(dir)?;
         for batch in writer.remaining().to_vec() {
             writer.commit(batch, self.states(batch))?;
         }

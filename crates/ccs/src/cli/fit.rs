@@ -59,6 +59,7 @@ impl Fit {
                 bar.set_message(format!("{method} at layer {layer}: {what}"));
             }
             Step::Looked(..) => bar.inc(1),
+            Step::Damaged { path } => bar.suspend(|| super::output::damaged(path)),
         };
         let stop = Some(super::stop::on_interrupt()?);
         let pausing = Pausing { out: Some(&self.job.out), stop, watch: Some(&watch) };

@@ -14,6 +14,16 @@ pub(super) fn print(text: &[u8]) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// Says on standard error that something kept of an earlier run is damaged, and is done again.
+pub(super) fn damaged(path: &std::path::Path) {
+    // Where nobody can be told, the work is done all the same.
+    let _ = writeln!(
+        std::io::stderr(),
+        "warning: {} was changed after it was written, and is made again",
+        path.display()
+    );
+}
+
 /// Writes a result as JSON, indented.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Box<dyn Error>> {
     let mut text = serde_json::to_vec_pretty(value)?;

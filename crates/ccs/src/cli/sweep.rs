@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ccs::run::{Against, Dataset, Evaluation, Pooled, Report, Source as _, sweep};
+use ccs::run::{Against, Dataset, Evaluation, Pausing, Pooled, Report, Source as _, Step, sweep};
 use ccs::store::StoreSource;
 use clap::Args;
 use serde_json::json;
@@ -52,13 +52,19 @@ impl Sweep {
         let execution = self.job.execution()?;
 
         let bar = progress(layers * (datasets.len() + 1));
+        let watch = |step: Step<'_>| {
+            if let Step::Damaged { path } = step {
+                bar.suspend(|| super::output::damaged(path));
+            }
+        };
+        let stop = Some(super::stop::on_interrupt()?);
         let done = sweep(
             &datasets,
             &settings,
             execution,
             &self.job.out,
             self.job.overwrite(),
-            Some(super::stop::on_interrupt()?),
+            Pausing { stop, watch: Some(&watch), ..Pausing::default() },
             &|name, layer| {
                 bar.set_message(format!("{name}: {}", layer.hook));
                 bar.inc(1);

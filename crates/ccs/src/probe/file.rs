@@ -15,8 +15,9 @@
 //! The metadata entry `ccs_probe` is one JSON object: `schema`; `readout`, which makes a score of w, b and a pair's φ±
 //! ([`Readout`]); `sign`, 1 or −1, where −1 turns a score into that of the opposite answer (1 − p̃ of `pair`, else
 //! −score); `own_probabilities`, whether the scores are probabilities or logits before any scaling; `hidden`, the number of
-//! hidden layers; `normalizer`; and `meta`, where the probe comes from, with what `platt` was fitted on under `fit`.
-//! `platt` takes scores with the sign applied.
+//! hidden layers; `normalizer`; `meta`, where the probe comes from, with what `platt` was fitted on under `fit`; and
+//! `check`, which stands for all of it: the BLAKE3 of this object without it, and of every tensor. `platt` takes scores with
+//! the sign applied.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -29,11 +30,13 @@ use super::{Certainty, Probe, Readout, Sign};
 use crate::calibrate::Platt;
 use crate::head::Head;
 use crate::normalize::{self, Normalizer};
-use crate::{Error, Result};
+use crate::{Error, Result, file};
 
-/// The version of the probe file. Version 1, which is still read, knew element-wise normalisation only and so did not
-/// say which it was.
-const SCHEMA: u32 = 2;
+/// The version of the probe file. Versions 1 and 2, which are still read, have no `check`; version 1 knew element-wise
+/// normalisation only and so did not say which it was.
+const SCHEMA: u32 = 3;
+/// The first version with a `check`.
+const CHECKED: u32 = 3;
 
 /// What the file says besides its tensors; one JSON text, so that the file's bytes are always the same.
 #[derive(Serialize, Deserialize)]
@@ -50,6 +53,27 @@ struct Header {
     #[serde(default)]
     normalizer: normalize::Header,
     meta: BTreeMap<String, serde_json::Value>,
+}
+
+/// What stands before the hash, at the end of the header.
+const BEFORE_CHECK: &str = ",\"check\":\"";
+
+/// The hash of a file's content: the header up to this hash, and the tensors by name.
+fn check<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>) -> String {
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort_by_key(|(name, ..)| *name);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(header.as_bytes());
+    for (name, dtype, shape, bytes) in tensors {
+        hasher.update(format!("\0{name} {dtype:?} {shape:?} ").as_bytes()).update(bytes);
+    }
+    hasher.finalize().to_hex().as_str().to_owned()
+}
+
+/// A header's text up to its hash, and the hash, if it ends in one.
+fn checked(header: &str) -> Option<(&str, &str)> {
+    let (text, check) = header.strip_suffix("\"}")?.rsplit_once(BEFORE_CHECK)?;
+    (check.len() == 2 * blake3::OUT_LEN).then_some((text, check))
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -87,7 +111,11 @@ impl Probe {
             normalizer: self.normalizer.header(),
             meta: self.meta.clone(),
         };
-        let header = serde_json::to_string(&header).map_err(|e| wrong(&e))?;
+        let mut header = serde_json::to_string(&header).map_err(|e| wrong(&e))?;
+        header.pop();
+        let parts = data.iter().map(|(name, dtype, shape, bytes)| (&**name, *dtype, &**shape, &**bytes));
+        let check = check(&header, parts);
+        header += &format!("{BEFORE_CHECK}{check}\"}}");
         let metadata = HashMap::from([("ccs_probe".to_owned(), header)]);
         safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(&e))
     }
@@ -103,14 +131,15 @@ impl Probe {
     /// Reads a probe that [`Probe::save`] wrote.
     ///
     /// # Errors
-    /// A file that cannot be read, or is not such a file; the path is named.
+    /// A file that cannot be read, is not such a file, or was changed since; the path is named.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs_err::read(path)?;
+        let bytes = file::read(path)?;
         Self::parse(&bytes).map_err(|reason| Error::ProbeFile { path: path.to_owned(), reason })
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    /// Reads the bytes of a probe file.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let text = metadata
             .metadata()
@@ -122,6 +151,15 @@ impl Probe {
             return Err(format!("its schema is {}, this version reads 1 to {SCHEMA}", header.schema));
         }
         let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+        let views: Vec<_> = file.iter().collect();
+        let tensors = views.iter().map(|(name, view)| (*name, view.dtype(), view.shape(), view.data()));
+        match checked(text) {
+            Some((text, stated)) if stated != check(text, tensors) => {
+                return Err("it was changed after it was written".to_owned());
+            }
+            None if header.schema >= CHECKED => return Err("it has no `check`".to_owned()),
+            _ => {}
+        }
         let length = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
         let (head, dim) = Head::read(&file, header.hidden, length)?;
         let dim = match (header.readout, &head) {
@@ -291,10 +329,11 @@ mod tests {
         let back = Probe::parse(&bytes).unwrap();
         assert_eq!(back.normalizer.templates(), ["exam"]);
         assert_eq!(back.to_bytes().unwrap(), bytes);
-        // As version 0.1 wrote it: the same length, another key, which is not read.
-        let mut old = bytes.clone();
-        let key = old.windows(4).position(|w| w == b"seen").unwrap();
-        old[key..key + 4].copy_from_slice(b"none");
+        // As version 0.1 wrote it: another key, which is not read, and nothing that it is checked by.
+        let old = with_header(&bytes, |text| {
+            let text = checked(text).unwrap().0.replace("\"schema\":3", "\"schema\":2");
+            text.replace("\"seen\"", "\"none\"") + "}"
+        });
         let old = Probe::parse(&old).unwrap();
         assert!(old.normalizer.templates().is_empty());
         assert_eq!(old.scores(&data).unwrap(), probe.scores(&data).unwrap());
@@ -331,6 +370,35 @@ mod tests {
         let data = pairs([7.0, 3.0], [5.0, 1.0]);
         assert_eq!(probe.scores(&data).unwrap(), [1.5, -0.5]);
         assert_eq!(Probe::parse(&probe.to_bytes().unwrap()).unwrap().scores(&data).unwrap(), [1.5, -0.5]);
+    }
+
+    /// A probe's file with another header.
+    fn with_header(bytes: &[u8], change: impl Fn(&str) -> String) -> Vec<u8> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap();
+        let text = change(&metadata.metadata().as_ref().unwrap()["ccs_probe"]);
+        let file = SafeTensors::deserialize(bytes).unwrap();
+        safetensors::serialize(file.iter(), Some(HashMap::from([("ccs_probe".to_owned(), text)]))).unwrap()
+    }
+
+    /// Whatever bit is changed: an error, or the probe that was written.
+    #[test]
+    fn no_changed_bit_makes_another_probe() {
+        let original = probe(Readout::Pair, Sign::Plus);
+        let bytes = original.to_bytes().unwrap();
+        let mut read = 0;
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            if let Ok(back) = Probe::parse(&changed) {
+                assert!(back.to_bytes().unwrap() == bytes, "byte {at}");
+                read += 1;
+            }
+        }
+        assert!(read < 16, "only what pads the header may change: {read}");
+        let unchecked = with_header(&bytes, |text| format!("{}}}", checked(text).unwrap().0));
+        assert!(Probe::parse(&unchecked).unwrap_err().contains("it has no `check`"));
+        let other = with_header(&bytes, |text| text.replace("\"sign\":1", "\"sign\":-1"));
+        assert!(Probe::parse(&other).unwrap_err().contains("it was changed after it was written"));
     }
 
     #[test]

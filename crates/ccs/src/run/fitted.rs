@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::evaluate::evaluate;
 use super::folder::probe_path;
+use super::sums::Sums;
 use super::{Evaluation, Report, SplitReport};
 use crate::baselines::Predictions;
 use crate::bootstrap::Resamples;
@@ -49,13 +50,15 @@ impl Fitted {
     ///
     /// # Errors
     /// A folder that is no run of this version; [`Error::NoProbe`] for a method that fits none, a layer that was not
-    /// fitted or could not be, and where no layer could be chosen; a probe file that does not belong there.
+    /// fitted or could not be, and where no layer could be chosen; [`Error::RunFile`] for a file that is not the one that
+    /// was written.
     pub fn open(run: impl AsRef<Path>, method: Method, layer: Option<usize>) -> Result<Self> {
         let run = run.as_ref();
-        let report = Report::read(run)?;
+        let sums = Sums::open(run)?;
+        let report = Report::checked(run, &sums)?;
         let layer = choose(run, &report, method, layer)?;
-        let path = run.join(probe_path(method, layer));
-        let probe = Probe::load(&path)?;
+        let name = probe_path(method, layer);
+        let (path, probe) = (run.join(&name), probe_of(run, &sums, &name)?);
         let meta = |key: &str| probe.meta.get(key);
         let (is_method, is_layer) = (Some(&Value::from(method.name())), Some(&Value::from(layer)));
         if meta("method") != is_method || meta("layer") != is_layer {
@@ -70,7 +73,7 @@ impl Fitted {
             });
         };
         let tokens = meta("tokens").and_then(Value::as_str).unwrap_or(LAST).to_owned();
-        let train_groups = SplitReport::read(run)?.train.group.into_iter().collect();
+        let train_groups = SplitReport::checked(run, &sums)?.train.group.into_iter().collect();
         Ok(Self { method, layer, hook, tokens, probe, train_groups, report })
     }
 
@@ -79,6 +82,12 @@ impl Fitted {
     pub fn made_by(&self) -> &Value {
         self.probe.meta.get("states").unwrap_or(&Value::Null)
     }
+}
+
+/// A run's probe, if its file is the one that was written.
+pub(super) fn probe_of(run: &Path, sums: &Sums, name: &str) -> Result<Probe> {
+    let wrong = |reason| Error::ProbeFile { path: run.join(name), reason };
+    Probe::parse(&sums.read(name)?).map_err(wrong)
 }
 
 impl Evaluation {

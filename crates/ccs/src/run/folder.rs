@@ -1,5 +1,6 @@
-//! The run folder: `report.json`, `report.html`, `plots/*.svg`, `results.csv` and `.parquet`, `split.json` and
-//! `probes/METHOD/layer_NN.safetensors`; of a sweep also `transfer.csv` and `runs/NAME/`, a run each.
+//! The run folder: `report.json`, `report.html`, `plots/*.svg`, `results.csv` and `.parquet`, `split.json`,
+//! `probes/METHOD/layer_NN.safetensors`, and `sums.json` with the hash of each (`sums`); of a sweep also `transfer.csv` and
+//! `runs/NAME/`, a run each.
 //!
 //! A run is written to `OUT.partial` and takes its place by a rename, so `OUT` holds a whole run or what it held
 //! before. An earlier run waits in `OUT.replaced` until then. Whoever writes holds a lock on `OUT.partial/unfinished`.
@@ -9,23 +10,24 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::evaluate::write_error;
+use super::sums::{self, SUMS, Summing, Sums};
 use super::table;
 use super::{Report, Run, SplitReport};
-use crate::{Error, Method, Result, page};
+use crate::{Error, Method, Result, file, page};
 
-const REPORT: &str = "report.json";
+pub(super) const REPORT: &str = "report.json";
 const SPLIT: &str = "split.json";
 const PROBES: &str = "probes";
 /// The runs of single data sets, in the folder of a sweep.
 const RUNS: &str = "runs";
 /// The table of a sweep.
-const TRANSFER: &str = "transfer.csv";
+pub(super) const TRANSFER: &str = "transfer.csv";
 /// What a fit that was stopped has done so far, in `OUT.partial`.
 const LAYERS: &str = "layers";
 /// Marks a folder that is still being written.
 const UNFINISHED: &str = "unfinished";
 /// What a run consists of, the file that makes it a run last.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     PROBES,
     RUNS,
     TRANSFER,
@@ -34,6 +36,7 @@ const PARTS: [&str; 12] = [
     "results.csv",
     "results.parquet",
     SPLIT,
+    SUMS,
     "report.html",
     "log.jsonl",
     UNFINISHED,
@@ -63,17 +66,23 @@ fn check(dir: &Path, overwrite: Overwrite) -> Result<()> {
     let taken = |path: &Path, content| Err(Error::RunExists { path: path.to_owned(), content });
     for left in [sibling(dir, "partial")?, sibling(dir, "replaced")?] {
         let is_ours = || Ok::<_, Error>(left.join(UNFINISHED).exists() || holds_layers(&left)?);
-        if !is_empty(&left)? && Report::read(&left).is_err() && !is_ours()? {
+        if !is_empty(&left)? && !is_run(&left) && !is_ours()? {
             return taken(&left, "files that are not a run");
         }
     }
     if is_empty(dir)? {
         return Ok(());
     }
-    if Report::read(dir).is_err() {
+    if !is_run(dir) {
         return taken(dir, "files that are not a run");
     }
     if overwrite == Overwrite::Yes { Ok(()) } else { taken(dir, "a run") }
+}
+
+/// Whether a folder holds a run, be it whole or damaged: what `ccs` may replace.
+fn is_run(dir: &Path) -> bool {
+    let report = || file::read(&dir.join(REPORT)).ok().and_then(|text| Report::from_json(&text).ok());
+    sums::are_there(dir) || report().is_some()
 }
 
 /// Whether all there is in `dir` are finished layers of fits, each fit's under its key.
@@ -116,21 +125,30 @@ impl Report {
     /// Reads the `report.json` of a run folder.
     ///
     /// # Errors
-    /// A file that is missing or is not a report of this version.
+    /// [`Error::NoRun`], [`Error::RunFile`] where it is not the file that was written, and a report of another version.
     pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
-        let path = dir.as_ref().join(REPORT);
-        if !path.exists() {
-            return Err(Error::NoRun { path: dir.as_ref().to_owned() });
-        }
-        let text = fs_err::read(&path)?;
-        let wrong = |reason| Error::ReportFile { path: path.clone(), reason };
-        let report: Self = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
+        let dir = dir.as_ref();
+        Self::checked(dir, &Sums::open(dir)?)
+    }
+
+    /// As [`Report::read`], by sums that were read already.
+    pub(super) fn checked(dir: &Path, sums: &Sums) -> Result<Self> {
+        let text = sums.read(REPORT)?;
+        Self::parse(&text).map_err(|reason| Error::ReportFile { path: dir.join(REPORT), reason })
+    }
+
+    /// Reads the text of a `report.json`, which nothing is compared with.
+    ///
+    /// # Errors
+    /// Text that is not a report of this version.
+    pub fn from_json(text: &[u8]) -> Result<Self> {
+        Self::parse(text).map_err(|reason| Error::ReportFile { path: REPORT.into(), reason })
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let report: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         if report.schema != Self::SCHEMA {
-            return Err(wrong(format!(
-                "its schema is {}, this version reads {}",
-                report.schema,
-                Self::SCHEMA
-            )));
+            return Err(format!("its schema is {}, this version reads {}", report.schema, Self::SCHEMA));
         }
         Ok(report)
     }
@@ -148,11 +166,17 @@ impl SplitReport {
     /// Reads the `split.json` of a run folder.
     ///
     /// # Errors
-    /// A file that is missing or is not a split.
+    /// [`Error::NoRun`], and [`Error::RunFile`] where it is not the file that was written.
     pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
-        let path = dir.as_ref().join(SPLIT);
-        let text = fs_err::read(&path)?;
-        serde_json::from_slice(&text).map_err(|e| Error::ReportFile { path, reason: e.to_string() })
+        let dir = dir.as_ref();
+        Self::checked(dir, &Sums::open(dir)?)
+    }
+
+    /// As [`SplitReport::read`], by sums that were read already.
+    pub(super) fn checked(dir: &Path, sums: &Sums) -> Result<Self> {
+        let text = sums.read(SPLIT)?;
+        let wrong = |e: serde_json::Error| Error::ReportFile { path: dir.join(SPLIT), reason: e.to_string() };
+        serde_json::from_slice(&text).map_err(wrong)
     }
 }
 
@@ -179,22 +203,34 @@ impl Run {
     /// # Errors
     /// The file system's with the path, and [`Error::RunExists`] where something else has come to lie there since.
     pub fn write_to(&self, out: Out) -> Result<()> {
-        self.write_parts(out.0.partial())?;
+        self.write_parts(out.0.partial(), None)?;
         out.0.finish()
     }
 
-    pub(super) fn write_parts(&self, dir: &Path) -> Result<()> {
+    /// Writes a run's files, and one more beside them if there is one (its name and bytes).
+    pub(super) fn write_parts(&self, dir: &Path, further: Option<(&str, &[u8])>) -> Result<()> {
+        let mut sums = Summing::default();
+        let mut part = |name: &str, bytes: &[u8]| {
+            sums.add(name, bytes);
+            put(&dir.join(name), bytes)
+        };
         for (method, layer, probe) in &self.probes {
-            put(&dir.join(probe_path(*method, *layer)), &probe.to_bytes()?)?;
+            part(&probe_path(*method, *layer), &probe.to_bytes()?)?;
         }
         let mut table = table::table(&self.report)?;
-        put(&dir.join("results.csv"), table::csv(&mut table)?.as_ref())?;
-        put(&dir.join("results.parquet"), table::parquet(&mut table)?.as_ref())?;
-        put(&dir.join(SPLIT), &json(SPLIT, &self.split)?)?;
+        part("results.csv", table::csv(&mut table)?.as_ref())?;
+        part("results.parquet", table::parquet(&mut table)?.as_ref())?;
+        part(SPLIT, &json(SPLIT, &self.split)?)?;
+        if let Some((name, bytes)) = further {
+            part(name, bytes)?;
+        }
         for (name, text) in drawn(&self.report)? {
             put(&dir.join(name), text.as_ref())?;
         }
-        put(&dir.join(REPORT), &self.report.to_json()?)
+        let report = self.report.to_json()?;
+        sums.add(REPORT, &report);
+        put(&dir.join(SUMS), &sums.to_json()?)?;
+        put(&dir.join(REPORT), &report)
     }
 }
 
@@ -283,11 +319,6 @@ impl Writing {
     /// Where the run of one data set goes.
     pub(super) fn run(&self, name: &str) -> PathBuf {
         self.partial.join(RUNS).join(name)
-    }
-
-    /// Writes the table of a sweep.
-    pub(super) fn transfer(&self, csv: &[u8]) -> Result<()> {
-        put(&self.partial.join(TRANSFER), csv)
     }
 
     /// Puts the folder, with everything in it, into its place.

@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use tch::Kind;
 
+use super::fitted::probe_of;
 use super::folder::probe_path;
+use super::sums::Sums;
 use super::{Report, Settings};
 use crate::calibrate::Platt;
 use crate::normalize::Normalization;
@@ -149,17 +151,20 @@ pub struct Cosines {
 }
 
 impl RunCard {
-    /// Reads a run folder; of its probes those at the chosen layers.
+    /// Reads a run folder, and compares all of it with its sums; shows of its probes those at the chosen layers.
     ///
     /// # Errors
-    /// A folder that is no run, or a probe that is missing or damaged.
+    /// A folder that is no run; [`Error::RunFile`](crate::Error::RunFile) for a file that is missing or not as it was
+    /// written.
     pub fn open(run: impl AsRef<Path>) -> Result<Self> {
         let run = run.as_ref();
-        let report = Report::read(run)?;
+        let sums = Sums::open(run)?;
+        sums.check_all()?;
+        let report = Report::checked(run, &sums)?;
         let mut chosen = BTreeMap::new();
         for (&method, choice) in &report.chosen {
             let probe = match choice.layer {
-                Some(layer) => Some(Probe::load(run.join(probe_path(method, layer)))?.card()?),
+                Some(layer) => Some(probe_of(run, &sums, &probe_path(method, layer))?.card()?),
                 None => None,
             };
             let card = ChosenCard {
@@ -174,7 +179,7 @@ impl RunCard {
         let layers: BTreeSet<usize> = report.chosen.values().filter_map(|c| c.layer).collect();
         let mut cosines = Vec::new();
         for layer in layers {
-            cosines.extend(cosines_at(run, &report, layer)?);
+            cosines.extend(cosines_at(run, &sums, &report, layer)?);
         }
         let layers = report.layers.iter().map(|l| l.layer).collect();
         let Report { program, data, settings, .. } = report;
@@ -185,14 +190,14 @@ impl RunCard {
 /// A method's direction in states of one normalisation.
 type Direction = (Method, Normalization, Vec<f64>);
 
-fn cosines_at(run: &Path, report: &Report, layer: usize) -> Result<Vec<Cosines>> {
+fn cosines_at(run: &Path, sums: &Sums, report: &Report, layer: usize) -> Result<Vec<Cosines>> {
     let Some(fitted) = report.layers.iter().find(|l| l.layer == layer) else { return Ok(Vec::new()) };
     let mut by_kind: BTreeMap<&str, Vec<Direction>> = BTreeMap::new();
     for (&method, found) in &fitted.methods {
         if found.probe.is_none() {
             continue;
         }
-        let probe = Probe::load(run.join(probe_path(method, layer)))?;
+        let probe = probe_of(run, sums, &probe_path(method, layer))?;
         let kind = probe.normalizer.kind();
         if let Some(direction) = probe.direction()? {
             by_kind.entry(kind.name()).or_default().push((method, kind, direction));

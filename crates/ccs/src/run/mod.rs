@@ -24,6 +24,7 @@ mod settings;
 mod shuffled;
 mod source;
 mod summary;
+mod sums;
 mod table;
 mod transfer;
 mod verdict;

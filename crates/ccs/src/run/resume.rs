@@ -3,7 +3,8 @@
 //! `OUT.partial/layers/KEY/` holds for every finished layer a folder `layer_NN/` (what its methods found, and their
 //! probes) and for every method that chose the layer a file `look_NN_METHOD.json` (the closer look at it). Each appears
 //! by a rename when it is durable. KEY is a hash of everything that the results depend on, the program itself included,
-//! so what other data, settings or versions gave is never taken for this run's.
+//! so what other data, settings or versions gave is never taken for this run's. The last line of every JSON file is the
+//! hash of what stands before it, `outcome.json` holds the hashes of its probes: what is damaged is done again.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -20,7 +21,7 @@ use super::look::Looks;
 use super::{Execution, Layer, LayerReport, Settings, Source};
 use crate::baselines::Predictions;
 use crate::probe::Probe;
-use crate::{Error, Method, Result};
+use crate::{Error, Method, Result, file};
 
 /// How a run can be stopped, and continued.
 ///
@@ -49,7 +50,7 @@ pub struct Pausing<'a> {
     /// Once true, no further layer is begun, and no further fit of a closer look; the run ends as [`Error::Stopped`] after
     /// those under way.
     pub stop: Option<&'a AtomicBool>,
-    /// Told of the closer looks, from worker threads and in any order.
+    /// Told of the closer looks and of what is done again, from worker threads and in any order.
     pub watch: Option<&'a (dyn Fn(Step<'_>) + Sync)>,
 }
 
@@ -75,6 +76,11 @@ pub enum Step<'a> {
     },
     /// A closer look is done.
     Looked(Method, usize),
+    /// What was kept of an earlier run is damaged, and is done again.
+    Damaged {
+        /// The file.
+        path: &'a Path,
+    },
 }
 
 /// What a run keeps, and whether it goes on.
@@ -107,7 +113,7 @@ impl<'a> Kept<'a> {
         work: impl FnOnce() -> Result<LayerOutcome>,
     ) -> Result<LayerOutcome> {
         let dir = self.dir.as_ref().map(|dir| dir.join(format!("layer_{:02}", layer.layer)));
-        let found = if let Some(found) = dir.as_deref().and_then(read_outcome) {
+        let found = if let Some(found) = self.whole(dir.as_deref().map_or(Ok(None), read_outcome)) {
             found
         } else {
             self.go_on()?;
@@ -123,7 +129,8 @@ impl<'a> Kept<'a> {
 
     /// The closer look at a method's chosen layer, where it is kept.
     pub(super) fn look(&self, method: Method, layer: &Layer) -> Option<Looks> {
-        let found = read(&self.look_path(method, layer)?)?;
+        let path = self.look_path(method, layer)?;
+        let found = self.whole(read(&path).map_err(|Damaged| path.clone()))?;
         self.tell(Step::Looked(method, layer.layer));
         Some(found)
     }
@@ -132,11 +139,19 @@ impl<'a> Kept<'a> {
     pub(super) fn keep_look(&self, method: Method, layer: &Layer, found: &Looks) -> Result<()> {
         if let Some(path) = self.look_path(method, layer) {
             let new = path.with_extension("json.new");
-            put(&new, &text(found)?)?;
+            put(&new, &sealed(found)?)?;
             fs_err::rename(new, path)?;
         }
         self.tell(Step::Looked(method, layer.layer));
         Ok(())
+    }
+
+    /// What is kept, if it is what was written.
+    fn whole<T>(&self, found: std::result::Result<Option<T>, PathBuf>) -> Option<T> {
+        found.unwrap_or_else(|path| {
+            self.tell(Step::Damaged { path: &path });
+            None
+        })
     }
 
     fn look_path(&self, method: Method, layer: &Layer) -> Option<PathBuf> {
@@ -171,7 +186,7 @@ impl<'a> Kept<'a> {
 }
 
 /// The version of what is kept: raised whenever the same settings and data give other numbers, or the files change.
-const RESUME_SCHEMA: u32 = 2;
+const RESUME_SCHEMA: u32 = 3;
 
 /// A hash of the running program: a new build may compute otherwise under the same version. None where it cannot be read.
 fn program() -> Option<String> {
@@ -210,7 +225,8 @@ fn key(source: &dyn Source, settings: &Settings, execution: Execution, split: &s
 #[derive(Deserialize)]
 struct Written {
     report: LayerReport,
-    probes: Vec<Method>,
+    /// With the hash of each one's file.
+    probes: Vec<(Method, String)>,
     predictions: BTreeMap<Method, Predictions>,
     band: Option<Resampled>,
 }
@@ -223,14 +239,16 @@ fn write_outcome(dir: &Path, outcome: &LayerOutcome) -> Result<()> {
     if new.exists() {
         fs_err::remove_dir_all(&new)?;
     }
+    let mut written = Vec::new();
     for (method, probe) in probes {
-        put(&new.join(probe_file(*method)), &probe.to_bytes()?)?;
+        let bytes = probe.to_bytes()?;
+        put(&new.join(probe_file(*method)), &bytes)?;
+        written.push((*method, file::hash(&bytes)));
     }
-    let methods: Vec<Method> = probes.iter().map(|(method, _)| *method).collect();
     let about = serde_json::json!({
-        "report": report, "probes": methods, "predictions": predictions, "band": band,
+        "report": report, "probes": written, "predictions": predictions, "band": band,
     });
-    put(&new.join(OUTCOME), &text(&about)?)?;
+    put(&new.join(OUTCOME), &sealed(&about)?)?;
     sync_folder(&new)?;
     if dir.exists() {
         fs_err::remove_dir_all(dir)?; // it could not be read
@@ -242,20 +260,56 @@ fn write_outcome(dir: &Path, outcome: &LayerOutcome) -> Result<()> {
     }
 }
 
-/// Nothing where it is not there or not whole: the layer is then worked on again.
-fn read_outcome(dir: &Path) -> Option<LayerOutcome> {
-    let Written { report, probes, predictions, band } = read(&dir.join(OUTCOME))?;
-    let load = |method: Method| Some((method, Probe::load(dir.join(probe_file(method))).ok()?));
-    let probes = probes.into_iter().map(load).collect::<Option<_>>()?;
-    Some(LayerOutcome { report, probes, predictions, band })
+/// A layer's outcome; nothing where it was not kept, and the file at fault where one is not as it was written.
+fn read_outcome(dir: &Path) -> std::result::Result<Option<LayerOutcome>, PathBuf> {
+    if !dir.exists() {
+        return Ok(None);
+    }
+    let path = dir.join(OUTCOME);
+    let Some(Written { report, probes, predictions, band }) = read(&path).unwrap_or(None) else {
+        return Err(path);
+    };
+    let load = |(method, hash): (Method, String)| {
+        let path = dir.join(probe_file(method));
+        let bytes = file::read(&path).ok().filter(|bytes| file::hash(bytes) == hash);
+        let probe = bytes.and_then(|bytes| Probe::parse(&bytes).ok());
+        probe.map(|probe| (method, probe)).ok_or(path)
+    };
+    let probes = probes.into_iter().map(load).collect::<std::result::Result<_, _>>()?;
+    Ok(Some(LayerOutcome { report, probes, predictions, band }))
 }
 
 fn probe_file(method: Method) -> String {
     format!("{method}.safetensors")
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs_err::read(path).ok()?).ok()
+/// A file that is not as it was written.
+struct Damaged;
+
+/// Reads what [`sealed`] gave; nothing where no file is.
+fn read<T: DeserializeOwned>(path: &Path) -> std::result::Result<Option<T>, Damaged> {
+    if fs_err::symlink_metadata(path).is_err() {
+        return Ok(None);
+    }
+    let bytes = file::read(path).map_err(|_| Damaged)?;
+    let text = unsealed(&bytes).ok_or(Damaged)?;
+    serde_json::from_slice(text).map(Some).map_err(|_| Damaged)
+}
+
+/// A value as JSON, with the hash of the text in a line behind it.
+fn sealed(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut text = text(value)?;
+    let hash = file::hash(&text);
+    text.extend_from_slice(hash.as_bytes());
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The text before the hash in the last line, if the hash is its.
+fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
+    const SEAL: usize = 2 * blake3::OUT_LEN + 1;
+    let (text, seal) = bytes.split_at_checked(bytes.len().checked_sub(SEAL)?)?;
+    (seal.strip_suffix(b"\n")? == file::hash(text).as_bytes()).then_some(text)
 }
 
 fn text(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter as _};
 
 use super::evaluate::write_error;
-use super::folder::Writing;
+use super::folder::{TRANSFER, Writing};
 use super::matrix::{Against, Kept, Matrix, Transfer, is_chosen};
 use super::pooled::{Dataset, Pooled, of_part};
 use super::report::Estimate;
@@ -32,8 +31,8 @@ const SIDES: &str = "the sides of the split were decided over all data sets of t
 ///
 /// The sides of the split are decided once, over the groups (passages) of all data sets: a passage trains in all of them
 /// or tests in all of them, so every column of the matrix is judged on the same rows, and no probe was trained on any of
-/// their passages. Once `stop` is true, no further layer is begun; what is done is kept in `OUT.partial` until the same sweep is
-/// asked for again.
+/// their passages. It is stopped and watched as `pausing` says, whose folder is `out` here: what is done is kept in
+/// `OUT.partial` until the same sweep is asked for again.
 ///
 /// # Errors
 /// As [`Pooled::new`], [`run_pausing`](super::run_pausing) and [`Run::write`](super::Run::write); fewer than two data sets; a
@@ -45,7 +44,7 @@ pub fn sweep(
     execution: Execution,
     out: &Path,
     overwrite: Overwrite,
-    stop: Option<&AtomicBool>,
+    pausing: Pausing<'_>,
     on_layer: &(dyn Fn(&str, &LayerReport) + Sync),
 ) -> Result<Report> {
     if datasets.len() < 2 || datasets.iter().any(|part| part.name == ALL) {
@@ -68,14 +67,14 @@ pub fn sweep(
         }
     }
     let writing = Writing::begin(out, overwrite)?;
-    let pausing = Pausing { out: Some(out), stop, watch: None };
+    let pausing = Pausing { out: Some(out), ..pausing };
     let mut runs = Vec::new();
     for part in datasets {
         let on_layer = |layer: &LayerReport| on_layer(part.name, layer);
         let mut done = run_on(part.source, settings, execution, pausing, Some(&tested), &on_layer)
             .map_err(|error| of_part(part.name, error))?;
         done.report.notes.push(SIDES.to_owned());
-        done.write_parts(&writing.run(part.name))?;
+        done.write_parts(&writing.run(part.name), None)?;
         // The others are on disk; a sweep of many data sets must not hold them all.
         let chosen: Vec<bool> =
             done.probes.iter().map(|(m, layer, _)| is_chosen(&done, *m, *layer)).collect();
@@ -88,12 +87,12 @@ pub fn sweep(
     let kept = datasets.iter().map(|part| part.name).zip(&runs).map(|(name, run)| Kept::of(name, run));
     let kept: Vec<Kept<'_>> = kept.chain([Kept::of(ALL, &all)]).collect();
     let found = one_thread(|| Matrix::new(&kept, &pooled, settings, execution.device)?.judge())?;
-    writing.transfer(&csv(&found.transfer)?)?;
+    let table = csv(&found.transfer)?;
     all.report.transfer = found.transfer;
     all.report.transfer_answers = found.answers;
     all.report.notes.push(SIDES.to_owned());
     all.report.notes.extend(pooled.notes().iter().cloned().chain(found.notes));
-    all.write_parts(writing.partial())?;
+    all.write_parts(writing.partial(), Some((TRANSFER, &table)))?;
     writing.finish()?;
     Ok(all.report)
 }

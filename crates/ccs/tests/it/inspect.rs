@@ -60,12 +60,12 @@ fn a_page_is_drawn_anew_from_the_report_alone() {
     assert!(read("run/report.html") == page);
     assert!(!dir.path().join("run/report.html.new").exists());
 
-    // What is drawn is what report.json says now.
+    // What is drawn is what the run wrote, and no other hand.
     let mut report = Report::read(dir.path().join("run")).unwrap();
     report.notes.push("a note of another hand".to_owned());
     std::fs::write(dir.path().join("run/report.json"), report.to_json().unwrap()).unwrap();
-    succeeds(ccs(dir.path(), &["report", "run"]));
-    assert!(text(&read("run/report.html")).contains("a note of another hand"));
+    refused(dir.path(), &["report", "run"], &["run/report.json", "changed after it was written", "hint: "]);
+    assert!(read("run/report.html") == page);
     refused(dir.path(), &["report", "public"], &["no run in public"]);
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod calibration;
 mod cli;
 mod closed_forms;
+mod damage;
 mod data;
 mod direction;
 mod eval;

@@ -157,9 +157,11 @@ fn what_is_kept_is_taken_and_only_by_the_same_run() {
     let [layer] = &kept(dir.path(), "run")[..] else { panic!("one layer") };
     // To know it again.
     let path = layer.join("outcome.json");
-    let mut outcome: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut outcome: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     outcome["report"]["notes"] = vec!["from the folder"].into();
-    std::fs::write(&path, outcome.to_string()).unwrap();
+    let text = format!("{outcome}\n");
+    std::fs::write(&path, format!("{text}{}\n", blake3::hash(text.as_bytes()).to_hex())).unwrap();
 
     let notes = |run: &Run| run.report.layers[0].notes.clone();
     assert_eq!(notes(&go_on(&data, &settings(), &out)), ["from the folder"]);
@@ -196,6 +198,7 @@ fn a_closer_look_stops_between_fits_and_keeps_what_is_done() {
                 Step::Looks(looks) => format!("{looks} looks"),
                 Step::Doing { method, layer, what } => format!("{method} at {layer}: {what}"),
                 Step::Looked(method, _) => format!("{method} done"),
+                Step::Damaged { path } => panic!("{} is damaged", path.display()),
             };
             stop.fetch_or(stop_at(&text), Ordering::Relaxed);
             told.lock().unwrap().push(text);
@@ -262,6 +265,53 @@ fn every_part_comes_back_to_the_last_digit_and_damaged_ones_are_made_again() {
     assert!(mine.exists());
 }
 
+/// Whatever byte of what is kept is changed: it is made again, said by name, and the run is the same.
+#[test]
+fn no_changed_byte_of_what_is_kept_reaches_a_run() {
+    let data = three_layers(60, 4);
+    let settings = Settings { methods: Some(vec![Method::MeanDifference, Method::Majority]), ..settings() };
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    run(&data, &settings, ONE, &|_| {}).unwrap().write(&whole, Overwrite::No).unwrap();
+    let whole = files(&whole);
+    let out = dir.path().join("run");
+    go_on(&data, &settings, &out);
+    let layers = dir.path().join("run.partial/layers");
+    let kept = files(&layers);
+    assert!(kept.len() >= 5, "outcomes, probes and closer looks: {:?}", kept.keys());
+    let every = if std::env::var_os("LLAMA_CCS_LONG").is_some() { 1 } else { 4 };
+    let mut random = 7u64;
+    for (name, bytes) in &kept {
+        let damages = if every == 1 { 100 } else { 5 };
+        for damage in 0..damages {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = (random >> 33) as usize % bytes.len();
+            let mut changed = bytes.clone();
+            match damage {
+                0 => changed.truncate(at),
+                1 => changed[at..].fill(0),
+                2 => changed.extend_from_slice(b"\n"),
+                _ => changed[at] ^= 1 << (random % 8),
+            }
+            std::fs::write(layers.join(name), changed).unwrap();
+            let said = Mutex::new(Vec::new());
+            let watch = |step: Step<'_>| {
+                if let Step::Damaged { path } = step {
+                    said.lock().unwrap().push(path.to_owned());
+                }
+            };
+            let pausing = Pausing { out: Some(&out), watch: Some(&watch), ..Pausing::default() };
+            let done = run_pausing(&data, &settings, ONE, pausing, &|_| {}).unwrap();
+            let said = said.into_inner().unwrap();
+            assert_eq!(said, [layers.join(name).canonicalize().unwrap()], "{name}, damage {damage} at {at}");
+            let written = dir.path().join("written");
+            done.write(&written, Overwrite::Yes).unwrap();
+            assert!(files(&written) == whole, "{name}, damage {damage} at {at}: another run");
+            assert!(files(&layers) == kept, "{name}: it is kept again as it was");
+        }
+    }
+}
+
 #[test]
 fn a_sweep_goes_on_too() {
     let dir = tempfile::tempdir().unwrap();
@@ -278,7 +328,8 @@ fn a_sweep_goes_on_too() {
     settings.methods = Some(vec![Method::Ccs, Method::Lr]);
     let sweep = |out: &str, stop_after: usize| {
         let (stop, layers) = (AtomicBool::new(false), Mutex::new(0));
-        ccs::run::sweep(&datasets, &settings, ONE, &dir.join(out), Overwrite::No, Some(&stop), &|_, _| {
+        let pausing = Pausing { stop: Some(&stop), ..Pausing::default() };
+        ccs::run::sweep(&datasets, &settings, ONE, &dir.join(out), Overwrite::No, pausing, &|_, _| {
             let mut layers = layers.lock().unwrap();
             *layers += 1;
             stop.store(*layers == stop_after, Ordering::Relaxed);

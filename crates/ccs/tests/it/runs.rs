@@ -158,6 +158,7 @@ fn a_seed_gives_the_same_folder_and_another_seed_another() {
             "results.csv",
             "results.parquet",
             "split.json",
+            "sums.json",
         ]
     );
 }
