@@ -87,8 +87,8 @@ impl Scene {
 
     /// The pairs, by way of a data file and a prompts file.
     fn pairs(&self, templates: &[Template]) -> Vec<TokenizedPair> {
-        let lines: String = self.rows.iter().map(|row| format!("{row}\n")).collect();
-        std::fs::write(self.path("data.jsonl"), lines).expect("write");
+        let lines: Vec<String> = self.rows.iter().map(Value::to_string).collect();
+        std::fs::write(self.path("data.jsonl"), lines.join("\n")).expect("write");
         let data = Dataset::load_for(self.path("data.jsonl"), templates).expect("data");
         let made = boolq::pairs_with(&data, templates).expect("pairs");
         prompts::write(self.path("prompts.csv"), &made.pairs).expect("write");

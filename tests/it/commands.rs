@@ -1,5 +1,6 @@
 //! Commands as a user types them: what is on stdout, what on stderr, what in the files.
 
+use llama_ccs::boolq;
 use predicates::prelude::*;
 
 use crate::support::{commands, extract, llama_ccs, prompts, quiz};
@@ -9,10 +10,7 @@ fn prompts_to_store_with_json_on_stdout() {
     let folder = tempfile::tempdir().expect("folder");
     let prompts = prompts(folder.path(), 12);
     let header = std::fs::read_to_string(&prompts).expect("csv").lines().next().map(str::to_owned);
-    assert_eq!(
-        header.as_deref(),
-        Some("idx,plus_prompt,minus_prompt,label,question_id,group,template,dataset")
-    );
+    assert_eq!(header.as_deref(), Some(boolq::prompts::COLUMNS.join(",").as_str()));
 
     let store = folder.path().join("store");
     let output = extract(&prompts, &store).arg("--json").assert().success().get_output().clone();
@@ -21,8 +19,8 @@ fn prompts_to_store_with_json_on_stdout() {
     assert_eq!((&result["rows"], &result["finished"]), (&12.into(), &true.into()));
     assert_eq!(
         result["columns"].as_array().map(Vec::len),
-        Some(6),
-        "embedding, four blocks, log-probability"
+        Some(7),
+        "embedding, four blocks, log-probability as a sum and as a mean"
     );
 
     let output =
@@ -165,7 +163,7 @@ fn templates_reach_the_store() {
     let own = recorded(&dir.join("store")).expect("recorded");
     assert_eq!(own["own"]["text"]["source"], "{{ passage }}\n\nis it so {{ question }}? {{ answer }}");
     let text = std::fs::read_to_string(&csv).expect("csv");
-    std::fs::write(&csv, text.replacen("is it so", "is it thus", 1)).expect("csv");
+    std::fs::write(&csv, text.replace("is it so", "is it no")).expect("csv");
     assert_eq!(recorded(&dir.join("other")), None);
 }
 
