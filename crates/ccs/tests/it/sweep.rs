@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ccs::run::{
-    Dataset, Evaluation, Execution, Fitted, LayerSelection, Memory, Overwrite, Pooled, Report, Settings,
-    Source as _, SplitReport, sweep,
+    Dataset, Evaluation, Execution, Fitted, LayerSelection, Memory, Overwrite, Pausing, Pooled, Report,
+    Settings, Source as _, SplitReport, sweep,
 };
 use ccs::store::StoreSource;
 use ccs::{Error, Method};
@@ -214,7 +214,8 @@ fn templates_that_are_new_to_a_probe_are_noted() {
     settings.folds = 3;
     let out = dir.path().join("out");
     let report =
-        sweep(&parts, &settings, Execution::default(), &out, Overwrite::No, None, &|_, _| {}).unwrap();
+        sweep(&parts, &settings, Execution::default(), &out, Overwrite::No, Pausing::default(), &|_, _| {})
+            .unwrap();
     let notes = report.notes.join("\n");
     let half = SplitReport::read(out.join("runs/b")).unwrap().test.row.len() / 2;
     assert!(
