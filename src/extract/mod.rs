@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use activations::{Store, StoreDtype, StoreWriter};
 use boolq::{ContrastPair, Template, TokenizedPair};
@@ -76,6 +77,7 @@ pub struct Extraction<'a> {
     deterministic: bool,
     edits: Option<&'a Edits>,
     note: Option<String>,
+    stop: Option<&'a AtomicBool>,
 }
 
 impl<'a> Extraction<'a> {
@@ -99,6 +101,7 @@ impl<'a> Extraction<'a> {
             deterministic: false,
             edits: None,
             note: None,
+            stop: None,
         }
     }
 
@@ -211,6 +214,14 @@ impl<'a> Extraction<'a> {
         self
     }
 
+    /// Once true, no further batch is begun; a model that is read from disk is left between two blocks, and what was under
+    /// way of its group is lost. The extraction ends as [`Outcome::Stopped`].
+    #[must_use]
+    pub fn stop(mut self, stop: &'a AtomicBool) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
     /// Runs the model over the pairs and writes the store, or continues the one that an earlier run began.
     ///
     /// The model's weights are read only if rows are missing.
@@ -252,7 +263,15 @@ impl<'a> Extraction<'a> {
             writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
         let mut done = total - missing;
         let log = log::Log::new(out);
-        log.write("start", &json!({ "done": done, "rows": total, "model": self.checkpoint.path() }))?;
+        let stopped = |writer: StoreWriter, done: usize| -> Result<Outcome> {
+            drop(writer); // makes durable what was committed
+            log.write("stopped", &json!({ "done": done, "rows": total }))?;
+            Ok(Outcome::Stopped { done, total })
+        };
+        log.write(
+            "start",
+            &json!({ "done": done, "rows": total, "model": host::files::in_json(self.checkpoint.path()) }),
+        )?;
         if observer.rows(done, total).is_continue() && missing > 0 {
             let (llama, group_places) = residency::load(
                 self.checkpoint,
@@ -268,14 +287,17 @@ impl<'a> Extraction<'a> {
                 rules: &self.rules,
                 edits: self.edits,
                 sharing: self.grouping() != plan::Grouping::Prompts,
+                // A pass over a model in memory is over soon.
+                stop: self.stop.filter(|_| group_places > 0),
             };
+            if self.stop.is_some_and(|stop| stop.load(Ordering::SeqCst)) {
+                return stopped(writer, done);
+            }
             let pipeline = pipeline::Pipeline { pass, pairs, alone: self.deterministic, group_places };
             done = pipeline.run(&mut writer, total, observer, &log)?;
         }
         if done < total {
-            drop(writer); // makes durable what was committed
-            log.write("stopped", &json!({ "done": done, "rows": total }))?;
-            return Ok(Outcome::Stopped { done, total });
+            return stopped(writer, done);
         }
         let store = writer.finish()?;
         log.write("finished", &json!({ "rows": total }))?;

@@ -7,9 +7,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use activations::{BatchStates, StoreWriter};
 use boolq::TokenizedPair;
+use host::threads::spawn_scoped;
 use llama_core::tch;
 
-use super::batch::{Pass, Prepared, Shown};
+use super::batch::{Pass, Prepared, Shown, asked_to_stop};
 use super::rule::TokenRule;
 use super::{Observer, log};
 use crate::error::{Error, Result};
@@ -69,8 +70,8 @@ impl Pipeline<'_> {
             let (computed, to_read) = sync_channel(QUEUE);
             let (rules, read_rows) = (self.pass.rules, &done);
             let keep = move || keep(&to_read, rules, writer, read_rows);
-            std::thread::Builder::new().name("layout".to_owned()).spawn_scoped(scope, prepare)?;
-            let keeper = std::thread::Builder::new().name("states".to_owned()).spawn_scoped(scope, keep)?;
+            spawn_scoped(scope, "layout", prepare)?;
+            let keeper = spawn_scoped(scope, "states", keep)?;
             let driven = self.drive(&laid_out, &computed, &done, total, observer, log);
             drop((laid_out, computed)); // both threads end
             // An error of the disk is why the model could not go on, so it comes first.
@@ -109,7 +110,11 @@ impl Pipeline<'_> {
                 places += work.pieces.iter().map(Prepared::places).sum::<usize>();
                 group.push(work);
             }
-            for done in self.through(group, &mut limit, observer, log)? {
+            let through = match self.through(group, &mut limit, observer, log) {
+                Err(error) if asked_to_stop(&error) => return Ok(()),
+                through => through?,
+            };
+            for done in through {
                 if computed.send(done).is_err() {
                     return Ok(()); // the keeper says why
                 }

@@ -84,7 +84,7 @@ fn write_files(partial: &Path, layers: &[ColumnReader], dim: usize, idx: &[u64])
                 .map(|layer| layer.read_rows(side, start..start + names.len()))
                 .collect::<Result<_>>()?;
             for (i, name) in names.iter().enumerate() {
-                let mut file = File::create(folder.join(format!("{name}.npy")))?;
+                let mut file = File::create_new(folder.join(format!("{name}.npy")))?;
                 let rows = states.iter().filter_map(|layer| layer.get(i * dim..(i + 1) * dim));
                 let values: Vec<f32> = rows.flatten().copied().collect();
                 file.write_all(&[&header, bytemuck::cast_slice(&values)].concat())?;

@@ -305,12 +305,7 @@ fn is_of_creation(entry: &fs_err::DirEntry, manifest: Option<&Manifest>) -> io::
 
 /// Writes a file that is either whole or not there, and makes it durable.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_added_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs_err::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), sync_dir)
+    Ok(host::files::replace_by(path, &path.with_added_extension("tmp"), bytes)?)
 }
 
 /// Makes the names in a folder durable.

@@ -78,19 +78,19 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verification> {
 
     let arrays = files.arrays(&manifest);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let parts: Vec<Result<Vec<Checked>>> = std::thread::scope(|scope| {
+    let parts = std::thread::scope(|scope| -> std::io::Result<Vec<Result<Vec<Checked>>>> {
         let numbered: Vec<(usize, &ArrayFile)> = arrays.iter().enumerate().collect();
-        let parts: Vec<_> = numbered
+        let parts = numbered
             .chunks(arrays.len().div_ceil(threads).max(1))
             .map(|part| {
                 let (part, manifest, journal) = (part.to_vec(), &manifest, &journal);
-                scope.spawn(move || {
-                    part.iter().map(|&(i, array)| check_array(manifest, journal, i, array)).collect()
-                })
+                let check =
+                    move || part.iter().map(|&(i, array)| check_array(manifest, journal, i, array)).collect();
+                host::threads::spawn_scoped(scope, "verify", check)
             })
-            .collect();
-        parts.into_iter().map(|part| part.join().unwrap_or(Err(Error::Stopped))).collect()
-    });
+            .collect::<std::io::Result<Vec<_>>>()?;
+        Ok(parts.into_iter().map(|part| part.join().unwrap_or(Err(Error::Stopped))).collect())
+    })?;
     for part in parts {
         for checked in part? {
             report.bytes += checked.bytes;

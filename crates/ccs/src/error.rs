@@ -24,7 +24,7 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
     /// A file or folder could not be read or written; the message names it.
-    #[error("{0}\nhint: check that the path exists, is writable and that its disk has room")]
+    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
     Io(#[from] std::io::Error),
     /// A tensor is not of the shape it must have.
     #[error("{what} has shape {found:?}, expected {expected}\nhint: {hint}")]

@@ -1,24 +1,17 @@
 //! Results on standard output.
 
 use std::error::Error;
-use std::io::{ErrorKind, Write as _};
 
 use ccs::run::{Estimate, Evaluation};
 
-/// Writes a result to standard output.
-pub(super) fn print(text: &[u8]) -> Result<(), Box<dyn Error>> {
-    match std::io::stdout().write_all(text) {
-        // A reader such as `head` has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
+/// Writes a result for people to standard output.
+pub(super) fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    Ok(host::program::page(text.strip_suffix('\n').unwrap_or(text))?)
 }
 
 /// Writes a result as JSON, indented.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Box<dyn Error>> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    print(&text)
+    Ok(host::program::json(value)?)
 }
 
 /// `0.812 [0.770, 0.851]` for accuracy and for AUROC.

@@ -34,6 +34,8 @@ use crate::{Error, Result};
 /// The version of the probe file. Version 1, which is still read, knew element-wise normalisation only and so did not
 /// say which it was.
 const SCHEMA: u32 = 2;
+/// The most bytes of a probe file.
+const LARGEST: u64 = 1 << 30;
 
 /// What the file says besides its tensors; one JSON text, so that the file's bytes are always the same.
 #[derive(Serialize, Deserialize)]
@@ -97,7 +99,7 @@ impl Probe {
     /// # Errors
     /// As [`Probe::to_bytes`], and the file system's.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        Ok(fs_err::write(path.as_ref(), self.to_bytes()?)?)
+        Ok(host::files::replace(path, &self.to_bytes()?)?)
     }
 
     /// Reads a probe that [`Probe::save`] wrote.
@@ -106,7 +108,7 @@ impl Probe {
     /// A file that cannot be read, or is not such a file; the path is named.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs_err::read(path)?;
+        let bytes = host::files::read(path, LARGEST)?;
         Self::parse(&bytes).map_err(|reason| Error::ProbeFile { path: path.to_owned(), reason })
     }
 

@@ -22,6 +22,8 @@ const RUNS: &str = "runs";
 const TRANSFER: &str = "transfer.csv";
 /// What a fit that was stopped has done so far, in `OUT.partial`.
 const LAYERS: &str = "layers";
+/// The most bytes of a report or a split.
+const LARGEST: u64 = 1 << 30;
 /// Marks a folder that is still being written.
 const UNFINISHED: &str = "unfinished";
 /// What a run consists of, the file that makes it a run last.
@@ -122,7 +124,7 @@ impl Report {
         if !path.exists() {
             return Err(Error::NoRun { path: dir.as_ref().to_owned() });
         }
-        let text = fs_err::read(&path)?;
+        let text = host::files::read(&path, LARGEST)?;
         let wrong = |reason| Error::ReportFile { path: path.clone(), reason };
         let report: Self = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
         if report.schema != Self::SCHEMA {
@@ -151,7 +153,7 @@ impl SplitReport {
     /// A file that is missing or is not a split.
     pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
         let path = dir.as_ref().join(SPLIT);
-        let text = fs_err::read(&path)?;
+        let text = host::files::read(&path, LARGEST)?;
         serde_json::from_slice(&text).map_err(|e| Error::ReportFile { path, reason: e.to_string() })
     }
 }
@@ -205,12 +207,8 @@ impl Report {
     /// The file system's.
     pub fn render(&self, dir: impl AsRef<Path>) -> Result<()> {
         for (name, text) in drawn(self)? {
-            let path = dir.as_ref().join(name);
             // A reader of the page never sees half of one.
-            let mut new = path.clone().into_os_string();
-            new.push(".new");
-            put(Path::new(&new), text.as_ref())?;
-            fs_err::rename(new, path)?;
+            replace(&dir.as_ref().join(name), text.as_ref())?;
         }
         Ok(())
     }
@@ -346,14 +344,22 @@ pub(super) fn layers_of(dir: &Path) -> Result<PathBuf> {
     Ok(sibling(&dir, "partial")?.join(LAYERS))
 }
 
-/// Writes a file down to the disk, with the folders above it.
+/// Writes a file of a folder that will be moved into its place as a whole down to the disk, with the folders above it.
 pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs_err::create_dir_all(parent)?;
     }
-    let mut file = fs_err::File::create(path)?;
+    let mut file = fs_err::File::create_new(path)?;
     file.write_all(bytes)?;
     Ok(file.sync_all()?)
+}
+
+/// Replaces a file as a whole, or makes it, with the folders above it.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs_err::create_dir_all(parent)?;
+    }
+    Ok(host::files::replace(path, bytes)?)
 }
 
 /// Writes a folder's list of names down to the disk, where the system knows such a thing.
