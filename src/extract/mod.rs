@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use activations::{Store, StoreDtype, StoreWriter};
 use boolq::{ContrastPair, Template, TokenizedPair};
@@ -263,11 +263,6 @@ impl<'a> Extraction<'a> {
             writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
         let mut done = total - missing;
         let log = log::Log::new(out);
-        let stopped = |writer: StoreWriter, done: usize| -> Result<Outcome> {
-            drop(writer); // makes durable what was committed
-            log.write("stopped", &json!({ "done": done, "rows": total }))?;
-            Ok(Outcome::Stopped { done, total })
-        };
         log.write(
             "start",
             &json!({ "done": done, "rows": total, "model": host::files::in_json(self.checkpoint.path()) }),
@@ -290,14 +285,14 @@ impl<'a> Extraction<'a> {
                 // A pass over a model in memory is over soon.
                 stop: self.stop.filter(|_| group_places > 0),
             };
-            if self.stop.is_some_and(|stop| stop.load(Ordering::SeqCst)) {
-                return stopped(writer, done);
-            }
-            let pipeline = pipeline::Pipeline { pass, pairs, alone: self.deterministic, group_places };
+            let (alone, stop) = (self.deterministic, self.stop);
+            let pipeline = pipeline::Pipeline { pass, pairs, alone, group_places, stop };
             done = pipeline.run(&mut writer, total, observer, &log)?;
         }
         if done < total {
-            return stopped(writer, done);
+            drop(writer); // makes durable what was committed
+            log.write("stopped", &json!({ "done": done, "rows": total }))?;
+            return Ok(Outcome::Stopped { done, total });
         }
         let store = writer.finish()?;
         log.write("finished", &json!({ "rows": total }))?;

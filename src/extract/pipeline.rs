@@ -2,7 +2,7 @@
 //! states from the device and hands them to the store's writer, the model runs on the caller's. Queues are short: a slow
 //! disk slows the model and never grows the memory.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use activations::{BatchStates, StoreWriter};
@@ -38,6 +38,8 @@ pub(super) struct Pipeline<'a> {
     pub(super) alone: bool,
     /// Places that one pass over a streamed model's weights is made for; 0 where the model is in memory.
     pub(super) group_places: usize,
+    /// Once true, no further batch is begun.
+    pub(super) stop: Option<&'a AtomicBool>,
 }
 
 impl Pipeline<'_> {
@@ -97,7 +99,7 @@ impl Pipeline<'_> {
     ) -> Result<()> {
         let mut limit = Limit::default();
         let mut finished = false;
-        while !finished {
+        while !finished && !self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             // As many batches as one pass over the weights is made for; the last group has what is left.
             let mut group: Vec<Work<'p>> = Vec::new();
             let mut places = 0;

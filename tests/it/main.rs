@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod golden;
 mod help;
+mod hints;
 mod hostile;
 mod memory;
 mod predict;

@@ -150,6 +150,7 @@ impl Files {
 
     fn create_all(&self, manifest: &Manifest, rows: &[Row], journal: &mut File) -> Result<()> {
         let bad_rows = |e: polars::error::PolarsError| Error::Rows { path: self.rows(), what: e.to_string() };
+        host::threads::check(host::threads::cores())?; // polars panics where its own cannot be started
         let table = rows::encode(rows).map_err(bad_rows)?;
         let manifest = Manifest { rows_hash: hash(&table), ..manifest.clone() };
         let total = manifest.bytes();
@@ -248,6 +249,7 @@ impl Files {
         if hash(&bytes) != manifest.rows_hash {
             return Err(bad("its BLAKE3 is not the manifest's rows_hash".to_owned()));
         }
+        host::threads::check(host::threads::cores())?;
         let rows = rows::decode(&bytes).map_err(bad)?;
         if rows.len() != manifest.rows {
             return Err(bad(format!("it has {} rows, the manifest {}", rows.len(), manifest.rows)));

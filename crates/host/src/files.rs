@@ -4,14 +4,15 @@ use std::fs::{File, FileType, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
 use crate::hint::refused;
 
-/// Seconds that a named pipe is waited for when nobody has written to it.
-const PATIENCE: i64 = 5;
+/// How long a named pipe is waited for when nobody has opened it for writing, and how often it is looked at.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
 /// Temporary names tried beside a file.
 const ATTEMPTS: u32 = 100;
 
@@ -177,9 +178,12 @@ fn folder(parent: &Path) -> &Path {
 pub fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let cannot = |error| named("cannot read", path, error);
-    let file = open(path, true)?;
-    let length = file.metadata().map_err(cannot)?.len();
-    let mut bytes = Vec::new();
+    let mut file = open(path, true)?;
+    let there = file.metadata().map_err(cannot)?;
+    let (length, mut bytes) = (there.len(), Vec::new());
+    if there.file_type().is_fifo() {
+        bytes = begin_pipe(path, &mut file)?;
+    }
     if length <= most {
         file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(cannot)?;
     }
@@ -227,28 +231,34 @@ fn open(path: &Path, pipes: bool) -> io::Result<File> {
     if !fits(kind) {
         return Err(not_a_file("cannot read", path, kind));
     }
-    if kind.is_fifo() {
-        wait_for_writer(path, &file)?;
-        let waiting = rustix::fs::fcntl_getfl(&file)
-            .and_then(|flags| rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK));
-        waiting.map_err(|error| cannot(error.into()))?;
-    }
     Ok(file)
 }
 
-/// A named pipe may have no writer. One without a name, which a shell made, has had one.
-fn wait_for_writer(path: &Path, pipe: &File) -> io::Result<()> {
-    if std::fs::canonicalize(path).is_err() {
-        return Ok(());
-    }
-    let patience = Timespec { tv_sec: PATIENCE, tv_nsec: 0 };
-    match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&patience)) {
-        Ok(0) => {}
-        Ok(_) => return Ok(()),
-        Err(error) => return Err(named("cannot read", path, error.into())),
-    }
-    let what = format!("cannot read {}: it is a named pipe, and nobody writes to it", path.display());
-    Err(refused(ErrorKind::TimedOut, what, "start the program that writes to it first, or give a file"))
+/// The first bytes of a pipe, which from here on waits for more. A named pipe may have no writer, and is not waited for long;
+/// one without a name, which a shell made, has had one.
+fn begin_pipe(path: &Path, pipe: &mut File) -> io::Result<Vec<u8>> {
+    let cannot = |error| named("cannot read", path, error);
+    let (has_name, begun) = (std::fs::canonicalize(path).is_ok(), Instant::now());
+    let mut first = vec![0; 4096];
+    let read = loop {
+        // Without a writer there is nothing to read; with one that has not written yet, it would have to be waited for.
+        match pipe.read(&mut first) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break 0,
+            Ok(0) if has_name && begun.elapsed() < PATIENCE => std::thread::sleep(LOOK),
+            Ok(0) if has_name => {
+                let what =
+                    format!("cannot read {}: it is a named pipe, and nobody writes to it", path.display());
+                let hint = "start the program that writes to it first, or give a file";
+                return Err(refused(ErrorKind::TimedOut, what, hint));
+            }
+            read => break read.map_err(cannot)?,
+        }
+    };
+    first.truncate(read);
+    let waiting = rustix::fs::fcntl_getfl(&*pipe)
+        .and_then(|flags| rustix::fs::fcntl_setfl(&*pipe, flags - OFlags::NONBLOCK));
+    waiting.map_err(|error| cannot(error.into()))?;
+    Ok(first)
 }
 
 fn not_a_file(what: &str, path: &Path, kind: FileType) -> io::Error {

@@ -42,8 +42,9 @@ pub fn hint(error: &io::Error) -> &'static str {
             if let Some(hint) = Errno::from_io_error(io).and_then(of_number) {
                 return hint;
             }
-            if let Some(Refused { hint, .. }) = io.get_ref().and_then(|inner| inner.downcast_ref()) {
-                return hint;
+            if let Some(inner) = io.get_ref() {
+                next = Some(inner);
+                continue;
             }
         }
         next = error.source();

@@ -9,11 +9,15 @@ use super::output;
 /// The exit code of a wrong command line.
 const USAGE: u8 = 2;
 
-/// The command line; or, where that asks for help or cannot be read, what to end the program with, everything said.
+/// The command line, for the start of a program; or, where that asks for help or cannot be read, what to end the program with, everything said.
 ///
 /// # Errors
 /// The exit code.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
+    std::panic::set_hook(Box::new(|panic| {
+        let hint = "this is a defect: please report it, with the command and what it was given";
+        output::stderr(&format!("error: {panic}\nhint: {hint}\n")); // what data says in it goes to a terminal too
+    }));
     T::try_parse().map_err(|error| {
         let text = error.render();
         if !error.use_stderr() {

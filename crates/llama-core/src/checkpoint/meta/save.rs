@@ -70,7 +70,7 @@ fn write(
     // Meta's files hold the unembedding even where it is the embedding.
     let untied = Config { tied_embeddings: false, ..config.clone() };
     let mut files = (0..parts)
-        .map(|part| PartFile::create(folder, part, parts, kind, &untied))
+        .map(|part| PartFile::begin(folder, part, parts, kind, &untied))
         .collect::<Result<Vec<_>>>()?;
     for (number, weight) in Weight::all(&untied).enumerate() {
         let given = match weight {
@@ -135,7 +135,7 @@ struct PartFile {
 
 impl PartFile {
     /// Begins the file with its description: the tensors are known by the configuration.
-    fn create(folder: &Path, part: i64, parts: i64, kind: Kind, untied: &Config) -> Result<Self> {
+    fn begin(folder: &Path, part: i64, parts: i64, kind: Kind, untied: &Config) -> Result<Self> {
         let name = format!("consolidated.{part:02}");
         let path = folder.join(format!("{name}.pth"));
         let shapes: Vec<_> = Weight::all(untied)
