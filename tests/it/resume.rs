@@ -214,7 +214,11 @@ fn a_signal_while_reading_ends_at_once() {
         // It waits for more data, and nothing comes.
         let mut writer = child.stdin.take().expect("piped");
         std::io::Write::write_all(&mut writer, b"{\"question\"").expect("write");
-        sleep(Duration::from_secs(2));
+        let begun = Instant::now();
+        while !listens(child.id()) {
+            assert!(begun.elapsed() < Duration::from_mins(1), "it does not listen");
+            sleep(Duration::from_millis(10));
+        }
         (child, writer)
     };
     for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
@@ -232,6 +236,13 @@ fn a_signal_while_reading_ends_at_once() {
     assert_eq!(child.wait().expect("wait").code(), Some(1), "half a line of data");
 }
 
+/// Whether a process has a handler for SIGTERM.
+fn listens(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> 14 & 1 == 1)
+}
+
 /// A model that is read from disk is left between two blocks, not after a group of batches.
 #[test]
 fn a_streamed_pass_stops_between_blocks() {
@@ -243,23 +254,29 @@ fn a_streamed_pass_stops_between_blocks() {
     // Just too little for the model in memory: all batches wait for each block.
     let needed = |memory: u64| {
         let out = folder.path().join("no");
-        match Extraction::new(&checkpoint, &tokenizer).max_memory(memory).run(&pairs, out, &mut ()) {
+        match Extraction::new(&checkpoint, &tokenizer).batch_tokens(200).max_memory(memory).run(
+            &pairs,
+            out,
+            &mut (),
+        ) {
             Err(llama_ccs::Error::TooLittleMemory { needed, .. }) => needed,
             other => panic!("{other:?}"),
         }
     };
-    let memory = needed(1 << 20) + 900_000;
+    let memory = needed(1 << 20) + 700_000;
     let stop = AtomicBool::new(false);
     let out = folder.path().join("store");
     std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             // From another thread, as a signal comes: as soon as the first rows could be computed.
-            while fs::read_to_string(out.join("log.jsonl")).is_err() {
+            let begun = Instant::now();
+            while !out.join("log.jsonl").exists() && begun.elapsed() < Duration::from_mins(1) {
                 sleep(Duration::from_micros(200));
             }
             stop.store(true, std::sync::atomic::Ordering::SeqCst);
         });
-        let extraction = Extraction::new(&checkpoint, &tokenizer).max_memory(memory).stop(&stop);
+        let extraction =
+            Extraction::new(&checkpoint, &tokenizer).batch_tokens(200).max_memory(memory).stop(&stop);
         let outcome = extraction.run(&pairs, &out, &mut ()).expect("stopped is no error");
         watcher.join().expect("watcher");
         match outcome {
@@ -268,9 +285,10 @@ fn a_streamed_pass_stops_between_blocks() {
         }
     });
     let whole = folder.path().join("whole");
-    Extraction::new(&checkpoint, &tokenizer).run(&pairs, &whole, &mut ()).expect("whole");
+    Extraction::new(&checkpoint, &tokenizer).batch_tokens(200).run(&pairs, &whole, &mut ()).expect("whole");
     stop.store(false, std::sync::atomic::Ordering::SeqCst);
-    let extraction = Extraction::new(&checkpoint, &tokenizer).max_memory(memory).stop(&stop);
+    let extraction =
+        Extraction::new(&checkpoint, &tokenizer).batch_tokens(200).max_memory(memory).stop(&stop);
     assert!(matches!(extraction.run(&pairs, &out, &mut ()).expect("goes on"), Outcome::Finished(_)));
     assert!(contents(&whole) == contents(&out), "the same store");
 }
