@@ -400,11 +400,14 @@ fn whatever_lies_where_a_file_is_expected() {
         let Some((number, target, hostile)) = cases.lock().expect("queue").pop_front() else { return };
         let dir = sound.folder.path().join(format!("case-{number}"));
         if let Some(fault) = fault(target, &hostile, sound.folder.path(), &dir) {
-            faults.lock().expect("faults").push(format!("{}\n    {fault}", name(target, &hostile)));
+            let fault = format!("{}\n    {fault}", name(target, &hostile));
+            println!("- {fault}"); // also where the test is ended before it is done
+            faults.lock().expect("faults").push(fault);
         }
         let _ = fs::remove_dir_all(&dir);
     };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    // Some wait for a pipe's writer.
+    let workers = 2 * std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
     let mut faults = faults.into_inner().expect("faults");
     faults.sort();

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use crate::hint::refused;
 
 /// How long a named pipe is waited for when nobody has opened it for writing, and how often it is looked at.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 /// Temporary names tried beside a file.
 const ATTEMPTS: u32 = 100;
