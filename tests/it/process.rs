@@ -354,11 +354,11 @@ fn terminals_are_told_nothing_by_data() {
     }
     let output = command(true);
     safe(&output.stdout);
-    // Arguments that are repeated: ours and clap's.
+    // Arguments that are repeated: ours, and clap's, who takes some sequences out itself.
     for arguments in [&["hooks", evil][..], &["--no-such", evil], &[evil], &["extract", "--dtype", evil]] {
         let output = llama_ccs().args(arguments).output().expect("run");
         let text = safe(&output.stderr);
-        assert!(text.contains("\\u{1b}") || text.contains("--no-such"), "{text}");
+        assert!(text.contains("\\u{") || text.contains("--no-such"), "{text}");
         assert!(text.trim_end().lines().last().is_some_and(|line| line.starts_with("hint: ")), "{text}");
     }
     let output = ccs().args(["fit", evil, "--out", "x"]).output().expect("run");
