@@ -112,9 +112,8 @@ impl Pass<'_> {
     fn between_blocks(&self, stop: &AtomicBool) -> impl Hook {
         let points =
             (0..self.llama.config().n_layers).map(|block| HookPoint::Block(block as u16, Site::ResidPre));
-        At(points.collect::<HookSet>(), |activation: &Activation<'_>| match stop.load(Ordering::Relaxed) {
-            true => Err(activation.failed(AskedToStop)),
-            false => Ok(Action::Keep),
+        At(points.collect::<HookSet>(), |activation: &Activation<'_>| {
+            if stop.load(Ordering::Relaxed) { Err(activation.failed(AskedToStop)) } else { Ok(Action::Keep) }
         })
     }
 }

@@ -35,9 +35,8 @@ pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
 /// As [`replace`].
 pub fn replace_by(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
     let cannot = |error| named("cannot write", path, error);
-    match std::fs::symlink_metadata(temporary) {
-        Ok(left) if left.is_file() => std::fs::remove_file(temporary).map_err(cannot)?,
-        _ => {}
+    if temporary.symlink_metadata().is_ok_and(|left| left.is_file()) {
+        std::fs::remove_file(temporary).map_err(cannot)?;
     }
     let file = OpenOptions::new().write(true).create_new(true).open(temporary).map_err(cannot)?;
     let (place, temporary) = (path.to_owned(), temporary.to_owned());
