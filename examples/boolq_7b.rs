@@ -8,14 +8,11 @@
 //!
 //! Interrupted, the same command continues: the store and the run keep what was computed.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a program: stdout carries the table, stderr the talk
-
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
+use host::program::{self, Bar};
 use llama_ccs::boolq::{self, Dataset, Selection, Template, TokenizedPair};
 use llama_ccs::ccs::run::{
     Execution, LayerSelection, Overwrite, Pausing, Report, Settings, Source, run_pausing,
@@ -69,17 +66,9 @@ const TEACHING_MODEL: &str = "a teaching model of under a million parameters, tr
      models know";
 
 fn main() -> std::process::ExitCode {
-    match job(&Args::parse()) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            let mut next = error.source();
-            while let Some(cause) = next {
-                eprintln!("  because {cause}");
-                next = cause.source();
-            }
-            std::process::ExitCode::FAILURE
-        }
+    match program::parse::<Args>() {
+        Ok(args) => program::end(job(&args)),
+        Err(code) => code,
     }
 }
 
@@ -93,7 +82,7 @@ fn job(args: &Args) -> Result<(), AnyError> {
         None => checkpoint.tokenizer()?,
     };
     if args.model.is_none() {
-        eprintln!("no --model: this is {TEACHING_MODEL}.");
+        program::note(&format!("no --model: this is {TEACHING_MODEL}."));
     }
 
     let templates = Template::resolve_all(&args.template)?;
@@ -109,8 +98,7 @@ fn job(args: &Args) -> Result<(), AnyError> {
     // Not before: a store of other prompts refuses to be continued, and keeps its own file beside it.
     boolq::prompts::write(args.out.join("prompts.csv"), pairs.iter().map(|p| &p.pair))?;
     let report = fit(args, layers, device, &store)?;
-    println!("{}", report.summary());
-    println!("report: {}", args.out.join("run/report.html").display());
+    program::page(&format!("{}\nreport: {}", report.summary(), args.out.join("run/report.html").display()))?;
     Ok(())
 }
 
@@ -122,17 +110,19 @@ fn pairs(args: &Args, templates: &[Template], tokenizer: &Tokenizer) -> Result<V
     let selection = Selection { limit: args.limit, ..Selection::default() };
     let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;
     for warning in [&data.warnings, &made.warnings, &selected.warnings].into_iter().flatten() {
-        eprintln!("warning: {warning}");
+        program::warn(warning);
     }
-    eprintln!("{} pairs from {}, {} dropped", selected.pairs.len(), data.name, selected.dropped.len());
+    let (kept, dropped) = (selected.pairs.len(), selected.dropped.len());
+    program::note(&format!("{kept} pairs from {}, {dropped} dropped", data.name));
     Ok(selected.pairs)
 }
 
 /// Pairs → hidden states of every layer at the answer, on disk.
 fn extract(extraction: &Extraction<'_>, pairs: &[TokenizedPair], store: &Path) -> Result<(), AnyError> {
-    let mut bar = Progress(bar(pairs.len(), "{bar:32} {pos}/{len} pairs extracted  {per_sec}  {eta} left"));
+    let mut bar =
+        Progress(Bar::new(pairs.len(), "{bar:32} {pos}/{len} pairs extracted  {per_sec}  {eta} left"));
     let outcome = extraction.run(pairs, store, &mut bar)?;
-    bar.0.finish_and_clear();
+    bar.0.clear();
     match outcome {
         Outcome::Finished(_) => Ok(()),
         Outcome::Stopped { done, total } => Err(format!("stopped after {done} of {total} pairs").into()),
@@ -143,35 +133,27 @@ fn extract(extraction: &Extraction<'_>, pairs: &[TokenizedPair], store: &Path) -
 fn fit(args: &Args, layers: LayerSelection, device: Device, store: &Path) -> Result<Report, AnyError> {
     let source = StoreSource::open(store)?;
     let settings = Settings { layers, seed: args.seed, ..Settings::default() };
-    let bar = bar(
+    let bar = Bar::new(
         settings.layers.of(source.layers(), &source.describe())?.len(),
         "{bar:32} {pos}/{len} layers fitted",
     );
     let out = args.out.join("run");
     let pausing = Pausing { out: Some(&out), ..Pausing::default() }; // killed, it goes on from the last finished layer
-    let done = run_pausing(&source, &settings, Execution { device, threads: 0 }, pausing, &|_| bar.inc(1))?;
-    bar.finish_and_clear();
+    let done = run_pausing(&source, &settings, Execution { device, threads: 0 }, pausing, &|_| bar.step())?;
+    bar.clear();
     done.write(&out, Overwrite::Yes)?;
     Ok(done.report)
 }
 
-/// A progress bar on a terminal, nothing in a pipe.
-fn bar(total: usize, template: &str) -> ProgressBar {
-    let bar = ProgressBar::new(total as u64);
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(250));
-    bar
-}
-
-struct Progress(ProgressBar);
+struct Progress(Bar);
 
 impl Observer for Progress {
     fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
-        self.0.set_position(done as u64);
+        self.0.set(done);
         ControlFlow::Continue(())
     }
 
     fn notice(&mut self, text: &str) {
-        self.0.suspend(|| eprintln!("warning: {text}"));
+        self.0.warn(text);
     }
 }

@@ -2,13 +2,12 @@
 //!
 //! `cargo xtask make-checkpoint --shape 7b --mp 2`, or `cargo run --release --example make_checkpoint -- --help`
 
-#![allow(clippy::print_stderr)] // what a program is for
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use host::program;
 use llama_ccs::llama_core::tch::Kind;
 use llama_ccs::llama_core::{Config, save_random_meta};
 
@@ -64,7 +63,10 @@ fn shape(name: &str) -> Result<Config, String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match program::parse::<Args>() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
     let name = format!("random-{:.1}b", args.shape.n_params() as f64 / 1e9);
     let out = args.out.unwrap_or_else(|| PathBuf::from(".models").join(name));
     let kind = match args.dtype {
@@ -73,21 +75,12 @@ fn main() -> ExitCode {
         Stored::F32 => Kind::Float,
     };
     let started = Instant::now();
-    match save_random_meta(&args.shape, args.seed, &out, kind, args.mp) {
-        Ok(()) => {
-            let parameters = args.shape.n_params() as f64 / 1e6;
-            eprintln!(
-                "{}: {parameters:.0} million parameters in {:.0} s",
-                out.display(),
-                started.elapsed().as_secs_f64()
-            );
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    let saved = save_random_meta(&args.shape, args.seed, &out, kind, args.mp);
+    if saved.is_ok() {
+        let (parameters, seconds) = (args.shape.n_params() as f64 / 1e6, started.elapsed().as_secs_f64());
+        program::note(&format!("{}: {parameters:.0} million parameters in {seconds:.0} s", out.display()));
     }
+    program::end(saved.map_err(Into::into))
 }
 
 #[cfg(test)]

@@ -13,11 +13,10 @@
 //! All tokens are patched at once: the batch holds the corrupted prompt once for each token, and the edit
 //! `Change::patch` takes another token of each row. So a layer is one forward pass.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a program: stdout carries the table
-
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use host::program;
 use llama_ccs::llama_core::tch::{Device, Tensor};
 use llama_ccs::llama_core::{
     Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, HookSet, Llama, Precision, Run, Tokens,
@@ -59,16 +58,13 @@ const CORRUPTED: &str = "The cup is red. The cup is in the garden. The cup is ma
      passage, I have a question: is the cup in the attic?\n\nTrue or False: True";
 
 fn main() -> std::process::ExitCode {
-    let args = Args::parse();
-    match job(&args) {
-        Ok(found) => {
-            print!("{}", found.table(args.all));
-            std::process::ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            std::process::ExitCode::FAILURE
-        }
+    let shown = |args: &Args| -> Result<()> {
+        let found = job(args)?;
+        Ok(program::page(found.table(args.all).trim_end())?)
+    };
+    match program::parse::<Args>() {
+        Ok(args) => program::end(shown(&args)),
+        Err(code) => code,
     }
 }
 

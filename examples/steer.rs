@@ -21,11 +21,10 @@
 //!   model that does nothing, and should not: at that token nothing has been claimed that could be true.
 //! - **The layer.** The one that the run chose, unless `--layer` says otherwise.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a program: stdout carries the table, stderr the talk
-
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
+use host::program;
 use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
 use llama_ccs::ccs::run::{Execution, Fitted, LayerSelection, Overwrite, Settings, run};
 use llama_ccs::ccs::store::StoreSource;
@@ -96,15 +95,13 @@ const SCALES: [f64; 9] = [-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0];
 const CONTROLS: usize = 5;
 
 fn main() -> std::process::ExitCode {
-    match job(&Args::parse()) {
-        Ok(effect) => {
-            print!("{}", effect.table());
-            std::process::ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            std::process::ExitCode::FAILURE
-        }
+    let shown = |args: &Args| -> Result<()> {
+        let found = job(args)?;
+        Ok(program::page(found.table().trim_end())?)
+    };
+    match program::parse::<Args>() {
+        Ok(args) => program::end(shown(&args)),
+        Err(code) => code,
     }
 }
 
@@ -182,7 +179,7 @@ fn fit(
     // A store of other settings is not continued: each has a folder of its own.
     let name = format!("{}-{}-{}", pairs.len(), args.dtype, &checkpoint.identity()[..8]);
     let (store, folder) = (args.out.join(&name).join("store"), args.out.join(&name).join("run"));
-    eprintln!("fitting probes on {} questions …", pairs.len());
+    program::note(&format!("fitting probes on {} questions …", pairs.len()));
     Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device).run(
         pairs,
         &store,

@@ -7,13 +7,12 @@
 //! cargo run --release --example train_quiz_llama          # rewrites examples/quiz; a seed gives the same bytes on one machine
 //! ```
 
-#![allow(clippy::print_stdout)] // a program: stdout shows how training goes
-
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Parser;
+use host::program;
 use llama_ccs::llama_core::tch::{COptimizer, Kind, Tensor};
 use llama_ccs::llama_core::{Batch, Config, Llama, Precision, Run, Tokenizer, Tokens, save_meta, word_model};
 use rand::seq::IndexedRandom;
@@ -110,19 +109,25 @@ fn words() -> Vec<String> {
     spaced.iter().chain(nouns).map(|w| format!("▁{w}")).chain(bare.map(String::from)).collect()
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> std::process::ExitCode {
+    match program::parse::<Args>() {
+        Ok(args) => program::end(job(&args).map_err(Into::into)),
+        Err(code) => code,
+    }
+}
+
+fn job(args: &Args) -> Result<()> {
     let device = llama_ccs::torch_runtime::open("cpu")?;
     let model = args.out.join("model");
     std::fs::create_dir_all(&model)?;
     let tokenizer_file = word_model(&words());
-    std::fs::write(model.join("tokenizer.model"), &tokenizer_file)?;
+    host::files::replace(model.join("tokenizer.model"), &tokenizer_file)?;
     let tokenizer = Tokenizer::from_bytes(&tokenizer_file, model.join("tokenizer.model"))?;
 
     let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
     let held_out = questions(args.questions, &mut rng);
     let lines: Vec<String> = held_out.iter().map(json).collect();
-    std::fs::write(args.out.join("questions.jsonl"), lines.join("\n") + "\n")?;
+    host::files::replace(args.out.join("questions.jsonl"), (lines.join("\n") + "\n").as_bytes())?;
 
     let config = Config {
         dim: 128,
@@ -139,14 +144,13 @@ fn main() -> Result<()> {
     let passages: HashSet<&str> = held_out.iter().map(|q| q.passage.as_str()).collect();
     train(&llama, &tokenizer, &passages, args.steps, &mut rng)?;
     let accuracy = accuracy(&llama, &tokenizer, &held_out)?;
-    println!(
+    program::page(&format!(
         "{} parameters; verdicts right on {:.1} % of held-out prompts",
         config.n_params(),
         100.0 * accuracy
-    );
+    ))?;
     save_meta(&llama, &model, Kind::Half, 1)?;
-    println!("wrote {}", args.out.display());
-    Ok(())
+    Ok(program::page(&format!("wrote {}", args.out.display()))?)
 }
 
 /// Questions with passages all different, as many true as false.
@@ -212,11 +216,10 @@ fn train(
         }
         if (step + 1) % 100 == 0 {
             let (loss, seconds) = (loss.f_double_value(&[])?, started.elapsed().as_secs());
-            println!(
-                "step {:5}  loss {loss:.4}  verdicts {:.3}  facts {facts}  {seconds} s",
-                step + 1,
-                recent
-            );
+            program::page(&format!(
+                "step {:5}  loss {loss:.4}  verdicts {recent:.3}  facts {facts}  {seconds} s",
+                step + 1
+            ))?;
         }
     }
     Ok(())

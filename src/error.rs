@@ -25,7 +25,7 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
     /// A file; the message names it.
-    #[error("{0}\nhint: check that the path is right and may be read or written")]
+    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
     Io(#[from] std::io::Error),
     /// Nothing to run a model over.
     #[error(

@@ -29,8 +29,6 @@ pub fn tokenize_all(
     tokenizer: &llama_core::Tokenizer,
 ) -> Result<Vec<TokenizedPair>> {
     let tokenizer = PairTokenizer(tokenizer);
-    Ok(pairs
-        .into_par_iter()
-        .map(|pair| TokenizedPair::new(pair, &tokenizer))
-        .collect::<boolq::Result<Vec<_>>>()?)
+    let tokenize = || pairs.into_par_iter().map(|pair| TokenizedPair::new(pair, &tokenizer)).collect();
+    Ok(host::threads::pool()?.install::<_, boolq::Result<_>>(tokenize)?)
 }

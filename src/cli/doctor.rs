@@ -6,9 +6,9 @@ use llama_ccs::llama_core::tch;
 use llama_ccs::torch_runtime::{self, machine};
 use serde_json::json;
 
-use super::output;
+use super::{AnyError, output};
 
-pub(crate) fn run(json: bool) -> ExitCode {
+pub(crate) fn run(json: bool) -> Result<ExitCode, AnyError> {
     let (built_for, loaded) = (torch_runtime::BUILT_FOR, torch_runtime::loaded_version());
     let cuda = torch_runtime::open("cuda").err().map(|e| e.to_string());
     let cpu = torch_runtime::check().err().map(|e| e.to_string());
@@ -20,22 +20,22 @@ pub(crate) fn run(json: bool) -> ExitCode {
             "llama-ccs": env!("CARGO_PKG_VERSION"), "libtorch": { "built_for": built_for, "loaded": loaded },
             "memory": memory.map(|(total, available)| json!({ "total": total, "available": available })),
             "kernels": torch_runtime::cpu_capability(), "bf16_is_fast": fast, "threads": threads, "cpu": cpu.as_deref().unwrap_or("ready"), "cuda": cuda.as_deref().unwrap_or("ready"),
-        }));
+        }))?;
     } else {
         let first_line =
             |text: Option<&str>| text.and_then(|t| t.lines().next()).unwrap_or("ready").to_owned();
-        output::data(&format!("llama-ccs  {}", env!("CARGO_PKG_VERSION")));
-        output::data(&format!("LibTorch   {loaded} (built for {built_for})"));
-        output::data(&format!("threads    {threads}"));
-        output::data(&format!("kernels    {}", torch_runtime::cpu_capability()));
+        output::page(&format!("llama-ccs  {}", env!("CARGO_PKG_VERSION")))?;
+        output::page(&format!("LibTorch   {loaded} (built for {built_for})"))?;
+        output::page(&format!("threads    {threads}"))?;
+        output::page(&format!("kernels    {}", torch_runtime::cpu_capability()))?;
         if let Some((total, available)) = memory {
             let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-            output::data(&format!("memory     {:.1} GiB, {:.1} GiB of it free", gib(total), gib(available)));
+            output::page(&format!("memory     {:.1} GiB, {:.1} GiB of it free", gib(total), gib(available)))?;
         }
         let bf16 = if fast { "faster than f32 (AMX)" } else { "no faster than f32 on this CPU" };
-        output::data(&format!("bf16       {bf16}"));
-        output::data(&format!("cpu        {}", first_line(cpu.as_deref())));
-        output::data(&format!("cuda       {}", first_line(cuda.as_deref())));
+        output::page(&format!("bf16       {bf16}"))?;
+        output::page(&format!("cpu        {}", first_line(cpu.as_deref())))?;
+        output::page(&format!("cuda       {}", first_line(cuda.as_deref())))?;
     }
-    if cpu.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(if cpu.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use indicatif::ProgressBar;
+use host::files::in_json;
+use host::program::{Bar, Signals};
 use llama_ccs::activations::{Column, StoreDtype};
 use llama_ccs::boolq::Template;
 use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, Precision};
@@ -14,9 +14,6 @@ use llama_ccs::{Drift, Extraction, Observer, Outcome, TokenRule, boolq, drift, t
 use serde_json::json;
 
 use super::{AnyError, at_least_one, beside, output, precision, size, tokenizer};
-
-/// The exit code of a program that SIGINT ended, as shells give it.
-const INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -28,7 +25,8 @@ Examples:
   llama-ccs extract --model m --prompts p.csv --out ablated --edits edits.json
 
 Killed or interrupted, the same command continues where it stopped and gives the same bytes. The first Ctrl-C stops \
-after the batch under way, the second at once; the exit code is 130.
+after the batch under way, the second at once; the exit code is 130. SIGTERM does the same, for ten seconds at most; \
+143.
 
 What a store holds already, also a finished one, is first compared with its checksums: damaged rows are named and \
 computed again.
@@ -101,8 +99,7 @@ enum Kept {
 }
 
 impl Args {
-    pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
-        let interrupted = interruptible()?;
+    pub(crate) fn run(&self, json: bool, signals: &Signals) -> Result<ExitCode, AnyError> {
         let device = torch_runtime::open(&self.device)?;
         let edits = self.edits.as_ref().map(Edits::load).transpose()?;
         let mut templates = Template::resolve_all(&self.template)?;
@@ -144,14 +141,15 @@ impl Args {
             None => Vec::new(),
         };
         if !json && !drift.is_empty() {
-            output::data(&format!("layer  largest difference    relative ({dtype} against f32)"));
+            output::page(&format!("layer  largest difference    relative ({dtype} against f32)"))?;
             for Drift { layer, largest, relative } in &drift {
-                output::data(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"));
+                output::page(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"))?;
             }
         }
-        let mut watch = Watch { bar: output::progress(pairs.len(), "extracting"), interrupted };
-        let outcome = extraction.run(&pairs, &self.out, &mut watch)?;
-        watch.bar.finish_and_clear();
+        let mut watch = Watch { bar: output::progress(pairs.len(), "extracting"), signals };
+        let outcome = extraction.stop(signals.stop()).run(&pairs, &self.out, &mut watch);
+        watch.bar.clear();
+        let outcome = outcome?;
         let (done, total, finished) = match &outcome {
             Outcome::Finished(_) => (pairs.len(), pairs.len(), true),
             Outcome::Stopped { done, total } => (*done, *total, false),
@@ -162,8 +160,8 @@ impl Args {
                 Outcome::Stopped { .. } => Vec::new(),
             };
             output::json(
-                &json!({ "out": self.out, "rows": total, "done": done, "finished": finished, "columns": hooks, "drift": drift }),
-            );
+                &json!({ "out": in_json(&self.out), "rows": total, "done": done, "finished": finished, "columns": hooks, "drift": drift }),
+            )?;
         } else if finished {
             output::say(&format!("{total} pairs in {}", self.out.display()));
         }
@@ -173,33 +171,21 @@ impl Args {
                 "interrupted: {done} of {total} pairs are in {place}; the same command continues"
             ));
         }
-        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
+        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(signals.exit_code()) })
     }
 }
 
-/// A flag that Ctrl-C sets: the first asks to stop after the batch under way; the second ends the program without
-/// waiting for it, or for a model to load.
-fn interruptible() -> Result<Arc<AtomicBool>, ctrlc::Error> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
-        }
-    })?;
-    Ok(interrupted)
+/// A progress bar that signals stop.
+struct Watch<'a> {
+    bar: Bar,
+    signals: &'a Signals,
 }
 
-/// A progress bar that Ctrl-C stops.
-struct Watch {
-    bar: ProgressBar,
-    interrupted: Arc<AtomicBool>,
-}
-
-impl Observer for Watch {
+impl Observer for Watch<'_> {
     fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
-        self.bar.set_position(done as u64);
-        if self.interrupted.load(Ordering::Relaxed) {
+        self.bar.set(done);
+        // Before the first call there is nothing to bring to an end: plans are made and files are hashed.
+        if self.signals.drains().load(Ordering::SeqCst) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -207,6 +193,6 @@ impl Observer for Watch {
     }
 
     fn notice(&mut self, text: &str) {
-        self.bar.suspend(|| output::warn(&text));
+        self.bar.warn(text);
     }
 }

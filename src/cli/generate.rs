@@ -69,12 +69,11 @@ impl Args {
         }
         if json {
             let pairs = self.prompts.iter().zip(&texts).map(|(p, t)| json!({ "prompt": p, "text": t }));
-            output::json(&pairs.collect());
+            output::json(&pairs.collect::<Vec<_>>())?;
         } else {
-            self.prompts
-                .iter()
-                .zip(&texts)
-                .for_each(|(prompt, text)| output::data(&format!("{prompt}{text}")));
+            for (prompt, text) in self.prompts.iter().zip(&texts) {
+                output::data(&format!("{prompt}{text}"))?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -40,12 +40,12 @@ impl Args {
                 let (name, axes) = (point.to_string(), shape(point, config));
                 json!({ "name": name, "layer": point.layer(), "axes": axes, "names": names(point) })
             };
-            output::json(&set.iter().map(row).collect());
+            output::json(&set.iter().map(row).collect::<Vec<_>>())?;
         } else if self.names {
-            table(&set.iter().map(names).collect::<Vec<_>>());
+            table(&set.iter().map(names).collect::<Vec<_>>())?;
         } else {
             for point in set.iter() {
-                output::data(&format!("{:40} [{}]", point.to_string(), shape(point, config).join(", ")));
+                output::page(&format!("{:40} [{}]", point.to_string(), shape(point, config).join(", ")))?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -61,7 +61,7 @@ fn shape(point: HookPoint, config: &Config) -> Vec<String> {
 }
 
 /// A column for each library, as wide as its longest name. Our names are TransformerLens'.
-fn table(points: &[Names]) {
+fn table(points: &[Names]) -> Result<(), AnyError> {
     let head = ["hook point (TransformerLens)", "Hugging Face", "hidden_states", "llama.cpp", "llama-ccs"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(points.iter().map(|names| {
@@ -78,8 +78,9 @@ fn table(points: &[Names]) {
     for row in rows {
         let cells = row.iter().zip(widths.into_iter().chain([0]));
         let line: Vec<_> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
-        output::data(line.join("  ").trim_end());
+        output::page(line.join("  ").trim_end())?;
     }
+    Ok(())
 }
 
 fn cell(name: Option<&Name>) -> String {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use host::program::Signals;
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
 mod beside;
@@ -37,8 +38,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 an error, said on stderr; 2 a wrong command line; 130 interrupted, and what was written can be \
-continued by the same command.";
+Exit codes: 0 done; 1 an error, said on stderr; 2 a wrong command line; 130 interrupted (143 by SIGTERM, 129 by \
+SIGHUP), and what was written can be continued by the same command.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -62,27 +63,35 @@ enum Command {
 
 /// Parses the command line, runs the command, and turns an error into its message and exit code.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.json;
+    let cli = match host::program::parse::<Cli>() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     output::listen(cli.verbose);
-    let result = match cli.command {
+    run(cli).unwrap_or_else(|error| {
+        output::error(error.as_ref());
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: Cli) -> Result<ExitCode, AnyError> {
+    let signals = Signals::listen()?;
+    host::threads::check(THREADS_A_CORE * host::threads::cores())?;
+    let json = cli.json;
+    match cli.command {
         Command::Prompts(args) => args.run(json),
-        Command::Extract(args) => args.run(json),
+        Command::Extract(args) => args.run(json, &signals),
         Command::Predict(args) => args.run(json),
         Command::Generate(args) => args.run(json),
         Command::Store(args) => args.run(json),
         Command::Model(args) => args.run(json),
         Command::Hooks(args) => args.run(json),
-        Command::Doctor => Ok(doctor::run(json)),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            output::error(error.as_ref());
-            ExitCode::FAILURE
-        }
+        Command::Doctor => doctor::run(json),
     }
 }
+
+/// LibTorch's, polars' and our own, each with one for every core: the first two end the program where they get none.
+const THREADS_A_CORE: usize = 3;
 
 /// The tokenizer given, or the one in or beside the model.
 fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Tokenizer, AnyError> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use host::files::in_json;
 use llama_ccs::llama_core::{Checkpoint, Config, Error, RopeScaling};
 use serde_json::json;
 
@@ -49,31 +50,31 @@ impl Args {
         });
         if json {
             output::json(&json!({
-                "path": model, "layout": checkpoint.layout(), "identity": checkpoint.identity(),
+                "path": in_json(model), "layout": checkpoint.layout(), "identity": checkpoint.identity(),
                 "parameters": config.n_params(), "config": config, "stored_as": types, "stored_bytes": bytes,
                 "tokenizer": described.map(|(kind, size, bos)| json!({ "kind": kind, "vocab_size": size, "bos": bos })),
-            }));
+            }))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let line = |name: &str, value: String| output::data(&format!("{name:<12} {value}"));
-        line("layout", checkpoint.layout());
-        line("parameters", thousands(config.n_params()));
-        line("blocks", format!("{} of width {}, MLP {}", config.n_layers, config.dim, config.hidden_dim));
-        line("heads", heads(config));
-        line("positions", positions(config));
+        let line = |name: &str, value: String| output::page(&format!("{name:<12} {value}"));
+        line("layout", checkpoint.layout())?;
+        line("parameters", thousands(config.n_params()))?;
+        line("blocks", format!("{} of width {}, MLP {}", config.n_layers, config.dim, config.hidden_dim))?;
+        line("heads", heads(config))?;
+        line("positions", positions(config))?;
         let tied = if config.tied_embeddings { "; the unembedding is the embedding" } else { "" };
-        line("vocabulary", format!("{}{tied}", thousands(config.vocab_size)));
-        line("weights", format!("{}, {} on disk", types.join(", "), size(bytes as f64)));
+        line("vocabulary", format!("{}{tied}", thousands(config.vocab_size)))?;
+        line("weights", format!("{}, {} on disk", types.join(", "), size(bytes as f64)))?;
         let in_memory = |width: f64| size(config.n_params() as f64 * width);
-        line("in memory", format!("{} as f32, {} as bf16", in_memory(4.0), in_memory(2.0)));
+        line("in memory", format!("{} as f32, {} as bf16", in_memory(4.0), in_memory(2.0)))?;
         line(
             "tokenizer",
             described.map_or("none in or beside it".to_owned(), |(kind, size, bos)| {
                 let bos = bos.map_or("no token in front".to_owned(), |bos| format!("`{bos}` in front"));
                 format!("{kind}, {} tokens, {bos}", thousands(size as i64))
             }),
-        );
-        line("identity", checkpoint.identity());
+        )?;
+        line("identity", checkpoint.identity())?;
         Ok(ExitCode::SUCCESS)
     }
 }

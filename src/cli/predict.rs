@@ -136,9 +136,9 @@ impl Args {
             any_model: self.any_model,
         };
         let bar = output::progress(asked.pairs.len(), "predicting");
-        let mut progress = |done: usize, _| bar.set_position(done as u64);
+        let mut progress = |done: usize, _| bar.set(done);
         let found = predict(&fitted, &checkpoint, &tokenizer, &asked.pairs, &options, &mut progress);
-        bar.finish_and_clear();
+        bar.clear();
         let mut found = found?;
 
         found.warnings.extend(asked.other_text.clone());
@@ -163,9 +163,9 @@ impl Args {
             None
         };
         if json {
-            output::json(&as_json(&fitted, &asked, &found, accuracy.as_ref()));
+            output::json(&as_json(&fitted, &asked, &found, accuracy.as_ref()))?;
         } else {
-            table(&fitted, &asked, &found, accuracy.as_ref());
+            table(&fitted, &asked, &found, accuracy.as_ref())?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -302,13 +302,18 @@ fn as_json(
     })
 }
 
-fn table(fitted: &Fitted, asked: &Asked, found: &Predicted, accuracy: Option<&Accuracy>) {
+fn table(
+    fitted: &Fitted,
+    asked: &Asked,
+    found: &Predicted,
+    accuracy: Option<&Accuracy>,
+) -> Result<(), AnyError> {
     let label =
         |pair: &TokenizedPair| if asked.labelled { format!("{:<7}", pair.pair.label) } else { String::new() };
-    output::data(&format!(
+    output::page(&format!(
         "p(true)     score  zero-shot  {}question",
         if asked.labelled { "label  " } else { "" }
-    ));
+    ))?;
     for ((pair, text), row) in asked.pairs.iter().zip(&asked.texts).zip(&found.rows) {
         let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut shown: String = text.chars().take(SHOWN).collect();
@@ -317,10 +322,10 @@ fn table(fitted: &Fitted, asked: &Asked, found: &Predicted, accuracy: Option<&Ac
         }
         let p_true = row.p_true.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}"));
         let (score, zero_shot) = (row.score, row.zero_shot);
-        output::data(&format!("{p_true:>7}  {score:>8.3}  {zero_shot:>9.3}  {}{shown}", label(pair)));
+        output::page(&format!("{p_true:>7}  {score:>8.3}  {zero_shot:>9.3}  {}{shown}", label(pair)))?;
     }
-    output::data(&format!("\n{}; a score above {} counts as true", certainty(fitted), found.threshold));
-    let Some(accuracy) = accuracy else { return };
+    output::page(&format!("\n{}; a score above {} counts as true", certainty(fitted), found.threshold))?;
+    let Some(accuracy) = accuracy else { return Ok(()) };
     let line = |evaluation: &Evaluation| {
         let percent = |x: f64| format!("{:.1} %", 100.0 * x);
         let interval =
@@ -328,17 +333,18 @@ fn table(fitted: &Fitted, asked: &Asked, found: &Predicted, accuracy: Option<&Ac
         format!("accuracy {}{}", percent(evaluation.accuracy), interval.unwrap_or_default())
     };
     let Fitted { method, layer, hook, tokens, .. } = fitted;
-    output::data(&format!(
+    output::page(&format!(
         "{} at layer {layer} ({hook}, tokens {tokens}): {} of {} rows; zero-shot by the {}: {}",
         method.title(),
         line(&accuracy.probe),
         accuracy.judged(),
         found.zero_shot_score,
         line(&accuracy.zero_shot)
-    ));
+    ))?;
     let judged = asked.pairs.iter().zip(&accuracy.rows).filter(|(_, judged)| **judged);
     let groups: std::collections::BTreeSet<&str> = judged.map(|(p, _)| p.pair.group.as_str()).collect();
     if groups.len() < FEWEST_GROUPS {
         output::warn(&format!("{} passages are too few for an interval to be relied on", groups.len()));
     }
+    Ok(())
 }

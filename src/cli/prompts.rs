@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use host::files::in_json;
 use llama_ccs::PairTokenizer;
 use llama_ccs::boolq::{self, Dataset, Selection, Template, TokenizedPair, preview};
 use llama_ccs::llama_core::Checkpoint;
@@ -126,14 +127,14 @@ impl Args {
                 .map(|template| json!({ "name": template.name(), "identity": template.identity() }))
                 .collect();
             output::json(&json!({
-                "out": self.out, "kept": selected.kept, "considered": selected.considered,
+                "out": in_json(&self.out), "kept": selected.kept, "considered": selected.considered,
                 "pairs": selected.pairs.len(), "true_share": share(&selected.pairs),
                 "dropped": selected.dropped, "warnings": warnings, "blank_passage": self.blank_passage,
                 "data": { "name": data.name, "identity": data.identity }, "templates": templates,
-            }));
+            }))?;
         } else {
             for pair in selected.pairs.iter().take(self.preview) {
-                output::data(&preview(pair, &tokenizer));
+                output::page(&preview(pair, &tokenizer))?;
             }
             report(&warnings, &selected.dropped, templates.len());
             let questions = match templates.len() {
@@ -181,10 +182,13 @@ impl Args {
     }
 }
 
+/// The most bytes of a file that `--prefix` reads.
+const LONGEST_PREFIX: u64 = 1 << 20;
+
 /// The text of `--prefix`, apart from the prompt that follows.
 fn prefix_text(text: &str) -> Result<String, AnyError> {
     let mut text = match text.strip_prefix('@') {
-        Some(file) => fs_err::read_to_string(file)?,
+        Some(file) => host::files::read_text(file, LONGEST_PREFIX)?,
         None => text.to_owned(),
     };
     if !text.ends_with(char::is_whitespace) {

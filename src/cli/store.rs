@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use host::files::in_json;
 use llama_ccs::activations::{self, Manifest, Status, Store};
 use serde_json::{Value, json};
 
@@ -68,22 +69,22 @@ fn info(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
         output::json(&json!({
             "rows": status.rows, "done": status.rows_done, "dtype": manifest.dtype, "bytes": manifest.bytes(),
             "columns": columns, "tokens": manifest.token_rules(), "settings": manifest.settings,
-        }));
+        }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::data(&format!(
+    output::page(&format!(
         "{} of {} rows, kept in {}, {:.1} MB",
         status.rows_done,
         status.rows,
         format!("{:?}", manifest.dtype).to_lowercase(),
         manifest.bytes() as f64 / 1e6
-    ));
+    ))?;
     for (what, text) in described(&manifest) {
-        output::data(&format!("{what:<10}  {text}"));
+        output::page(&format!("{what:<10}  {text}"))?;
     }
-    output::data("columns");
+    output::page("columns")?;
     for column in &manifest.columns {
-        output::data(&format!("  {:40} {:?}", column.name(), column.shape));
+        output::page(&format!("  {:40} {:?}", column.name(), column.shape))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -143,16 +144,16 @@ fn verify(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
         let sound = found.is_sound();
         output::json(
             &json!({ "sound": sound, "rows_done": done, "rows": rows, "bytes": found.bytes, "problems": problems }),
-        );
+        )?;
     } else {
         for problem in &problems {
-            output::data(problem);
+            output::page(problem)?;
         }
-        output::data(&format!(
+        output::page(&format!(
             "{done} of {rows} rows, {:.1} MB checked, {} problems",
             found.bytes as f64 / 1e6,
             problems.len()
-        ));
+        ))?;
     }
     Ok(if found.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -160,7 +161,7 @@ fn verify(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
 fn export(path: &Path, tokens: &str, out: &Path, json: bool) -> Result<ExitCode, AnyError> {
     let rows = activations::export_llama_ccs(&Store::open(path)?, tokens, out)?;
     if json {
-        output::json(&json!({ "out": out, "rows": rows, "tokens": tokens }));
+        output::json(&json!({ "out": in_json(out), "rows": rows, "tokens": tokens }))?;
     } else {
         output::say(&format!("{rows} rows in {}", out.display()));
     }

@@ -1,11 +1,16 @@
 //! One batch of pairs through the model: states under every token rule and answer probabilities, of both sides, from
 //! one forward pass.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use activations::{BatchStates, ColumnStates};
 use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::tch::kind::Element;
 use llama_core::tch::{Device, Kind, Tensor};
-use llama_core::{Batch, Capture, Captured, Edits, HookPoint, HookSet, Llama, Run, Tokens};
+use llama_core::{
+    Action, Activation, At, Batch, Capture, Captured, Edits, Hook, HookPoint, HookSet, Llama, Run, Site,
+    Tokens,
+};
 
 use super::plan::{self, Side};
 use super::rule::TokenRule;
@@ -20,6 +25,18 @@ pub(crate) struct Pass<'a> {
     pub(crate) edits: Option<&'a Edits>,
     /// Whether what prompts of one question have in common is computed once.
     pub(crate) sharing: bool,
+    /// Once true, a pass ends before the next block; [`asked_to_stop`] knows its error.
+    pub(crate) stop: Option<&'a AtomicBool>,
+}
+
+/// A hook's error: the pass was asked to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped between two blocks")]
+struct AskedToStop;
+
+/// Whether a pass ended because it was asked to.
+pub(super) fn asked_to_stop(error: &Error) -> bool {
+    matches!(error, Error::Llama(llama_core::Error::Hook { source, .. }) if source.is::<AskedToStop>())
 }
 
 /// Pairs laid out for one forward pass.
@@ -72,14 +89,19 @@ impl Pass<'_> {
             Capture::new(HookPoint::FinalOut, Tokens::At(prepared.before_answer.clone()))
         };
         let mut finals: Vec<Capture> = group.iter().map(before_answer).collect();
-        let hooked = captures.iter_mut().zip(&mut finals).zip(&mut edits);
-        let runs = group.iter().zip(hooked).map(|(prepared, ((captures, last), edits))| {
+        let mut stops: Vec<_> =
+            group.iter().map(|_| self.stop.map(|stop| self.between_blocks(stop))).collect();
+        let hooked = captures.iter_mut().zip(&mut finals).zip(edits.iter_mut().zip(&mut stops));
+        let runs = group.iter().zip(hooked).map(|(prepared, ((captures, last), (edits, stop)))| {
             let mut run = Run::new();
             if let Some(read) = prepared.read_tokens(self.rules).filter(|_| edits.is_none()) {
                 run = run.reads(read);
             }
             if let Some(edits) = edits {
                 run = run.hook(edits);
+            }
+            if let Some(stop) = stop {
+                run = run.hook(stop);
             }
             (&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture)).hook(last))
         });
@@ -91,6 +113,15 @@ impl Pass<'_> {
             Ok(Shown { captured: captures.into_iter().map(Capture::finish).collect(), answers })
         });
         shown.collect()
+    }
+
+    /// A hook that looks, before each block, whether the pass is to stop.
+    fn between_blocks(&self, stop: &AtomicBool) -> impl Hook {
+        let points =
+            (0..self.llama.config().n_layers).map(|block| HookPoint::Block(block as u16, Site::ResidPre));
+        At(points.collect::<HookSet>(), |activation: &Activation<'_>| {
+            if stop.load(Ordering::Relaxed) { Err(activation.failed(AskedToStop)) } else { Ok(Action::Keep) }
+        })
     }
 }
 

@@ -21,7 +21,6 @@ impl Log {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let line = serde_json::json!({ "time": time, "event": event, "detail": detail });
         let mut file = fs_err::OpenOptions::new().create(true).append(true).open(&self.path)?;
-        writeln!(file, "{line}")?;
-        Ok(())
+        Ok(file.write_all(format!("{line}\n").as_bytes())?)
     }
 }

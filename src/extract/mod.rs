@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use activations::{Store, StoreDtype, StoreWriter};
 use boolq::{ContrastPair, Template, TokenizedPair};
@@ -79,6 +80,7 @@ pub struct Extraction<'a> {
     deterministic: bool,
     edits: Option<&'a Edits>,
     note: Option<String>,
+    stop: Option<&'a AtomicBool>,
 }
 
 impl<'a> Extraction<'a> {
@@ -102,6 +104,7 @@ impl<'a> Extraction<'a> {
             deterministic: false,
             edits: None,
             note: None,
+            stop: None,
         }
     }
 
@@ -215,6 +218,14 @@ impl<'a> Extraction<'a> {
         self
     }
 
+    /// Once true, no further batch is begun; a model that is read from disk is left between two blocks, and what was under
+    /// way of its group is lost. The extraction ends as [`Outcome::Stopped`].
+    #[must_use]
+    pub fn stop(mut self, stop: &'a AtomicBool) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
     /// Runs the model over the pairs and writes the store, or continues the one that an earlier run began. What that one
     /// holds is read and compared with its journal; damaged rows are named to the observer and computed again.
     ///
@@ -259,7 +270,10 @@ impl<'a> Extraction<'a> {
             writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
         let mut done = total - missing;
         let log = log::Log::new(out);
-        log.write("start", &json!({ "done": done, "rows": total, "model": self.checkpoint.path() }))?;
+        log.write(
+            "start",
+            &json!({ "done": done, "rows": total, "model": host::files::in_json(self.checkpoint.path()) }),
+        )?;
         if !writer.repairs().is_empty() {
             log.write("repairs", &json!({ "found": writer.repairs() }))?;
         }
@@ -278,8 +292,11 @@ impl<'a> Extraction<'a> {
                 rules: &self.rules,
                 edits: self.edits,
                 sharing: self.grouping() != plan::Grouping::Prompts,
+                // A pass over a model in memory is over soon.
+                stop: self.stop.filter(|_| group_places > 0),
             };
-            let pipeline = pipeline::Pipeline { pass, pairs, alone: self.deterministic, group_places };
+            let (alone, stop) = (self.deterministic, self.stop);
+            let pipeline = pipeline::Pipeline { pass, pairs, alone, group_places, stop };
             done = pipeline.run(&mut writer, total, observer, &log)?;
         }
         if done < total {

@@ -2,14 +2,15 @@
 //! states from the device and hands them to the store's writer, the model runs on the caller's. Queues are short: a slow
 //! disk slows the model and never grows the memory.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use activations::{BatchStates, StoreWriter};
 use boolq::TokenizedPair;
+use host::threads::spawn_scoped;
 use llama_core::tch;
 
-use super::batch::{Pass, Prepared, Shown};
+use super::batch::{Pass, Prepared, Shown, asked_to_stop};
 use super::rule::TokenRule;
 use super::{Observer, log};
 use crate::error::{Error, Result};
@@ -37,6 +38,8 @@ pub(super) struct Pipeline<'a> {
     pub(super) alone: bool,
     /// Places that one pass over a streamed model's weights is made for; 0 where the model is in memory.
     pub(super) group_places: usize,
+    /// Once true, no further batch is begun.
+    pub(super) stop: Option<&'a AtomicBool>,
 }
 
 impl Pipeline<'_> {
@@ -69,8 +72,8 @@ impl Pipeline<'_> {
             let (computed, to_read) = sync_channel(QUEUE);
             let (rules, read_rows) = (self.pass.rules, &done);
             let keep = move || keep(&to_read, rules, writer, read_rows);
-            std::thread::Builder::new().name("layout".to_owned()).spawn_scoped(scope, prepare)?;
-            let keeper = std::thread::Builder::new().name("states".to_owned()).spawn_scoped(scope, keep)?;
+            spawn_scoped(scope, "layout", prepare)?;
+            let keeper = spawn_scoped(scope, "states", keep)?;
             let driven = self.drive(&laid_out, &computed, &done, total, observer, log);
             drop((laid_out, computed)); // both threads end
             // An error of the disk is why the model could not go on, so it comes first.
@@ -96,7 +99,7 @@ impl Pipeline<'_> {
     ) -> Result<()> {
         let mut limit = Limit::default();
         let mut finished = false;
-        while !finished {
+        while !finished && !self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             // As many batches as one pass over the weights is made for; the last group has what is left.
             let mut group: Vec<Work<'p>> = Vec::new();
             let mut places = 0;
@@ -109,7 +112,11 @@ impl Pipeline<'_> {
                 places += work.pieces.iter().map(Prepared::places).sum::<usize>();
                 group.push(work);
             }
-            for done in self.through(group, &mut limit, observer, log)? {
+            let through = match self.through(group, &mut limit, observer, log) {
+                Err(error) if asked_to_stop(&error) => return Ok(()),
+                through => through?,
+            };
+            for done in through {
                 if computed.send(done).is_err() {
                     return Ok(()); // the keeper says why
                 }

@@ -170,7 +170,8 @@ pub fn predict(
     let (llama, group) = residency::load(checkpoint, precision, options.device, None, batch_tokens, &mut ())?;
     let score = options.zero_shot.unwrap_or(fitted.report.settings.zero_shot);
     let rules = [rule];
-    let pass = batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true };
+    let pass =
+        batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true, stop: None };
     let unread = Prediction { score: f64::NAN, p_true: None, zero_shot: f64::NAN, trained_on: false };
     let mut rows = vec![unread; pairs.len()];
     let mut done = 0;

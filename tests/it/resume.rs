@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use llama_ccs::activations::Status;
+use llama_ccs::llama_core::Checkpoint;
+use llama_ccs::{Extraction, Outcome, boolq};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -110,6 +113,11 @@ fn killed_with_several_hooks_and_token_rules() {
 /// Starts the job, sends SIGINT `times` times after a part of `duration` from when its rows begin, and says how it
 /// ended. A job that was faster begins anew, and is interrupted sooner.
 fn interrupt(job: &Job, times: usize, duration: Duration) -> Output {
+    signal(job, ("-INT", 130), times, duration)
+}
+
+/// As [`interrupt`], with another signal and its exit code.
+fn signal(job: &Job, (signal, code): (&str, i32), times: usize, duration: Duration) -> Output {
     let starts = || {
         let log = fs::read_to_string(job.store.join("log.jsonl")).unwrap_or_default();
         log.lines().filter(|line| line.contains("\"start\"")).count()
@@ -126,11 +134,13 @@ fn interrupt(job: &Job, times: usize, duration: Duration) -> Output {
         for _ in 0..times {
             // The second may find that the first has ended the program.
             let id = child.id().to_string();
-            let _ = Command::new("kill").args(["-INT", &id]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill").args([signal, &id]).stderr(Stdio::null()).status();
         }
+        let sent = Instant::now();
         let output = child.wait_with_output().expect("wait");
+        assert!(sent.elapsed() < Duration::from_secs(11), "ended {:?} after the signal", sent.elapsed());
         if !output.status.success() {
-            assert_eq!(output.status.code(), Some(130), "{output:?}");
+            assert_eq!(output.status.code(), Some(code), "{output:?}");
             return output;
         }
         fs::remove_dir_all(&job.store).expect("begin again");
@@ -165,6 +175,123 @@ fn ctrl_c_stops_after_a_batch_and_twice_at_once() {
     llama_ccs().args(["store", "verify"]).arg(&torn.store).assert().success();
     torn.finish();
     compare(&whole.store, &torn.store, 0);
+}
+
+/// What launchers send: the same, with the exit codes that shells give these signals.
+#[test]
+fn sigterm_and_sighup_drain_as_ctrl_c_does() {
+    let folder = tempfile::tempdir().expect("folder");
+    let prompts = prompts(folder.path(), 600);
+    let started = Instant::now();
+    let whole = Job::new(&prompts, folder.path().join("whole"), &[]);
+    whole.finish();
+    let duration = started.elapsed();
+    let torn = Job::new(&prompts, folder.path().join("torn"), &["--json"]);
+    for signals in [("-TERM", 143), ("-HUP", 129)] {
+        let output = signal(&torn, signals, 1, duration);
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON value");
+        let done = torn.status().expect("a store").rows_done;
+        assert_eq!((&said["done"], &said["finished"]), (&done.into(), &false.into()));
+        let log = fs::read_to_string(torn.store.join("log.jsonl")).expect("log");
+        assert!(log.lines().last().is_some_and(|line| line.contains("\"stopped\"")), "{log}");
+    }
+    signal(&torn, ("-TERM", 143), 2, duration);
+    torn.finish();
+    compare(&whole.store, &torn.store, 0);
+}
+
+/// Before there is anything to bring to an end a signal ends a program at once, whatever it is reading; what `nohup` said
+/// stays.
+#[test]
+fn a_signal_while_reading_ends_at_once() {
+    let folder = tempfile::tempdir().expect("folder");
+    let start = |before: &str| {
+        let mut shell = Command::new("bash");
+        shell.arg("-c").arg(format!("{before} exec \"$@\"")).arg("-");
+        shell.arg(assert_cmd::cargo::cargo_bin!("llama-ccs"));
+        shell.args(["prompts", "--data", "/dev/stdin", "--model"]).arg(quiz().join("model"));
+        shell.arg("--out").arg(folder.path().join("p.csv")).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = shell.spawn().expect("start");
+        // It waits for more data, and nothing comes.
+        let mut writer = child.stdin.take().expect("piped");
+        std::io::Write::write_all(&mut writer, b"{\"question\"").expect("write");
+        let begun = Instant::now();
+        while !listens(child.id()) {
+            assert!(begun.elapsed() < Duration::from_mins(1), "it does not listen");
+            sleep(Duration::from_millis(10));
+        }
+        (child, writer)
+    };
+    for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let (mut child, _writer) = start("");
+        let sent = Instant::now();
+        assert!(Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill").success());
+        assert_eq!(child.wait().expect("wait").code(), Some(code), "{name}");
+        assert!(sent.elapsed() < Duration::from_secs(3), "{name}: {:?}", sent.elapsed());
+    }
+    let (mut child, writer) = start("trap '' HUP;");
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().expect("kill").success());
+    sleep(Duration::from_millis(300));
+    assert!(child.try_wait().expect("wait").is_none(), "SIGHUP was ignored when it was started");
+    drop(writer);
+    assert_eq!(child.wait().expect("wait").code(), Some(1), "half a line of data");
+}
+
+/// Whether a process has a handler for SIGTERM.
+fn listens(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> 14 & 1 == 1)
+}
+
+/// A model that is read from disk is left between two blocks, not after a group of batches.
+#[test]
+fn a_streamed_pass_stops_between_blocks() {
+    let folder = tempfile::tempdir().expect("folder");
+    let checkpoint = Checkpoint::open(quiz().join("model")).expect("model");
+    let tokenizer = checkpoint.tokenizer().expect("tokenizer");
+    let pairs = boolq::prompts::read(prompts(folder.path(), 300)).expect("prompts").pairs;
+    let pairs = llama_ccs::tokenize_all(pairs, &tokenizer).expect("tokens");
+    // Just too little for the model in memory: all batches wait for each block.
+    let needed = |memory: u64| {
+        let out = folder.path().join("no");
+        match Extraction::new(&checkpoint, &tokenizer).batch_tokens(200).max_memory(memory).run(
+            &pairs,
+            out,
+            &mut (),
+        ) {
+            Err(llama_ccs::Error::TooLittleMemory { needed, .. }) => needed,
+            other => panic!("{other:?}"),
+        }
+    };
+    let memory = needed(1 << 20) + 700_000;
+    let stop = AtomicBool::new(false);
+    let out = folder.path().join("store");
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            // From another thread, as a signal comes: as soon as the first rows could be computed.
+            let begun = Instant::now();
+            while !out.join("log.jsonl").exists() && begun.elapsed() < Duration::from_mins(1) {
+                sleep(Duration::from_micros(200));
+            }
+            stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        let extraction =
+            Extraction::new(&checkpoint, &tokenizer).batch_tokens(200).max_memory(memory).stop(&stop);
+        let outcome = extraction.run(&pairs, &out, &mut ()).expect("stopped is no error");
+        watcher.join().expect("watcher");
+        match outcome {
+            Outcome::Stopped { done, total } => assert!(done < total, "{done} of {total}"),
+            Outcome::Finished(_) => panic!("it was asked to stop"),
+        }
+    });
+    let whole = folder.path().join("whole");
+    Extraction::new(&checkpoint, &tokenizer).batch_tokens(200).run(&pairs, &whole, &mut ()).expect("whole");
+    stop.store(false, std::sync::atomic::Ordering::SeqCst);
+    let extraction =
+        Extraction::new(&checkpoint, &tokenizer).batch_tokens(200).max_memory(memory).stop(&stop);
+    assert!(matches!(extraction.run(&pairs, &out, &mut ()).expect("goes on"), Outcome::Finished(_)));
+    assert!(contents(&whole) == contents(&out), "the same store");
 }
 
 /// Two templates of one question share a row of the layout and a batch. Interrupted, some rows are durable and some not

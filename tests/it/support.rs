@@ -26,6 +26,15 @@ pub(crate) fn llama_ccs() -> Command {
     command
 }
 
+/// `ccs`, which cargo builds beside `llama-ccs` for its own tests: `cargo test` of the workspace's members does.
+pub(crate) fn ccs() -> Command {
+    let program = assert_cmd::cargo::cargo_bin!("llama-ccs").with_file_name("ccs");
+    assert!(program.exists(), "no {}: test `-p llama-ccs -p ccs` together", program.display());
+    let mut command = Command::new(program);
+    command.env("OMP_NUM_THREADS", "1").env("NO_COLOR", "1");
+    command
+}
+
 /// Every command of the program by its words, `store` with each of its own: what `--help` lists.
 pub(crate) fn commands() -> Vec<Vec<String>> {
     let listed = |path: &[String]| -> Vec<Vec<String>> {

@@ -18,7 +18,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The operating system refused; the message names the path.
     // Not a `source`: the message already contains all of it.
-    #[error("{0}\nhint: check that the path exists, that you may write there and that the disk is healthy")]
+    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
     Io(io::Error),
 
     /// More files than the process may have open: a store under way keeps every column open.

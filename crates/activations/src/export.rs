@@ -86,7 +86,7 @@ fn write_files(
             let states: Vec<Vec<f32>> =
                 layers.iter().map(|layer| layer.read_batch(side, batch)).collect::<Result<_>>()?;
             for (i, name) in rows.iter().map(|&row| idx[row]).enumerate() {
-                let mut file = File::create(folder.join(format!("{name}.npy")))?;
+                let mut file = File::create_new(folder.join(format!("{name}.npy")))?;
                 let rows = states.iter().filter_map(|layer| layer.get(i * dim..(i + 1) * dim));
                 let values: Vec<f32> = rows.flatten().copied().collect();
                 file.write_all(&[&header, bytemuck::cast_slice(&values)].concat())?;

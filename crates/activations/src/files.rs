@@ -157,6 +157,7 @@ impl Files {
 
     fn create_all(&self, manifest: &Manifest, rows: &[Row], journal: &mut File) -> Result<()> {
         let bad_rows = |e: polars::error::PolarsError| Error::Rows { path: self.rows(), what: e.to_string() };
+        host::threads::check(host::threads::cores())?; // polars panics where its own cannot be started
         let table = rows::encode(rows).map_err(bad_rows)?;
         rows::decode(&table, rows.len()).map_err(|what| Error::RowText { what })?;
         let manifest = Manifest { rows_hash: hash(&table), ..manifest.clone() };
@@ -258,6 +259,7 @@ impl Files {
         if hash(&bytes) != manifest.rows_hash {
             return Err(other());
         }
+        host::threads::check(host::threads::cores())?;
         rows::decode(&bytes, manifest.rows).map_err(bad)
     }
 }
@@ -311,12 +313,7 @@ fn is_of_creation(entry: &fs_err::DirEntry, manifest: Option<&Manifest>) -> io::
 
 /// Writes a file that is either whole or not there, and makes it durable.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_added_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs_err::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), sync_dir)
+    Ok(host::files::replace_by(path, &path.with_added_extension("tmp"), bytes)?)
 }
 
 /// Makes the names in a folder durable.

@@ -207,7 +207,7 @@ pub(crate) fn each_of<I: Sync, T: Send>(
     let mut all = std::thread::scope(|scope| {
         // Where the system starts no more threads, those that there are do the work; without any, this one does.
         let others: Vec<_> =
-            (1..threads).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, some).ok()).collect();
+            (1..threads).map_while(|_| host::threads::spawn_scoped(scope, "read", some).ok()).collect();
         let mut all = some()?;
         for thread in others {
             all.extend(thread.join().unwrap_or(Err(Error::Stopped))?);

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fs_err::File;
+use host::threads::spawn_scoped;
 
 use crate::error::{Error, Result};
 use crate::journal::{self, Chain, Sum};
@@ -52,8 +53,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn start(disk: Disk) -> Result<Self> {
         let (jobs, inbox) = sync_channel(QUEUE);
-        let thread =
-            std::thread::Builder::new().name("activations".to_owned()).spawn(move || disk.run(&inbox))?;
+        let thread = host::threads::spawn("activations", move || disk.run(&inbox))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -166,7 +166,8 @@ fn sync_all(arrays: &[[File; 2]]) -> Result<()> {
     let sync = |part: &[&File]| part.iter().try_for_each(|file| file.sync_data());
     std::thread::scope(|scope| {
         let parts = files.chunks(files.len().div_ceil(SYNCERS).max(1));
-        let threads: Vec<_> = parts.map(|part| scope.spawn(move || sync(part))).collect();
+        let threads = parts.map(|part| spawn_scoped(scope, "sync", move || sync(part)));
+        let threads = threads.collect::<std::io::Result<Vec<_>>>()?;
         threads.into_iter().try_for_each(|thread| Ok(thread.join().map_err(|_| Error::Stopped)??))
     })
 }

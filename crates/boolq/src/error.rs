@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Reading or writing a file failed; the message carries the path.
-    #[error("{0}\nhint: check that the path exists and that you may read or write it")]
+    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
     Io(#[from] std::io::Error),
 
     /// Neither the file's extension nor its contents say what it is.

@@ -74,8 +74,9 @@ pub fn pairs(dataset: &Dataset, template: &Template) -> Result<Pairs> {
 pub fn pairs_with(dataset: &Dataset, templates: &[Template]) -> Result<Pairs> {
     refuse_namesakes(templates)?;
     templates.iter().try_for_each(|template| template.check(dataset))?;
-    let rows: Vec<Result<Row>> =
-        dataset.questions.par_iter().map(|question| row(dataset, templates, question)).collect();
+    let rendered =
+        || dataset.questions.par_iter().map(|question| row(dataset, templates, question)).collect();
+    let rows: Vec<Result<Row>> = host::threads::pool()?.install(rendered);
     let mut pairs = Vec::with_capacity(rows.len() * templates.len());
     let (mut guessed, mut inexact, mut marks) = (0, 0, 0);
     // One after the other, so that the error is the first row's.

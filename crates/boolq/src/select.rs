@@ -156,11 +156,10 @@ fn keep<T: Tokenizer + Sync + ?Sized>(
     selection: &Selection,
 ) -> Result<Kept> {
     let mut kept = Kept::default();
+    let pool = host::threads::pool()?;
     for chunk in candidates.chunks(CHUNK) {
-        let judged: Vec<_> = chunk
-            .par_iter()
-            .map(|(position, pairs)| (*position, judge_all(pairs, tokenizer, selection)))
-            .collect();
+        let judge = |(position, pairs): &Candidate<'_>| (*position, judge_all(pairs, tokenizer, selection));
+        let judged: Vec<_> = pool.install(|| chunk.par_iter().map(judge).collect());
         for (position, verdict) in judged {
             if limit.is_some_and(|limit| kept.questions.len() >= limit) {
                 return Ok(kept);

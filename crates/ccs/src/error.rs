@@ -24,7 +24,7 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
     /// A file or folder could not be read or written; the message names it.
-    #[error("{0}\nhint: check that the path exists, is writable and that its disk has room")]
+    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
     Io(#[from] std::io::Error),
     /// A tensor is not of the shape it must have.
     #[error("{what} has shape {found:?}, expected {expected}\nhint: {hint}")]
@@ -276,14 +276,6 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         reason: String,
-    },
-    /// Something is not a file, or not one that can be read.
-    #[error("{} is {what}\nhint: give the path of a file that `ccs fit` wrote, or move this away and restore the file from a copy", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-        /// What it is.
-        what: String,
     },
     /// The run folder is in use.
     #[error("{} already holds {content}\nhint: choose another `--out`, or replace an earlier run with `--overwrite`", path.display())]

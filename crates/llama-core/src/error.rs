@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written; the message names it.
-    #[error("{0}\nhint: check that the path is right and may be read or written")]
+    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
     Io(#[from] std::io::Error),
 
     /// The path is no checkpoint this crate knows.

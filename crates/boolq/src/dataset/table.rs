@@ -72,6 +72,8 @@ impl Table {
         format: Format,
         wanted: &dyn Fn(&str, Plain) -> bool,
     ) -> Result<Self> {
+        // polars panics where its threads cannot be started.
+        host::threads::check(host::threads::cores())?;
         let table = match format {
             Format::Jsonl => Self::jsonl(path, bytes)?,
             Format::Csv => Self::csv(path, bytes)?,

@@ -13,7 +13,6 @@ use crate::error::{Error, Result, quoted};
 use crate::pair::{ContrastPair, Pairs, group_around, group_warnings};
 use polars::prelude::{Column as Series, CsvWriter, DataFrame, PolarsError, SerWriter};
 use std::collections::HashSet;
-use std::io::Write as _;
 use std::path::Path;
 
 /// The columns of a prompts file, in order. The first four are llama-ccs'.
@@ -32,6 +31,9 @@ pub const COLUMNS: [&str; 10] = [
 
 /// The template of pairs from a file that does not name it.
 pub const UNKNOWN_TEMPLATE: &str = "unknown";
+
+/// The most bytes of a prompts file.
+const LARGEST: u64 = 4 << 30;
 
 /// Writes pairs to a CSV file, replacing what is there. The file is never there in part.
 ///
@@ -62,20 +64,7 @@ pub fn write<'a>(path: impl AsRef<Path>, pairs: impl IntoIterator<Item = &'a Con
         reason: e.to_string(),
         hint: "this is a defect: the pairs themselves are fine",
     })?;
-    replace(path, &csv)
-}
-
-/// Writes through a temporary file beside `path` and a rename: whoever looks sees the old file or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_added_extension(format!("{}.tmp", std::process::id()));
-    // Only a file that this call made may go when it fails.
-    let mut file = fs_err::File::create_new(&temporary)?;
-    let written =
-        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs_err::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs_err::remove_file(&temporary);
-    }
-    Ok(written?)
+    Ok(host::files::replace(path, &csv)?)
 }
 
 fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
@@ -120,7 +109,7 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
 /// file says.
 pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     let path = path.as_ref();
-    let table = Table::parse(path, &fs_err::read(path)?, Format::Csv, &|_, _| true)?;
+    let table = Table::parse(path, &host::files::read(path, LARGEST)?, Format::Csv, &|_, _| true)?;
     refuse_missing(path, &table, &COLUMNS[..4])?;
     let optional = |name: &str| table.first_of(&[name]).map(|column| table.texts(&column)).transpose();
     let filled = |name: &str, default: &dyn Fn(usize) -> String| {

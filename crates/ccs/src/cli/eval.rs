@@ -71,7 +71,7 @@ impl Eval {
             other => other?,
         };
         let found = eval(&self.run, &source, &options)?;
-        if self.json { print_json(&found) } else { print(table(&found).as_bytes()) }
+        if self.json { print_json(&found) } else { print(&table(&found)) }
     }
 }
 

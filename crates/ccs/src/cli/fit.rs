@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use ccs::run::{AnswerScore, Out, Pausing, Source as _, Step, run_pausing};
 use ccs::store::StoreSource;
 use clap::Args;
+use host::files::in_json;
+use host::program::Signals;
 use serde_json::json;
 
 use super::job::{Job, progress};
+use super::output::{print, print_json};
 
 const EXAMPLES: &str = "\
 The bar counts layers, and then a closer look at each method's chosen one. Ctrl-C stops after the layers or fits under \
-way (a second one at once). What is done is kept in DIR.partial: the same command \
+way (a second one at once); SIGTERM too, for ten seconds at most. What is done is kept in DIR.partial: the same command \
 goes on from there, and gives the bytes of a run that was never stopped.
 
 Examples:
@@ -38,7 +41,7 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+    pub(super) fn run(self, signals: &Signals) -> Result<(), Box<dyn Error>> {
         let started = self.job.begin()?;
         let source = StoreSource::open_at(&self.store, &self.job.tokens)?;
         let blank = self.blank.as_ref().map(|dir| StoreSource::open_at(dir, &self.job.tokens)).transpose()?;
@@ -54,29 +57,30 @@ impl Fit {
         let bar = progress(settings.layers.of(source.layers(), &source.describe())?.len());
         let out = Out::reserve(&self.job.out, self.job.overwrite())?; // what cannot be written is found before the work
         let watch = |step: Step<'_>| match step {
-            Step::Looks(looks) => bar.inc_length(looks as u64),
+            Step::Looks(looks) => bar.more(looks),
             Step::Doing { method, layer, what } => {
-                bar.set_message(format!("{method} at layer {layer}: {what}"));
+                bar.message(&format!("{method} at layer {layer}: {what}"));
             }
-            Step::Looked(..) => bar.inc(1),
-            Step::Damaged { path } => bar.suspend(|| super::output::damaged(path)),
+            Step::Looked(..) => bar.step(),
+            Step::Damaged { path } => bar.warn(&super::output::damaged(path)),
         };
-        let stop = Some(super::stop::on_interrupt()?);
-        let pausing = Pausing { out: Some(&self.job.out), stop, watch: Some(&watch) };
+        let pausing = Pausing { out: Some(&self.job.out), stop: Some(signals.drains()), watch: Some(&watch) };
         let done = run_pausing(&source, &settings, execution, pausing, &|layer| {
-            bar.set_message(layer.hook.clone());
-            bar.inc(1);
+            bar.message(&layer.hook);
+            bar.step();
         });
-        bar.finish_and_clear();
+        bar.clear();
         let mut done = done?;
         if let Some(blank) = blank {
             done.add_blank(&source, &blank)?;
         }
         done.write_to(out)?;
         let layers = done.report.layers.len();
-        self.job.log(&started, json!({ "command": "ccs fit", "store": self.store, "layers": layers }))?;
+        self.job.log(
+            &started,
+            json!({ "command": "ccs fit", "store": in_json(&self.store), "layers": layers }),
+        )?;
 
-        let text = if self.job.json { done.report.to_json()? } else { done.report.summary().into_bytes() };
-        super::output::print(&text)
+        if self.job.json { print_json(&done.report) } else { print(&done.report.summary()) }
     }
 }

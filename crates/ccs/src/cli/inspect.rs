@@ -31,10 +31,10 @@ impl Inspect {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
         if self.path.is_dir() {
             let card = RunCard::open(&self.path)?;
-            if self.json { print_json(&card) } else { print(of_run(&card).as_bytes()) }
+            if self.json { print_json(&card) } else { print(&of_run(&card)) }
         } else {
             let card = Probe::load(&self.path)?.card()?;
-            if self.json { print_json(&card) } else { print(of_probe(&card).as_bytes()) }
+            if self.json { print_json(&card) } else { print(&of_probe(&card)) }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use ccs::run::{Execution, Overwrite, Run, Settings};
 use ccs::store::LAST;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use host::program::Bar;
 
 use super::settings::SettingsArgs;
 
@@ -72,15 +72,11 @@ impl Job {
         about["threads"] = self.threads.into();
         let log = self.out.join("log.jsonl");
         let mut file = fs_err::OpenOptions::new().create(true).append(true).open(log)?;
-        Ok(writeln!(file, "{about}")?)
+        Ok(file.write_all(format!("{about}\n").as_bytes())?)
     }
 }
 
 /// A bar of layers, and of closer looks at them, on a terminal; nothing anywhere else.
-pub(super) fn progress(layers: usize) -> ProgressBar {
-    let bar = ProgressBar::new(layers as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed}  {msg}") {
-        bar.set_style(style);
-    }
-    bar
+pub(super) fn progress(layers: usize) -> Bar {
+    Bar::new(layers, "{bar:30} {pos}/{len}  {elapsed}  {msg}")
 }

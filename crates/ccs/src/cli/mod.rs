@@ -7,14 +7,13 @@ mod job;
 mod output;
 mod report;
 mod settings;
-mod stop;
 mod sweep;
 
 use std::error::Error;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use host::program::Signals;
 
 /// Fits Contrast-Consistent Search probes on stored hidden states and reports how accurate they really are.
 #[derive(Debug, Parser)]
@@ -40,54 +39,41 @@ enum Command {
 
 /// Runs the program.
 pub(super) fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Fit(fit) => fit.run(),
-        Command::Eval(eval) => eval.run(),
-        Command::Sweep(sweep) => sweep.run(),
-        Command::Inspect(inspect) => inspect.run(),
-        Command::Report(report) => report.run(),
+    let cli = match host::program::parse::<Cli>() {
+        Ok(cli) => cli,
+        Err(code) => return code,
     };
-    match done {
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return failed(&error),
+    };
+    match run(cli, &signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to do if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{}", message(error.as_ref()));
+            let code = failed(error.as_ref());
             match error.downcast_ref() {
-                Some(ccs::Error::Stopped { .. }) => ExitCode::from(stop::INTERRUPTED),
-                _ => ExitCode::FAILURE,
+                Some(ccs::Error::Stopped { .. }) => ExitCode::from(signals.exit_code()),
+                _ => code,
             }
         }
     }
 }
 
-/// The chain of an error on one line, then its hints.
-fn message(error: &(dyn Error + 'static)) -> String {
-    let (mut chain, mut hints): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        let (text, hint) = text.split_once("\nhint: ").map_or((text.as_str(), None), |(t, h)| (t, Some(h)));
-        // Many errors show their source in their own message.
-        if !chain.iter().any(|shown| shown.contains(text)) {
-            chain.push(text.to_owned());
-        }
-        hints.extend(hint.map(|h| format!("\nhint: {h}")));
-        next = error.source();
+fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
+    host::threads::check(THREADS_A_CORE * host::threads::cores())?;
+    match cli.command {
+        Command::Fit(fit) => fit.run(signals),
+        Command::Eval(eval) => eval.run(),
+        Command::Sweep(sweep) => sweep.run(signals),
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Report(report) => report.run(),
     }
-    format!("error: {}{}", chain.join(": "), hints.concat())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// LibTorch's, polars' and our own, each with one for every core: the first two end the program where they get none.
+const THREADS_A_CORE: usize = 3;
 
-    #[test]
-    fn the_chain_is_one_line_and_hints_come_last() {
-        let inner = ccs::Error::NotFinite { what: "the plus state".to_owned(), row: 3, column: Some(7) };
-        let outer = ccs::Error::InLayer { layer: 5, hook: "h".to_owned(), source: Box::new(inner) };
-        let text = message(&outer);
-        let (first, hint) = text.split_once('\n').unwrap();
-        assert_eq!(first, "error: layer 5 (`h`): the plus state of row 3 is not finite (column 7)");
-        assert!(hint.starts_with("hint: "), "{hint}");
-    }
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    host::program::error(error);
+    ExitCode::FAILURE
 }

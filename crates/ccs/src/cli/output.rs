@@ -1,34 +1,22 @@
 //! Results on standard output.
 
 use std::error::Error;
-use std::io::{ErrorKind, Write as _};
 
 use ccs::run::{Estimate, Evaluation};
 
-/// Writes a result to standard output.
-pub(super) fn print(text: &[u8]) -> Result<(), Box<dyn Error>> {
-    match std::io::stdout().write_all(text) {
-        // A reader such as `head` has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
+/// Writes a result for people to standard output.
+pub(super) fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    Ok(host::program::page(text.strip_suffix('\n').unwrap_or(text))?)
 }
 
-/// Says on standard error that something kept of an earlier run is damaged, and is done again.
-pub(super) fn damaged(path: &std::path::Path) {
-    // Where nobody can be told, the work is done all the same.
-    let _ = writeln!(
-        std::io::stderr(),
-        "warning: {} was changed after it was written, and is made again",
-        path.display()
-    );
+/// What is said of something kept of an earlier run that is damaged, and is done again.
+pub(super) fn damaged(path: &std::path::Path) -> String {
+    format!("{} was changed after it was written, and is made again", path.display())
 }
 
 /// Writes a result as JSON, indented.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Box<dyn Error>> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    print(&text)
+    Ok(host::program::json(value)?)
 }
 
 /// `0.812 [0.770, 0.851]` for accuracy and for AUROC.

@@ -30,10 +30,10 @@ impl Report {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
         let report = RunReport::read(&self.run)?;
         if self.json {
-            return super::output::print(&report.to_json()?);
+            return super::output::print_json(&report);
         }
         let out = self.out.as_ref().unwrap_or(&self.run);
         report.render(out)?;
-        super::output::print(format!("{}\n", out.join("report.html").display()).as_bytes())
+        super::output::print(&out.join("report.html").display().to_string())
     }
 }

@@ -8,10 +8,11 @@ use std::path::Path;
 use ccs::run::{Against, Dataset, Evaluation, Pausing, Pooled, Report, Source as _, Step, sweep};
 use ccs::store::StoreSource;
 use clap::Args;
+use host::program::Signals;
 use serde_json::json;
 
 use super::job::{Job, progress};
-use super::output::{cells, points, print};
+use super::output::{cells, points, print, print_json};
 
 const EXAMPLES: &str = "\
 Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training \
@@ -36,7 +37,7 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+    pub(super) fn run(self, signals: &Signals) -> Result<(), Box<dyn Error>> {
         let started = self.job.begin()?;
         let mut stores = Vec::new();
         for text in &self.stores {
@@ -54,27 +55,26 @@ impl Sweep {
         let bar = progress(layers * (datasets.len() + 1));
         let watch = |step: Step<'_>| {
             if let Step::Damaged { path } = step {
-                bar.suspend(|| super::output::damaged(path));
+                bar.warn(&super::output::damaged(path));
             }
         };
-        let stop = Some(super::stop::on_interrupt()?);
         let done = sweep(
             &datasets,
             &settings,
             execution,
             &self.job.out,
             self.job.overwrite(),
-            Pausing { stop, watch: Some(&watch), ..Pausing::default() },
+            Pausing { stop: Some(signals.drains()), watch: Some(&watch), ..Pausing::default() },
             &|name, layer| {
-                bar.set_message(format!("{name}: {}", layer.hook));
-                bar.inc(1);
+                bar.message(&format!("{name}: {}", layer.hook));
+                bar.step();
             },
         );
-        bar.finish_and_clear();
+        bar.clear();
         let report = done?;
         let layers = report.layers.len();
         self.job.log(&started, json!({ "command": "ccs sweep", "stores": self.stores, "layers": layers }))?;
-        if self.job.json { print(&report.to_json()?) } else { print(table(&report).as_bytes()) }
+        if self.job.json { print_json(&report) } else { print(&table(&report)) }
     }
 }
 

@@ -66,7 +66,13 @@ pub fn html(report: &Report) -> Result<String> {
     environment.add_template(TEMPLATE, SOURCE).map_err(|e| failed(PAGE, &e))?;
     let view = View::new(report)?;
     let template = environment.get_template(TEMPLATE).map_err(|e| failed(PAGE, &e))?;
-    template.render(Serde(view)).map_err(|e| failed(PAGE, &e))
+    template.render(Serde(view)).map(|page| legible(&page)).map_err(|e| failed(PAGE, &e))
+}
+
+/// Names in a report come from data and models, and characters in them that turn text around, or that no page may hold, are
+/// written out. Our own text has none.
+fn legible(page: &str) -> String {
+    host::text::shown(page).into_owned()
 }
 
 /// Test accuracy by layer as an SVG file, dark on white: CCS and logistic regression with their 95 % intervals,
@@ -75,7 +81,7 @@ pub fn html(report: &Report) -> Result<String> {
 /// # Errors
 /// None that a report made by this crate gives.
 pub fn accuracy_svg(report: &Report) -> Result<String> {
-    plot::standalone(report, Quantity::Accuracy)
+    plot::standalone(report, Quantity::Accuracy).map(|svg| legible(&svg))
 }
 
 /// Test AUROC by layer, as [`accuracy_svg`]; layers whose test rows carry one label have no point.
@@ -83,7 +89,7 @@ pub fn accuracy_svg(report: &Report) -> Result<String> {
 /// # Errors
 /// None that a report made by this crate gives.
 pub fn auroc_svg(report: &Report) -> Result<String> {
-    plot::standalone(report, Quantity::Auroc)
+    plot::standalone(report, Quantity::Auroc).map(|svg| legible(&svg))
 }
 
 fn failed(what: &'static str, reason: &dyn std::fmt::Display) -> Error {

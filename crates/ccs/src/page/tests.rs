@@ -249,7 +249,7 @@ fn hostile_names_and_odd_numbers_stay_inside() {
 #[test]
 fn names_are_text_and_notes_are_shown() {
     let mut report = report();
-    let hostile = "</style><script>alert(\"1\")</script>";
+    let hostile = "</style><script>alert(\"1\")</script>\u{1b}[31m\u{9b}1m\u{202e}\u{0}\u{ffff}";
     report.data = serde_json::json!({
         "dataset": hostile,
         "made_by": { "model": { "name": "tiny & \"new\"", "note": format!("a teaching model {hostile}") } },
@@ -261,6 +261,14 @@ fn names_are_text_and_notes_are_shown() {
     let page = html(&report).unwrap();
     assert_well_formed(&page);
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
+    // Nothing that turns text around, or that HTML and XML have no place for.
+    assert!(page.contains("&lt;&#x2f;script&gt;\\u{1b}[31m\\u{9b}1m\\u{202e}\\u{0}\\u{ffff}"));
+    assert!(
+        [page.as_str()]
+            .iter()
+            .chain(&svgs(&report).each_ref().map(String::as_str))
+            .all(|text| !text.contains(host::text::is_unsafe))
+    );
     assert!(
         page.contains("About the model: a teaching model") && page.contains("tiny &amp; &quot;new&quot;")
     );

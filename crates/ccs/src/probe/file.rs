@@ -125,7 +125,7 @@ impl Probe {
     /// # Errors
     /// As [`Probe::to_bytes`], and the file system's.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        Ok(fs_err::write(path.as_ref(), self.to_bytes()?)?)
+        Ok(host::files::replace(path, &self.to_bytes()?)?)
     }
 
     /// Reads a probe that [`Probe::save`] wrote.

@@ -241,12 +241,8 @@ impl Report {
     /// The file system's.
     pub fn render(&self, dir: impl AsRef<Path>) -> Result<()> {
         for (name, text) in drawn(self)? {
-            let path = dir.as_ref().join(name);
             // A reader of the page never sees half of one.
-            let mut new = path.clone().into_os_string();
-            new.push(".new");
-            put(Path::new(&new), text.as_ref())?;
-            fs_err::rename(new, path)?;
+            replace(&dir.as_ref().join(name), text.as_ref())?;
         }
         Ok(())
     }
@@ -377,14 +373,22 @@ pub(super) fn layers_of(dir: &Path) -> Result<PathBuf> {
     Ok(sibling(&dir, "partial")?.join(LAYERS))
 }
 
-/// Writes a file down to the disk, with the folders above it.
+/// Writes a file of a folder that will be moved into its place as a whole down to the disk, with the folders above it.
 pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs_err::create_dir_all(parent)?;
     }
-    let mut file = fs_err::File::create(path)?;
+    let mut file = fs_err::File::create_new(path)?;
     file.write_all(bytes)?;
     Ok(file.sync_all()?)
+}
+
+/// Replaces a file as a whole, or makes it, with the folders above it.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs_err::create_dir_all(parent)?;
+    }
+    Ok(host::files::replace(path, bytes)?)
 }
 
 /// Writes a folder's list of names down to the disk, where the system knows such a thing.

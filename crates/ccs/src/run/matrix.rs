@@ -216,7 +216,9 @@ impl<'a> Matrix<'a> {
             let band = |(rows, judge): &(Vec<usize>, Judge)| -> Result<(Evaluation, Resampled)> {
                 judge.band(directions.iter().map(|d| at(d, rows)).collect::<Result<_>>()?)
             };
-            let columns: Vec<_> = self.columns.par_iter().map(band).collect::<Result<_>>()?;
+            let columns = &self.columns;
+            let bands = || columns.par_iter().map(band).collect::<Result<Vec<_>>>();
+            let columns = super::in_parallel(host::threads::cores(), bands)?;
             for (to, found) in columns.into_iter().enumerate() {
                 scores.random.insert((from, layer.layer, to), found);
             }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::{Resampled, write_error};
-use super::folder::{layers_of, put, sync_folder};
+use super::folder::{layers_of, put, replace, sync_folder};
 use super::layer::LayerOutcome;
 use super::look::Looks;
 use super::{Execution, Layer, LayerReport, Settings, Source};
@@ -138,9 +138,7 @@ impl<'a> Kept<'a> {
     /// Keeps a closer look.
     pub(super) fn keep_look(&self, method: Method, layer: &Layer, found: &Looks) -> Result<()> {
         if let Some(path) = self.look_path(method, layer) {
-            let new = path.with_extension("json.new");
-            put(&new, &sealed(found)?)?;
-            fs_err::rename(new, path)?;
+            replace(&path, &sealed(found)?)?;
         }
         self.tell(Step::Looked(method, layer.layer));
         Ok(())

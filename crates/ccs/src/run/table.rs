@@ -23,6 +23,7 @@ impl Entry<'_> {
 
 /// The table.
 pub(super) fn table(report: &Report) -> Result<DataFrame> {
+    host::threads::check(host::threads::cores())?; // polars panics where its own cannot be started
     let entries: Vec<Entry<'_>> = report
         .layers
         .iter()

@@ -95,25 +95,28 @@ fn killed_and_continued_and_stopped_by_ctrl_c() {
     assert!(files(&dir.join("torn")) == whole);
     assert!(!dir.join("torn.partial").exists());
     if cfg!(unix) {
-        assert!((0..3).any(|_| is_stopped(dir)), "every fit was done before it could be stopped");
-        finish(dir, "stopped");
-        assert!(files(&dir.join("stopped")) == whole && !dir.join("stopped.partial").exists());
+        for signal in [("-INT", 130), ("-TERM", 143)] {
+            assert!((0..3).any(|_| is_stopped(dir, signal)), "every fit was done before it could be stopped");
+            finish(dir, "stopped");
+            assert!(files(&dir.join("stopped")) == whole && !dir.join("stopped.partial").exists());
+            std::fs::remove_dir_all(dir.join("stopped")).unwrap();
+        }
     }
 }
 
-/// Stops a fit with Ctrl-C, unless it is done before.
-fn is_stopped(dir: &Path) -> bool {
+/// Stops a fit with a signal, unless it is done before.
+fn is_stopped(dir: &Path, (signal, code): (&str, i32)) -> bool {
     let mut child = start(dir, "stopped");
     wait_for(&mut child, dir, "stopped", 2);
     let id = child.id().to_string();
-    let _ = std::process::Command::new("kill").args(["-INT", &id]).stderr(Stdio::null()).status();
+    let _ = std::process::Command::new("kill").args([signal, &id]).stderr(Stdio::null()).status();
     let done = child.wait_with_output().unwrap();
     if done.status.success() {
         std::fs::remove_dir_all(dir.join("stopped")).unwrap();
         return false;
     }
     let said = text(&done.stderr);
-    assert_eq!(done.status.code(), Some(130), "{said}");
+    assert_eq!(done.status.code(), Some(code), "{said}");
     assert!(said.starts_with("error: stopped with ") && said.contains(" of 7 layers done"), "{said}");
     assert!(said.contains("hint: the same command goes on"), "{said}");
     assert!(!dir.join("stopped").exists() && kept(dir, "stopped").len() >= 2);

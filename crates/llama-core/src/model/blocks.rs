@@ -126,7 +126,7 @@ impl Blocks {
                     }
                 }
             };
-            std::thread::Builder::new().name("weights".to_owned()).spawn_scoped(scope, read)?;
+            host::threads::spawn_scoped(scope, "weights", read)?;
             for index in range {
                 // The reader hangs up only after its last block or an error, unless it died.
                 let block = next.recv().map_err(|_| Error::WeightsThread)??;

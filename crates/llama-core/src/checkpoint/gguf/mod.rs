@@ -204,9 +204,12 @@ fn dequantise(path: &Path, map: &[u8], name: &str, place: &Place) -> Result<Vec<
         .chunks_mut((piece * (count / rows)).max(1))
         .zip(source.chunks((piece * (source.len() / rows)).max(1)));
     let done: std::result::Result<(), String> = std::thread::scope(|scope| {
-        let threads: Vec<_> = pieces
-            .map(|(values, source)| scope.spawn(|| dequantise_into(place.dtype, source, values)))
-            .collect();
+        let threads = pieces
+            .map(|(values, source)| {
+                let work = || dequantise_into(place.dtype, source, values);
+                host::threads::spawn_scoped(scope, "dequantise", work).map_err(|e| e.to_string())
+            })
+            .collect::<Result<Vec<_>, String>>()?;
         let died = |_| "a thread died".to_owned();
         threads.into_iter().try_for_each(|thread| thread.join().map_err(died)?)
     });

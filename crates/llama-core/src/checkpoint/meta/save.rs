@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use host::files::Beside;
 use tch::{Device, Kind, Tensor};
 use zip::write::SimpleFileOptions;
 
@@ -69,7 +70,7 @@ fn write(
     // Meta's files hold the unembedding even where it is the embedding.
     let untied = Config { tied_embeddings: false, ..config.clone() };
     let mut files = (0..parts)
-        .map(|part| PartFile::create(folder, part, parts, kind, &untied))
+        .map(|part| PartFile::begin(folder, part, parts, kind, &untied))
         .collect::<Result<Vec<_>>>()?;
     for (number, weight) in Weight::all(&untied).enumerate() {
         let given = match weight {
@@ -89,7 +90,7 @@ fn write(
     let refuse = "params.json has no words for it".to_owned();
     let params = Params::of(config).ok_or(Error::Config { reason: refuse })?;
     let params = serde_json::to_string_pretty(&params).map_err(std::io::Error::from)?;
-    fs_err::write(folder.join("params.json"), params + "\n")?;
+    host::files::replace(folder.join("params.json"), (params + "\n").as_bytes())?;
     Ok(())
 }
 
@@ -127,15 +128,14 @@ fn check(config: &Config, folder: &Path, parts: i64) -> Result<()> {
 
 /// One rank's file while it is written, beside its place.
 struct PartFile {
-    zip: zip::ZipWriter<std::io::BufWriter<fs_err::File>>,
+    zip: zip::ZipWriter<std::io::BufWriter<Beside>>,
     name: String,
     path: PathBuf,
-    beside: PathBuf,
 }
 
 impl PartFile {
     /// Begins the file with its description: the tensors are known by the configuration.
-    fn create(folder: &Path, part: i64, parts: i64, kind: Kind, untied: &Config) -> Result<Self> {
+    fn begin(folder: &Path, part: i64, parts: i64, kind: Kind, untied: &Config) -> Result<Self> {
         let name = format!("consolidated.{part:02}");
         let path = folder.join(format!("{name}.pth"));
         let shapes: Vec<_> = Weight::all(untied)
@@ -148,9 +148,8 @@ impl PartFile {
             })
             .collect();
         let pickle = pickle(&shapes, kind, &path)?;
-        let beside = path.with_extension("pth.partial");
-        let zip = zip::ZipWriter::new(std::io::BufWriter::new(fs_err::File::create(&beside)?));
-        let mut file = Self { zip, name, path, beside };
+        let zip = zip::ZipWriter::new(std::io::BufWriter::new(Beside::of(&path)?));
+        let mut file = Self { zip, name, path };
         file.entry("data.pkl", &pickle)?;
         file.entry("byteorder", b"little")?;
         Ok(file)
@@ -176,8 +175,7 @@ impl PartFile {
         self.entry("version", b"3\n")?;
         let file = self.zip.finish().map_err(|e| archive(&self.path, &e))?;
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        Ok(fs_err::rename(&self.beside, &self.path)?)
+        Ok(file.finish()?)
     }
 }
 

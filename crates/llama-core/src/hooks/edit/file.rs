@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// The version of the file.
 const SCHEMA: u32 = 1;
 
+/// The most bytes of the file: numbers stand in another.
+const LARGEST: u64 = 256 << 20;
+
 /// `{"schema": 1, "edits": […]}`
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +38,7 @@ impl Edits {
     /// [`Error::EditFile`] naming the file: it cannot be understood, or a tensor is missing or has another hash.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = fs_err::read(path)?;
+        let text = host::files::read(path, LARGEST)?;
         let refuse = |reason, hint| Error::EditFile { path: path.to_owned(), reason, hint };
         let file: File = serde_json::from_slice(&text).map_err(|e| {
             refuse(
@@ -70,7 +73,9 @@ impl Edits {
         let path = path.as_ref();
         let beside = path.with_extension("edits.safetensors");
         let refuse = |reason: String, hint| Error::EditFile { path: path.to_owned(), reason, hint };
-        let name = beside.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let Some(name) = beside.file_name().and_then(|name| name.to_str()) else {
+            return Err(refuse("the name must be Unicode, to stand in JSON".to_owned(), "call it NAME.json"));
+        };
         let mut edits = self.clone();
         let mut tensors = BTreeMap::new();
         for (number, (edit, own)) in edits.0.iter_mut().zip(&self.0).enumerate() {
@@ -80,18 +85,18 @@ impl Edits {
                 .view()
                 .ok_or_else(|| refuse(format!("the tensor of edit {number} was not read"), UNREAD))?;
             tensors.insert(tensor.clone(), view.map_err(|e| refuse(e.to_string(), UNREAD))?);
-            *values = own.kept(&name, &tensor);
+            *values = own.kept(name, &tensor);
         }
         if beside == path {
             return Err(refuse("this is the name of the tensors' file".to_owned(), "call it NAME.json"));
         }
         if !tensors.is_empty() {
             let bytes = safetensors::serialize(tensors, None).map_err(|e| refuse(e.to_string(), UNREAD))?;
-            write_whole(&beside, &bytes)?;
+            host::files::replace(&beside, &bytes)?;
         }
         let file = File { schema: SCHEMA, edits: edits.0 };
         let text = serde_json::to_string_pretty(&file).map_err(|e| refuse(e.to_string(), UNREAD))?;
-        write_whole(path, (text + "\n").as_bytes())
+        Ok(host::files::replace(path, (text + "\n").as_bytes())?)
     }
 
     /// The edits as a store's manifest or a report states them: tensors by type, shape and hash, and no path, so that
@@ -111,14 +116,6 @@ impl Edits {
         }
         serde_json::to_value(&edits).map_err(|e| refuse(e.to_string()))
     }
-}
-
-/// Writes beside the place and moves there, so that an interrupted write leaves what was there.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".partial");
-    fs_err::write(&beside, bytes)?;
-    Ok(fs_err::rename(&beside, path)?)
 }
 
 /// What to do about a tensor that is only referred to.

@@ -1,0 +1,20 @@
+//! What libraries and programs have to do with the system around them, so that it stands in one place: files that are
+//! written whole or not at all and read within bounds, threads that may fail to start, text that may be shown, and, for
+//! programs (feature `program`), standard output that is checked, progress bars and signals.
+//!
+//! ```
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("notes.txt");
+//! host::files::replace(&path, b"all of it")?; // whoever looks sees the old file or the new one
+//! assert_eq!(host::files::read(&path, 1 << 20)?, b"all of it"); // at most so many bytes, from no device
+//! assert_eq!(host::text::shown("a\u{1b}[31mb"), "a\\u{1b}[31mb"); // nothing that a terminal obeys
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+pub mod files;
+pub mod hint;
+pub mod text;
+pub mod threads;
+
+#[cfg(feature = "program")]
+pub mod program;

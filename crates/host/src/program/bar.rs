@@ -1,0 +1,71 @@
+//! A progress bar on a terminal, nothing anywhere else.
+
+use std::io::IsTerminal as _;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{text, threads};
+
+/// How often the time left is shown anew.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A progress bar on standard error, if that is a terminal. It may be told from several threads.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+    /// Its thread ends with it. indicatif's own panics where no thread can be started.
+    _ticker: Option<Sender<()>>,
+}
+
+impl Bar {
+    /// A bar of so many steps, in indicatif's words.
+    pub fn new(steps: usize, style: &str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self { bar: ProgressBar::hidden(), _ticker: None };
+        }
+        let bar = ProgressBar::new(steps as u64);
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let (ticker, ended) = channel::<()>();
+        let ticked = bar.clone();
+        let tick = move || {
+            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                ticked.tick()
+            }
+        };
+        // Without it the bar moves with its steps alone.
+        let ticker = threads::spawn("bar", tick).is_ok().then_some(ticker);
+        Self { bar, _ticker: ticker }
+    }
+
+    /// So many steps are done.
+    pub fn set(&self, done: usize) {
+        self.bar.set_position(done as u64);
+    }
+
+    /// One step more is done.
+    pub fn step(&self) {
+        self.bar.inc(1);
+    }
+
+    /// So many steps more are to be done.
+    pub fn more(&self, steps: usize) {
+        self.bar.inc_length(steps as u64);
+    }
+
+    /// What is being done.
+    pub fn message(&self, text: &str) {
+        self.bar.set_message(text::shown(text).into_owned());
+    }
+
+    /// Says a warning above the bar.
+    pub fn warn(&self, text: &str) {
+        self.bar.suspend(|| super::warn(text));
+    }
+
+    /// Removes the bar.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,13 @@
+//! What our programs have in common: the command line, what they say and where, progress, signals.
+
+mod arguments;
+mod bar;
+mod errors;
+mod output;
+mod signals;
+
+pub use arguments::parse;
+pub use bar::Bar;
+pub use errors::message;
+pub use output::{Stderr, data, end, error, json, note, page, say, warn};
+pub use signals::Signals;

@@ -1,0 +1,112 @@
+//! Standard output and standard error: the only place that writes to them.
+//!
+//! What is written to standard output is data, and a caller learns whether it got there. Text for people, on either, holds
+//! nothing that a terminal obeys; data goes into a pipe as it is.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::errors::message;
+use crate::hint::refused;
+use crate::text;
+
+/// Writes text for people to standard output, safe to be shown, with a newline behind it.
+///
+/// # Errors
+/// Standard output cannot be written. A reader such as `head` that has seen enough is no error.
+pub fn page(text: &str) -> io::Result<()> {
+    raw(&format!("{}\n", text::shown(text)))
+}
+
+/// Writes data to standard output, with a newline behind it: as it is, unless a terminal shows it.
+///
+/// # Errors
+/// As [`page`].
+pub fn data(text: &str) -> io::Result<()> {
+    if io::stdout().is_terminal() { page(text) } else { raw(&format!("{text}\n")) }
+}
+
+/// Writes a value to standard output as JSON, indented.
+///
+/// # Errors
+/// As [`page`]; a value that JSON has no words for.
+pub fn json(value: &impl Serialize) -> io::Result<()> {
+    let document = serde_json::to_string_pretty(value)?;
+    raw(&format!("{}\n", text::json(&document)))
+}
+
+/// Writes and flushes.
+pub(super) fn raw(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => {
+            let what = format!("cannot write to standard output: {error}");
+            let hint = "give it a place with room; what this command wrote to files is there";
+            Err(refused(error.kind(), what, hint))
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Whether help may have colours (<https://no-color.org>).
+pub(super) fn colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+/// Something for a person: on standard error, if that is a terminal.
+pub fn say(text: &str) {
+    if io::stderr().is_terminal() {
+        stderr(&format!("{text}\n"));
+    }
+}
+
+/// `warning: …`
+pub fn warn(text: &(impl std::fmt::Display + ?Sized)) {
+    stderr(&format!("warning: {text}\n"));
+}
+
+/// The exit code of a program that is done, or has failed and says why.
+pub fn end(done: Result<(), Box<dyn Error>>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            error(failed.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `error: …`, with its causes and what to do about it.
+pub fn error(error: &(dyn Error + 'static)) {
+    stderr(&format!("{}\n", message(error)));
+}
+
+/// A line on standard error, for whoever reads along.
+pub fn note(text: &str) {
+    stderr(&format!("{text}\n"));
+}
+
+/// Where standard error cannot be written there is nobody left to tell.
+pub(super) fn stderr(text: &str) {
+    let _ = Stderr.write_all(text.as_bytes());
+}
+
+/// Standard error for what other libraries say: safe to be shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        io::stderr().lock().write_all(text::shown(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,87 @@
+//! Threads that may fail to start. The standard library's `thread::spawn` and `Scope::spawn` panic then, rayon's own pool
+//! does, and so do libraries over it.
+
+use std::io::{self, ErrorKind};
+use std::sync::{PoisonError, RwLock};
+use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle, available_parallelism};
+
+use crate::hint::{THREADS, refused};
+
+/// Starts a thread.
+///
+/// # Errors
+/// The system starts no more.
+pub fn spawn<T, F>(name: &str, work: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().name(name.to_owned()).spawn(work).map_err(|error| cannot(name, &error))
+}
+
+/// Starts a thread in a scope.
+///
+/// # Errors
+/// The system starts no more.
+pub fn spawn_scoped<'scope, 'env, T, F>(
+    scope: &'scope Scope<'scope, 'env>,
+    name: &str,
+    work: F,
+) -> io::Result<ScopedJoinHandle<'scope, T>>
+where
+    F: FnOnce() -> T + Send + 'scope,
+    T: Send + 'scope,
+{
+    Builder::new().name(name.to_owned()).spawn_scoped(scope, work).map_err(|error| cannot(name, &error))
+}
+
+/// Cores of this machine, as far as this process may use them.
+pub fn cores() -> usize {
+    available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Whether so many threads can be started at once. Asked before handing work to a library that panics where they cannot.
+///
+/// # Errors
+/// The system starts fewer.
+pub fn check(threads: usize) -> io::Result<()> {
+    let gate = RwLock::new(());
+    std::thread::scope(|scope| {
+        let _closed = gate.write().unwrap_or_else(PoisonError::into_inner);
+        let wait = || drop(gate.read());
+        (0..threads).try_for_each(|_| spawn_scoped(scope, "check", wait).map(drop))
+    })
+}
+
+/// A pool of a thread for each core, of fewer where the system starts no more.
+///
+/// # Errors
+/// Not even one can be started.
+#[cfg(feature = "pool")]
+pub fn pool() -> io::Result<rayon::ThreadPool> {
+    let mut threads = cores();
+    loop {
+        match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+            Ok(pool) => return Ok(pool),
+            Err(error) if threads == 1 => return Err(cannot("worker", &error)),
+            Err(_) => threads /= 2,
+        }
+    }
+}
+
+fn cannot(name: &str, error: &dyn std::fmt::Display) -> io::Error {
+    refused(ErrorKind::WouldBlock, format!("cannot start a thread (`{name}`): {error}"), THREADS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_start_and_end() {
+        check(2 * cores()).unwrap();
+        assert_eq!(spawn("one", || 1).unwrap().join().unwrap(), 1);
+        let two = std::thread::scope(|scope| spawn_scoped(scope, "two", || 2).unwrap().join().unwrap());
+        assert_eq!(two, 2);
+    }
+}
