@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::ProgressBar;
 use llama_ccs::activations::{Column, StoreDtype};
 use llama_ccs::boolq::Template;
-use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, Precision};
+use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision};
 use llama_ccs::{Drift, Extraction, Observer, Outcome, TokenRule, boolq, drift, tokenize_all, torch_runtime};
 use serde_json::json;
 
+use super::hashing::Hashing;
 use super::{AnyError, at_least_one, beside, output, precision, size, tokenizer};
 
 /// The exit code of a program that SIGINT ended, as shells give it.
@@ -114,6 +115,7 @@ impl Args {
             .device(device)
             .deterministic(self.deterministic)
             .sharing(!self.no_sharing)
+            .identities(IdentityCache::of_user())
             .tokens(self.tokens.iter().copied())
             .store_dtype(match self.store_dtype {
                 Kept::F32 => StoreDtype::F32,
@@ -146,7 +148,11 @@ impl Args {
                 output::data(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"));
             }
         }
-        let mut watch = Watch { bar: output::progress(pairs.len(), "extracting"), interrupted };
+        let mut watch = Watch {
+            bar: output::progress(pairs.len(), "extracting"),
+            interrupted,
+            hashing: Hashing::default(),
+        };
         let outcome = extraction.run(&pairs, &self.out, &mut watch)?;
         watch.bar.finish_and_clear();
         let (done, total, finished) = match &outcome {
@@ -191,6 +197,7 @@ fn interruptible() -> Result<Arc<AtomicBool>, ctrlc::Error> {
 struct Watch {
     bar: ProgressBar,
     interrupted: Arc<AtomicBool>,
+    hashing: Hashing,
 }
 
 impl Observer for Watch {
@@ -205,5 +212,9 @@ impl Observer for Watch {
 
     fn notice(&mut self, text: &str) {
         self.bar.suspend(|| output::warn(&text));
+    }
+
+    fn hashing(&mut self, done: u64, total: u64) {
+        self.bar.suspend(|| self.hashing.tell(done, total));
     }
 }

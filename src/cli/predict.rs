@@ -10,7 +10,7 @@ use llama_ccs::boolq::{
 use llama_ccs::ccs::Method;
 use llama_ccs::ccs::bootstrap::FEWEST_GROUPS;
 use llama_ccs::ccs::run::{Evaluation, Fitted};
-use llama_ccs::llama_core::{Checkpoint, Precision, Tokenizer};
+use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{
     Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, predict, tokenize_all,
     torch_runtime,
@@ -131,6 +131,7 @@ impl Args {
             device,
             batch_tokens: self.batch_tokens,
             any_model: self.any_model,
+            identities: IdentityCache::of_user(),
         };
         let bar = output::progress(asked.pairs.len(), "predicting");
         let mut progress = |done: usize, _| bar.set_position(done as u64);

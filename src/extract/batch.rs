@@ -68,7 +68,10 @@ impl Pass<'_> {
         };
         let mut captures: Vec<Vec<Capture>> = group.iter().map(capture).collect();
         let runs = group.iter().zip(&mut captures).zip(&mut edits).map(|((prepared, captures), edits)| {
-            let mut run = Run::new().logits(Tokens::At(prepared.before_answer.clone()));
+            let mut run = Run::new();
+            if !self.llama.config().headless {
+                run = run.logits(Tokens::At(prepared.before_answer.clone()));
+            }
             if let Some(read) = prepared.read_tokens(self.rules).filter(|_| edits.is_none()) {
                 run = run.reads(read);
             }

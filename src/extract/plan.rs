@@ -118,7 +118,7 @@ pub(super) fn lone_groups(rows: &[usize]) -> Vec<Vec<(usize, Side)>> {
         .collect()
 }
 
-/// One column for each hook point and token rule, then the answer's log-probability.
+/// One column for each hook point and token rule, then the answer's log-probability if the model has one.
 pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config) -> Vec<Column> {
     let states = hooks.iter().flat_map(|point| {
         let axes: Vec<&str> = point.axes()[2..].iter().map(|axis| axis.name()).collect();
@@ -126,7 +126,7 @@ pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config) -> 
         let column = Column::new(&point.to_string(), &axes, &shape);
         rules.iter().map(move |rule| column.clone().at(rule.name()))
     });
-    states.chain([Column::scalar(ANSWER_LOGPROB)]).collect()
+    states.chain((!config.headless).then(|| Column::scalar(ANSWER_LOGPROB))).collect()
 }
 
 /// The store's table of rows.
