@@ -23,7 +23,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// What kind of model a path is: layout, sizes, types, tokenizer, and its identity, for which all weights are read once.
+    /// What kind of model a path is: layout, sizes, types, tokenizer, identity (of every byte).
     Info {
         /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
         model: PathBuf,

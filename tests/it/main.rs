@@ -13,3 +13,4 @@ mod resume;
 mod sharing;
 mod support;
 mod tokens;
+mod weights;
