@@ -108,10 +108,10 @@ mod tests {
         assert_eq!(check(&archive(&["m/data.pkl", "m/data/0", "m/data/1"])), Ok(3));
         // The writer refuses it, so a name is changed afterwards, in the entry and in the list.
         let text = archive(&["m/data.pkl", "m/data/0", "m/data/1"]);
-        let twice: Vec<u8> = String::from_utf8_lossy(b"m/data/1").bytes().collect();
+        let twice = b"m/data/1";
         let mut bytes = text.clone();
         for at in 0..bytes.len() - twice.len() {
-            if bytes[at..].starts_with(&twice) {
+            if bytes[at..].starts_with(twice) {
                 bytes[at + 7] = b'0';
             }
         }

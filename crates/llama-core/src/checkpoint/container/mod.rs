@@ -13,9 +13,9 @@ mod pickle;
 mod pth;
 mod safetensors;
 
+use self::safetensors::Safetensors;
 use mapped::{Elements, Mapped};
 use pth::Pth;
-use safetensors::Safetensors;
 
 /// A file of named tensors.
 #[derive(Debug)]

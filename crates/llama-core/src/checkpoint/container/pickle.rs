@@ -513,8 +513,8 @@ mod tests {
 
     #[test]
     fn what_a_few_bytes_can_ask_for_is_bounded() {
-        let refused = state_dict(&dict(&[tensor("a", 1_000_000)])).expect_err("a million axes");
-        assert!(refused.reason.contains("1000000 axes"), "{}", refused.reason);
+        let refused = state_dict(&dict(&[tensor("a", 100_000)])).expect_err("many axes");
+        assert!(refused.reason.contains("100000 axes"), "{}", refused.reason);
         // A memo slot far beyond what was made: 40 MB of slots for five bytes.
         let far = state_dict(b"\x80\x02}r\x00\x00\x10\x00.").expect_err("a slot");
         assert!(far.reason.contains("memo slot 1048576"), "{}", far.reason);

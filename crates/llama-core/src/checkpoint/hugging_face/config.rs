@@ -252,12 +252,12 @@ impl Keys {
         }
         let kind = match kinds(parameters)?.as_slice() {
             [] => "default",
-            [kind] => kind,
+            [kind] => *kind,
             // 4.57 takes `type`, 5.24 `rope_type`.
             [one, other, ..] if one != other => {
                 return Err(format!("rope scaling is of `rope_type` `{one}` and of `type` `{other}`"));
             }
-            [kind, ..] => kind,
+            [kind, ..] => *kind,
         };
         let read: &[&str] = match kind {
             "default" => &[],

@@ -51,6 +51,7 @@ impl HuggingFace {
         let (paths, index) = weight_files(folder, &mut warnings)?;
         let files = paths.iter().map(|path| TensorFile::open(path)).collect::<Result<Vec<_>>>()?;
         let tensors = places(&files)?;
+        check_plain(&files, &tensors)?;
         if let Some(index) = &index {
             index.check(&files, &tensors, config.tied_embeddings)?;
         }
@@ -73,14 +74,6 @@ impl HuggingFace {
 
     /// Every weight is there with the shape that the configuration implies, and nothing else is.
     fn check(&self) -> Result<()> {
-        let (config, all) = (self.folder.join("config.json"), self.tensors.keys());
-        if let Some((name, (how, hint))) = all.clone().find_map(|name| Some((name, names::changed(name)?))) {
-            return Err(Error::WeightFile {
-                path: self.files[self.tensors[name]].path().to_owned(),
-                reason: format!("tensor `{name}`: the weights are {how}"),
-                hint: hint.to_owned(),
-            });
-        }
         let mut known = BTreeSet::new();
         for weight in Weight::all(&self.config) {
             let name = self.names.of(weight);
@@ -97,9 +90,9 @@ impl HuggingFace {
         let ours = |name: &&String| {
             known.contains(*name) || names::computed(name) || Some(name.as_str()) == self.names.unembed()
         };
-        match all.clone().find(|name| !ours(name)) {
+        match self.tensors.keys().find(|name| !ours(name)) {
             None => Ok(()),
-            Some(name) => Err(foreign(&config, name)),
+            Some(name) => Err(foreign(&self.folder.join("config.json"), name)),
         }
     }
 
@@ -149,6 +142,17 @@ fn places(files: &[TensorFile]) -> Result<BTreeMap<String, usize>> {
         }
     }
     Ok(tensors)
+}
+
+/// No tensor is of a kind that weights have after they were quantised, or that an adapter has.
+fn check_plain(files: &[TensorFile], tensors: &BTreeMap<String, usize>) -> Result<()> {
+    let changed = tensors.iter().find_map(|(name, file)| Some((name, file, names::changed(name)?)));
+    let Some((name, &file, (how, hint))) = changed else { return Ok(()) };
+    Err(Error::WeightFile {
+        path: files[file].path().to_owned(),
+        reason: format!("tensor `{name}`: the weights are {how}"),
+        hint: hint.to_owned(),
+    })
 }
 
 /// An index of several files.

@@ -188,6 +188,13 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
     if paths.is_empty() && single.exists() {
         return Ok(vec![single]);
     }
+    if paths.is_empty() {
+        let part = files::absent(&folder.join("consolidated.00.pth"), "");
+        let found =
+            "params.json is there, consolidated.00.pth and consolidated.safetensors are not".to_owned();
+        let found = if part.is_empty() { found } else { format!("{found}: {part}") };
+        return Err(Error::NotAModel { path: folder.to_owned(), found });
+    }
     if single.exists() {
         return Err(Error::WeightFile {
             path: single,
@@ -198,13 +205,6 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
     let after_gap =
         (paths.len()..100).find(|rank| folder.join(format!("consolidated.{rank:02}.pth")).exists());
     match after_gap {
-        None if paths.is_empty() => {
-            let part = files::absent(&folder.join("consolidated.00.pth"), "");
-            let found =
-                "params.json is there, consolidated.00.pth and consolidated.safetensors are not".to_owned();
-            let found = if part.is_empty() { found } else { format!("{found}: {part}") };
-            Err(Error::NotAModel { path: folder.to_owned(), found })
-        }
         None => Ok(paths),
         Some(rank) => Err(Error::Shards {
             path: folder.to_owned(),
