@@ -199,7 +199,7 @@ impl Layout for Gguf {
     }
 }
 
-/// A type as people write it: f32 and bf16, Q4_1 and Q6_K.
+/// A type as people write it: f32 and bf16, `Q4_1` and `Q6_K`.
 fn type_name(dtype: GgmlDType) -> String {
     let name = format!("{dtype:?}");
     match name.strip_suffix('K') {

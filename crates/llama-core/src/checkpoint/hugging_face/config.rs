@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 
 /// The keys that decide what is computed, with `LlamaConfig`'s defaults where Mistral's are the same.
 #[derive(Debug, Deserialize)]
+#[allow(clippy::option_option)] // absent and null mean different things
 struct Keys {
     model_type: String,
     #[serde(default = "hidden_size")]
@@ -252,7 +253,6 @@ impl Keys {
         }
         let kind = match kinds(parameters)?.as_slice() {
             [] => "default",
-            [kind] => *kind,
             // 4.57 takes `type`, 5.24 `rope_type`.
             [one, other, ..] if one != other => {
                 return Err(format!("rope scaling is of `rope_type` `{one}` and of `type` `{other}`"));

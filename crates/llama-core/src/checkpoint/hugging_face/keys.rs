@@ -3,7 +3,7 @@
 //!
 //! The lists are of transformers 4.57 and 5.24: `LlamaConfig`, `MistralConfig`, `PreTrainedConfig`, what `modeling_llama`,
 //! `modeling_mistral`, `modeling_rope_utils`, `masking_utils`, `cache_utils` and `from_pretrained` ask a configuration for,
-//! and the keys by which the families that grew out of LLaMA (Granite, Gemma, Cohere, OLMo, MiniCPM, SmolLM3, LLaMA 4, …)
+//! and the keys by which the families that grew out of LLaMA (Granite, Gemma, Cohere, LLaMA 4, …)
 //! say what they do otherwise. transformers' LLaMA leaves the latter unread; a file that sets one asks for another model.
 
 use serde_json::{Map, Value};

@@ -196,8 +196,10 @@ fn numbered(folder: &Path) -> Option<String> {
     let names =
         fs_err::read_dir(folder).ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
     let part = |name: &String| {
-        let of = name.contains("-of-") && (name.ends_with(".safetensors") || name.ends_with(".bin"));
-        of && (name.starts_with("model-") || name.starts_with("pytorch_model-"))
+        let ending =
+            name.rsplit_once('.').is_some_and(|(_, ending)| ["safetensors", "bin"].contains(&ending));
+        let own = name.starts_with("model-") || name.starts_with("pytorch_model-");
+        ending && own && name.contains("-of-")
     };
     names.filter(part).min()
 }
