@@ -19,7 +19,7 @@ use llama_ccs::ccs::run::{
 };
 use llama_ccs::ccs::store::StoreSource;
 use llama_ccs::llama_core::tch::Device;
-use llama_ccs::llama_core::{Checkpoint, Precision, Tokenizer};
+use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, torch_runtime};
 
 /// BoolQ contrast pairs through a LLaMA, hidden states to disk, CCS and its controls on every layer.
@@ -90,6 +90,7 @@ fn job(args: &Args) -> Result<(), AnyError> {
     let store = args.out.join("store");
     let precision = args.dtype.map_or_else(|| checkpoint.suited_precision(device), Ok)?;
     let mut extraction = Extraction::new(&checkpoint, &tokenizer).precision(precision).device(device);
+    extraction = extraction.identities(IdentityCache::of_user());
     extraction = templates.iter().fold(extraction, Extraction::template); // for `llama-ccs predict`
     if args.model.is_none() {
         extraction = extraction.note(TEACHING_MODEL);

@@ -31,7 +31,8 @@ use llama_ccs::ccs::store::StoreSource;
 use llama_ccs::ccs::{Method, Probe};
 use llama_ccs::llama_core::tch::{self, Device, Kind, Tensor};
 use llama_ccs::llama_core::{
-    Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, Llama, Precision, Run, Tokenizer, Tokens,
+    Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, IdentityCache, Llama, Precision, Run,
+    Tokenizer, Tokens,
 };
 use llama_ccs::{Extraction, Origin, PairTokenizer, torch_runtime};
 
@@ -140,11 +141,16 @@ fn job(args: &Args) -> Result<Effect> {
     Ok(Effect { layer, method, words: asked.names, rows: asked.rows, along, controls })
 }
 
+/// What tells the model from others.
+fn identity(checkpoint: &Checkpoint) -> Result<String> {
+    Ok(checkpoint.identity(&IdentityCache::of_user(), &mut |_, _| {})?)
+}
+
 /// A run's probe, if it was fitted on this model.
 fn fitted_on(folder: &Path, method: Method, layer: Option<usize>, checkpoint: &Checkpoint) -> Result<Fitted> {
     let fitted = Fitted::open(folder, method, layer)?;
     match Origin::of(&fitted).model {
-        Some(other) if other != checkpoint.identity() => {
+        Some(other) if other != identity(checkpoint)? => {
             Err("the run is of another model\nhint: give that with --model, or leave out --run".into())
         }
         _ => Ok(fitted),
@@ -177,14 +183,11 @@ fn fit(
     pairs: &[TokenizedPair],
 ) -> Result<PathBuf> {
     // A store of other settings is not continued: each has a folder of its own.
-    let name = format!("{}-{}-{}", pairs.len(), args.dtype, &checkpoint.identity()[..8]);
+    let name = format!("{}-{}-{}", pairs.len(), args.dtype, &identity(checkpoint)?[..8]);
     let (store, folder) = (args.out.join(&name).join("store"), args.out.join(&name).join("run"));
     program::note(&format!("fitting probes on {} questions …", pairs.len()));
-    Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device).run(
-        pairs,
-        &store,
-        &mut (),
-    )?;
+    let extraction = Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device);
+    extraction.identities(IdentityCache::of_user()).run(pairs, &store, &mut ())?;
     let methods = Some(vec![Method::Ccs, Method::Lr]);
     let settings = Settings { methods, layers: LayerSelection::All, seed: args.seed, ..Settings::default() };
     let done = run(&StoreSource::open(&store)?, &settings, Execution { device, threads: 0 }, &|_| {})?;

@@ -9,10 +9,11 @@ use host::files::in_json;
 use host::program::{Bar, Signals};
 use llama_ccs::activations::{Column, StoreDtype};
 use llama_ccs::boolq::Template;
-use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, Precision};
+use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision};
 use llama_ccs::{Drift, Extraction, Observer, Outcome, TokenRule, boolq, drift, tokenize_all, torch_runtime};
 use serde_json::json;
 
+use super::hashing::Hashing;
 use super::{AnyError, at_least_one, beside, output, precision, size, tokenizer};
 
 #[derive(clap::Args, Debug)]
@@ -114,6 +115,7 @@ impl Args {
             .device(device)
             .deterministic(self.deterministic)
             .sharing(!self.no_sharing)
+            .identities(IdentityCache::of_user())
             .tokens(self.tokens.iter().copied())
             .store_dtype(match self.store_dtype {
                 Kept::F32 => StoreDtype::F32,
@@ -146,7 +148,11 @@ impl Args {
                 output::page(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"))?;
             }
         }
-        let mut watch = Watch { bar: output::progress(pairs.len(), "extracting"), signals };
+        let mut watch = Watch {
+            bar: output::progress(pairs.len(), "extracting"),
+            signals,
+            hashing: Hashing::default(),
+        };
         let outcome = extraction.stop(signals.stop()).run(&pairs, &self.out, &mut watch);
         watch.bar.clear();
         let outcome = outcome?;
@@ -179,6 +185,7 @@ impl Args {
 struct Watch<'a> {
     bar: Bar,
     signals: &'a Signals,
+    hashing: Hashing,
 }
 
 impl Observer for Watch<'_> {
@@ -194,5 +201,9 @@ impl Observer for Watch<'_> {
 
     fn notice(&mut self, text: &str) {
         self.bar.warn(text);
+    }
+
+    fn hashing(&mut self, _done: u64, total: u64) {
+        self.hashing.tell(total, |text| self.bar.say(text));
     }
 }

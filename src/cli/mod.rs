@@ -13,6 +13,7 @@ mod beside;
 mod doctor;
 mod extract;
 mod generate;
+mod hashing;
 mod hooks;
 mod model;
 mod output;

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use host::files::in_json;
-use llama_ccs::llama_core::{Checkpoint, Config, Error, RopeScaling};
+use llama_ccs::llama_core::{Checkpoint, Config, Error, IdentityCache, RopeScaling};
 use serde_json::json;
 
+use super::hashing::Hashing;
 use super::{AnyError, output};
 
 #[derive(clap::Args, Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// What kind of model a path is: layout, sizes, types, tokenizer. Reads no weights.
+    /// What kind of model a path is: layout, sizes, types, tokenizer, identity (of every byte).
     Info {
         /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
         model: PathBuf,
@@ -48,9 +49,12 @@ impl Args {
             let bos = t.bos().map(|id| t.piece(id).to_owned());
             (t.kind(), t.vocab_size(), bos)
         });
+        let mut hashing = Hashing::default();
+        let identity =
+            checkpoint.identity(&IdentityCache::of_user(), &mut |_, total| hashing.tell(total, output::say))?;
         if json {
             output::json(&json!({
-                "path": in_json(model), "layout": checkpoint.layout(), "identity": checkpoint.identity(),
+                "path": in_json(model), "layout": checkpoint.layout(), "identity": identity,
                 "parameters": config.n_params(), "config": config, "stored_as": types, "stored_bytes": bytes,
                 "tokenizer": described.map(|(kind, size, bos)| json!({ "kind": kind, "vocab_size": size, "bos": bos })),
             }))?;
@@ -62,7 +66,11 @@ impl Args {
         line("blocks", format!("{} of width {}, MLP {}", config.n_layers, config.dim, config.hidden_dim))?;
         line("heads", heads(config))?;
         line("positions", positions(config))?;
-        let tied = if config.tied_embeddings { "; the unembedding is the embedding" } else { "" };
+        let tied = match (config.tied_embeddings, config.headless) {
+            (true, _) => "; the unembedding is the embedding",
+            (_, true) => "; no unembedding, so no logits",
+            _ => "",
+        };
         line("vocabulary", format!("{}{tied}", thousands(config.vocab_size)))?;
         line("weights", format!("{}, {} on disk", types.join(", "), size(bytes as f64)))?;
         let in_memory = |width: f64| size(config.n_params() as f64 * width);
@@ -74,7 +82,7 @@ impl Args {
                 format!("{kind}, {} tokens, {bos}", thousands(size as i64))
             }),
         )?;
-        line("identity", checkpoint.identity())?;
+        line("identity", identity)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -8,7 +8,7 @@ use llama_ccs::boolq::{self, ContrastPair, Dataset, Kind, Question, Selection, T
 use llama_ccs::ccs::Method;
 use llama_ccs::ccs::bootstrap::FEWEST_GROUPS;
 use llama_ccs::ccs::run::{AnswerScore, Evaluation, Fitted};
-use llama_ccs::llama_core::{Checkpoint, Precision, Tokenizer};
+use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{
     Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, predict, tokenize_all,
     torch_runtime,
@@ -134,6 +134,7 @@ impl Args {
             batch_tokens: self.batch_tokens,
             zero_shot: self.zero_shot,
             any_model: self.any_model,
+            identities: IdentityCache::of_user(),
         };
         let bar = output::progress(asked.pairs.len(), "predicting");
         let mut progress = |done: usize, _| bar.set(done);

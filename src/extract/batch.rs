@@ -103,7 +103,10 @@ impl Pass<'_> {
             if let Some(stop) = stop {
                 run = run.hook(stop);
             }
-            (&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture)).hook(last))
+            if !self.llama.config().headless {
+                run = run.hook(last);
+            }
+            (&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture)))
         });
         self.llama.forward_all(runs)?;
         let shown = captures.into_iter().zip(finals).zip(group).map(|((captures, last), prepared)| {

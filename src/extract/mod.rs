@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use activations::{Store, StoreDtype, StoreWriter};
 use boolq::{ContrastPair, Template, TokenizedPair};
 use llama_core::tch::{self, Device};
-use llama_core::{Checkpoint, Edits, HookSet, Precision, Tokenizer};
+use llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision, Tokenizer};
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -39,6 +39,12 @@ pub trait Observer {
     /// from disk again and again.
     fn notice(&mut self, text: &str) {
         let _ = text;
+    }
+
+    /// How many of how many bytes of weights were read for the model's identity, where it is not remembered
+    /// ([`Extraction::identities`]).
+    fn hashing(&mut self, done: u64, total: u64) {
+        let _ = (done, total);
     }
 }
 
@@ -81,6 +87,7 @@ pub struct Extraction<'a> {
     edits: Option<&'a Edits>,
     note: Option<String>,
     stop: Option<&'a AtomicBool>,
+    identities: IdentityCache,
 }
 
 impl<'a> Extraction<'a> {
@@ -105,7 +112,16 @@ impl<'a> Extraction<'a> {
             edits: None,
             note: None,
             stop: None,
+            identities: IdentityCache::none(),
         }
+    }
+
+    /// Where models' identities are remembered; without this nowhere, and all weights are read and hashed before the first
+    /// forward, so that a store that was begun with other weights is not continued.
+    #[must_use]
+    pub fn identities(mut self, cache: IdentityCache) -> Self {
+        self.identities = cache;
+        self
     }
 
     /// Stores these points instead.
@@ -258,7 +274,10 @@ impl<'a> Extraction<'a> {
         let batches = plan::batches(pairs, self.tokens_of_batch(), self.grouping());
         let rows = plan::rows(pairs, self.tokenizer);
         let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config());
-        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, self.settings(pairs)?);
+        let identity =
+            self.checkpoint.identity(&self.identities, &mut |done, total| observer.hashing(done, total))?;
+        let settings = self.settings(pairs, &identity)?;
+        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, settings);
         // Edits that do not fit the model are refused before anything is written.
         self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
         let total = rows.len();
@@ -310,13 +329,17 @@ impl<'a> Extraction<'a> {
     }
 
     /// What the manifest says of how its numbers came about, compared when a store is continued.
-    fn settings(&self, pairs: &[TokenizedPair]) -> Result<serde_json::Map<String, serde_json::Value>> {
+    fn settings(
+        &self,
+        pairs: &[TokenizedPair],
+        identity: &str,
+    ) -> Result<serde_json::Map<String, serde_json::Value>> {
         let mut settings = json!({
             "dataset": named(pairs, |pair| &pair.dataset),
             "template": named(pairs, |pair| &pair.template),
             "model": {
                 "name": format!("LLaMA, {} parameters", rounded(self.checkpoint.config().n_params())),
-                "identity": self.checkpoint.identity(),
+                "identity": identity,
                 "layout": self.checkpoint.layout(),
                 "weights": self.checkpoint.stored_as().unwrap_or_default().join(", "),
                 "config": self.checkpoint.config(),

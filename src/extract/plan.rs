@@ -118,7 +118,8 @@ pub(super) fn lone_groups(rows: &[usize]) -> Vec<Vec<(usize, Side)>> {
         .collect()
 }
 
-/// One column for each hook point and token rule, then the answer's log-probability as a sum and as a mean.
+/// One column for each hook point and token rule, then the answer's log-probability as a sum and as a mean, if the model
+/// has one.
 pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config) -> Vec<Column> {
     let states = hooks.iter().flat_map(|point| {
         let axes: Vec<&str> = point.axes()[2..].iter().map(|axis| axis.name()).collect();
@@ -126,7 +127,8 @@ pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config) -> 
         let column = Column::new(&point.to_string(), &axes, &shape);
         rules.iter().map(move |rule| column.clone().at(rule.name()))
     });
-    states.chain([ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN].map(Column::scalar)).collect()
+    let answers = (!config.headless).then(|| [ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN].map(Column::scalar));
+    states.chain(answers.into_iter().flatten()).collect()
 }
 
 /// The store's table of rows.

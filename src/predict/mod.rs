@@ -6,7 +6,7 @@ use ccs::Contrast;
 use ccs::baselines::Predictions;
 use ccs::run::{AnswerScore, Evaluation, Fitted};
 use llama_core::tch::{Device, Tensor};
-use llama_core::{Checkpoint, HookPoint, HookSet, Precision, Tokenizer};
+use llama_core::{Checkpoint, HookPoint, HookSet, IdentityCache, Precision, Tokenizer};
 
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, TokenRule, batch, plan, residency};
@@ -29,6 +29,8 @@ pub struct PredictOptions {
     /// Goes on where the model or its tokenizer is not the one that the probe was fitted on, and says so among the
     /// warnings.
     pub any_model: bool,
+    /// Where models' identities are remembered; by default nowhere, and all weights are read for it.
+    pub identities: IdentityCache,
 }
 
 impl Default for PredictOptions {
@@ -39,6 +41,7 @@ impl Default for PredictOptions {
             batch_tokens: Extraction::BATCH_TOKENS,
             zero_shot: None,
             any_model: false,
+            identities: IdentityCache::none(),
         }
     }
 }
@@ -154,8 +157,16 @@ pub fn predict(
     tokenizer.check_fits(checkpoint.config())?;
     hooks.check_blocks(checkpoint.config().n_layers)?;
     let precision = options.precision.or(origin.precision).unwrap_or(Precision::F32);
+    if checkpoint.config().headless {
+        return Err(llama_core::Error::Headless.into());
+    }
+    // All weights are read for it: not for a run that does not say which model it is of.
+    let model = match origin.model {
+        Some(_) => checkpoint.identity(&options.identities, &mut |_, _| {})?,
+        None => String::new(),
+    };
     let (serious, warnings): (Vec<Mismatch>, Vec<Mismatch>) = origin
-        .mismatches(checkpoint, tokenizer, precision, pairs)
+        .mismatches(&model, tokenizer, precision, pairs)
         .into_iter()
         .chain(without_statistics(fitted, pairs))
         .partition(Mismatch::is_of_the_model);

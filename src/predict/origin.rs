@@ -4,7 +4,7 @@ use std::fmt;
 
 use boolq::{Template, TemplateText, TokenizedPair};
 use ccs::run::Fitted;
-use llama_core::{Checkpoint, Precision, Tokenizer};
+use llama_core::{Precision, Tokenizer};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub struct Origin {
     /// The model's name, such as `LLaMA, 6.7 billion parameters`.
     pub model_name: Option<String>,
-    /// [`Checkpoint::identity`].
+    /// [`llama_core::Checkpoint::identity`].
     pub model: Option<String>,
     /// The tokenizer's identity.
     pub tokenizer: Option<String>,
@@ -100,15 +100,15 @@ impl Origin {
         })
     }
 
-    /// Everything known to differ from what the probe was fitted on.
+    /// Everything known to differ from what the probe was fitted on; `model` is the identity of the model given.
     pub fn mismatches(
         &self,
-        checkpoint: &Checkpoint,
+        model: &str,
         tokenizer: &Tokenizer,
         precision: Precision,
         pairs: &[TokenizedPair],
     ) -> Vec<Mismatch> {
-        let (found_model, found_tokenizer) = (checkpoint.identity(), tokenizer.identity().to_owned());
+        let (found_model, found_tokenizer) = (model.to_owned(), tokenizer.identity().to_owned());
         let differs =
             |fitted: &Option<String>, found: &String| fitted.clone().filter(|fitted| fitted != found);
         let model = differs(&self.model, &found_model);

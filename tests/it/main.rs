@@ -18,3 +18,4 @@ mod resume;
 mod sharing;
 mod support;
 mod tokens;
+mod weights;

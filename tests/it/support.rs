@@ -22,7 +22,7 @@ pub(crate) fn quiz() -> PathBuf {
 /// `llama-ccs`, with one thread, so that parallel tests do not wait for each other's cores.
 pub(crate) fn llama_ccs() -> Command {
     let mut command = Command::cargo_bin("llama-ccs").expect("the binary");
-    command.env("OMP_NUM_THREADS", "1").env("NO_COLOR", "1");
+    command.env("OMP_NUM_THREADS", "1").env("NO_COLOR", "1").env("LLAMA_CCS_CACHE", ""); // not the user's
     command
 }
 

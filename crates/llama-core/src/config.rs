@@ -32,6 +32,10 @@ pub struct Config {
     /// Whether the unembedding is the embedding.
     #[serde(default)]
     pub tied_embeddings: bool,
+    /// Whether there is no unembedding, in a model that was saved without (transformers' `LlamaModel`): its states are
+    /// computed, logits are not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub headless: bool,
     /// Tokens that each token attends to, itself included, in models with a window (Mistral). Longer prompts are refused,
     /// so what is computed needs no window.
     #[serde(default)]
@@ -82,6 +86,7 @@ impl Default for Config {
             rope_theta: 10_000.0,
             rope_scaling: RopeScaling::None,
             tied_embeddings: false,
+            headless: false,
             sliding_window: None,
         }
     }
@@ -99,7 +104,7 @@ impl Config {
     pub fn n_params(&self) -> i64 {
         let attention = self.dim * self.head_dim * (2 * self.n_heads + 2 * self.n_kv_heads);
         let block = attention + 3 * self.dim * self.hidden_dim + 2 * self.dim;
-        let ends = if self.tied_embeddings { 1 } else { 2 };
+        let ends = if self.tied_embeddings || self.headless { 1 } else { 2 };
         ends * self.vocab_size * self.dim + self.n_layers as i64 * block + self.dim
     }
 
@@ -180,6 +185,9 @@ impl Config {
         };
         if !sound {
             return Some(format!("the rotary embedding's scaling is {:?}", self.rope_scaling));
+        }
+        if self.tied_embeddings && self.headless {
+            return Some("`headless` and `tied_embeddings` are both true".to_owned());
         }
         if self.sliding_window == Some(0) {
             return Some("`sliding_window` is 0".to_owned());

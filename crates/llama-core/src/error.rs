@@ -18,7 +18,7 @@ pub enum Error {
     Io(#[from] std::io::Error),
 
     /// The path is no checkpoint this crate knows.
-    #[error("{path} is not a model: {found}\nhint: give a folder with `params.json` and `consolidated.00.pth` (Meta's layout) or with `config.json` and `model.safetensors` (Hugging Face's), or a .gguf file", path = path.display())]
+    #[error("{path} is not a model: {found}\nhint: give a folder with `params.json` and `consolidated.00.pth` (Meta's layout) or with `config.json` and `model.safetensors` or `pytorch_model.bin` (Hugging Face's), or a .gguf file", path = path.display())]
     NotAModel {
         /// The path as given.
         path: PathBuf,
@@ -337,6 +337,12 @@ pub enum Error {
     /// Logits were wanted of tokens for which none were computed.
     #[error("the logits of these tokens were not computed\nhint: name them in Run::logits")]
     NoLogits,
+
+    /// Logits were wanted of a model without an unembedding.
+    #[error(
+        "the model has no unembedding (`lm_head.weight`), so there are no logits\nhint: its states are read as usual; for logits take the model as it was saved for generation (transformers' LlamaForCausalLM)"
+    )]
+    Headless,
 
     /// A configuration that no model can have.
     #[error("this is no model: {reason}\nhint: see Config's fields for what each number counts")]

@@ -36,7 +36,7 @@ mod model;
 mod tokenizer;
 
 pub use batch::{Batch, Padding};
-pub use checkpoint::{Checkpoint, save_meta, save_random_meta};
+pub use checkpoint::{Checkpoint, IdentityCache, TensorHash, save_meta, save_random_meta};
 pub use config::{Config, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::Sampling;

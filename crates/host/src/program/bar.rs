@@ -64,6 +64,11 @@ impl Bar {
         self.bar.suspend(|| super::warn(text));
     }
 
+    /// Says something above the bar, on a terminal.
+    pub fn say(&self, text: &str) {
+        self.bar.suspend(|| super::say(text));
+    }
+
     /// Removes the bar.
     pub fn clear(&self) {
         self.bar.finish_and_clear();

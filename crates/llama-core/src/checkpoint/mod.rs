@@ -11,13 +11,18 @@ use crate::error::{Error, Result};
 use crate::model::Precision;
 use crate::tokenizer::Tokenizer;
 
+mod container;
+mod files;
 #[cfg(feature = "gguf")]
 mod gguf;
 mod hugging_face;
-mod mapped;
+mod identity;
+mod json;
 mod meta;
 mod weight;
 
+use identity::Hashed;
+pub use identity::{IdentityCache, TensorHash};
 pub use meta::{save_meta, save_random_meta};
 pub(crate) use weight::{BlockWeight, Order, Weight};
 
@@ -38,8 +43,11 @@ trait Layout: fmt::Debug + Send + Sync {
     /// `into` [`Weight::shape`], `[out, in]`; it may be a view.
     fn copy(&self, weight: Weight, into: &Tensor) -> Result<()>;
 
-    /// Adds what tells this model's files from another's without reading all of them.
-    fn fingerprint(&self, hash: &mut blake3::Hasher);
+    /// What its files hold and its tensors are hashed by, each tensor once.
+    fn hashed(&self) -> Result<Vec<Hashed<'_>>>;
+
+    /// What a person should know of how the model was read.
+    fn warnings(&self) -> &[String];
 
     /// The tokenizer that came with the model.
     fn tokenizer(&self) -> Result<Tokenizer>;
@@ -54,11 +62,14 @@ pub struct Checkpoint {
     layout: Arc<dyn Layout>,
     /// Asked for in place of the layout's own.
     config: Option<Config>,
+    /// Hashes of tensors, once they were asked for.
+    known: Arc<identity::Known>,
 }
 
 impl Checkpoint {
     /// Opens a model: a folder in Meta's layout (`params.json` beside `consolidated.NN.pth` in 1, 2, 4 or 8 parts), a
-    /// folder in Hugging Face's (`config.json` beside `model.safetensors` or its numbered parts), or a `.gguf` file.
+    /// folder in Hugging Face's (`config.json` beside `model.safetensors` or `pytorch_model.bin` or their numbered parts), or
+    /// a `.gguf` file. Mistral's own files (`params.json` beside `consolidated.safetensors`) are in Meta's layout.
     ///
     /// Weight files are memory-mapped: shortening one while a model is loading ends the process (SIGBUS).
     ///
@@ -79,7 +90,10 @@ impl Checkpoint {
                 return Err(Error::NotAModel { path: path.to_owned(), found });
             }
         };
-        Ok(Self { path: path.to_owned(), layout, config: None })
+        for warning in layout.warnings() {
+            tracing::warn!("{}: {warning}", path.display());
+        }
+        Ok(Self { path: path.to_owned(), layout, config: None, known: Arc::default() })
     }
 
     /// Stretches the rotary embedding's wavelengths in another way than the configuration says: for fine-tunes whose files
@@ -156,17 +170,63 @@ impl Checkpoint {
         Ok(self.layout.tokenizer()?.for_model(self.config()))
     }
 
-    /// What tells this model from another without reading all its weights: a BLAKE3 hash, in hex, of the configuration
-    /// and, for every file, of its description of tensors and of the size and samples of each.
+    /// What a person should know of how the model was read: keys of its configuration that are not known, an unembedding
+    /// that is not there. [`Checkpoint::open`] has warned of it through `tracing`.
+    pub fn warnings(&self) -> &[String] {
+        self.layout.warnings()
+    }
+
+    /// What tells this model from another: a BLAKE3 hash, in hex, of the configuration as it is computed and of every byte
+    /// of its tensors. Neither folder nor file names are part of it.
     ///
-    /// The files' names are part of it (except a GGUF file's), their folder is not.
-    pub fn identity(&self) -> String {
-        let mut hash = blake3::Hasher::new();
-        self.layout.fingerprint(&mut hash);
-        if let Some(config) = &self.config {
-            hash.update(format!("{:?}", config.rope_scaling).as_bytes());
-        }
-        hash.finalize().to_hex().to_string()
+    /// All weights are read for it, by all cores, unless the cache remembers the files; `progress` is told how many bytes
+    /// are done and how many there are, and nothing where none are read.
+    ///
+    /// ```
+    /// use llama_core::{Checkpoint, Config, IdentityCache, save_random_meta, tch::Kind};
+    ///
+    /// let folder = std::env::temp_dir().join(format!("identity-{}", std::process::id()));
+    /// let config = Config { dim: 8, n_layers: 1, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+    ///     vocab_size: 10, ..Config::default() };
+    /// save_random_meta(&config, 7, &folder, Kind::Half, 1)?;
+    /// let checkpoint = Checkpoint::open(&folder)?;
+    /// let identity = checkpoint.identity(&IdentityCache::none(), &mut |_, _| {})?;
+    ///
+    /// // The same from parts, as processes that read a part each would make them.
+    /// let mut parts = checkpoint.tensor_hashes(&|name| name.starts_with("layers."), &mut |_, _| {})?;
+    /// parts.extend(checkpoint.tensor_hashes(&|name| !name.starts_with("layers."), &mut |_, _| {})?);
+    /// assert_eq!(checkpoint.identity_of(parts)?, identity);
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A file that is no longer there.
+    pub fn identity(&self, cache: &IdentityCache, progress: &mut dyn FnMut(u64, u64)) -> Result<String> {
+        let hashes = identity::all(self.layout.hashed()?, &self.known, cache, progress)?;
+        self.identity_of(hashes)
+    }
+
+    /// Hashes of the tensors whose names in the files are wanted: a process' part of a model.
+    ///
+    /// # Errors
+    /// None after a checkpoint was opened.
+    pub fn tensor_hashes(
+        &self,
+        wanted: &dyn Fn(&str) -> bool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<TensorHash>> {
+        let mut tensors = self.layout.hashed()?;
+        tensors.retain(|tensor| wanted(&tensor.name));
+        Ok(identity::hash(&tensors, progress))
+    }
+
+    /// The model's identity, from the hashes of all its tensors, whoever computed them, in any order.
+    ///
+    /// # Errors
+    /// Hashes that do not cover each of its tensors once.
+    pub fn identity_of(&self, hashes: Vec<TensorHash>) -> Result<String> {
+        identity::combine(self.config(), &self.layout.hashed()?, hashes)
     }
 
     /// Copies a weight to where it is wanted, in the type that is wanted there.
@@ -192,38 +252,59 @@ impl Kind {
         if path.is_dir() {
             let has = |name: &str| path.join(name).exists();
             return match (has("config.json"), has("params.json")) {
-                // A folder with both is a download of a Hugging Face repository that carries Meta's file along.
-                (true, true) if has("consolidated.00.pth") && !hugging_face::has_weights(path) => {
-                    Ok(Self::Meta)
-                }
+                // A folder with both is a download of a Hugging Face repository that carries Meta's files along.
+                (true, true) if meta::has_weights(path) && !hugging_face::has_weights(path) => Ok(Self::Meta),
                 (true, _) => Ok(Self::HuggingFace),
                 (false, true) => Ok(Self::Meta),
-                (false, false) => {
-                    not_a_model(gguf_inside(path).unwrap_or("it has neither params.json nor config.json"))
-                }
+                (false, false) => not_a_model(&inside(path).unwrap_or_else(|| {
+                    let part = files::absent(&path.join("config.json"), "");
+                    let found = "it has neither params.json nor config.json".to_owned();
+                    if part.is_empty() { found } else { format!("{found}: {part}") }
+                })),
             };
         }
         if !path.exists() {
-            return not_a_model("there is no such file or folder");
+            let link = path.symlink_metadata().is_ok();
+            return not_a_model(if link {
+                "it is a link to nothing"
+            } else {
+                "there is no such file or folder"
+            });
         }
+        files::check_regular(path)?;
         let mut start = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(fs_err::File::open(path)?, 4), &mut start)?;
-        match start.as_slice() {
+        std::io::Read::read_to_end(&mut std::io::Read::take(fs_err::File::open(path)?, 64), &mut start)?;
+        if let Some((reason, hint)) = files::instead(&start) {
+            let (path, reason, hint) = (path.to_owned(), reason.to_owned(), hint.to_owned());
+            return Err(Error::WeightFile { path, reason, hint });
+        }
+        match start.get(..4).unwrap_or_default() {
             b"GGUF" => Ok(Self::Gguf),
-            b"PK\x03\x04" => not_a_model("it is one file of a model in Meta's layout; give its folder"),
+            b"PK\x03\x04" => not_a_model("it is one file of a model that torch.save wrote; give its folder"),
+            b"tjgg" | b"fmgg" | b"lmgg" | b"algg" => {
+                not_a_model("it is a GGML file, the format before GGUF, which llama.cpp can convert")
+            }
             _ if path.extension().is_some_and(|e| e == "safetensors") => {
-                not_a_model("it is one file of a model in Hugging Face's layout; give its folder")
+                not_a_model("it is one file of a model in safetensors; give its folder")
             }
             _ => not_a_model("the file does not begin with GGUF"),
         }
     }
 }
 
-/// A folder that holds a GGUF file is often given in its place.
-fn gguf_inside(folder: &Path) -> Option<&'static str> {
-    let gguf = |p: PathBuf| p.extension().is_some_and(|e| e == "gguf");
-    let inside = fs_err::read_dir(folder).ok()?.flatten().any(|entry| gguf(entry.path()));
-    inside.then_some("it is a folder with a .gguf file in it; give the file")
+/// What a folder without a configuration holds instead: a file that is often meant by it, an adapter.
+fn inside(folder: &Path) -> Option<String> {
+    if folder.join("adapter_config.json").exists() {
+        return Some(
+            "it holds an adapter (adapter_config.json) and no model; merge it into its model first"
+                .to_owned(),
+        );
+    }
+    let gguf = |path: &PathBuf| path.extension().is_some_and(|e| e == "gguf");
+    let entries = fs_err::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let first = entries.filter(gguf).min()?;
+    let name = first.file_name().unwrap_or_default().to_string_lossy();
+    Some(format!("it is a folder with a .gguf file in it (`{name}`); give the file"))
 }
 
 /// A tensor that a LLaMA of the configuration has no place for: the configuration is another model's, or the model

@@ -68,8 +68,8 @@ impl Llama {
 
     fn outside_bytes(config: &Config, precision: Precision) -> u64 {
         let (stream, product) = (precision.stream(), precision.product());
-        let unembed = if config.tied_embeddings && stream == product {
-            0 // it is the embedding
+        let unembed = if config.headless || (config.tied_embeddings && stream == product) {
+            0 // there is none, or it is the embedding
         } else {
             bytes(Weight::Unembed, config, product)
         };
@@ -139,6 +139,7 @@ impl Llama {
         };
         let final_gain = assembly.fused(&[Weight::FinalNorm], stream, source)?;
         let unembed = match config.tied_embeddings {
+            _ if config.headless => None,
             false => Some(assembly.fused(&[Weight::Unembed], product, source)?),
             true if stream != product => Some(embed.f_to_kind(product)?),
             true => None,

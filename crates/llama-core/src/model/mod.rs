@@ -38,7 +38,7 @@ pub struct Llama {
     blocks: Blocks,
     /// \[D\]
     final_gain: Tensor,
-    /// \[V, D\]; `None` where it is the embedding.
+    /// \[V, D\]; `None` where it is the embedding, or where there is none.
     unembed: Option<Tensor>,
     /// Angles by which one position turns each pair of dimensions, in f64. \[K/2\]
     rope: Tensor,
@@ -135,6 +135,7 @@ impl Llama {
         let Weight::Block(index, part) = weight else {
             return Ok(match weight {
                 Weight::FinalNorm => self.final_gain.f_alias()?,
+                Weight::Unembed if self.config.headless => return Err(Error::Headless),
                 Weight::Unembed => self.unembed.as_ref().unwrap_or(&self.embed).f_alias()?,
                 _ => self.embed.f_alias()?,
             });

@@ -12,7 +12,7 @@ use super::blocks::Block;
 use super::place::Place;
 use super::{KvCache, Llama, Run};
 use crate::batch::{Batch, Kept};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hooks::{Halt, HookPoint, Hooks, Site, Tokens, mean_by_prompt};
 
 /// One batch on its way through a model.
@@ -237,6 +237,9 @@ impl Llama {
         } else {
             self.rms_norm(&select(x, hooks)?, &self.final_gain, scale, normalized, hooks)?
         }; // [S, D]
+        if self.config.headless {
+            return Err(Error::Headless.into());
+        }
         let logits = linear(&normed, self.unembed.as_ref().unwrap_or(&self.embed))?; // [S, V]
         let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
         let mut logits = logits.f_to_kind(wide)?;

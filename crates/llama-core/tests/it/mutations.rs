@@ -12,8 +12,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::layouts::{config, config_json, weights, write_hugging_face};
 use crate::support::prompts;
 
-/// Mutations of each kind of file.
-const CASES: usize = 320;
+/// Mutations of each kind of file; thirty times as many with `LLAMA_CCS_LONG=1`.
+fn cases() -> usize {
+    if std::env::var_os("LLAMA_CCS_LONG").is_some_and(|long| long == "1") { 9600 } else { 320 }
+}
 
 fn logits(path: &Path) -> Result<Tensor, Error> {
     let llama = Llama::load(&Checkpoint::open(path)?, Precision::F32, Device::Cpu)?;
@@ -43,7 +45,7 @@ fn never_silently_another(path: &Path, file: &Path, within: usize, seed: u64) ->
     let reference = logits(path).expect("undamaged");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut refused = 0;
-    for case in 0..CASES {
+    for case in 0..cases() {
         let bytes = damaged(&whole, within.min(whole.len()), &mut rng);
         fs::write(file, &bytes).expect("write");
         match logits(path) {
@@ -75,7 +77,7 @@ fn meta_files_are_checked_to_the_last_byte() {
     // The archive has checksums: no flipped bit of a weight goes through.
     let refused =
         never_silently_another(folder.path(), &folder.path().join("consolidated.00.pth"), usize::MAX, 1);
-    assert!(refused > CASES * 9 / 10, "{refused}");
+    assert!(refused > cases() * 9 / 10, "{refused}");
 }
 
 #[test]
@@ -83,7 +85,7 @@ fn safetensors_headers_and_indices_never_mislead() {
     let (_folder, path) = hugging_face(1);
     let file = path.join("model.safetensors");
     let header = u64::from_le_bytes(fs::read(&file).expect("read")[..8].try_into().expect("8")) as usize;
-    assert!(never_silently_another(&path, &file, 8 + header, 2) > CASES / 2);
+    assert!(never_silently_another(&path, &file, 8 + header, 2) > cases() / 2);
     let (_folder, path) = hugging_face(3);
     never_silently_another(&path, &path.join("model.safetensors.index.json"), usize::MAX, 3);
 }
@@ -94,7 +96,7 @@ fn configurations_never_panic() {
     let file = path.join("config.json");
     let whole = fs::read(&file).expect("read");
     let mut rng = ChaCha8Rng::seed_from_u64(4);
-    for _ in 0..CASES {
+    for _ in 0..cases() {
         fs::write(&file, damaged(&whole, whole.len(), &mut rng)).expect("write");
         // Another number may be another sound model: rope_theta, eps.
         let _ = logits(&path);
@@ -114,7 +116,7 @@ fn gguf_headers_never_panic_and_never_move_a_tensor() {
     let reference = logits(&path).expect("undamaged");
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut refused = 0;
-    for case in 0..2 * CASES {
+    for case in 0..2 * cases() {
         fs::write(&path, damaged(&whole, header, &mut rng)).expect("write");
         let Ok(checkpoint) = Checkpoint::open(&path) else {
             refused += 1;
@@ -127,7 +129,7 @@ fn gguf_headers_never_panic_and_never_move_a_tensor() {
             assert!(found.equal(&reference), "case {case}: tensors moved in silence");
         }
     }
-    assert!(refused > CASES, "{refused}");
+    assert!(refused > cases(), "{refused}");
 }
 
 #[cfg(feature = "gguf")]
@@ -184,6 +186,117 @@ fn gguf_contradictions_are_named() {
     // As f16 it would end in the middle: the tensor behind it is not where it should be.
     let error = patched(&with(0), &with(1));
     assert!(error.contains("gap"), "{error}");
+}
+
+/// What a type that is not read is called, and what a count that lies is held against.
+#[cfg(feature = "gguf")]
+#[test]
+fn gguf_types_are_named_and_counts_are_bounded() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("model.gguf");
+    let config = config();
+    crate::layouts::write_gguf(&path, &config, &weights(&config, 4));
+    let whole = fs::read(&path).expect("read");
+    let refused = |at: usize, patch: &[u8], says: &str| {
+        let mut bytes = whole.clone();
+        bytes[at..at + patch.len()].copy_from_slice(patch);
+        fs::write(&path, bytes).expect("write");
+        let error = Checkpoint::open(&path).expect_err(says).to_string();
+        assert!(error.contains(says) && error.contains("hint:"), "{says}: {error}");
+    };
+    let name = b"blk.1.ffn_down.weight";
+    let kind = whole.windows(name.len()).position(|w| w == name).expect("the tensor") + name.len() + 4 + 16;
+    for (code, says) in
+        [(16u32, "IQ2_XXS"), (20, "IQ4_NL"), (34, "TQ1_0"), (39, "MXFP4"), (40, "NVFP4"), (31, "Q4_0_4_4")]
+    {
+        refused(kind, &code.to_le_bytes(), says);
+    }
+    // Tensors and metadata, behind the magic and the version.
+    for at in [8, 16] {
+        refused(at, &u64::MAX.to_le_bytes(), "up to 1048576 are read");
+        refused(at, &(1u64 << 20).to_le_bytes(), "hint:");
+    }
+    // The length of the first key, and of the first text.
+    refused(24, &u64::MAX.to_le_bytes(), "up to 16 MiB are read");
+    // Two tensors of one name.
+    let other = whole.windows(name.len()).position(|w| w == b"blk.0.ffn_down.weight").expect("another");
+    refused(other, name, "blk.1.ffn_down.weight` is there twice");
+}
+
+/// Every small file of a model: what is no file, no JSON, twice there or too large, is an error that says so.
+#[test]
+fn every_file_of_a_folder_may_be_something_else() {
+    let (_folder, path) = hugging_face(3);
+    let (_source, single) = hugging_face(1);
+    let meta = tempfile::tempdir().expect("folder");
+    let llama =
+        Llama::load(&Checkpoint::open(single).expect("open"), Precision::F32, Device::Cpu).expect("load");
+    save_meta(&llama, meta.path(), Kind::Float, 1).expect("save");
+    let weights =
+        [(path.as_path(), "model-00002-of-00003.safetensors"), (meta.path(), "consolidated.00.pth")];
+    let texts = [
+        (path.as_path(), "config.json"),
+        (path.as_path(), "model.safetensors.index.json"),
+        (meta.path(), "params.json"),
+    ];
+    for (folder, name) in weights.into_iter().chain(texts) {
+        let file = folder.join(name);
+        let whole = fs::read(&file).expect("read");
+        let refused = |what: &str| {
+            let error = Checkpoint::open(folder).expect_err(what).to_string();
+            assert!(error.contains("hint:") && error.contains(name), "{name}, {what}: {error}");
+        };
+        fs::remove_file(&file).expect("remove");
+        fs::create_dir(&file).expect("folder");
+        refused("a folder");
+        fs::remove_dir(&file).expect("remove");
+        #[cfg(unix)]
+        for device in ["/dev/zero", "/dev/null"] {
+            std::os::unix::fs::symlink(device, &file).expect("link");
+            refused(device);
+            fs::remove_file(&file).expect("remove");
+        }
+        for content in
+            [&b""[..], b"[]", b"null", b"{\"a\":1,\"a\":2}", b"<!DOCTYPE html>", &b"[".repeat(1 << 20)]
+        {
+            fs::write(&file, content).expect("write");
+            refused(&String::from_utf8_lossy(&content[..content.len().min(20)]));
+        }
+        fs::write(&file, whole).expect("restore");
+        Checkpoint::open(folder).expect("whole again");
+    }
+}
+
+/// An archive that says of two entries that they are the same bytes, or that names one twice.
+#[test]
+fn archives_whose_entries_are_not_apart_are_refused() {
+    let (_source, path) = hugging_face(1);
+    let llama =
+        Llama::load(&Checkpoint::open(path).expect("open"), Precision::F32, Device::Cpu).expect("load");
+    let folder = tempfile::tempdir().expect("folder");
+    save_meta(&llama, folder.path(), Kind::Float, 1).expect("save");
+    let file = folder.path().join("consolidated.00.pth");
+    let whole = fs::read(&file).expect("read");
+    // Names of entries 4 and 5 (both matrices of one shape) stand in their own headers and in the list.
+    let places = |name: &[u8]| -> Vec<usize> {
+        (0..whole.len() - name.len()).filter(|&at| whole[at..].starts_with(name)).collect()
+    };
+    let (four, five) = (places(b"consolidated.00/data/4"), places(b"consolidated.00/data/5"));
+    let mut twice = whole.clone();
+    for at in five {
+        twice[at + 21] = b'4';
+    }
+    fs::write(&file, twice).expect("write");
+    let error = Checkpoint::open(folder.path()).expect_err("twice").to_string();
+    assert!(error.contains("`consolidated.00/data/4` twice"), "{error}");
+
+    // Where entry 5 begins is said at the end of its record in the list, 4 bytes before its name; or behind it, in 64 bits.
+    let (listed, other) = (*four.last().expect("listed"), places(b"consolidated.00/data/5"));
+    let listed_five = *other.last().expect("listed");
+    let mut shared = whole.clone();
+    shared.copy_within(listed - 4..listed, listed_five - 4);
+    fs::write(&file, shared).expect("write");
+    assert!(Checkpoint::open(folder.path()).is_err(), "two entries of the same bytes");
 }
 
 #[test]

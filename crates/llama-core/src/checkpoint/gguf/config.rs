@@ -1,14 +1,19 @@
 //! A LLaMA's configuration from a GGUF file's metadata.
 
 use super::file::{Header, Value};
+use super::keys;
 use crate::config::{Config, RopeScaling};
 
 /// Metadata with the errors people need: a key's name, and what is wrong with it.
 pub(super) struct Metadata<'a>(pub(super) &'a Header);
 
 impl<'a> Metadata<'a> {
-    fn get(&self, key: &str) -> Option<&'a Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
         self.0.metadata.get(key)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.0.metadata.keys().map(String::as_str)
     }
 
     pub(super) fn int(&self, key: &str) -> Result<Option<i64>, String> {
@@ -78,16 +83,6 @@ fn required<T>(key: &str, found: Option<T>) -> Result<T, String> {
     found.ok_or_else(|| format!("it has no `{key}`"))
 }
 
-/// Keys of models that are computed in another way; each with the value that changes nothing.
-const UNCOMPUTED: [(&str, f64); 6] = [
-    ("llama.rope.scaling.attn_factor", 1.0),
-    ("llama.expert_count", 0.0),
-    ("llama.attention.scale", 0.0),
-    ("llama.logit_scale", 1.0),
-    ("llama.residual_scale", 1.0),
-    ("llama.embedding_scale", 1.0),
-];
-
 /// Reads the configuration; `factors` are those of the tensor `rope_freqs.weight`, and the vocabulary is what the
 /// embedding has rows for.
 pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Result<Config, String> {
@@ -99,15 +94,12 @@ pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Re
         }
         None => return Err("it has no `general.architecture`".to_owned()),
     }
-    for (key, neutral) in UNCOMPUTED {
-        let value = meta.int(key).map(|n| n.map(|n| n as f64)).or_else(|_| meta.decimal(key))?;
-        #[allow(clippy::float_cmp)] // exactly the neutral value, and NaN is not
-        if value.is_some_and(|v| v != neutral) {
-            return Err(format!(
-                "`{key}` is {}, and such models are not computed",
-                value.unwrap_or_default()
-            ));
-        }
+    // An adapter, a vision tower or an importance matrix calls itself llama as well.
+    if let Some(other) = meta.text("general.type")?.filter(|kind| *kind != "model") {
+        return Err(format!("`general.type` is `{other}`, and a model is needed"));
+    }
+    if let Some(otherwise) = keys::otherwise(&meta) {
+        return Err(otherwise);
     }
     if meta.bool("llama.attention.causal")? == Some(false) {
         return Err("`llama.attention.causal` is false, and attention is computed causally".to_owned());
@@ -148,6 +140,7 @@ pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Re
         rope_theta: meta.decimal("llama.rope.freq_base")?.unwrap_or(10_000.0),
         rope_scaling: rope_scaling(&meta, factors)?,
         tied_embeddings: tied,
+        headless: false,
         sliding_window: window.transpose()?,
     };
     match config.problem() {
@@ -207,7 +200,7 @@ mod tests {
         metadata.extend(change.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         let embed = Place { dtype: GgmlDType::F32, shape: vec![50, 64], bytes: 0..0 };
         let tensors = [("token_embd.weight".to_owned(), embed)].into();
-        read(&Header { version: 3, metadata, tensors, length: 0 }, factors, true)
+        read(&Header { version: 3, metadata, tensors }, factors, true)
     }
 
     fn one(key: &str, value: Value) -> Result<Config, String> {
@@ -254,6 +247,9 @@ mod tests {
             ("llama.expert_count", Value::Unsigned(8)),
             ("llama.attention.scale", Value::F32(0.1)),
             ("llama.logit_scale", Value::F32(f32::NAN)),
+            ("llama.attn_logit_softcapping", Value::F32(50.0)),
+            ("llama.attention.clamp_kqv", Value::F32(8.0)),
+            ("llama.attention.sliding_window_pattern", Value::Array(vec![Value::Bool(true)])),
             ("llama.rope.scaling.attn_factor", Value::F32(1.2)),
             ("llama.attention.causal", Value::Bool(false)),
             ("llama.attention.head_count", Value::Unsigned(0)),
@@ -269,10 +265,19 @@ mod tests {
         }
         for (key, value, says) in [
             ("llama.rope.scaling.type", Value::Text("yarn".to_owned()), "yarn"),
+            ("general.type", Value::Text("adapter".to_owned()), "adapter"),
             ("llama.rope.scaling.factor", Value::F32(-2.0), "Linear"),
         ] {
             let error = one(key, value).expect_err(key);
             assert!(error.contains(says), "{key}: {error}");
         }
+    }
+
+    #[test]
+    fn unknown_keys_are_found() {
+        let metadata = ["llama.block_count", "llama.brand_new", "general.name", "llama.logit_scale"];
+        let metadata = metadata.map(|key| (key.to_owned(), Value::Unsigned(1))).into();
+        let header = Header { version: 3, metadata, tensors: HashMap::new() };
+        assert_eq!(keys::unknown(&Metadata(&header)), ["llama.brand_new"]);
     }
 }

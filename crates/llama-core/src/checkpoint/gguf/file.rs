@@ -14,10 +14,16 @@ use std::ops::Range;
 
 use candle_core::quantized::GgmlDType;
 
+use super::types;
+
 /// Elements that all metadata arrays may have together: the largest vocabularies have under 2^19 tokens and as many merges.
 const MAX_ELEMENTS: u64 = 1 << 23;
 /// Bytes of a name; ggml's own limit is 64.
 const MAX_NAME: u64 = 1 << 16;
+/// Bytes of a text; chat templates, the longest, have under 100 KB.
+const MAX_TEXT: u64 = 16 << 20;
+/// Metadata and tensors; the largest models have a few thousand.
+const MAX_ENTRIES: u64 = 1 << 20;
 const DEFAULT_ALIGNMENT: u64 = 32;
 
 /// Metadata, as far as anything here reads it.
@@ -60,8 +66,6 @@ pub(super) struct Header {
     pub(super) version: u32,
     pub(super) metadata: HashMap<String, Value>,
     pub(super) tensors: HashMap<String, Place>,
-    /// Bytes before the tensors' data.
-    pub(super) length: usize,
 }
 
 impl Header {
@@ -81,6 +85,11 @@ impl Header {
             return Err(format!("its version is {version}{why}; versions 2 and 3 are read"));
         }
         let (tensors, entries) = (reader.u64()?, reader.u64()?);
+        if tensors.max(entries) > MAX_ENTRIES {
+            return Err(format!(
+                "it is said to hold {tensors} tensors and {entries} metadata; up to {MAX_ENTRIES} are read"
+            ));
+        }
         let mut metadata = HashMap::new();
         for _ in 0..entries {
             let key = reader.name()?;
@@ -100,7 +109,7 @@ impl Header {
         };
         let start = (reader.at as u64).next_multiple_of(alignment);
         let tensors = place(described, start, alignment, bytes.len() as u64)?;
-        Ok(Self { version, metadata, tensors, length: reader.at })
+        Ok(Self { version, metadata, tensors })
     }
 }
 
@@ -180,6 +189,9 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self) -> Result<String, String> {
         let length = self.u64()?;
+        if length > MAX_TEXT {
+            return Err(format!("a text of {length} bytes; up to {} MiB are read", MAX_TEXT >> 20));
+        }
         // Some writers' vocabularies are not UTF-8 throughout.
         Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
     }
@@ -213,7 +225,9 @@ impl<'a> Reader<'a> {
                 self.elements = self.elements.saturating_add(length);
                 let rest = (self.bytes.len() - self.at) as u64;
                 if self.elements > MAX_ELEMENTS || length > rest || depth > 3 {
-                    return Err(format!("an array of {length} elements"));
+                    return Err(format!(
+                        "an array of {length} elements; up to {MAX_ELEMENTS} are read in all, and no more than the file holds"
+                    ));
                 }
                 Value::Array((0..length).map(|_| self.value(kind, depth + 1)).collect::<Result<_, _>>()?)
             }
@@ -234,8 +248,11 @@ impl<'a> Reader<'a> {
         shape.reverse(); // innermost first in the file
         let code = self.u32()?;
         let offset = self.u64()?;
-        let (dtype, block, block_bytes) = quantisation(code)
-            .ok_or_else(|| format!("tensor `{name}` is of type {code}, which is not read (f32, f16, bf16, Q4_0 to Q8_0 and Q2_K to Q6_K are)"))?;
+        let dtype = types::read(code).ok_or_else(|| {
+            let kind = types::name(code).map_or_else(|| format!("type {code}"), |name| format!("type {name}"));
+            format!("tensor `{name}` is of {kind}, which is not read (F32, F16, BF16, Q4_0 to Q8_0 and Q2_K to Q6_K are)")
+        })?;
+        let (block, block_bytes) = (dtype.block_size() as u64, dtype.type_size() as u64);
         let elements = shape.iter().try_fold(1u64, |n, &length| n.checked_mul(length));
         let whole_rows = shape.last().is_some_and(|row| row % block == 0);
         let size = elements
@@ -244,25 +261,4 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| format!("tensor `{name}` of type {dtype:?} has the shape {shape:?}"))?;
         Ok(Described { name, dtype, shape: shape.into_iter().map(|n| n as i64).collect(), offset, size })
     }
-}
-
-/// A ggml type by its number: its name, its elements to a block and a block's bytes. Those that candle-core dequantises.
-fn quantisation(code: u32) -> Option<(GgmlDType, u64, u64)> {
-    let dtype = match code {
-        0 => GgmlDType::F32,
-        1 => GgmlDType::F16,
-        2 => GgmlDType::Q4_0,
-        3 => GgmlDType::Q4_1,
-        6 => GgmlDType::Q5_0,
-        7 => GgmlDType::Q5_1,
-        8 => GgmlDType::Q8_0,
-        10 => GgmlDType::Q2K,
-        11 => GgmlDType::Q3K,
-        12 => GgmlDType::Q4K,
-        13 => GgmlDType::Q5K,
-        14 => GgmlDType::Q6K,
-        30 => GgmlDType::BF16,
-        _ => return None,
-    };
-    Some((dtype, dtype.block_size() as u64, dtype.type_size() as u64))
 }

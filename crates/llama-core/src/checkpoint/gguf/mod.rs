@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use memmap2::Mmap;
 use tch::{Kind, Tensor};
 
-use super::mapped::{self, Elements};
+use super::container::mapped::{self, Elements, Mapped};
+use super::identity::Hashed;
 use super::weight::{Order, Weight};
 use super::{Layout, foreign};
 use crate::config::Config;
@@ -17,6 +17,8 @@ use crate::tokenizer::{Tokenizer, Vocabulary};
 
 mod config;
 mod file;
+mod keys;
+mod types;
 
 use config::Metadata;
 use file::{Header, Place, Value};
@@ -28,9 +30,10 @@ const ROPE_FACTORS: &str = "rope_freqs.weight";
 #[derive(Debug)]
 pub(super) struct Gguf {
     path: PathBuf,
-    map: Mmap,
+    map: Mapped,
     header: Header,
     config: Config,
+    warnings: Vec<String>,
 }
 
 impl Gguf {
@@ -61,7 +64,13 @@ impl Gguf {
             hint: "GGUF files of LLaMA and of models that differ from it only in configuration can be read"
                 .to_owned(),
         })?;
-        let gguf = Self { path: path.to_owned(), map, header, config };
+        let unknown = keys::unknown(&Metadata(&header));
+        let named: Vec<String> = unknown.iter().take(20).map(|key| format!("`{key}`")).collect();
+        let warnings = match unknown.len() {
+            0 => Vec::new(),
+            _ => vec![format!("metadata that is not known here was not read: {}", named.join(", "))],
+        };
+        let gguf = Self { path: path.to_owned(), map, header, config, warnings };
         gguf.check()?;
         Ok(gguf)
     }
@@ -133,20 +142,17 @@ impl Layout for Gguf {
         &self.config
     }
 
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     fn describe(&self) -> String {
         format!("GGUF version {}", self.header.version)
     }
 
     fn stored(&self, weight: Weight) -> Result<(String, u64)> {
         let place = self.place(&weight.gguf_name())?;
-        let name = format!("{:?}", place.dtype);
-        // People write f32 and bf16, and Q4_1 and Q6_K.
-        let name = match name.strip_suffix('K') {
-            Some(quantised) => format!("{quantised}_K"),
-            None if name.starts_with('Q') => name,
-            None => name.to_lowercase(),
-        };
-        Ok((name, place.bytes.len() as u64))
+        Ok((type_name(place.dtype), place.bytes.len() as u64))
     }
 
     fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
@@ -173,13 +179,18 @@ impl Layout for Gguf {
         order.copy(&Tensor::f_from_slice(&values)?.f_view(place.shape.as_slice())?, into)
     }
 
-    fn fingerprint(&self, hash: &mut blake3::Hasher) {
-        hash.update(&self.map[..self.header.length]).update(&(self.map.len() as u64).to_le_bytes());
-        let mut places: Vec<_> = self.header.tensors.values().collect();
-        places.sort_by_key(|place| place.bytes.start);
-        for place in places {
-            mapped::sample(hash, &self.map[place.bytes.clone()]);
-        }
+    fn hashed(&self) -> Result<Vec<Hashed<'_>>> {
+        let mut places: Vec<_> = self.header.tensors.iter().collect();
+        places.sort_by_key(|(_, place)| place.bytes.start);
+        let own = |(name, place): (&String, &Place)| Hashed {
+            name: name.clone(),
+            kind: type_name(place.dtype),
+            shape: place.shape.clone(),
+            path: &self.path,
+            map: &self.map,
+            bytes: place.bytes.clone(),
+        };
+        Ok(places.into_iter().map(own).collect())
     }
 
     fn tokenizer(&self) -> Result<Tokenizer> {
@@ -188,6 +199,16 @@ impl Layout for Gguf {
         let vocabulary = self.vocabulary().map_err(refuse)?;
         let vocabulary = vocabulary.ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })?;
         Tokenizer::from_vocabulary(vocabulary, &self.path)
+    }
+}
+
+/// A type as people write it: f32 and bf16, `Q4_1` and `Q6_K`.
+fn type_name(dtype: GgmlDType) -> String {
+    let name = format!("{dtype:?}");
+    match name.strip_suffix('K') {
+        Some(quantised) => format!("{quantised}_K"),
+        None if name.starts_with('Q') => name,
+        None => name.to_lowercase(),
     }
 }
 

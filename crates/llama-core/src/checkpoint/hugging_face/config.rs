@@ -6,119 +6,212 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::keys;
+use crate::checkpoint::json;
 use crate::config::{Config, RopeScaling};
 use crate::error::{Error, Result};
 
-/// The keys that decide what is computed. Others (dropout, initialisation, versions, …) do not: transformers reads no
-/// more of a LLaMA's configuration than this.
+/// The keys that decide what is computed, with `LlamaConfig`'s defaults where Mistral's are the same.
 #[derive(Debug, Deserialize)]
+#[allow(clippy::option_option)] // absent and null mean different things
 struct Keys {
     model_type: String,
+    #[serde(default = "hidden_size")]
     hidden_size: i64,
-    intermediate_size: i64,
-    num_hidden_layers: usize,
+    intermediate_size: Option<i64>,
+    #[serde(default = "thirty_two")]
+    num_hidden_layers: i64,
+    #[serde(default = "thirty_two")]
     num_attention_heads: i64,
-    num_key_value_heads: Option<i64>,
+    /// Mistral's default is not null's meaning.
+    #[serde(default, deserialize_with = "stated")]
+    num_key_value_heads: Option<Option<i64>>,
     head_dim: Option<i64>,
+    #[serde(default = "vocab_size")]
     vocab_size: i64,
+    max_position_embeddings: Option<f64>,
+    original_max_position_embeddings: Option<f64>,
     rms_norm_eps: Option<f64>,
     hidden_act: Option<String>,
     #[serde(default)]
-    attention_bias: bool,
+    attention_bias: Option<bool>,
     #[serde(default)]
-    mlp_bias: bool,
+    mlp_bias: Option<bool>,
     #[serde(default)]
-    tie_word_embeddings: bool,
+    tie_word_embeddings: Option<bool>,
     partial_rotary_factor: Option<f64>,
     rope_theta: Option<f64>,
     rope_scaling: Option<Map<String, Value>>,
     rope_parameters: Option<Map<String, Value>>,
-    sliding_window: Option<i64>,
+    #[serde(default, deserialize_with = "stated")]
+    sliding_window: Option<Option<i64>>,
+    layer_types: Option<Vec<String>>,
     quantization_config: Option<Value>,
 }
 
 const PLAIN: &str =
     "LLaMA and models that differ from it only in configuration can be read (model_type llama, mistral)";
+const OWN: &str = "use the config.json that came with the weights";
+
+/// A configuration, and what a person should know of how it was read.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) config: Config,
+    pub(super) warnings: Vec<String>,
+}
 
 /// Reads `config.json`.
-pub(super) fn read(path: &Path, text: &str) -> Result<Config> {
+pub(super) fn read(path: &Path, text: &str) -> Result<Read> {
     let refuse = |reason: String, hint: &str| Error::ModelConfig {
         path: path.to_owned(),
         reason,
         hint: hint.to_owned(),
     };
+    let json =
+        json::parse(text).map_err(|e| refuse(e, "it must be JSON in which every name is there once"))?;
+    let Value::Object(map) = json else { return Err(refuse("it holds no object".to_owned(), OWN)) };
     // The model's kind first: another kind's missing keys would say nothing.
-    let mut kind: Value = serde_json::from_str(text).map_err(|e| refuse(e.to_string(), "it must be JSON"))?;
-    let model_type = kind.get("model_type").and_then(Value::as_str).unwrap_or_default();
-    if !["llama", "mistral"].contains(&model_type) {
-        return Err(refuse(format!("`model_type` is `{model_type}`"), PLAIN));
+    let kind = map.get("model_type").and_then(Value::as_str).unwrap_or_default();
+    if !["llama", "mistral"].contains(&kind) {
+        let hint = match map.values().find(|inner| inner.get("model_type") == Some(&"llama".into())) {
+            Some(_) => "the LLaMA inside of a larger model is read where it was saved by itself",
+            None => PLAIN,
+        };
+        return Err(refuse(format!("`model_type` is `{kind}`"), hint));
     }
-    if model_type == "mistral" && kind.get("sliding_window").is_none() {
-        kind["sliding_window"] = 4096.into(); // transformers' default; no window is `null`
+    let mut warnings = Vec::new();
+    note(&map, &mut warnings);
+    // Only `true` leaves attention causal: transformers takes null for a no.
+    if let Some(other) = map.get("is_causal").filter(|value| **value != Value::Bool(true)) {
+        return Err(refuse(format!("`is_causal` is {other}, and attention is computed causally"), PLAIN));
     }
-    let keys: Keys = serde_json::from_value(kind)
-        .map_err(|e| refuse(e.to_string(), "use the config.json that came with the weights"))?;
-    if let Some(reason) = keys.uncomputed() {
+    if let Some(reason) = keys::otherwise(&map) {
         return Err(refuse(reason, PLAIN));
     }
-    let (rope_theta, rope_scaling) = keys
-        .rope()
-        .map_err(|reason| refuse(reason, "rope scaling can be `default`, `linear` or `llama3`"))?;
-    let mistral = keys.model_type == "mistral";
-    if keys.num_attention_heads < 1 || keys.sliding_window.is_some_and(|w| w < 1) {
-        let reason = format!(
-            "`num_attention_heads` is {}, `sliding_window` {:?}",
-            keys.num_attention_heads, keys.sliding_window
-        );
-        return Err(refuse(reason, "use the config.json that came with the weights"));
+    let keys: Keys = serde_json::from_value(Value::Object(map)).map_err(|e| refuse(e.to_string(), OWN))?;
+    if let Some((reason, hint)) = keys.uncomputed() {
+        return Err(refuse(reason, hint));
     }
-    let config = Config {
-        dim: keys.hidden_size,
-        n_layers: keys.num_hidden_layers,
-        n_heads: keys.num_attention_heads,
-        n_kv_heads: keys.num_key_value_heads.unwrap_or(if mistral { 8 } else { keys.num_attention_heads }),
-        head_dim: keys.head_dim.unwrap_or(keys.hidden_size / keys.num_attention_heads),
-        hidden_dim: keys.intermediate_size,
-        vocab_size: keys.vocab_size,
-        norm_eps: keys.rms_norm_eps.unwrap_or(1e-6),
-        rope_theta,
-        rope_scaling,
-        tied_embeddings: keys.tie_word_embeddings,
-        // transformers' LLaMA has no window, whatever the file says.
-        sliding_window: keys.sliding_window.filter(|_| mistral).map(|w| w as usize),
-    };
+    let (rope_theta, rope_scaling) = keys
+        .rope(&mut warnings)
+        .map_err(|reason| refuse(reason, "rope scaling can be `default`, `linear` or `llama3`"))?;
+    let config = keys.config(rope_theta, rope_scaling).map_err(|reason| refuse(reason, OWN))?;
     match config.problem() {
-        None => Ok(config),
-        Some(problem) => Err(refuse(problem, "use the config.json that came with the weights")),
+        None => Ok(Read { config, warnings }),
+        Some(problem) => Err(refuse(problem, OWN)),
+    }
+}
+
+/// Warns of keys that are in no list and of an architecture that has another name.
+fn note(map: &Map<String, Value>, warnings: &mut Vec<String>) {
+    let unknown = keys::unknown(map);
+    if !unknown.is_empty() {
+        let shown: Vec<String> = unknown.iter().take(20).map(|key| format!("`{key}`")).collect();
+        let more = if unknown.len() > 20 { ", …" } else { "" };
+        warnings.push(format!(
+            "config.json has keys that are not known here and were not read (nor are they by transformers' LLaMA): {}{more}",
+            shown.join(", ")
+        ));
+    }
+    let named = map.get("architectures").and_then(Value::as_array).into_iter().flatten();
+    let known = |name: &str| ["Llama", "LLaMA", "LLama", "Mistral"].iter().any(|own| name.starts_with(own));
+    if let Some(other) = named.filter_map(Value::as_str).find(|name| !known(name)) {
+        let kind = map.get("model_type").and_then(Value::as_str).unwrap_or_default();
+        warnings.push(format!(
+            "config.json says `architectures: {other}` and `model_type: {kind}`; as in transformers, the latter decides"
+        ));
     }
 }
 
 impl Keys {
-    /// The first thing asked for that is not computed here.
-    fn uncomputed(&self) -> Option<String> {
-        if self.attention_bias {
-            return Some("`attention_bias` is true, and attention is computed without biases".to_owned());
+    fn is_mistral(&self) -> bool {
+        self.model_type == "mistral"
+    }
+
+    /// The first thing asked for that is not computed here, and what to do about it.
+    fn uncomputed(&self) -> Option<(String, &'static str)> {
+        if let Some(quantised) = self.quantization_config.as_ref().filter(|q| !q.is_null()) {
+            let method = ["quant_method", "quant_type", "quantize"]
+                .into_iter()
+                .find_map(|key| quantised.get(key).and_then(Value::as_str))
+                .or(quantised.get("load_in_4bit").or(quantised.get("load_in_8bit")).map(|_| "bitsandbytes"));
+            let method = method.map_or("of an unnamed method".to_owned(), |name| format!("by `{name}`"));
+            let reason = format!("`quantization_config`: the weights are quantised {method}");
+            let hint =
+                "quantised safetensors are not read; take the model's own bf16 or f16 files, or a GGUF file";
+            return Some((reason, hint));
         }
-        if self.mlp_bias {
-            return Some("`mlp_bias` is true, and the MLP is computed without biases".to_owned());
+        if self.attention_bias == Some(true) {
+            return Some((
+                "`attention_bias` is true, and attention is computed without biases".to_owned(),
+                PLAIN,
+            ));
+        }
+        if self.mlp_bias == Some(true) {
+            return Some(("`mlp_bias` is true, and the MLP is computed without biases".to_owned(), PLAIN));
         }
         if let Some(other) = self.hidden_act.as_deref().filter(|act| !["silu", "swish"].contains(act)) {
-            return Some(format!("`hidden_act` is `{other}`, and the MLP is computed with silu"));
+            return Some((format!("`hidden_act` is `{other}`, and the MLP is computed with silu"), PLAIN));
         }
         if self.partial_rotary_factor.is_some_and(|f| f.to_bits() != 1f64.to_bits()) {
-            return Some("`partial_rotary_factor` is not 1, and all of a head is rotated".to_owned());
+            let reason = "`partial_rotary_factor` is not 1, and all of a head is rotated".to_owned();
+            return Some((reason, PLAIN));
         }
-        if self.quantization_config.as_ref().is_some_and(|q| !q.is_null()) {
-            return Some(
-                "`quantization_config` is there: quantised safetensors are not read (GGUF is)".to_owned(),
-            );
+        let full = |kind: &String| ["full_attention", "attention"].contains(&kind.as_str());
+        let windowed = |kind: &String| full(kind) || (self.is_mistral() && kind == "sliding_attention");
+        if let Some(other) = self.layer_types.iter().flatten().find(|kind| !windowed(kind)) {
+            return Some((format!("`layer_types` names `{other}`, which is not computed"), PLAIN));
         }
         None
     }
 
+    /// The window: Mistral's, by default 4096; in a file that says so layer by layer (transformers' Ministral), if any has
+    /// one. transformers' LLaMA has none, whatever the file says.
+    fn window(&self) -> Result<Option<usize>, String> {
+        let stated = self.sliding_window.unwrap_or(if self.is_mistral() { Some(4096) } else { None });
+        let Some(window) = stated else { return Ok(None) };
+        let windowed =
+            self.layer_types.as_ref().is_none_or(|kinds| kinds.iter().any(|k| k == "sliding_attention"));
+        match usize::try_from(window) {
+            Ok(tokens) if tokens > 0 => Ok(Some(tokens).filter(|_| self.is_mistral() && windowed)),
+            _ => Err(format!("`sliding_window` is {window}")),
+        }
+    }
+
+    fn config(&self, rope_theta: f64, rope_scaling: RopeScaling) -> Result<Config, String> {
+        if self.num_attention_heads < 1 {
+            return Err(format!("`num_attention_heads` is {}", self.num_attention_heads));
+        }
+        let layers = self.layer_types.as_ref().map(|kinds| kinds.len() as i64);
+        if let Some(other) = layers.filter(|&layers| layers != self.num_hidden_layers) {
+            return Err(format!(
+                "`layer_types` has {other} entries, `num_hidden_layers` is {}",
+                self.num_hidden_layers
+            ));
+        }
+        let mistral = self.is_mistral();
+        let unsaid = Some(if mistral { 8 } else { self.num_attention_heads });
+        Ok(Config {
+            dim: self.hidden_size,
+            n_layers: usize::try_from(self.num_hidden_layers)
+                .map_err(|_| format!("`num_hidden_layers` is {}", self.num_hidden_layers))?,
+            n_heads: self.num_attention_heads,
+            n_kv_heads: self.num_key_value_heads.unwrap_or(unsaid).unwrap_or(self.num_attention_heads),
+            head_dim: self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads),
+            hidden_dim: self.intermediate_size.unwrap_or(if mistral { 14336 } else { 11008 }),
+            vocab_size: self.vocab_size,
+            norm_eps: self.rms_norm_eps.unwrap_or(1e-6),
+            rope_theta,
+            rope_scaling,
+            tied_embeddings: self.tie_word_embeddings.unwrap_or(false),
+            headless: false, // the weights will tell
+            sliding_window: self.window()?,
+        })
+    }
+
     /// Base and scaling of the rotary embedding, from the older `rope_theta` and `rope_scaling` or the newer
-    /// `rope_parameters`; with both, transformers takes the older, and so they have to agree.
-    fn rope(&self) -> Result<(f64, RopeScaling), String> {
+    /// `rope_parameters`. Where both are there they have to agree: transformers' versions take now this one, now that.
+    fn rope(&self, warnings: &mut Vec<String>) -> Result<(f64, RopeScaling), String> {
         let given = |map: &Option<Map<String, Value>>| map.clone().filter(|map| !map.is_empty());
         let (older, newer) = (given(&self.rope_scaling), given(&self.rope_parameters));
         let theta = |map: &Option<Map<String, Value>>| {
@@ -130,7 +223,9 @@ impl Keys {
         if let Some(other) = bases.find(|other| other.to_bits() != base.to_bits()) {
             return Err(format!("`rope_theta` is {base} in one place and {other} in another"));
         }
-        let scaling = |map: &Option<Map<String, Value>>| map.as_ref().map(rope_scaling).transpose();
+        let mut scaling = |map: &Option<Map<String, Value>>| {
+            map.as_ref().map(|map| self.rope_scaling(map, warnings)).transpose()
+        };
         let (older, newer) = (scaling(&older)?, scaling(&newer)?);
         if let (Some(older), Some(newer)) = (&older, &newer)
             && older != newer
@@ -139,38 +234,118 @@ impl Keys {
         }
         Ok((base, older.or(newer).unwrap_or_default()))
     }
+
+    /// What `rope_scaling` or `rope_parameters` says.
+    fn rope_scaling(
+        &self,
+        parameters: &Map<String, Value>,
+        warnings: &mut Vec<String>,
+    ) -> Result<RopeScaling, String> {
+        if let Some((layers, _)) = parameters.iter().find(|(_, v)| v.is_object()) {
+            return Err(format!("the rotary embedding differs by layer (`{layers}`)"));
+        }
+        let of = |key: &str| parameters.get(key).ok_or_else(|| format!("rope scaling has no `{key}`"));
+        let of = |key: &str| of(key).and_then(|value| number(key, value));
+        let partial = parameters.get("partial_rotary_factor").filter(|v| !v.is_null());
+        let partial = partial.map(|v| number("partial_rotary_factor", v));
+        if partial.transpose()?.is_some_and(|f| f.to_bits() != 1f64.to_bits()) {
+            return Err("`partial_rotary_factor` is not 1, and all of a head is rotated".to_owned());
+        }
+        let kind = match kinds(parameters)?.as_slice() {
+            [] => "default",
+            // 4.57 takes `type`, 5.24 `rope_type`.
+            [one, other, ..] if one != other => {
+                return Err(format!("rope scaling is of `rope_type` `{one}` and of `type` `{other}`"));
+            }
+            [kind, ..] => *kind,
+        };
+        let read: &[&str] = match kind {
+            "default" => &[],
+            "linear" => &["factor"],
+            "llama3" => {
+                &["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"]
+            }
+            other => return Err(format!("rope scaling is of type `{other}`")),
+        };
+        let always = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
+        let unread = |key: &&String| !always.contains(&key.as_str()) && !read.contains(&key.as_str());
+        let unread: Vec<String> = parameters.keys().filter(unread).map(|key| format!("`{key}`")).collect();
+        if !unread.is_empty() {
+            warnings.push(format!("rope scaling of type `{kind}` does not read {}", unread.join(", ")));
+        }
+        match kind {
+            "linear" => Ok(RopeScaling::Linear { factor: of("factor")? }),
+            "llama3" => Ok(RopeScaling::Llama3 {
+                factor: of("factor")?,
+                low_freq_factor: of("low_freq_factor")?,
+                high_freq_factor: of("high_freq_factor")?,
+                original_context: self.original_context(parameters, warnings)?,
+            }),
+            _ => Ok(RopeScaling::None),
+        }
+    }
+
+    /// Tokens of a text before stretching, as transformers 5.24's `standardize_rope_params` finds them: the configuration's
+    /// own key before that of `rope_parameters`, and the longest text where there is neither.
+    fn original_context(
+        &self,
+        parameters: &Map<String, Value>,
+        warnings: &mut Vec<String>,
+    ) -> Result<f64, String> {
+        const KEY: &str = "original_max_position_embeddings";
+        let inner = parameters.get(KEY).filter(|value| !value.is_null());
+        let inner = inner.map(|value| number(KEY, value)).transpose()?;
+        match (self.original_max_position_embeddings, inner) {
+            (Some(outer), Some(inner)) if outer.to_bits() != inner.to_bits() => {
+                warnings.push(format!(
+                    "`{KEY}` is {outer} in config.json and {inner} in its rope scaling: {outer} counts, as in \
+                     transformers 5 (4 took the other one)"
+                ));
+                Ok(outer)
+            }
+            (Some(stated), _) | (None, Some(stated)) => Ok(stated),
+            (None, None) => {
+                let longest = self.max_position_embeddings.unwrap_or(if self.is_mistral() {
+                    131_072.0
+                } else {
+                    2048.0
+                });
+                warnings.push(format!(
+                    "rope scaling has no `{KEY}`: `max_position_embeddings` is taken for it, {longest}, as in transformers 5"
+                ));
+                Ok(longest)
+            }
+        }
+    }
 }
 
-/// What `rope_scaling` or `rope_parameters` says.
-fn rope_scaling(parameters: &Map<String, Value>) -> Result<RopeScaling, String> {
-    if let Some((layers, _)) = parameters.iter().find(|(_, v)| v.is_object()) {
-        return Err(format!("the rotary embedding differs by layer (`{layers}`)"));
-    }
-    let of = |key: &str| parameters.get(key).ok_or_else(|| format!("rope scaling has no `{key}`"));
-    let of = |key: &str| of(key).and_then(|value| number(key, value));
-    let partial = parameters.get("partial_rotary_factor").map(|v| number("partial_rotary_factor", v));
-    if partial.transpose()?.is_some_and(|f| f.to_bits() != 1f64.to_bits()) {
-        return Err("`partial_rotary_factor` is not 1, and all of a head is rotated".to_owned());
-    }
-    let kind = match ["rope_type", "type"].into_iter().find_map(|key| parameters.get(key)) {
-        None => "default",
-        Some(kind) => kind.as_str().ok_or_else(|| format!("rope scaling is of type {kind}"))?,
-    };
-    match kind {
-        "default" => Ok(RopeScaling::None),
-        "linear" => Ok(RopeScaling::Linear { factor: of("factor")? }),
-        "llama3" => Ok(RopeScaling::Llama3 {
-            factor: of("factor")?,
-            low_freq_factor: of("low_freq_factor")?,
-            high_freq_factor: of("high_freq_factor")?,
-            original_context: of("original_max_position_embeddings")?,
-        }),
-        other => Err(format!("rope scaling is of type `{other}`")),
-    }
+/// What `rope_type` and `type` say, as far as they are there.
+fn kinds(parameters: &Map<String, Value>) -> Result<Vec<&str>, String> {
+    let stated = ["rope_type", "type"].into_iter().filter_map(|key| parameters.get(key));
+    let word = |kind: &'_ Value| format!("rope scaling is of type {kind}");
+    stated.filter(|kind| !kind.is_null()).map(|kind| kind.as_str().ok_or_else(|| word(kind))).collect()
 }
 
 fn number(key: &str, value: &Value) -> Result<f64, String> {
     value.as_f64().ok_or_else(|| format!("`{key}` is {value}, and a number is needed"))
+}
+
+/// `Some(None)` for a null that is there.
+#[allow(clippy::option_option)] // absent and null mean different things
+fn stated<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<i64>>, D::Error> {
+    Option::deserialize(reader).map(Some)
+}
+
+const fn hidden_size() -> i64 {
+    4096
+}
+
+const fn thirty_two() -> i64 {
+    32
+}
+
+const fn vocab_size() -> i64 {
+    32_000
 }
 
 #[cfg(test)]
@@ -187,7 +362,15 @@ mod tests {
         for (key, value) in change.as_object().expect("an object") {
             config[key] = value.clone();
         }
-        read(Path::new("config.json"), &config.to_string())
+        read(Path::new("config.json"), &config.to_string()).map(|read| read.config)
+    }
+
+    fn warned(change: &Value) -> String {
+        let mut config = serde_json::json!({ "model_type": "llama" });
+        for (key, value) in change.as_object().expect("an object") {
+            config[key] = value.clone();
+        }
+        read(Path::new("config.json"), &config.to_string()).expect("sound").warnings.join("; ")
     }
 
     fn llama3_of(factor: f64) -> Value {
@@ -223,7 +406,22 @@ mod tests {
             (serde_json::json!({ "mlp_bias": true }), "mlp_bias"),
             (serde_json::json!({ "hidden_act": "gelu" }), "gelu"),
             (serde_json::json!({ "partial_rotary_factor": 0.5 }), "partial_rotary_factor"),
-            (serde_json::json!({ "quantization_config": { "bits": 4 } }), "quantization_config"),
+            (serde_json::json!({ "quantization_config": { "bits": 4, "quant_method": "gptq" } }), "gptq"),
+            (serde_json::json!({ "quantization_config": { "load_in_4bit": true } }), "bitsandbytes"),
+            (serde_json::json!({ "quantization_config": {} }), "quantization_config"),
+            (serde_json::json!({ "is_causal": false }), "is_causal"),
+            (serde_json::json!({ "is_causal": null }), "is_causal"),
+            (serde_json::json!({ "use_bidirectional_attention": true }), "use_bidirectional_attention"),
+            (serde_json::json!({ "attn_logit_softcapping": 50.0 }), "attn_logit_softcapping"),
+            (serde_json::json!({ "residual_multiplier": 0.22 }), "residual_multiplier"),
+            (serde_json::json!({ "per_layer_config": { "1": { "rms_norm_eps": 1.0 } } }), "per_layer_config"),
+            (serde_json::json!({ "layer_types": ["sliding_attention"] }), "layer_types"),
+            (serde_json::json!({ "layer_types": ["full_attention"] }), "layer_types"),
+            (serde_json::json!({ "configuration_files": ["config.4.0.0.json"] }), "configuration_files"),
+            (
+                serde_json::json!({ "rope_scaling": { "type": "linear", "rope_type": "default" } }),
+                "rope_type",
+            ),
             (serde_json::json!({ "rope_scaling": { "type": "dynamic", "factor": 2.0 } }), "dynamic"),
             (serde_json::json!({ "rope_parameters": { "rope_type": "yarn", "factor": 2.0 } }), "yarn"),
             (serde_json::json!({ "rope_scaling": { "type": "linear" } }), "factor"),
@@ -256,5 +454,69 @@ mod tests {
         assert_eq!(with(&unsaid).expect("mistral").sliding_window, Some(4096));
         assert_eq!(with(&serde_json::json!({ "sliding_window": 4096 })).expect("llama").sliding_window, None);
         assert_eq!(with(&serde_json::json!({ "head_dim": 80 })).expect("head_dim").head_dim, 80);
+    }
+
+    /// transformers 5.24 in float64 (`tests/fixtures/config_keys.py`): the outer key before the inner one, the longest text
+    /// where there is neither.
+    #[test]
+    fn the_original_context_is_found_where_transformers_finds_it() {
+        let context = |outer: Value, inner: Value| {
+            let mut scaling = llama3_of(8.0);
+            scaling["original_max_position_embeddings"] = inner;
+            let change = serde_json::json!({ "original_max_position_embeddings": outer, "rope_scaling": scaling,
+                "max_position_embeddings": 64 });
+            match with(&change).expect("sound").rope_scaling {
+                RopeScaling::Llama3 { original_context, .. } => original_context as i64,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(context(4.into(), 16.into()), 4);
+        assert_eq!(context(Value::Null, 16.into()), 16);
+        assert_eq!(context(4.into(), Value::Null), 4);
+        assert_eq!(context(Value::Null, Value::Null), 64);
+    }
+
+    #[test]
+    fn unknown_keys_are_named_and_known_ones_are_not() {
+        let change = serde_json::json!({ "brand_new_norm": true, "auto_map": {}, "attention_dropout": 0.1,
+            "logits_scaling": 1.0, "is_causal": true, "architectures": ["Qwen2ForCausalLM"] });
+        let warned = warned(&change);
+        assert!(
+            warned.contains("`auto_map`, `brand_new_norm`") && warned.contains("Qwen2ForCausalLM"),
+            "{warned}"
+        );
+        assert!(!warned.contains("attention_dropout") && !warned.contains("is_causal"), "{warned}");
+        let scaling = serde_json::json!({ "rope_type": "linear", "factor": 2.0, "beta_fast": 32 });
+        assert!(self::warned(&serde_json::json!({ "rope_scaling": scaling })).contains("`beta_fast`"));
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused() {
+        let text = r#"{"model_type":"llama","rms_norm_eps":1e-5,"rope_theta":1e4,"rms_norm_eps":1e-6}"#;
+        let error = read(Path::new("config.json"), text).expect_err("twice").to_string();
+        assert!(error.contains("`rms_norm_eps` is there twice"), "{error}");
+    }
+
+    #[test]
+    fn what_is_left_out_has_transformers_defaults() {
+        let read = |text: &str| read(Path::new("config.json"), text).expect(text).config;
+        let llama = read(r#"{"model_type":"llama"}"#);
+        assert_eq!(llama, Config::default()); // LLaMA 7B
+        let mistral = read(r#"{"model_type":"mistral","max_position_embeddings":32768}"#);
+        assert_eq!((mistral.n_kv_heads, mistral.hidden_dim), (8, 14336));
+        assert_eq!(read(r#"{"model_type":"mistral","num_key_value_heads":null}"#).n_kv_heads, 32);
+    }
+
+    #[test]
+    fn a_mistral_whose_layers_are_all_full_has_no_window() {
+        let window = |kinds: [&str; 30]| {
+            let change =
+                serde_json::json!({ "model_type": "mistral", "sliding_window": 9, "layer_types": kinds });
+            with(&change).expect("sound").sliding_window
+        };
+        assert_eq!(window(["full_attention"; 30]), None);
+        let mut mixed = ["full_attention"; 30];
+        mixed[3] = "sliding_attention";
+        assert_eq!(window(mixed), Some(9));
     }
 }

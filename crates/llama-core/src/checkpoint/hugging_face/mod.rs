@@ -1,197 +1,107 @@
-//! Hugging Face's layout: `config.json`, and `model.safetensors` or an index of numbered parts.
+//! Hugging Face's layout: `config.json`, and `model.safetensors` or `pytorch_model.bin`, or an index of numbered parts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
-use serde::Deserialize;
-use tch::{Kind, Tensor};
+use serde_json::Value;
+use tch::Tensor;
 
-use super::mapped::{self, Elements};
+use super::container::TensorFile;
+use super::identity::Hashed;
 use super::weight::{Order, Weight};
-use super::{Layout, foreign};
+use super::{Layout, files, foreign, json};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
 mod config;
+mod keys;
+mod names;
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+use names::Names;
+
+/// What weights are called, in the order in which transformers looks for them: one file, or the index of several.
+const WEIGHTS: [(&str, &str); 2] = [
+    ("model.safetensors", "model.safetensors.index.json"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+];
 
 /// Whether a folder holds weights in this layout.
 pub(super) fn has_weights(folder: &Path) -> bool {
-    [SINGLE, INDEX].iter().any(|name| folder.join(name).exists())
+    WEIGHTS.iter().any(|(single, index)| folder.join(single).exists() || folder.join(index).exists())
 }
 
 /// A checkpoint in Hugging Face's layout, opened and checked, no weight read yet.
 #[derive(Debug)]
 pub(super) struct HuggingFace {
     folder: PathBuf,
-    config_text: String,
     config: Config,
-    files: Vec<File>,
-    /// Which file holds a tensor, and where.
-    tensors: HashMap<String, (usize, Place)>,
-}
-
-/// One safetensors file, mapped.
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
-    map: Mmap,
-}
-
-/// A tensor in a file.
-#[derive(Debug)]
-struct Place {
-    dtype: Dtype,
-    shape: Vec<i64>,
-    bytes: std::ops::Range<usize>,
-}
-
-/// The part of the index that matters.
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
+    warnings: Vec<String>,
+    files: Vec<TensorFile>,
+    /// Which file holds a tensor.
+    tensors: BTreeMap<String, usize>,
+    names: Names,
 }
 
 impl HuggingFace {
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let config_text = fs_err::read_to_string(&path)?;
-        let config = config::read(&path, &config_text)?;
-        let mut opened = Self {
-            folder: folder.to_owned(),
-            config_text,
-            config,
-            files: Vec::new(),
-            tensors: HashMap::new(),
-        };
-        if folder.join(SINGLE).exists() {
-            opened.add(&folder.join(SINGLE), None)?;
-        } else {
-            opened.add_indexed()?;
+        let config::Read { mut config, mut warnings } =
+            config::read(&path, &files::text(&path, files::CONFIG)?)?;
+        let (paths, index) = weight_files(folder, &mut warnings)?;
+        let files = paths.iter().map(|path| TensorFile::open(path)).collect::<Result<Vec<_>>>()?;
+        let tensors = places(&files)?;
+        check_plain(&files, &tensors)?;
+        if let Some(index) = &index {
+            index.check(&files, &tensors, config.tied_embeddings)?;
         }
+        let names = Names::find(&tensors, config.tied_embeddings).map_err(|reason| Error::WeightFile {
+            path: folder.to_owned(),
+            reason,
+            hint: "give a folder with one model's files".to_owned(),
+        })?;
+        if !config.tied_embeddings && names.unembed().is_none() {
+            config.headless = true;
+            warnings.push(
+                "the weights hold no unembedding (`lm_head.weight`): states are computed, logits are not"
+                    .to_owned(),
+            );
+        }
+        let opened = Self { folder: folder.to_owned(), config, warnings, files, tensors, names };
         opened.check()?;
         Ok(opened)
-    }
-
-    /// The files that the index names, each holding what the index says it holds.
-    fn add_indexed(&mut self) -> Result<()> {
-        let path = self.folder.join(INDEX);
-        if !path.exists() {
-            let pytorch = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
-            let found = if pytorch.iter().any(|name| self.folder.join(name).exists()) {
-                "its weights are pytorch_model.bin; transformers' save_pretrained writes model.safetensors"
-            } else {
-                "config.json is there, model.safetensors is not"
-            };
-            return Err(Error::NotAModel { path: self.folder.clone(), found: found.to_owned() });
-        }
-        let refuse = |reason: String, hint: &str| {
-            Err(Error::WeightFile { path: path.clone(), reason, hint: hint.to_owned() })
-        };
-        let index: Index = match serde_json::from_str(&fs_err::read_to_string(&path)?) {
-            Ok(index) => index,
-            Err(e) => return refuse(e.to_string(), "the index is damaged; copy it again"),
-        };
-        let names: BTreeSet<&String> = index.weight_map.values().collect();
-        for name in names {
-            // A file beside the index and nowhere else.
-            if Path::new(name).file_name().is_none_or(|own| own != name.as_str()) {
-                return refuse(format!("it names the file `{name}`"), "files must be beside the index");
-            }
-            let file = self.folder.join(name);
-            if !file.exists() {
-                let reason = format!("it names the file `{name}`, which is not there");
-                return refuse(
-                    reason,
-                    "copy every model-NNNNN-of-NNNNN.safetensors of the model into this folder",
-                );
-            }
-            self.add(&file, Some((&path, &index)))?;
-        }
-        for (tensor, file) in &index.weight_map {
-            if !self.tensors.contains_key(tensor) {
-                return refuse(
-                    format!("it says that `{tensor}` is in `{file}`, which does not hold it"),
-                    "index and files belong to different models",
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Maps one file and takes up its tensors.
-    fn add(&mut self, path: &Path, index: Option<(&Path, &Index)>) -> Result<()> {
-        let refuse = |reason: String, hint: &str| {
-            Err(Error::WeightFile { path: path.to_owned(), reason, hint: hint.to_owned() })
-        };
-        let map = mapped::map(path)?;
-        let (header, metadata) = match SafeTensors::read_metadata(&map) {
-            Ok(read) => read,
-            Err(e) => {
-                let hint = "the file is damaged, was cut short, or is no safetensors file; copy it again";
-                return refuse(e.to_string(), hint);
-            }
-        };
-        let start = header + 8; // behind the header's length
-        for (name, info) in metadata.tensors() {
-            let own_name = path.file_name().unwrap_or_default().to_string_lossy();
-            if index
-                .is_some_and(|(_, index)| index.weight_map.get(&name).is_none_or(|file| *file != own_name))
-            {
-                let hint = "index and files belong to different models";
-                return refuse(format!("it holds `{name}`, and the index says otherwise"), hint);
-            }
-            let place = Place {
-                dtype: info.dtype,
-                shape: info.shape.iter().map(|&n| n as i64).collect(),
-                bytes: start + info.data_offsets.0..start + info.data_offsets.1,
-            };
-            self.tensors.insert(name, (self.files.len(), place));
-        }
-        self.files.push(File { path: path.to_owned(), map });
-        Ok(())
     }
 
     /// Every weight is there with the shape that the configuration implies, and nothing else is.
     fn check(&self) -> Result<()> {
         let mut known = BTreeSet::new();
         for weight in Weight::all(&self.config) {
-            let name = weight.hugging_face_name();
-            let (file, place) = self.place(&name)?;
-            let expected = weight.shape(&self.config);
-            if place.shape != expected {
-                let (path, found) = (file.path.clone(), place.shape.clone());
+            let name = self.names.of(weight);
+            let file = self.file(&name)?;
+            let (found, expected) = (file.stored(&name)?.shape, weight.shape(&self.config));
+            if *found != expected {
+                let (path, found) = (file.path().to_owned(), found.to_vec());
                 return Err(Error::TensorShape { path, name, expected, found });
             }
-            kind(&file.path, &name, place.dtype)?;
+            file.kind(&name)?;
             known.insert(name);
         }
         self.check_tied()?;
-        // Tables that older versions of transformers saved and newer ones compute.
-        let computed = |name: &str| name.ends_with(".rotary_emb.inv_freq");
-        let unembed = Weight::Unembed.hugging_face_name();
-        let names = self.tensors.keys();
-        match names.filter(|name| !known.contains(*name) && !computed(name) && **name != unembed).min() {
+        let ours = |name: &&String| {
+            known.contains(*name) || names::computed(name) || Some(name.as_str()) == self.names.unembed()
+        };
+        match self.tensors.keys().find(|name| !ours(name)) {
             None => Ok(()),
             Some(name) => Err(foreign(&self.folder.join("config.json"), name)),
         }
     }
 
-    /// Where embeddings are tied, an unembedding that is there all the same is the embedding.
+    /// Where embeddings are tied, an unembedding that is there all the same is the embedding. (transformers 4 takes the
+    /// embedding in any case, 5 the unembedding where it differs.)
     fn check_tied(&self) -> Result<()> {
-        let name = Weight::Unembed.hugging_face_name();
-        if !self.config.tied_embeddings || !self.tensors.contains_key(&name) {
-            return Ok(());
-        }
-        let numbers = |name: &str| {
-            self.place(name).map(|(file, place)| (place.dtype, &place.shape, &file.map[place.bytes.clone()]))
-        };
-        if numbers(&name)? == numbers(&Weight::Embed.hugging_face_name())? {
+        let Some(name) = self.names.unembed().filter(|_| self.config.tied_embeddings) else { return Ok(()) };
+        let embed = self.names.of(Weight::Embed);
+        if name == embed || self.bytes(name)? == self.bytes(&embed)? {
             return Ok(());
         }
         Err(Error::ModelConfig {
@@ -201,11 +111,167 @@ impl HuggingFace {
         })
     }
 
-    fn place(&self, name: &str) -> Result<(&File, &Place)> {
-        let first = self.files.first().map_or(&self.folder, |file| &file.path);
-        let missing = || Error::MissingTensor { path: first.clone(), name: name.to_owned() };
-        let (file, place) = self.tensors.get(name).ok_or_else(missing)?;
-        Ok((&self.files[*file], place))
+    /// A tensor's type, shape and bytes.
+    fn bytes(&self, name: &str) -> Result<(String, &[i64], &[u8])> {
+        let file = self.file(name)?;
+        let stored = file.stored(name)?;
+        Ok((stored.kind_name, stored.shape, &file.map()[stored.bytes]))
+    }
+
+    fn file(&self, name: &str) -> Result<&TensorFile> {
+        let first = self.files.first().map_or(self.folder.as_path(), TensorFile::path);
+        let missing = || Error::MissingTensor { path: first.to_owned(), name: name.to_owned() };
+        Ok(&self.files[*self.tensors.get(name).ok_or_else(missing)?])
+    }
+}
+
+/// Which file holds a tensor; one of them.
+fn places(files: &[TensorFile]) -> Result<BTreeMap<String, usize>> {
+    let mut tensors: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, file) in files.iter().enumerate() {
+        for name in file.names() {
+            if let Some(other) = tensors.insert(name.to_owned(), number) {
+                let other = files[other].path().file_name().unwrap_or_default().to_string_lossy();
+                return Err(Error::WeightFile {
+                    path: file.path().to_owned(),
+                    reason: format!("it holds `{name}`, and so does `{other}`"),
+                    hint: "the files belong to different models; copy those of one model into a folder of its own"
+                        .to_owned(),
+                });
+            }
+        }
+    }
+    Ok(tensors)
+}
+
+/// No tensor is of a kind that weights have after they were quantised, or that an adapter has.
+fn check_plain(files: &[TensorFile], tensors: &BTreeMap<String, usize>) -> Result<()> {
+    let changed = tensors.iter().find_map(|(name, file)| Some((name, file, names::changed(name)?)));
+    let Some((name, &file, (how, hint))) = changed else { return Ok(()) };
+    Err(Error::WeightFile {
+        path: files[file].path().to_owned(),
+        reason: format!("tensor `{name}`: the weights are {how}"),
+        hint: hint.to_owned(),
+    })
+}
+
+/// An index of several files.
+struct Index {
+    path: PathBuf,
+    /// Which file each tensor is said to be in.
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The files that hold a folder's weights, and the index that names them if there is one.
+fn weight_files(folder: &Path, warnings: &mut Vec<String>) -> Result<(Vec<PathBuf>, Option<Index>)> {
+    for (single, index) in WEIGHTS {
+        let (single, index) = (folder.join(single), folder.join(index));
+        if single.exists() {
+            if index.exists() {
+                let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                warnings.push(format!("{} and {} are there: the former counts", name(&single), name(&index)));
+            }
+            return Ok((vec![single], None));
+        }
+        if index.exists() {
+            let index = Index::read(index)?;
+            return Ok((index.files(folder)?, Some(index)));
+        }
+    }
+    let adapter = folder.join("adapter_config.json").exists();
+    let found = if adapter {
+        "it holds an adapter (adapter_config.json) and no model; merge it into its model first".to_owned()
+    } else if let Some(part) = numbered(folder) {
+        format!("`{part}` is there, and the index of the parts (….index.json) is not; download it as well")
+    } else {
+        let otherwise = "config.json is there, model.safetensors and pytorch_model.bin are not".to_owned();
+        let part = files::absent(&folder.join(WEIGHTS[0].0), "");
+        if part.is_empty() { otherwise } else { format!("{otherwise}: {part}") }
+    };
+    Err(Error::NotAModel { path: folder.to_owned(), found })
+}
+
+/// A numbered part of a model in a folder.
+fn numbered(folder: &Path) -> Option<String> {
+    let names =
+        fs_err::read_dir(folder).ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let part = |name: &String| {
+        let ending =
+            name.rsplit_once('.').is_some_and(|(_, ending)| ["safetensors", "bin"].contains(&ending));
+        let own = name.starts_with("model-") || name.starts_with("pytorch_model-");
+        ending && own && name.contains("-of-")
+    };
+    names.filter(part).min()
+}
+
+impl Index {
+    fn refuse<T>(&self, reason: String, hint: &str) -> Result<T> {
+        Err(Error::WeightFile { path: self.path.clone(), reason, hint: hint.to_owned() })
+    }
+
+    fn read(path: PathBuf) -> Result<Self> {
+        let mut index = Self { path, weight_map: BTreeMap::new() };
+        let damaged = "the index is damaged; copy it again";
+        let json = match json::parse(&files::text(&index.path, files::INDEX)?) {
+            Ok(json) => json,
+            Err(e) => return index.refuse(e, damaged),
+        };
+        let Some(Value::Object(map)) = json.get("weight_map") else {
+            return index.refuse("it has no `weight_map`".to_owned(), damaged);
+        };
+        for (tensor, file) in map {
+            let Some(file) = file.as_str() else {
+                return index.refuse(format!("the file of `{tensor}` is {file}"), damaged);
+            };
+            index.weight_map.insert(tensor.clone(), file.to_owned());
+        }
+        Ok(index)
+    }
+
+    /// The files that it names, which are beside it.
+    fn files(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let names: BTreeSet<&String> = self.weight_map.values().collect();
+        let mut paths = Vec::with_capacity(names.len());
+        for name in names {
+            // A file beside the index and nowhere else.
+            if Path::new(name).file_name().is_none_or(|own| own != name.as_str()) {
+                return self.refuse(format!("it names the file `{name}`"), "files must be beside the index");
+            }
+            let file = folder.join(name);
+            if !file.exists() {
+                let hint = files::absent(&file, "copy every part of the model into this folder");
+                return self.refuse(format!("it names the file `{name}`, which is not there"), &hint);
+            }
+            paths.push(file);
+        }
+        Ok(paths)
+    }
+
+    /// The files hold what it says they hold. What it lists and no file holds must be dispensable: an unembedding that is
+    /// the embedding, a table that is computed. What it leaves out is read all the same, as transformers does.
+    fn check(&self, files: &[TensorFile], tensors: &BTreeMap<String, usize>, tied: bool) -> Result<()> {
+        let hint = "index and files belong to different models";
+        for (tensor, file) in &self.weight_map {
+            match tensors.get(tensor) {
+                Some(&number) if files[number].path().file_name().is_some_and(|own| own == file.as_str()) => {
+                }
+                Some(&number) => {
+                    let own = files[number].path().file_name().unwrap_or_default().to_string_lossy();
+                    return self.refuse(
+                        format!("it says that `{tensor}` is in `{file}`, and `{own}` holds it"),
+                        hint,
+                    );
+                }
+                None if names::dispensable(tensor, tied) => {}
+                None => {
+                    return self.refuse(
+                        format!("it says that `{tensor}` is in `{file}`, which does not hold it"),
+                        hint,
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -214,37 +280,29 @@ impl Layout for HuggingFace {
         &self.config
     }
 
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     fn describe(&self) -> String {
         let files = self.files.len();
         format!("Hugging Face, {files} file{}", if files == 1 { "" } else { "s" })
     }
 
     fn stored(&self, weight: Weight) -> Result<(String, u64)> {
-        let (_, place) = self.place(&weight.hugging_face_name())?;
-        Ok((format!("{:?}", place.dtype).to_lowercase(), place.bytes.len() as u64))
+        let name = self.names.of(weight);
+        let stored = self.file(&name)?.stored(&name)?;
+        Ok((stored.kind_name, stored.bytes.len() as u64))
     }
 
     fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
-        let name = weight.hugging_face_name();
-        let (File { path, map }, place) = self.place(&name)?;
-        let kind = kind(path, &name, place.dtype)?;
-        let bytes = place.bytes.clone();
-        let elements = Elements { path, name: &name, map, bytes, kind, shape: &place.shape, stride: None };
-        elements.copy(into, Order::Kept) // queries and keys are in half-split order already
+        let name = self.names.of(weight);
+        self.file(&name)?.copy(&name, into, Order::Kept) // queries and keys are in half-split order already
     }
 
-    fn fingerprint(&self, hash: &mut blake3::Hasher) {
-        hash.update(self.config_text.as_bytes());
-        for file in &self.files {
-            let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-            hash.update(name.as_bytes()).update(&(file.map.len() as u64).to_le_bytes());
-        }
-        let mut names: Vec<_> = self.tensors.iter().collect();
-        names.sort_by_key(|(name, _)| *name);
-        for (name, (file, place)) in names {
-            hash.update(name.as_bytes()).update(format!("{:?} {:?}", place.dtype, place.shape).as_bytes());
-            mapped::sample(hash, &self.files[*file].map[place.bytes.clone()]);
-        }
+    fn hashed(&self) -> Result<Vec<Hashed<'_>>> {
+        let all: Result<Vec<_>> = self.files.iter().map(|file| file.hashed(None)).collect();
+        Ok(all?.into_iter().flatten().collect())
     }
 
     fn tokenizer(&self) -> Result<Tokenizer> {
@@ -252,21 +310,5 @@ impl Layout for HuggingFace {
             return Err(Error::NoTokenizer { path: self.folder.clone() });
         }
         Tokenizer::open(&self.folder)
-    }
-}
-
-/// LibTorch's name of a type that weights can have.
-fn kind(path: &Path, name: &str, dtype: Dtype) -> Result<Kind> {
-    match dtype {
-        Dtype::F16 => Ok(Kind::Half),
-        Dtype::BF16 => Ok(Kind::BFloat16),
-        Dtype::F32 => Ok(Kind::Float),
-        Dtype::F64 => Ok(Kind::Double),
-        other => Err(Error::WeightFile {
-            path: path.to_owned(),
-            reason: format!("tensor `{name}` is of type {other:?}"),
-            hint: "weights of type f16, bf16, f32 and f64 are read; convert the model with transformers"
-                .to_owned(),
-        }),
     }
 }

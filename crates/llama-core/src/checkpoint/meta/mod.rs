@@ -1,32 +1,32 @@
-//! Meta's layout: `params.json` and one `consolidated.NN.pth` per model-parallel rank.
+//! Meta's layout: `params.json` and one `consolidated.NN.pth` per model-parallel rank; Mistral's own files are the same with
+//! a few more keys, and may be one `consolidated.safetensors`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::Layout;
+use super::container::TensorFile;
+use super::identity::Hashed;
 use super::weight::{BlockWeight, Order, Weight};
+use super::{Layout, files};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
 mod params;
-mod pickle;
-mod pth;
 mod save;
 
 use params::Params;
-use pth::Pth;
 pub use save::{save_meta, save_random_meta};
 
 /// A checkpoint in Meta's layout, opened and checked, no weight read yet.
 #[derive(Debug)]
 pub(super) struct Meta {
     folder: PathBuf,
-    pub(super) params: String,
-    pub(super) config: Config,
-    shards: Vec<Pth>,
+    config: Config,
+    warnings: Vec<String>,
+    shards: Vec<TensorFile>,
 }
 
 /// How a weight is spread over model-parallel ranks.
@@ -51,11 +51,11 @@ pub(super) fn split(weight: Weight) -> Split {
 impl Meta {
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("params.json");
-        let text = fs_err::read_to_string(&path)?;
-        let params = Params::read(&path, &text)?;
-        let shards = shard_paths(folder)?.iter().map(|p| Pth::open(p)).collect::<Result<Vec<_>>>()?;
-        let config = params.config(&path, &shards)?;
-        let meta = Self { folder: folder.to_owned(), params: text, config, shards };
+        let mut warnings = Vec::new();
+        let params = Params::read(&path, &files::text(&path, files::CONFIG)?, &mut warnings)?;
+        let shards = shard_paths(folder)?.iter().map(|p| TensorFile::open(p)).collect::<Result<Vec<_>>>()?;
+        let config = params.config(&path, &shards, &mut warnings)?;
+        let meta = Self { folder: folder.to_owned(), config, warnings, shards };
         meta.check_shapes()?;
         Ok(meta)
     }
@@ -63,7 +63,7 @@ impl Meta {
     /// LLaMA 1 and 2 split the embedding along D, LLaMA 3 along V: its part's shape tells.
     fn split(&self, weight: Weight) -> Result<Split> {
         if weight == Weight::Embed {
-            let columns = self.shards[0].shape(&weight.meta_name())?.get(1).copied();
+            let columns = self.shards[0].stored(&weight.meta_name())?.shape.get(1).copied();
             return Ok(Split::Axis(usize::from(columns != Some(self.config.dim))));
         }
         Ok(split(weight))
@@ -96,17 +96,18 @@ impl Meta {
                 }
             }
             for shard in &self.shards {
-                let found = shard.shape(&name)?;
-                if found != expected {
+                let found = shard.stored(&name)?.shape;
+                if *found != expected {
                     let (path, found) = (shard.path().to_owned(), found.to_vec());
                     return Err(Error::TensorShape { path, name, expected, found });
                 }
+                shard.kind(&name)?;
             }
         }
         // Tables that LLaMA 1 and 2 carry along and their code computes anew.
         let computed = |name: &str| name == "rope.freqs";
         let known: BTreeSet<String> = Weight::all(&self.config).map(Weight::meta_name).collect();
-        let names = self.shards.iter().flat_map(Pth::names);
+        let names = self.shards.iter().flat_map(TensorFile::names);
         match names.filter(|name| !known.contains(*name) && !computed(name)).min() {
             None => Ok(()),
             Some(name) => Err(super::foreign(&self.folder.join("params.json"), name)),
@@ -119,16 +120,23 @@ impl Layout for Meta {
         &self.config
     }
 
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     fn describe(&self) -> String {
         let parts = self.shards.len();
         format!("Meta, {parts} part{}", if parts == 1 { "" } else { "s" })
     }
 
     fn stored(&self, weight: Weight) -> Result<(String, u64)> {
-        let kind = self.shards[0].kind(&weight.meta_name())?;
-        let bytes =
-            weight.shape(&self.config).iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64;
-        Ok((kind_name(kind).to_owned(), bytes))
+        let (name, mut bytes) = (weight.meta_name(), 0);
+        let whole = matches!(self.split(weight)?, Split::Replicated);
+        for shard in self.shards.iter().take(if whole { 1 } else { self.shards.len() }) {
+            let elements = shard.stored(&name)?.shape.iter().product::<i64>() as u64;
+            bytes += elements * shard.kind(&name)?.elt_size_in_bytes() as u64;
+        }
+        Ok((self.shards[0].stored(&name)?.kind_name, bytes))
     }
 
     /// Each rank's part goes from its file to its place in the whole.
@@ -137,19 +145,20 @@ impl Layout for Meta {
         let Split::Axis(axis) = self.split(weight)? else { return self.shards[0].copy(&name, into, order) };
         let mut from = 0;
         for shard in &self.shards {
-            let length = shard.shape(&name)?[axis];
+            let length = shard.stored(&name)?.shape[axis];
             shard.copy(&name, &into.f_narrow(axis as i64, from, length)?, order)?;
             from += length;
         }
         Ok(())
     }
 
-    fn fingerprint(&self, hash: &mut blake3::Hasher) {
-        hash.update(self.params.as_bytes());
-        for shard in &self.shards {
-            let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
-            hash.update(name.as_bytes()).update(shard.fingerprint().as_bytes());
+    fn hashed(&self) -> Result<Vec<Hashed<'_>>> {
+        let several = self.shards.len() > 1;
+        let mut all = Vec::new();
+        for (rank, shard) in self.shards.iter().enumerate() {
+            all.extend(shard.hashed(several.then_some(rank))?);
         }
+        Ok(all)
     }
 
     /// `tokenizer.model` in the folder, or beside it, as Meta ships LLaMA 1 and 2.
@@ -161,26 +170,36 @@ impl Layout for Meta {
     }
 }
 
-/// A type as people write it.
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Half => "f16",
-        Kind::BFloat16 => "bf16",
-        Kind::Double => "f64",
-        _ => "f32", // the reader knows no other floating-point type
-    }
+/// Mistral's one file.
+const SINGLE: &str = "consolidated.safetensors";
+
+/// Whether a folder holds weights in this layout.
+pub(super) fn has_weights(folder: &Path) -> bool {
+    folder.join("consolidated.00.pth").exists() || folder.join(SINGLE).exists()
 }
 
-/// `consolidated.00.pth`, `consolidated.01.pth`, … without a gap.
+/// `consolidated.00.pth`, `consolidated.01.pth`, … without a gap; or `consolidated.safetensors`.
 fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
     let paths: Vec<_> = (0..100)
         .map(|rank| folder.join(format!("consolidated.{rank:02}.pth")))
         .take_while(|path| path.exists())
         .collect();
+    let single = folder.join(SINGLE);
+    if paths.is_empty() && single.exists() {
+        return Ok(vec![single]);
+    }
     if paths.is_empty() {
-        return Err(Error::NotAModel {
-            path: folder.to_owned(),
-            found: "params.json is there, consolidated.00.pth is not".to_owned(),
+        let part = files::absent(&folder.join("consolidated.00.pth"), "");
+        let found =
+            "params.json is there, consolidated.00.pth and consolidated.safetensors are not".to_owned();
+        let found = if part.is_empty() { found } else { format!("{found}: {part}") };
+        return Err(Error::NotAModel { path: folder.to_owned(), found });
+    }
+    if single.exists() {
+        return Err(Error::WeightFile {
+            path: single,
+            reason: "consolidated.00.pth is there as well, and both cannot be the model".to_owned(),
+            hint: "move one of them away".to_owned(),
         });
     }
     let after_gap =

@@ -117,6 +117,9 @@ fn check(config: &Config, folder: &Path, parts: i64) -> Result<()> {
             "Meta's layout knows LLaMA 3.1's rope scaling alone",
         );
     }
+    if config.headless {
+        return refuse("the model has no unembedding".to_owned(), "Meta's layout holds one");
+    }
     if config.sliding_window.is_some() {
         return refuse(
             "params.json has no word for a sliding window".to_owned(),

@@ -1,4 +1,4 @@
-//! A memory-mapped file: tensors copied out of it, and what tells it from another without reading all of it.
+//! A memory-mapped file, and tensors copied out of it.
 
 use std::ops::Range;
 use std::path::Path;
@@ -6,32 +6,58 @@ use std::path::Path;
 use memmap2::Mmap;
 use tch::{Device, Kind, Tensor};
 
-use super::weight::Order;
+use crate::checkpoint::files;
+use crate::checkpoint::identity::Stamp;
+use crate::checkpoint::weight::Order;
 use crate::error::{Error, Result};
 
-/// Bytes sampled at the start, middle and end of each tensor.
-const SAMPLE: usize = 4096;
+/// A mapped file, and what the file system said of it then.
+#[derive(Debug)]
+pub(in crate::checkpoint) struct Mapped {
+    map: Mmap,
+    stamp: Stamp,
+}
 
-/// Maps a file for reading.
-pub(super) fn map(path: &Path) -> Result<Mmap> {
+impl Mapped {
+    /// What the file system said of the file when it was mapped.
+    pub(in crate::checkpoint) fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+}
+
+impl std::ops::Deref for Mapped {
+    type Target = Mmap;
+
+    fn deref(&self) -> &Mmap {
+        &self.map
+    }
+}
+
+/// Maps a file for reading, if it is one.
+///
+/// # Errors
+/// What is no file, and what stands in a file's place: a Git LFS pointer, a web page.
+pub(in crate::checkpoint) fn map(path: &Path) -> Result<Mapped> {
+    files::check_regular(path)?;
     let file = fs_err::File::open(path)?;
+    let stamp = Stamp::from(&file.metadata()?);
     #[allow(unsafe_code)]
     // SAFETY: a read-only mapping. A file that is changed while it is mapped gives wrong numbers, as it would when
     // read; one that is cut short ends the process, as documented on `Checkpoint::open`.
     let map = unsafe { Mmap::map(file.file()) };
-    Ok(map.map_err(|e| std::io::Error::new(e.kind(), format!("could not map {}: {e}", path.display())))?)
-}
-
-/// Adds samples of a tensor's bytes: three pages, so that two models of one shape differ.
-pub(super) fn sample(hash: &mut blake3::Hasher, bytes: &[u8]) {
-    for from in [0, bytes.len() / 2, bytes.len().saturating_sub(SAMPLE)] {
-        hash.update(&bytes[from..bytes.len().min(from + SAMPLE)]);
+    let map =
+        map.map_err(|e| std::io::Error::new(e.kind(), format!("could not map {}: {e}", path.display())))?;
+    match files::instead(&map[..map.len().min(64)]) {
+        None => Ok(Mapped { map, stamp }),
+        Some((reason, hint)) => {
+            Err(Error::WeightFile { path: path.to_owned(), reason: reason.to_owned(), hint: hint.to_owned() })
+        }
     }
 }
 
 /// Tells the system that these bytes are not needed soon, so that a model that was read does not stay in this process'
 /// memory a second time.
-pub(super) fn release(map: &Mmap, bytes: &Range<usize>) {
+pub(in crate::checkpoint) fn release(map: &Mmap, bytes: &Range<usize>) {
     #[cfg(unix)]
     {
         #[allow(unsafe_code)]
@@ -48,15 +74,15 @@ pub(super) fn release(map: &Mmap, bytes: &Range<usize>) {
 }
 
 /// Where a mapped file holds a tensor's elements, checked to lie inside it.
-pub(super) struct Elements<'m> {
-    pub(super) path: &'m Path,
-    pub(super) name: &'m str,
-    pub(super) map: &'m Mmap,
-    pub(super) bytes: Range<usize>,
-    pub(super) kind: Kind,
-    pub(super) shape: &'m [i64],
+pub(in crate::checkpoint) struct Elements<'m> {
+    pub(in crate::checkpoint) path: &'m Path,
+    pub(in crate::checkpoint) name: &'m str,
+    pub(in crate::checkpoint) map: &'m Mmap,
+    pub(in crate::checkpoint) bytes: Range<usize>,
+    pub(in crate::checkpoint) kind: Kind,
+    pub(in crate::checkpoint) shape: &'m [i64],
     /// In elements; `None` if they lie one after the other.
-    pub(super) stride: Option<&'m [i64]>,
+    pub(in crate::checkpoint) stride: Option<&'m [i64]>,
 }
 
 impl Elements<'_> {
@@ -64,7 +90,7 @@ impl Elements<'_> {
     ///
     /// # Errors
     /// Elements that are not finite.
-    pub(super) fn copy(self, into: &Tensor, order: Order) -> Result<()> {
+    pub(in crate::checkpoint) fn copy(self, into: &Tensor, order: Order) -> Result<()> {
         let contiguous = contiguous(self.shape);
         let stride = self.stride.unwrap_or(&contiguous);
         let bytes = &self.map[self.bytes.clone()];
@@ -97,7 +123,7 @@ impl Elements<'_> {
 }
 
 /// Strides, in elements, of a tensor whose elements lie one after the other.
-fn contiguous(shape: &[i64]) -> Vec<i64> {
+pub(in crate::checkpoint) fn contiguous(shape: &[i64]) -> Vec<i64> {
     let mut stride = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
         stride[axis - 1] = stride[axis] * shape[axis].max(1);

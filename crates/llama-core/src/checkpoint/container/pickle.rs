@@ -4,25 +4,26 @@
 //! callables are the handful below that `torch.save` writes for a state dict, and calling one makes a plain value.
 //! Reference for the instructions: Python's `pickletools`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tch::Kind;
 
 /// Where a tensor's elements lie: a strided window into one storage of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TensorInfo {
+pub(super) struct TensorInfo {
     /// The storage's name: the archive's entry `data/{storage}`.
-    pub(crate) storage: Arc<str>,
-    pub(crate) kind: Kind,
+    pub(super) storage: Arc<str>,
+    pub(super) kind: Kind,
     /// First element, counted in elements from the storage's start.
-    pub(crate) offset: i64,
-    pub(crate) shape: Vec<i64>,
-    pub(crate) stride: Vec<i64>,
+    pub(super) offset: i64,
+    pub(super) shape: Vec<i64>,
+    pub(super) stride: Vec<i64>,
 }
 
 /// What the stack machine handles.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub(super) enum Value {
     None,
     Bool,
     Int(i64),
@@ -38,7 +39,7 @@ pub(crate) enum Value {
 
 /// The callables a state dict needs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Callable {
+pub(super) enum Callable {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
@@ -47,40 +48,60 @@ pub(crate) enum Callable {
 
 /// Why a pickle is refused.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) offset: usize,
-    pub(crate) reason: String,
+pub(super) struct Refused {
+    pub(super) offset: usize,
+    pub(super) reason: String,
 }
 
 /// Tuples deeper than any checkpoint's: dropping a nested value recurses.
 const MAX_DEPTH: u8 = 32;
 /// A 65B state dict's description is under one megabyte. Bounds what a hostile one can make of few bytes.
-const MAX_BYTES: usize = 64 << 20;
-/// Values on the stack and in the memo: a 65B state dict needs about ten thousand.
-const MAX_VALUES: usize = 4_000_000;
+const MAX_BYTES: usize = 16 << 20;
+/// Values made on the way, and memo slots: a 65B state dict needs about thirty thousand.
+const MAX_VALUES: usize = 2_000_000;
+/// Axes of a tensor; a LLaMA's have two at most. (Every tensor keeps its shape, and one shape can serve many.)
+const MAX_AXES: usize = 16;
 
 /// The named tensors of a pickled state dict.
-pub(crate) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, Arc<TensorInfo>)>, Refused> {
+pub(super) fn state_dict(pickle: &[u8]) -> Result<HashMap<String, Arc<TensorInfo>>, Refused> {
     if pickle.len() > MAX_BYTES {
-        let reason = format!("{} bytes to describe tensors, more than any model needs", pickle.len());
+        let reason =
+            format!("{} bytes to describe tensors; up to {} MiB are read", pickle.len(), MAX_BYTES >> 20);
         return Err(Refused { offset: 0, reason });
     }
     let mut machine =
-        Machine { bytes: pickle, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
+        Machine { bytes: pickle, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new(), made: 0 };
     let top = machine.run().map_err(|reason| Refused { offset: machine.at, reason })?;
+    let refuse = |reason: String| Refused { offset: machine.at, reason };
     let Value::Dict(entries) = top else {
-        return Err(Refused {
-            offset: machine.at,
-            reason: "it holds no dict of tensors at its top".to_owned(),
-        });
+        return Err(refuse("it holds no dict of tensors at its top".to_owned()));
     };
-    Ok(entries
-        .into_iter()
-        .filter_map(|entry| match entry {
-            (Value::Str(name), Value::Tensor(info)) => Some((name.to_string(), info)),
-            _ => None,
-        })
-        .collect())
+    let (mut tensors, mut others) = (HashMap::new(), Vec::new());
+    for (key, value) in entries {
+        let Value::Str(name) = key else { continue };
+        let twice = match value {
+            Value::Tensor(info) => tensors.insert(name.to_string(), info).is_some() || others.contains(&name),
+            _ if tensors.contains_key(&*name) => true,
+            _ => {
+                if others.len() < 8 {
+                    others.push(name.clone());
+                }
+                false
+            }
+        };
+        if twice {
+            return Err(refuse(format!("tensor `{name}` is there twice")));
+        }
+    }
+    if tensors.is_empty() && !others.is_empty() {
+        let others: Vec<String> = others.iter().map(|name| format!("`{name}`")).collect();
+        let reason = format!(
+            "it holds no tensors at its top, but {}: a dict around the state dict",
+            others.join(", ")
+        );
+        return Err(refuse(reason));
+    }
+    Ok(tensors)
 }
 
 struct Machine<'a> {
@@ -89,6 +110,8 @@ struct Machine<'a> {
     stack: Vec<Value>,
     marks: Vec<usize>,
     memo: Vec<Option<Value>>,
+    /// Values pushed so far.
+    made: usize,
 }
 
 type Step<T = ()> = Result<T, String>;
@@ -138,7 +161,7 @@ impl Machine<'_> {
                 0x93 => self.stack_global()?,
                 b'Q' => self.persistent()?,
                 b'R' => self.reduce()?,
-                b'b' => drop(self.pop()?), // BUILD: attributes such as a state dict's `_metadata`, not needed
+                b'b' => self.build()?,
                 b's' => {
                     let items = self.top(2)?;
                     self.set_items(items)?;
@@ -191,8 +214,9 @@ impl Machine<'_> {
             b'r' => self.u32()?,
             _ => self.memo.len(),
         };
-        if slot > MAX_VALUES {
-            return Err(format!("memo slot {slot}"));
+        // Picklers number their slots one after the other.
+        if slot > self.made {
+            return Err(format!("memo slot {slot} after {} values", self.made));
         }
         // A container is filled after it is memoised, so a copy would go stale: it is not kept, and asking for it fails.
         let value = match self.stack.last().ok_or("the stack is empty")? {
@@ -274,6 +298,15 @@ impl Machine<'_> {
         self.push(value)
     }
 
+    /// Attributes such as a state dict's `_metadata`, which are not needed.
+    fn build(&mut self) -> Step {
+        self.pop()?;
+        match self.stack.last() {
+            Some(Value::Dict(_) | Value::Tensor(_)) => Ok(()),
+            _ => Err("attributes set on something that is no dict and no tensor".to_owned()),
+        }
+    }
+
     fn set_items(&mut self, items: Vec<Value>) -> Step {
         let Some(Value::Dict(dict)) = self.stack.last_mut() else {
             return Err("items set on no dict".to_owned());
@@ -312,8 +345,9 @@ impl Machine<'_> {
     }
 
     fn push(&mut self, value: Value) -> Step {
-        if self.stack.len() >= MAX_VALUES {
-            return Err("more values than any checkpoint has".to_owned());
+        self.made += 1;
+        if self.made > MAX_VALUES {
+            return Err(format!("more than {MAX_VALUES} values"));
         }
         self.stack.push(value);
         Ok(())
@@ -387,11 +421,19 @@ fn callable(module: &str, name: &str) -> Step<Callable> {
         ("torch", "FloatStorage") => Callable::StorageKind(Kind::Float),
         ("torch", "DoubleStorage") => Callable::StorageKind(Kind::Double),
         ("torch", "LongStorage") => Callable::StorageKind(Kind::Int64),
+        ("torch", "IntStorage") => Callable::StorageKind(Kind::Int),
+        ("torch", "ShortStorage") => Callable::StorageKind(Kind::Int16),
+        ("torch", "CharStorage") => Callable::StorageKind(Kind::Int8),
+        ("torch", "ByteStorage") => Callable::StorageKind(Kind::Uint8),
+        ("torch", "BoolStorage") => Callable::StorageKind(Kind::Bool),
         _ => return Err(format!("it calls `{module}.{name}`")),
     })
 }
 
 fn sizes(values: &[Value]) -> Step<Vec<i64>> {
+    if values.len() > MAX_AXES {
+        return Err(format!("a tensor of {} axes; up to {MAX_AXES} are read", values.len()));
+    }
     values
         .iter()
         .map(|v| match v {
@@ -425,17 +467,63 @@ mod tests {
         assert!(state_dict(&program(b")", b"\x85")).is_err(), "tuples in tuples");
         assert!(state_dict(&program(b")", b"}\x86")).is_err(), "tuples that end in an empty dict");
         assert!(state_dict(&program(b"]", b"]a")).is_err(), "lists in lists");
-        let dicts_as_keys = [b"}".repeat(1_000_000), b"Ns".repeat(999_999)].concat();
+        let dicts_as_keys = [b"}".repeat(500_000), b"Ns".repeat(499_999)].concat();
         assert!(state_dict(&program(&dicts_as_keys, b"")).is_ok(), "dicts as keys are forgotten");
     }
 
     #[test]
     fn truncation_at_every_byte_is_an_error() {
-        let whole = b"\x80\x02}q\x00(X\x01\0\0\0aK\x01X\x01\0\0\0bJ\xff\xff\xff\xffu.";
+        let whole = b"\x80\x02}q\x00(K\x07K\x01K\x08J\xff\xff\xff\xffu.";
         assert!(state_dict(whole).expect("whole").is_empty());
         for end in 0..whole.len() - 1 {
             assert!(state_dict(&whole[..end]).is_err(), "cut at {end}");
         }
+    }
+
+    /// A tensor of `axes` sizes under a name, as torch.save writes it.
+    fn tensor(name: &str, axes: usize) -> Vec<u8> {
+        let text = |text: &str| [&[b'X', text.len() as u8, 0, 0, 0], text.as_bytes()].concat();
+        let sizes = [b"(".to_vec(), b"K\x01".repeat(axes), b"t".to_vec()].concat();
+        let storage = [
+            text("storage"),
+            b"ctorch\nFloatStorage\n".to_vec(),
+            text("0"),
+            text("cpu"),
+            b"K\x01tQ".to_vec(),
+        ]
+        .concat();
+        let rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
+        let rest = b"\x89ccollections\nOrderedDict\n)RtR".to_vec();
+        [text(name), rebuild, storage, b"K\x00".to_vec(), sizes.clone(), sizes, rest].concat()
+    }
+
+    fn dict(entries: &[Vec<u8>]) -> Vec<u8> {
+        [b"\x80\x02}(".to_vec(), entries.concat(), b"u.".to_vec()].concat()
+    }
+
+    #[test]
+    fn a_name_twice_is_refused() {
+        assert_eq!(state_dict(&dict(&[tensor("a", 2), tensor("b", 2)])).expect("sound").len(), 2);
+        let refused =
+            state_dict(&dict(&[tensor("a", 2), tensor("b", 1), tensor("a", 1)])).expect_err("twice");
+        assert!(refused.reason.contains("`a` is there twice"), "{}", refused.reason);
+        let then_a_number = [tensor("a", 2), b"X\x01\0\0\0aK\x01".to_vec()];
+        assert!(state_dict(&dict(&then_a_number)).is_err(), "in Python the number is what is left");
+    }
+
+    #[test]
+    fn what_a_few_bytes_can_ask_for_is_bounded() {
+        let refused = state_dict(&dict(&[tensor("a", 100_000)])).expect_err("many axes");
+        assert!(refused.reason.contains("100000 axes"), "{}", refused.reason);
+        // A memo slot far beyond what was made: 40 MB of slots for five bytes.
+        let far = state_dict(b"\x80\x02}r\x00\x00\x10\x00.").expect_err("a slot");
+        assert!(far.reason.contains("memo slot 1048576"), "{}", far.reason);
+        let many = [b"\x80\x02(".to_vec(), b"N0".repeat(10), b"N".repeat(2_000_001)].concat();
+        assert!(state_dict(&many).is_err());
+        // Attributes on a number.
+        assert!(state_dict(b"\x80\x02K\x01}b.").expect_err("BUILD").reason.contains("attributes"));
+        let around = state_dict(b"\x80\x02}X\x0a\0\0\0state_dict}s.").expect_err("a dict in a dict");
+        assert!(around.reason.contains("`state_dict`"), "{}", around.reason);
     }
 
     proptest::proptest! {

@@ -6,106 +6,73 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
-use tch::{Kind, Tensor};
+use tch::Kind;
 
-use super::super::mapped::{self, Elements};
-use super::super::weight::Order;
+use super::mapped::Mapped;
 use super::pickle::{self, TensorInfo};
+use super::{Stored, archive, kind_name};
 use crate::error::{Error, Result};
 
-/// A memory-mapped `.pth` file, its tensors described and bounds-checked, none of them read yet.
+/// A memory-mapped file of `torch.save`'s, its tensors described and bounds-checked, none of them read yet.
 #[derive(Debug)]
-pub(crate) struct Pth {
+pub(in crate::checkpoint) struct Pth {
     path: PathBuf,
-    map: Mmap,
+    map: Mapped,
     tensors: HashMap<String, Arc<TensorInfo>>,
     /// The entries that hold tensors' elements.
     storages: HashMap<String, Entry>,
-    /// What tells this file from another without reading it all.
-    fingerprint: blake3::Hash,
 }
 
 impl Pth {
-    /// Maps `path` and reads its description.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let map = mapped::map(path)?;
-        let Archive { entries, pickle, prefix, fingerprint } = Archive::read(path, &map)?;
-        let described = pickle::state_dict(&map[pickle]).map_err(|refused| Error::Pickle {
+    /// Reads a mapped file's description.
+    pub(super) fn read(path: &Path, map: Mapped) -> Result<Self> {
+        let Archive { entries, pickle, prefix } = Archive::read(path, &map)?;
+        let refused = |refused: pickle::Refused| Error::Pickle {
             path: path.to_owned(),
             offset: refused.offset,
             reason: refused.reason,
-        })?;
+        };
+        let described = pickle::state_dict(&map[pickle]).map_err(refused)?;
         let storages = entries
             .into_iter()
             .filter_map(|(name, entry)| {
                 Some((name.strip_prefix(&prefix)?.strip_prefix("data/")?.to_owned(), entry))
             })
             .collect();
-        let pth = Self {
-            path: path.to_owned(),
-            map,
-            tensors: described.into_iter().collect(),
-            storages,
-            fingerprint,
-        };
+        let pth = Self { path: path.to_owned(), map, tensors: described, storages };
         for (name, info) in &pth.tensors {
             pth.window(name, info)?;
         }
         Ok(pth)
     }
 
-    /// The file.
-    pub(crate) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What tells this file from another without reading it all: its entries' names, sizes and checksums, its
-    /// description of tensors, and samples of every storage (not every writer fills in checksums).
-    pub(crate) fn fingerprint(&self) -> &blake3::Hash {
-        &self.fingerprint
+    pub(super) fn map(&self) -> &Mapped {
+        &self.map
     }
 
-    /// The tensors' names, in no order.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// A tensor's shape.
-    pub(crate) fn shape(&self, name: &str) -> Result<&[i64]> {
-        Ok(&self.info(name)?.shape)
-    }
-
-    /// A tensor's element type.
-    pub(crate) fn kind(&self, name: &str) -> Result<Kind> {
-        Ok(self.info(name)?.kind)
-    }
-
-    /// Copies a tensor from the mapping to where it belongs, after comparing its checksum.
-    ///
-    /// # Shapes
-    /// `into` the tensor's own; it may be a view.
-    pub(crate) fn copy(&self, name: &str, into: &Tensor, order: Order) -> Result<()> {
-        let info = self.info(name)?;
-        if !matches!(info.kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
-            return Err(Error::WeightFile {
-                path: self.path.clone(),
-                reason: format!(
-                    "tensor `{name}` holds {:?}, and weights are floating-point numbers",
-                    info.kind
-                ),
-                hint: "the file belongs to another kind of model".to_owned(),
-            });
-        }
-        let bytes = self.window(name, info)?;
-        self.check_sum(name, info)?;
-        let (path, map) = (self.path.as_path(), &self.map);
-        let stride = Some(info.stride.as_slice());
-        Elements { path, name, map, bytes, kind: info.kind, shape: &info.shape, stride }.copy(into, order)
+    pub(super) fn stored(&self, name: &str) -> Result<Option<Stored<'_>>> {
+        let Some(info) = self.tensors.get(name) else { return Ok(None) };
+        let weights = matches!(info.kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double);
+        Ok(Some(Stored {
+            kind: Some(info.kind).filter(|_| weights),
+            kind_name: kind_name(info.kind).to_owned(),
+            shape: &info.shape,
+            bytes: self.window(name, info)?,
+            stride: Some(&info.stride),
+        }))
     }
 
     /// Compares the checksum of a tensor's storage.
-    fn check_sum(&self, name: &str, info: &TensorInfo) -> Result<()> {
+    pub(super) fn check_sum(&self, name: &str) -> Result<()> {
+        let Some(info) = self.tensors.get(name) else { return Ok(()) };
         let Some(entry) = self.storages.get(&*info.storage) else { return Ok(()) };
         if sum_holds(&self.map[entry.range.clone()], entry.sum) {
             return Ok(());
@@ -118,12 +85,6 @@ impl Pth {
             ),
             hint: DAMAGED.to_owned(),
         })
-    }
-
-    fn info(&self, name: &str) -> Result<&Arc<TensorInfo>> {
-        self.tensors
-            .get(name)
-            .ok_or_else(|| Error::MissingTensor { path: self.path.clone(), name: name.to_owned() })
     }
 
     /// The bytes of the file from a tensor's first to its last element, checked against its storage.
@@ -177,7 +138,6 @@ struct Archive {
     /// The range of `…/data.pkl`, and the `…/`.
     pickle: Range<usize>,
     prefix: String,
-    fingerprint: blake3::Hash,
 }
 
 impl Archive {
@@ -187,16 +147,20 @@ impl Archive {
             reason,
             hint: hint.to_owned(),
         };
-        let mut archive = zip::ZipArchive::new(Cursor::new(map)).map_err(|e| {
-            let old = map.starts_with(&[0x80, 0x02]);
-            let hint = if old {
-                "it is in the format from before PyTorch 1.6; load and save it again with torch.save"
-            } else {
-                "the file is damaged, was cut short, or is no PyTorch file; copy it again and compare its checksum"
-            };
-            refuse(format!("not a zip archive as torch.save writes it ({e})"), hint)
-        })?;
-        let (mut entries, mut pickle, mut fingerprint) = (HashMap::new(), None, blake3::Hasher::new());
+        if let Some((reason, hint)) = other_format(map) {
+            return Err(refuse(reason.to_owned(), hint));
+        }
+        let count = archive::check(map)
+            .map_err(|e| refuse(format!("not a zip archive as torch.save writes it: {e}"), NO_ARCHIVE))?;
+        let mut archive = zip::ZipArchive::new(Cursor::new(map))
+            .map_err(|e| refuse(format!("not a zip archive as torch.save writes it ({e})"), NO_ARCHIVE))?;
+        if archive.len() != count {
+            return Err(refuse(
+                format!("it holds {count} files, of which {} are found", archive.len()),
+                DAMAGED,
+            ));
+        }
+        let (mut entries, mut pickle) = (HashMap::new(), None);
         for index in 0..archive.len() {
             let entry =
                 archive.by_index_raw(index).map_err(|e| refuse(format!("entry {index}: {e}"), DAMAGED))?;
@@ -215,25 +179,56 @@ impl Archive {
                 let hint = "save it again on another machine";
                 return Err(refuse("it was written on a big-endian machine".to_owned(), hint));
             }
-            fingerprint
-                .update(name.as_bytes())
-                .update(&entry.size().to_le_bytes())
-                .update(&entry.crc32().to_le_bytes());
-            mapped::sample(&mut fingerprint, content);
             if let Some(prefix) = name.strip_suffix("data.pkl").filter(|p| p.is_empty() || p.ends_with('/')) {
                 if !sum_holds(content, entry.crc32()) {
                     return Err(refuse(format!("the checksum of `{name}` does not hold"), DAMAGED));
                 }
-                fingerprint.update(content);
+                if let Some((_, other)) = &pickle {
+                    return Err(refuse(format!("it holds `{name}` and `{other}data.pkl`"), NO_PYTORCH));
+                }
                 pickle = Some((range.clone(), prefix.to_owned()));
             }
             let sum = entry.crc32();
             entries.insert(name, Entry { range, sum });
         }
-        let hint = "it is a zip archive, but no PyTorch file";
-        let (pickle, prefix) = pickle.ok_or_else(|| refuse("it holds no data.pkl".to_owned(), hint))?;
-        Ok(Self { entries, pickle, prefix, fingerprint: fingerprint.finalize() })
+        apart(&entries).map_err(|reason| refuse(reason, DAMAGED))?;
+        let (pickle, prefix) = pickle.ok_or_else(|| refuse("it holds no data.pkl".to_owned(), NO_PYTORCH))?;
+        Ok(Self { entries, pickle, prefix })
     }
+}
+
+/// No two entries share bytes.
+fn apart(entries: &HashMap<String, Entry>) -> std::result::Result<(), String> {
+    let mut ranges: Vec<_> = entries.iter().map(|(name, entry)| (&entry.range, name)).collect();
+    ranges.retain(|(range, _)| !range.is_empty());
+    ranges.sort_by_key(|(range, _)| range.start);
+    match ranges.windows(2).find(|two| two[0].0.end > two[1].0.start) {
+        Some(two) => Err(format!("entries `{}` and `{}` share bytes", two[0].1, two[1].1)),
+        None => Ok(()),
+    }
+}
+
+/// A format that has the same names for its files, and what to do about it.
+fn other_format(map: &[u8]) -> Option<(&'static str, &'static str)> {
+    // A pickle begins with its protocol; the first thing in a legacy file is a magic number as a LONG1 of 10 bytes.
+    if map.starts_with(&[0x80, 0x02, 0x8a, 0x0a]) || (map.len() > 2 && map[0] == 0x80 && map[1] < 6) {
+        return Some((
+            "it is a bare pickle, the format of torch.save before PyTorch 1.6",
+            "load it and save it again: torch.save(torch.load(path, weights_only=True), path)",
+        ));
+    }
+    // The header of safetensors begins with its length and a brace.
+    if map.get(8) == Some(&b'{') {
+        return Some(("it is a safetensors file", "name it model.safetensors"));
+    }
+    if map.starts_with(b"GGUF") {
+        return Some(("it is a GGUF file", "give the file itself as the model"));
+    }
+    // A tar archive says so at byte 257; torch.save wrote those before 0.1.10.
+    if map.get(257..262) == Some(b"ustar") {
+        return Some(("it is a tar archive", "load it and save it again with torch.save"));
+    }
+    None
 }
 
 /// Whether a CRC-32 is that of the bytes; 0 is what writers that compute none put there.
@@ -242,3 +237,6 @@ fn sum_holds(bytes: &[u8], sum: u32) -> bool {
 }
 
 const DAMAGED: &str = "the file is damaged or was cut short; copy it again";
+const NO_ARCHIVE: &str =
+    "the file is damaged, was cut short, or is no PyTorch file; copy it again and compare its checksum";
+const NO_PYTORCH: &str = "it is a zip archive, but no PyTorch file";
