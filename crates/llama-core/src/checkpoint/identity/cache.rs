@@ -93,19 +93,12 @@ impl IdentityCache {
     }
 }
 
-/// Writes an entry beside its place and moves it there, so that nobody reads half of one.
 fn write(path: &Path, stamp: &Stamp, tensors: &[TensorHash]) -> std::io::Result<()> {
     let stamp = stamp.to_string();
     let sum = sum(&stamp, tensors).unwrap_or_default();
     let entry = Entry { schema: SCHEMA, stamp, tensors: tensors.to_vec(), sum };
     fs_err::create_dir_all(path.parent().unwrap_or(path))?;
-    let beside = path.with_extension(format!("{}.partial", std::process::id()));
-    let written =
-        fs_err::write(&beside, serde_json::to_vec(&entry)?).and_then(|()| fs_err::rename(&beside, path));
-    if written.is_err() {
-        drop(fs_err::remove_file(&beside)); // nothing more can be done about it
-    }
-    written
+    host::files::replace(path, &serde_json::to_vec(&entry)?)
 }
 
 fn sum(stamp: &str, tensors: &[TensorHash]) -> Option<String> {
