@@ -71,7 +71,7 @@ pub(super) struct Built {
 
 impl Bpe {
     /// Builds the engine.
-    pub(super) fn new(parts: Parts) -> Result<Built, Refusal> {
+    pub(super) fn build(parts: Parts) -> Result<Built, Refusal> {
         check_vocabulary(&parts)?;
         let added = numbered(&parts)?;
         check_added(&added)?;

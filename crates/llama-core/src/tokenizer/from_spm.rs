@@ -27,9 +27,9 @@ pub(super) fn read(bytes: &[u8], model: &Model, beside: &Companions) -> Result<T
         Class::Gpt2 => return Err(unknown_class("GPT2Tokenizer")),
         Class::Other(name) => return Err(unknown_class(name)),
     };
-    parts.added = beside.added(&context(model, beside)?)?;
+    parts.added = beside.added(&context(model, beside))?;
     parts.split_special = beside.flag("split_special_tokens")?.unwrap_or(false);
-    let Built { engine, pieces, ordinary } = Bpe::new(parts)?;
+    let Built { engine, pieces, ordinary } = Bpe::build(parts)?;
     let find = |name: &str| pieces.iter().zip(0u32..).find(|(piece, _)| *piece == name).map(|(_, id)| id);
     let bos = bos(model, beside)?;
     let prefix = bos
@@ -62,7 +62,7 @@ fn unknown_class(name: &str) -> Refusal {
 }
 
 /// The special tokens that hold unless a companion says otherwise.
-pub(super) fn context(model: &Model, beside: &Companions) -> Result<Context, Refusal> {
+pub(super) fn context(model: &Model, beside: &Companions) -> Context {
     let class = beside.class();
     let backend = class == Class::Backend;
     let named = match &class {
@@ -83,7 +83,7 @@ pub(super) fn context(model: &Model, beside: &Companions) -> Result<Context, Ref
     extra.sort_by_key(|(id, _)| *id);
     let extra = extra.into_iter().map(|(_, token)| token).collect();
     let raw = backend && model.dummy_prefix;
-    Ok(Context { own: Vec::new(), anew: true, named, extra, raw })
+    Context { own: Vec::new(), anew: true, named, extra, raw }
 }
 
 /// `LlamaTokenizer` and `CodeLlamaTokenizer`.

@@ -98,7 +98,7 @@ impl File {
         };
         let mut parts = self.into_parts(beside, &class)?;
         parts.split_special = beside.flag("split_special_tokens")?.unwrap_or(false);
-        let Built { engine, pieces, ordinary } = Bpe::new(parts)?;
+        let Built { engine, pieces, ordinary } = Bpe::build(parts)?;
         let ids: HashMap<&str, u32> = pieces.iter().map(String::as_str).zip(0..).collect();
         let missing = |what: &str| {
             Refusal::new(

@@ -56,13 +56,13 @@ pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refus
     let mut added: Vec<_> = controls(&model).map(|(_, token)| token).collect();
     let mut prefix = Prefix::First;
     if beside.speak() {
-        let named = beside.added(&from_spm::context(&model, beside)?)?;
+        let named = beside.added(&from_spm::context(&model, beside))?;
         added.extend(named.into_iter().map(|added| added.token));
         if beside.flag("legacy")?.unwrap_or(beside.class() == Class::Backend) {
             prefix = Prefix::Always;
         }
     }
-    let Built { engine, pieces, ordinary } = SentencePiece::new(bytes, &model, &added, prefix)?;
+    let Built { engine, pieces, ordinary } = SentencePiece::build(bytes, &model, &added, prefix)?;
     let find = |name: &str| pieces.iter().zip(0u32..).find(|(piece, _)| *piece == name).map(|(_, id)| id);
     let bos = if beside.speak() {
         from_spm::bos(&model, beside)?.and_then(|bos| find(&bos))
@@ -89,7 +89,7 @@ fn controls(model: &Model) -> impl Iterator<Item = (u32, AddedToken)> {
 
 impl SentencePiece {
     /// Builds the engine. Every added token is one of the model's pieces.
-    pub(super) fn new(
+    pub(super) fn build(
         bytes: &[u8],
         model: &Model,
         added: &[AddedToken],
@@ -102,7 +102,7 @@ impl SentencePiece {
         let (first, inner) = (processor(bytes)?, processor(&without_prefix(bytes))?);
         let refused = |e: tokenizers::Error| Refusal::from(e.to_string());
         let names = model.pieces.iter().zip(0u32..).map(|(piece, id)| (piece.text.clone(), id)).collect();
-        let names = WordLevel::builder().vocab(names).build().map_err(|e| refused(e.into()))?;
+        let names = WordLevel::builder().vocab(names).build().map_err(refused)?;
         let mut found = AddedVocabulary::new();
         found.add_tokens(added.iter().cloned(), &names, None::<&NormalizerWrapper>).map_err(refused)?;
         let known = found

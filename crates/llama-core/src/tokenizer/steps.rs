@@ -54,7 +54,9 @@ impl Pattern for &Find {
         };
         match self {
             Find::Text(text) => {
-                inside.match_indices(text).for_each(|(at, text)| _ = found(at, at + text.len()))
+                for (at, text) in inside.match_indices(text) {
+                    found(at, at + text.len());
+                }
             }
             Find::Regex(regex) => {
                 let mut after = 0;

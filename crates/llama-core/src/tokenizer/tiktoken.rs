@@ -66,7 +66,7 @@ pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refus
         byte_level: true,
         ..Parts::default()
     };
-    let Built { engine, pieces, ordinary } = Bpe::new(parts)?;
+    let Built { engine, pieces, ordinary } = Bpe::build(parts)?;
     let ids: HashMap<&str, u32> = pieces.iter().map(String::as_str).zip(0..).collect();
     let find = |name: &str| ids.get(name).copied();
     let bos = if beside.speak() { beside.bos(None, false)? } else { Some("<|begin_of_text|>".to_owned()) };

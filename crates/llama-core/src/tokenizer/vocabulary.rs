@@ -175,7 +175,7 @@ impl Vocabulary {
         let spec = Spec { algorithm: Algorithm::Bpe, byte_fallback, dummy_prefix };
         let model = proto::write(&pieces, &spec);
         let added: Vec<_> = self.found(&kinds).map(|(_, token)| token.normalized(false)).collect();
-        SentencePiece::new(&model, &proto::Model::read(&model)?, &added, Prefix::First)
+        SentencePiece::build(&model, &proto::Model::read(&model)?, &added, Prefix::First)
     }
 
     /// Control, user-defined and unknown tokens are found in a text before it is cut.
@@ -215,7 +215,7 @@ impl Vocabulary {
             byte_level: true,
             ..Parts::default()
         };
-        let bpe::Built { engine, mut pieces, ordinary } = Bpe::new(parts)?;
+        let bpe::Built { engine, mut pieces, ordinary } = Bpe::build(parts)?;
         pieces.resize(self.tokens.len(), String::new());
         Ok((Engine::Bpe(Box::new(engine)), pieces, ordinary, llama_3))
     }

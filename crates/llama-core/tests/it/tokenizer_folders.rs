@@ -259,7 +259,7 @@ fn hostile_files_are_bounded_by_name() {
         (
             |f| {
                 f["normalizer"] =
-                    json!({ "type": "Sequence", "normalizers": vec![json!({ "type": "NFC" }); 70] })
+                    json!({ "type": "Sequence", "normalizers": vec![json!({ "type": "NFC" }); 70] });
             },
             "more than 64 steps",
         ),
