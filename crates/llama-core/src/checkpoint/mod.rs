@@ -285,7 +285,7 @@ impl Kind {
                 not_a_model("it is a GGML file, the format before GGUF, which llama.cpp can convert")
             }
             _ if path.extension().is_some_and(|e| e == "safetensors") => {
-                not_a_model("it is one file of a model in safetensors; give its folder")
+                not_a_model("it is one file of a model in Hugging Face's layout; give its folder")
             }
             _ => not_a_model("the file does not begin with GGUF"),
         }

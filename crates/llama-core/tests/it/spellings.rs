@@ -97,11 +97,11 @@ fn every_key_is_obeyed_as_transformers_obeys_it_or_refused() {
         match (name.as_str(), load(folder(&case["change"], &[WEIGHTS]).path())) {
             ("is_causal", Ok(_)) => panic!("computed causally, and the configuration says otherwise"),
             ("is_causal", Err(error)) => {
-                assert!(error.to_string().contains("`is_causal` is false"), "{error}")
+                assert!(error.to_string().contains("`is_causal` is false"), "{error}");
             }
             // With its own unembedding; the tied model has a file of its own.
             ("tied", refused) => {
-                assert!(refused.expect_err("untied weights").to_string().contains("tie_word"))
+                assert!(refused.expect_err("untied weights").to_string().contains("tie_word"));
             }
             (_, llama) => assert_is(name, &run(&llama.expect(name)), case),
         }
