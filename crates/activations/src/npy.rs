@@ -73,11 +73,10 @@ impl Geometry {
     pub(crate) fn reserve_rest(&self, path: &Path, file: &File, now: u64) -> Result<()> {
         let bytes = self.len();
         if now < bytes {
-            match rustix::fs::fallocate(file.file(), FallocateFlags::empty(), 0, bytes) {
-                Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {
-                    return Err(Error::DiskFull { path: path.to_owned(), bytes, total: bytes });
-                }
-                _ => {} // where room cannot be reserved, the length is what matters
+            // Where room cannot be reserved, the length is what matters.
+            let reserved = rustix::fs::fallocate(file.file(), FallocateFlags::empty(), 0, bytes);
+            if let Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) = reserved {
+                return Err(Error::DiskFull { path: path.to_owned(), bytes, total: bytes });
             }
         }
         Ok(file.set_len(bytes)?)

@@ -115,7 +115,9 @@ impl Probe {
         header.pop();
         let parts = data.iter().map(|(name, dtype, shape, bytes)| (&**name, *dtype, &**shape, &**bytes));
         let check = check(&header, parts);
-        header += &format!("{BEFORE_CHECK}{check}\"}}");
+        for part in [BEFORE_CHECK, &check, "\"}"] {
+            header.push_str(part);
+        }
         let metadata = HashMap::from([("ccs_probe".to_owned(), header)]);
         safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(&e))
     }

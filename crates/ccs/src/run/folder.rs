@@ -229,7 +229,7 @@ impl Run {
         }
         let report = self.report.to_json()?;
         sums.add(REPORT, &report);
-        put(&dir.join(SUMS), &sums.to_json()?)?;
+        put(&dir.join(SUMS), &sums.into_json()?)?;
         put(&dir.join(REPORT), &report)
     }
 }

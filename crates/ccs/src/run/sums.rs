@@ -57,7 +57,7 @@ impl Summing {
     }
 
     /// The bytes of `sums.json`.
-    pub(super) fn to_json(self) -> Result<Vec<u8>> {
+    pub(super) fn into_json(self) -> Result<Vec<u8>> {
         Written::of(self.0).to_json()
     }
 }

@@ -121,7 +121,7 @@ fn campaign(dir: &Path, seed: u64, asked: &[(&str, &dyn Fn() -> Given)]) {
             for ((who, ask), before) in asked.iter().zip(&before) {
                 match ask() {
                     Ok(found) => {
-                        assert!(Ok(&found) == before.as_ref(), "{who}, {name}, {damage:?}: another result")
+                        assert!(Ok(&found) == before.as_ref(), "{who}, {name}, {damage:?}: another result");
                     }
                     Err(said) => {
                         refusals += 1;
