@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
 mod beside;
+mod data;
 mod doctor;
 mod extract;
 mod generate;

@@ -31,6 +31,10 @@ pub fn preview<T: Tokenizer + ?Sized>(tokenized: &TokenizedPair, tokenizer: &T) 
         "idx {} (question {} of {}, template {}, group {}): the {right} prompt is right\n",
         pair.idx, pair.question_id, pair.dataset, pair.template, pair.group
     );
+    if let Some([plus, minus]) = &pair.classes {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "classes: plus stands for {plus:?}, minus for {minus:?}");
+    }
     let (plus, minus) = answer_ranges(&pair.plus_prompt, &pair.minus_prompt).unwrap_or((0..0, 0..0));
     side(&mut out, "plus", &pair.plus_prompt, plus, &tokenized.plus, tokenizer);
     side(&mut out, "minus", &pair.minus_prompt, minus, &tokenized.minus, tokenizer);

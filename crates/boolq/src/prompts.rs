@@ -4,9 +4,9 @@
 //! `question_id,group,template,dataset`. Labels are `True` and `False`, which pandas reads as booleans. Prompts hold
 //! newlines inside quotes. Files with llama-ccs' four columns alone are read too.
 
-use crate::dataset::{Column, Format, Table, stem};
+use crate::dataset::{Column, Table, stem};
 use crate::error::{Error, Result, quoted};
-use crate::pair::{ContrastPair, Pairs, group_warnings, prompt_group};
+use crate::pair::{ContrastPair, Pairs, both_labels, group_warnings, prompt_group};
 use polars::prelude::{Column as Series, CsvWriter, DataFrame, PolarsError, SerWriter};
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -15,6 +15,9 @@ use std::path::Path;
 /// The columns of a prompts file, in order. The first four are llama-ccs'.
 pub const COLUMNS: [&str; 8] =
     ["idx", "plus_prompt", "minus_prompt", "label", "question_id", "group", "template", "dataset"];
+
+/// What the two answers stand for: columns of a file whose pairs are all of classes with names.
+pub const CLASSES: [&str; 2] = ["plus_class", "minus_class"];
 
 /// The template of pairs from a file that does not name it.
 pub const UNKNOWN_TEMPLATE: &str = "unknown";
@@ -79,6 +82,12 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
             text(dataset, |pair| &pair.dataset),
         ],
     )?;
+    for (name, side) in CLASSES.into_iter().zip([0, 1]) {
+        let of = |pair: &&ContrastPair| Some(pair.classes.as_ref()?.get(side)?.clone());
+        if let Some(classes) = pairs.iter().map(of).collect::<Option<Vec<String>>>() {
+            frame.with_column(Series::new(name.into(), classes))?;
+        }
+    }
     let mut csv = Vec::new();
     CsvWriter::new(&mut csv).finish(&mut frame)?;
     Ok(csv)
@@ -95,7 +104,7 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
 /// is no boolean, a pair that stands twice in the file, and prompts without an answer.
 pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     let path = path.as_ref();
-    let table = Table::parse(path, &fs_err::read(path)?, Format::Csv, &|_, _| true)?;
+    let table = Table::open(path)?;
     let needed = &COLUMNS[..4];
     let missing: Vec<String> = needed.iter().filter(|n| !table.has(n)).map(|n| format!("`{n}`")).collect();
     if !missing.is_empty() {
@@ -138,16 +147,21 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     let guessed = if groups.is_none() { table.height() } else { 0 };
     let groups = groups.unwrap_or(from_prompt);
 
+    let classes = match (optional(CLASSES[0])?, optional(CLASSES[1])?) {
+        (Some(plus), Some(minus)) => plus.into_iter().zip(minus).map(|(plus, minus)| Some([plus, minus])).collect(),
+        _ => vec![None; table.height()],
+    };
     let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels);
     let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets));
     let pairs: Vec<_> = prompts
-        .zip(names)
-        .map(|(((idx, (plus_prompt, minus_prompt)), label), ((question_id, group), (template, dataset)))| {
-            ContrastPair { idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset }
+        .zip(names.zip(classes))
+        .map(|(((idx, (plus_prompt, minus_prompt)), label), (((question_id, group), (template, dataset)), classes))| {
+            ContrastPair { idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset, classes }
         })
         .collect();
     refuse_duplicates(path, &pairs)?;
-    let warnings = group_warnings(&pairs, guessed);
+    let mut warnings = group_warnings(&pairs, guessed);
+    warnings.extend(both_labels(&pairs));
     Ok(Pairs { pairs, warnings })
 }
 
@@ -245,6 +259,7 @@ mod tests {
             group: String::new(),
             template: "t".into(),
             dataset: "d".into(),
+            classes: None,
         };
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("p.csv");

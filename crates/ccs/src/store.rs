@@ -1,8 +1,9 @@
 //! A store of hidden states as a data source.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use activations::{Column, SideOf, Store};
+use activations::{Column, Row, SideOf, Store};
 use tch::Tensor;
 
 use crate::run::{Layer, Rows, Source, matrix};
@@ -45,7 +46,9 @@ impl StoreSource {
             return Err(Error::TokenRule { rule, known });
         }
         let mut rows = Rows::default();
-        for row in store.rows().map_err(Box::new)? {
+        let stored = store.rows().map_err(Box::new)?;
+        rows.both_labels = both_labels(&stored);
+        for row in stored {
             rows.ids.push(row.idx.to_string());
             rows.labels.push(row.label);
             rows.prompt_lengths.push(row.plus.prompt.len() + row.minus.prompt.len());
@@ -76,6 +79,26 @@ impl StoreSource {
     fn column(&self, layer: &Layer) -> Option<&Column> {
         self.store.manifest().columns.iter().find(|c| c.hook == layer.hook && c.tokens == self.tokens)
     }
+}
+
+/// A sentence on prompts that have both labels, if there are such.
+fn both_labels(rows: &[Row]) -> Option<String> {
+    let mut first: HashMap<(&str, &str), (&Row, bool)> = HashMap::new();
+    let (mut prompts, mut shown) = (0, None);
+    for row in rows {
+        let key = (row.plus.prompt.trim(), row.minus.prompt.trim());
+        let (earlier, counted) = first.entry(key).or_insert((row, false));
+        if earlier.label != row.label && !*counted {
+            *counted = true;
+            prompts += 1;
+            shown.get_or_insert((earlier.idx, row.idx));
+        }
+    }
+    let (one, other) = shown?;
+    Some(format!(
+        "{prompts} of the prompts stand in the store with both labels, the first with idx {one} and {other}: at most one \
+         of the two labels can be right."
+    ))
 }
 
 impl Source for StoreSource {

@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
 mod golden;
+mod inputs;
+mod labels;
 mod prompts_csv;
 mod promptsource;
 mod selection;

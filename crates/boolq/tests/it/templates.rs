@@ -1,7 +1,7 @@
 //! Template files as people write them: any column as a variable, and what is wrong with a file said clearly.
 
 use crate::toy::Words;
-use boolq::{Dataset, Error, Kind, Template, Warning, pairs, pairs_with, select};
+use boolq::{Dataset, DatasetOptions, Error, Kind, Template, Warning, pairs, pairs_with, select};
 use std::path::PathBuf;
 
 struct Folder(tempfile::TempDir);
@@ -26,7 +26,7 @@ fn any_column_is_a_variable() {
     let csv = folder.file("reviews.csv", ROWS);
     let render = |source: &str| {
         let template = Template::from_source("t", source)?;
-        let data = Dataset::load_for(&csv, std::slice::from_ref(&template))?;
+        let data = DatasetOptions::new().for_templates(std::slice::from_ref(&template)).load(&csv)?;
         assert_eq!((data.kind, data.questions.len()), (Kind::Rows, 2));
         Ok::<_, Error>(pairs(&data, &template)?.pairs.into_iter().map(|p| p.plus_prompt).collect::<Vec<_>>())
     };
@@ -144,8 +144,8 @@ fn templates_without_a_contrast_are_refused_by_name() {
         (refusal(GOOD.replace("answer_choices: No ||| Yes", "reference: ''")), "no `answer_choices`"),
         (same(&format!("a ||| {target}"), "null"), "no `answer_choices`"),
         (same(&format!("a | {target}"), "No ||| Yes"), "no |||"),
-        (same(&format!("a ||| {target}"), "Yes |||  Yes"), "both \"Yes\""),
-        (same(&format!("a ||| {target}"), "A ||| B ||| C"), "3 answer choice(s)"),
+        (same(&format!("a ||| {target}"), "Yes |||  Yes"), "answer choices are \"Yes\""),
+        (same(&format!("a ||| {target}"), "A"), "1 answer choice(s)"),
         (same(&format!("a ||| {target}"), "Yes |||"), "empty"),
         (same(&format!("a ||| {target}"), "\"{{ 'Yes\""), "answer_choices"),
         (same("a ||| {{ answer_choices[0] }}", "No ||| Yes"), "does not use `label`"),

@@ -72,5 +72,11 @@ pub(crate) fn pair(idx: u64, words: usize, more: usize, label: bool) -> Contrast
         group: format!("{:016x}", idx / 2),
         template: "toy".to_owned(),
         dataset: "toy".to_owned(),
+        classes: None,
     }
+}
+
+/// A file of `tests/it/fixtures`.
+pub(crate) fn fixture_file(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures").join(name)
 }

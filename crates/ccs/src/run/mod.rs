@@ -281,6 +281,7 @@ fn assemble(
     let verdicts = verdict::verdicts(majority, context.resamples.groups(), &layers, &chosen, &choices);
     let mut notes = verdict::notes(context.resamples.groups(), context.layers);
     notes.extend(one_label(&counts));
+    notes.extend(context.source.rows().both_labels.clone());
     notes.extend(shuffled::note(&looks.shuffled));
     for note in std::mem::take(&mut looks.notes) {
         if !notes.contains(&note) {
