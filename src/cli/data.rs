@@ -33,8 +33,11 @@ pub(crate) struct Columns {
 
 impl Columns {
     /// Reads a data file for `templates`.
-    pub(crate) fn load(&self, path: &Path, templates: &[Template]) -> Result<Dataset, AnyError> {
-        let mut options = DatasetOptions::new().skip_unlabeled(self.skip_unlabeled).for_templates(templates);
+    ///
+    /// `seed` draws the pairs of a label with more than two classes.
+    pub(crate) fn load(&self, path: &Path, templates: &[Template], seed: u64) -> Result<Dataset, AnyError> {
+        let mut options =
+            DatasetOptions::new().skip_unlabeled(self.skip_unlabeled).seed(seed).for_templates(templates);
         let decided: [(&Option<String>, fn(DatasetOptions, String) -> DatasetOptions); 5] = [
             (&self.label, DatasetOptions::label),
             (&self.positive, DatasetOptions::positive),
@@ -58,7 +61,9 @@ fn with_flags(error: &boolq::Error) -> AnyError {
             format!(": --label {} or --label {}", quoted(one), quoted(other))
         }
         boolq::Error::LabelNotNamed { column, .. } => format!(": --label {}", quoted(column)),
-        boolq::Error::MissingColumns { missing, .. } if missing.iter().any(|names| names.contains("label")) => {
+        boolq::Error::MissingColumns { missing, .. }
+            if missing.iter().any(|names| names.contains("label")) =>
+        {
             ": --label COLUMN".to_owned()
         }
         boolq::Error::Classes { names, .. } => {
@@ -74,5 +79,9 @@ fn with_flags(error: &boolq::Error) -> AnyError {
 /// A name as a shell takes it.
 fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
-    if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+    if !name.is_empty() && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
 }

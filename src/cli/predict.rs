@@ -185,7 +185,7 @@ impl Args {
         let Some(path) = &self.data else {
             return Ok(Asked { other_text, ..self.statements(&template, tokenizer)? });
         };
-        let data = self.columns.load(path, std::slice::from_ref(&template))?;
+        let data = self.columns.load(path, std::slice::from_ref(&template), 0)?;
         let made = boolq::pairs(&data, &template)?;
         let selection =
             Selection { offset: self.offset, limit: self.limit, max_seq_len: None, balance: None };

@@ -81,7 +81,7 @@ pub(crate) struct Args {
     /// Keep as many true as false questions.
     #[arg(long)]
     balance: bool,
-    /// For --balance.
+    /// For --balance, and for the two classes of a pair where the label has more than two and all templates are promptsource's.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Show the first N pairs, the captured token marked.
@@ -99,7 +99,7 @@ impl Args {
         }
         let tokenizer = PairTokenizer(&tokenizer);
         let templates = self.templates()?;
-        let data = self.columns.load(&self.data, &templates)?;
+        let data = self.columns.load(&self.data, &templates, self.seed)?;
         if self.blank_passage {
             boolq::check_blank(&data, &templates)?;
         }

@@ -97,8 +97,8 @@ pub enum Error {
 
     /// Two columns could be the label, and they differ.
     #[error(
-        "{}: `{}` and `{}` could each be the label, and they differ: in row {row} (counted from 0) {} and {}\n\
-         hint: say which of them is the label", path.display(), columns[0], columns[1], found[0], found[1]
+        "{}: `{}` and `{}` could each be the label, and they differ: in row {row} (counted from 0) {found}\n\
+         hint: say which of them is the label", path.display(), columns[0], columns[1]
     )]
     SeveralLabels {
         /// The file.
@@ -108,7 +108,7 @@ pub enum Error {
         /// The first row in which they differ, counted from 0.
         row: u64,
         /// What they hold there.
-        found: [String; 2],
+        found: String,
     },
 
     /// No column is called like a label, but one could be it.

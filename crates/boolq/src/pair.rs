@@ -157,7 +157,12 @@ pub(crate) fn prompt_group(idx: u64, plus: &str, minus: &str) -> Result<String> 
 pub(crate) fn both_labels(pairs: &[ContrastPair]) -> Option<Warning> {
     let rows = pairs.iter().map(|pair| {
         let prompts = (pair.plus_prompt.trim(), pair.minus_prompt.trim());
-        (pair.idx, (prompts, pair.template.as_str(), pair.dataset.as_str()), pair.label, pair.plus_prompt.as_str())
+        (
+            pair.idx,
+            (prompts, pair.template.as_str(), pair.dataset.as_str()),
+            pair.label,
+            pair.plus_prompt.as_str(),
+        )
     });
     agreement(rows).into_iter().find(|warning| matches!(warning, Warning::BothLabels { .. }))
 }

@@ -148,16 +148,33 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     let groups = groups.unwrap_or(from_prompt);
 
     let classes = match (optional(CLASSES[0])?, optional(CLASSES[1])?) {
-        (Some(plus), Some(minus)) => plus.into_iter().zip(minus).map(|(plus, minus)| Some([plus, minus])).collect(),
+        (Some(plus), Some(minus)) => {
+            plus.into_iter().zip(minus).map(|(plus, minus)| Some([plus, minus])).collect()
+        }
         _ => vec![None; table.height()],
     };
     let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels);
     let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets));
     let pairs: Vec<_> = prompts
         .zip(names.zip(classes))
-        .map(|(((idx, (plus_prompt, minus_prompt)), label), (((question_id, group), (template, dataset)), classes))| {
-            ContrastPair { idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset, classes }
-        })
+        .map(
+            |(
+                ((idx, (plus_prompt, minus_prompt)), label),
+                (((question_id, group), (template, dataset)), classes),
+            )| {
+                ContrastPair {
+                    idx,
+                    plus_prompt,
+                    minus_prompt,
+                    label,
+                    question_id,
+                    group,
+                    template,
+                    dataset,
+                    classes,
+                }
+            },
+        )
         .collect();
     refuse_duplicates(path, &pairs)?;
     let mut warnings = group_warnings(&pairs, guessed);
@@ -239,7 +256,7 @@ mod tests {
         assert_eq!(cell("1,b True,b False,maybe\n"), (1, "label".into()));
         assert_eq!(cell("1,b True,b False\n"), (1, "label".into()), "a short row");
         let long = read_text(&format!("{FOUR}0,a True,a False,True,more\n"));
-        assert!(matches!(long, Err(Error::Table { .. })), "{long:?}");
+        assert!(matches!(long, Err(Error::Line { line: 2, .. })), "{long:?}");
         let twice = read_text(&format!("{FOUR}7,a True,a False,True\n7,b True,b False,True\n"));
         assert!(matches!(twice, Err(Error::DuplicatePair { row: 1, idx: 7, .. })), "{twice:?}");
         let Err(Error::MissingColumns { missing, .. }) = read_text("idx,prompt,label\n0,a,1\n") else {

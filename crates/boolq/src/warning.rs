@@ -96,7 +96,8 @@ impl fmt::Display for Warning {
                 write!(f, "the column `{column}` after the label is taken as the statements' subject")
             }
             Self::BothLabels { texts, text, rows: [one, other] } => {
-                let (what, is) = if *texts == 1 { ("text is", "it is") } else { ("texts are", "the first is") };
+                let (what, is) =
+                    if *texts == 1 { ("text is", "it is") } else { ("texts are", "the first is") };
                 write!(
                     f,
                     "{texts} {what} labelled both true and false, and one of the labels must be wrong: {is} {}, in rows \
@@ -105,7 +106,10 @@ impl fmt::Display for Warning {
                 )
             }
             Self::Repeated { rows, of } => {
-                write!(f, "{rows} of {of} rows repeat an earlier row, label and all: accuracies count them again")
+                write!(
+                    f,
+                    "{rows} of {of} rows repeat an earlier row, label and all: accuracies count them again"
+                )
             }
             Self::AnswerColumn { label } => write!(
                 f,

@@ -10,7 +10,9 @@ const MANY: f64 = 0.05;
 /// What there is to say about texts that stand in several rows: one that has both labels, many that repeat.
 ///
 /// `rows` are a row's number, its text as it is compared, its label, and its text as it is shown.
-pub(crate) fn warnings<'a, K: Hash + Eq>(rows: impl IntoIterator<Item = (u64, K, bool, &'a str)>) -> Vec<Warning> {
+pub(crate) fn warnings<'a, K: Hash + Eq>(
+    rows: impl IntoIterator<Item = (u64, K, bool, &'a str)>,
+) -> Vec<Warning> {
     let mut first: HashMap<K, (u64, bool, bool)> = HashMap::new();
     let (mut count, mut both, mut repeated) = (0_usize, 0_usize, 0_usize);
     let mut shown = None;

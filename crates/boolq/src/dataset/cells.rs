@@ -74,7 +74,8 @@ pub(super) fn unreadable(dtype: &ArrowDataType) -> Option<&'static str> {
 
 /// A value that fails where a template uses it.
 pub(super) fn refused(column: &str, what: &str) -> Value {
-    let message = format!("the column `{column}` holds {what}, which are not read: write it as text or numbers");
+    let message =
+        format!("the column `{column}` holds {what}, which are not read: write it as text or numbers");
     Value::from(Error::new(ErrorKind::InvalidOperation, message))
 }
 
@@ -82,11 +83,17 @@ pub(super) fn refused(column: &str, what: &str) -> Value {
 ///
 /// # Errors
 /// What is exceeded.
-pub(super) fn append(array: &dyn Array, to: &mut Vec<Value>, budget: &mut Budget) -> Result<(), &'static str> {
+pub(super) fn append(
+    array: &dyn Array,
+    to: &mut Vec<Value>,
+    budget: &mut Budget,
+) -> Result<(), &'static str> {
     use ArrowDataType as T;
     budget.values(array.len())?;
     match array.dtype() {
-        T::Boolean => plain(array.as_any().downcast_ref::<BooleanArray>().map(BooleanArray::iter), to, Value::from),
+        T::Boolean => {
+            plain(array.as_any().downcast_ref::<BooleanArray>().map(BooleanArray::iter), to, Value::from);
+        }
         T::Int8 => numbers::<i8>(array, to, |v| Value::from(i64::from(v))),
         T::Int16 => numbers::<i16>(array, to, |v| Value::from(i64::from(v))),
         T::Int32 => numbers::<i32>(array, to, |v| Value::from(i64::from(v))),
@@ -97,7 +104,9 @@ pub(super) fn append(array: &dyn Array, to: &mut Vec<Value>, budget: &mut Budget
         T::UInt32 => numbers::<u32>(array, to, |v| Value::from(i64::from(v))),
         T::UInt64 => numbers::<u64>(array, to, |v| whole(i128::from(v))),
         T::UInt128 => numbers::<u128>(array, to, Value::from),
-        T::Float16 => numbers::<polars_utils::float16::pf16>(array, to, |v| Value::from(f64::from(f32::from(v)))),
+        T::Float16 => {
+            numbers::<polars_utils::float16::pf16>(array, to, |v| Value::from(f64::from(f32::from(v))));
+        }
         T::Float32 => numbers::<f32>(array, to, |v| Value::from(f64::from(v))),
         T::Float64 => numbers::<f64>(array, to, Value::from),
         T::Decimal(_, scale) => numbers::<i128>(array, to, |v| decimal(v, *scale)),
@@ -107,20 +116,22 @@ pub(super) fn append(array: &dyn Array, to: &mut Vec<Value>, budget: &mut Budget
             numbers::<i64>(array, to, |time| Value::from(timestamp(time, unit, utc)));
         }
         T::Utf8View => {
-            for text in array.as_any().downcast_ref::<Utf8ViewArray>().into_iter().flat_map(|texts| texts.iter()) {
+            for text in
+                array.as_any().downcast_ref::<Utf8ViewArray>().into_iter().flat_map(|texts| texts.iter())
+            {
                 to.push(text.map_or(Ok(none()), |text| budget.text(text))?);
             }
         }
         T::LargeList(_) => {
             if let Some(lists) = array.as_any().downcast_ref::<ListArray<i64>>() {
-                for list in lists.iter() {
+                for list in lists {
                     to.push(list.map_or(Ok(none()), |list| sequence(list.as_ref(), budget))?);
                 }
             }
         }
         T::FixedSizeList(..) => {
             if let Some(lists) = array.as_any().downcast_ref::<FixedSizeListArray>() {
-                for list in lists.iter() {
+                for list in lists {
                     to.push(list.map_or(Ok(none()), |list| sequence(list.as_ref(), budget))?);
                 }
             }
@@ -130,7 +141,9 @@ pub(super) fn append(array: &dyn Array, to: &mut Vec<Value>, budget: &mut Budget
                 append_structs(structs, fields, to, budget)?;
             }
         }
-        T::Null => to.extend(array.as_any().downcast_ref::<NullArray>().into_iter().flat_map(|a| vec![none(); a.len()])),
+        T::Null => to.extend(
+            array.as_any().downcast_ref::<NullArray>().into_iter().flat_map(|a| vec![none(); a.len()]),
+        ),
         _ => {}
     }
     Ok(())
@@ -160,20 +173,25 @@ fn append_structs(
     }
     for row in 0..structs.len() {
         let members = fields.iter().zip(&mut columns);
-        let members: Vec<(String, Value)> =
-            members.map(|(field, column)| (field.name.to_string(), column.next().unwrap_or_default())).collect();
+        let members: Vec<(String, Value)> = members
+            .map(|(field, column)| (field.name.to_string(), column.next().unwrap_or_default()))
+            .collect();
         to.push(if structs.is_null(row) { none() } else { Value::from_pairs(members) });
     }
     Ok(())
 }
 
-fn plain<T>(values: Option<impl Iterator<Item = Option<T>>>, to: &mut Vec<Value>, value: impl Fn(T) -> Value) {
+fn plain<T>(
+    values: Option<impl Iterator<Item = Option<T>>>,
+    to: &mut Vec<Value>,
+    value: impl Fn(T) -> Value,
+) {
     to.extend(values.into_iter().flatten().map(|cell| cell.map_or_else(none, &value)));
 }
 
 fn numbers<T: NativeType>(array: &dyn Array, to: &mut Vec<Value>, value: impl Fn(T) -> Value) {
     let array = array.as_any().downcast_ref::<PrimitiveArray<T>>();
-    plain(array.map(|array| array.iter().map(|cell| cell.copied())), to, value);
+    plain(array.map(|array| array.iter().map(Option::<&T>::copied)), to, value);
 }
 
 /// A whole number, in 64 bits if it fits.
@@ -231,7 +249,9 @@ mod tests {
     #[test]
     fn dates_and_decimals_as_python_prints_them() {
         // str(datetime.date.fromordinal(719163 + days))
-        for (days, expected) in [(0, "1970-01-01"), (-1, "1969-12-31"), (19_782, "2024-02-29"), (-719_162, "0001-01-01")] {
+        for (days, expected) in
+            [(0, "1970-01-01"), (-1, "1969-12-31"), (19_782, "2024-02-29"), (-719_162, "0001-01-01")]
+        {
             assert_eq!(date(days), expected);
         }
         assert_eq!(timestamp(-500_000, TimeUnit::Microsecond, false), "1969-12-31 23:59:59.500000");

@@ -5,6 +5,7 @@ use super::options::{Answers, DatasetOptions};
 use super::table::Table;
 use crate::error::{Error, Result};
 use minijinja::Value;
+use std::fmt::Write as _;
 
 /// The values of a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,17 +130,26 @@ pub(super) fn of(
 ) -> Result<Classes> {
     let named = table.classes(column);
     let all = all(named, values, options);
-    let refuse = |reason: String, hint: String| Error::Positive { path: table.path().to_owned(), reason, hint };
+    let refuse =
+        |reason: String, hint: String| Error::Positive { path: table.path().to_owned(), reason, hint };
     if let Some(wanted) = &options.positive {
         let positive = find(&all, wanted).ok_or_else(|| {
-            refuse(format!("no row of `{column}` can be `{wanted}`; there are: {}", listed(&all)), "give one of these as the positive class".into())
+            refuse(
+                format!("no row of `{column}` can be `{wanted}`; there are: {}", listed(&all)),
+                "give one of these as the positive class".into(),
+            )
         })?;
         let negative: Vec<&Class> = all.iter().filter(|class| *class != positive).collect();
         let classes = Classes::two(positive, &negative);
         return match against(&classes, &options.templates) {
-            Some(reason) => Err(refuse(reason, "give the other class as positive, or swap the template's answers".into())),
+            Some(reason) => {
+                Err(refuse(reason, "give the other class as positive, or swap the template's answers".into()))
+            }
             None if negative.len() > 1 && options.templates.contains(&Answers::ByNumber) => Err(refuse(
-                format!("`{column}` has {} classes, and a promptsource template needs to know which one the minus prompt names", all.len()),
+                format!(
+                    "`{column}` has {} classes, and a promptsource template needs to know which one the minus prompt names",
+                    all.len()
+                ),
                 "give a plain template with two answers".into(),
             )),
             None => Ok(classes),
@@ -175,7 +185,9 @@ fn all(named: Option<&[String]>, values: &[Option<String>], options: &DatasetOpt
     let distinct = values.iter().flatten().filter(|text| seen.insert(text.to_ascii_lowercase()));
     let (known, unknown): (Vec<_>, Vec<_>) = distinct.partition(|text| !is_unlabelled(text));
     // Beside one other value, -1 is a class if somebody says that the other is positive.
-    let unknown = unknown.into_iter().filter(|_| known.len() == 1 && options.positive.is_some() && !options.skip_unlabeled);
+    let unknown = unknown
+        .into_iter()
+        .filter(|_| known.len() == 1 && options.positive.is_some() && !options.skip_unlabeled);
     let texts = known.iter().copied().chain(unknown);
     let mut all: Vec<Class> = texts.map(|text| Class { value: text.clone(), name: text.clone() }).collect();
     // Numbered classes in their order, whatever the order of the rows.
@@ -203,20 +215,23 @@ fn decided<'a>(all: &'a [Class], named: bool, templates: &[Answers]) -> Option<(
         Answers::Are(plus, minus) => Some((plus, minus)),
         Answers::ByNumber => None,
     });
-    let mut by_answers = plain.map(|(plus, minus)| match (is(one, plus) && is(zero, minus), is(zero, plus) && is(one, minus)) {
-        (true, false) => Some((one, zero)),
-        (false, true) => Some((zero, one)),
-        _ => None,
+    let mut by_answers = plain.map(|(plus, minus)| {
+        match (is(one, plus) && is(zero, minus), is(zero, plus) && is(one, minus)) {
+            (true, false) => Some((one, zero)),
+            (false, true) => Some((zero, one)),
+            _ => None,
+        }
     });
-    match by_answers.next() {
-        Some(first) if first.is_some() => return first.filter(|first| by_answers.all(|other| other == Some(*first))),
-        Some(_) => {}
-        // promptsource's choices are numbered as the classes are.
-        None if named && !templates.is_empty() => return Some((one, zero)),
-        None => {}
+    let first = by_answers.next();
+    if let Some(Some(first)) = first {
+        return by_answers.all(|other| other == Some(first)).then_some(first);
     }
     if by_answers.any(|other| other.is_some()) {
         return None;
+    }
+    // promptsource's choices are numbered as the classes are.
+    if first.is_none() && named && !templates.is_empty() {
+        return Some((one, zero));
     }
     match (boolean(&zero.name), boolean(&one.name)) {
         (Some(false), Some(true)) => Some((one, zero)),
@@ -253,14 +268,19 @@ fn only_choices(templates: &[Answers]) -> bool {
 }
 
 fn shown(class: &Class) -> String {
-    if class.name == class.value { format!("`{}`", class.name) } else { format!("`{}` ({})", class.name, class.value) }
+    if class.name == class.value {
+        format!("`{}`", class.name)
+    } else {
+        format!("`{}` ({})", class.name, class.value)
+    }
 }
 
 fn listed(all: &[Class]) -> String {
     const SHOWN: usize = 12;
     let mut text = all.iter().take(SHOWN).map(shown).collect::<Vec<_>>().join(", ");
+    // Writing to a String cannot fail.
     if all.len() > SHOWN {
-        text.push_str(&format!(", and {} more", all.len() - SHOWN));
+        let _ = write!(text, ", and {} more", all.len() - SHOWN);
     }
     text
 }

@@ -240,14 +240,16 @@ impl Lines<'_> {
                 self.at += 1;
                 continue;
             }
-            return match self.end() {
-                Some(end) => Ok((cell, end)),
-                None => {
-                    let hint = if part.ends_with('\\') { BACKSLASH } else { QUOTING };
-                    let after: String = self.text.get(self.at..).unwrap_or_default().chars().take(20).collect();
-                    Err(self.error(self.line, format!("text after a closing quote: {}", quoted(&after)), hint))
-                }
-            };
+            if let Some(end) = self.end() {
+                return Ok((cell, end));
+            }
+            let hint = if part.ends_with('\\') { BACKSLASH } else { QUOTING };
+            let after: String = self.text.get(self.at..).unwrap_or_default().chars().take(20).collect();
+            return Err(self.error(
+                self.line,
+                format!("text after a closing quote: {}", quoted(&after)),
+                hint,
+            ));
         }
     }
 
@@ -303,7 +305,8 @@ mod tests {
         ];
         #[derive(serde::Deserialize)]
         struct Shape {
-            shape: String,
+            #[serde(rename = "shape")]
+            name: String,
             text: String,
             names: Option<Vec<String>>,
             rows: Option<Vec<Vec<String>>>,
@@ -312,7 +315,7 @@ mod tests {
         let shapes: Vec<Shape> =
             serde_json::from_str(&fs_err::read_to_string(path).expect("there")).expect("JSON");
         assert!(shapes.len() > 75);
-        for Shape { shape, text, names, rows } in shapes {
+        for Shape { name: shape, text, names, rows } in shapes {
             // The mark at the beginning goes where bytes become text.
             let found = read(Path::new("a.csv"), text.strip_prefix('\u{feff}').unwrap_or(&text));
             match (found, names, rows) {
@@ -334,9 +337,12 @@ mod tests {
     #[test]
     fn separators_are_the_headers() {
         let two = [vec!["x, y".to_owned()], vec!["1".to_owned()]];
-        for text in
-            ["text;label\nx, y;1\n", "text\tlabel\nx, y\t1\n", "text|label\nx, y|1", "sep=;\r\ntext;label\nx, y;1\n"]
-        {
+        for text in [
+            "text;label\nx, y;1\n",
+            "text\tlabel\nx, y\t1\n",
+            "text|label\nx, y|1",
+            "sep=;\r\ntext;label\nx, y;1\n",
+        ] {
             assert_eq!(of(text).expect(text), two, "{text}");
         }
         // A name with a semicolon: only commas give rows of one length.
@@ -353,8 +359,14 @@ mod tests {
         let (line, reason, hint) = at("a,b\n1,2\n\"say \\\"hi\\\", or\",2\n");
         assert_eq!((line, hint), (3, BACKSLASH));
         assert!(reason.contains("after a closing quote: \"hi"), "{reason}");
-        assert_eq!((at("a,b\n\"1\n\n5\"x,2\n").0, at("a,b\r\n\"1\r\n5\"x,2\r\n").0, at("a,b\r\"1\r5\"x,2\r").0), (4, 3, 3));
-        assert_eq!(at("a,b\n1,2\n\"never\n,3\n"), (3, "a quote opens here and is never closed".into(), QUOTING));
+        assert_eq!(
+            (at("a,b\n\"1\n\n5\"x,2\n").0, at("a,b\r\n\"1\r\n5\"x,2\r\n").0, at("a,b\r\"1\r5\"x,2\r").0),
+            (4, 3, 3)
+        );
+        assert_eq!(
+            at("a,b\n1,2\n\"never\n,3\n"),
+            (3, "a quote opens here and is never closed".into(), QUOTING)
+        );
         assert_eq!(at("a,b\n\n1,2,3\n").0, 3);
         assert_eq!(at("a,b\n1, \"2\"\n").1, "a quote after white space");
         assert!(matches!(of("a,b,a\n1,2,3\n"), Err(Error::ColumnTwice { column, .. }) if column == "a"));

@@ -41,7 +41,8 @@ impl Fields {
             _ => name,
         };
         let value = self.table.get(column, usize::try_from(row).ok()?)?;
-        let empty = value.is_none() || value.is_undefined() || value.as_str().is_some_and(|t| t.trim().is_empty());
+        let empty =
+            value.is_none() || value.is_undefined() || value.as_str().is_some_and(|t| t.trim().is_empty());
         (!empty).then_some(value)
     }
 }

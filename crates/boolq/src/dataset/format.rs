@@ -27,7 +27,8 @@ impl Format {
 
     /// What a text is: no header of CSV begins with `{"`, whatever the file is called.
     pub(super) fn of_text(said: Self, text: &str) -> Self {
-        let object = |text: &str| text.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with('"'));
+        let object =
+            |text: &str| text.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with('"'));
         let begins = text.trim_start();
         let array = begins.strip_prefix('[').is_some_and(|rest| object(rest.trim_start()));
         if object(begins) || array { Self::Json } else { said }
@@ -57,7 +58,8 @@ fn of_contents(bytes: &[u8]) -> Option<Format> {
 /// The file's name without its extension, and without that of its packing.
 pub(crate) fn stem(path: &Path) -> String {
     let without = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let packed = path.extension().is_some_and(|e| ["gz", "gzip", "zst", "zstd"].iter().any(|packing| e == *packing));
+    let packed =
+        path.extension().is_some_and(|e| ["gz", "gzip", "zst", "zstd"].iter().any(|packing| e == *packing));
     let stem = without(path).unwrap_or_else(|| "data".to_owned());
     if packed { without(Path::new(&stem)).unwrap_or(stem) } else { stem }
 }
@@ -78,7 +80,13 @@ mod tests {
         assert_eq!(of("a", b"PAR1rest"), Some(Format::Parquet));
         assert_eq!(of("a", b""), None);
         let text = |text: &str| Format::of_text(Format::Csv, text);
-        assert_eq!((text(" {\"a\": 1}"), text("[{ \"a\": 1}]"), text("{a},b\n")), (Format::Json, Format::Json, Format::Csv));
-        assert_eq!((stem(Path::new("x/dev.jsonl.gz")), stem(Path::new("dev.v2.csv"))), ("dev".into(), "dev.v2".into()));
+        assert_eq!(
+            (text(" {\"a\": 1}"), text("[{ \"a\": 1}]"), text("{a},b\n")),
+            (Format::Json, Format::Json, Format::Csv)
+        );
+        assert_eq!(
+            (stem(Path::new("x/dev.jsonl.gz")), stem(Path::new("dev.v2.csv"))),
+            ("dev".into(), "dev.v2".into())
+        );
     }
 }

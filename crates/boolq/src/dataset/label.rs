@@ -15,8 +15,26 @@ use minijinja::value::ValueKind;
 const LABELS: [&str; 2] = ["answer", "label"];
 /// Columns that are called like a label: with values of a boolean they stand against one of [`LABELS`].
 const LIKE_LABELS: [&str; 20] = [
-    "labels", "target", "gold", "gold_label", "class", "y", "truth", "true", "is_true", "truth_value", "ground_truth",
-    "groundtruth", "correct", "is_correct", "correctness", "verdict", "veracity", "answer_label", "bool_answer", "is_right",
+    "labels",
+    "target",
+    "gold",
+    "gold_label",
+    "class",
+    "y",
+    "truth",
+    "true",
+    "is_true",
+    "truth_value",
+    "ground_truth",
+    "groundtruth",
+    "correct",
+    "is_correct",
+    "correctness",
+    "verdict",
+    "veracity",
+    "answer_label",
+    "bool_answer",
+    "is_right",
 ];
 
 /// The labels of a table.
@@ -50,7 +68,9 @@ pub(super) fn text_of(value: Option<&Value>) -> Result<Option<String>, String> {
     let text = match value.kind() {
         ValueKind::None | ValueKind::Undefined => return Ok(None),
         ValueKind::Bool => return Ok(Some(value.is_true().to_string())),
-        ValueKind::String | ValueKind::Number => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+        ValueKind::String | ValueKind::Number => {
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        }
         _ => return Err(quoted(&value.to_string())),
     };
     let text = text.trim();
@@ -66,7 +86,19 @@ pub(super) fn text_of(value: Option<&Value>) -> Result<Option<String>, String> {
 /// Whether a text stands for a label that is not known: test sets on Hugging Face have -1.
 pub(super) fn is_unlabelled(text: &str) -> bool {
     const WORDS: [&str; 13] = [
-        "-1", "?", "-", "--", "na", "n/a", "<na>", "nan", "none", "null", "unlabeled", "unlabelled", "unknown",
+        "-1",
+        "?",
+        "-",
+        "--",
+        "na",
+        "n/a",
+        "<na>",
+        "nan",
+        "none",
+        "null",
+        "unlabeled",
+        "unlabelled",
+        "unknown",
     ];
     WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
@@ -99,7 +131,8 @@ pub(super) fn read(table: &Table, options: &DatasetOptions) -> Result<Labels> {
         return Err(Error::NoData {
             path: table.path().to_owned(),
             what: format!("a table without a usable label in any row of `{column}`"),
-            hint: "test sets are often published without labels: take the training or the validation rows".to_owned(),
+            hint: "test sets are often published without labels: take the training or the validation rows"
+                .to_owned(),
         });
     }
     Ok(Labels { column, hidden, sides, names: classes.names() })
@@ -148,7 +181,8 @@ fn choose(table: &Table) -> Result<(String, Vec<String>)> {
         .filter(|name| LIKE_LABELS.contains(&name.to_ascii_lowercase().as_str()) || is_case_of_label(name))
         .filter(usable)
         .collect();
-    let candidates: Vec<&str> = by_name.iter().copied().filter(usable).chain(rivals.iter().copied()).collect();
+    let candidates: Vec<&str> =
+        by_name.iter().copied().filter(usable).chain(rivals.iter().copied()).collect();
     // Without a boolean among the two names, `label` is what data sets call the class, `answer` more often free text.
     let Some(chosen) = by_name.iter().copied().find(|name| usable(name)).or(by_name.last().copied()) else {
         return Err(missing(table, &rivals));
@@ -164,7 +198,7 @@ fn choose(table: &Table) -> Result<(String, Vec<String>)> {
                 path: table.path().to_owned(),
                 columns: [chosen.to_owned(), (*other).to_owned()],
                 row: row as u64,
-                found: [shown(chosen), shown(other)],
+                found: format!("{} and {}", shown(chosen), shown(other)),
             });
         }
     }
@@ -186,7 +220,9 @@ fn missing(table: &Table, rivals: &[&str]) -> Error {
             hint: "every row needs its truth, as true/false, yes/no or 1/0, in a column of that name or in one that you \
                    name as the label",
         },
-        [rival, ..] => Error::LabelNotNamed { path, column: (*rival).to_owned(), found: table.names().to_vec() },
+        [rival, ..] => {
+            Error::LabelNotNamed { path, column: (*rival).to_owned(), found: table.names().to_vec() }
+        }
     }
 }
 

@@ -176,7 +176,7 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         column.as_deref().map(|column| existing(&table, column, role)).transpose()
     };
     let (own_id, group) = (named(&options.id, "id")?, named(&options.group, "group")?);
-    let (kind, text) = text_column(&table, named(&options.text, "text")?)?;
+    let (kind, text) = text_column(&table, named(&options.text, "text")?);
     let labels = label::read(&table, options)?;
     let rows = Rows {
         kind,
@@ -193,10 +193,11 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         .enumerate()
         .filter_map(|(row, sides)| Some((row, sides.as_ref()?.answer)))
         .collect();
-    let mut questions = kept.iter().map(|(row, answer)| rows.question(*row, *answer)).collect::<Result<Vec<_>>>()?;
+    let mut questions =
+        kept.iter().map(|(row, answer)| rows.question(*row, *answer)).collect::<Result<Vec<_>>>()?;
     let mut warnings = Vec::new();
     if rows.subject.is_none() && rows.passage.is_none() {
-        warnings.extend(subjects_by_place(&table, &mut questions)?);
+        warnings.extend(subjects_by_place(&table, &mut questions));
     }
     let groups = match &group {
         Some(column) => {
@@ -233,28 +234,31 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
 }
 
 /// What the rows are, and the column of the questions or statements.
-fn text_column(table: &Table, named: Option<Column>) -> Result<(Kind, Option<Column>)> {
+fn text_column(table: &Table, named: Option<Column>) -> (Kind, Option<Column>) {
     if let Some(column) = named {
-        let asks = |row| table.cell(&column, row).ok().flatten().is_some_and(|text| text.trim_end().ends_with('?'));
+        let asks =
+            |row| table.cell(&column, row).ok().flatten().is_some_and(|text| text.trim_end().ends_with('?'));
         let questions = match column.0.as_str() {
             "question" => true,
             "statement" => false,
             _ => table.has("passage") || (0..table.height()).any(asks),
         };
-        return Ok((if questions { Kind::Questions } else { Kind::Statements }, Some(column)));
+        return (if questions { Kind::Questions } else { Kind::Statements }, Some(column));
     }
-    Ok(match (scalars(table, &["question"]), scalars(table, &["statement"])) {
+    match (scalars(table, &["question"]), scalars(table, &["statement"])) {
         (Some(question), _) => (Kind::Questions, Some(question)),
         (None, Some(statement)) => (Kind::Statements, Some(statement)),
         (None, None) => (Kind::Rows, None),
-    })
+    }
 }
 
 /// The first of `names` that is a column of texts, numbers or booleans: lists and objects are for templates alone.
 fn scalars(table: &Table, names: &[&str]) -> Option<Column> {
-    let nested = |value: &Value| !matches!(value.kind(), ValueKind::String | ValueKind::Number | ValueKind::Bool);
+    let nested =
+        |value: &Value| !matches!(value.kind(), ValueKind::String | ValueKind::Number | ValueKind::Bool);
     let is_scalar = |name: &&&str| {
-        let mut values = (0..table.height()).filter_map(|row| table.get(name, row)).filter(|value| !value.is_none());
+        let mut values =
+            (0..table.height()).filter_map(|row| table.get(name, row)).filter(|value| !value.is_none());
         !values.any(nested)
     };
     names.iter().filter(|name| table.has(name)).find(is_scalar).map(|name| Column((*name).to_owned()))
@@ -270,7 +274,10 @@ fn of_templates(table: &Table, labels: &label::Labels, templates: &[Answers]) ->
     let mut warnings = Vec::new();
     for answers in templates {
         let Answers::Are(plus, minus) = answers else { continue };
-        if table.has("answer") && labels.column != "answer" && !labels.hidden.iter().any(|name| name == "answer") {
+        if table.has("answer")
+            && labels.column != "answer"
+            && !labels.hidden.iter().any(|name| name == "answer")
+        {
             warnings.push(Warning::AnswerColumn { label: labels.column.clone() });
         }
         if labels.names.is_none()

@@ -14,12 +14,12 @@ use polars_arrow::array::Array;
 use polars_arrow::datatypes::{ArrowDataType, Field};
 use polars_buffer::Buffer;
 use polars_parquet::parquet::page::CompressedPage;
-use polars_parquet_format::PageHeader;
-use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
 use polars_parquet::read::{
     BasicDecompressor, ColumnChunkMetadata, FileMetadata, PageReader, column_iter_to_arrays, infer_schema,
     read_metadata,
 };
+use polars_parquet_format::PageHeader;
+use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,7 +43,8 @@ pub(super) struct Parquet {
 pub(super) fn read(path: &Path, bytes: Vec<u8>) -> Result<Parquet> {
     let file = File { path, bytes: Buffer::from(bytes) };
     // The decoders assert much of what a file should hold; a damaged one is no reason to stop a program.
-    catch_unwind(AssertUnwindSafe(|| file.read())).unwrap_or_else(|_| Err(file.damaged("its pages do not hold what they should")))
+    catch_unwind(AssertUnwindSafe(|| file.read()))
+        .unwrap_or_else(|_| Err(file.damaged("its pages do not hold what they should")))
 }
 
 struct File<'a> {
@@ -83,9 +84,11 @@ impl File<'_> {
         if leaves > MOST_COLUMNS {
             return Err(too_many_columns(self.path));
         }
-        let rows = metadata.row_groups.iter().try_fold(0_usize, |sum, group| sum.checked_add(group.num_rows()));
+        let rows =
+            metadata.row_groups.iter().try_fold(0_usize, |sum, group| sum.checked_add(group.num_rows()));
         let rows = rows.filter(|rows| *rows == metadata.num_rows);
-        let rows = rows.ok_or_else(|| self.damaged("its row groups have another number of rows than it says"))?;
+        let rows =
+            rows.ok_or_else(|| self.damaged("its row groups have another number of rows than it says"))?;
         match rows.checked_mul(leaves.max(1)) {
             Some(values) if values <= MOST_VALUES => Ok(rows),
             _ => Err(too_many_values(self.path)),
@@ -107,16 +110,23 @@ impl File<'_> {
                 })?;
             }
             if values.len() - before != group.num_rows() {
-                return Err(self.damaged(format!("the column `{}` has not as many rows as the file says", field.name)));
+                return Err(self
+                    .damaged(format!("the column `{}` has not as many rows as the file says", field.name)));
             }
         }
         Ok(values)
     }
 
-    fn arrays(&self, chunks: &[&ColumnChunkMetadata], field: &Field, rows: usize) -> Result<Vec<Box<dyn Array>>> {
+    fn arrays(
+        &self,
+        chunks: &[&ColumnChunkMetadata],
+        field: &Field,
+        rows: usize,
+    ) -> Result<Vec<Box<dyn Array>>> {
         let mut columns = Vec::new();
         let mut types = Vec::new();
-        let flat = chunks.len() == 1 && !matches!(field.dtype, ArrowDataType::LargeList(_) | ArrowDataType::FixedSizeList(..));
+        let flat = chunks.len() == 1
+            && !matches!(field.dtype, ArrowDataType::LargeList(_) | ArrowDataType::FixedSizeList(..));
         for chunk in chunks {
             let values = self.check_pages(chunk)?;
             if (flat && values != rows) || values > MOST_VALUES {
@@ -128,7 +138,8 @@ impl File<'_> {
             columns.push(BasicDecompressor::new(self.pages(chunk)?, Vec::new()));
             types.push(&chunk.descriptor().descriptor.primitive_type);
         }
-        let (arrays, _) = column_iter_to_arrays(columns, types, field.clone(), None).map_err(|e| self.damaged(e))?;
+        let (arrays, _) =
+            column_iter_to_arrays(columns, types, field.clone(), None).map_err(|e| self.damaged(e))?;
         Ok(arrays)
     }
 
@@ -153,7 +164,10 @@ impl File<'_> {
             if unpacked > LARGEST {
                 return Err(Error::TooLarge {
                     path: self.path.to_owned(),
-                    found: format!("more bytes than that in the column `{}`, unpacked", chunk.descriptor().descriptor.primitive_type.field_info.name),
+                    found: format!(
+                        "too many bytes, unpacked, in the column `{}`",
+                        chunk.descriptor().descriptor.primitive_type.field_info.name
+                    ),
                     limit: format!("{LARGEST} bytes of data"),
                     hint: "leave the column out, or split the file",
                 });
@@ -177,7 +191,7 @@ impl File<'_> {
         Ok(size)
     }
 
-    fn damaged(&self, reason: impl ToString) -> Error {
+    fn damaged(&self, reason: impl std::fmt::Display) -> Error {
         Error::Table {
             path: self.path.to_owned(),
             format: "Parquet",
@@ -196,21 +210,24 @@ fn plain(dtype: ArrowDataType) -> ArrowDataType {
     match dtype {
         ArrowDataType::Dictionary(_, value, _) => plain(*value),
         ArrowDataType::LargeList(inner) => ArrowDataType::LargeList(Box::new(plain_field(&inner))),
-        ArrowDataType::FixedSizeList(inner, size) => ArrowDataType::FixedSizeList(Box::new(plain_field(&inner)), size),
+        ArrowDataType::FixedSizeList(inner, size) => {
+            ArrowDataType::FixedSizeList(Box::new(plain_field(&inner)), size)
+        }
         ArrowDataType::Struct(fields) => ArrowDataType::Struct(fields.iter().map(plain_field).collect()),
         other => other,
     }
 }
 
 /// The names in `{"info": {"features": {COLUMN: {"names": [...], "_type": "ClassLabel"}}}}`, which `datasets` writes
-/// under the key `huggingface` (`ArrowWriter._build_metadata` in datasets/arrow_writer.py).
+/// under the key `huggingface` (`ArrowWriter._build_metadata` in `datasets/arrow_writer.py`).
 fn class_names(metadata: &FileMetadata) -> BTreeMap<String, Vec<String>> {
     let entries = metadata.key_value_metadata.iter().flatten();
     let text = entries.filter(|entry| entry.key == "huggingface").find_map(|entry| entry.value.as_deref());
     let Some(Ok(json)) = text.map(serde_json::from_str::<serde_json::Value>) else { return BTreeMap::new() };
     let features = json.pointer("/info/features").and_then(serde_json::Value::as_object);
     let classes = features.into_iter().flatten().filter_map(|(column, feature)| {
-        let names = feature.get("names").filter(|_| feature.get("_type").is_some_and(|t| t == "ClassLabel"))?;
+        let names =
+            feature.get("names").filter(|_| feature.get("_type").is_some_and(|t| t == "ClassLabel"))?;
         let names = names.as_array()?.iter().map(|name| Some(name.as_str()?.to_owned()));
         Some((column.clone(), names.collect::<Option<Vec<_>>>()?))
     });

@@ -31,7 +31,13 @@ impl Rows<'_> {
         if let (Kind::Questions, Some(column)) = (self.kind, &self.text)
             && without_question_mark(&question).is_empty()
         {
-            return Err(self.table.cell_error(row, column, quoted(&question), "a question", "remove the row"));
+            return Err(self.table.cell_error(
+                row,
+                column,
+                quoted(&question),
+                "a question",
+                "remove the row",
+            ));
         }
         let passage = must(&self.passage)?;
         let subject = match (self.kind, &passage) {
@@ -52,26 +58,27 @@ impl Rows<'_> {
 }
 
 /// The third column of a table `statement,label,…` as the statements' subject, if each contains it.
-pub(super) fn subjects_by_place(table: &Table, questions: &mut [Question]) -> Result<Option<Warning>> {
-    let [statement, label, third, ..] = table.names() else { return Ok(None) };
+pub(super) fn subjects_by_place(table: &Table, questions: &mut [Question]) -> Option<Warning> {
+    let [statement, label, third, ..] = table.names() else { return None };
     if statement != "statement" || label != "label" {
-        return Ok(None);
+        return None;
     }
     let column = Column(third.clone());
     let mut subjects = Vec::with_capacity(questions.len());
     for question in questions.iter() {
-        let subject = usize::try_from(question.row).ok().and_then(|row| table.cell(&column, row).ok().flatten());
+        let subject =
+            usize::try_from(question.row).ok().and_then(|row| table.cell(&column, row).ok().flatten());
         match subject {
             Some(subject) if !subject.trim().is_empty() && question.question.contains(subject.trim()) => {
                 subjects.push(subject);
             }
-            _ => return Ok(None),
+            _ => return None,
         }
     }
     for (question, subject) in questions.iter_mut().zip(subjects) {
         question.subject = Some(subject);
     }
-    Ok(Some(Warning::SubjectByPosition { column: third.clone() }))
+    Some(Warning::SubjectByPosition { column: third.clone() })
 }
 
 /// The same statement with both labels. Of questions and other rows all columns but the label and the id must be the

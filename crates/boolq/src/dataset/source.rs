@@ -28,12 +28,17 @@ pub(super) fn read(path: &Path) -> Result<Contents> {
         return Err(refused(path, "a folder", "give one file of it"));
     }
     if !metadata.is_file() && !is_open_already(path) {
-        return Err(refused(path, "no regular file", "write the data to a file first: pipes and devices have no end to rely on"));
+        return Err(refused(
+            path,
+            "a pipe or a device",
+            "write the data to a file first: pipes and devices have no end to rely on",
+        ));
     }
     if metadata.len() > LARGEST {
         return Err(too_large(path, &format!("{} bytes", metadata.len())));
     }
-    let bytes = bounded(fs_err::File::open(path)?, LARGEST)?.ok_or_else(|| too_large(path, "more bytes than that"))?;
+    let bytes =
+        bounded(fs_err::File::open(path)?, LARGEST)?.ok_or_else(|| too_large(path, "too many bytes"))?;
     let identity = blake3::hash(&bytes).to_hex().to_string();
     let bytes = unpacked(path, bytes, LARGEST)?;
     match foreign(&bytes) {
@@ -62,6 +67,15 @@ fn unpacked(path: &Path, bytes: Vec<u8>, most: u64) -> Result<Vec<u8>> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
         _ => return Ok(bytes),
     };
+    // gzip ends in how much it unpacks to, modulo 2^32: what admits to too much need not be unpacked. Deflate packs no
+    // tighter than 1 : 1032, so more than that is no size but the end of a file cut short.
+    if packing == "gzip"
+        && let Some(size) = bytes.last_chunk::<4>().map(|size| u64::from(u32::from_le_bytes(*size)))
+        && size > most
+        && size <= 1032 * bytes.len() as u64
+    {
+        return Err(too_large(path, &format!("{size} bytes, unpacked by gzip")));
+    }
     let read = match packing {
         "gzip" => bounded(MultiGzDecoder::new(bytes.as_slice()), most),
         _ => zstd::stream::read::Decoder::new(bytes.as_slice()).and_then(|decoder| bounded(decoder, most)),
@@ -71,7 +85,7 @@ fn unpacked(path: &Path, bytes: Vec<u8>, most: u64) -> Result<Vec<u8>> {
         refused(path, &what, "was it written or downloaded completely?")
     })?;
     let Some(unpacked) = unpacked else {
-        return Err(too_large(path, &format!("more bytes than that when {packing} has unpacked them")));
+        return Err(too_large(path, &format!("too many bytes, unpacked by {packing}")));
     };
     match unpacked.as_slice() {
         [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => {
@@ -93,7 +107,11 @@ fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"\x04\x22\x4d\x18", "an lz4 archive", "unpack it first: `unlz4`"),
         (b"Rar!", "a RAR archive", "unpack it first: `unrar x`"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel or other Office file", EXPORT),
-        (b"ARROW1", "an Arrow (Feather) file", "write it as Parquet: pandas' `read_feather` and `to_parquet`"),
+        (
+            b"ARROW1",
+            "an Arrow (Feather) file",
+            "write it as Parquet: pandas' `read_feather` and `to_parquet`",
+        ),
         (b"FEA1", "a Feather file", "write it as Parquet: pandas' `read_feather` and `to_parquet`"),
         (
             b"\xff\xff\xff\xff",
@@ -102,7 +120,11 @@ fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         ),
         (b"ORC\n\x06", "an ORC file", PANDAS),
         (b"Obj\x01", "an Avro file", "write it as Parquet or JSON lines"),
-        (b"SQLite format 3", "an SQLite data base", "export the table: `sqlite3 -header -csv FILE 'select …'`"),
+        (
+            b"SQLite format 3",
+            "an SQLite data base",
+            "export the table: `sqlite3 -header -csv FILE 'select …'`",
+        ),
         (b"%PDF", "a PDF", "give the data that it shows, as CSV"),
         (b"\x93NUMPY", "a NumPy array", PANDAS),
         (b"\x89HDF", "an HDF5 file", PANDAS),
@@ -156,7 +178,7 @@ fn too_large(path: &Path, found: &str) -> Error {
         path: path.to_owned(),
         found: found.to_owned(),
         limit: format!("{LARGEST} bytes of data"),
-        hint: "split the file, or keep the rows that are needed",
+        hint: "split the file, or keep the rows that are needed; if it should be small, it is damaged",
     }
 }
 

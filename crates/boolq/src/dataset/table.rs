@@ -71,15 +71,12 @@ impl Table {
             format => {
                 let text = encoding::text(path, &bytes)?;
                 drop(bytes);
-                match Format::of_text(format, &text) {
-                    Format::Json => {
-                        let json::Json { names, rows } = json::read(path, &text)?;
-                        Self::new(path, names, Cells::Rows(rows))
-                    }
-                    _ => {
-                        let csv::Csv { names, columns } = csv::read(path, &text)?;
-                        Self::new(path, names, Cells::Columns(columns))
-                    }
+                if Format::of_text(format, &text) == Format::Json {
+                    let json::Json { names, rows } = json::read(path, &text)?;
+                    Self::new(path, names, Cells::Rows(rows))
+                } else {
+                    let csv::Csv { names, columns } = csv::read(path, &text)?;
+                    Self::new(path, names, Cells::Columns(columns))
                 }
             }
         };
@@ -198,14 +195,21 @@ impl Table {
         expected: &'static str,
         hint: &'static str,
     ) -> Error {
-        Error::Cell { path: self.path.clone(), row: row as u64, column: column.0.clone(), found, expected, hint }
+        Error::Cell {
+            path: self.path.clone(),
+            row: row as u64,
+            column: column.0.clone(),
+            found,
+            expected,
+            hint,
+        }
     }
 }
 
 pub(super) fn too_many_columns(path: &Path) -> Error {
     Error::TooLarge {
         path: path.to_owned(),
-        found: "more columns than that".to_owned(),
+        found: "too many columns".to_owned(),
         limit: format!("{MOST_COLUMNS} columns"),
         hint: "every row is an example, and its columns have the same names in all rows; is the table on its side?",
     }
@@ -214,7 +218,7 @@ pub(super) fn too_many_columns(path: &Path) -> Error {
 pub(super) fn too_many_values(path: &Path) -> Error {
     Error::TooLarge {
         path: path.to_owned(),
-        found: "more rows times columns than that".to_owned(),
+        found: "too many rows times columns".to_owned(),
         limit: format!("{MOST_VALUES} values"),
         hint: "split the file, or keep the rows and columns that are needed; if it should be small, it is damaged",
     }
@@ -252,14 +256,18 @@ mod tests {
     fn cells_become_text() {
         let text = "{\"a\":true}\r\n{\"a\":1}\n{\"a\":\"é \\\"\"}\n{\"a\":null}\n{}\n\n \n";
         let table = parse("a.jsonl", text.as_bytes()).expect("readable");
-        assert_eq!(cells(&table, "a"), [Some("true".into()), Some("1".into()), Some("é \"".into()), None, None]);
-        let nested = parse("a.jsonl", b"{\"a\":[1]}").expect("readable").cell(&Column("a".into()), 0);
+        assert_eq!(
+            cells(&table, "a"),
+            [Some("true".into()), Some("1".into()), Some("é \"".into()), None, None]
+        );
+        let nested = parse("a.jsonl", b"{\"a\":[1],\"b\":2}").expect("readable").cell(&Column("a".into()), 0);
         assert!(matches!(nested, Err(Error::Cell { row: 0, .. })));
     }
 
     #[test]
     fn csv_cells_are_not_guessed() {
-        let table = parse("a.csv", b"\xef\xbb\xbfa,b\r\n007,\"x, \"\"y\"\"\n z\"\r\nNA,\r\n").expect("readable");
+        let table =
+            parse("a.csv", b"\xef\xbb\xbfa,b\r\n007,\"x, \"\"y\"\"\n z\"\r\nNA,\r\n").expect("readable");
         assert_eq!(table.names(), ["a", "b"]);
         assert_eq!(cells(&table, "a"), [Some("007".into()), Some("NA".into())]);
         assert_eq!(cells(&table, "b"), [Some("x, \"y\"\n z".into()), Some(String::new())]);
@@ -267,7 +275,9 @@ mod tests {
 
     #[test]
     fn files_without_rows_are_refused() {
-        for (name, bytes) in [("a.csv", &b"a,b\n"[..]), ("a.csv", b" \n"), ("a.jsonl", b"\n"), ("a.json", b"[]")] {
+        for (name, bytes) in
+            [("a.csv", &b"a,b\n"[..]), ("a.csv", b" \n"), ("a.jsonl", b"\n"), ("a.json", b"[]")]
+        {
             let found = parse(name, bytes);
             assert!(matches!(found, Err(Error::NoRows { .. })), "{name}: {found:?}");
         }

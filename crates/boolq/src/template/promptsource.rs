@@ -151,7 +151,10 @@ pub(super) const CHOICES: &str = "answer_choices";
 /// The answers in rendered `answer_choices`, one for each class; the error says what is there instead.
 pub(super) fn all_choices(rendered: &str) -> Result<Vec<&str>, String> {
     let choices: Vec<&str> = rendered.split(SEPARATOR).map(strip).collect();
-    let twice = choices.iter().enumerate().find(|(at, choice)| choices.iter().take(*at).any(|other| other == *choice));
+    let twice = choices
+        .iter()
+        .enumerate()
+        .find(|(at, choice)| choices.iter().take(*at).any(|other| other == *choice));
     if choices.len() < 2 {
         Err(format!("it has {} answer choice(s): {}", choices.len(), choices.join(", ")))
     } else if choices.iter().any(|choice| choice.is_empty()) {

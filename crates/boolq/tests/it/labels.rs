@@ -27,7 +27,8 @@ fn plain(source: &str) -> Template {
 }
 
 /// `answer` is what a candidate said, `label` whether that was right: taking `answer` inverts a row.
-const CANDIDATES: &str = "question,answer,label\nis the sky blue,Yes,1\nis the sky green,Yes,0\nis water dry,No,1\n";
+const CANDIDATES: &str =
+    "question,answer,label\nis the sky blue,Yes,1\nis the sky green,Yes,0\nis water dry,No,1\n";
 
 #[test]
 fn two_columns_that_could_be_the_label_are_an_error_unless_they_agree() {
@@ -35,7 +36,10 @@ fn two_columns_that_could_be_the_label_are_an_error_unless_they_agree() {
     let path = folder.file("qal.csv", CANDIDATES);
     let Err(error @ Error::SeveralLabels { row: 1, .. }) = Dataset::load(&path) else { panic!("a choice") };
     let said = error.to_string();
-    assert!(said.contains("`answer` \"Yes\"") && said.contains("`label` \"0\"") && said.contains("hint: "), "{said}");
+    assert!(
+        said.contains("`answer` \"Yes\"") && said.contains("`label` \"0\"") && said.contains("hint: "),
+        "{said}"
+    );
     let by = |column: &str| answers(&DatasetOptions::new().label(column).load(&path).expect(column));
     assert_eq!((by("label"), by("answer")), (vec![true, false, true], vec![true, true, false]));
 
@@ -46,12 +50,19 @@ fn two_columns_that_could_be_the_label_are_an_error_unless_they_agree() {
     assert_eq!(answers(&alike), [true, false]);
     for other in ["target", "is_true", "Label", "gold", "correct"] {
         let found = load(&format!("statement,label,{other}\na,1,0\nb,0,0\n"));
-        assert!(matches!(&found, Err(Error::SeveralLabels { columns, .. }) if columns[1] == other), "{found:?}");
+        assert!(
+            matches!(&found, Err(Error::SeveralLabels { columns, .. }) if columns[1] == other),
+            "{found:?}"
+        );
     }
     assert!(load("statement,label,target\na,1,Oslo\nb,0,Rome\n").is_ok(), "a text is no rival");
-    let Err(error @ Error::LabelNotNamed { .. }) = load("statement,is_true\na,1\n") else { panic!("not guessed") };
+    let Err(error @ Error::LabelNotNamed { .. }) = load("statement,is_true\na,1\n") else {
+        panic!("not guessed")
+    };
     assert!(error.to_string().contains("`is_true` could be the label"), "{error}");
-    let Err(Error::NoColumn { suggestion, .. }) = DatasetOptions::new().label("lable").load(&path) else { panic!() };
+    let Err(Error::NoColumn { suggestion, .. }) = DatasetOptions::new().label("lable").load(&path) else {
+        panic!()
+    };
     assert_eq!(suggestion.as_deref(), Some("label"));
 }
 
@@ -72,7 +83,9 @@ fn class_names_in_the_file_decide_or_must_be_decided() {
     let load = |options: DatasetOptions, template: &Template| {
         options.for_templates(std::slice::from_ref(template)).load(&path)
     };
-    let Err(error @ Error::Classes { .. }) = load(DatasetOptions::new(), &yes_no) else { panic!("not known") };
+    let Err(error @ Error::Classes { .. }) = load(DatasetOptions::new(), &yes_no) else {
+        panic!("not known")
+    };
     assert!(error.to_string().contains("entailment` (0), `not_entailment` (1)"), "{error}");
     assert!(matches!(Dataset::load(&path), Err(Error::Classes { .. })), "without templates neither");
 
@@ -95,7 +108,8 @@ fn class_names_in_the_file_decide_or_must_be_decided() {
     assert_eq!(answers(&load(DatasetOptions::new(), &called).expect("decided")), [false, true, true]);
     let against = load(DatasetOptions::new().positive("entailment"), &called);
     assert!(matches!(against, Err(Error::Positive { .. })), "{against:?}");
-    let unknown = load(DatasetOptions::new().positive("neutral"), &yes_no).expect_err("no such class").to_string();
+    let unknown =
+        load(DatasetOptions::new().positive("neutral"), &yes_no).expect_err("no such class").to_string();
     assert!(unknown.contains("`neutral`") && unknown.contains("`entailment` (0)"), "{unknown}");
 
     // promptsource numbers its choices as the classes are numbered.
@@ -135,7 +149,10 @@ fn any_two_values_are_classes_once_one_is_positive() {
     let made = pairs(&data, &Template::named("statement").expect("built in")).expect("renders");
     assert!(made.pairs[0].plus_prompt.starts_with("a Is this statement"));
     let called = plain("{# answers: Supports | Refutes #}\n{{ statement }} {{ answer }}");
-    assert_eq!(answers(&options.for_templates(&[called]).load(&claims).expect("decided")), [true, false, true]);
+    assert_eq!(
+        answers(&options.for_templates(&[called]).load(&claims).expect("decided")),
+        [true, false, true]
+    );
 
     // 1 and 2; -1 and 1; more than two.
     let load = |text: &str, positive: &str| {
@@ -148,12 +165,62 @@ fn any_two_values_are_classes_once_one_is_positive() {
     assert!(matches!(load("text,y\na,-1\nb,1\nc,0\n", "1"), Err(Error::Unlabelled { row: 0, .. })));
     let topics = "text,y\na,0\nb,1\nc,2\nd,3\n";
     assert_eq!(answers(&load(topics, "2").expect("one against the rest")), [false, false, true, false]);
-    let error = DatasetOptions::new().label("y").load(folder.file("y.csv", topics)).expect_err("four").to_string();
-    assert!(error.contains("`0`, `1`, `2`, `3`") && error.contains("all others then are negative"), "{error}");
+    let error =
+        DatasetOptions::new().label("y").load(folder.file("y.csv", topics)).expect_err("four").to_string();
+    assert!(
+        error.contains("`0`, `1`, `2`, `3`") && error.contains("all others then are negative"),
+        "{error}"
+    );
     // A promptsource template over values 1 and 2, by the column's own name.
     let own = Template::from_promptsource("p", "{{ text }}|||{{ answer_choices[label - 1] }}", "one ||| two");
     let made = pairs(&endings, &own.expect("compiles")).expect("renders").pairs;
     assert!(made[0].plus_prompt.ends_with(" two") && !made[0].label && made[1].label);
+}
+
+#[test]
+fn of_many_classes_a_pair_is_the_right_one_and_another() {
+    let folder = Folder::new();
+    let rows: String = (0..400)
+        .map(|row| format!("{{\"text\":\"t{row}\",\"label\":{}}}\n", row % 4))
+        .collect::<Vec<_>>()
+        .concat();
+    let path = folder.file("news.jsonl", &rows);
+    let names = ["World politics", "Sports", "Business", "Science"];
+    let template = |choices: &str| {
+        Template::from_promptsource("p", "{{ text }} is|||{{ answer_choices[label] }}", choices)
+            .expect("compiles")
+    };
+    let four = template(&names.join(" ||| "));
+    let load = |seed: u64| {
+        let options = DatasetOptions::new().seed(seed).for_templates(std::slice::from_ref(&four));
+        pairs(&options.load(&path).expect("loads"), &four).expect("renders").pairs
+    };
+    let made = load(0);
+    let mut seen = std::collections::BTreeSet::new();
+    for pair in &made {
+        let side = |prompt: &str| names.iter().position(|name| prompt.ends_with(name)).expect("a class");
+        let (plus, minus) = (side(&pair.plus_prompt), side(&pair.minus_prompt));
+        let own = usize::try_from(pair.idx % 4).expect("small");
+        assert_eq!(if pair.label { plus } else { minus }, own, "the right one is the row's own");
+        assert_ne!(plus, minus);
+        assert_eq!(pair.classes, Some([plus.to_string(), minus.to_string()]));
+        seen.insert((plus, minus));
+    }
+    assert_eq!(seen.len(), 12, "every class stands against every other, on both sides");
+    let right = made.iter().filter(|pair| pair.label).count();
+    // Of 400 fair draws, five standard deviations.
+    assert!((150..=250).contains(&right), "{right}");
+    assert_eq!(made, load(0));
+    assert_ne!(made, load(1));
+
+    // Plain templates have two answers: which class they mean is to be said; choices must be as many as the classes.
+    let plain = plain("{{ text }} {{ answer }}");
+    let error = DatasetOptions::new().for_templates(&[plain]).load(&path).expect_err("four classes");
+    assert!(matches!(error, Error::Classes { .. }), "{error}");
+    let two = template("World ||| Sports");
+    let data = DatasetOptions::new().for_templates(std::slice::from_ref(&two)).load(&path).expect("loads");
+    let error = pairs(&data, &two).expect_err("two choices").to_string();
+    assert!(error.contains("row 0 ") || error.contains("row 2 "), "{error}");
 }
 
 #[test]
@@ -184,7 +251,10 @@ fn a_text_with_both_labels_is_warned_of_wherever_rows_are_read() {
         "idx,plus_prompt,minus_prompt,label\n0,Q True,Q False,True\n1,Q True,Q False,False\n2,R True,R False,False\n",
     );
     let warnings = prompts::read(&csv).expect("reads").warnings;
-    assert!(warnings.contains(&Warning::BothLabels { texts: 1, text: "Q True".into(), rows: [0, 1] }), "{warnings:?}");
+    assert!(
+        warnings.contains(&Warning::BothLabels { texts: 1, text: "Q True".into(), rows: [0, 1] }),
+        "{warnings:?}"
+    );
 
     // Rows that differ in another column are no contradiction; prompts that do not show it are.
     let path = folder.file("q.jsonl", "{\"question\":\"who\",\"said\":\"Ada\",\"label\":1}\n{\"question\":\"who\",\"said\":\"Eve\",\"label\":0}\n");

@@ -3,8 +3,8 @@
 use crate::golden::shared;
 use crate::toy::{BytePairs, Words};
 use boolq::{
-    ContrastPair, Dataset, DatasetOptions, Error, Selection, Template, TokenizedPair, Tokenizer, Warning, blank, pairs_with,
-    prompts, select,
+    ContrastPair, Dataset, DatasetOptions, Error, Selection, Template, TokenizedPair, Tokenizer, Warning,
+    blank, pairs_with, prompts, select,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

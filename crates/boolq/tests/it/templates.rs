@@ -53,7 +53,7 @@ fn values_keep_their_types_where_the_format_has_types() {
     };
     let typed = "{{ n + 1 }} {{ x * 2 }} {{ ok }} {{ 'y' if ok and void is undefined }} {{ answer }}";
     assert_eq!(render(typed).expect("renders"), "4 5.0 True y True");
-    assert!(matches!(render("{{ tags }} {{ answer }}"), Err(Error::UnknownVariable { .. })), "no list");
+    assert_eq!(render("{{ tags[0] }}{{ tags|length }} {{ answer }}").expect("a list is a list"), "b1 True");
     assert!(matches!(render("{{ label }} {{ answer }}"), Err(Error::Template { .. })), "not the truth");
     assert!(matches!(render("{{ answer_choices[0] }} {{ answer }}"), Err(Error::Template { .. })));
 }
@@ -188,11 +188,7 @@ fn templates_that_fail_on_a_row_name_it() {
     );
     at(0, &error("x ||| {% if label > 7 %}y{% endif %}z", "No ||| Yes"), "of both labels");
     at(0, &error(&format!("x ||| y ||| {target}"), "No ||| Yes"), "2 times |||");
-    at(
-        1,
-        &error(&format!("x ||| {target}"), "{{ text }} ||| c{% if text != 'a' %} ||| d{% endif %}"),
-        "3 answer",
-    );
+    at(1, &error(&format!("x ||| {target}"), "{{ text }}{% if text == 'a' %} ||| c{% endif %}"), "1 answer");
     at(0, &error(&format!("{{{{ [text]|choice }}}} ||| {target}"), "No ||| Yes"), "choice");
     at(0, &error(&format!("{{{{ [text]|most_frequent }}}} ||| {target}"), "No ||| Yes"), "most_frequent");
     at(0, &error(&format!("{{{{ text.swapcase() }}}} ||| {target}"), "No ||| Yes"), "swapcase");
@@ -207,7 +203,7 @@ fn templates_that_fail_on_a_row_name_it() {
 #[test]
 fn a_second_question_mark_is_noticed() {
     let folder = Folder::new();
-    let data = Dataset::load(folder.file("d.csv", "question,passage,label\nis it?,P,1\nis it,Q,0\n"))
+    let data = Dataset::load(folder.file("d.csv", "question,passage,label\nis it?,P,1\nwas it,Q,0\n"))
         .expect("loads");
     let theirs =
         Template::from_promptsource("t", "{{ question }}? ||| {{ answer_choices[label] }}", "No ||| Yes");

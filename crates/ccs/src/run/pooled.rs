@@ -184,7 +184,8 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
         });
     }
     all.answer_logprob = logprob;
-    let named = |part: &Dataset<'_>| Some(format!("{}: {}", part.name, part.source.rows().both_labels.as_ref()?));
+    let named =
+        |part: &Dataset<'_>| Some(format!("{}: {}", part.name, part.source.rows().both_labels.as_ref()?));
     let notes: Vec<String> = parts.iter().filter_map(named).collect();
     all.both_labels = (!notes.is_empty()).then(|| notes.join(" "));
     all

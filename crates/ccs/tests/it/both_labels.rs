@@ -1,7 +1,7 @@
 //! Prompts that stand in a store with both labels are told of wherever its rows are read.
 
-use ccs::store::StoreSource;
 use ccs::run::Source as _;
+use ccs::store::StoreSource;
 
 use crate::store::Stored;
 
@@ -12,5 +12,8 @@ fn prompts_with_both_labels_are_noted() {
     Stored::default().write(folder.path());
     let source = StoreSource::open(folder.path()).unwrap();
     let note = source.rows().both_labels.clone().unwrap();
-    assert!(note.starts_with("1 of the prompts stand in the store with both labels, the first with idx "), "{note}");
+    assert!(
+        note.starts_with("1 of the prompts stand in the store with both labels, the first with idx "),
+        "{note}"
+    );
 }

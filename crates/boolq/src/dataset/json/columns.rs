@@ -12,6 +12,13 @@ use std::path::Path;
 /// by their numbers, as pandas' `to_json` writes them. `None` if it is a row.
 pub(super) fn columns(path: &Path, names: &[String], row: &Row) -> Result<Option<Json>> {
     let all = |kind: ValueKind| row.iter().all(|(_, value)| value.kind() == kind);
+    if ["columns", "index", "data"].iter().all(|member| names.iter().any(|name| name == member)) {
+        return Err(Error::NoData {
+            path: path.to_owned(),
+            what: "JSON as pandas writes it with orient=\"split\"".to_owned(),
+            hint: "write it with `orient=\"records\", lines=True`".to_owned(),
+        });
+    }
     refuse_rows_inside(path, names, row, all(ValueKind::Seq))?;
     if row.is_empty() {
         return Ok(None);
@@ -23,7 +30,9 @@ pub(super) fn columns(path: &Path, names: &[String], row: &Row) -> Result<Option
     } else if all(ValueKind::Map) {
         let first = row.first().map(|(_, value)| keys(value)).unwrap_or_default();
         let of = |value: &Value| -> Option<Vec<Value>> {
-            (keys(value) == first).then(|| first.iter().map(|key| value.get_attr(key).ok()).collect()).flatten()
+            (keys(value) == first)
+                .then(|| first.iter().map(|key| value.get_attr(key).ok()).collect())
+                .flatten()
         };
         row.iter().map(|(_, value)| of(value)).collect()
     } else {
@@ -55,7 +64,9 @@ fn is_number(text: &str) -> bool {
 fn refuse_rows_inside(path: &Path, names: &[String], row: &Row, only_lists: bool) -> Result<()> {
     let holds_rows = |value: &Value| {
         value.kind() == ValueKind::Seq
-            && value.try_iter().is_ok_and(|mut items| items.next().is_some_and(|item| item.kind() == ValueKind::Map))
+            && value
+                .try_iter()
+                .is_ok_and(|mut items| items.next().is_some_and(|item| item.kind() == ValueKind::Map))
     };
     let label = |value: &Value| matches!(value.kind(), ValueKind::Bool | ValueKind::Number);
     let holding: Vec<&(usize, Value)> = row.iter().filter(|(_, value)| holds_rows(value)).collect();

@@ -69,7 +69,8 @@ impl Reader<'_> {
                 return Err(line_error(self.path, at + 1, "blank".to_owned(), hint));
             }
             let mut json = serde_json::Deserializer::from_str(line);
-            let row = RowSeed(&mut self.names).deserialize(&mut json).and_then(|row| json.end().map(|()| row));
+            let row =
+                RowSeed(&mut self.names).deserialize(&mut json).and_then(|row| json.end().map(|()| row));
             rows.push(row.map_err(|e| self.error(&e, line, at))?);
         }
         Ok(rows)
@@ -87,7 +88,8 @@ impl Reader<'_> {
 
     fn array(&mut self, text: &str) -> Result<Vec<Row>> {
         let mut json = serde_json::Deserializer::from_str(text);
-        let rows = ArraySeed(&mut self.names).deserialize(&mut json).and_then(|rows| json.end().map(|()| rows));
+        let rows =
+            ArraySeed(&mut self.names).deserialize(&mut json).and_then(|rows| json.end().map(|()| rows));
         rows.map_err(|e| self.error(&e, text, 0))
     }
 
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn all_forms_are_the_same_rows() {
-        let rows = [r#"b="x" a=1"#, r#"b="y" a=0"#];
+        let rows = ["b='x' a=1", "b='y' a=0"];
         for text in [
             "{\"b\":\"x\",\"a\":1}\n{\"b\":\"y\",\"a\":0}\n",
             "{\"b\":\"x\",\"a\":1}\r\n{\"a\":0,\"b\":\"y\"}\r\n\r\n",

@@ -49,7 +49,11 @@ impl Names {
     }
 
     fn text<E: serde::de::Error>(&mut self, text: &str) -> Result<Value, E> {
-        if text.len() > LONGEST_CELL { Err(self.refuse(Refused::Cell(text.len()))) } else { Ok(Value::from(text)) }
+        if text.len() > LONGEST_CELL {
+            Err(self.refuse(Refused::Cell(text.len())))
+        } else {
+            Ok(Value::from(text))
+        }
     }
 }
 
