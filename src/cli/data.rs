@@ -31,6 +31,8 @@ pub(crate) struct Columns {
     skip_unlabeled: bool,
 }
 
+type Decide = fn(DatasetOptions, String) -> DatasetOptions;
+
 impl Columns {
     /// Reads a data file for `templates`.
     ///
@@ -38,16 +40,16 @@ impl Columns {
     pub(crate) fn load(&self, path: &Path, templates: &[Template], seed: u64) -> Result<Dataset, AnyError> {
         let mut options =
             DatasetOptions::new().skip_unlabeled(self.skip_unlabeled).seed(seed).for_templates(templates);
-        let decided: [(&Option<String>, fn(DatasetOptions, String) -> DatasetOptions); 5] = [
+        let decided: [(&Option<String>, Decide); 5] = [
             (&self.label, DatasetOptions::label),
             (&self.positive, DatasetOptions::positive),
             (&self.text, DatasetOptions::text),
             (&self.id, DatasetOptions::id),
             (&self.group, DatasetOptions::group),
         ];
-        for (column, decide) in decided {
-            if let Some(column) = column {
-                options = decide(options, column.clone());
+        for (value, decide) in decided {
+            if let Some(value) = value {
+                options = decide(options, value.clone());
             }
         }
         options.load(path).map_err(|error| with_flags(&error))
