@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use host::program::{self, Bar};
-use llama_ccs::boolq::{self, Dataset, Selection, Template, TokenizedPair};
+use llama_ccs::boolq::{self, DatasetOptions, Selection, Template, TokenizedPair};
 use llama_ccs::ccs::run::{
     Execution, LayerSelection, Overwrite, Pausing, Report, Settings, Source, run_pausing,
 };
@@ -106,7 +106,7 @@ fn job(args: &Args) -> Result<(), AnyError> {
 /// Questions → contrast pairs that fit the model.
 fn pairs(args: &Args, templates: &[Template], tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyError> {
     let data = args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl"));
-    let data = Dataset::load_for(data, templates)?;
+    let data = DatasetOptions::new().for_templates(templates).load(data)?;
     let made = boolq::pairs_with(&data, templates)?;
     let selection = Selection { limit: args.limit, ..Selection::default() };
     let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;

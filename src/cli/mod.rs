@@ -10,6 +10,7 @@ use host::program::Signals;
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
 mod beside;
+mod data;
 mod doctor;
 mod extract;
 mod generate;

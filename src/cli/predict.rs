@@ -15,6 +15,7 @@ use llama_ccs::{
 };
 use serde_json::json;
 
+use super::data::Columns;
 use super::{AnyError, output, precision, tokenizer};
 
 /// Characters shown of a question in the table.
@@ -28,6 +29,7 @@ Examples:
   llama-ccs predict --run run --model llama-7b --data boolq/dev.jsonl --offset 2000 --limit 100
   llama-ccs predict --run run --model llama-7b --prompts new-prompts.csv --json
   llama-ccs predict --run run --model llama-7b --method lr --template statement 'Oslo is in Norway.'
+  llama-ccs predict --run run --model llama-7b --data claims.csv --text claim --label verdict --positive SUPPORTS
   llama-ccs predict --run run --model llama-7b --passage 'The cup is red.' 'is the cup red'
 
 p(true) is the probability that the positive answer is the right one, calibrated: σ(a·score + b), with a and b fitted on \
@@ -52,6 +54,8 @@ pub(crate) struct Args {
     /// Labelled questions or statements, as for `llama-ccs prompts`.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    columns: Columns,
     /// Prompts of `llama-ccs prompts`.
     #[arg(long, value_name = "CSV")]
     prompts: Option<PathBuf>,
@@ -185,12 +189,15 @@ impl Args {
         let Some(path) = &self.data else {
             return Ok(Asked { other_text, ..self.statements(&template, tokenizer)? });
         };
-        let data = Dataset::load_for(path, std::slice::from_ref(&template))?;
+        let data = self.columns.load(path, std::slice::from_ref(&template), 0)?;
         let made = boolq::pairs(&data, &template)?;
         let selection =
             Selection { offset: self.offset, limit: self.limit, max_seq_len: None, balance: None };
         let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;
         [&data.warnings, &made.warnings, &selected.warnings].into_iter().flatten().for_each(output::warn);
+        if data.unlabelled > 0 {
+            output::warn(&format!("{} rows have no label and were left out", data.unlabelled));
+        }
         for dropped in &selected.dropped {
             output::warn(&format!("left out idx {}: {}", dropped.idx, dropped.reason));
         }

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use host::files::in_json;
 use llama_ccs::PairTokenizer;
-use llama_ccs::boolq::{self, Dataset, Selection, Template, TokenizedPair, preview};
+use llama_ccs::boolq::{self, Selection, Template, TokenizedPair, preview};
 use llama_ccs::llama_core::Checkpoint;
 use serde_json::json;
 
+use super::data::Columns;
 use super::{AnyError, beside, output, tokenizer};
 
 #[derive(clap::Args, Debug)]
@@ -17,6 +18,11 @@ Examples:
   llama-ccs prompts --data boolq/dev.jsonl --tokenizer tokenizer.model --out prompts.csv
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --balance --out prompts.csv
   llama-ccs prompts --data cities.csv --template statement --tokenizer tokenizer.model --out cities-prompts.csv --preview 2
+
+Data whose columns or classes are called otherwise; class names of a Parquet file are in its metadata:
+  llama-ccs prompts --data claims.csv --text claim --label verdict --positive SUPPORTS --skip-unlabeled \\
+    --template statement --model llama-7b --out claims-prompts.csv
+  llama-ccs prompts --data rte.parquet --positive entailment --template rte.jinja --model llama-7b --out rte-prompts.csv
 
 Two controls for `ccs`: the same questions with the passage left blank, and with a misleading prefix:
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --out blank.csv --blank-passage
@@ -37,11 +43,15 @@ Of promptsource's `input ||| target` both parts are stripped; the prompt is the 
 the target; plus is the choice for label 1. The CSV has all templates of the first question, then
 all of the second; the rows of a question share idx, question_id and group.")]
 pub(crate) struct Args {
-    /// BoolQ's JSONL, or any CSV, JSONL or Parquet with a label (true/false, yes/no, 1/0) in answer or label.
+    /// BoolQ's JSONL, or any CSV, JSON or Parquet with a label (true/false, yes/no, 1/0, or --positive), packed by gzip
+    /// or zstd or not.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Where to write idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset, and where the answer
-    /// stands in each prompt: plus_answer, minus_answer (START:END, counted in characters).
+    #[command(flatten)]
+    columns: Columns,
+    /// Where to write idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset, where the answer
+    /// stands in each prompt: plus_answer, minus_answer (START:END, counted in characters), and, where they have names, the
+    /// classes that the two stand for: plus_class, minus_class.
     #[arg(long, value_name = "CSV")]
     out: PathBuf,
     /// A tokenizer for counting tokens: tokenizer.model, tokenizer.json, a .gguf file, or a folder with one.
@@ -74,7 +84,7 @@ pub(crate) struct Args {
     /// Keep as many true as false questions.
     #[arg(long)]
     balance: bool,
-    /// For --balance.
+    /// For --balance, and for the two classes of a pair where the label has more than two and all templates are promptsource's.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Show the first N pairs, the captured token marked.
@@ -92,7 +102,7 @@ impl Args {
         }
         let tokenizer = PairTokenizer(&tokenizer);
         let templates = self.templates()?;
-        let data = Dataset::load_for(&self.data, &templates)?;
+        let data = self.columns.load(&self.data, &templates, self.seed)?;
         if self.blank_passage {
             boolq::check_blank(&data, &templates)?;
         }
@@ -130,13 +140,22 @@ impl Args {
                 "out": in_json(&self.out), "kept": selected.kept, "considered": selected.considered,
                 "pairs": selected.pairs.len(), "true_share": share(&selected.pairs),
                 "dropped": selected.dropped, "warnings": warnings, "blank_passage": self.blank_passage,
-                "data": { "name": data.name, "identity": data.identity }, "templates": templates,
+                "data": {
+                    "name": data.name, "identity": data.identity, "classes": data.classes, "unlabelled": data.unlabelled,
+                },
+                "templates": templates,
             }))?;
         } else {
             for pair in selected.pairs.iter().take(self.preview) {
                 output::page(&preview(pair, &tokenizer))?;
             }
             report(&warnings, &selected.dropped, templates.len());
+            if data.unlabelled > 0 {
+                output::warn(&format!("{} rows have no label and were left out", data.unlabelled));
+            }
+            if let Some([plus, minus]) = &data.classes {
+                output::say(&format!("plus stands for the class {plus:?}, minus for {minus:?}"));
+            }
             let questions = match templates.len() {
                 1 => String::new(),
                 templates => format!(" of {} questions under {templates} templates", selected.kept),

@@ -297,6 +297,7 @@ mod tests {
                 group: String::new(),
                 template: String::new(),
                 dataset: String::new(),
+                classes: None,
             };
             TokenizedPair { pair, plus: prompt(7), minus: prompt(8), seam: false }
         };

@@ -182,6 +182,7 @@ mod tests {
             group: String::new(),
             template: String::new(),
             dataset: String::new(),
+            classes: None,
         };
         let (plus, minus) = (prompt(1000, answers.0), prompt(1001, answers.1));
         TokenizedPair { pair, plus, minus, seam: false }

@@ -21,8 +21,8 @@ pub enum Error {
 
     /// Neither the file's extension nor its contents say what it is.
     #[error(
-        "{}: not recognised as JSONL, CSV or Parquet\nhint: name the file .jsonl, .csv or .parquet; \
-         unpack compressed files first", path.display()
+        "{}: not recognised as JSON, CSV or Parquet\nhint: name the file .jsonl, .csv or .parquet if it is one of \
+         these", path.display()
     )]
     UnknownFormat {
         /// The file.
@@ -42,6 +42,135 @@ pub enum Error {
         hint: &'static str,
     },
 
+    /// A file that holds no data, or nothing that can be read as such.
+    #[error("{}: this is {what}\nhint: {hint}", path.display())]
+    NoData {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A file or a table larger than is believed.
+    #[error("{}: {found}; at most {limit} are read\nhint: {hint}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What is too large.
+        found: String,
+        /// The bound, with its unit.
+        limit: String,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// Two columns of one name.
+    #[error("{}: two columns are called `{column}`\nhint: rename one of them", path.display())]
+    ColumnTwice {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        column: String,
+    },
+
+    /// A column that a caller named is not there.
+    #[error(
+        "{}: no column `{column}` for the {role}; found: {}\nhint: {}",
+        path.display(), listed(found), match suggestion {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "give one of these".to_owned(),
+        }
+    )]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What it should hold: `"label"`, `"id"`, `"group"` or `"text"`.
+        role: &'static str,
+        /// The nearest column that is there, if one is near.
+        suggestion: Option<String>,
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+
+    /// Two columns could be the label, and they differ.
+    #[error(
+        "{}: `{}` and `{}` could each be the label, and they differ: in row {row} (counted from 0) {found}\n\
+         hint: say which of them is the label", path.display(), columns[0], columns[1]
+    )]
+    SeveralLabels {
+        /// The file.
+        path: PathBuf,
+        /// The two columns.
+        columns: [String; 2],
+        /// The first row in which they differ, counted from 0.
+        row: u64,
+        /// What they hold there.
+        found: String,
+    },
+
+    /// No column is called like a label, but one could be it.
+    #[error(
+        "{}: no column `answer` or `label`; found: {}\nhint: `{column}` could be the label: say so, if it is",
+        path.display(), listed(found)
+    )]
+    LabelNotNamed {
+        /// The file.
+        path: PathBuf,
+        /// The column that could be it.
+        column: String,
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+
+    /// Nothing says which of the label's classes is the positive one.
+    #[error(
+        "{}: the label `{column}` has the classes {}, and nothing says for which of them the plus answer is right\n\
+         hint: say which class is positive{}, or write a template whose answers are called like the classes",
+        path.display(), listed(classes), if classes.len() > 2 { " (all others then are negative)" } else { "" }
+    )]
+    Classes {
+        /// The file.
+        path: PathBuf,
+        /// The label's column.
+        column: String,
+        /// The classes, with their values where these are not their names.
+        classes: Vec<String>,
+        /// Their names alone.
+        names: Vec<String>,
+    },
+
+    /// A positive class that does not fit.
+    #[error("{}: {reason}\nhint: {hint}", path.display())]
+    Positive {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A row without a label.
+    #[error(
+        "{}: row {row} (counted from 0), column `{column}`: {found} where a label is needed\n\
+         hint: fill it in, or leave out the rows without one; if this value is a class, say which class is positive",
+        path.display()
+    )]
+    Unlabelled {
+        /// The file.
+        path: PathBuf,
+        /// The row, counted from 0.
+        row: u64,
+        /// The column.
+        column: String,
+        /// What is there instead.
+        found: String,
+    },
+
     /// The table reader or writer refused the whole file.
     #[error("{}: not a readable {format} file: {reason}\nhint: {hint}", path.display())]
     Table {
@@ -58,7 +187,7 @@ pub enum Error {
     /// The file lacks columns that are needed.
     #[error(
         "{}: no column {}; found: {}\nhint: {hint}",
-        path.display(), missing.join(" and no column "), found.join(", ")
+        path.display(), missing.join(" and no column "), listed(found)
     )]
     MissingColumns {
         /// The file.
@@ -293,6 +422,16 @@ pub enum Error {
         /// Pairs whose minus prompt holds the right answer.
         false_pairs: usize,
     },
+}
+
+/// Names for a message, the first of many.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 24;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}, and {more} more"),
+    }
 }
 
 /// `text` quoted for a message, cut after 60 characters.

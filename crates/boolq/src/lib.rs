@@ -23,9 +23,21 @@
 //!
 //! # Data
 //!
-//! JSONL, CSV or Parquet with a label in `answer` or `label`: true/false, yes/no or 1/0. `question` (with `passage`
-//! and `title`, as in BoolQ) and `statement` have a meaning of their own, and the built-in templates; templates of
-//! your own may use any column.
+//! JSON (an object a line, an array, an object of columns), CSV (also with semicolons, tabs or bars) or Parquet, packed
+//! by gzip or zstd or not, in UTF-8 or UTF-16, with a label in `answer` or `label`: true/false, yes/no or 1/0.
+//! `question` (with `passage` and `title`, as in BoolQ) and `statement` have a meaning of their own, and the built-in
+//! templates; templates of your own may use any column, lists and objects included. CSV is what pandas reads in it
+//! (`dtype=str, na_filter=False`), or an error.
+//!
+//! [`DatasetOptions`] names columns that are called otherwise. A label is chosen, not guessed:
+//!
+//! | the file has | the label is |
+//! |---|---|
+//! | `answer` or `label` with booleans | that column |
+//! | both, or one and a column called like a label (`target`, `gold`, `is_true`, …) with booleans too | either, if they say the same in every row, else an error |
+//! | a text in `answer`, booleans in `label` | `label` |
+//! | classes with names (Parquet that `datasets` wrote) or two other values | true where the class is the positive one: the one named with [`DatasetOptions::positive`], else the one that the plus answer of a plain template is called, else the one called true or yes; under promptsource's templates alone class 1 of a file that names its classes; else an error |
+//! | nothing, `-1`, `?` or the like in a row | an error, unless such rows are left out |
 //!
 //! # Templates
 //!
@@ -36,7 +48,7 @@
 //! | `llama-ccs` | llama-ccs' own, built in | `passage`, `question` | True, False |
 //! | `statement` | statements, built in | `statement` | True, False |
 //! | `FILE.jinja` (any other extension) | [one Jinja template](Template::from_source) | all columns; `answer` | True, False, or the first line's `{# answers: Yes \| No #}` |
-//! | `FILE.yaml` | [promptsource's](Template::from_promptsource), all of the file | all columns; `label`, `answer_choices` | the choice for label 1, for label 0 |
+//! | `FILE.yaml` | [promptsource's](Template::from_promptsource), all of the file | all columns; `label`, `answer_choices` | the choice for label 1 (or the positive class), for label 0 |
 //! | `FILE.yaml:NAME` | the one of that name or id (`...` will do for `…`) | as above | as above |
 //!
 //! In a Jinja file `question` comes without its question mark, because templates write `{{ question }}?`;
@@ -105,7 +117,7 @@ mod warning;
 
 pub use answer::{AnswerSpans, SpanFault, answer_ranges};
 pub use blank::{blank, check_blank};
-pub use dataset::{Dataset, Kind, Question};
+pub use dataset::{Dataset, DatasetOptions, Kind, Question};
 pub use error::{BoxError, Error, Result};
 pub use pair::{ContrastPair, Pairs, group_of, pairs, pairs_with, require_both_classes};
 pub use preview::preview;

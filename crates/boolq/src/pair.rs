@@ -1,7 +1,7 @@
 //! Contrast pairs: the two prompts of one question, and the group that must stay on one side of a split.
 
 use crate::answer::AnswerSpans;
-use crate::dataset::{Dataset, Question};
+use crate::dataset::{Dataset, Question, agreement};
 use crate::error::{Error, Result};
 use crate::template::{Sides, Template, refuse_namesakes};
 use crate::warning::Warning;
@@ -29,6 +29,8 @@ pub struct ContrastPair {
     pub template: String,
     /// The name of the data set.
     pub dataset: String,
+    /// What the plus and the minus answer stand for, where the data's classes have names.
+    pub classes: Option<[String; 2]>,
 }
 
 /// Contrast pairs, and what there is to know about them.
@@ -88,6 +90,9 @@ pub fn pairs_with(dataset: &Dataset, templates: &[Template]) -> Result<Pairs> {
         pairs.extend(row.pairs);
     }
     let mut warnings = group_warnings(&pairs, guessed);
+    if !dataset.warnings.iter().any(|warning| matches!(warning, Warning::BothLabels { .. })) {
+        warnings.extend(both_labels(&pairs));
+    }
     if inexact > 0 {
         warnings.push(Warning::AnswerNotExact { pairs: inexact });
     }
@@ -109,7 +114,7 @@ struct Row {
 }
 
 fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result<Row> {
-    let mut group = question.passage.as_deref().or(question.subject.as_deref()).map(group_of);
+    let mut group = dataset.group_text(question).map(group_of);
     let asked = question.question.ends_with('?').then(|| format!("{}?", question.question));
     let mut row = Row { pairs: Vec::new(), guessed: group.is_none(), inexact: 0, marks: 0 };
     for template in templates {
@@ -129,6 +134,7 @@ fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result
             group: group.get_or_insert(from_prompt).clone(),
             template: template.name().to_owned(),
             dataset: dataset.name.clone(),
+            classes: dataset.sides(question).names,
         });
     }
     Ok(row)
@@ -137,6 +143,20 @@ fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result
 /// The group of a pair of which only the text around the answer is known.
 pub(crate) fn group_around(before: &str, after: &str) -> String {
     group_of(if before.trim().is_empty() { after } else { before })
+}
+
+/// Pairs of the same two prompts with different labels.
+pub(crate) fn both_labels(pairs: &[ContrastPair]) -> Option<Warning> {
+    let rows = pairs.iter().map(|pair| {
+        let prompts = (pair.plus_prompt.trim(), pair.minus_prompt.trim());
+        (
+            pair.idx,
+            (prompts, pair.template.as_str(), pair.dataset.as_str()),
+            pair.label,
+            pair.plus_prompt.as_str(),
+        )
+    });
+    agreement(rows).into_iter().find(|warning| matches!(warning, Warning::BothLabels { .. }))
 }
 
 pub(crate) fn group_warnings(pairs: &[ContrastPair], guessed: usize) -> Vec<Warning> {

@@ -30,6 +30,10 @@ pub fn preview<T: Tokenizer + ?Sized>(tokenized: &TokenizedPair, tokenizer: &T) 
         "idx {} (question {} of {}, template {}, group {}): the {right} prompt is right\n",
         pair.idx, pair.question_id, pair.dataset, pair.template, pair.group
     );
+    if let Some([plus, minus]) = &pair.classes {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "classes: plus stands for {plus:?}, minus for {minus:?}");
+    }
     let (plus, minus) = (&pair.answers.plus, &pair.answers.minus);
     side(&mut out, "plus", &pair.plus_prompt, plus.clone(), &tokenized.plus, tokenizer);
     side(&mut out, "minus", &pair.minus_prompt, minus.clone(), &tokenized.minus, tokenizer);

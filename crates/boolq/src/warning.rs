@@ -1,5 +1,6 @@
 //! What a caller should know about data that is usable all the same. Returned beside the data, never printed.
 
+use crate::error::quoted;
 use serde::Serialize;
 use std::fmt;
 
@@ -11,6 +12,34 @@ pub enum Warning {
     SubjectByPosition {
         /// The column taken.
         column: String,
+    },
+    /// The same text has both labels.
+    BothLabels {
+        /// How many texts.
+        texts: usize,
+        /// The first of them.
+        text: String,
+        /// Its first two rows with different labels, counted from 0.
+        rows: [u64; 2],
+    },
+    /// Many rows repeat an earlier one, label and all.
+    Repeated {
+        /// How many rows.
+        rows: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// The data have a column `answer` that is not the label, and `{{ answer }}` in a plain template is not it.
+    AnswerColumn {
+        /// The column that is the label.
+        label: String,
+    },
+    /// A template's plus answer is no or false, and the label's values are booleans.
+    AnswersReversed {
+        /// The plus answer.
+        plus: String,
+        /// The minus answer.
+        minus: String,
     },
     /// Groups are hashes of the text before the answer: rows that share a passage or subject may be told apart.
     GroupFromPrompt {
@@ -86,6 +115,32 @@ impl fmt::Display for Warning {
             Self::SubjectByPosition { column } => {
                 write!(f, "the column `{column}` after the label is taken as the statements' subject")
             }
+            Self::BothLabels { texts, text, rows: [one, other] } => {
+                let (what, is) =
+                    if *texts == 1 { ("text is", "it is") } else { ("texts are", "the first is") };
+                write!(
+                    f,
+                    "{texts} {what} labelled both true and false, and one of the labels must be wrong: {is} {}, in rows \
+                     {one} and {other} (counted from 0)",
+                    quoted(text)
+                )
+            }
+            Self::Repeated { rows, of } => {
+                write!(
+                    f,
+                    "{rows} of {of} rows repeat an earlier row, label and all: accuracies count them again"
+                )
+            }
+            Self::AnswerColumn { label } => write!(
+                f,
+                "the data have a column `answer` beside the label `{label}`: {{{{ answer }}}} in a template is the \
+                 template's own answer, never that column; rename the column to print it"
+            ),
+            Self::AnswersReversed { plus, minus } => write!(
+                f,
+                "the plus answer {plus:?} counts as right where the label is true, and {minus:?} where it is false: \
+                 unless the template asks whether something is not so, write its answers the other way round"
+            ),
             Self::GroupFromPrompt { pairs } => write!(
                 f,
                 "{pairs} pairs have no passage or subject: their group is a hash of the text before the answer, \

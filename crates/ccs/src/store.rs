@@ -1,8 +1,9 @@
 //! A store of hidden states as a data source.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use activations::{Column, Side, SideOf, Store};
+use activations::{Column, Row, Side, SideOf, Store};
 use tch::Tensor;
 
 use crate::run::{Layer, Rows, Source, matrix};
@@ -47,7 +48,9 @@ impl StoreSource {
         }
         let mut rows = Rows::default();
         let mut tokens_of_answers = (Vec::new(), Vec::new());
-        for row in store.rows().map_err(Box::new)? {
+        let stored = store.rows().map_err(Box::new)?;
+        rows.both_labels = both_labels(&stored);
+        for row in stored {
             rows.ids.push(row.idx.to_string());
             rows.labels.push(row.label);
             rows.prompt_lengths.push(row.plus.prompt.len() + row.minus.prompt.len());
@@ -107,6 +110,26 @@ fn is_of_differing_words(store: &Store) -> bool {
     let settings = store.manifest().settings.get("extraction");
     let said = settings.and_then(|settings| settings.get(ANSWER_LOGPROB)).and_then(serde_json::Value::as_str);
     said.is_some_and(|said| said.starts_with("mean"))
+}
+
+/// A sentence on prompts that have both labels, if there are such.
+fn both_labels(rows: &[Row]) -> Option<String> {
+    let mut first: HashMap<(&str, &str), (&Row, bool)> = HashMap::new();
+    let (mut prompts, mut shown) = (0, None);
+    for row in rows {
+        let key = (row.plus.prompt.trim(), row.minus.prompt.trim());
+        let (earlier, counted) = first.entry(key).or_insert((row, false));
+        if earlier.label != row.label && !*counted {
+            *counted = true;
+            prompts += 1;
+            shown.get_or_insert((earlier.idx, row.idx));
+        }
+    }
+    let (one, other) = shown?;
+    Some(format!(
+        "{prompts} of the prompts stand in the store with both labels, the first with idx {one} and {other}: at most one \
+         of the two labels can be right."
+    ))
 }
 
 impl Source for StoreSource {

@@ -1,35 +1,31 @@
-//! The columns of a data file that only templates may want: whatever is there besides the label and the texts that
-//! a [`Question`](super::Question) holds.
+//! The columns of a data file for templates: whatever is there besides the label and the texts that a
+//! [`Question`](super::Question) holds.
 
-use super::table::{Column, Table};
-use crate::error::Result;
+use super::table::Table;
 use minijinja::Value;
-use std::collections::BTreeMap;
 
-/// Columns by name, a value for each row of the file. Texts stay texts, numbers numbers and booleans booleans; CSV
-/// has texts only. Cells without a value, and those with white space alone, are undefined.
+/// Columns by name. Texts stay texts, numbers numbers, booleans booleans, lists lists and objects maps; CSV has texts
+/// only. Cells without a value, and those with white space alone, are undefined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
-    columns: BTreeMap<String, Vec<Value>>,
-    /// All columns that hold text, numbers or booleans, kept or not.
+    table: Table,
     names: Vec<String>,
+    /// Columns that are not for templates.
+    taken: Vec<String>,
+    /// Another name for a column.
+    alias: Option<(String, String)>,
 }
 
 impl Fields {
-    /// Those columns of `table` that `keep` asks for, without `taken`, which are held elsewhere.
-    pub(super) fn of(table: &Table, taken: &[&str], keep: &dyn Fn(&str) -> bool) -> Result<Self> {
-        let mut fields = Self::default();
-        for name in table.names().iter().filter(|name| !taken.contains(&name.as_str())) {
-            let column = Column(name.clone());
-            if !table.is_plain(&column) {
-                continue;
-            }
-            fields.names.push(name.clone());
-            if keep(name) {
-                fields.columns.insert(name.clone(), table.values(&column)?);
-            }
-        }
-        Ok(fields)
+    /// All columns of `table` but those `taken`, which are held elsewhere or kept from templates. `alias` gives a
+    /// column another name too, unless there is a column of that name.
+    pub(super) fn of(table: Table, taken: &[&str], alias: Option<(&str, &str)>) -> Self {
+        let alias = alias.filter(|(other, _)| !table.has(other));
+        let alias = alias.map(|(other, column)| (other.to_owned(), column.to_owned()));
+        let own = table.names().iter().filter(|name| !taken.contains(&name.as_str())).cloned();
+        let names = own.chain(alias.iter().map(|(other, _)| other.clone())).collect();
+        let taken = taken.iter().map(|name| (*name).to_owned()).collect();
+        Self { table, names, taken, alias }
     }
 
     /// The columns that templates can use.
@@ -39,7 +35,14 @@ impl Fields {
 
     /// The value in `row` of the file; `None` where there is none.
     pub(crate) fn get(&self, name: &str, row: u64) -> Option<&Value> {
-        let column = self.columns.get(name)?;
-        column.get(usize::try_from(row).ok()?).filter(|value| !value.is_undefined())
+        let column = match &self.alias {
+            Some((other, column)) if other == name => column,
+            _ if self.taken.iter().any(|taken| taken == name) => return None,
+            _ => name,
+        };
+        let value = self.table.get(column, usize::try_from(row).ok()?)?;
+        let empty =
+            value.is_none() || value.is_undefined() || value.as_str().is_some_and(|t| t.trim().is_empty());
+        (!empty).then_some(value)
     }
 }

@@ -1,26 +1,46 @@
-//! Labelled data: yes/no questions, true/false statements, and any other rows with a boolean label, read from JSONL,
-//! CSV or Parquet.
+//! Labelled data: yes/no questions, true/false statements, and any other rows with a label of two classes, read from
+//! JSON, CSV or Parquet, packed by gzip or zstd or not.
 //!
-//! **Questions** have a column `question`, and often `passage` and `title`: BoolQ as published (JSONL) and as on
-//! Hugging Face. **Statements** have `statement`: the geometry-of-truth files. The label is in `answer` or `label`.
-//! A column `question_id`, `qid`, `id` or `idx` is the rows' own id. All other columns that hold text, numbers or
-//! booleans are there for templates.
+//! **Questions** have a column `question`, and often `passage` and `title`: BoolQ as published (JSON lines) and as on
+//! Hugging Face. **Statements** have `statement`: the geometry-of-truth files. The label is in `answer` or `label`. A
+//! column `question_id`, `qid`, `id` or `idx` is the rows' own id. [`DatasetOptions`] names other columns, and the
+//! class that counts as positive. All other columns are there for templates.
 
+mod agreement;
+mod cells;
+mod classes;
+mod csv;
+mod encoding;
 mod fields;
+mod format;
+mod json;
+mod label;
+mod options;
+mod parquet;
+mod rows;
+mod source;
 mod table;
 
+pub(crate) use agreement::warnings as agreement;
 pub(crate) use fields::Fields;
-use table::Plain;
-pub(crate) use table::{Column, Format, Table};
+pub(crate) use format::stem;
+pub use options::DatasetOptions;
+pub(crate) use table::{Column, Table};
 
-use crate::error::{Error, Result, quoted};
-use crate::template::Template;
+use crate::error::Result;
 use crate::warning::Warning;
+use classes::Sides;
+use label::existing;
+use minijinja::Value;
+use minijinja::value::ValueKind;
+use options::Answers;
+use rows::{Rows, repeats, subjects_by_place};
 use std::path::Path;
 
 /// A column that names what a row is about, in the order in which they are looked for.
 const SUBJECTS: [&str; 4] = ["subject", "city", "entity", "n1"];
 const IDS: [&str; 4] = ["question_id", "qid", "id", "idx"];
+/// The names that templates may not take for the label.
 pub(crate) const LABELS: [&str; 2] = ["answer", "label"];
 
 /// What the rows of a data set are.
@@ -50,7 +70,7 @@ pub struct Question {
     pub title: Option<String>,
     /// What a row without a passage is about: rows with the same subject stay together in splits.
     pub subject: Option<String>,
-    /// The label: yes, or true.
+    /// The label: yes, or true; of classes with names, whether it is the positive one ([`Dataset::classes`]).
     pub answer: bool,
 }
 
@@ -63,12 +83,22 @@ pub struct Dataset {
     pub identity: String,
     /// Questions, statements or other rows.
     pub kind: Kind,
-    /// The rows, in the file's order.
+    /// The rows that have a label, in the file's order.
     pub questions: Vec<Question>,
     /// What the reader had to assume.
     pub warnings: Vec<Warning>,
+    /// What the plus and the minus answer stand for, where the label's classes have names.
+    pub classes: Option<[String; 2]>,
+    /// Rows of the file without a usable label, which were left out ([`DatasetOptions::skip_unlabeled`]).
+    pub unlabelled: usize,
+    /// The label's column, which no template sees.
+    pub(crate) label: String,
+    /// What the two prompts of a pair stand for, by the rows of the file.
+    sides: Vec<Option<Sides>>,
     /// The columns for templates.
     pub(crate) fields: Fields,
+    /// The texts that rows share which must stay together, by the rows of the file, where a column of them was named.
+    groups: Option<Vec<Option<String>>>,
 }
 
 impl Dataset {
@@ -80,31 +110,31 @@ impl Dataset {
             kind,
             questions,
             warnings: Vec::new(),
+            classes: None,
+            unlabelled: 0,
+            label: "label".to_owned(),
+            sides: Vec::new(),
             fields: Fields::default(),
+            groups: None,
         }
     }
 
-    /// Reads a data file with all its columns of text, numbers and booleans. The format comes from the extension
-    /// (`.jsonl`, `.ndjson`, `.json` with one object a line; `.csv`; `.parquet`), else from the contents.
+    /// Reads a data file with all its columns. The format comes from the contents and the extension (`.jsonl`,
+    /// `.ndjson`, `.json`; `.csv`, `.tsv`; `.parquet`), and what gzip or zstd packed is unpacked.
     ///
     /// The subject is the column `subject`, `city`, `entity` or `n1`, whichever is found first. Without these, a
     /// table that begins with `statement,label` has its subject in the third column, as geometry-of-truth files do,
     /// if every statement contains it; [`Warning::SubjectByPosition`] then says so. Numbers of `larger_than` are
     /// spelled out in the statements, which is why `n1` is looked for by name.
     ///
-    /// # Errors
-    /// Bad lines, missing columns, labels that are not boolean, and empty or missing questions and passages, each
-    /// with its place; a file without rows.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        read(path.as_ref(), &|_| true)
-    }
-
-    /// Like [`load`](Self::load), but keeps in memory only what these templates use.
+    /// [`DatasetOptions`] reads files whose columns are called otherwise, or whose classes are.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
-    pub fn load_for(path: impl AsRef<Path>, templates: &[Template]) -> Result<Self> {
-        read(path.as_ref(), &|name| templates.iter().any(|template| template.uses(name)))
+    /// Bad lines, missing columns, two columns that could be the label, classes of which none is known to be the
+    /// positive one, rows without a label, and empty or missing questions and passages, each with its place; a file
+    /// without rows; a file or a table larger than is believable.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        read(path.as_ref(), &DatasetOptions::new())
     }
 
     /// Whether the rows, or some of them, have one of the four texts that a [`Question`] holds.
@@ -117,6 +147,21 @@ impl Dataset {
         }
     }
 
+    /// The text that decides the row's group, if the data have one: of the column that was named for it, else the
+    /// passage, else the subject.
+    pub(crate) fn group_text<'a>(&'a self, question: &'a Question) -> Option<&'a str> {
+        match &self.groups {
+            Some(groups) => groups.get(usize::try_from(question.row).ok()?)?.as_deref(),
+            None => question.passage.as_deref().or(question.subject.as_deref()),
+        }
+    }
+
+    /// What the plus and the minus prompt of a row stand for: label 1 and 0, or the two classes.
+    pub(crate) fn sides(&self, question: &Question) -> Sides {
+        let row = usize::try_from(question.row).unwrap_or(usize::MAX);
+        self.sides.get(row).cloned().flatten().unwrap_or_default()
+    }
+
     /// The share of rows whose label is true; `None` without rows.
     pub fn true_share(&self) -> Option<f64> {
         let rows = self.questions.len();
@@ -125,75 +170,98 @@ impl Dataset {
     }
 }
 
-/// The file's name without its extension.
-pub(crate) fn stem(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "data".to_owned(), |s| s.to_string_lossy().into_owned())
-}
-
-fn read(path: &Path, keep: &dyn Fn(&str) -> bool) -> Result<Dataset> {
-    let bytes = fs_err::read(path)?;
-    let wanted = |name: &str, plain: Plain| is_known(name) || plain.0;
-    let table = Table::parse(path, &bytes, Format::of(path, &bytes)?, &wanted)?;
-    let label = label_column(&table)?;
-    let (kind, texts) = texts(&table)?;
-    let passages = match table.first_of(&["passage"]) {
-        Some(column) => Some(table.texts(&column)?),
+fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
+    let table = Table::open(path)?;
+    let named = |column: &Option<String>, role| {
+        column.as_deref().map(|column| existing(&table, column, role)).transpose()
+    };
+    let (own_id, group) = (named(&options.id, "id")?, named(&options.group, "group")?);
+    let (kind, text) = text_column(&table, named(&options.text, "text")?);
+    let labels = label::read(&table, options)?;
+    let rows = Rows {
+        kind,
+        text: text.clone(),
+        id: own_id.or_else(|| scalars(&table, &IDS).filter(|column| column.0 != labels.column)),
+        passage: scalars(&table, &["passage"]),
+        title: scalars(&table, &["title"]),
+        subject: scalars(&table, &SUBJECTS),
+        table: &table,
+    };
+    let kept: Vec<(usize, bool)> = labels
+        .sides
+        .iter()
+        .enumerate()
+        .filter_map(|(row, sides)| Some((row, sides.as_ref()?.answer)))
+        .collect();
+    let mut questions =
+        kept.iter().map(|(row, answer)| rows.question(*row, *answer)).collect::<Result<Vec<_>>>()?;
+    let mut warnings = Vec::new();
+    if rows.subject.is_none() && rows.passage.is_none() {
+        warnings.extend(subjects_by_place(&table, &mut questions));
+    }
+    let groups = match &group {
+        Some(column) => {
+            let text = |(row, sides): (usize, &Option<Sides>)| {
+                sides.as_ref().map(|_| table.text(column, row)).transpose()
+            };
+            Some(labels.sides.iter().enumerate().map(text).collect::<Result<Vec<_>>>()?)
+        }
         None => None,
     };
-    let mut warnings = Vec::new();
-    let subjects = match passages {
-        Some(_) => vec![None; table.height()],
-        None => subjects(&table, kind, &texts, &mut warnings)?,
-    };
-    let rows = RowParts {
-        texts,
-        labels: table.booleans(&label)?,
-        ids: ids(&table)?,
-        passages: passages.map_or_else(|| vec![None; table.height()], |p| p.into_iter().map(Some).collect()),
-        titles: optional(&table, &["title"])?,
-        subjects,
-    };
-    let text = match kind {
-        Kind::Questions => "question",
-        _ => "statement",
-    };
-    let taken = [&[text, "passage", "title"][..], &LABELS].concat();
+    warnings.extend(repeats(&table, &questions, kind, &rows, &labels));
+    warnings.extend(of_templates(&table, &labels, &options.templates));
+    let text = text.map_or_else(|| "statement".to_owned(), |column| column.0);
+    let held = [&rows.passage, &rows.title].map(|column| column.as_ref().map(|column| column.0.clone()));
+    let mut taken: Vec<&str> = held.iter().flatten().map(String::as_str).collect();
+    taken.push(&labels.column);
+    taken.extend(labels.hidden.iter().map(String::as_str));
+    if ["question", "statement"].contains(&text.as_str()) {
+        taken.push(&text);
+    }
+    let other = if kind == Kind::Questions { "statement" } else { "question" };
+    let alias = (options.text.is_some()).then_some((other, text.as_str()));
     Ok(Dataset {
-        identity: blake3::hash(&bytes).to_hex().to_string(),
+        identity: table.identity().to_owned(),
         warnings,
-        fields: Fields::of(&table, &taken, keep)?,
-        ..Dataset::new(stem(path), kind, rows.zip())
+        classes: labels.names.clone(),
+        unlabelled: labels.sides.len() - kept.len(),
+        groups,
+        fields: Fields::of(table, &taken, alias),
+        label: labels.column,
+        sides: labels.sides,
+        ..Dataset::new(stem(path), kind, questions)
     })
 }
 
-/// What the rows are, and the questions or statements.
-fn texts(table: &Table) -> Result<(Kind, Vec<String>)> {
-    if let Some(question) = table.first_of(&["question"]) {
-        let questions = table.texts(&question)?;
-        for (row, text) in questions.iter().enumerate() {
-            if without_question_mark(text).is_empty() {
-                return Err(table.cell_error(row, &question, quoted(text), "a question", "remove the row"));
-            }
-        }
-        return Ok((Kind::Questions, questions));
+/// What the rows are, and the column of the questions or statements.
+fn text_column(table: &Table, named: Option<Column>) -> (Kind, Option<Column>) {
+    if let Some(column) = named {
+        let asks =
+            |row| table.cell(&column, row).ok().flatten().is_some_and(|text| text.trim_end().ends_with('?'));
+        let questions = match column.0.as_str() {
+            "question" => true,
+            "statement" => false,
+            _ => table.has("passage") || (0..table.height()).any(asks),
+        };
+        return (if questions { Kind::Questions } else { Kind::Statements }, Some(column));
     }
-    match table.first_of(&["statement"]) {
-        Some(statement) => Ok((Kind::Statements, table.texts(&statement)?)),
-        None => Ok((Kind::Rows, vec![String::new(); table.height()])),
+    match (scalars(table, &["question"]), scalars(table, &["statement"])) {
+        (Some(question), _) => (Kind::Questions, Some(question)),
+        (None, Some(statement)) => (Kind::Statements, Some(statement)),
+        (None, None) => (Kind::Rows, None),
     }
 }
 
-fn subjects(
-    table: &Table,
-    kind: Kind,
-    texts: &[String],
-    warnings: &mut Vec<Warning>,
-) -> Result<Vec<Option<String>>> {
-    match table.first_of(&SUBJECTS) {
-        Some(column) if kind == Kind::Statements => Ok(table.texts(&column)?.into_iter().map(Some).collect()),
-        Some(_) => optional(table, &SUBJECTS),
-        None => subjects_by_place(table, texts, warnings),
-    }
+/// The first of `names` that is a column of texts, numbers or booleans: lists and objects are for templates alone.
+fn scalars(table: &Table, names: &[&str]) -> Option<Column> {
+    let nested =
+        |value: &Value| !matches!(value.kind(), ValueKind::String | ValueKind::Number | ValueKind::Bool);
+    let is_scalar = |name: &&&str| {
+        let mut values =
+            (0..table.height()).filter_map(|row| table.get(name, row)).filter(|value| !value.is_none());
+        !values.any(nested)
+    };
+    names.iter().filter(|name| table.has(name)).find(is_scalar).map(|name| Column((*name).to_owned()))
 }
 
 /// The question without white space and question marks at its end: templates write the one `?` themselves.
@@ -201,97 +269,32 @@ pub(crate) fn without_question_mark(question: &str) -> &str {
     question.trim_start().trim_end_matches(|c: char| c == '?' || c.is_whitespace())
 }
 
-/// The rows, column by column.
-struct RowParts {
-    texts: Vec<String>,
-    labels: Vec<bool>,
-    ids: Option<Vec<String>>,
-    passages: Vec<Option<String>>,
-    titles: Vec<Option<String>>,
-    subjects: Vec<Option<String>>,
-}
-
-impl RowParts {
-    fn zip(self) -> Vec<Question> {
-        let ids = self.ids.unwrap_or_else(|| (0..self.texts.len()).map(|row| row.to_string()).collect());
-        let labelled = self.texts.into_iter().zip(self.labels).zip(ids);
-        let context = self.passages.into_iter().zip(self.titles).zip(self.subjects);
-        labelled
-            .zip(context)
-            .enumerate()
-            .map(|(row, (((question, answer), question_id), ((passage, title), subject)))| Question {
-                row: row as u64,
-                question_id,
-                passage,
-                question,
-                title,
-                subject,
-                answer,
-            })
-            .collect()
-    }
-}
-
-fn label_column(table: &Table) -> Result<Column> {
-    table.first_of(&LABELS).ok_or_else(|| Error::MissingColumns {
-        path: table.path().to_owned(),
-        missing: vec!["`answer` or `label`".to_owned()],
-        found: table.names().to_vec(),
-        hint: "every row needs its truth, as true/false, yes/no or 1/0; questions are in `question` (and \
-               `passage`), statements in `statement`, and templates may use any other column",
-    })
-}
-
-fn ids(table: &Table) -> Result<Option<Vec<String>>> {
-    table.first_of(&IDS).map(|column| table.texts(&column)).transpose()
-}
-
-fn optional(table: &Table, names: &[&str]) -> Result<Vec<Option<String>>> {
-    match table.first_of(names) {
-        Some(column) => {
-            let cells = table.cells(&column)?;
-            Ok(cells.into_iter().map(|cell| cell.filter(|text| !text.is_empty())).collect())
+/// What the templates and the label's column make of each other.
+fn of_templates(table: &Table, labels: &label::Labels, templates: &[Answers]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for answers in templates {
+        let Answers::Are(plus, minus) = answers else { continue };
+        if table.has("answer")
+            && labels.column != "answer"
+            && !labels.hidden.iter().any(|name| name == "answer")
+        {
+            warnings.push(Warning::AnswerColumn { label: labels.column.clone() });
         }
-        None => Ok(vec![None; table.height()]),
-    }
-}
-
-fn subjects_by_place(
-    table: &Table,
-    statements: &[String],
-    warnings: &mut Vec<Warning>,
-) -> Result<Vec<Option<String>>> {
-    let third = after_statement_and_label(table.names());
-    if let Some(third) = third.filter(|third| table.is_plain(&Column((*third).to_owned()))) {
-        let cells = table.cells(&Column(third.to_owned()))?;
-        let named = |(cell, statement): (&Option<String>, &String)| {
-            cell.as_deref()
-                .is_some_and(|subject| !subject.trim().is_empty() && statement.contains(subject.trim()))
-        };
-        if cells.iter().zip(statements).all(named) {
-            warnings.push(Warning::SubjectByPosition { column: third.to_owned() });
-            return Ok(cells);
+        if labels.names.is_none()
+            && label::boolean(plus) == Some(false)
+            && label::boolean(minus) == Some(true)
+        {
+            warnings.push(Warning::AnswersReversed { plus: plus.clone(), minus: minus.clone() });
         }
     }
-    Ok(vec![None; table.height()])
-}
-
-fn after_statement_and_label(names: &[String]) -> Option<&str> {
-    match names {
-        [statement, label, third, ..] if statement == "statement" && label == "label" => Some(third),
-        _ => None,
-    }
-}
-
-/// Whether this module asks for a column of that name itself.
-fn is_known(name: &str) -> bool {
-    let texts = ["question", "statement", "passage", "title"];
-    [&texts[..], &LABELS, &IDS, &SUBJECTS].concat().contains(&name)
+    warnings.dedup();
+    warnings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     fn load(name: &str, text: &str) -> Result<Dataset> {
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -332,7 +335,7 @@ mod tests {
         }
         let error = load("a.csv", "question,answer\nq,1\nr,-1\n").expect_err("not a boolean").to_string();
         assert!(error.contains("row 1") && error.contains("\"-1\"") && error.contains("hint: "), "{error}");
-        assert!(matches!(load("a.csv", "question,answer\nq,\n"), Err(Error::Cell { row: 0, .. })));
+        assert!(matches!(load("a.csv", "question,answer\nq,\n"), Err(Error::Unlabelled { row: 0, .. })));
     }
 
     #[test]
@@ -371,17 +374,6 @@ mod tests {
         );
         let both = load("a.csv", "question,statement,label\nq,s,1\n").expect("readable");
         assert_eq!((both.kind, both.fields.names()), (Kind::Questions, &["statement".to_owned()][..]));
-    }
-
-    #[test]
-    fn only_what_templates_use_is_kept() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let path = dir.path().join("a.csv");
-        fs_err::write(&path, "text,more,label\nq,long,1\n").expect("writable");
-        let template = Template::from_source("t", "{{ text }} {{ answer }}").expect("compiles");
-        let data = Dataset::load_for(&path, &[template]).expect("readable");
-        assert!(data.fields.get("text", 0).is_some() && data.fields.get("more", 0).is_none());
-        assert_eq!(data.fields.names(), ["text", "more"], "for messages");
     }
 
     #[test]

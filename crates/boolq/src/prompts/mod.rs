@@ -8,9 +8,9 @@
 mod spans;
 
 use crate::answer::AnswerSpans;
-use crate::dataset::{Column, Format, Table, stem};
+use crate::dataset::{Column, Table, stem};
 use crate::error::{Error, Result, quoted};
-use crate::pair::{ContrastPair, Pairs, group_around, group_warnings};
+use crate::pair::{ContrastPair, Pairs, both_labels, group_around, group_warnings};
 use polars::prelude::{Column as Series, CsvWriter, DataFrame, PolarsError, SerWriter};
 use std::collections::HashSet;
 use std::path::Path;
@@ -28,6 +28,9 @@ pub const COLUMNS: [&str; 10] = [
     spans::PLUS,
     spans::MINUS,
 ];
+
+/// What the two answers stand for: columns of a file whose pairs are all of classes with names.
+pub const CLASSES: [&str; 2] = ["plus_class", "minus_class"];
 
 /// The template of pairs from a file that does not name it.
 pub const UNKNOWN_TEMPLATE: &str = "unknown";
@@ -90,6 +93,12 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
             made(spans::MINUS, |pair| spans::to_text(&pair.minus_prompt, &pair.answers.minus)),
         ],
     )?;
+    for (name, side) in CLASSES.into_iter().zip([0, 1]) {
+        let of = |pair: &&ContrastPair| Some(pair.classes.as_ref()?.get(side)?.clone());
+        if let Some(classes) = pairs.iter().map(of).collect::<Option<Vec<String>>>() {
+            frame.with_column(Series::new(name.into(), classes))?;
+        }
+    }
     let mut csv = Vec::new();
     CsvWriter::new(&mut csv).finish(&mut frame)?;
     Ok(csv)
@@ -109,7 +118,7 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
 /// file says.
 pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     let path = path.as_ref();
-    let table = Table::parse(path, &host::files::read(path, LARGEST)?, Format::Csv, &|_, _| true)?;
+    let table = Table::open(path)?;
     refuse_missing(path, &table, &COLUMNS[..4])?;
     let optional = |name: &str| table.first_of(&[name]).map(|column| table.texts(&column)).transpose();
     let filled = |name: &str, default: &dyn Fn(usize) -> String| {
@@ -137,11 +146,17 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     };
     let groups = groups.unwrap_or_else(|| plus.iter().zip(&answers).map(around).collect());
 
+    let classes = match (optional(CLASSES[0])?, optional(CLASSES[1])?) {
+        (Some(plus), Some(minus)) => {
+            plus.into_iter().zip(minus).map(|(plus, minus)| Some([plus, minus])).collect()
+        }
+        _ => vec![None; table.height()],
+    };
     let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels.into_iter().zip(answers));
-    let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets));
+    let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets)).zip(classes);
     let pairs: Vec<_> = prompts
         .zip(names)
-        .map(|((prompts, (label, answers)), ((question_id, group), (template, dataset)))| {
+        .map(|((prompts, (label, answers)), (((question_id, group), (template, dataset)), classes))| {
             let (idx, (plus_prompt, minus_prompt)) = prompts;
             ContrastPair {
                 idx,
@@ -153,12 +168,14 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
                 group,
                 template,
                 dataset,
+                classes,
             }
         })
         .collect();
     refuse_duplicates(path, &pairs)?;
     let mut warnings = group_warnings(&pairs, guessed);
     warnings.extend(if said { spans::doubtful(&pairs) } else { spans::unknown(&pairs) });
+    warnings.extend(both_labels(&pairs));
     Ok(Pairs { pairs, warnings })
 }
 
@@ -253,7 +270,7 @@ mod tests {
         assert_eq!(cell("1,b True,b False,maybe\n"), (1, "label".into()));
         assert_eq!(cell("1,b True,b False\n"), (1, "label".into()), "a short row");
         let long = read_text(&format!("{FOUR}0,a True,a False,True,more\n"));
-        assert!(matches!(long, Err(Error::Table { .. })), "{long:?}");
+        assert!(matches!(long, Err(Error::Line { line: 2, .. })), "{long:?}");
         let twice = read_text(&format!("{FOUR}7,a True,a False,True\n7,b True,b False,True\n"));
         assert!(matches!(twice, Err(Error::DuplicatePair { row: 1, idx: 7, .. })), "{twice:?}");
         let Err(Error::MissingColumns { missing, .. }) = read_text("idx,prompt,label\n0,a,1\n") else {
@@ -274,6 +291,7 @@ mod tests {
             group: String::new(),
             template: "t".into(),
             dataset: "d".into(),
+            classes: None,
         };
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("p.csv");

@@ -213,8 +213,9 @@ impl Template {
                 Ok(Sides { prompts, answers, exact })
             }
             Style::PromptSource { .. } => {
-                let (input, plus) = self.labelled(dataset, question, 1)?;
-                let (minus_input, minus) = self.labelled(dataset, question, 0)?;
+                let [plus_label, minus_label] = dataset.sides(question).values;
+                let (input, plus) = self.labelled(dataset, question, &plus_label)?;
+                let (minus_input, minus) = self.labelled(dataset, question, &minus_label)?;
                 if input != minus_input {
                     let hint = "the two prompts of a pair may differ in the answer alone";
                     let reason = "its input, before the |||, depends on the label";
@@ -235,10 +236,12 @@ impl Template {
     }
 
     /// Input and target of a promptsource template for one label.
-    fn labelled(&self, dataset: &Dataset, question: &Question, label: usize) -> Result<(String, String)> {
-        let own = vec![("label", Value::from(label))];
+    fn labelled(&self, dataset: &Dataset, question: &Question, label: &Value) -> Result<(String, String)> {
+        // A label of another name is known by that name too.
+        let own: Vec<(&str, Value)> =
+            ["label", dataset.label.as_str()].into_iter().map(|name| (name, label.clone())).collect();
         let choices = self.render_one(promptsource::CHOICES, dataset, question, own.clone())?;
-        let choices = promptsource::two_choices(&choices).map_err(|reason| {
+        let choices = promptsource::all_choices(&choices).map_err(|reason| {
             let hint = "a contrast pair needs two different answers, for label 0 and label 1";
             self.row_error(question, reason, hint)
         })?;

@@ -112,7 +112,7 @@ impl Template {
     /// for label 0 (minus) and the second for label 1 (plus).
     ///
     /// # Errors
-    /// Jinja errors with their line; a template that does not use `label`; answer choices that are not two, or the
+    /// Jinja errors with their line; a template that does not use `label`; fewer than two answer choices, or the
     /// same twice, where that shows without data.
     pub fn from_promptsource(name: &str, jinja: &str, answer_choices: &str) -> Result<Self> {
         let (jinja, choices) = (newlines(jinja), newlines(answer_choices));
@@ -131,7 +131,7 @@ impl Template {
                 .environment
                 .render_str(&choices, ())
                 .map_err(|e| refuse(format!("its answer_choices: {e}"), &super::jinja::hint(&e)))?;
-            two_choices(&rendered).map_err(|reason| {
+            all_choices(&rendered).map_err(|reason| {
                 refuse(reason, "a contrast pair needs two different answers, for label 0 and label 1")
             })?;
         }
@@ -148,16 +148,21 @@ impl Template {
 /// The name of the choices' own template in the environment.
 pub(super) const CHOICES: &str = "answer_choices";
 
-/// The two answers in rendered `answer_choices`, for label 0 and label 1; the error says what is there instead.
-pub(super) fn two_choices(rendered: &str) -> Result<[&str; 2], String> {
+/// The answers in rendered `answer_choices`, one for each class; the error says what is there instead.
+pub(super) fn all_choices(rendered: &str) -> Result<Vec<&str>, String> {
     let choices: Vec<&str> = rendered.split(SEPARATOR).map(strip).collect();
-    match choices.as_slice() {
-        [minus, plus] if minus.is_empty() || plus.is_empty() => {
-            Err("one of its answer choices is empty".to_owned())
-        }
-        [minus, plus] if minus == plus => Err(format!("its two answer choices are both {minus:?}")),
-        [minus, plus] => Ok([minus, plus]),
-        others => Err(format!("it has {} answer choice(s): {}", others.len(), others.join(", "))),
+    let twice = choices
+        .iter()
+        .enumerate()
+        .find(|(at, choice)| choices.iter().take(*at).any(|other| other == *choice));
+    if choices.len() < 2 {
+        Err(format!("it has {} answer choice(s): {}", choices.len(), choices.join(", ")))
+    } else if choices.iter().any(|choice| choice.is_empty()) {
+        Err("one of its answer choices is empty".to_owned())
+    } else if let Some((_, choice)) = twice {
+        Err(format!("two of its answer choices are {choice:?}"))
+    } else {
+        Ok(choices)
     }
 }
 
@@ -211,7 +216,7 @@ mod tests {
         // Python leaves zero-width spaces, and U+001B.
         let kept = input_and_target("\u{200b}a|||b\u{1b}").expect("two parts");
         assert_eq!(kept, ("\u{200b}a".to_owned(), "b\u{1b}".to_owned()));
-        assert_eq!(two_choices(" No|||Yes\n"), Ok(["No", "Yes"]));
+        assert_eq!(all_choices(" No|||Yes\n"), Ok(vec!["No", "Yes"]));
     }
 
     /// Text without separators at its ends or inside, but with pieces of them.
@@ -238,7 +243,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "(\\PC|[|{}%\n\t:!'\"-]){0,60}") {
             let _ = input_and_target(&text);
-            let _ = two_choices(&text);
+            let _ = all_choices(&text);
             let _ = parse(Path::new("t.yaml"), &text);
             let _ = Template::from_promptsource("t", &text, "No ||| Yes");
         }

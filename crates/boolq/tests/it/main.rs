@@ -4,6 +4,8 @@
 
 mod answers;
 mod golden;
+mod inputs;
+mod labels;
 mod prompts_csv;
 mod promptsource;
 mod selection;

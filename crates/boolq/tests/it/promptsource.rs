@@ -2,8 +2,8 @@
 
 use crate::toy::{BytePairs, Words};
 use boolq::{
-    AnswerSpans, ContrastPair, Dataset, Error, Selection, Template, TokenizedPair, Tokenizer, Warning, blank,
-    pairs_with, prompts, select,
+    AnswerSpans, ContrastPair, Dataset, DatasetOptions, Error, Selection, Template, TokenizedPair, Tokenizer,
+    Warning, blank, pairs_with, prompts, select,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,7 @@ fn ten_templates() -> Option<&'static (Vec<Template>, Vec<ContrastPair>)> {
 #[test]
 fn our_own_templates_as_jinja2_renders_them() {
     let templates = Template::in_file(fixture("templates.yaml")).expect("templates");
-    let data = Dataset::load_for(fixture("rows.jsonl"), &templates).expect("rows");
+    let data = DatasetOptions::new().for_templates(&templates).load(fixture("rows.jsonl")).expect("rows");
     let made = pairs_with(&data, &templates).expect("renders");
     let expected: Vec<Value> = json("expected.json");
     assert_eq!(made.pairs.len(), expected.len());

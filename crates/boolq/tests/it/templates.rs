@@ -1,7 +1,7 @@
 //! Template files as people write them: any column as a variable, and what is wrong with a file said clearly.
 
 use crate::toy::Words;
-use boolq::{Dataset, Error, Kind, Template, Warning, pairs, pairs_with, select};
+use boolq::{Dataset, DatasetOptions, Error, Kind, Template, Warning, pairs, pairs_with, select};
 use std::path::PathBuf;
 
 struct Folder(tempfile::TempDir);
@@ -26,7 +26,7 @@ fn any_column_is_a_variable() {
     let csv = folder.file("reviews.csv", ROWS);
     let render = |source: &str| {
         let template = Template::from_source("t", source)?;
-        let data = Dataset::load_for(&csv, std::slice::from_ref(&template))?;
+        let data = DatasetOptions::new().for_templates(std::slice::from_ref(&template)).load(&csv)?;
         assert_eq!((data.kind, data.questions.len()), (Kind::Rows, 2));
         Ok::<_, Error>(pairs(&data, &template)?.pairs.into_iter().map(|p| p.plus_prompt).collect::<Vec<_>>())
     };
@@ -53,7 +53,7 @@ fn values_keep_their_types_where_the_format_has_types() {
     };
     let typed = "{{ n + 1 }} {{ x * 2 }} {{ ok }} {{ 'y' if ok and void is undefined }} {{ answer }}";
     assert_eq!(render(typed).expect("renders"), "4 5.0 True y True");
-    assert!(matches!(render("{{ tags }} {{ answer }}"), Err(Error::UnknownVariable { .. })), "no list");
+    assert_eq!(render("{{ tags[0] }}{{ tags|length }} {{ answer }}").expect("a list is a list"), "b1 True");
     assert!(matches!(render("{{ label }} {{ answer }}"), Err(Error::Template { .. })), "not the truth");
     assert!(matches!(render("{{ answer_choices[0] }} {{ answer }}"), Err(Error::Template { .. })));
 }
@@ -144,8 +144,8 @@ fn templates_without_a_contrast_are_refused_by_name() {
         (refusal(GOOD.replace("answer_choices: No ||| Yes", "reference: ''")), "no `answer_choices`"),
         (same(&format!("a ||| {target}"), "null"), "no `answer_choices`"),
         (same(&format!("a | {target}"), "No ||| Yes"), "no |||"),
-        (same(&format!("a ||| {target}"), "Yes |||  Yes"), "both \"Yes\""),
-        (same(&format!("a ||| {target}"), "A ||| B ||| C"), "3 answer choice(s)"),
+        (same(&format!("a ||| {target}"), "Yes |||  Yes"), "answer choices are \"Yes\""),
+        (same(&format!("a ||| {target}"), "A"), "1 answer choice(s)"),
         (same(&format!("a ||| {target}"), "Yes |||"), "empty"),
         (same(&format!("a ||| {target}"), "\"{{ 'Yes\""), "answer_choices"),
         (same("a ||| {{ answer_choices[0] }}", "No ||| Yes"), "does not use `label`"),
@@ -188,11 +188,7 @@ fn templates_that_fail_on_a_row_name_it() {
     );
     at(0, &error("x ||| {% if label > 7 %}y{% endif %}z", "No ||| Yes"), "of both labels");
     at(0, &error(&format!("x ||| y ||| {target}"), "No ||| Yes"), "2 times |||");
-    at(
-        1,
-        &error(&format!("x ||| {target}"), "{{ text }} ||| c{% if text != 'a' %} ||| d{% endif %}"),
-        "3 answer",
-    );
+    at(1, &error(&format!("x ||| {target}"), "{{ text }}{% if text == 'a' %} ||| c{% endif %}"), "1 answer");
     at(0, &error(&format!("{{{{ [text]|choice }}}} ||| {target}"), "No ||| Yes"), "choice");
     at(0, &error(&format!("{{{{ [text]|most_frequent }}}} ||| {target}"), "No ||| Yes"), "most_frequent");
     at(0, &error(&format!("{{{{ text.swapcase() }}}} ||| {target}"), "No ||| Yes"), "swapcase");
@@ -207,7 +203,7 @@ fn templates_that_fail_on_a_row_name_it() {
 #[test]
 fn a_second_question_mark_is_noticed() {
     let folder = Folder::new();
-    let data = Dataset::load(folder.file("d.csv", "question,passage,label\nis it?,P,1\nis it,Q,0\n"))
+    let data = Dataset::load(folder.file("d.csv", "question,passage,label\nis it?,P,1\nwas it,Q,0\n"))
         .expect("loads");
     let theirs =
         Template::from_promptsource("t", "{{ question }}? ||| {{ answer_choices[label] }}", "No ||| Yes");

@@ -73,6 +73,7 @@ pub(crate) fn pair(idx: u64, words: usize, more: usize, label: bool) -> Contrast
         group: format!("{:016x}", idx / 2),
         template: "toy".to_owned(),
         dataset: "toy".to_owned(),
+        classes: None,
     })
 }
 
@@ -80,4 +81,9 @@ pub(crate) fn pair(idx: u64, words: usize, more: usize, label: bool) -> Contrast
 pub(crate) fn with_words(pair: ContrastPair) -> ContrastPair {
     let words = AnswerSpans::of_differing_words(&pair.plus_prompt, &pair.minus_prompt);
     ContrastPair { answers: words.unwrap_or_else(|| pair.answers.clone()), ..pair }
+}
+
+/// A file of `tests/it/fixtures`.
+pub(crate) fn fixture_file(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures").join(name)
 }

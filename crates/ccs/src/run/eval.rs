@@ -142,7 +142,7 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
         fitted.push(Fitted::open(run, method, options.layer)?);
     }
     let (place, made_by) = (source.describe(), source.made_by());
-    let mut notes = BTreeSet::new();
+    let mut notes: BTreeSet<String> = rows.both_labels.iter().cloned().collect();
     for probe in &fitted {
         let reference = Origin { name: "the probe", made_by: probe.made_by() };
         notes.extend(same_model(Origin { name: &place, made_by: &made_by }, reference)?);

@@ -287,6 +287,7 @@ fn assemble(
     notes.extend(
         (answers && context.source.rows().differing_words).then(|| answers::DIFFERING_WORDS.to_owned()),
     );
+    notes.extend(context.source.rows().both_labels.clone());
     notes.extend(shuffled::note(&looks.shuffled));
     for note in std::mem::take(&mut looks.notes) {
         if !notes.contains(&note) {

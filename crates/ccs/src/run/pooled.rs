@@ -187,6 +187,10 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
         all.differing_words |= rows.differing_words;
     }
     (all.answer_logprob, all.answer_logprob_mean) = (logprob, mean);
+    let named =
+        |part: &Dataset<'_>| Some(format!("{}: {}", part.name, part.source.rows().both_labels.as_ref()?));
+    let notes: Vec<String> = parts.iter().filter_map(named).collect();
+    all.both_labels = (!notes.is_empty()).then(|| notes.join(" "));
     all
 }
 

@@ -29,6 +29,8 @@ pub struct Rows {
     /// How long a row's two prompts are together, in bytes: what tells a passage from a blank one. N, or none where it
     /// is not known.
     pub prompt_lengths: Vec<usize>,
+    /// A sentence for the report on prompts that have both labels.
+    pub both_labels: Option<String>,
 }
 
 impl Rows {

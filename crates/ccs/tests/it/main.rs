@@ -5,6 +5,7 @@
 #![allow(clippy::float_cmp, reason = "these values are exact")]
 
 mod bad_input;
+mod both_labels;
 mod calibration;
 mod cli;
 mod closed_forms;

@@ -1,0 +1,246 @@
+//! Which column holds the label, and which of its values count as true.
+//!
+//! A label is chosen, not guessed: where two columns could be it and differ, or nothing says which class is the
+//! positive one, that is an error.
+
+use super::classes::{self, Sides};
+use super::options::DatasetOptions;
+use super::table::{Column, Table};
+use crate::error::{Error, Result, quoted};
+use crate::suggest::nearest;
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+/// Columns that are the label by their names alone.
+const LABELS: [&str; 2] = ["answer", "label"];
+/// Columns that are called like a label: with values of a boolean they stand against one of [`LABELS`].
+const LIKE_LABELS: [&str; 20] = [
+    "labels",
+    "target",
+    "gold",
+    "gold_label",
+    "class",
+    "y",
+    "truth",
+    "true",
+    "is_true",
+    "truth_value",
+    "ground_truth",
+    "groundtruth",
+    "correct",
+    "is_correct",
+    "correctness",
+    "verdict",
+    "veracity",
+    "answer_label",
+    "bool_answer",
+    "is_right",
+];
+
+/// The labels of a table.
+#[derive(Debug)]
+pub(super) struct Labels {
+    /// The column that they are from.
+    pub(super) column: String,
+    /// Columns that say the same: no template may see them.
+    pub(super) hidden: Vec<String>,
+    /// For each row of the file; `None` where there is no usable label and such rows are left out.
+    pub(super) sides: Vec<Option<Sides>>,
+    /// The names of the two classes, where they have any and are the same in all rows.
+    pub(super) names: Option<[String; 2]>,
+}
+
+/// `1.0` and `0.0` are what pandas makes of 1 and 0 in a column that once held a missing value.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "1" | "1.0" => Some(true),
+        "false" | "no" | "0" | "0.0" => Some(false),
+        _ => None,
+    }
+}
+
+/// A label as text: whole numbers without a fraction, other text without white space around it. `None` is no label.
+///
+/// # Errors
+/// What is neither text, number nor boolean.
+pub(super) fn text_of(value: Option<&Value>) -> Result<Option<String>, String> {
+    let Some(value) = value else { return Ok(None) };
+    let text = match value.kind() {
+        ValueKind::None | ValueKind::Undefined => return Ok(None),
+        ValueKind::Bool => return Ok(Some(value.is_true().to_string())),
+        ValueKind::String | ValueKind::Number => {
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        }
+        _ => return Err(quoted(&value.to_string())),
+    };
+    let text = text.trim();
+    let whole = text.parse::<f64>().ok().filter(|number| number.fract() == 0.0 && number.abs() < 1e15);
+    Ok(match whole {
+        Some(0.0) => Some("0".to_owned()),
+        Some(number) => Some(format!("{number:.0}")),
+        None if text.is_empty() => None,
+        None => Some(text.to_owned()),
+    })
+}
+
+/// Whether a text stands for a label that is not known: test sets on Hugging Face have -1.
+pub(super) fn is_unlabelled(text: &str) -> bool {
+    const WORDS: [&str; 13] = [
+        "-1",
+        "?",
+        "-",
+        "--",
+        "na",
+        "n/a",
+        "<na>",
+        "nan",
+        "none",
+        "null",
+        "unlabeled",
+        "unlabelled",
+        "unknown",
+    ];
+    WORDS.contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// Reads the labels of `table`.
+///
+/// # Errors
+/// No label, two that differ, values that are not two classes, and rows without a label unless they are left out.
+pub(super) fn read(table: &Table, options: &DatasetOptions) -> Result<Labels> {
+    let (column, hidden) = match &options.label {
+        Some(column) => (existing(table, column, "label")?.0, Vec::new()),
+        None => choose(table)?,
+    };
+    if let Some(what) = table.unread(&column) {
+        let hint = "write the label as text, numbers or booleans";
+        return Err(table.cell_error(0, &Column(column), what.to_owned(), "a label", hint));
+    }
+    let values: Vec<Option<String>> = texts(table, &column)?;
+    let classes = classes::of(table, &column, &values, options)?;
+    let mut sides = Vec::with_capacity(values.len());
+    for (row, text) in values.iter().enumerate() {
+        let of_row = text.as_deref().and_then(|text| classes.sides(text, row));
+        if of_row.is_none() && !(options.skip_unlabeled && text.as_deref().is_none_or(is_unlabelled)) {
+            let found = text.as_deref().map_or_else(|| "nothing".to_owned(), quoted);
+            return Err(no_label(table, row, column, found, text.as_deref()));
+        }
+        sides.push(of_row);
+    }
+    if sides.iter().all(Option::is_none) {
+        return Err(Error::NoData {
+            path: table.path().to_owned(),
+            what: format!("a table without a usable label in any row of `{column}`"),
+            hint: "test sets are often published without labels: take the training or the validation rows"
+                .to_owned(),
+        });
+    }
+    Ok(Labels { column, hidden, sides, names: classes.names() })
+}
+
+fn no_label(table: &Table, row: usize, column: String, found: String, text: Option<&str>) -> Error {
+    if text.is_none_or(is_unlabelled) {
+        return Error::Unlabelled { path: table.path().to_owned(), row: row as u64, column, found };
+    }
+    table.cell_error(row, &Column(column), found, "a boolean", "write true/false, yes/no or 1/0")
+}
+
+fn texts(table: &Table, column: &str) -> Result<Vec<Option<String>>> {
+    let text = |row| {
+        text_of(table.get(column, row)).map_err(|found| {
+            let hint = "a label is one text, number or boolean";
+            table.cell_error(row, &Column(column.to_owned()), found, "a label", hint)
+        })
+    };
+    (0..table.height()).map(text).collect()
+}
+
+/// A column that a caller named, in the role that they gave it.
+///
+/// # Errors
+/// There is none of that name.
+pub(super) fn existing(table: &Table, column: &str, role: &'static str) -> Result<Column> {
+    if table.has(column) {
+        return Ok(Column(column.to_owned()));
+    }
+    Err(Error::NoColumn {
+        path: table.path().to_owned(),
+        column: column.to_owned(),
+        role,
+        suggestion: nearest(column, table.names().iter().map(String::as_str)).map(str::to_owned),
+        found: table.names().to_vec(),
+    })
+}
+
+/// The label's column, and the columns that say the same.
+fn choose(table: &Table) -> Result<(String, Vec<String>)> {
+    let usable = |column: &&str| booleans(table, column).is_some();
+    let by_name: Vec<&str> = LABELS.into_iter().filter(|name| table.has(name)).collect();
+    let rivals = table.names().iter().map(String::as_str);
+    let rivals: Vec<&str> = rivals
+        .filter(|name| LIKE_LABELS.contains(&name.to_ascii_lowercase().as_str()) || is_case_of_label(name))
+        .filter(usable)
+        .collect();
+    let candidates: Vec<&str> =
+        by_name.iter().copied().filter(usable).chain(rivals.iter().copied()).collect();
+    // Without a boolean among the two names, `label` is what data sets call the class, `answer` more often free text.
+    let Some(chosen) = by_name.iter().copied().find(|name| usable(name)).or(by_name.last().copied()) else {
+        return Err(missing(table, &rivals));
+    };
+    let others: Vec<&str> = candidates.into_iter().filter(|name| *name != chosen).collect();
+    for other in &others {
+        if let Some(row) = first_difference(table, chosen, other) {
+            let shown = |column: &str| {
+                let text = table.cell(&Column(column.to_owned()), row).ok().flatten();
+                format!("`{column}` {}", text.as_deref().map_or_else(|| "nothing".to_owned(), quoted))
+            };
+            return Err(Error::SeveralLabels {
+                path: table.path().to_owned(),
+                columns: [chosen.to_owned(), (*other).to_owned()],
+                row: row as u64,
+                found: format!("{} and {}", shown(chosen), shown(other)),
+            });
+        }
+    }
+    Ok((chosen.to_owned(), others.into_iter().map(str::to_owned).collect()))
+}
+
+/// `Label`, `ANSWER` and the like.
+fn is_case_of_label(name: &str) -> bool {
+    !LABELS.contains(&name) && LABELS.contains(&name.trim().to_ascii_lowercase().as_str())
+}
+
+fn missing(table: &Table, rivals: &[&str]) -> Error {
+    let path = table.path().to_owned();
+    match rivals {
+        [] => Error::MissingColumns {
+            path,
+            missing: vec!["`answer` or `label`".to_owned()],
+            found: table.names().to_vec(),
+            hint: "every row needs its truth, as true/false, yes/no or 1/0, in a column of that name or in one that you \
+                   name as the label",
+        },
+        [rival, ..] => {
+            Error::LabelNotNamed { path, column: (*rival).to_owned(), found: table.names().to_vec() }
+        }
+    }
+}
+
+/// The values of a column as booleans, unlabelled rows apart; `None` if they are not all booleans, or none is.
+fn booleans(table: &Table, column: &str) -> Option<Vec<Option<bool>>> {
+    let value = |row| match text_of(table.get(column, row)) {
+        Ok(Some(text)) if !is_unlabelled(&text) => boolean(&text).map(Some),
+        Ok(_) => Some(None),
+        Err(_) => None,
+    };
+    let values: Option<Vec<Option<bool>>> = (0..table.height()).map(value).collect();
+    values.filter(|values| values.iter().any(Option::is_some))
+}
+
+/// The first row in which two columns do not say the same.
+fn first_difference(table: &Table, one: &str, other: &str) -> Option<usize> {
+    match (booleans(table, one), booleans(table, other)) {
+        (Some(one), Some(other)) => one.iter().zip(&other).position(|(one, other)| one != other),
+        _ => Some(0),
+    }
+}

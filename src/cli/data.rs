@@ -1,0 +1,89 @@
+//! Which columns of a data file hold what: the flags of the commands that read one.
+
+use std::path::Path;
+
+use llama_ccs::boolq::{self, Dataset, DatasetOptions, Template};
+
+use super::AnyError;
+
+#[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Columns of --data")]
+pub(crate) struct Columns {
+    /// The column that holds the label [default: answer or label; where both could be it and differ, this must be given].
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    label: Option<String>,
+    /// The class of the label for which the plus answer is right: a class name of the file (Parquet of Hugging Face's
+    /// datasets has them), or a value of the column. All others are negative.
+    #[arg(long, value_name = "CLASS", requires = "data", allow_hyphen_values = true)]
+    positive: Option<String>,
+    /// The column that holds the statement or question; templates have it as statement and as question
+    /// [default: question or statement].
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    text: Option<String>,
+    /// The column that holds the rows' own id [default: question_id, qid, id or idx].
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    id: Option<String>,
+    /// Rows with the same value of this column stay together in splits [default: passage, else subject].
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    group: Option<String>,
+    /// Leave out rows without a label (nothing, ?, -1 and the like) and count them; without it they are an error.
+    #[arg(long, requires = "data")]
+    skip_unlabeled: bool,
+}
+
+type Decide = fn(DatasetOptions, String) -> DatasetOptions;
+
+impl Columns {
+    /// Reads a data file for `templates`.
+    ///
+    /// `seed` draws the pairs of a label with more than two classes.
+    pub(crate) fn load(&self, path: &Path, templates: &[Template], seed: u64) -> Result<Dataset, AnyError> {
+        let mut options =
+            DatasetOptions::new().skip_unlabeled(self.skip_unlabeled).seed(seed).for_templates(templates);
+        let decided: [(&Option<String>, Decide); 5] = [
+            (&self.label, DatasetOptions::label),
+            (&self.positive, DatasetOptions::positive),
+            (&self.text, DatasetOptions::text),
+            (&self.id, DatasetOptions::id),
+            (&self.group, DatasetOptions::group),
+        ];
+        for (value, decide) in decided {
+            if let Some(value) = value {
+                options = decide(options, value.clone());
+            }
+        }
+        options.load(path).map_err(|error| with_flags(&error))
+    }
+}
+
+/// The error with the flags that its hint means.
+fn with_flags(error: &boolq::Error) -> AnyError {
+    let flags = match error {
+        boolq::Error::SeveralLabels { columns: [one, other], .. } => {
+            format!(": --label {} or --label {}", quoted(one), quoted(other))
+        }
+        boolq::Error::LabelNotNamed { column, .. } => format!(": --label {}", quoted(column)),
+        boolq::Error::MissingColumns { missing, .. }
+            if missing.iter().any(|names| names.contains("label")) =>
+        {
+            ": --label COLUMN".to_owned()
+        }
+        boolq::Error::Classes { names, .. } => {
+            let first = names.first().map_or_else(|| "CLASS".to_owned(), |name| quoted(name));
+            format!(": --positive {first}, for example")
+        }
+        boolq::Error::Unlabelled { .. } => ": --skip-unlabeled, or --positive CLASS".to_owned(),
+        _ => String::new(),
+    };
+    format!("{error}{flags}").into()
+}
+
+/// A name as a shell takes it.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
+}
