@@ -148,11 +148,8 @@ impl Args {
                 output::page(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"))?;
             }
         }
-        let mut watch = Watch {
-            bar: output::progress(pairs.len(), "extracting"),
-            signals,
-            hashing: Hashing::default(),
-        };
+        let mut watch =
+            Watch { bar: output::progress(pairs.len(), "extracting"), signals, hashing: Hashing::default() };
         let outcome = extraction.stop(signals.stop()).run(&pairs, &self.out, &mut watch);
         watch.bar.clear();
         let outcome = outcome?;

@@ -50,8 +50,8 @@ impl Args {
             (t.kind(), t.vocab_size(), bos)
         });
         let mut hashing = Hashing::default();
-        let identity =
-            checkpoint.identity(&IdentityCache::of_user(), &mut |_, total| hashing.tell(total, output::say))?;
+        let identity = checkpoint
+            .identity(&IdentityCache::of_user(), &mut |_, total| hashing.tell(total, output::say))?;
         if json {
             output::json(&json!({
                 "path": in_json(model), "layout": checkpoint.layout(), "identity": identity,

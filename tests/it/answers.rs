@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use llama_ccs::activations::{SideOf, Store};
-use llama_ccs::boolq::{self, Dataset, Template, TokenizedPair, prompts};
+use llama_ccs::boolq::{self, DatasetOptions, Template, TokenizedPair, prompts};
 use llama_ccs::ccs::Method;
 use llama_ccs::ccs::run::{AnswerScore, Execution, LayerSelection, Report, Settings, run};
 use llama_ccs::ccs::store::StoreSource;
@@ -89,7 +89,8 @@ impl Scene {
     fn pairs(&self, templates: &[Template]) -> Vec<TokenizedPair> {
         let lines: Vec<String> = self.rows.iter().map(Value::to_string).collect();
         std::fs::write(self.path("data.jsonl"), lines.join("\n")).expect("write");
-        let data = Dataset::load_for(self.path("data.jsonl"), templates).expect("data");
+        let data =
+            DatasetOptions::new().for_templates(templates).load(self.path("data.jsonl")).expect("data");
         let made = boolq::pairs_with(&data, templates).expect("pairs");
         prompts::write(self.path("prompts.csv"), &made.pairs).expect("write");
         let read = prompts::read(self.path("prompts.csv")).expect("read");

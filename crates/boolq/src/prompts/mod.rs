@@ -35,9 +35,6 @@ pub const CLASSES: [&str; 2] = ["plus_class", "minus_class"];
 /// The template of pairs from a file that does not name it.
 pub const UNKNOWN_TEMPLATE: &str = "unknown";
 
-/// The most bytes of a prompts file.
-const LARGEST: u64 = 4 << 30;
-
 /// Writes pairs to a CSV file, replacing what is there. The file is never there in part.
 ///
 /// # Errors

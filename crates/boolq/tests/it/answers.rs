@@ -2,8 +2,8 @@
 
 use crate::toy::BytePairs;
 use boolq::{
-    ContrastPair, Dataset, Selection, Template, TokenizedPair, Tokenizer as _, Warning, pairs, prompts,
-    select,
+    ContrastPair, Dataset, DatasetOptions, Selection, Template, TokenizedPair, Tokenizer as _, Warning,
+    pairs, prompts, select,
 };
 
 const COPA: &str = r#"{"premise": "The woman asked the man to leave", "choice1": "He had insulted her.", "choice2": "He had thanked her.", "question": "cause", "label": 0}
@@ -20,7 +20,8 @@ fn made(jsonl: &str, template: &Template) -> (Vec<ContrastPair>, Vec<Warning>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, csv) = (folder.path().join("data.jsonl"), folder.path().join("prompts.csv"));
     fs_err::write(&data, jsonl).expect("writable");
-    let data = Dataset::load_for(data, std::slice::from_ref(template)).expect("readable");
+    let data =
+        DatasetOptions::new().for_templates(std::slice::from_ref(template)).load(data).expect("readable");
     let made = pairs(&data, template).expect("renders");
     prompts::write(&csv, &made.pairs).expect("writes");
     let read = prompts::read(&csv).expect("reads");
