@@ -2,7 +2,7 @@
 
 use crate::toy::BytePairs;
 use boolq::{
-    ContrastPair, Dataset, DatasetOptions, Selection, Template, TokenizedPair, Tokenizer as _, Warning,
+    ContrastPair, DatasetOptions, Selection, Template, TokenizedPair, Tokenizer as _, Warning,
     pairs, prompts, select,
 };
 
