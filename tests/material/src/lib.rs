@@ -66,7 +66,16 @@ pub fn missing(what: &str) {
         env::var_os("LLAMA_CCS_REQUIRE_ALL").is_none_or(|value| value != "1"),
         "{test} needs {what}, and LLAMA_CCS_REQUIRE_ALL=1 says that everything is there"
     );
-    let line = format!("{test}: no {what}\n");
+    record(&format!("{test}: no {what}\n"));
+}
+
+/// Records that the running test may not do something on this machine, and checks nothing: no material would help.
+pub fn not_allowed(what: &str) {
+    let thread = thread::current();
+    record(&format!("{}: may not {what}\n", thread.name().unwrap_or("a test")));
+}
+
+fn record(line: &str) {
     // libtest captures what `eprint!` writes, and shows it of failed tests only.
     let _ = write!(io::stderr(), "SKIPPED {line}");
     if let Some(list) = env::var_os("LLAMA_CCS_SKIPPED") {

@@ -20,7 +20,7 @@ impl Tmpfs {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(dir));
         }
-        test_material::missing("tmpfs: this user may not mount one");
+        test_material::not_allowed("mount a tmpfs");
         None
     }
 
