@@ -117,7 +117,7 @@ fn job(args: &Args) -> Result<(), AnyError> {
 /// Questions → contrast pairs that fit the model.
 fn pairs(args: &Args, templates: &[Template], tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyError> {
     let data = args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl"));
-    let data = Dataset::load_for(data, templates)?;
+    let data = Dataset::load(data)?;
     let made = boolq::pairs_with(&data, templates)?;
     let selection = Selection { limit: args.limit, ..Selection::default() };
     let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;

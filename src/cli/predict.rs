@@ -181,7 +181,7 @@ impl Args {
         let Some(path) = &self.data else {
             return Ok(Asked { other_text, ..self.statements(&template, tokenizer)? });
         };
-        let data = Dataset::load_for(path, std::slice::from_ref(&template))?;
+        let data = Dataset::load(path)?;
         let made = boolq::pairs(&data, &template)?;
         let selection =
             Selection { offset: self.offset, limit: self.limit, max_seq_len: None, balance: None };

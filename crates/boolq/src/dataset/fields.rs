@@ -21,7 +21,7 @@ impl Fields {
         let mut fields = Self::default();
         for name in table.names().iter().filter(|name| !taken.contains(&name.as_str())) {
             let column = Column(name.clone());
-            if !table.is_plain(&column) {
+            if !table.is_plain(&column) && !table.is_nested(&column) {
                 continue;
             }
             fields.names.push(name.clone());

@@ -189,6 +189,11 @@ impl Table {
         }
     }
 
+    /// Whether `column` holds lists or dictionaries that can be read.
+    pub(crate) fn is_nested(&self, column: &Column) -> bool {
+        matches!(self.rows, Rows::Objects(_)) && !self.is_plain(column)
+    }
+
     /// The cells of a plain `column` as templates see them, with their own types; undefined where there is nothing,
     /// or white space alone.
     pub(crate) fn values(&self, column: &Column) -> Result<Vec<Cell>> {
@@ -347,7 +352,18 @@ fn json_cell(value: Option<&Value>) -> Cell {
             (.., Some(float)) => Cell::from(float),
             _ => Cell::UNDEFINED,
         },
-        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => Cell::UNDEFINED,
+        Some(Value::Array(items)) => Cell::from(items.iter().map(nested).collect::<Vec<_>>()),
+        Some(Value::Object(map)) => Cell::from_pairs(map.iter().map(|(key, value)| (key.as_str(), nested(value)))),
+        None | Some(Value::Null) => Cell::UNDEFINED,
+    }
+}
+
+/// A value inside a list or dictionary, where nothing is `None`.
+fn nested(value: &Value) -> Cell {
+    match value {
+        Value::Null => Cell::from(()),
+        Value::String(text) => Cell::from(text.as_str()),
+        value => json_cell(Some(value)),
     }
 }
 
