@@ -10,7 +10,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::{environment, limits, source};
+use super::{environment, limits, source, undefined};
 
 /// The template's own name, as Jinja's messages show it.
 const NAME: &str = "template";
@@ -56,6 +56,10 @@ fn exchange(instructions: &mut Instructions) -> Result<(), Error> {
         let line = instructions.get_line(at);
         let Some(instruction) = instructions.get_mut(at) else { break };
         let (operator, operands) = match instruction {
+            Instruction::LoadConst(value) if value.is_undefined() => {
+                *value = undefined::nothing();
+                continue;
+            }
             Instruction::StringConcat => ("~", 2),
             Instruction::Slice => ("[:]", 4),
             Instruction::Add => ("+", 2),

@@ -50,6 +50,7 @@ fn environment() -> Environment<'static> {
 fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value.as_str() {
         Some(text) => Ok(out.write_str(text)?),
+        None if undefined::is_nothing(value) => Ok(()),
         None => Ok(out.write_str(&python::text(state, value)?)?),
     }
 }

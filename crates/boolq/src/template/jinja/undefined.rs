@@ -23,6 +23,16 @@ impl Object for Empty {
     }
 }
 
+/// What `'a' if false` is: it prints as nothing, and may be tested.
+pub(super) fn nothing() -> Value {
+    Value::from_object(Empty(String::new()))
+}
+
+/// Whether a value is [`nothing`].
+pub(super) fn is_nothing(value: &Value) -> bool {
+    value.downcast_object_ref::<Empty>().is_some_and(|empty| empty.0.is_empty())
+}
+
 /// Whether a value is undefined, or an empty cell.
 pub(super) fn is(value: &Value) -> bool {
     value.is_undefined() || value.downcast_object_ref::<Empty>().is_some()
@@ -30,6 +40,9 @@ pub(super) fn is(value: &Value) -> bool {
 
 /// The error for the use of an undefined value. The engine adds to it what the value was called in the template.
 pub(super) fn error(value: &Value) -> Error {
+    if is_nothing(value) {
+        return Error::new(ErrorKind::UndefinedError, "an `if` without its `else` gave no value");
+    }
     if let Some(Empty(name)) = value.downcast_object_ref() {
         return Error::new(ErrorKind::UndefinedError, format!("`{name}` is undefined"));
     }
