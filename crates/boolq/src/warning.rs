@@ -103,7 +103,10 @@ impl fmt::Display for Warning {
                 write!(f, "the template `{template}` is left out: {reason}")
             }
             Self::NotApplicable { template, rows } => {
-                write!(f, "the template `{template}` renders nothing for {rows} rows, which have no pair under it")
+                write!(
+                    f,
+                    "the template `{template}` renders nothing for {rows} rows, which have no pair under it"
+                )
             }
             Self::OneClass { label, pairs } => {
                 write!(f, "all {pairs} pairs have the label {label}: probes cannot be scored on them")

@@ -375,13 +375,13 @@ mod tests {
     }
 
     #[test]
-    fn only_what_templates_use_is_kept() {
+    fn every_column_is_kept_for_templates() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("a.csv");
         fs_err::write(&path, "text,more,label\nq,long,1\n").expect("writable");
         let template = Template::from_source("t", "{{ text }} {{ answer }}").expect("compiles");
         let data = Dataset::load_for(&path, &[template]).expect("readable");
-        assert!(data.fields.get("text", 0).is_some() && data.fields.get("more", 0).is_none());
+        assert!(data.fields.get("text", 0).is_some() && data.fields.get("more", 0).is_some());
         assert_eq!(data.fields.names(), ["text", "more"], "for messages");
     }
 

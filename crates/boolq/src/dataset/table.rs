@@ -353,7 +353,9 @@ fn json_cell(value: Option<&Value>) -> Cell {
             _ => Cell::UNDEFINED,
         },
         Some(Value::Array(items)) => Cell::from(items.iter().map(nested).collect::<Vec<_>>()),
-        Some(Value::Object(map)) => Cell::from_pairs(map.iter().map(|(key, value)| (key.as_str(), nested(value)))),
+        Some(Value::Object(map)) => {
+            Cell::from_pairs(map.iter().map(|(key, value)| (key.as_str(), nested(value))))
+        }
         None | Some(Value::Null) => Cell::UNDEFINED,
     }
 }

@@ -142,7 +142,11 @@ impl Template {
     /// The error of a template that renders nothing for each of the rows.
     pub(crate) fn applies_to_none(&self, rows: usize) -> Error {
         let reason = format!("it applies to none of the {rows} rows: it renders nothing for them");
-        refused(&self.name, reason, "is it for other data? Look at its conditions, and at the columns they ask for")
+        refused(
+            &self.name,
+            reason,
+            "is it for other data? Look at its conditions, and at the columns they ask for",
+        )
     }
 
     /// The plus and the minus prompt of one row of `dataset`.
@@ -195,6 +199,7 @@ fn refused(name: &str, reason: String, hint: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Kind;
 
     fn row(kind: Kind) -> Dataset {
         let question = Question {

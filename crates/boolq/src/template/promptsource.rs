@@ -160,7 +160,10 @@ impl Template {
         let template = Self::compile(name, &jinja, Style::PromptSource { choices: choices.clone() })?;
         let refuse = |reason: String, hint: &str| super::refused(name, reason, hint);
         super::compiles(name, &choices, "answer_choices is Jinja too: No ||| Yes").map_err(|error| {
-            refuse(format!("its answer_choices: {}", reason(&error)), "answer_choices is Jinja too: No ||| Yes")
+            refuse(
+                format!("its answer_choices: {}", reason(&error)),
+                "answer_choices is Jinja too: No ||| Yes",
+            )
         })?;
         if !choices.contains('{') {
             two_choices(&choices).map_err(|reason| {

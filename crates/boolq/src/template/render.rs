@@ -100,7 +100,9 @@ impl Compiled<'_> {
             ("passage", _) => question.passage.as_deref(),
             ("title", _) => question.title.as_deref(),
             ("question", Kind::Questions) if plain => Some(without_question_mark(&question.question)),
-            ("question", Kind::Questions) | ("statement", Kind::Statements) => Some(question.question.as_str()),
+            ("question", Kind::Questions) | ("statement", Kind::Statements) => {
+                Some(question.question.as_str())
+            }
             _ => None,
         };
         let empty = |name: &str| Value::from_object(Empty(name.to_owned()));
@@ -152,8 +154,13 @@ impl Compiled<'_> {
             Style::PromptSource { .. } => &["label", "answer_choices"],
         };
         let texts = OPTIONAL.into_iter().filter(|name| row.dataset.has(name));
-        let known: Vec<String> =
-            own.iter().copied().chain(texts).chain(columns.iter().map(String::as_str)).map(str::to_owned).collect();
+        let known: Vec<String> = own
+            .iter()
+            .copied()
+            .chain(texts)
+            .chain(columns.iter().map(String::as_str))
+            .map(str::to_owned)
+            .collect();
         let is_known = known.iter().any(|known| known == name);
         if is_known && end == expression.len() {
             let reason = format!("`{name}` has no value in this row");
@@ -166,7 +173,9 @@ impl Compiled<'_> {
         }
         if OPTIONAL.contains(&name) {
             let hint = match row.dataset.kind {
-                Kind::Statements => "statement data goes with the template `statement` or one that uses it".to_owned(),
+                Kind::Statements => {
+                    "statement data goes with the template `statement` or one that uses it".to_owned()
+                }
                 Kind::Questions => "write `{% if … %}`, or choose a template without it".to_owned(),
                 Kind::Rows => {
                     format!("give a template that uses the data's own columns: {}", columns.join(", "))
@@ -177,13 +186,16 @@ impl Compiled<'_> {
         let plain = matches!(self.template.style, Style::Plain { .. });
         let hint = match nearest(name, known.iter().map(String::as_str)) {
             _ if LABELS.contains(&name) && plain => {
-                "the label stays out of the prompt; {{ answer }} is each of the two answers in turn".to_owned()
+                "the label stays out of the prompt; {{ answer }} is each of the two answers in turn"
+                    .to_owned()
             }
             _ if LABELS.contains(&name) => {
-                "the label stays out of the prompt; after the ||| write {{ answer_choices[label] }}".to_owned()
+                "the label stays out of the prompt; after the ||| write {{ answer_choices[label] }}"
+                    .to_owned()
             }
             _ if name == "answer_choices" => {
-                "promptsource's templates are read from their YAML files; a plain template uses {{ answer }}".to_owned()
+                "promptsource's templates are read from their YAML files; a plain template uses {{ answer }}"
+                    .to_owned()
             }
             Some(near) => format!("did you mean `{near}`?"),
             None => "use the columns of the data, whose names Jinja can read".to_owned(),
@@ -209,7 +221,9 @@ fn guarded(value: &Value) -> Value {
         };
     }
     match value.kind() {
-        ValueKind::Seq => value.try_iter().map_or_else(|_| value.clone(), |items| items.map(|item| guarded(&item)).collect()),
+        ValueKind::Seq => value
+            .try_iter()
+            .map_or_else(|_| value.clone(), |items| items.map(|item| guarded(&item)).collect()),
         ValueKind::Map => value.try_iter().map_or_else(
             |_| value.clone(),
             |keys| {

@@ -96,7 +96,8 @@ fn resolved(spec: &str) -> Result<(Vec<Template>, Vec<Warning>)> {
         Some((file, Some(name))) if is_yaml(&file) => {
             promptsource::chosen(&file, promptsource::parse(&file, &text_of(&file)?)?, name).map(one)
         }
-        Some((file, Some(name))) => match all_in(&file)?.0.into_iter().find(|template| template.name == name) {
+        Some((file, Some(name))) => match all_in(&file)?.0.into_iter().find(|template| template.name == name)
+        {
             Some(template) => Ok(one(template)),
             None => Err(Error::TemplateNotInFile {
                 known: vec![stem(&file)],
@@ -180,7 +181,8 @@ fn text_of(path: &Path) -> Result<String> {
         Err(e) => {
             let valid = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
             let line = 1 + valid.filter(|b| **b == b'\n').count();
-            let hint = "convert the file: `iconv -t UTF-8`, with -f and what it is written in, such as LATIN1";
+            let hint =
+                "convert the file: `iconv -t UTF-8`, with -f and what it is written in, such as LATIN1";
             refuse(format!("line {line}: not UTF-8"), hint)
         }
     }

@@ -260,14 +260,19 @@ fn columns_that_are_cut_are_there() {
         let made = render(source).expect(source);
         assert_eq!(made, [format!("{first} True"), format!("{second} True")], "{source}");
     }
-    for (source, row, name) in [("{{ title[:1] }}", "row 1", "`title`"), ("{{ title|upper }}", "row 1", "`title`")] {
+    for (source, row, name) in
+        [("{{ title[:1] }}", "row 1", "`title`"), ("{{ title|upper }}", "row 1", "`title`")]
+    {
         let error = render(source).expect_err(source).to_string();
         assert!(error.contains(row) && error.contains(name), "{error}");
     }
     // In a branch that only the second row takes.
-    let error = render("{% if n|length == 1 %}{{ pasage[:5] }}{% endif %}").expect_err("misspelt").to_string();
+    let error =
+        render("{% if n|length == 1 %}{{ pasage[:5] }}{% endif %}").expect_err("misspelt").to_string();
     assert!(error.contains("`pasage`") && error.contains("did you mean `passage`?"), "{error}");
-    for tested in ["{% if pasage %}a{% endif %}", "{{ pasage[:5] }}", "{{ pasage|length }}", "{{ 'a' ~ pasage }}"] {
+    for tested in
+        ["{% if pasage %}a{% endif %}", "{{ pasage[:5] }}", "{{ pasage|length }}", "{{ 'a' ~ pasage }}"]
+    {
         let error = render(tested).expect_err(tested);
         assert!(matches!(error, Error::UnknownVariable { .. }), "{tested}: {error}");
     }
@@ -324,7 +329,11 @@ fn a_file_of_many_templates_gives_those_that_make_pairs() {
     let prompts: Vec<_> = made.pairs.iter().map(|pair| (pair.idx, pair.minus_prompt.as_str())).collect();
     assert_eq!(
         prompts,
-        [(0, "It rained. Wet. or Dry.? Wet."), (1, "He left because Sad."), (1, "He left. Sad. or Glad.? Sad.")]
+        [
+            (0, "It rained. Wet. or Dry.? Wet."),
+            (1, "He left because Sad."),
+            (1, "He left. Sad. or Glad.? Sad.")
+        ]
     );
 
     let one = |name: &str| {
@@ -350,7 +359,8 @@ fn a_file_of_many_templates_gives_those_that_make_pairs() {
 #[test]
 fn files_that_are_no_templates_say_what_they_are() {
     let folder = Folder::new();
-    let said = |path: PathBuf| Template::resolve(&path.display().to_string()).expect_err("no template").to_string();
+    let said =
+        |path: PathBuf| Template::resolve(&path.display().to_string()).expect_err("no template").to_string();
     let utf16: Vec<u8> = "\u{feff}{{ answer }}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (contents, reason, hint) in [
         (utf16, "UTF-16LE", "iconv -f UTF-16LE"),

@@ -37,8 +37,8 @@ pub(super) fn whole(argument: Option<Value>, default: i64) -> Result<i64, Error>
 pub(super) fn text<'a>(argument: Option<&'a Value>, default: &'a str) -> Result<&'a str, Error> {
     match argument {
         None => Ok(default),
-        Some(value) => value
-            .as_str()
-            .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("{} where text is needed", value.kind()))),
+        Some(value) => value.as_str().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidOperation, format!("{} where text is needed", value.kind()))
+        }),
     }
 }

@@ -45,7 +45,9 @@ const TESTS: [(&str, fn() -> Value); 35] = [
     ("integer", || Value::from_function(tests::is_integer)),
     // Text and dictionaries are iterable, None is not.
     ("iterable", || {
-        Value::from_function(|value: &Value| !value.is_none() && (value.as_str().is_some() || value.try_iter().is_ok()))
+        Value::from_function(|value: &Value| {
+            !value.is_none() && (value.as_str().is_some() || value.try_iter().is_ok())
+        })
     }),
     ("le", || ordered(Ordering::is_le)),
     ("lessthan", || ordered(Ordering::is_lt)),
@@ -66,7 +68,9 @@ const TESTS: [(&str, fn() -> Value); 35] = [
 ];
 
 fn ordered(wanted: fn(Ordering) -> bool) -> Value {
-    Value::from_function(move |state: &State, a: &Value, b: &Value| ordering::compare(state, a, b).map(wanted))
+    Value::from_function(move |state: &State, a: &Value, b: &Value| {
+        ordering::compare(state, a, b).map(wanted)
+    })
 }
 
 fn equal(wanted: bool) -> Value {

@@ -221,7 +221,8 @@ fn default(_: &mut State, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
 
 fn truncate(state: &State, value: &Value, args: &[Value]) -> Result<Value, Error> {
     let [length, whole_words, end, leeway] = named(args, ["length", "killwords", "end", "leeway"])?;
-    let text = value.as_str().ok_or_else(|| refused("truncate cuts text alone: write value|string|truncate"))?;
+    let text =
+        value.as_str().ok_or_else(|| refused("truncate cuts text alone: write value|string|truncate"))?;
     let (length, leeway) = (whole(length, 255)?, whole(leeway, 5)?);
     let end = text_of(end.as_ref(), "...")?;
     let kept = length - end.chars().count() as i64;
@@ -318,7 +319,8 @@ fn whole_number(text: &str, base: u32) -> Option<i64> {
         Some(digits) => (text.starts_with('-'), digits),
         None => (false, text),
     };
-    let prefixed = |lower: &str, upper: &str| digits.strip_prefix(lower).or_else(|| digits.strip_prefix(upper));
+    let prefixed =
+        |lower: &str, upper: &str| digits.strip_prefix(lower).or_else(|| digits.strip_prefix(upper));
     let digits = match base {
         2 => prefixed("0b", "0B"),
         8 => prefixed("0o", "0O"),

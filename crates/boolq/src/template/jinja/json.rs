@@ -109,7 +109,9 @@ impl Writer {
                 '\u{8}' => write!(self.out, "\\b"),
                 '\u{c}' => write!(self.out, "\\f"),
                 ' '..='~' if !matches!(c, '<' | '>' | '&' | '\'') => write!(self.out, "{c}"),
-                c => c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(self.out, "\\u{unit:04x}")),
+                c => {
+                    c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(self.out, "\\u{unit:04x}"))
+                }
             };
         }
         self.out.push('"');

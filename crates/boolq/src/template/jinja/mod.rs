@@ -92,7 +92,10 @@ pub(super) fn hint(error: &Error) -> String {
             "the functions are range, dict, namespace and zip, and the template's own macros".to_owned()
         }
         ErrorKind::UnknownMethod => {
-            format!("text has Python's methods {}; lists have count and index, dictionaries get, items, keys and values", text::METHODS)
+            format!(
+                "text has Python's methods {}; lists have count and index, dictionaries get, items, keys and values",
+                text::METHODS
+            )
         }
         _ => "the template must render for every row".to_owned(),
     }

@@ -49,12 +49,16 @@ fn compared(state: &State, a: &Value, b: &Value, wanted: fn(Ordering) -> bool) -
 
 pub(super) fn contains(state: &State, value: &Value, container: &Value) -> Result<Value, Error> {
     if let Some(text) = container.as_str() {
-        let part = value.as_str().ok_or_else(|| refused(format!("{} cannot be in text: only text can", value.kind())))?;
+        let part = value
+            .as_str()
+            .ok_or_else(|| refused(format!("{} cannot be in text: only text can", value.kind())))?;
         limits::charge(state, text.len())?;
         return Ok(Value::from(text.contains(part)));
     }
     match container.kind() {
-        ValueKind::Map => Ok(Value::from(container.as_object().is_some_and(|map| map.get_value(value).is_some()))),
+        ValueKind::Map => {
+            Ok(Value::from(container.as_object().is_some_and(|map| map.get_value(value).is_some())))
+        }
         ValueKind::Seq | ValueKind::Iterable => {
             for item in items(state, container)? {
                 if ordering::equal(state, &item, value)? {
@@ -97,7 +101,9 @@ fn sum(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
     }
     match (float(a), float(b)) {
         (Some(a), Some(b)) => Ok(Value::from(a + b)),
-        _ => Err(refused(format!("{} + {}: write a ~ b to join texts, value|int to add", a.kind(), b.kind()))),
+        _ => {
+            Err(refused(format!("{} + {}: write a ~ b to join texts, value|int to add", a.kind(), b.kind())))
+        }
     }
 }
 
@@ -120,7 +126,13 @@ fn remainder(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
     }
     let rest = a % b;
     let crosses = (rest < 0.0) != (b < 0.0);
-    Ok(Value::from(if rest == 0.0 { 0.0_f64.copysign(b) } else if crosses { rest + b } else { rest }))
+    Ok(Value::from(if rest == 0.0 {
+        0.0_f64.copysign(b)
+    } else if crosses {
+        rest + b
+    } else {
+        rest
+    }))
 }
 
 /// Python's slices of text, lists and tuples.
@@ -132,7 +144,11 @@ fn slice(state: &State, value: &Value, bounds: [&Value; 3]) -> Result<Value, Err
             ValueKind::None => Ok(None),
             ValueKind::Bool => Ok(Some(i64::from(bound.is_true()))),
             ValueKind::Number if bound.is_integer() => {
-                Ok(Some(i64::try_from(bound.clone()).unwrap_or(if *bound > Value::from(0) { i64::MAX } else { i64::MIN })))
+                Ok(Some(i64::try_from(bound.clone()).unwrap_or(if *bound > Value::from(0) {
+                    i64::MAX
+                } else {
+                    i64::MIN
+                })))
             }
             kind => Err(refused(format!("slices are cut at whole numbers, not at {kind}"))),
         }

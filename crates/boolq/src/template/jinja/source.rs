@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind};
 use super::limits;
 
 /// # Errors
-/// A source longer than [`limits::LONGEST_SOURCE`]; escapes in a text that Python knows and the engine does not.
+/// A source longer than [`limits::LONGEST_SOURCE`]; a tag longer than [`limits::LONGEST_TAG`]; escapes in a text that Python knows and the engine does not.
 pub(super) fn check(source: &str) -> Result<(), Error> {
     if source.len() > limits::LONGEST_SOURCE {
         return Err(limits::source_too_long(source.len()));
@@ -30,7 +30,9 @@ fn after<'a>(text: &'a str, end: &str) -> &'a str {
 
 fn is_raw(tag: &str) -> bool {
     let inside = tag.trim_start_matches(['%', '-', '+']).trim_start();
-    inside.strip_prefix("raw").is_some_and(|rest| rest.trim_start().trim_start_matches(['-', '+']).starts_with("%}"))
+    inside
+        .strip_prefix("raw")
+        .is_some_and(|rest| rest.trim_start().trim_start_matches(['-', '+']).starts_with("%}"))
 }
 
 fn end_of_raw(text: &str) -> &str {
@@ -47,8 +49,12 @@ fn end_of_raw(text: &str) -> &str {
 /// What stands behind a tag that ends in `end`, whose texts have been checked.
 fn tag<'a>(source: &str, text: &'a str, end: &str) -> Result<&'a str, Error> {
     let mut rest = text;
-    let mut braces = 0_usize;
+    let (mut braces, mut length) = (0_usize, 0_usize);
     while let Some(c) = rest.chars().next() {
+        length += c.len_utf8();
+        if length > limits::LONGEST_TAG {
+            return Err(limits::tag_too_long());
+        }
         if rest.starts_with(end) && (braces == 0 || end == "%}") {
             return Ok(rest.get(2..).unwrap_or_default());
         }
@@ -73,9 +79,16 @@ fn quoted<'a>(source: &str, text: &'a str, quote: char) -> Result<&'a str, Error
         }
         if c == '\\' {
             let escaped = rest.chars().next();
-            if let Some(c @ ('U' | 'N' | 'a' | 'v' | '0'..='7' | '\n')) = escaped {
-                let line = 1 + source.len().checked_sub(rest.len()).and_then(|at| source.get(..at)).map_or(0, |before| before.matches('\n').count());
-                let message = format!("there is no \\{} in texts (line {line}): write the character itself", c.escape_default());
+            if let Some(c @ ('U' | 'N' | 'a' | 'v' | '/' | '0'..='7' | '\n')) = escaped {
+                let line = 1 + source
+                    .len()
+                    .checked_sub(rest.len())
+                    .and_then(|at| source.get(..at))
+                    .map_or(0, |before| before.matches('\n').count());
+                let message = format!(
+                    "there is no \\{} in texts (line {line}): write the character itself",
+                    c.escape_default()
+                );
                 return Err(Error::new(ErrorKind::BadEscape, message));
             }
             rest = escaped.map_or("", |c| rest.get(c.len_utf8()..).unwrap_or_default());

@@ -92,7 +92,8 @@ fn padded(state: &State, text: &str, method: &str, args: &[Value]) -> Result<Val
 
 fn expanded(state: &State, text: &str, args: &[Value]) -> Result<Value, Error> {
     let [size] = named(args, ["tabsize"])?;
-    let size = size.map_or(Ok(8), |size| i64::try_from(size).map(|size| usize::try_from(size).unwrap_or(0)))?;
+    let size =
+        size.map_or(Ok(8), |size| i64::try_from(size).map(|size| usize::try_from(size).unwrap_or(0)))?;
     let (mut out, mut column) = (String::new(), 0_usize);
     for c in text.chars() {
         match c {
@@ -153,7 +154,8 @@ fn split(text: &str, from_right: bool, args: &[Value]) -> Result<Value, Error> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let parts: Vec<&str> = match &separator {
         Some(separator) => {
-            let separator = separator.as_str().ok_or_else(|| refused("the separator must be text or none"))?;
+            let separator =
+                separator.as_str().ok_or_else(|| refused("the separator must be text or none"))?;
             if separator.is_empty() {
                 return Err(refused("empty separator"));
             }
@@ -174,13 +176,18 @@ fn split(text: &str, from_right: bool, args: &[Value]) -> Result<Value, Error> {
 /// Words between white space, at most `most` of them cut off; the rest keeps the white space at its far end.
 fn words(text: &str, most: usize, from_right: bool) -> Vec<&str> {
     let trimmed = |text: &'_ str| -> usize {
-        let rest = if from_right { text.trim_end_matches(is_python_space) } else { text.trim_start_matches(is_python_space) };
+        let rest = if from_right {
+            text.trim_end_matches(is_python_space)
+        } else {
+            text.trim_start_matches(is_python_space)
+        };
         rest.len()
     };
     let (mut parts, mut rest) = (Vec::new(), text);
     loop {
         let length = trimmed(rest);
-        rest = if from_right { rest.get(..length) } else { rest.get(rest.len() - length..) }.unwrap_or_default();
+        rest =
+            if from_right { rest.get(..length) } else { rest.get(rest.len() - length..) }.unwrap_or_default();
         if rest.is_empty() {
             break;
         }
@@ -201,7 +208,12 @@ fn words(text: &str, most: usize, from_right: bool) -> Vec<&str> {
 
 /// Lines as `str.splitlines` cuts them.
 pub(super) fn lines(text: &str, keep_ends: bool) -> impl Iterator<Item = &str> {
-    let is_end = |c: char| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let is_end = |c: char| {
+        matches!(
+            c,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
+    };
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -211,7 +223,8 @@ pub(super) fn lines(text: &str, keep_ends: bool) -> impl Iterator<Item = &str> {
             None => (rest, ""),
             Some(at) => {
                 let tail = rest.get(at..)?;
-                let end = if tail.starts_with("\r\n") { 2 } else { tail.chars().next().map_or(1, char::len_utf8) };
+                let end =
+                    if tail.starts_with("\r\n") { 2 } else { tail.chars().next().map_or(1, char::len_utf8) };
                 (rest.get(..if keep_ends { at + end } else { at })?, tail.get(end..)?)
             }
         };
@@ -226,7 +239,8 @@ fn searched(text: &str, method: &str, args: &[Value]) -> Result<Value, Error> {
     if let "startswith" | "endswith" = method {
         let is_there = |what: &Value| {
             let part = part.unwrap_or_default();
-            let what = what.as_str().ok_or_else(|| refused("only text, or a tuple of texts, can be looked for"))?;
+            let what =
+                what.as_str().ok_or_else(|| refused("only text, or a tuple of texts, can be looked for"))?;
             Ok(if method == "startswith" { part.starts_with(what) } else { part.ends_with(what) })
         };
         if what.is_tuple() {
@@ -274,7 +288,8 @@ fn window(text: &str, start: Option<i64>, end: Option<i64>) -> (usize, Option<&s
 
 fn replaced(state: &State, text: &str, args: &[Value]) -> Result<Value, Error> {
     let [old, new, count] = named(args, ["", "", "count"])?;
-    let (Some(old), Some(new)) = (old.as_ref().and_then(Value::as_str), new.as_ref().and_then(Value::as_str)) else {
+    let (Some(old), Some(new)) = (old.as_ref().and_then(Value::as_str), new.as_ref().and_then(Value::as_str))
+    else {
         return Err(refused("replace takes two texts and perhaps a count"));
     };
     let count = count.map_or(Ok(-1), i64::try_from)?;
@@ -327,7 +342,8 @@ pub(super) fn refuse_widths(text: &str, args: &[Value]) -> Result<(), Error> {
     const WIDEST: u64 = 10_000;
     let fields = text.split(['%', '{']).skip(1);
     let widths = fields.map(|field| {
-        let spec = field.split(|c: char| c == '}' || c.is_alphabetic() && c != 'l').next().unwrap_or_default();
+        let spec =
+            field.split(|c: char| c == '}' || c.is_alphabetic() && c != 'l').next().unwrap_or_default();
         spec.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty())
     });
     let mut any = false;
@@ -339,7 +355,9 @@ pub(super) fn refuse_widths(text: &str, args: &[Value]) -> Result<(), Error> {
     }
     let wide = |arg: &Value| arg.as_str().is_some_and(|text| !text.is_ascii());
     if text.contains('*') || (any && args.iter().any(wide)) {
-        return Err(refused("a format's fields with a width take ASCII alone: write text.ljust(width), rjust or center"));
+        return Err(refused(
+            "a format's fields with a width take ASCII alone: write text.ljust(width), rjust or center",
+        ));
     }
     Ok(())
 }
