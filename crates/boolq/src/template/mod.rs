@@ -156,13 +156,15 @@ impl Template {
     /// do, and a template that does not apply to the row, with the row.
     pub fn render(&self, dataset: &Dataset, question: &Question) -> Result<(String, String)> {
         let sides = jinja::deeply(|| self.compiled()?.sides(dataset, question))??;
-        match sides {
-            Some(Sides { prompts: [plus, minus], .. }) => Ok((plus, minus)),
-            None => {
-                let reason = "the template does not apply to the row: it renders nothing".to_owned();
-                Err(self.row_error(question, reason, "choose the rows that it is for, or another template"))
-            }
-        }
+        let Some(Sides { prompts: [plus, minus], .. }) = sides else {
+            let reason = "the template does not apply to the row: it renders nothing".to_owned();
+            return Err(self.row_error(
+                question,
+                reason,
+                "choose the rows that it is for, or another template",
+            ));
+        };
+        Ok((plus, minus))
     }
 
     /// The template ready to render many rows. Only on a [deep](jinja::deeply) stack.
