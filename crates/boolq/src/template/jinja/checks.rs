@@ -22,7 +22,10 @@ pub(super) fn add(environment: &mut Environment) {
     }
 }
 
-const TESTS: [(&str, fn() -> Value); 35] = [
+/// A test's name, and its function.
+type Named = (&'static str, fn() -> Value);
+
+const TESTS: [Named; 35] = [
     ("!=", || equal(false)),
     ("<", || ordered(Ordering::is_lt)),
     ("<=", || ordered(Ordering::is_le)),

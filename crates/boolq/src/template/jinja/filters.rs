@@ -68,8 +68,11 @@ pub(super) fn add(environment: &mut Environment) {
     }
 }
 
+/// A filter's name, and its function.
+type Named = (&'static str, fn() -> Value);
+
 /// The engine's filters that do as jinja2's do.
-const ENGINES: [(&str, fn() -> Value); 19] = [
+const ENGINES: [Named; 19] = [
     ("abs", || Value::from_function(filters::abs)),
     ("batch", || Value::from_function(filters::batch)),
     ("chain", || Value::from_function(filters::chain)),

@@ -70,12 +70,12 @@ struct By {
 }
 
 impl By {
-    fn of(attribute: Option<&Value>, case_sensitive: Option<&Value>) -> Result<Self, Error> {
+    fn of(attribute: Option<&Value>, case_sensitive: Option<&Value>) -> Self {
         let attributes = match attribute {
             None => Vec::new(),
             Some(path) => path.to_string().split(',').map(str::to_owned).collect(),
         };
-        Ok(Self { attributes, case_sensitive: case_sensitive.is_some_and(Value::is_true) })
+        Self { attributes, case_sensitive: case_sensitive.is_some_and(Value::is_true) }
     }
 
     fn key(&self, item: &Value) -> Result<Value, Error> {
@@ -115,7 +115,7 @@ fn is_true(flag: Option<Value>) -> bool {
 
 pub(super) fn sort(state: &State, value: &Value, args: &[Value]) -> Result<Value, Error> {
     let [reverse, case, attribute] = named(args, ["reverse", "case_sensitive", "attribute"])?;
-    let sorted = By::of(attribute.as_ref(), case.as_ref())?.sorted(state, value, is_true(reverse))?;
+    let sorted = By::of(attribute.as_ref(), case.as_ref()).sorted(state, value, is_true(reverse))?;
     Ok(sorted.into_iter().map(|(_, item)| item).collect())
 }
 
@@ -130,7 +130,7 @@ pub(super) fn max(state: &State, value: &Value, args: &[Value]) -> Result<Value,
 /// The first of the items that are furthest in that direction.
 fn extreme(state: &State, value: &Value, args: &[Value], wanted: Ordering) -> Result<Value, Error> {
     let [case, attribute] = named(args, ["case_sensitive", "attribute"])?;
-    let by = By::of(attribute.as_ref(), case.as_ref())?;
+    let by = By::of(attribute.as_ref(), case.as_ref());
     let mut best: Option<(Value, Value)> = None;
     for item in items(state, value)? {
         let key = by.key(&item)?;
@@ -147,7 +147,7 @@ fn extreme(state: &State, value: &Value, args: &[Value], wanted: Ordering) -> Re
 
 pub(super) fn unique(state: &State, value: &Value, args: &[Value]) -> Result<Value, Error> {
     let [case, attribute] = named(args, ["case_sensitive", "attribute"])?;
-    let by = By::of(attribute.as_ref(), case.as_ref())?;
+    let by = By::of(attribute.as_ref(), case.as_ref());
     let mut seen = std::collections::HashSet::new();
     let mut kept = Vec::new();
     for item in items(state, value)? {
@@ -174,7 +174,7 @@ pub(super) fn dictsort(state: &State, value: &Value, args: &[Value]) -> Result<V
     }
     let pair = |key: Value| Ok(Value::from(Tuple::from([key.clone(), value.get_item(&key)?])));
     let pairs: Value = value.try_iter()?.map(pair).collect::<Result<Vec<_>, Error>>()?.into_iter().collect();
-    let sorted = By::of(Some(&Value::from(place)), case.as_ref())?.sorted(state, &pairs, is_true(reverse))?;
+    let sorted = By::of(Some(&Value::from(place)), case.as_ref()).sorted(state, &pairs, is_true(reverse))?;
     Ok(sorted.into_iter().map(|(_, item)| item).collect())
 }
 
@@ -184,7 +184,7 @@ pub(super) fn groupby(state: &State, value: &Value, args: &[Value]) -> Result<Va
     if default.is_some() {
         return Err(Error::new(ErrorKind::InvalidOperation, "groupby takes no default here"));
     }
-    let by = By::of(Some(&wanted), case.as_ref())?;
+    let by = By::of(Some(&wanted), case.as_ref());
     let mut groups: Vec<(Value, Group)> = Vec::new();
     for (key, item) in by.sorted(state, value, false)? {
         match groups.last_mut() {

@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind};
 use super::limits;
 
 /// # Errors
-/// A source longer than [`limits::LONGEST_SOURCE`]; escapes in a text that Python knows and the engine does not.
+/// A source longer than [`limits::LONGEST_SOURCE`]; a tag longer than [`limits::LONGEST_TAG`]; escapes in a text that Python knows and the engine does not.
 pub(super) fn check(source: &str) -> Result<(), Error> {
     if source.len() > limits::LONGEST_SOURCE {
         return Err(limits::source_too_long(source.len()));
@@ -49,8 +49,12 @@ fn end_of_raw(text: &str) -> &str {
 /// What stands behind a tag that ends in `end`, whose texts have been checked.
 fn tag<'a>(source: &str, text: &'a str, end: &str) -> Result<&'a str, Error> {
     let mut rest = text;
-    let mut braces = 0_usize;
+    let (mut braces, mut length) = (0_usize, 0_usize);
     while let Some(c) = rest.chars().next() {
+        length += c.len_utf8();
+        if length > limits::LONGEST_TAG {
+            return Err(limits::tag_too_long());
+        }
         if rest.starts_with(end) && (braces == 0 || end == "%}") {
             return Ok(rest.get(2..).unwrap_or_default());
         }

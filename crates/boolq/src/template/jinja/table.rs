@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const OURS: [&str; 9] = [
     "{{ [1,2,3]|zip([4,5,6])|list }}",
     "{{ 'a,b'|split(',') }}",
-    "{{ 'a\nb'|lines }}",
+    "{{ 'a\\nb'|lines }}",
     "{{ [1]|chain([2])|list }}",
     "{{ 'yes'|bool }}",
     // A null inside a list of the data has no items.
@@ -72,8 +72,9 @@ fn every_construct_is_jinja2s_or_refused() {
         }
     }
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(same > 1900, "{same}");
-    let list: String = refused.iter().map(|source| format!("{source:?}\n")).collect();
+    assert!(same > 1850, "{same}");
+    let lines: Vec<String> = refused.iter().map(|source| format!("{source:?}")).collect();
+    let list = lines.join("\n") + "\n";
     if std::env::var_os("UPDATE_REFUSED").is_some() {
         fs_err::write(file("refused.txt"), &list).expect("writable");
     }
@@ -166,7 +167,7 @@ fn what_is_missing_is_named_with_what_to_do() {
         ("{{ 'a'.nosuch() }}", "nosuch", "removeprefix"),
         ("{{ ['a'].append(1) }}", "append", "write list + [item]"),
         ("{{ '\\U0001f642' }}", "\\U", "the character itself"),
-        ("{{ 1 < 2 < 3 }}", "a < b and b < c", ""),
+        ("{{ text < 'b' < 'c' }}", "a < b and b < c", ""),
         ("{% autoescape true %}{% endautoescape %}", "autoescape", ""),
         ("{% include 'x' %}", "include", ""),
     ] {
