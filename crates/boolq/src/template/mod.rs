@@ -91,7 +91,7 @@ impl Template {
     }
 
     fn compile(name: &str, source: &str, style: Style) -> Result<Self> {
-        compiles(name, source, "it must be a Jinja template")?;
+        compiles(name, source, "write a Jinja template, of at most 256 KiB, with at most 8 KiB a tag")?;
         Ok(Self {
             name: name.to_owned(),
             source: source.to_owned(),
@@ -169,7 +169,7 @@ impl Template {
 
     /// The template ready to render many rows. Only on a [deep](jinja::deeply) stack.
     pub(crate) fn compiled(&self) -> Result<Compiled<'_>> {
-        let hint = "it must be a Jinja template";
+        let hint = "write a Jinja template, of at most 256 KiB, with at most 8 KiB a tag";
         let engine = |source| Engine::compile(source).map_err(|e| refused(&self.name, message(&e), hint));
         let choices = match &self.style {
             Style::Plain { .. } => None,
