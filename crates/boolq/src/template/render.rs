@@ -80,14 +80,19 @@ impl Compiled<'_> {
         let own = ["label", row.dataset.label.as_str()].map(|name| (name, label.clone()));
         let choices = self.rendered(choices, row, &own)?;
         let list: Value = promptsource::choices(&choices).into_iter().collect();
+        let counted = promptsource::all_choices(&choices).map(drop).map_err(|reason| {
+            refuse(reason, "a contrast pair needs two different answers, for label 0 and label 1")
+        });
         let [label, named] = own;
-        let rendered = self.rendered(&self.main, row, &[label, named, ("answer_choices", list)])?;
+        let rendered = match self.rendered(&self.main, row, &[label, named, ("answer_choices", list)]) {
+            Ok(rendered) => rendered,
+            // A choice that is not there is named by their number.
+            Err(error) => return Err(counted.err().unwrap_or(error)),
+        };
         if jinja::strip(&rendered).is_empty() {
             return Ok(None);
         }
-        promptsource::all_choices(&choices).map_err(|reason| {
-            refuse(reason, "a contrast pair needs two different answers, for label 0 and label 1")
-        })?;
+        counted?;
         let hint = "the rendered text must be an input, |||, and the target for that label";
         promptsource::input_and_target(&rendered).map(Some).map_err(|reason| refuse(reason, hint))
     }

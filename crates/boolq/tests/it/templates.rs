@@ -53,7 +53,7 @@ fn values_keep_their_types_where_the_format_has_types() {
     };
     let typed = "{{ n + 1 }} {{ x * 2 }} {{ ok }} {{ 'y' if ok and void is undefined }} {{ answer }}";
     assert_eq!(render(typed).expect("renders"), "4 5.0 True y True");
-    assert_eq!(render("{{ tags }} {{ tags[0] }} {{ answer }}").expect("a list"), "['b1'] b1 True");
+    assert_eq!(render("{{ tags }} {{ tags[0] }} {{ answer }}").expect("a list"), "['b'] b True");
     for own in ["label", "answer_choices[0]"] {
         let refused = render(&format!("{{{{ {own} }}}} {{{{ answer }}}}"));
         assert!(matches!(refused, Err(Error::UnknownVariable { .. })), "{own}: not the truth");
