@@ -1,5 +1,6 @@
 //! `llama-ccs prompts`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -101,12 +102,14 @@ impl Args {
             tokenizer.check_fits(checkpoint.config())?;
         }
         let tokenizer = PairTokenizer(&tokenizer);
-        let templates = self.templates()?;
+        let (templates, left_out) = self.templates()?;
         let data = self.columns.load(&self.data, &templates, self.seed)?;
         if self.blank_passage {
             boolq::check_blank(&data, &templates)?;
         }
         let made = boolq::pairs_with(&data, &templates)?;
+        let used: BTreeSet<&str> = made.pairs.iter().map(|pair| pair.template.as_str()).collect();
+        let templates: Vec<Template> = templates.into_iter().filter(|t| used.contains(t.name())).collect();
         let selection = Selection {
             offset: self.offset,
             limit: self.limit,
@@ -114,7 +117,7 @@ impl Args {
             balance: self.balance.then_some(self.seed),
         };
         let mut selected = boolq::select(&made.pairs, &tokenizer, &selection)?;
-        let warnings: Vec<String> = [&data.warnings, &made.warnings, &selected.warnings]
+        let warnings: Vec<String> = [&left_out, &data.warnings, &made.warnings, &selected.warnings]
             .into_iter()
             .flatten()
             .map(ToString::to_string)
@@ -172,12 +175,13 @@ impl Args {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The templates asked for, with the prefix.
-    fn templates(&self) -> Result<Vec<Template>, AnyError> {
-        let templates = Template::resolve_all(&self.template)?;
-        let Some(prefix) = &self.prefix else { return Ok(templates) };
+    /// The templates asked for, with the prefix, and warnings of those of their files that make no pairs.
+    fn templates(&self) -> Result<(Vec<Template>, Vec<boolq::Warning>), AnyError> {
+        let (templates, left_out) = Template::resolve_with_warnings(&self.template)?;
+        let Some(prefix) = &self.prefix else { return Ok((templates, left_out)) };
         let prefix = prefix_text(prefix)?;
-        Ok(templates.iter().map(|template| template.with_prefix(&prefix)).collect::<Result<_, _>>()?)
+        let prefixed = templates.iter().map(|template| template.with_prefix(&prefix));
+        Ok((prefixed.collect::<Result<_, _>>()?, left_out))
     }
 
     /// Refuses to write over what is read.

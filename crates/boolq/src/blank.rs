@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::dataset::{Dataset, Question};
 use crate::error::{Error, Result};
 use crate::pair::ContrastPair;
-use crate::template::{Sides, Template};
+use crate::template::{Sides, Template, deeply};
 
 /// `pairs` as their templates write them with an empty `passage`. All else stays: `idx`, `question_id`, label, template
 /// and the group, which is the real passage's. What a probe still finds in their states it does not read from the
@@ -42,7 +42,7 @@ pub fn blank<'a>(
     templates: &[Template],
     pairs: impl IntoIterator<Item = &'a ContrastPair>,
 ) -> Result<Vec<ContrastPair>> {
-    check_blank(dataset, templates)?;
+    has_passages(dataset)?;
     let rows: HashMap<u64, &Question> = dataset.questions.iter().map(|q| (q.row, q)).collect();
     let one = |pair: &ContrastPair| -> Result<ContrastPair> {
         let refuse = |reason: &str| refused(&format!("row {} under `{}`", pair.idx, pair.template), reason);
@@ -54,9 +54,8 @@ pub fn blank<'a>(
         if question.passage.is_none() {
             return Err(refuse("has no passage"));
         }
-        let question = Question { passage: Some(String::new()), ..(*question).clone() };
         let Sides { prompts: [plus_prompt, minus_prompt], answers, .. } =
-            template.sides(dataset, &question)?;
+            template.sides(dataset, &without_passage(question))?;
         if plus_prompt == pair.plus_prompt {
             return Err(refuse("has the same prompt with and without its passage"));
         }
@@ -65,18 +64,40 @@ pub fn blank<'a>(
     pairs.into_iter().map(one).collect()
 }
 
-/// Whether `dataset` and `templates` have a passage to leave blank, to ask before the work is done.
+fn without_passage(question: &Question) -> Question {
+    Question { passage: Some(String::new()), ..question.clone() }
+}
+
+/// Whether `dataset` and `templates` have a passage to leave blank, to ask before the work is done: there is a row whose
+/// prompt is another without its passage.
 ///
 /// # Errors
 /// [`Error::NoPassage`].
 pub fn check_blank(dataset: &Dataset, templates: &[Template]) -> Result<()> {
-    if !dataset.has("passage") {
-        return Err(refused(&format!("the data `{}`", dataset.name), "has no column `passage`"));
+    has_passages(dataset)?;
+    // What fails with its passage is not for this check to tell.
+    let prints = |template: &Template| {
+        let rows = dataset.questions.iter().filter(|question| question.passage.is_some());
+        let mut rendered = rows.filter_map(|row| Some((row, template.render(dataset, row).ok()?))).peekable();
+        let nothing_to_tell = rendered.peek().is_none();
+        nothing_to_tell
+            || rendered.any(|(row, with)| {
+                template.render(dataset, &without_passage(row)).map_or(true, |without| with != without)
+            })
+    };
+    for template in templates {
+        if !deeply(|| prints(template))? {
+            return Err(refused(&format!("the template `{}`", template.name()), "prints no `passage`"));
+        }
     }
-    match templates.iter().find(|template| !template.uses("passage")) {
-        Some(template) => Err(refused(&format!("the template `{}`", template.name()), "prints no `passage`")),
-        None => Ok(()),
+    Ok(())
+}
+
+fn has_passages(dataset: &Dataset) -> Result<()> {
+    if dataset.has("passage") {
+        return Ok(());
     }
+    Err(refused(&format!("the data `{}`", dataset.name), "has no column `passage`"))
 }
 
 fn refused(what: &str, reason: &str) -> Error {
@@ -135,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_has_no_passage_to_leave_blank_is_refused() {
-        let template = |source| [Template::from_source("t", source).expect("compiles")];
+        let template = |source: &str| [Template::from_source("t", source).expect("compiles")];
         let said = |data: &Dataset, templates: &[Template]| {
             let asked = pairs_with(data, templates).expect("renders").pairs;
             blank(data, templates, &asked).expect_err("refused").to_string()
@@ -143,12 +164,22 @@ mod tests {
         let question = "{{ question }}? {{ answer }}";
         let none = said(&data(&[None, None]), &template(question));
         assert!(none.contains("the data `d` has no column `passage`") && none.contains("hint: "), "{none}");
-        assert!(said(&data(&[Some("P."), None]), &template(question)).contains("the template `t` prints no"));
+        let check = |source: &str| check_blank(&data(&[Some("P."), None]), &template(source));
+        assert!(check(question).expect_err("prints none").to_string().contains("the template `t` prints no"));
         let guarded = "{% if passage %}{{ passage }} {% endif %}{{ question }}? {{ answer }}";
         assert!(
             said(&data(&[Some("P."), None]), &template(guarded)).contains("row 1 under `t` has no passage")
         );
         let asks = "{% if passage %}{% endif %}{{ question }}? {{ answer }}";
         assert!(said(&data(&[Some("P.")]), &template(asks)).contains("the same prompt with and without"));
+        assert!(check(asks).is_err());
+        for prints in [
+            "{{ passage[:1] }}",
+            "{{ passage|length }}",
+            "{% for word in passage.split() %}{{ word }}{% endfor %}",
+            "{% if passage[:2] == 'P.' %}It is P. {% endif %}",
+        ] {
+            check(&format!("{prints}{question}")).expect(prints);
+        }
     }
 }

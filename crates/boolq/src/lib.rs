@@ -48,7 +48,7 @@
 //! | `llama-ccs` | llama-ccs' own, built in | `passage`, `question` | True, False |
 //! | `statement` | statements, built in | `statement` | True, False |
 //! | `FILE.jinja` (any other extension) | [one Jinja template](Template::from_source) | all columns; `answer` | True, False, or the first line's `{# answers: Yes \| No #}` |
-//! | `FILE.yaml` | [promptsource's](Template::from_promptsource), all of the file | all columns; `label`, `answer_choices` | the choice for label 1 (or the positive class), for label 0 |
+//! | `FILE.yaml` | [promptsource's](Template::from_promptsource), those of the file that make pairs | all columns; `label`, `answer_choices` | the choice for label 1 (or the positive class), for label 0 |
 //! | `FILE.yaml:NAME` | the one of that name or id (`...` will do for `…`) | as above | as above |
 //!
 //! In a Jinja file `question` comes without its question mark, because templates write `{{ question }}?`;
@@ -59,8 +59,12 @@
 //! decoder. Both parts are stripped, so something must part the answer from the question mark before it; after a
 //! space it begins a token of its own, `▁Yes` or `ĠYes`, in both prompts.) Nothing is cut, where promptsource cuts
 //! every printed value after 2,048 characters unless told not to: questions that are too long are dropped whole.
-//! A template whose input depends on the label, or that draws at random (`choice`), makes no contrast pair and is
-//! refused.
+//! A template whose input depends on the label, or that draws at random (`choice`), makes no contrast pair: it is
+//! refused where it was asked for by name, and left out with a warning where the whole file was. A template that
+//! renders nothing for a row is for other rows; the warning counts them.
+//!
+//! Templates render as Python's jinja2 renders them, or fail: what is not there, or is done otherwise, is an error that
+//! names it. They may come from anywhere: the work, the text and the source of one are bounded.
 //!
 //! Several templates at once ([`pairs_with`]) give all pairs of the first row, then all of the second. The pairs of a
 //! row share their `idx`, `question_id` and `group`, and [`select()`] keeps or drops them together:

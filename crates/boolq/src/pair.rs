@@ -3,10 +3,11 @@
 use crate::answer::AnswerSpans;
 use crate::dataset::{Dataset, Question, agreement};
 use crate::error::{Error, Result};
-use crate::template::{Sides, Template, refuse_namesakes};
+use crate::template::{self, Compiled, Sides, Template, deeply, refuse_namesakes};
 use crate::warning::Warning;
 use rayon::prelude::*;
 use serde::Serialize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One question as two prompts that differ in the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -34,7 +35,7 @@ pub struct ContrastPair {
 }
 
 /// Contrast pairs, and what there is to know about them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pairs {
     /// The pairs, in the order of their file.
     pub pairs: Vec<ContrastPair>,
@@ -71,28 +72,102 @@ pub fn pairs(dataset: &Dataset, template: &Template) -> Result<Pairs> {
 /// The pairs of a row share their `idx`, `question_id` and `group`. Where the group comes from the text before the
 /// answer, that is the first template's.
 ///
+/// A row to which a template does not apply (it renders nothing) has no pair under it: [`Warning::NotApplicable`] counts
+/// such rows. A template of a promptsource file that was not asked for by name and fails is left out:
+/// [`Warning::TemplateLeftOut`].
+///
 /// # Errors
-/// As [`pairs`]; two templates of one name.
+/// As [`pairs`]; two templates of one name; a template that applies to no row; no template left.
 pub fn pairs_with(dataset: &Dataset, templates: &[Template]) -> Result<Pairs> {
     refuse_namesakes(templates)?;
-    templates.iter().try_for_each(|template| template.check(dataset))?;
-    let rendered =
-        || dataset.questions.par_iter().map(|question| row(dataset, templates, question)).collect();
-    let rows: Vec<Result<Row>> = host::threads::pool()?.install(rendered);
-    let mut pairs = Vec::with_capacity(rows.len() * templates.len());
-    let (mut guessed, mut inexact, mut marks) = (0, 0, 0);
+    let mut rows = Vec::with_capacity(dataset.questions.len());
+    // Templates left out, with their first failure.
+    let mut left_out: Vec<Option<Error>> = templates.iter().map(|_| None).collect();
+    let bad = AtomicUsize::new(usize::MAX);
+    let rendered = || -> Vec<Result<Vec<Row>>> {
+        let chunk = |(chunk, questions): (usize, &[Question])| {
+            // Chunks after one that failed are not asked for.
+            if bad.load(Ordering::Relaxed) < chunk {
+                return Ok(Vec::new());
+            }
+            let made = deeply(|| rows_of(dataset, templates, questions))?;
+            if made.is_err() {
+                bad.fetch_min(chunk, Ordering::Relaxed);
+            }
+            made
+        };
+        dataset.questions.par_chunks(TOGETHER).enumerate().map(chunk).collect()
+    };
+    let chunks = host::threads::pool()?.install(rendered);
     // One after the other, so that the error is the first row's.
-    for row in rows {
-        let row = row?;
-        guessed += if row.guessed { row.pairs.len() } else { 0 };
-        inexact += row.inexact;
-        marks += row.marks;
-        pairs.extend(row.pairs);
+    for chunk in chunks {
+        rows.extend(chunk?);
     }
-    let mut warnings = group_warnings(&pairs, guessed);
+    for row in &mut rows {
+        for (left, failed) in left_out.iter_mut().zip(&mut row.failed) {
+            if left.is_none() {
+                *left = failed.take();
+            }
+        }
+    }
+    let mut made = gathered(rows, templates, left_out)?;
     if !dataset.warnings.iter().any(|warning| matches!(warning, Warning::BothLabels { .. })) {
-        warnings.extend(both_labels(&pairs));
+        made.warnings.extend(both_labels(&made.pairs));
     }
+    Ok(made)
+}
+
+/// Rows rendered one after the other.
+const TOGETHER: usize = 64;
+
+fn rows_of(dataset: &Dataset, templates: &[Template], questions: &[Question]) -> Result<Vec<Row>> {
+    let compiled: Vec<Compiled> = templates.iter().map(Template::compiled).collect::<Result<_>>()?;
+    questions.iter().map(|question| row(dataset, &compiled, question)).collect()
+}
+
+/// The rows' pairs without those of templates that are left out, and what there is to say.
+fn gathered(rows: Vec<Row>, templates: &[Template], left_out: Vec<Option<Error>>) -> Result<Pairs> {
+    if !templates.is_empty() && left_out.iter().all(Option::is_some) {
+        return left_out.into_iter().flatten().next().map_or(Ok(Pairs::default()), Err);
+    }
+    let mut warnings = Vec::new();
+    let mut pairs = Vec::with_capacity(rows.len() * templates.len());
+    let mut skipped = vec![0; templates.len()];
+    let (mut guessed, mut inexact, mut marks) = (0, 0, 0);
+    let total = rows.len();
+    for row in rows {
+        let stays = row.made.into_iter().zip(&left_out).zip(&mut skipped);
+        for ((made, _), skipped) in stays.filter(|((_, left_out), _)| left_out.is_none()) {
+            match made {
+                None => *skipped += 1,
+                Some(made) => {
+                    guessed += usize::from(row.guessed);
+                    inexact += usize::from(made.inexact);
+                    marks += usize::from(made.marks);
+                    pairs.push(made.pair);
+                }
+            }
+        }
+    }
+    for ((template, left_out), rows) in templates.iter().zip(left_out).zip(skipped) {
+        match left_out {
+            Some(error) => warnings.push(Warning::TemplateLeftOut {
+                template: template.name().to_owned(),
+                reason: template::reason(&error),
+            }),
+            None if rows == total && total > 0 && !template.is_optional() => {
+                return Err(template.applies_to_none(total));
+            }
+            None if rows > 0 => {
+                warnings.push(Warning::NotApplicable { template: template.name().to_owned(), rows });
+            }
+            None => {}
+        }
+    }
+    if let ([], [first, ..], 1..) = (pairs.as_slice(), templates, total) {
+        return Err(first.applies_to_none(total));
+    }
+    warnings.extend(group_warnings(&pairs, guessed));
     if inexact > 0 {
         warnings.push(Warning::AnswerNotExact { pairs: inexact });
     }
@@ -102,29 +177,56 @@ pub fn pairs_with(dataset: &Dataset, templates: &[Template]) -> Result<Pairs> {
     Ok(Pairs { pairs, warnings })
 }
 
-/// A row's pairs, a template each, and what there is to say about them.
+/// A row under all templates.
 struct Row {
-    pairs: Vec<ContrastPair>,
+    /// A pair for each template, none where it does not apply or failed.
+    made: Vec<Option<Made>>,
+    /// What failed, for each template that may be left out.
+    failed: Vec<Option<Error>>,
     /// Whether the group comes from a prompt.
     guessed: bool,
-    /// Pairs whose template does not print the answer.
-    inexact: usize,
-    /// Pairs in which the template's question mark follows the question's own.
-    marks: usize,
 }
 
-fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result<Row> {
+struct Made {
+    pair: ContrastPair,
+    /// Whether the template does not print the answer.
+    inexact: bool,
+    /// Whether the template's question mark follows the question's own.
+    marks: bool,
+}
+
+fn row(dataset: &Dataset, templates: &[Compiled], question: &Question) -> Result<Row> {
     let mut group = dataset.group_text(question).map(group_of);
-    let asked = question.question.ends_with('?').then(|| format!("{}?", question.question));
-    let mut row = Row { pairs: Vec::new(), guessed: group.is_none(), inexact: 0, marks: 0 };
+    let mut row = Row { made: Vec::new(), failed: Vec::new(), guessed: group.is_none() };
     for template in templates {
-        let Sides { prompts: [plus_prompt, minus_prompt], answers, exact } =
-            template.sides(dataset, question)?;
-        let before = template.after_prefix(plus_prompt.get(..answers.plus.start).unwrap_or_default());
-        let from_prompt = group_around(before, plus_prompt.get(answers.plus.end..).unwrap_or_default());
-        row.inexact += usize::from(!exact);
-        row.marks += usize::from(asked.as_ref().is_some_and(|asked| plus_prompt.contains(asked)));
-        row.pairs.push(ContrastPair {
+        let (made, failed) = match made(dataset, template, question, &mut group) {
+            Ok(made) => (made, None),
+            Err(error) if template.template.is_optional() => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
+        row.made.push(made);
+        row.failed.push(failed);
+    }
+    Ok(row)
+}
+
+/// A row's pair under one template; `group` is the row's, once a template has told it.
+fn made(
+    dataset: &Dataset,
+    template: &Compiled,
+    question: &Question,
+    group: &mut Option<String>,
+) -> Result<Option<Made>> {
+    let Some(sides) = template.sides(dataset, question)? else { return Ok(None) };
+    let Sides { prompts: [plus_prompt, minus_prompt], answers, exact } = sides;
+    let template = template.template;
+    let before = template.after_prefix(plus_prompt.get(..answers.plus.start).unwrap_or_default());
+    let from_prompt = group_around(before, plus_prompt.get(answers.plus.end..).unwrap_or_default());
+    let asked = question.question.ends_with('?').then(|| format!("{}?", question.question));
+    Ok(Some(Made {
+        inexact: !exact,
+        marks: asked.is_some_and(|asked| plus_prompt.contains(&asked)),
+        pair: ContrastPair {
             idx: question.row,
             plus_prompt,
             minus_prompt,
@@ -135,9 +237,8 @@ fn row(dataset: &Dataset, templates: &[Template], question: &Question) -> Result
             template: template.name().to_owned(),
             dataset: dataset.name.clone(),
             classes: dataset.sides(question).names,
-        });
-    }
-    Ok(row)
+        },
+    }))
 }
 
 /// The group of a pair of which only the text around the answer is known.
@@ -297,7 +398,7 @@ mod tests {
         let unused = "{% if statement == 'B is.' %}{{ answer }}{% else %}no{% endif %}";
         let template = Template::from_source("t", unused).expect("compiles");
         let data = statements(&[("B is.", None, true), ("A is.", None, true)]);
-        assert!(matches!(pairs(&data, &template), Err(Error::NoAnswerText { idx: 1 })));
+        assert!(matches!(pairs(&data, &template), Err(Error::Render { row: 1, .. })));
     }
 
     #[test]

@@ -76,6 +76,20 @@ pub enum Warning {
         /// How many pairs.
         pairs: usize,
     },
+    /// A template of a promptsource file that was not asked for by name makes no pairs, and was left out.
+    TemplateLeftOut {
+        /// Its name.
+        template: String,
+        /// Why it makes none.
+        reason: String,
+    },
+    /// A template renders nothing for some rows: it is for others, and those have no pair under it.
+    NotApplicable {
+        /// The template's name.
+        template: String,
+        /// How many rows have no pair under it.
+        rows: usize,
+    },
     /// All pairs have the same label.
     OneClass {
         /// That label.
@@ -173,6 +187,15 @@ impl fmt::Display for Warning {
                 "{pairs} pairs ask with two question marks: promptsource's templates take questions as they are and \
                  add their own; remove the marks from the data, or write a plain template, which does so itself"
             ),
+            Self::TemplateLeftOut { template, reason } => {
+                write!(f, "the template `{template}` is left out: {reason}")
+            }
+            Self::NotApplicable { template, rows } => {
+                write!(
+                    f,
+                    "the template `{template}` renders nothing for {rows} rows, which have no pair under it"
+                )
+            }
             Self::OneClass { label, pairs } => {
                 write!(f, "all {pairs} pairs have the label {label}: probes cannot be scored on them")
             }

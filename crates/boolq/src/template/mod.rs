@@ -1,10 +1,18 @@
 //! Templates: how a row becomes text. Two are built in, any other is in a file: a Jinja file, or promptsource's YAML.
 //!
 //! # Variables
-//! Every column of the data that holds text, numbers or booleans, by its name, except the label: `passage`, `title`,
-//! `city`… A column that the data do not have is an error, with four exceptions that may be absent (`passage`,
-//! `question`, `title`, `statement`); so is printing an empty cell. `{% if title %}` and `{% if title is defined %}`
-//! ask first. Names with spaces are out of Jinja's reach: rename the column.
+//! Every column of the data by its name, except the label: `passage`, `title`, `city`, lists and dictionaries too. What
+//! is not there is found by rendering, never by reading the source: printing, testing, cutting, filtering, comparing or
+//! looping over it is an error that names it; `is defined`, `is undefined` and `default` ask. Two things may be tested
+//! besides (`{% if title %}`), and only tested: an empty cell of a column that there is, and the four texts that data
+//! may lack (`passage`, `question`, `title`, `statement`). Names with spaces are out of Jinja's reach: rename the column.
+//!
+//! Text comes out as Python's jinja2 renders it, or with an error. `tests/it/jinja/` holds two thousand constructs and
+//! what jinja2 makes of them. Values cannot be changed in place (`list.append`), nothing is drawn at random, and no
+//! other file is read (`include`, `extends`). A rendering may do so much work, and print so much, and no more.
+//!
+//! A template that renders nothing but white space for a row does not apply to it, as in promptsource: the row has no
+//! pair under this template, which [`Warning::NotApplicable`](crate::Warning::NotApplicable) counts.
 //!
 //! # Plain Jinja
 //! Rendered for each row, with each answer in `answer`. What it prints of the answer is the answer's span
@@ -32,25 +40,21 @@ mod jinja;
 mod plain;
 mod prefix;
 mod promptsource;
+mod render;
 mod resolve;
 mod span;
 mod text;
 
+pub(crate) use jinja::deeply;
+pub(crate) use promptsource::reason;
+pub(crate) use render::Compiled;
 pub(crate) use resolve::refuse_namesakes;
 pub use text::TemplateText;
 
 use crate::answer::AnswerSpans;
-use crate::dataset::{Dataset, Kind, LABELS, Question, without_question_mark};
+use crate::dataset::{Dataset, Question};
 use crate::error::{Error, Result};
-use crate::suggest::nearest;
-use minijinja::{Environment, ErrorKind, Value};
-use std::borrow::Cow;
-use std::collections::BTreeSet;
-
-/// Variables that data may lack without the template being wrong.
-const OPTIONAL: [&str; 4] = ["passage", "question", "title", "statement"];
-/// The template's own name in its environment, as Jinja's messages show it.
-const MAIN: &str = "template";
+use jinja::Engine;
 
 /// A prompt template with its two answers.
 #[derive(Debug, Clone)]
@@ -60,9 +64,8 @@ pub struct Template {
     style: Style,
     /// What [`Template::with_prefix`] put before the source.
     prefix: String,
-    /// The data's variables that the source uses.
-    used: BTreeSet<String>,
-    environment: Environment<'static>,
+    /// Whether it is one of a file's that were not asked for by name: left out, with a warning, where it fails.
+    optional: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -85,42 +88,23 @@ impl Template {
     /// A plain template from its Jinja source. One newline at its end is left out, as Jinja does.
     ///
     /// # Errors
-    /// Jinja errors with their line, a template that does not use `answer`, and an answers line that does not hold
-    /// two different answers.
+    /// Jinja errors with their line, and an answers line that does not hold two different answers.
     pub fn from_source(name: &str, source: &str) -> Result<Self> {
         let source = jinja::newlines(source.strip_prefix('\u{feff}').unwrap_or(source));
         let ((plus, minus), body) = plain::split_answers(name, &source)?;
         let style = Style::Plain { plus: plus.to_owned(), minus: minus.to_owned() };
-        let mut template = Self::compile(name, body, style)?;
-        if let Some((reason, hint)) = plain::objection(|variable| template.uses(variable)) {
-            return Err(refused(name, reason.to_owned(), hint));
-        }
-        template.used.remove("answer");
-        Ok(template)
+        Self::compile(name, body, style)
     }
 
     fn compile(name: &str, source: &str, style: Style) -> Result<Self> {
-        let mut environment = jinja::environment();
-        environment
-            .add_template_owned(MAIN, source.to_owned())
-            .map_err(|e| refused(name, e.to_string(), "it must be a Jinja template"))?;
-        let mut template = Self {
+        compiles(name, source, "write a Jinja template, of at most 256 KiB, with at most 8 KiB a tag")?;
+        Ok(Self {
             name: name.to_owned(),
             source: source.to_owned(),
             style,
             prefix: String::new(),
-            used: BTreeSet::new(),
-            environment,
-        };
-        template.used = template.variables_of(MAIN);
-        Ok(template)
-    }
-
-    /// The variables that a template of the environment uses and does not set itself, Jinja's own functions apart.
-    fn variables_of(&self, template: &str) -> BTreeSet<String> {
-        let globals: BTreeSet<&str> = self.environment.globals().map(|(global, _)| global).collect();
-        let used = self.environment.get_template(template).map(|t| t.undeclared_variables(false));
-        used.unwrap_or_default().into_iter().filter(|name| !globals.contains(name.as_str())).collect()
+            optional: false,
+        })
     }
 
     /// The template's name.
@@ -156,168 +140,68 @@ impl Template {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// Whether the template uses the data's variable of that name.
-    pub(crate) fn uses(&self, variable: &str) -> bool {
-        self.used.contains(variable)
+    /// Whether the template may be left out where it fails; see [`Template::in_file`].
+    pub(crate) fn is_optional(&self) -> bool {
+        self.optional
     }
 
-    /// Fails if the template uses a variable that the data cannot have.
-    pub(crate) fn check(&self, dataset: &Dataset) -> Result<()> {
-        let columns = dataset.fields.names();
-        let is_known = |name: &str| OPTIONAL.contains(&name) || columns.iter().any(|column| column == name);
-        let Some(stranger) = self.used.iter().find(|name| !is_known(name)) else { return Ok(()) };
-        let own: &[&str] = match self.style {
-            Style::Plain { .. } => &["answer"],
-            Style::PromptSource { .. } => &["label", "answer_choices"],
-        };
-        let known: Vec<String> = own
-            .iter()
-            .copied()
-            .chain(OPTIONAL.into_iter().filter(|name| dataset.has(name)))
-            .chain(columns.iter().map(String::as_str))
-            .map(str::to_owned)
-            .collect();
-        let hint = match nearest(stranger, known.iter().map(String::as_str)) {
-            _ if LABELS.contains(&stranger.as_str()) => {
-                "the label stays out of the prompt; after the ||| write {{ answer_choices[label] }}"
-                    .to_owned()
-            }
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "use columns of text, numbers or booleans, whose names Jinja can read".to_owned(),
-        };
-        let (template, variable) = (self.name.clone(), stranger.clone());
-        Err(Error::UnknownVariable { template, variable, known, hint })
+    /// The error of a template that renders nothing for each of the rows.
+    pub(crate) fn applies_to_none(&self, rows: usize) -> Error {
+        let reason = format!("it applies to none of the {rows} rows: it renders nothing for them");
+        refused(
+            &self.name,
+            reason,
+            "is it for other data? Look at its conditions, and at the columns they ask for",
+        )
     }
 
     /// The plus and the minus prompt of one row of `dataset`.
     ///
     /// # Errors
-    /// A variable that the row lacks, anything else Jinja refuses, prompts that do not differ, and (promptsource) inputs
-    /// that differ or targets that do not, with the row.
+    /// What the row lacks, anything else Jinja refuses, prompts or (promptsource) targets that do not differ, inputs that
+    /// do, and a template that does not apply to the row, with the row.
     pub fn render(&self, dataset: &Dataset, question: &Question) -> Result<(String, String)> {
         let Sides { prompts: [plus, minus], .. } = self.sides(dataset, question)?;
         Ok((plus, minus))
     }
 
+    /// The row's two prompts with their answers.
     pub(crate) fn sides(&self, dataset: &Dataset, question: &Question) -> Result<Sides> {
-        match &self.style {
-            Style::Plain { plus, minus } => {
-                let side = |answer: &str| {
-                    self.render_one(MAIN, dataset, question, vec![("answer", Value::from(answer))])
-                };
-                let prompts = [side(plus)?, side(minus)?];
-                let printed = self.printed_answers(dataset, question, [plus, minus], &prompts);
-                let exact = printed.is_some();
-                let answers = printed.or_else(|| AnswerSpans::of_differing_words(&prompts[0], &prompts[1]));
-                let answers = answers.ok_or(Error::NoAnswerText { idx: question.row })?;
-                Ok(Sides { prompts, answers, exact })
-            }
-            Style::PromptSource { .. } => {
-                let [plus_label, minus_label] = dataset.sides(question).values;
-                let (input, plus) = self.labelled(dataset, question, &plus_label)?;
-                let (minus_input, minus) = self.labelled(dataset, question, &minus_label)?;
-                if input != minus_input {
-                    let hint = "the two prompts of a pair may differ in the answer alone";
-                    let reason = "its input, before the |||, depends on the label";
-                    return Err(self.row_error(question, reason.to_owned(), hint));
-                }
-                if plus == minus {
-                    let hint = "the two labels need different answers after the |||";
-                    return Err(self.row_error(
-                        question,
-                        format!("the target of both labels is {plus:?}"),
-                        hint,
-                    ));
-                }
-                let prompts = [format!("{input} {plus}"), format!("{input} {minus}")];
-                Ok(Sides { prompts, answers: span::targets(&input, &plus, &minus), exact: true })
+        let sides = jinja::deeply(|| self.compiled()?.sides(dataset, question))??;
+        match sides {
+            Some(sides) => Ok(sides),
+            None => {
+                let reason = "the template does not apply to the row: it renders nothing".to_owned();
+                Err(self.row_error(question, reason, "choose the rows that it is for, or another template"))
             }
         }
     }
 
-    /// Input and target of a promptsource template for one label.
-    fn labelled(&self, dataset: &Dataset, question: &Question, label: &Value) -> Result<(String, String)> {
-        // A label of another name is known by that name too.
-        let own: Vec<(&str, Value)> =
-            ["label", dataset.label.as_str()].into_iter().map(|name| (name, label.clone())).collect();
-        let choices = self.render_one(promptsource::CHOICES, dataset, question, own.clone())?;
-        let choices = promptsource::all_choices(&choices).map_err(|reason| {
-            let hint = "a contrast pair needs two different answers, for label 0 and label 1";
-            self.row_error(question, reason, hint)
-        })?;
-        let choices = Value::from_iter(choices);
-        let own = own.into_iter().chain([("answer_choices", choices)]).collect();
-        let rendered = self.render_one(MAIN, dataset, question, own)?;
-        promptsource::input_and_target(&rendered).map_err(|reason| {
-            let hint = "the rendered text must be an input, |||, and the target for that label";
-            self.row_error(question, reason, hint)
-        })
+    /// The template ready to render many rows. Only on a [deep](jinja::deeply) stack.
+    pub(crate) fn compiled(&self) -> Result<Compiled<'_>> {
+        let hint = "write a Jinja template, of at most 256 KiB, with at most 8 KiB a tag";
+        let engine = |source| Engine::compile(source).map_err(|e| refused(&self.name, message(&e), hint));
+        let choices = match &self.style {
+            Style::Plain { .. } => None,
+            Style::PromptSource { choices } => Some(engine(choices)?),
+        };
+        Ok(Compiled { template: self, main: engine(&self.source)?, choices })
     }
 
     fn row_error(&self, question: &Question, reason: String, hint: &str) -> Error {
         Error::Render { template: self.name.clone(), row: question.row, reason, hint: hint.to_owned() }
     }
+}
 
-    /// Renders one of the environment's templates with the template's `own` variables and the row's.
-    fn render_one(
-        &self,
-        template: &str,
-        dataset: &Dataset,
-        question: &Question,
-        own: Vec<(&str, Value)>,
-    ) -> Result<String> {
-        // What is left out is undefined.
-        let row =
-            self.used.iter().filter_map(|name| Some((name.as_str(), self.value(dataset, question, name)?)));
-        let variables = Value::from_pairs(row.chain(own));
-        self.environment
-            .get_template(template)
-            .and_then(|template| template.render(variables))
-            .map_err(|e| self.render_error(dataset, question, &e))
-    }
+/// Fails if a source is no template.
+fn compiles(name: &str, source: &str, hint: &str) -> Result<()> {
+    let compiled = jinja::deeply(|| Engine::compile(source).map(drop).map_err(|e| message(&e)))?;
+    compiled.map_err(|reason| refused(name, reason, hint))
+}
 
-    /// A variable of the row.
-    fn value(&self, dataset: &Dataset, question: &Question, name: &str) -> Option<Value> {
-        let plain = matches!(self.style, Style::Plain { .. });
-        let text = match (name, dataset.kind) {
-            ("passage", _) => question.passage.as_deref(),
-            ("title", _) => question.title.as_deref(),
-            ("question", Kind::Questions) if plain => Some(without_question_mark(&question.question)),
-            ("question", Kind::Questions) | ("statement", Kind::Statements) => {
-                Some(question.question.as_str())
-            }
-            _ => {
-                let value = dataset.fields.get(name, question.row)?;
-                match value.as_str() {
-                    Some(text) => Some(text),
-                    None => return Some(value.clone()),
-                }
-            }
-        }?;
-        let text = if plain { Cow::Borrowed(text) } else { promptsource::guarded(text) };
-        Some(Value::from(text.as_ref()))
-    }
-
-    fn render_error(&self, dataset: &Dataset, question: &Question, error: &minijinja::Error) -> Error {
-        let lacks = |name: &&String| self.value(dataset, question, name).is_none();
-        let lacking: Vec<_> = self.used.iter().filter(lacks).map(|name| format!("`{name}`")).collect();
-        let (reason, hint) = if error.kind() == ErrorKind::UndefinedError && !lacking.is_empty() {
-            let hint = match dataset.kind {
-                Kind::Statements => {
-                    "statement data goes with the template `statement` or one that uses it".to_owned()
-                }
-                Kind::Questions => "write `{% if … %}`, or choose a template without it".to_owned(),
-                Kind::Rows => {
-                    let columns = dataset.fields.names().join(", ");
-                    format!("give a template that uses the data's own columns: {columns}")
-                }
-            };
-            (format!("the data has no {}", lacking.join(", ")), hint)
-        } else {
-            (error.to_string(), jinja::hint(error))
-        };
-        self.row_error(question, reason, &hint)
-    }
+/// An error of the engine's on one line, without the name that all templates have there.
+fn message(error: &minijinja::Error) -> String {
+    error.to_string().replace(" (in template:", " (line ")
 }
 
 fn refused(name: &str, reason: String, hint: &str) -> Error {
@@ -327,6 +211,7 @@ fn refused(name: &str, reason: String, hint: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Kind;
 
     fn row(kind: Kind) -> Dataset {
         let question = Question {
@@ -363,7 +248,7 @@ mod tests {
         let error = render(&Template::named("llama-ccs").expect("built in"), Kind::Statements)
             .expect_err("no passage")
             .to_string();
-        assert!(error.contains("`passage`, `question`") && error.contains("template `statement`"), "{error}");
+        assert!(error.contains("no `passage`") && error.contains("template `statement`"), "{error}");
         let titled = Template::from_source("t", "{{ title }} {{ answer }}").expect("compiles");
         assert!(matches!(render(&titled, Kind::Questions), Err(Error::Render { row: 0, .. })));
         let asks = "{% if title is defined %}{{ title }} {% endif %}{{ answer }}";
@@ -390,10 +275,13 @@ mod tests {
     #[test]
     fn templates_that_cannot_work_are_refused() {
         let reason = |source: &str| Template::from_source("t", source).expect_err(source).to_string();
-        assert!(reason("{{ passage }}").contains("`answer`"));
-        assert!(reason("{{ label }} {{ answer }}").contains("`label`"));
-        let stranger = Template::from_source("t", "{{ passge }} {{ answer }}").expect("data may have it");
-        let stranger = stranger.check(&row(Kind::Questions)).expect_err("these have not").to_string();
+        let on_rows = |source: &str| {
+            let template = Template::from_source("t", source).expect("data may have it");
+            render(&template, Kind::Questions).expect_err(source).to_string()
+        };
+        assert!(on_rows("{{ passage }}").contains("does not print `answer`"));
+        assert!(on_rows("{{ label }} {{ answer }}").contains("no variable `label`"));
+        let stranger = on_rows("{{ passge }} {{ answer }}");
         assert!(stranger.contains("`passge`") && stranger.contains("did you mean `passage`?"), "{stranger}");
         assert!(reason("line\n{{ answer ").contains('2'), "{}", reason("line\n{{ answer "));
         // Jinja's own functions are no unknown variables.

@@ -33,21 +33,3 @@ fn two_answers(line: &str) -> Option<(&str, &str)> {
     let good = !plus.is_empty() && !minus.is_empty() && plus != minus && !minus.contains('|');
     good.then_some((plus, minus))
 }
-
-/// What is wrong with a template that uses these variables, and what to do.
-pub(super) fn objection(uses: impl Fn(&str) -> bool) -> Option<(&'static str, &'static str)> {
-    if uses("answer_choices") {
-        let hint =
-            "promptsource's templates are read from their YAML files; a plain template uses {{ answer }}";
-        return Some(("no variable `answer_choices`", hint));
-    }
-    if uses("label") {
-        let hint = "the label stays out of the prompt; {{ answer }} is each of the two answers in turn";
-        return Some(("no variable `label`", hint));
-    }
-    if !uses("answer") {
-        let reason = "it does not use `answer`, so both prompts would be the same";
-        return Some((reason, "end the template with {{ answer }}"));
-    }
-    None
-}

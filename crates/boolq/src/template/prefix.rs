@@ -41,7 +41,7 @@ impl Template {
             },
         };
         let template = Self::from_text(&self.name, &text)?;
-        Ok(Self { prefix: prefix + &self.prefix, ..template })
+        Ok(Self { prefix: prefix + &self.prefix, optional: self.optional, ..template })
     }
 
     /// A prompt of this template without the prefix.

@@ -13,6 +13,7 @@ use super::jinja::{newlines, strip};
 use super::{Style, Template};
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
+use crate::warning::Warning;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use std::borrow::Cow;
@@ -62,18 +63,61 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// The templates of a YAML file's text, in its order, with their ids.
+/// An entry of a YAML file: its id, its name, and its template or what is wrong with it.
+pub(super) struct Listed {
+    id: String,
+    name: String,
+    template: Result<Template>,
+}
+
+/// The entries of a YAML file's text, in its order.
 ///
 /// # Errors
-/// What is no such file, with the line; and templates that no contrast pair can be made with, by their names.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, Template)>> {
+/// What is no such file, with the line.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Listed>> {
     let refuse =
         |reason: String| Error::TemplateFile { path: path.to_owned(), reason, hint: FORM.to_owned() };
     let file: File = serde_saphyr::from_str(text).map_err(|e| refuse(yaml_message(&e)))?;
     if file.templates.0.is_empty() {
         return Err(refuse("no templates".to_owned()));
     }
-    file.templates.0.into_iter().map(|(id, entry)| Ok((id.clone(), template(id, entry)?))).collect()
+    let listed = |(id, entry): (String, Entry)| {
+        let name = entry.name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| id.clone());
+        Listed { template: template(&name, entry), id, name }
+    };
+    Ok(file.templates.0.into_iter().map(listed).collect())
+}
+
+/// Those of the entries that can make pairs, as far as shows without data, and warnings of the others.
+///
+/// # Errors
+/// The first entry's, if there is none that can.
+pub(super) fn usable(listed: Vec<Listed>) -> Result<(Vec<Template>, Vec<Warning>)> {
+    let (mut templates, mut warnings, mut first) = (Vec::new(), Vec::new(), None);
+    let alone = listed.len() == 1;
+    for Listed { name, template, .. } in listed {
+        match template {
+            Ok(template) => templates.push(Template { optional: !alone, ..template }),
+            Err(error) => {
+                warnings.push(Warning::TemplateLeftOut { template: name, reason: reason(&error) });
+                first.get_or_insert(error);
+            }
+        }
+    }
+    match first {
+        Some(error) if templates.is_empty() => Err(error),
+        _ => Ok((templates, warnings)),
+    }
+}
+
+/// Why a template cannot be used, without its name and the hint.
+pub(crate) fn reason(error: &Error) -> String {
+    match error {
+        Error::Template { reason, .. } => reason.clone(),
+        Error::Render { row, reason, .. } => format!("row {row}: {reason}"),
+        Error::UnknownVariable { variable, .. } => format!("no variable `{variable}`"),
+        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// The error on one line, without the lines of the file that the reader shows.
@@ -84,11 +128,9 @@ fn yaml_message(error: &serde_saphyr::Error) -> String {
     })
 }
 
-fn template(id: String, entry: Entry) -> Result<Template> {
-    let named = |name: Option<String>| name.filter(|name| !name.trim().is_empty());
-    let name = named(entry.name).unwrap_or(id);
+fn template(name: &str, entry: Entry) -> Result<Template> {
     let refuse = |reason: &str, hint: &str| Error::Template {
-        template: name.clone(),
+        template: name.to_owned(),
         reason: reason.to_owned(),
         hint: hint.to_owned(),
     };
@@ -104,7 +146,7 @@ fn template(id: String, entry: Entry) -> Result<Template> {
             "write the answers for label 0 and 1 as `answer_choices: No ||| Yes`; templates without are for free text",
         )
     })?;
-    Template::from_promptsource(&name, &jinja, &choices)
+    Template::from_promptsource(name, &jinja, &choices)
 }
 
 impl Template {
@@ -112,45 +154,34 @@ impl Template {
     /// for label 0 (minus) and the second for label 1 (plus).
     ///
     /// # Errors
-    /// Jinja errors with their line; a template that does not use `label`; fewer than two answer choices, or the
-    /// same twice, where that shows without data.
+    /// Jinja errors with their line; fewer than two answer choices, or the same twice, where that shows without data.
     pub fn from_promptsource(name: &str, jinja: &str, answer_choices: &str) -> Result<Self> {
         let (jinja, choices) = (newlines(jinja), newlines(answer_choices));
-        let mut template = Self::compile(name, &jinja, Style::PromptSource { choices: choices.clone() })?;
-        let refuse = |reason: String, hint: &str| Error::Template {
-            template: name.to_owned(),
-            reason,
-            hint: hint.to_owned(),
-        };
-        template.environment.add_template_owned(CHOICES, choices.clone()).map_err(|e| {
-            refuse(format!("its answer_choices: {e}"), "answer_choices is Jinja too: No ||| Yes")
+        let template = Self::compile(name, &jinja, Style::PromptSource { choices: choices.clone() })?;
+        let refuse = |reason: String, hint: &str| super::refused(name, reason, hint);
+        super::compiles(name, &choices, "answer_choices is Jinja too: No ||| Yes").map_err(|error| {
+            refuse(
+                format!("its answer_choices: {}", reason(&error)),
+                "answer_choices is Jinja too: No ||| Yes",
+            )
         })?;
-        let variables = template.variables_of(CHOICES);
-        if variables.is_empty() {
-            let rendered = template
-                .environment
-                .render_str(&choices, ())
-                .map_err(|e| refuse(format!("its answer_choices: {e}"), &super::jinja::hint(&e)))?;
-            all_choices(&rendered).map_err(|reason| {
+        if !choices.contains('{') {
+            all_choices(&choices).map_err(|reason| {
                 refuse(reason, "a contrast pair needs two different answers, for label 0 and label 1")
             })?;
-        }
-        template.used.extend(variables);
-        template.used.remove("answer_choices");
-        if !template.used.remove("label") {
-            let reason = "it does not use `label`, so both prompts would be the same".to_owned();
-            return Err(refuse(reason, "write the answer as {{ answer_choices[label] }} after the |||"));
         }
         Ok(template)
     }
 }
 
-/// The name of the choices' own template in the environment.
-pub(super) const CHOICES: &str = "answer_choices";
+/// The answers in rendered `answer_choices`.
+pub(super) fn choices(rendered: &str) -> Vec<&str> {
+    rendered.split(SEPARATOR).map(strip).collect()
+}
 
 /// The answers in rendered `answer_choices`, one for each class; the error says what is there instead.
 pub(super) fn all_choices(rendered: &str) -> Result<Vec<&str>, String> {
-    let choices: Vec<&str> = rendered.split(SEPARATOR).map(strip).collect();
+    let choices = choices(rendered);
     let twice = choices
         .iter()
         .enumerate()
@@ -190,18 +221,21 @@ fn unguarded(text: &str) -> String {
 }
 
 /// The template of that name, or id, or name with three dots for `…`.
-pub(super) fn chosen(path: &Path, templates: Vec<(String, Template)>, wanted: &str) -> Result<Template> {
-    let known: Vec<String> = templates.iter().map(|(_, template)| template.name.clone()).collect();
+pub(super) fn chosen(path: &Path, listed: Vec<Listed>, wanted: &str) -> Result<Template> {
+    let known: Vec<String> = listed.iter().map(|listed| listed.name.clone()).collect();
     let dots = wanted.replace("...", "…");
-    let is_it = |(id, template): &(String, Template)| {
-        [wanted, &dots].contains(&template.name.as_str()) || id == wanted
-    };
-    templates.into_iter().find(is_it).map(|(_, template)| template).ok_or_else(|| Error::TemplateNotInFile {
-        path: path.to_owned(),
-        name: wanted.to_owned(),
-        suggestion: nearest(wanted, known.iter().map(String::as_str)).map(str::to_owned),
-        known,
-    })
+    let is_it = |listed: &Listed| [wanted, &dots].contains(&listed.name.as_str()) || listed.id == wanted;
+    listed.into_iter().find(is_it).map_or_else(
+        || {
+            Err(Error::TemplateNotInFile {
+                path: path.to_owned(),
+                name: wanted.to_owned(),
+                suggestion: nearest(wanted, known.iter().map(String::as_str)).map(str::to_owned),
+                known: known.clone(),
+            })
+        },
+        |listed| listed.template,
+    )
 }
 
 #[cfg(test)]

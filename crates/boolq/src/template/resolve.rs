@@ -4,6 +4,7 @@ use super::{Template, jinja, promptsource};
 use crate::dataset::stem;
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
+use crate::warning::Warning;
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -38,29 +39,25 @@ impl Template {
         }
     }
 
-    /// The templates of a file: all of a promptsource file (`.yaml`, `.yml`), in its order; else the one Jinja
-    /// template that the file is, called like the file without its extension.
+    /// The templates of a file: all of a promptsource file (`.yaml`, `.yml`) that can make pairs, in its order; else the
+    /// one Jinja template that the file is, called like the file without its extension.
+    ///
+    /// Of a promptsource file with several templates, one that fails on the data is left out by
+    /// [`pairs_with`](crate::pairs_with), with [`Warning::TemplateLeftOut`], unless none is left.
     ///
     /// # Errors
-    /// Files over 4 MiB or not UTF-8, what is no YAML, and templates that make no contrast pair.
+    /// What is no text in UTF-8 or over 4 MiB, what is no YAML, and files without a template that can make pairs.
     pub fn in_file(path: impl AsRef<Path>) -> Result<Vec<Self>> {
-        Ok(read(path.as_ref())?.into_iter().map(|(_, template)| template).collect())
+        Ok(all_in(path.as_ref())?.0)
     }
 
-    /// What one `--template` means: a built-in name; a Jinja file; or a promptsource file, as `FILE.yaml` with all
-    /// of its templates or as `FILE.yaml:NAME` with one (its id, and `...` for `…`, will do).
+    /// What one `--template` means: a built-in name; a Jinja file; or a promptsource file, as `FILE.yaml` with those of
+    /// its templates that can make pairs, or as `FILE.yaml:NAME` with one (its id, and `...` for `…`, will do).
     ///
     /// # Errors
     /// Text that is none of these; with a `/` or a `.` in it, it is taken for a file. As [`in_file`](Self::in_file).
     pub fn resolve(spec: &str) -> Result<Vec<Self>> {
-        if BUILT_IN.iter().any(|(known, _)| *known == spec) {
-            return Ok(vec![Self::named(spec)?]);
-        }
-        match file_and_name(spec) {
-            Some((file, None)) => Self::in_file(file),
-            Some((file, Some(name))) => Ok(vec![promptsource::chosen(&file, read(&file)?, name)?]),
-            None => Ok(vec![Self::named(spec)?]),
-        }
+        Ok(resolved(spec)?.0)
     }
 
     /// All templates that several `--template` mean, in their order.
@@ -69,12 +66,47 @@ impl Template {
     /// As [`resolve`](Self::resolve); two templates of one name, which the rows of a prompts file could not tell
     /// apart.
     pub fn resolve_all<S: AsRef<str>>(specs: &[S]) -> Result<Vec<Self>> {
-        let mut templates = Vec::new();
+        Ok(Self::resolve_with_warnings(specs)?.0)
+    }
+
+    /// As [`resolve_all`](Self::resolve_all), with a [`Warning::TemplateLeftOut`] for each template of a promptsource file
+    /// that can make no pairs.
+    ///
+    /// # Errors
+    /// As [`resolve_all`](Self::resolve_all).
+    pub fn resolve_with_warnings<S: AsRef<str>>(specs: &[S]) -> Result<(Vec<Self>, Vec<Warning>)> {
+        let (mut templates, mut warnings) = (Vec::new(), Vec::new());
         for spec in specs {
-            templates.extend(Self::resolve(spec.as_ref())?);
+            let (more, left_out) = resolved(spec.as_ref())?;
+            templates.extend(more);
+            warnings.extend(left_out);
         }
         refuse_namesakes(&templates)?;
-        Ok(templates)
+        Ok((templates, warnings))
+    }
+}
+
+fn resolved(spec: &str) -> Result<(Vec<Template>, Vec<Warning>)> {
+    let one = |template: Template| (vec![template], Vec::new());
+    if BUILT_IN.iter().any(|(known, _)| *known == spec) {
+        return Template::named(spec).map(one);
+    }
+    match file_and_name(spec) {
+        Some((file, None)) => all_in(&file),
+        Some((file, Some(name))) if is_yaml(&file) => {
+            promptsource::chosen(&file, promptsource::parse(&file, &text_of(&file)?)?, name).map(one)
+        }
+        Some((file, Some(name))) => match all_in(&file)?.0.into_iter().find(|template| template.name == name)
+        {
+            Some(template) => Ok(one(template)),
+            None => Err(Error::TemplateNotInFile {
+                known: vec![stem(&file)],
+                suggestion: None,
+                name: name.to_owned(),
+                path: file,
+            }),
+        },
+        None => Template::named(spec).map(one),
     }
 }
 
@@ -109,36 +141,49 @@ fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e.eq_ignore_ascii_case("yml"))
 }
 
-/// The templates of a file with their ids; a Jinja file's id is its name.
-fn read(path: &Path) -> Result<Vec<(String, Template)>> {
+/// The templates of a file that can make pairs, and warnings of the others.
+fn all_in(path: &Path) -> Result<(Vec<Template>, Vec<Warning>)> {
     let text = text_of(path)?;
     if is_yaml(path) {
-        let templates = promptsource::parse(path, &text)?;
-        return Ok(templates);
+        return promptsource::usable(promptsource::parse(path, &text)?);
     }
-    let name = stem(path);
-    let template = Template::from_source(&name, &text)?;
-    Ok(vec![(name, template)])
+    Ok((vec![Template::from_source(&stem(path), &text)?], Vec::new()))
 }
 
 fn text_of(path: &Path) -> Result<String> {
-    let refuse = |reason: String, hint: &str| Error::TemplateFile {
-        path: path.to_owned(),
-        reason,
-        hint: hint.to_owned(),
+    let refuse = |reason: String, hint: &str| {
+        Err(Error::TemplateFile { path: path.to_owned(), reason, hint: hint.to_owned() })
     };
+    if fs_err::metadata(path)?.is_dir() {
+        return refuse("a folder".to_owned(), "give the template's file");
+    }
     let mut bytes = Vec::new();
     fs_err::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(refuse(
+        return refuse(
             format!("over {} MiB, and no template is that long", LARGEST >> 20),
             "--template is for templates; is this a data file, which goes with --data?",
-        ));
+        );
     }
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let line =
-            1 + e.as_bytes().iter().take(e.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count();
-        refuse(format!("line {line}: not UTF-8"), "convert the file: `iconv -t UTF-8`")
-    })?;
-    Ok(jinja::newlines(text.strip_prefix('\u{feff}').unwrap_or(&text)))
+    let utf16 = [(&b"\xff\xfe"[..], "UTF-16LE"), (&b"\xfe\xff"[..], "UTF-16BE")];
+    if let Some((_, encoding)) = utf16.iter().find(|(mark, _)| bytes.starts_with(mark)) {
+        let hint = format!("convert the file: `iconv -f {encoding} -t UTF-8`");
+        return refuse(format!("{encoding}, not UTF-8"), &hint);
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return refuse("empty".to_owned(), "write the template: {{ passage }} {{ question }}? {{ answer }}");
+    }
+    if bytes.contains(&0) {
+        return refuse("no text: it holds zero bytes".to_owned(), "a template is text in UTF-8");
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(jinja::newlines(text.strip_prefix('\u{feff}').unwrap_or(&text))),
+        Err(e) => {
+            let valid = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
+            let line = 1 + valid.filter(|b| **b == b'\n').count();
+            let hint =
+                "convert the file: `iconv -t UTF-8`, with -f and what it is written in, such as LATIN1";
+            refuse(format!("line {line}: not UTF-8"), hint)
+        }
+    }
 }

@@ -13,11 +13,9 @@
 //! differ. Of an answer printed several times, the first that differs counts: the text before it is the same in both
 //! prompts, so their probabilities are of one question.
 
-use super::{MAIN, Template, jinja};
+use super::render::{Compiled, Row};
 use crate::answer::{AnswerSpans, common_start};
-use crate::dataset::{Dataset, Question};
-use minijinja::{Output, State, Value};
-use std::fmt::Write as _;
+use minijinja::Value;
 use std::ops::Range;
 
 /// Where the two targets stand after an input and one space.
@@ -26,44 +24,34 @@ pub(super) fn targets(input: &str, plus: &str, minus: &str) -> AnswerSpans {
     AnswerSpans { plus: start..start + plus.len(), minus: start..start + minus.len() }
 }
 
-impl Template {
+impl Compiled<'_> {
     /// Where a plain template printed its two answers in a row's prompts; `None` if it did not.
     pub(super) fn printed_answers(
         &self,
-        dataset: &Dataset,
-        question: &Question,
+        row: &Row,
         answers: [&str; 2],
         prompts: &[String; 2],
     ) -> Option<AnswerSpans> {
-        let marks = Marks::absent_from([&self.source, &prompts[0], &prompts[1], answers[0], answers[1]])?;
-        let render = |template: &Self, answer: &str| {
-            template.render_one(MAIN, dataset, question, vec![("answer", Value::from(answer))]).ok()
-        };
+        let source = self.template.source.as_str();
+        let marks = Marks::absent_from([source, &prompts[0], &prompts[1], answers[0], answers[1]])?;
+        let own = |answer: &str| [("answer", Value::from(answer))];
         let marked = |letters: usize| {
             let side = |at: usize| {
-                let found = marks.read(&render(self, &marks.around(answers[at], letters))?, &prompts[at])?;
-                let whole = found.into_iter().map(|range| from_letters_before(&prompts[at], range, letters));
-                Some(whole.collect::<Vec<_>>())
+                let rendered =
+                    self.rendered(&self.main, row, &own(&marks.around(answers[at], letters))).ok()?;
+                let whole = marks.read(&rendered, &prompts[at])?.into_iter();
+                Some(whole.map(|range| from_letters_before(&prompts[at], range, letters)).collect::<Vec<_>>())
             };
             first_of(&side(0)?, &side(1)?, prompts)
         };
         let watched = || {
-            let watched = self.watched(marks);
-            let side = |at: usize| marks.read(&render(&watched, answers[at])?, &prompts[at]);
+            let side = |at: usize| {
+                let rendered = self.main.render_marked(row.with(&own(answers[at])), marks.open, marks.close);
+                marks.read(&rendered.ok()?, &prompts[at])
+            };
             innermost_of(&side(0)?, &side(1)?, prompts)
         };
         marked(0).or_else(|| marked(1)).or_else(watched)
-    }
-
-    /// The template with marks around every value that it prints.
-    fn watched(&self, marks: Marks) -> Self {
-        let mut watched = self.clone();
-        watched.environment.set_formatter(move |out: &mut Output, state: &mut State, value: &Value| {
-            out.write_char(marks.open)?;
-            jinja::print(out, state, value)?;
-            Ok(out.write_char(marks.close)?)
-        });
-        watched
     }
 }
 
@@ -140,8 +128,8 @@ fn answers(plus: &Range<usize>, minus: &Range<usize>, prompts: &[String; 2]) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::dataset::Kind;
+    use crate::dataset::{Dataset, Kind, Question};
+    use crate::template::Template;
     use proptest::prelude::*;
 
     fn data(statement: &str) -> Dataset {

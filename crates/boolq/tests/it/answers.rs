@@ -2,8 +2,8 @@
 
 use crate::toy::BytePairs;
 use boolq::{
-    ContrastPair, DatasetOptions, Selection, Template, TokenizedPair, Tokenizer as _, Warning,
-    pairs, prompts, select,
+    ContrastPair, DatasetOptions, Selection, Template, TokenizedPair, Tokenizer as _, Warning, pairs,
+    prompts, select,
 };
 
 const COPA: &str = r#"{"premise": "The woman asked the man to leave", "choice1": "He had insulted her.", "choice2": "He had thanked her.", "question": "cause", "label": 0}

@@ -40,7 +40,7 @@ fn any_column_is_a_variable() {
     let built_in =
         pairs(&Dataset::load(&csv).expect("loads"), &Template::named("llama-ccs").expect("built in"));
     let built_in = built_in.expect_err("no passage").to_string();
-    assert!(built_in.contains("`passage`, `question`"), "{built_in}");
+    assert!(built_in.contains("no `passage`"), "{built_in}");
 }
 
 #[test]
@@ -53,9 +53,11 @@ fn values_keep_their_types_where_the_format_has_types() {
     };
     let typed = "{{ n + 1 }} {{ x * 2 }} {{ ok }} {{ 'y' if ok and void is undefined }} {{ answer }}";
     assert_eq!(render(typed).expect("renders"), "4 5.0 True y True");
-    assert_eq!(render("{{ tags[0] }}{{ tags|length }} {{ answer }}").expect("a list is a list"), "b1 True");
-    assert!(matches!(render("{{ label }} {{ answer }}"), Err(Error::Template { .. })), "not the truth");
-    assert!(matches!(render("{{ answer_choices[0] }} {{ answer }}"), Err(Error::Template { .. })));
+    assert_eq!(render("{{ tags }} {{ tags[0] }} {{ answer }}").expect("a list"), "['b'] b True");
+    for own in ["label", "answer_choices[0]"] {
+        let refused = render(&format!("{{{{ {own} }}}} {{{{ answer }}}}"));
+        assert!(matches!(refused, Err(Error::UnknownVariable { .. })), "{own}: not the truth");
+    }
 }
 
 #[test]
@@ -148,7 +150,6 @@ fn templates_without_a_contrast_are_refused_by_name() {
         (same(&format!("a ||| {target}"), "A"), "1 answer choice(s)"),
         (same(&format!("a ||| {target}"), "Yes |||"), "empty"),
         (same(&format!("a ||| {target}"), "\"{{ 'Yes\""), "answer_choices"),
-        (same("a ||| {{ answer_choices[0] }}", "No ||| Yes"), "does not use `label`"),
         (same("a {{ ||| {{ label }}", "No ||| Yes"), "syntax error"),
     ] {
         assert!(error.contains(said), "{error}");
@@ -191,7 +192,8 @@ fn templates_that_fail_on_a_row_name_it() {
     at(1, &error(&format!("x ||| {target}"), "{{ text }}{% if text == 'a' %} ||| c{% endif %}"), "1 answer");
     at(0, &error(&format!("{{{{ [text]|choice }}}} ||| {target}"), "No ||| Yes"), "choice");
     at(0, &error(&format!("{{{{ [text]|most_frequent }}}} ||| {target}"), "No ||| Yes"), "most_frequent");
-    at(0, &error(&format!("{{{{ text.swapcase() }}}} ||| {target}"), "No ||| Yes"), "swapcase");
+    at(0, &error(&format!("{{{{ text.encode() }}}} ||| {target}"), "No ||| Yes"), "encode");
+    at(0, &error("x ||| {{ answer_choices[0] }}", "No ||| Yes"), "of both labels");
     let truth = error(&format!("{{{{ answer }}}} ||| {target}"), "No ||| Yes");
     assert!(truth.contains("no variable `answer`") && truth.contains("answer_choices[label]"), "{truth}");
     // A separator in the data cuts nothing.
@@ -227,4 +229,149 @@ fn identities_tell_all_that_is_rendered_apart() {
     let identity = |text: &str| Dataset::load(folder.file("d.csv", text)).expect("loads").identity;
     assert_eq!(identity(ROWS), blake3::hash(ROWS.as_bytes()).to_hex().as_str());
     assert_ne!(identity(ROWS), identity(&ROWS.replace("Ada", "Bob")));
+}
+
+/// Each of these lost its passage while the columns were taken from minijinja's analysis of the source.
+#[test]
+fn columns_that_are_cut_are_there() {
+    let folder = Folder::new();
+    let rows = r#"{"passage":"Ein Fluß fließt, 日本語 🙂 und weiter.","question":"is it so","title":"T","n":[1,2,3],"label":1}
+{"passage":"Kurz.","question":"is it","title":"","n":[4],"label":0}
+"#;
+    let data = Dataset::load(folder.file("d.jsonl", rows)).expect("loads");
+    let render = |source: &str| {
+        let template = Template::from_source("t", &format!("{source} {{{{ answer }}}}"))?;
+        Ok::<_, Error>(pairs(&data, &template)?.pairs.into_iter().map(|p| p.plus_prompt).collect::<Vec<_>>())
+    };
+    // jinja2 3.1.
+    for (source, first, second) in [
+        ("{{ passage[:10] }}", "Ein Fluß f", "Kurz."),
+        ("{{ passage[-8:] }}", " weiter.", "Kurz."),
+        ("{{ passage[::-1][:3] }}", ".re", ".zr"),
+        ("{{ passage[17:22:2] }}", "日語🙂", ""),
+        ("{{ n[1:] }} {{ n[::-1] }} {{ n[:1]|length }}", "[2, 3] [3, 2, 1] 1", "[] [4] 1"),
+        ("{{ passage|truncate(12) }}", "Ein Fluß...", "Kurz."),
+        ("{{ title[:1] if title else 'none' }}", "T", "none"),
+    ] {
+        let made = render(source).expect(source);
+        assert_eq!(made, [format!("{first} True"), format!("{second} True")], "{source}");
+    }
+    for (source, row, name) in
+        [("{{ title[:1] }}", "row 1", "`title`"), ("{{ title|upper }}", "row 1", "`title`")]
+    {
+        let error = render(source).expect_err(source).to_string();
+        assert!(error.contains(row) && error.contains(name), "{error}");
+    }
+    // In a branch that only the second row takes.
+    let error =
+        render("{% if n|length == 1 %}{{ pasage[:5] }}{% endif %}").expect_err("misspelt").to_string();
+    assert!(error.contains("`pasage`") && error.contains("did you mean `passage`?"), "{error}");
+    for tested in
+        ["{% if pasage %}a{% endif %}", "{{ pasage[:5] }}", "{{ pasage|length }}", "{{ 'a' ~ pasage }}"]
+    {
+        let error = render(tested).expect_err(tested);
+        assert!(matches!(error, Error::UnknownVariable { .. }), "{tested}: {error}");
+    }
+}
+
+const MANY: &str = "templates:
+  a: !Template
+    name: asks
+    answer_choices: '{{ one }} ||| {{ two }}'
+    jinja: \"{% if kind == 'cause' %}{{ premise[:-1] }} because ||| {{ answer_choices[label] }}{% endif %}\"
+  b: !Template
+    name: picks
+    answer_choices: '{{ one }} ||| {{ two }}'
+    jinja: '{{ premise }} {{ [one, two]|join(\" or \") }}? ||| {{ answer_choices[label] }}'
+  c: !Template
+    name: free text
+    answer_choices: null
+    jinja: '{{ premise }} ||| {{ one }}'
+  d: !Template
+    name: no target
+    answer_choices: No ||| Yes
+    jinja: '{{ premise }}'
+  e: !Template
+    name: tells
+    answer_choices: No ||| Yes
+    jinja: '{{ premise }} {{ label }} ||| {{ answer_choices[label] }}'
+  f: !Template
+    name: other data
+    answer_choices: No ||| Yes
+    jinja: '{{ nowhere }} ||| {{ answer_choices[label] }}'
+";
+
+#[test]
+fn a_file_of_many_templates_gives_those_that_make_pairs() {
+    let folder = Folder::new();
+    let file = folder.file("t.yaml", MANY).display().to_string();
+    let rows = r#"{"premise":"It rained.","one":"Wet.","two":"Dry.","kind":"effect","label":0}
+{"premise":"He left.","one":"Sad.","two":"Glad.","kind":"cause","label":1}
+"#;
+    let data = Dataset::load(folder.file("d.jsonl", rows)).expect("loads");
+    let (templates, left_out) = Template::resolve_with_warnings(std::slice::from_ref(&file)).expect("some");
+    let names = |warnings: &[Warning]| -> Vec<String> {
+        let name = |warning: &Warning| match warning {
+            Warning::TemplateLeftOut { template, .. } => Some(template.clone()),
+            _ => None,
+        };
+        warnings.iter().filter_map(name).collect()
+    };
+    assert_eq!(names(&left_out), ["free text", "no target"]);
+    assert!(left_out[0].to_string().contains("no `answer_choices`"), "{}", left_out[0]);
+    let made = pairs_with(&data, &templates).expect("two of them");
+    assert_eq!(names(&made.warnings), ["tells", "other data"]);
+    assert!(made.warnings.contains(&Warning::NotApplicable { template: "asks".into(), rows: 1 }));
+    let prompts: Vec<_> = made.pairs.iter().map(|pair| (pair.idx, pair.minus_prompt.as_str())).collect();
+    assert_eq!(
+        prompts,
+        [
+            (0, "It rained. Wet. or Dry.? Wet."),
+            (1, "He left because Sad."),
+            (1, "He left. Sad. or Glad.? Sad.")
+        ]
+    );
+
+    let one = |name: &str| {
+        let templates = Template::resolve(&format!("{file}:{name}"))?;
+        pairs_with(&data, &templates)
+    };
+    assert_eq!(one("picks").expect("a template beside others").pairs.len(), 2);
+    let partly = one("asks").expect("for one of the rows");
+    assert_eq!((partly.pairs.len(), partly.pairs[0].idx), (1, 1));
+    for (name, said) in [
+        ("free text", "answer_choices"),
+        ("tells", "depends on the label"),
+        ("other data", "no variable `nowhere`"),
+    ] {
+        let error = one(name).expect_err(name).to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    let effects = Dataset::load(folder.file("e.jsonl", rows.lines().next().expect("a row"))).expect("loads");
+    let none = pairs_with(&effects, &Template::resolve(&format!("{file}:asks")).expect("one"));
+    assert!(none.expect_err("for no row").to_string().contains("none of the 1 rows"));
+}
+
+#[test]
+fn files_that_are_no_templates_say_what_they_are() {
+    let folder = Folder::new();
+    let said =
+        |path: PathBuf| Template::resolve(&path.display().to_string()).expect_err("no template").to_string();
+    let utf16: Vec<u8> = "\u{feff}{{ answer }}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (contents, reason, hint) in [
+        (utf16, "UTF-16LE", "iconv -f UTF-16LE"),
+        (b"".to_vec(), "empty", "{{ answer }}"),
+        (b" \n\n".to_vec(), "empty", "{{ answer }}"),
+        (b"caf\xe9 {{ answer }}".to_vec(), "line 1: not UTF-8", "LATIN1"),
+        (b"{{ \0 }}".to_vec(), "zero bytes", "UTF-8"),
+    ] {
+        for name in ["t.jinja", "t.yaml"] {
+            let error = said(folder.file(name, &contents));
+            assert!(error.contains(reason) && error.contains(hint), "{error}");
+        }
+    }
+    assert!(said(folder.0.path().to_owned()).contains("a folder"));
+    if std::path::Path::new("/dev/zero").exists() {
+        assert!(said("/dev/zero".into()).contains("over 4 MiB"));
+    }
 }
