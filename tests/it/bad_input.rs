@@ -63,8 +63,8 @@ fn errors_say_what_and_end_in_a_hint() {
     fs::write(broken.join("params.json"), "{\"dim\": 128").expect("write");
     said.push(("a truncated params.json", refusal(&mut with_model(&broken), dir)));
     let other = copied_model(dir);
-    fs::write(other.join("tokenizer.model"), ::llama_ccs::llama_core::word_model(&["▁a".to_owned()]))
-        .expect("write");
+    let words: Vec<String> = (0..100).map(|word| format!("▁w{word}")).collect();
+    fs::write(other.join("tokenizer.model"), ::llama_ccs::llama_core::word_model(&words)).expect("write");
     said.push(("a tokenizer of another model", refusal(&mut with_model(&other), dir)));
     fs::write(other.join("tokenizer.model"), "not a tokenizer").expect("write");
     said.push(("no tokenizer at all", refusal(&mut with_model(&other), dir)));

@@ -27,7 +27,10 @@ pub fn run(args: &[String]) -> Result {
     let text = at("read", &list, fs::read_to_string(&list))?;
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
-    println!("{} tests lacked something and checked nothing (LLAMA_CCS_REQUIRE_ALL=1 makes them fail):", lines.len());
+    println!(
+        "{} tests lacked something and checked nothing (LLAMA_CCS_REQUIRE_ALL=1 makes them fail):",
+        lines.len()
+    );
     for line in lines {
         println!("  {line}");
     }

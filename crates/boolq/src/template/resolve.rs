@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::suggest::nearest;
 use crate::warning::Warning;
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// llama-ccs' one template, which it hard-codes.
@@ -154,17 +153,7 @@ fn text_of(path: &Path) -> Result<String> {
     let refuse = |reason: String, hint: &str| {
         Err(Error::TemplateFile { path: path.to_owned(), reason, hint: hint.to_owned() })
     };
-    if fs_err::metadata(path)?.is_dir() {
-        return refuse("a folder".to_owned(), "give the template's file");
-    }
-    let mut bytes = Vec::new();
-    fs_err::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return refuse(
-            format!("over {} MiB, and no template is that long", LARGEST >> 20),
-            "--template is for templates; is this a data file, which goes with --data?",
-        );
-    }
+    let bytes = host::files::read(path, LARGEST)?;
     let utf16 = [(&b"\xff\xfe"[..], "UTF-16LE"), (&b"\xfe\xff"[..], "UTF-16BE")];
     if let Some((_, encoding)) = utf16.iter().find(|(mark, _)| bytes.starts_with(mark)) {
         let hint = format!("convert the file: `iconv -f {encoding} -t UTF-8`");
