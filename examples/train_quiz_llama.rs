@@ -111,7 +111,7 @@ fn words() -> Vec<String> {
 
 fn main() -> std::process::ExitCode {
     match program::parse::<Args>() {
-        Ok(args) => program::end(job(&args).map_err(Into::into)),
+        Ok(args) => program::end(job(&args)),
         Err(code) => code,
     }
 }

@@ -31,6 +31,9 @@ fn store(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     (prompts, store)
 }
 
+/// What is done to a file.
+type Damage = (&'static str, fn(&mut Vec<u8>));
+
 #[test]
 fn a_damaged_store_is_refused_by_its_readers_and_repaired_by_extract() {
     let folder = tempfile::tempdir().expect("folder");
@@ -71,7 +74,7 @@ fn a_damaged_store_is_refused_by_its_readers_and_repaired_by_extract() {
     llama_ccs().args(["store", "verify"]).arg(&store).assert().success();
 
     // Everything at once: other bytes, a file that is gone, one that is cut off, one that is longer, the rows, the journal.
-    let damages: [(&str, fn(&mut Vec<u8>)); 5] = [
+    let damages: [Damage; 5] = [
         ("hook_embed/plus.npy", |bytes| bytes[128..4000].fill(0)),
         ("hook_embed/minus.npy", |bytes| bytes.truncate(3000)),
         ("answer_logprob/plus.npy", |bytes| bytes.extend_from_slice(b"more")),
@@ -114,7 +117,7 @@ fn a_continued_extraction_repairs_what_was_done_before() {
                 let width = (bytes.len() - 128) / 40;
                 fs::rename(&path, path.with_added_extension("partial")).expect("rename");
                 change(&path.with_added_extension("partial"), |bytes| {
-                    bytes[128 + batches[1][0] * width] ^= 1
+                    bytes[128 + batches[1][0] * width] ^= 1;
                 });
             }
             _ => {}

@@ -305,7 +305,7 @@ fn command(target: &Target, dir: &Path) -> Command {
     let mut command = Command::new(program.get_program());
     for word in words {
         // `@@` is an argument's own, and then the folder.
-        let (own, word) = word.strip_prefix("@@").map_or(("", word), |word| ("@", &word[..]));
+        let (own, word) = word.strip_prefix("@@").map_or(("", word), |word| ("@", word));
         let whole = if own == "@" {
             [OsStr::new("@"), dir.as_os_str(), OsStr::new(word)].map(OsStr::as_bytes).concat()
         } else if let Some(rest) = word.strip_prefix('@') {

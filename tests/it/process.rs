@@ -141,7 +141,7 @@ fn a_full_disk_is_an_error_and_leaves_nothing_half_written() {
 
     let store = made.path("other-store");
     assert_error(&small(&extract(&made.prompts, &store)), &["other-store", "hint: "]);
-    let left = store.exists().then(|| names(&store)).unwrap_or_default();
+    let left = if store.exists() { names(&store) } else { Vec::new() };
     assert!(!left.iter().any(|name| name == "manifest.json" || name.contains(".tmp")), "{left:?}");
 
     let exported = made.path("exported");
@@ -312,7 +312,7 @@ fn terminals_are_told_nothing_by_data() {
     let evil = "\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\r\u{8}";
     let line = |n: usize| {
         let question = format!("is cup {n} red {evil}");
-        let row = serde_json::json!({ "question": question, "answer": n % 2 == 0, "passage": format!("Cup {n} is {evil}.") });
+        let row = serde_json::json!({ "question": question, "answer": n.is_multiple_of(2), "passage": format!("Cup {n} is {evil}.") });
         format!("{row}\n")
     };
     fs::write(dir.join("d.jsonl"), (0..6).map(line).collect::<String>()).expect("data");

@@ -168,13 +168,10 @@ impl Template {
     /// The row's two prompts with their answers.
     pub(crate) fn sides(&self, dataset: &Dataset, question: &Question) -> Result<Sides> {
         let sides = jinja::deeply(|| self.compiled()?.sides(dataset, question))??;
-        match sides {
-            Some(sides) => Ok(sides),
-            None => {
-                let reason = "the template does not apply to the row: it renders nothing".to_owned();
-                Err(self.row_error(question, reason, "choose the rows that it is for, or another template"))
-            }
-        }
+        sides.ok_or_else(|| {
+            let reason = "the template does not apply to the row: it renders nothing".to_owned();
+            self.row_error(question, reason, "choose the rows that it is for, or another template")
+        })
     }
 
     /// The template ready to render many rows. Only on a [deep](jinja::deeply) stack.

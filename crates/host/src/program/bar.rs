@@ -31,7 +31,7 @@ impl Bar {
         let ticked = bar.clone();
         let tick = move || {
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                ticked.tick()
+                ticked.tick();
             }
         };
         // Without it the bar moves with its steps alone.

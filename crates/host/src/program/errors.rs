@@ -25,7 +25,7 @@ pub fn message(error: &(dyn Error + 'static)) -> String {
     if hints.is_empty() {
         hints.push(of_system.unwrap_or("`--help` behind the command says what it takes").to_owned());
     }
-    let hints: String = hints.iter().map(|hint| format!("\nhint: {hint}")).collect();
+    let hints: String = hints.iter().flat_map(|hint| ["\nhint: ", hint]).collect();
     format!("error: {}{hints}", chain.join(": "))
 }
 

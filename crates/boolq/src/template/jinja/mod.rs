@@ -7,6 +7,8 @@ mod checks;
 mod collections;
 mod engine;
 mod filters;
+#[cfg(test)]
+mod jinja2_tests;
 mod json;
 mod limits;
 mod operators;
@@ -14,8 +16,6 @@ mod ordering;
 mod python;
 mod source;
 mod stack;
-#[cfg(test)]
-mod table;
 mod text;
 mod undefined;
 
