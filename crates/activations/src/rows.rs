@@ -133,11 +133,11 @@ where
 /// The rows in the bytes of a `rows.parquet` that must have so many of them.
 pub(crate) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<Row>, String> {
     // polars panics at some footers that were made up.
-    let read = std::panic::catch_unwind(|| {
+    let read = host::panics::caught(|| {
         bounds::check(bytes, rows)?;
         ParquetReader::new(Cursor::new(bytes)).finish().map_err(|e| e.to_string())
     });
-    let frame = read.unwrap_or_else(|_| Err("it is no table".to_owned()))?;
+    let frame = read.unwrap_or_else(|| Err("it is no table".to_owned()))?;
     if frame.height() != rows {
         return Err(format!("it has {} rows, the manifest {rows}", frame.height()));
     }

@@ -13,6 +13,7 @@
 
 pub mod files;
 pub mod hint;
+pub mod panics;
 pub mod text;
 pub mod threads;
 

@@ -22,7 +22,6 @@ use polars_parquet_format::PageHeader;
 use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// A table, column by column.
@@ -43,8 +42,8 @@ pub(super) struct Parquet {
 pub(super) fn read(path: &Path, bytes: Vec<u8>) -> Result<Parquet> {
     let file = File { path, bytes: Buffer::from(bytes) };
     // The decoders assert much of what a file should hold; a damaged one is no reason to stop a program.
-    catch_unwind(AssertUnwindSafe(|| file.read()))
-        .unwrap_or_else(|_| Err(file.damaged("its pages do not hold what they should")))
+    host::panics::caught(|| file.read())
+        .unwrap_or_else(|| Err(file.damaged("its pages do not hold what they should")))
 }
 
 struct File<'a> {

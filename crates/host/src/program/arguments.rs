@@ -15,6 +15,9 @@ const USAGE: u8 = 2;
 /// The exit code.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
     std::panic::set_hook(Box::new(|panic| {
+        if crate::panics::are_expected() {
+            return;
+        }
         let hint = "this is a defect: please report it, with the command and what it was given";
         output::stderr(&format!("error: {panic}\nhint: {hint}\n")); // what data says in it goes to a terminal too
     }));
