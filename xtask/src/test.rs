@@ -28,7 +28,7 @@ pub fn run(args: &[String]) -> Result {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     println!(
-        "{} tests lacked something and checked nothing (LLAMA_CCS_REQUIRE_ALL=1 makes them fail):",
+        "tests that lacked something and checked nothing: {} (LLAMA_CCS_REQUIRE_ALL=1 makes them fail)",
         lines.len()
     );
     for line in lines {

@@ -272,7 +272,7 @@ fn not_a_file(what: &str, path: &Path, kind: FileType) -> io::Error {
     } else {
         "a device"
     };
-    let hint = "give a regular file: one that has an end, and that can be replaced";
+    let hint = "give a regular file";
     refused(ErrorKind::InvalidInput, format!("{what} {path}: it is {is}"), hint)
 }
 

@@ -51,7 +51,7 @@ pub fn python(module: &str) -> Option<OsString> {
     if imported.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
-    missing(&format!("a Python with {module} (set LLAMA_CCS_PYTHON)"));
+    missing(&format!("Python with {module} (set LLAMA_CCS_PYTHON)"));
     None
 }
 

@@ -130,8 +130,9 @@ fn lbfgs_ends_where_pytorchs_does_or_lower() {
         let train = case.data.contrast();
         let count = case.theta.len();
         let start = case.data.start(&case.start, count);
-        // The objective to what its own rounding allows: means of losses below 1 whose logits are sums of D products, and a
-        // search that ends where f32 (or its tolerance, in f64) sees no descent. The penalty λ makes of a difference δ in it
+        // The objective to what its own rounding allows. Losses are below 1, where f32 rounds by up to 6e-8: a row's two
+        // logits, their two sigmoids, the two terms, their sum and the penalty are eight roundings, 5e-7. In f64 the search
+        // ends by its own tolerance. The penalty λ makes of a difference δ in it
         // one of at most √(2δ/λ) in θ.
         assert!(case.l2 >= 0.01, "without a penalty θ is not determined");
         for (precision, exact) in [(Precision::F64, 1e-8), (Precision::F32, 5e-7)] {
