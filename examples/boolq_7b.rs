@@ -14,10 +14,9 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use host::program::{self, Bar};
 use llama_ccs::boolq::{self, DatasetOptions, Selection, Template, TokenizedPair};
-use llama_ccs::ccs::run::{
-    Execution, LayerSelection, Overwrite, Pausing, Report, Settings, Source, run_pausing,
-};
-use llama_ccs::ccs::store::StoreSource;
+use llama_ccs::ccs_report::Report;
+use llama_ccs::ccs_trainer::StoreSource;
+use llama_ccs::ccs_trainer::{Execution, LayerSelection, Overwrite, Pausing, Settings, Source, run_pausing};
 use llama_ccs::llama_core::tch::Device;
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, torch_runtime};

@@ -21,6 +21,9 @@ pub enum Error {
     /// A probe or its run.
     #[error(transparent)]
     Probe(#[from] ccs::Error),
+    /// A run of the trainer.
+    #[error(transparent)]
+    Trainer(#[from] ccs_trainer::Error),
     /// LibTorch itself.
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),

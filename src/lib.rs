@@ -35,6 +35,8 @@
 pub use activations;
 pub use boolq;
 pub use ccs;
+pub use ccs_report;
+pub use ccs_trainer;
 pub use llama_core;
 pub use torch_runtime;
 

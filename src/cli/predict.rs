@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::ArgGroup;
 use llama_ccs::boolq::{self, ContrastPair, Dataset, Kind, Question, Selection, Template, TokenizedPair};
-use llama_ccs::ccs::Method;
-use llama_ccs::ccs::bootstrap::FEWEST_GROUPS;
-use llama_ccs::ccs::run::{AnswerScore, Evaluation, Fitted};
+use llama_ccs::ccs_report::sentences::FEWEST_GROUPS;
+use llama_ccs::ccs_report::{AnswerScore, Evaluation, Method};
+use llama_ccs::ccs_trainer::{self, Fitted};
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{
     Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, predict, tokenize_all,
@@ -257,7 +257,7 @@ impl Args {
 
 /// `--method`.
 fn method(name: &str) -> Result<Method, String> {
-    name.parse::<Method>().map_err(|e| e.to_string())
+    ccs_trainer::method::parse(name).map_err(|e| e.to_string())
 }
 
 /// The end of the text before the answer: in most templates the question.
@@ -343,7 +343,7 @@ fn table(
     let Fitted { method, layer, hook, tokens, .. } = fitted;
     output::page(&format!(
         "{} at layer {layer} ({hook}, tokens {tokens}): {} of {} rows; zero-shot by the {}: {}",
-        method.title(),
+        fitted.report.title(*method),
         line(&accuracy.probe),
         accuracy.judged(),
         found.zero_shot_score,

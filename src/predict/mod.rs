@@ -4,7 +4,8 @@ use activations::BatchStates;
 use boolq::TokenizedPair;
 use ccs::Contrast;
 use ccs::baselines::Predictions;
-use ccs::run::{AnswerScore, Evaluation, Fitted};
+use ccs_report::{AnswerScore, Evaluation};
+use ccs_trainer::{Fitted, Settings, evaluation};
 use llama_core::tch::{Device, Tensor};
 use llama_core::{Checkpoint, HookPoint, HookSet, IdentityCache, Precision, Tokenizer};
 
@@ -106,7 +107,7 @@ impl Predicted {
         let of = |score: fn(&Prediction) -> f64, threshold: f64| {
             let predictions =
                 Predictions { scores: judged().map(|(_, row)| score(row)).collect(), threshold };
-            Evaluation::of(&predictions, &labels, &groups, RESAMPLES, seed)
+            evaluation(&predictions, &labels, &groups, RESAMPLES, seed)
         };
         Ok(Some((of(|row| row.score, self.threshold)?, of(|row| row.zero_shot, 0.5)?)))
     }
@@ -119,9 +120,9 @@ const RESAMPLES: usize = 1000;
 /// on. `progress` is called with the pairs done and their number, before the first batch and after each one.
 ///
 /// ```no_run
-/// use llama_ccs::{PredictOptions, boolq, ccs, llama_core, predict, tokenize_all};
+/// use llama_ccs::{PredictOptions, boolq, ccs_report, ccs_trainer, llama_core, predict, tokenize_all};
 ///
-/// let fitted = ccs::run::Fitted::open("out/run", ccs::Method::Ccs, None)?;
+/// let fitted = ccs_trainer::Fitted::open("out/run", ccs_report::Method::CCS, None)?;
 /// let checkpoint = llama_core::Checkpoint::open("llama-7b")?;
 /// let tokenizer = checkpoint.tokenizer()?;
 /// let pairs = tokenize_all(boolq::prompts::read("new.csv")?.pairs, &tokenizer)?;
@@ -179,7 +180,7 @@ pub fn predict(
     let batch_tokens = options.batch_tokens.max(1);
     // A model that does not fit is read from disk, once for a group of batches.
     let (llama, group) = residency::load(checkpoint, precision, options.device, None, batch_tokens, &mut ())?;
-    let score = options.zero_shot.unwrap_or(fitted.report.settings.zero_shot);
+    let score = options.zero_shot.unwrap_or(Settings::of(&fitted.report)?.zero_shot);
     let rules = [rule];
     let pass =
         batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true, stop: None };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use boolq::{Template, TemplateText, TokenizedPair};
-use ccs::run::Fitted;
+use ccs_trainer::Fitted;
 use llama_core::{Precision, Tokenizer};
 use serde_json::Value;
 

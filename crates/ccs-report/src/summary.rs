@@ -1,39 +1,18 @@
 //! A report as text: the layer table and the verdicts, for terminals.
 
-use super::{Chosen, Evaluation, LayerReport, Report};
-use crate::Method;
+use crate::{Chosen, Evaluation, LayerReport, Method, Report};
 
 impl Report {
-    /// Which states were read, where the source says it: `at the last token, computed in bf16 and kept in f32`.
-    pub fn states(&self) -> Option<String> {
-        let text = |pointer: &str| self.data.pointer(pointer).and_then(serde_json::Value::as_str);
-        let tokens = text("/tokens").map(|rule| match rule {
-            "last" => "at the last token".to_owned(),
-            "first" => "at the first token".to_owned(),
-            "mean" => "at the mean of all tokens".to_owned(),
-            "answer_mean" => "at the mean of the answer's tokens".to_owned(),
-            other => format!("at the tokens `{other}`"),
-        });
-        let computed =
-            text("/made_by/extraction/precision").map(|precision| format!("computed in {precision}"));
-        let kept = text("/dtype").map(|dtype| format!("kept in {dtype}"));
-        let types: Vec<String> = [computed, kept].into_iter().flatten().collect();
-        let types = Some(types.join(" and ")).filter(|text| !text.is_empty());
-        let edited = self.data.pointer("/made_by/edits").is_some_and(|edits| !edits.is_null());
-        let edited = edited.then(|| "of a model that was edited on the way".to_owned());
-        let parts: Vec<String> = [tokens, types, edited].into_iter().flatten().collect();
-        Some(parts.join(", ")).filter(|text| !text.is_empty())
-    }
-
     /// One line per layer, the chosen ones marked; one per method; and the verdicts below.
     pub fn summary(&self) -> String {
         let report = self;
         // What fits beside each other: CCS, logistic regression and random directions, or what there is instead.
         let there = |m: &Method| report.layers.iter().any(|l| l.methods.contains_key(m));
-        let main = [Method::Ccs, Method::Lr, Method::Random];
-        let others = Method::ALL.into_iter().filter(|m| !main.contains(m) && m.is_probe());
-        let mut methods: Vec<Method> = main.into_iter().chain(others).filter(there).take(COLUMNS).collect();
-        methods.sort_unstable();
+        let main = [Method::CCS, Method::LR, Method::RANDOM];
+        let all = || report.methods.keys().copied();
+        let others = all().filter(|m| !main.contains(m) && report.fits_probes(*m));
+        let shown: Vec<Method> = main.into_iter().chain(others).filter(there).take(COLUMNS).collect();
+        let methods: Vec<Method> = all().filter(|m| shown.contains(m)).collect();
         let widest = report.layers.iter().map(|l| l.hook.len()).max().unwrap_or_default();
         let heads: String = methods.iter().map(|m| column(&format!("{m}: accuracy, AUROC"))).collect();
         let mut lines = vec![format!("layer  {:<widest$}{heads}", "hook")];
@@ -55,13 +34,13 @@ impl Report {
             "the test rows' own majority is {:.3} (the row `majority` goes by the training rows'); * chosen inside the training rows",
             report.majority
         ));
-        if let Some(choice) = report.chosen_without_labels.get(&Method::Ccs) {
+        if let Some(choice) = report.chosen_without_labels.get(&Method::CCS) {
             lines.extend(without_labels(choice));
         }
         lines.extend(report.zero_shot.map(|own| format!("zero-shot goes by {}", own.score.describe())));
         let within = report.within_layer.as_ref();
-        lines.extend(within.map(super::repeats::WithinLayer::sentence));
-        lines.extend(report.states().map(|states| format!("the states: {states}")));
+        lines.extend(within.map(crate::WithinLayer::sentence));
+        lines.extend(report.states.as_ref().map(|states| format!("the states: {states}")));
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         lines.push(String::new());
         lines.extend(report.verdicts.iter().map(|v| v.text.clone()));
@@ -80,10 +59,10 @@ const FIELDS: [&str; 8] = ["method", "layer", "accuracy", "AUROC", "ECE", "rando
 /// first that has them. Columns that are empty are left out; all of them together are 100 characters wide.
 fn by_method(report: &Report) -> Vec<String> {
     let mut rows = vec![FIELDS.map(str::to_owned)];
-    for method in Method::ALL {
+    for &method in report.methods.keys() {
         let chosen = report.chosen.get(&method).map(|c| c.layer);
         let at = |l: &&LayerReport| match (method, chosen) {
-            (Method::Random, _) => false, // another at every layer
+            (Method::RANDOM, _) => false, // another at every layer
             (_, Some(layer)) => layer == Some(l.layer),
             (_, None) => l.methods.contains_key(&method),
         };
@@ -113,7 +92,7 @@ fn fields(report: &Report, layer: &LayerReport, method: Method) -> Option<[Strin
     let found = layer.methods.get(&method)?;
     let chosen = report.chosen.get(&method).and_then(|c| c.layer);
     let random =
-        layer.methods.get(&Method::Random).and_then(|r| r.test.accuracy_ci).filter(|_| chosen.is_some());
+        layer.methods.get(&Method::RANDOM).and_then(|r| r.test.accuracy_ci).filter(|_| chosen.is_some());
     let calibration = report.close_ups.get(&method).and_then(|c| c.calibration.as_ref());
     let seeds = report.seeds.get(&method).and_then(|found| spread(&found.accuracies));
     let shuffled = report.shuffled.get(&method).and_then(|found| spread(&found.accuracies));
@@ -173,21 +152,21 @@ fn cell(report: &Report, layer: &LayerReport, method: Method) -> String {
     let Some(found) = layer.methods.get(&method) else { return String::new() };
     let auroc = found.test.auroc.map(|a| format!("  {a:.3}")).unwrap_or_default();
     let chosen = report.chosen.get(&method).is_some_and(|c| c.layer == Some(layer.layer));
-    let mark = if failed(layer, method) { " †" } else { "" };
+    let mark = if failed(report, layer, method) { " †" } else { "" };
     format!("{}{auroc}{}{mark}", accuracy(&found.test), if chosen { " *" } else { "" })
 }
 
 /// Whether a constant guess stands in at a layer whose states differ from row to row.
-fn failed(layer: &LayerReport, method: Method) -> bool {
-    !layer.degenerate && layer.lacks_fit(method)
+fn failed(report: &Report, layer: &LayerReport, method: Method) -> bool {
+    !layer.degenerate && report.lacks_fit(layer, method)
 }
 
 /// Which methods have no fit at which layers, and why the first has none.
 fn failures(report: &Report) -> Option<String> {
     let mut all = Vec::new();
     let mut why = None;
-    for method in Method::ALL {
-        let layers: Vec<&LayerReport> = report.layers.iter().filter(|l| failed(l, method)).collect();
+    for &method in report.methods.keys() {
+        let layers: Vec<&LayerReport> = report.layers.iter().filter(|l| failed(report, l, method)).collect();
         let note = layers.first().and_then(|l| l.methods.get(&method)?.note.as_deref());
         why = why.or(note);
         let numbers: Vec<String> = layers.iter().map(|l| l.layer.to_string()).collect();

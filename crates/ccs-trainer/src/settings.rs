@@ -5,16 +5,21 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnswerScore, Layer};
-use crate::fit::ccs::{CcsOptions, Init};
-use crate::fit::logistic::{self, LrOptions};
-use crate::normalize::Normalization;
-use crate::{Error, Method, Result};
+use ccs_report::{AnswerScore, RecordedSettings, Report};
+
+use crate::engine::evaluate::write_error;
+use crate::method::{self, Ask as _};
+use crate::source::Layer;
+use crate::{Error, Result};
+use ccs::fit::ccs::{CcsOptions, Init};
+use ccs::fit::logistic::{self, LrOptions};
+use ccs::normalize::Normalization;
+use ccs_report::Method;
 
 /// The settings of a run; the defaults are those of the command line, which asks for five directions of recursive CCS too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The methods asked for; `None` is those of [`Method::DEFAULT`] that the data allows (zero-shot needs
+    /// The methods asked for; `None` is those of [`method::ALL`] that the data allows (zero-shot needs
     /// log-probabilities).
     pub methods: Option<Vec<Method>>,
     /// The layers.
@@ -55,9 +60,7 @@ pub struct Settings {
     /// The share of rows that calibrated zero-shot takes to be true; labels are not asked.
     #[serde(default = "half")]
     pub true_share: f64,
-    /// What of an answer's log-probability zero-shot goes by. (Settings of versions that had no choice are read as the mean,
-    /// which is what they went by.)
-    #[serde(default = "AnswerScore::of_older_versions")]
+    /// What of an answer's log-probability zero-shot goes by.
     pub zero_shot: AnswerScore,
 }
 
@@ -109,9 +112,9 @@ impl Settings {
     pub(crate) fn methods(&self, with_logprob: bool) -> Vec<Method> {
         let wanted = |method: &Method| match &self.methods {
             Some(methods) => methods.contains(method),
-            None => Method::DEFAULT.contains(method) && (with_logprob || !method.needs_answers()),
+            None => method::default().any(|m| m == *method) && (with_logprob || !method.needs_answers()),
         };
-        Method::ALL.into_iter().filter(wanted).collect()
+        method::all().filter(wanted).collect()
     }
 
     /// Whether a method was asked for by name that needs the model's answers.
@@ -119,11 +122,29 @@ impl Settings {
         self.methods.iter().flatten().any(|method| method.needs_answers())
     }
 
+    /// As a report records them.
+    ///
+    /// # Errors
+    /// None that settings of this crate give.
+    pub fn recorded(&self) -> Result<RecordedSettings> {
+        let recorded = serde_json::to_value(self).and_then(serde_json::from_value);
+        recorded.map_err(|e| write_error("report.json", &e))
+    }
+
+    /// The settings that a report records.
+    ///
+    /// # Errors
+    /// [`Error::ReportFile`]: what is recorded is not of this version.
+    pub fn of(report: &Report) -> Result<Self> {
+        let settings = serde_json::to_value(&report.settings).and_then(serde_json::from_value);
+        settings.map_err(|e| Error::ReportFile { path: "report.json".into(), reason: e.to_string() })
+    }
+
     /// Resamples where none are asked for and so many layers are looked at. Intervals that hold for all L layers at once
     /// leave out 0.05/(2L) at either end: 400 L resamples have ten values there. From 1000 to 20,000.
     ///
     /// ```
-    /// use ccs::run::Settings;
+    /// use ccs_trainer::Settings;
     ///
     /// assert_eq!([1, 33, 81].map(Settings::resamples_for), [1000, 13_200, 20_000]);
     /// ```
@@ -161,11 +182,11 @@ impl Settings {
             return refuse("--recursive", self.recursive.to_string(), reason, hint);
         }
         let fits = |method| self.methods(true).contains(&method);
-        if self.recursive > 0 && !fits(Method::Ccs) {
+        if self.recursive > 0 && !fits(Method::CCS) {
             let (reason, hint) = ("ccs is not among the methods", "add ccs to `--methods`, or leave it out");
             return refuse("--recursive", self.recursive.to_string(), reason, hint);
         }
-        if self.lr_cross_validated && !fits(Method::Lr) {
+        if self.lr_cross_validated && !fits(Method::LR) {
             let reason =
                 "lr is not among the methods; every other logistic regression chooses its penalty so anyway";
             return refuse(
@@ -316,11 +337,12 @@ mod tests {
     #[test]
     fn zero_shot_runs_by_default_only_where_there_are_log_probabilities() {
         let mut settings = Settings::default();
-        let without = [Method::Ccs, Method::Tpc, Method::Lr, Method::MeanDifference, Method::Random];
-        assert_eq!(settings.methods(false), [&without[..], &[Method::Majority]].concat());
-        assert_eq!(settings.methods(true), Method::DEFAULT);
-        settings.methods = Some(vec![Method::Lr, Method::Ccs, Method::Lr]);
-        assert_eq!(settings.methods(true), [Method::Ccs, Method::Lr]);
+        let without =
+            ["ccs", "tpc", "lr", "mean_difference", "random"].map(|name| method::parse(name).unwrap());
+        assert_eq!(settings.methods(false), [&without[..], &[Method::MAJORITY]].concat());
+        assert_eq!(settings.methods(true), method::default().collect::<Vec<_>>());
+        settings.methods = Some(vec![Method::LR, Method::CCS, Method::LR]);
+        assert_eq!(settings.methods(true), [Method::CCS, Method::LR]);
         assert!(!settings.requires_answers());
     }
 
@@ -336,10 +358,10 @@ mod tests {
         };
         assert!(Settings::default().check().is_ok());
         let only = |method| Some(vec![method]);
-        assert_eq!(refused(&|s| (s.recursive, s.methods) = (5, only(Method::Lr))), "--recursive");
+        assert_eq!(refused(&|s| (s.recursive, s.methods) = (5, only(Method::LR))), "--recursive");
         assert_eq!(refused(&|s| (s.recursive, s.ccs.hidden) = (5, vec![3])), "--recursive");
         assert_eq!(
-            refused(&|s| (s.lr_cross_validated, s.methods) = (true, only(Method::Ccs))),
+            refused(&|s| (s.lr_cross_validated, s.methods) = (true, only(Method::CCS))),
             "--lr-cross-validated"
         );
         assert_eq!(refused(&|s| (s.ccs.init, s.ccs.hidden) = (Init::Pca, vec![3])), "--init");
@@ -353,26 +375,12 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_earlier_reports_are_read() {
-        let mut old = serde_json::to_value(Settings::default()).unwrap();
-        let fields = old.as_object_mut().unwrap();
-        for new in [
-            "normalization",
-            "lr_cross_validated",
-            "recursive",
-            "seeds",
-            "shuffles",
-            "true_share",
-            "zero_shot",
-        ] {
-            assert!(fields.remove(new).is_some(), "{new}");
-        }
-        let read: Settings = serde_json::from_value(old).unwrap();
-        assert_eq!(
-            read,
-            Settings { seeds: 0, shuffles: 0, zero_shot: AnswerScore::Mean, ..Settings::default() }
-        );
+    fn settings_are_read_back_from_a_report() {
         let leace = Settings::default().normalized(Normalization::Leace);
         assert_eq!([leace.ccs.normalization, leace.lr.normalization], [leace.normalization; 2]);
+        let recorded = leace.recorded().unwrap();
+        assert_eq!((recorded.folds, recorded.directions), (leace.folds, leace.directions));
+        let read: Settings = serde_json::from_value(serde_json::to_value(recorded).unwrap()).unwrap();
+        assert_eq!(read, leace);
     }
 }

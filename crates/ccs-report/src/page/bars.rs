@@ -1,8 +1,8 @@
 //! How probabilities lie, how often they are right, and the iterations of recursive CCS.
 
 use super::svg::{Anchor, Axis, CCS, Canvas, LINE, Paint, QUIET, RANDOM, TEXT};
-use crate::calibrate::Reliability;
-use crate::run::{Histogram, RecursiveReport};
+use crate::Reliability;
+use crate::{Histogram, RecursiveReport};
 
 /// All of these plots are as wide; the page shows one or two beside each other.
 const WIDTH: f64 = 400.0;

@@ -8,14 +8,14 @@ use super::dots::{self, Panel, Row, Shape};
 use super::number::decimal;
 use super::scores::{Figure, Parted, Scores};
 use super::svg::{class, paint};
+use crate::Ensembling;
 use crate::Method;
-use crate::ensemble::Ensembling;
-use crate::run::{CloseUp, EnsembleReport, Report, TemplateReport};
+use crate::{CloseUp, EnsembleReport, Report, TemplateReport};
 
 /// How sure a method is, and how rightly.
 #[derive(Debug, Serialize)]
 pub(super) struct Sureness {
-    method: &'static str,
+    method: String,
     class: &'static str,
     layer: usize,
     histogram: Option<String>,
@@ -26,10 +26,10 @@ pub(super) struct Sureness {
 
 pub(super) fn sureness(report: &Report) -> Parted<Sureness> {
     let of = |(&method, found): (&Method, &CloseUp)| {
-        let title = method.title();
+        let title = report.title(method);
         let (histogram, calibration) = (found.histogram.as_ref(), found.calibration.as_ref());
         let view = Sureness {
-            method: title,
+            method: title.clone(),
             class: class(method),
             layer: found.layer,
             histogram: histogram
@@ -47,7 +47,7 @@ pub(super) fn sureness(report: &Report) -> Parted<Sureness> {
 /// The templates of one method.
 #[derive(Debug, Serialize)]
 pub(super) struct Templates {
-    method: &'static str,
+    method: String,
     class: &'static str,
     layer: usize,
     figure: Option<Figure>,
@@ -72,7 +72,7 @@ struct EnsembleRow {
 pub(super) fn templates(report: &Report) -> Parted<Templates> {
     let of = |(&method, found): (&Method, &CloseUp)| {
         let view = Templates {
-            method: method.title(),
+            method: report.title(method),
             class: class(method),
             layer: found.layer,
             figure: figure(report, method, &found.templates),
@@ -110,6 +110,6 @@ fn figure(report: &Report, method: Method, templates: &[TemplateReport]) -> Opti
     };
     let rows: Vec<Row> = templates.iter().map(row).collect();
     let panels = Panel::both(report.majority, any_auroc(templates.iter().map(|t| &t.pooled)));
-    let label = format!("{} template by template", method.title());
+    let label = format!("{} template by template", report.title(method));
     (!rows.is_empty()).then(|| dots::figure(&rows, &panels, &label).into())
 }

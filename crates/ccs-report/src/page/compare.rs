@@ -4,16 +4,16 @@ use serde::Serialize;
 
 use super::dots::{self, Cell, Mark, Panel, Row, Shape};
 use super::number::percent;
-use super::scores::{Figure, Metric, Parted, Scores, chosen_layer, find, has_layers, over, stands};
+use super::scores::{Figure, Metric, Parted, Scores, has_layers, over, stands};
 use super::svg::{class, paint};
+use crate::Confusion;
 use crate::Method;
-use crate::metrics::Confusion;
-use crate::probe::Sign;
-use crate::run::{Chosen, Evaluation, Report};
+use crate::Sign;
+use crate::{Chosen, Evaluation, Report};
 
 #[derive(Debug, Serialize)]
 pub(super) struct KeyNumber {
-    method: &'static str,
+    method: String,
     class: &'static str,
     layer: Option<usize>,
     scores: Scores,
@@ -26,21 +26,21 @@ pub(super) struct KeyNumber {
 fn standing(report: &Report) -> impl Iterator<Item = (Method, usize)> {
     let here = |method: &Method| {
         let layer = stands(report, *method)?;
-        find(report, layer)?.methods.contains_key(method).then_some((*method, layer))
+        report.layer(layer)?.methods.contains_key(method).then_some((*method, layer))
     };
-    Method::ALL.iter().filter_map(here)
+    report.methods.keys().filter_map(here)
 }
 
 pub(super) fn key_numbers(report: &Report) -> Vec<KeyNumber> {
     let number = |(method, layer): (Method, usize)| {
-        let found = find(report, layer)?.methods.get(&method)?;
+        let found = report.layer(layer)?.methods.get(&method)?;
         Some(KeyNumber {
-            method: method.title(),
+            method: report.title(method),
             class: class(method),
-            layer: has_layers(method).then_some(layer),
+            layer: has_layers(report, method).then_some(layer),
             scores: Scores::new(&found.test),
-            over_random: over(report, method, Method::Random),
-            over_lr: over(report, method, Method::Lr),
+            over_random: over(report, method, Method::RANDOM),
+            over_lr: over(report, method, Method::LR),
             note: found.note.clone(),
         })
     };
@@ -69,12 +69,12 @@ pub(super) fn any_auroc<'a>(mut tests: impl Iterator<Item = &'a Evaluation>) -> 
 /// The key numbers as points.
 pub(super) fn forest(report: &Report) -> Option<Figure> {
     let tests: Vec<(Method, usize, &Evaluation)> = standing(report)
-        .filter(|(method, _)| *method != Method::Majority)
-        .filter_map(|(m, layer)| Some((m, layer, &find(report, layer)?.methods.get(&m)?.test)))
+        .filter(|(method, _)| *method != Method::MAJORITY)
+        .filter_map(|(m, layer)| Some((m, layer, &report.layer(layer)?.methods.get(&m)?.test)))
         .collect();
     let row = |&(method, layer, test): &(Method, usize, &Evaluation)| Row {
-        label: method.title().to_owned(),
-        detail: if has_layers(method) { format!("layer {layer}") } else { String::new() },
+        label: report.title(method),
+        detail: if has_layers(report, method) { format!("layer {layer}") } else { String::new() },
         cells: cells(method, &[(test, Shape::Full)]),
     };
     let rows: Vec<Row> = tests.iter().map(row).collect();
@@ -84,7 +84,7 @@ pub(super) fn forest(report: &Report) -> Option<Figure> {
 
 #[derive(Debug, Serialize)]
 pub(super) struct ConfusionView {
-    method: &'static str,
+    method: String,
     layer: usize,
     counts: Confusion,
     /// Rows labelled true, labelled false, judged true, judged false, all.
@@ -95,13 +95,13 @@ pub(super) struct ConfusionView {
 pub(super) fn confusions(report: &Report) -> Parted<ConfusionView> {
     let of = |method: Method, chosen: &Chosen| {
         let layer = chosen.layer?;
-        let found = find(report, layer)?.methods.get(&method)?;
+        let found = report.layer(layer)?.methods.get(&method)?;
         let counts = found.test.confusion?;
         let Confusion { true_positive: tp, false_positive: fp, true_negative: tn, false_negative: false_n } =
             counts;
         let sums = [tp + false_n, fp + tn, tp + fp, false_n + tn, tp + false_n + fp + tn];
         let inverted = found.sign == Some(Sign::Minus);
-        Some((method, ConfusionView { method: method.title(), layer, counts, sums, inverted }))
+        Some((method, ConfusionView { method: report.title(method), layer, counts, sums, inverted }))
     };
     Parted::new(report.chosen.iter().filter_map(|(&method, chosen)| of(method, chosen)))
 }
@@ -109,7 +109,7 @@ pub(super) fn confusions(report: &Report) -> Parted<ConfusionView> {
 /// Directions that a method found one after the other at its chosen layer.
 #[derive(Debug, Serialize)]
 pub(super) struct Directions {
-    method: &'static str,
+    method: String,
     class: &'static str,
     layer: usize,
     rows: Vec<Scores>,
@@ -117,10 +117,10 @@ pub(super) struct Directions {
 
 pub(super) fn directions(report: &Report) -> Vec<Directions> {
     let of = |&method: &Method| {
-        let layer = chosen_layer(report, method)?;
-        let found = &find(report, layer)?.methods.get(&method)?.directions;
+        let layer = report.chosen_layer(method)?;
+        let found = &report.layer(layer)?.methods.get(&method)?.directions;
         let rows: Vec<Scores> = found.iter().map(Scores::new).collect();
-        let view = Directions { method: method.title(), class: class(method), layer, rows };
+        let view = Directions { method: report.title(method), class: class(method), layer, rows };
         (!view.rows.is_empty()).then_some(view)
     };
     report.chosen.keys().filter_map(of).collect()
@@ -128,7 +128,7 @@ pub(super) fn directions(report: &Report) -> Vec<Directions> {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Choice {
-    method: &'static str,
+    method: String,
     /// Beside the method's own choice.
     without_labels: bool,
     class: &'static str,
@@ -152,7 +152,7 @@ pub(super) struct Choices {
     rows: Vec<Choice>,
     rules: Vec<(String, Vec<String>)>,
     /// Penalties that cross-validation inside the training rows chose.
-    penalties: Vec<(&'static str, String)>,
+    penalties: Vec<(String, String)>,
 }
 
 impl Choices {
@@ -163,15 +163,15 @@ impl Choices {
         };
         let mut rules: Vec<(String, Vec<String>)> = Vec::new();
         for (method, chosen, without_labels) in all() {
-            let name = method.title().to_owned() + if without_labels { " without labels" } else { "" };
+            let name = report.title(method) + if without_labels { " without labels" } else { "" };
             match rules.iter_mut().find(|(rule, _)| *rule == chosen.rule) {
                 Some((_, methods)) => methods.push(name),
                 None => rules.push((chosen.rule.clone(), vec![name])),
             }
         }
         let penalty = |&method: &Method| {
-            let found = find(report, chosen_layer(report, method)?)?.methods.get(&method)?;
-            Some((method.title(), significant(found.l2?)))
+            let found = report.layer(report.chosen_layer(method)?)?.methods.get(&method)?;
+            Some((report.title(method), significant(found.l2?)))
         };
         Self {
             rows: all().map(|(m, c, without)| choice(report, m, c, without)).collect(),
@@ -192,9 +192,9 @@ fn significant(value: f64) -> String {
 }
 
 fn choice(report: &Report, method: Method, chosen: &Chosen, without_labels: bool) -> Choice {
-    let found = chosen.layer.and_then(|l| find(report, l)?.methods.get(&method));
+    let found = chosen.layer.and_then(|l| report.layer(l)?.methods.get(&method));
     Choice {
-        method: method.title(),
+        method: report.title(method),
         without_labels,
         class: class(method),
         layer: chosen.layer,

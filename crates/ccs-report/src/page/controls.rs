@@ -1,6 +1,6 @@
 //! The controls: other seeds, shuffled labels, blank passages, and recursive CCS.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
 use serde::Serialize;
 
@@ -9,11 +9,11 @@ use super::compare::{any_auroc, cells};
 use super::dots::{self, Cell, Mark, Panel, Row, Shape};
 use super::heat::share_style;
 use super::number::{decimal, decimals, percent, percents};
-use super::scores::{Figure, Metric, Scores, difference_in_points, difference_of_aurocs, find};
+use super::scores::{Figure, Metric, Scores, difference_in_points, difference_of_aurocs};
 use super::svg::{TEXT, class, paint};
+use crate::Interval;
 use crate::Method;
-use crate::bootstrap::Interval;
-use crate::run::{self, Evaluation, RecursiveReport, Repeated, Report};
+use crate::{Evaluation, RecursiveReport, Repeated, Report};
 
 /// A control that repeats fits.
 #[derive(Debug, Serialize)]
@@ -28,7 +28,7 @@ pub(super) struct Repetitions {
 /// How alike the directions of different seeds are.
 #[derive(Debug, Serialize)]
 struct CosineView {
-    method: &'static str,
+    method: String,
     /// Lowest, median and highest.
     numbers: [String; 3],
     /// Text and style.
@@ -36,11 +36,11 @@ struct CosineView {
 }
 
 impl CosineView {
-    fn of(method: Method, found: &Repeated) -> Option<Self> {
+    fn of(report: &Report, method: Method, found: &Repeated) -> Option<Self> {
         let found = found.cosines.as_ref()?;
         let cell = |&v: &f64| (format!("{v:.2}"), share_style(v));
         Some(Self {
-            method: method.title(),
+            method: report.title(method),
             numbers: [found.min, found.median, found.max].map(decimal),
             rows: found.matrix.iter().map(|row| row.iter().map(cell).collect()).collect(),
         })
@@ -49,7 +49,7 @@ impl CosineView {
 
 #[derive(Debug, Serialize)]
 struct RepeatedRow {
-    method: &'static str,
+    method: String,
     class: &'static str,
     layer: usize,
     count: usize,
@@ -91,7 +91,7 @@ impl Band {
 
 pub(super) fn repetitions(
     report: &Report,
-    of: &BTreeMap<Method, Repeated>,
+    of: &IndexMap<Method, Repeated>,
     band: Band,
     label: &str,
 ) -> Option<Repetitions> {
@@ -104,7 +104,7 @@ pub(super) fn repetitions(
     let auroc = of.values().any(|r| r.aurocs.iter().any(Option::is_some));
     let figure = dots::figure(&points, &Panel::both(report.majority, auroc), label).into();
     let joint = of.values().find_map(|r| Some(r.band.as_ref()?.results));
-    let cosines = of.iter().filter_map(|(&m, r)| CosineView::of(m, r)).collect();
+    let cosines = of.iter().filter_map(|(&m, r)| CosineView::of(report, m, r)).collect();
     (!rows.is_empty()).then_some(Repetitions { rows, figure, joint, cosines })
 }
 
@@ -118,7 +118,7 @@ fn repeated_row(report: &Report, method: Method, found: &Repeated, band: Band) -
         (band.map(percents), band.map(is_outside))
     };
     Some(RepeatedRow {
-        method: method.title(),
+        method: report.title(method),
         class: class(method),
         layer: found.layer,
         count: found.accuracies.len(),
@@ -130,7 +130,7 @@ fn repeated_row(report: &Report, method: Method, found: &Repeated, band: Band) -
 }
 
 fn random(report: &Report, layer: usize) -> Option<&Evaluation> {
-    find(report, layer)?.methods.get(&Method::Random).map(|found| &found.test)
+    report.layer(layer)?.methods.get(&Method::RANDOM).map(|found| &found.test)
 }
 
 /// A point for each repetition and a line for their median, before the band of random directions.
@@ -148,7 +148,7 @@ fn strip(report: &Report, method: Method, found: &Repeated, of: Band) -> Row {
     };
     let aurocs = found.aurocs.iter().copied().flatten().collect();
     Row {
-        label: method.title().to_owned(),
+        label: report.title(method),
         detail: format!("layer {}", found.layer),
         cells: vec![cell(found.accuracies.clone(), bands[0]), cell(aurocs, bands[1])],
     }
@@ -163,7 +163,7 @@ pub(super) struct Blank {
 
 #[derive(Debug, Serialize)]
 struct BlankRow {
-    method: &'static str,
+    method: String,
     class: &'static str,
     with: Option<Scores>,
     without: Scores,
@@ -180,8 +180,8 @@ struct Change {
 
 pub(super) fn blank(report: &Report) -> Option<Blank> {
     let of = report.blank.as_ref().filter(|b| !b.is_empty())?;
-    let row = |(&method, found): (&Method, &run::Blank)| BlankRow {
-        method: method.title(),
+    let row = |(&method, found): (&Method, &crate::Blank)| BlankRow {
+        method: report.title(method),
         class: class(method),
         with: found.with.as_ref().map(Scores::new),
         without: Scores::new(&found.without),
@@ -190,10 +190,10 @@ pub(super) fn blank(report: &Report) -> Option<Blank> {
             .as_ref()
             .map(|d| Change { accuracy: difference_in_points(d), auroc: difference_of_aurocs(d) }),
     };
-    let figure_row = |(&method, found): (&Method, &run::Blank)| {
+    let figure_row = |(&method, found): (&Method, &crate::Blank)| {
         let with = found.with.as_ref().map(|with| (with, Shape::Full));
         let tests: Vec<_> = with.into_iter().chain([(&found.without, Shape::Hollow)]).collect();
-        Row { label: method.title().to_owned(), detail: String::new(), cells: cells(method, &tests) }
+        Row { label: report.title(method), detail: String::new(), cells: cells(method, &tests) }
     };
     let rows: Vec<Row> = of.iter().map(figure_row).collect();
     let panels = Panel::both(report.majority, any_auroc(of.values().map(|found| &found.without)));
@@ -237,7 +237,7 @@ struct RecursiveRow {
     test: [String; 3],
 }
 
-pub(super) fn terms(terms: &crate::loss::Terms) -> [String; 3] {
+pub(super) fn terms(terms: &crate::Terms) -> [String; 3] {
     [terms.consistency, terms.confidence, terms.total()].map(decimal)
 }
 

@@ -2,7 +2,7 @@
 
 use super::legend::text_width;
 use super::svg::{Anchor, Axis, Canvas, LINE, Paint, QUIET, RANDOM, TEXT, fitting};
-use crate::bootstrap::Interval;
+use crate::Interval;
 
 /// A thing and its points.
 #[derive(Debug, Clone)]

@@ -6,8 +6,7 @@ use super::layers::failed;
 use super::number::{decimal, interval, percent, percents, points};
 use super::scores::{Metric, Parted, accuracy, difference_in_points, has_layers};
 use super::svg::class;
-use crate::Method;
-use crate::run::{Evaluation, Report, Transfer};
+use crate::{Evaluation, Method, Report, Transfer};
 
 /// Percent of the strongest colour, so that text stays legible on it.
 const STRONGEST: f64 = 72.0;
@@ -75,15 +74,16 @@ impl Heat {
 #[derive(Debug, Serialize)]
 pub(super) struct LayerHeat {
     title: &'static str,
-    columns: Vec<(&'static str, &'static str)>,
+    columns: Vec<(String, &'static str)>,
     rows: Vec<(usize, Vec<Option<Heat>>)>,
     key: Vec<Heat>,
 }
 
 /// Accuracies and AUROCs, where there are methods that no other table of layers has.
 pub(super) fn layers(report: &Report, shown_elsewhere: &[Method]) -> Vec<LayerHeat> {
-    let there = |m: &Method| has_layers(*m) && report.layers.iter().any(|l| l.methods.contains_key(m));
-    let methods: Vec<Method> = Method::ALL.iter().copied().filter(there).collect();
+    let there =
+        |m: &Method| has_layers(report, *m) && report.layers.iter().any(|l| l.methods.contains_key(m));
+    let methods: Vec<Method> = report.methods.keys().copied().filter(there).collect();
     if methods.iter().all(|m| shown_elsewhere.contains(m)) {
         return Vec::new();
     }
@@ -104,22 +104,23 @@ fn layer_heat(
     of: fn(&Evaluation) -> Option<f64>,
     show: fn(f64) -> String,
 ) -> LayerHeat {
-    let value = |layer: &crate::run::LayerReport, method: &Method| of(&layer.methods.get(method)?.test);
+    let value = |layer: &crate::LayerReport, method: &Method| of(&layer.methods.get(method)?.test);
     let all = report.layers.iter().flat_map(|l| methods.iter().filter_map(move |m| value(l, m)));
     let scale = Scale::new(middle, all);
-    let row = |layer: &crate::run::LayerReport| {
+    let row = |layer: &crate::LayerReport| {
         let cell = |method: &Method| {
             let value = value(layer, method)?;
             let marked = report.chosen.get(method).is_some_and(|c| c.layer == Some(layer.layer));
             // A constant guess stands in: no result of the method's.
-            let text = if failed(layer, *method) { format!("{} †", show(value)) } else { show(value) };
+            let text =
+                if failed(report, layer, *method) { format!("{} †", show(value)) } else { show(value) };
             Some(Heat { marked, ..Heat::new(text, scale.style(value)) })
         };
         (layer.layer, methods.iter().map(cell).collect())
     };
     LayerHeat {
         title,
-        columns: methods.iter().map(|m| (m.title(), class(*m))).collect(),
+        columns: methods.iter().map(|m| (report.title(*m), class(*m))).collect(),
         rows: report.layers.iter().map(row).collect(),
         key: scale.key(show),
     }
@@ -128,7 +129,7 @@ fn layer_heat(
 /// From data set to data set by one method.
 #[derive(Debug, Serialize)]
 pub(super) struct TransferView {
-    method: &'static str,
+    method: String,
     class: &'static str,
     columns: Vec<String>,
     rows: Vec<TransferRow>,
@@ -183,12 +184,12 @@ pub(super) fn transfers(report: &Report) -> Parted<TransferView> {
             TransferRow { name: name.clone(), layer, cells }
         });
         let answers = report.transfer_answers.iter().map(|(answer, of)| TransferRow {
-            name: answer.title().to_owned(),
+            name: report.title(*answer),
             layer: None,
             cells: of.iter().map(|e| e.as_ref().map(cell)).collect(),
         });
         let view = TransferView {
-            method: method.title(),
+            method: report.title(method),
             class: class(method),
             columns: found.datasets.clone(),
             rows: rows.chain(answers).collect(),

@@ -6,24 +6,23 @@ use super::controls::terms;
 use super::number::decimal;
 use super::scores::Scores;
 use super::svg::class;
-use crate::Method;
-use crate::run::{LayerReport, LossReport, Report};
+use crate::{LayerReport, LossReport, Method, Report};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Column {
-    title: &'static str,
+    title: String,
     class: &'static str,
 }
 
 impl Column {
-    pub(super) fn new(method: Method) -> Self {
-        Self { title: method.title(), class: class(method) }
+    pub(super) fn new(report: &Report, method: Method) -> Self {
+        Self { title: report.title(method), class: class(method) }
     }
 }
 
 /// The methods of the table with intervals; it has no room for more.
 pub(super) fn columns(report: &Report) -> Vec<Method> {
-    [Method::Ccs, Method::Lr, Method::Random]
+    [Method::CCS, Method::LR, Method::RANDOM]
         .into_iter()
         .filter(|m| report.layers.iter().any(|l| l.methods.contains_key(m)))
         .collect()
@@ -65,24 +64,25 @@ impl Marks {
             degenerate: marked(|l| l.degenerate),
             underdetermined: marked(|l| l.underdetermined && !l.degenerate),
             failed: report.layers.iter().find_map(|layer| {
-                let (method, found) = layer.methods.iter().find(|(method, _)| failed(layer, **method))?;
+                let (method, found) =
+                    layer.methods.iter().find(|(method, _)| failed(report, layer, **method))?;
                 let why = found.note.as_deref().unwrap_or("could not be fitted, a constant guess stands in");
-                Some(format!("{} at layer {}: {why}", method.title(), layer.layer))
+                Some(format!("{} at layer {}: {why}", report.title(*method), layer.layer))
             }),
         }
     }
 }
 
 /// Whether a method's numbers are a constant guess's at a layer that other methods can be fitted to.
-pub(super) fn failed(layer: &LayerReport, method: Method) -> bool {
-    !layer.degenerate && layer.lacks_fit(method)
+pub(super) fn failed(report: &Report, layer: &LayerReport, method: Method) -> bool {
+    !layer.degenerate && report.lacks_fit(layer, method)
 }
 
 pub(super) fn layer_view(report: &Report, layer: &LayerReport, columns: &[Method]) -> LayerView {
     let cell = |method: &Method| {
         let found = layer.methods.get(method)?;
         let chosen = report.chosen.get(method).is_some_and(|c| c.layer == Some(layer.layer));
-        Some(Cell { scores: Scores::new(&found.test), chosen, failed: failed(layer, *method) })
+        Some(Cell { scores: Scores::new(&found.test), chosen, failed: failed(report, layer, *method) })
     };
     LayerView {
         layer: layer.layer,
@@ -108,7 +108,7 @@ pub(super) struct LossView {
 }
 
 pub(super) fn loss(layer: &LayerReport) -> Option<LossView> {
-    let LossReport { train, test, restart, restarts } = layer.methods.get(&Method::Ccs)?.loss.as_ref()?;
+    let LossReport { train, test, restart, restarts } = layer.methods.get(&Method::CCS)?.loss.as_ref()?;
     let mut sorted: Vec<f64> = restarts.iter().copied().flatten().collect();
     sorted.sort_by(f64::total_cmp);
     let at = |index: usize| sorted.get(index).copied().map_or_else(String::new, decimal);

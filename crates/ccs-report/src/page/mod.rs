@@ -30,7 +30,7 @@ use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 
-use crate::run::Report;
+use crate::Report;
 use crate::{Error, Result};
 use plot::Quantity;
 use view::View;

@@ -1,6 +1,6 @@
 //! Numbers as the page shows them.
 
-use crate::bootstrap::Interval;
+use crate::Interval;
 
 /// A share in per cent.
 pub(super) fn percent(share: f64) -> String {

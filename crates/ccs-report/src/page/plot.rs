@@ -10,9 +10,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::legend::{self, Swatch};
-use crate::bootstrap::Interval;
-use crate::run::{Evaluation, Report};
+use crate::Interval;
 use crate::{Error, Method, Result};
+use crate::{Evaluation, Report};
 
 /// Units to a pixel.
 pub(super) const SCALE: i32 = 10;
@@ -182,7 +182,7 @@ struct Point {
 fn points(report: &Report, method: Method, quantity: Quantity) -> Vec<Point> {
     let x = |at: usize| report.layers.get(at).map(|l| l.layer as f64);
     let chosen = report.chosen.get(&method).and_then(|c| c.layer);
-    let point = |(at, layer): (usize, &crate::run::LayerReport)| {
+    let point = |(at, layer): (usize, &crate::LayerReport)| {
         let (value, ci) = quantity.of(&layer.methods.get(&method)?.test)?;
         let own = layer.layer as f64;
         let before = at.checked_sub(1).and_then(x).unwrap_or(own - 1.0);
@@ -192,7 +192,7 @@ fn points(report: &Report, method: Method, quantity: Quantity) -> Vec<Point> {
             reach: [f64::midpoint(before, own), f64::midpoint(own, after)],
             value,
             ci,
-            degenerate: (layer.degenerate && method != Method::ZeroShot) || layer.lacks_fit(method),
+            degenerate: (layer.degenerate && method != Method::ZERO_SHOT) || report.lacks_fit(layer, method),
             chosen: chosen == Some(layer.layer),
         })
     };
@@ -215,10 +215,10 @@ struct Plot {
 impl Plot {
     fn new(report: &Report, quantity: Quantity) -> Self {
         let of = |method| points(report, method, quantity);
-        let mut random = of(Method::Random);
+        let mut random = of(Method::RANDOM);
         random.iter_mut().filter(|p| p.degenerate).for_each(|p| p.ci = None);
         let reference = quantity.reference(report);
-        let (ccs, lr, zero_shot) = (of(Method::Ccs), of(Method::Lr), of(Method::ZeroShot));
+        let (ccs, lr, zero_shot) = (of(Method::CCS), of(Method::LR), of(Method::ZERO_SHOT));
         let layers: Vec<f64> = report.layers.iter().map(|l| l.layer as f64).collect();
         let [first, last] = [layers.first(), layers.last()].map(|l| l.copied().unwrap_or_default());
         let pad = (0.015 * (last - first)).max(0.6);
@@ -237,14 +237,14 @@ impl Plot {
                 items.push((swatch, text));
             }
         };
-        let title = |method: Method| method.title().to_owned();
-        add(!self.ccs.is_empty(), Swatch::Circles, title(Method::Ccs));
-        add(!self.lr.is_empty(), Swatch::Squares, title(Method::Lr));
-        add(!self.zero_shot.is_empty(), Swatch::ZeroShot, title(Method::ZeroShot));
+        let title = |method: Method| report.title(method).to_owned();
+        add(!self.ccs.is_empty(), Swatch::Circles, title(Method::CCS));
+        add(!self.lr.is_empty(), Swatch::Squares, title(Method::LR));
+        add(!self.zero_shot.is_empty(), Swatch::ZeroShot, title(Method::ZERO_SHOT));
         let band = self.random.iter().any(|p| p.ci.is_some());
         add(band, Swatch::Band, "Random directions, central 95 %".to_owned());
         add(true, Swatch::Dashes, self.reference.1.clone());
-        let chosen: Vec<String> = [(Method::Ccs, "CCS"), (Method::Lr, "LR")]
+        let chosen: Vec<String> = [(Method::CCS, "CCS"), (Method::LR, "LR")]
             .into_iter()
             .filter_map(|(m, name)| Some(format!("{name} layer {}", report.chosen.get(&m)?.layer?)))
             .collect();

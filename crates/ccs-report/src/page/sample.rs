@@ -1,19 +1,35 @@
 //! A report with everything in it, made up from a run's.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
 
-use crate::Method;
-use crate::calibrate::{Platt, Reliability};
-use crate::ensemble::Ensembling;
-use crate::loss::{CONSTANT_GUESS, Terms};
-use crate::rng::Stream;
-use crate::run::{
-    Against, Blank, Calibration, Chosen, CloseUp, Difference, EnsembleReport, Estimate, Evaluation,
-    Histogram, RecursiveIteration, RecursiveReport, Repeated, Report, SeedCosines, ShuffledBand, Spread,
-    TemplateReport, Transfer, Untrained,
+use crate::Ensembling;
+use crate::{
+    Against, Bin, Blank, Calibration, Chosen, CloseUp, Difference, EnsembleReport, Estimate, Evaluation,
+    Histogram, MethodInfo, RecursiveIteration, RecursiveReport, Repeated, Report, SeedCosines, ShuffledBand,
+    Spread, TemplateReport, Terms, Transfer, Untrained,
 };
+use crate::{Method, Platt, Reliability};
+
+fn rng(seed: u64) -> ChaCha12Rng {
+    ChaCha12Rng::seed_from_u64(seed)
+}
+
+/// Ten bins.
+fn reliability(probabilities: &[f64], labels: &[bool]) -> Reliability {
+    let bin = |at: u32| {
+        let (low, high) = (f64::from(at) / 10.0, f64::from(at + 1) / 10.0);
+        let inside = || probabilities.iter().zip(labels).filter(move |(p, _)| (low..high).contains(*p));
+        let rows = inside().count();
+        let mean = |sum: f64| (rows > 0).then(|| sum / rows as f64);
+        let probability = mean(inside().map(|(p, _)| p).sum());
+        let share = mean(inside().filter(|(_, l)| **l).count() as f64);
+        Bin { low, high, rows, probability, share }
+    };
+    Reliability { bins: (0..10).map(bin).collect(), ece: 0.0567 }
+}
 
 /// Near this accuracy.
 fn about(accuracy: f64) -> Evaluation {
@@ -28,7 +44,7 @@ fn about(accuracy: f64) -> Evaluation {
 }
 
 fn close_up(layer: usize, accuracy: f64, templates: &[String]) -> CloseUp {
-    let mut rng = Stream::new(7).rng();
+    let mut rng = rng(7);
     let rows = 240;
     let labels: Vec<bool> = (0..rows).map(|row| row % 5 < 3).collect();
     let probabilities: Vec<f64> = labels
@@ -62,7 +78,7 @@ fn close_up(layer: usize, accuracy: f64, templates: &[String]) -> CloseUp {
         layer,
         calibration: Some(Calibration {
             platt: Platt { a: 2.0, b: 0.1 },
-            reliability: Reliability::of(&probabilities, &labels, 10).unwrap(),
+            reliability: reliability(&probabilities, &labels),
             fitted_on: "held-out scores".to_owned(),
             ece_before: Some(0.1234),
         }),
@@ -73,7 +89,7 @@ fn close_up(layer: usize, accuracy: f64, templates: &[String]) -> CloseUp {
 }
 
 fn repeated(layer: usize, accuracy: f64, spread: f64, seed: u64) -> Repeated {
-    let mut rng = Stream::new(seed).rng();
+    let mut rng = rng(seed);
     let accuracies: Vec<f64> = (0..10).map(|_| accuracy + rng.random_range(-spread..spread)).collect();
     let aurocs = accuracies.iter().map(|a| Some(a + 0.02)).collect();
     Repeated { layer, asked: accuracies.len(), aurocs, accuracies, ..Repeated::default() }
@@ -105,7 +121,7 @@ fn recursive(layer: usize, iterations: usize) -> RecursiveReport {
         layer,
         iterations: (0..iterations).map(iteration).collect(),
         random_accuracy: Some([0.44, 0.66]),
-        constant_guess: CONSTANT_GUESS,
+        constant_guess: 0.2,
         stop: "as many iterations as asked for".to_owned(),
         seeds_cosine: Some(0.873),
         untrained: Some(Untrained {
@@ -137,12 +153,12 @@ fn transfer(datasets: &[String], layer: usize, accuracy: f64) -> Transfer {
         about((accuracy - 0.75 * away).max(0.12))
     };
     let against = |from: usize, to: usize| {
-        let over = |second: Method| less(Method::Ccs, second, layer, -0.05);
+        let over = |second: Method| less(Method::CCS, second, layer, -0.05);
         Some(Against {
             random: Some(about(0.5)),
-            over_random: Some(over(Method::Random)),
-            over_own: (from != to).then(|| over(Method::Ccs)),
-            over_zero_shot: Some(over(Method::ZeroShot)),
+            over_random: Some(over(Method::RANDOM)),
+            over_own: (from != to).then(|| over(Method::CCS)),
+            over_zero_shot: Some(over(Method::ZERO_SHOT)),
         })
     };
     let all = 0..datasets.len();
@@ -154,28 +170,67 @@ fn transfer(datasets: &[String], layer: usize, accuracy: f64) -> Transfer {
     }
 }
 
+/// What a method of a report is.
+enum Kind {
+    Unsupervised,
+    Supervised,
+    Control,
+}
+
+const METHODS: [(&str, &str, Kind); 18] = [
+    ("ccs", "CCS", Kind::Unsupervised),
+    ("tpc", "TPC", Kind::Unsupervised),
+    ("bss", "BSS", Kind::Unsupervised),
+    ("kmeans", "K-means", Kind::Unsupervised),
+    ("drc", "DRC", Kind::Unsupervised),
+    ("rrc", "RRC", Kind::Unsupervised),
+    ("vinc", "VINC", Kind::Unsupervised),
+    ("vinc_s", "VINC-S", Kind::Supervised),
+    ("lr", "Logistic regression", Kind::Supervised),
+    ("lr_statements", "Logistic regression on statements", Kind::Supervised),
+    ("lr_pairs", "Logistic regression on concatenated pairs", Kind::Supervised),
+    ("mean_difference", "Mean difference", Kind::Supervised),
+    ("lda", "LDA", Kind::Supervised),
+    ("inlp", "INLP", Kind::Supervised),
+    ("random", "Random directions", Kind::Control),
+    ("zero_shot", "Zero-shot", Kind::Control),
+    ("calibrated_zero_shot", "Calibrated zero-shot", Kind::Control),
+    ("majority", "Majority class", Kind::Control),
+];
+
+fn info(name: &str, title: &str, kind: &Kind) -> (Method, MethodInfo) {
+    let info = MethodInfo {
+        title: title.to_owned(),
+        fits_probes: !matches!(kind, Kind::Control),
+        uses_labels: matches!(kind, Kind::Supervised),
+        needs_answers: name.ends_with("zero_shot"),
+    };
+    (name.parse().unwrap(), info)
+}
+
 /// The report with every method there is, all of them close-ups, and every control.
 pub(super) fn full(mut report: Report, templates: &[String], datasets: &[String]) -> Report {
-    let best = report.chosen.get(&Method::Ccs).and_then(|c| c.layer).unwrap();
-    for (place, method) in (0u32..).zip(Method::ALL) {
+    let best = report.chosen.get(&Method::CCS).and_then(|c| c.layer).unwrap();
+    report.methods = METHODS.iter().map(|(name, title, kind)| info(name, title, kind)).collect();
+    for (place, method) in (0u32..).zip(report.methods.keys().copied().collect::<Vec<_>>()) {
         for layer in &mut report.layers {
-            let Some(mut like) = layer.methods.get(&Method::Ccs).cloned() else { continue };
+            let Some(mut like) = layer.methods.get(&Method::CCS).cloned() else { continue };
             like.test.accuracy = (like.test.accuracy - 0.01 * f64::from(place % 7)).max(0.3);
             layer.methods.entry(method).or_insert(like);
         }
-        let like: Chosen = report.chosen[&Method::Ccs].clone();
-        if method.is_probe() {
+        let like: Chosen = report.chosen[&Method::CCS].clone();
+        if report.fits_probes(method) {
             report.chosen.entry(method).or_insert(like);
         }
     }
-    let probes: Vec<Method> = Method::ALL.into_iter().filter(|m| m.is_probe()).collect();
-    let accuracy = |method: &Method| if *method == Method::Ccs { 0.81 } else { 0.87 };
-    let of_probes = |of: &dyn Fn(&Method) -> Repeated| -> BTreeMap<Method, Repeated> {
+    let probes: Vec<Method> = report.methods.keys().copied().filter(|m| report.fits_probes(*m)).collect();
+    let accuracy = |method: &Method| if *method == Method::CCS { 0.81 } else { 0.87 };
+    let of_probes = |of: &dyn Fn(&Method) -> Repeated| -> IndexMap<Method, Repeated> {
         probes.iter().map(|m| (*m, of(m))).collect()
     };
     report.close_ups = probes.iter().map(|m| (*m, close_up(best, accuracy(m), templates))).collect();
     report.seeds = of_probes(&|m| repeated(best, accuracy(m), 0.06, 1));
-    report.seeds.entry(Method::Ccs).and_modify(|found| found.cosines = Some(cosines()));
+    report.seeds.entry(Method::CCS).and_modify(|found| found.cosines = Some(cosines()));
     report.shuffled = of_probes(&|_| shuffled(best, 10 * probes.len()));
     report.recursive = Some(recursive(best, 20));
     let blank = |m: &Method| Blank {
@@ -185,7 +240,7 @@ pub(super) fn full(mut report: Report, templates: &[String], datasets: &[String]
     };
     report.blank = Some(probes.iter().map(|m| (*m, blank(m))).collect());
     let answers = datasets.iter().map(|_| Some(about(0.6))).collect();
-    report.transfer_answers = BTreeMap::from([(Method::ZeroShot, answers)]);
+    report.transfer_answers = IndexMap::from([(Method::ZERO_SHOT, answers)]);
     report.transfer = probes.iter().map(|m| (*m, transfer(datasets, best, accuracy(m)))).collect();
     report
 }

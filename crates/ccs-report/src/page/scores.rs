@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use super::number::{decimal, decimals, difference, interval, percent, percents, points};
-use crate::Method;
-use crate::run::{Comparison, Difference, Evaluation, LayerReport, Report};
+use crate::{Comparison, Difference, Evaluation, Method, Report};
 
 /// A metric with its interval.
 #[derive(Debug, Serialize)]
@@ -63,12 +62,12 @@ impl<T> Parted<T> {
 
 /// Whether the page speaks of a method first.
 pub(super) fn leads(method: Method) -> bool {
-    matches!(method, Method::Ccs | Method::Lr)
+    matches!(method, Method::CCS | Method::LR)
 }
 
 /// Whether there is a number for each layer; the others are the same at every one.
-pub(super) fn has_layers(method: Method) -> bool {
-    method.is_probe() || method == Method::Random
+pub(super) fn has_layers(report: &Report, method: Method) -> bool {
+    report.fits_probes(method) || method == Method::RANDOM
 }
 
 /// What Platt scaling was fitted on, where there is one.
@@ -78,26 +77,18 @@ pub(super) fn calibrated(report: &Report) -> Option<String> {
     Some(said.unwrap_or_else(|| "labels and scores of the training rows it was fitted on".to_owned()))
 }
 
-pub(super) fn find(report: &Report, layer: usize) -> Option<&LayerReport> {
-    report.layers.iter().find(|l| l.layer == layer)
-}
-
-pub(super) fn chosen_layer(report: &Report, method: Method) -> Option<usize> {
-    report.chosen.get(&method).and_then(|c| c.layer)
-}
-
 /// The layer that stands for a method in comparisons: probes at their chosen layers, random directions at that of CCS, and
 /// any layer for what is the same at all.
 pub(super) fn stands(report: &Report, method: Method) -> Option<usize> {
     let first = || report.layers.first().map(|l| l.layer);
-    if method.is_probe() {
-        return chosen_layer(report, method);
+    if report.fits_probes(method) {
+        return report.chosen_layer(method);
     }
-    if method == Method::Random {
+    if method == Method::RANDOM {
         let choices = || report.chosen.values().find_map(|c| c.layer);
-        return [Method::Ccs, Method::Lr]
+        return [Method::CCS, Method::LR]
             .into_iter()
-            .find_map(|m| chosen_layer(report, m))
+            .find_map(|m| report.chosen_layer(m))
             .or_else(choices)
             .or_else(first);
     }
@@ -114,20 +105,20 @@ pub(super) fn difference_of_aurocs(d: &Difference) -> Option<Metric> {
     d.auroc.map(|e| Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) })
 }
 
-fn side(method: Method, layer: usize) -> String {
+fn side(report: &Report, method: Method, layer: usize) -> String {
     match method {
-        Method::Random => "random directions".to_owned(),
-        Method::Lr => format!("LR (layer {layer})"),
-        method if method.is_probe() => format!("{} (layer {layer})", method.title()),
-        method => method.title().to_lowercase(),
+        Method::RANDOM => "random directions".to_owned(),
+        Method::LR => format!("LR (layer {layer})"),
+        method if report.fits_probes(method) => format!("{} (layer {layer})", report.title(method)),
+        method => report.title(method).to_lowercase(),
     }
 }
 
 /// A method at its layer minus another: random directions there, or a method at its own. In points of accuracy.
 pub(super) fn over(report: &Report, first: Method, second: Method) -> Option<Metric> {
-    let layer = chosen_layer(report, first)?;
-    let there = find(report, layer).map(|l| l.differences.as_slice()).unwrap_or_default();
-    let beside = there.iter().filter(|_| second == Method::Random);
+    let layer = report.chosen_layer(first)?;
+    let there = report.layer(layer).map(|l| l.differences.as_slice()).unwrap_or_default();
+    let beside = there.iter().filter(|_| second == Method::RANDOM);
     let compared = report.comparisons.iter().chain(beside).map(|c| &c.difference);
     compared
         .chain(&report.chosen_difference)
@@ -146,10 +137,14 @@ pub(super) struct ComparisonView {
 }
 
 impl ComparisonView {
-    fn new(c: &Comparison) -> Self {
+    fn new(report: &Report, c: &Comparison) -> Self {
         let d = &c.difference;
         Self {
-            text: format!("{} \u{2212} {}", side(d.first, d.first_layer), side(d.second, d.second_layer)),
+            text: format!(
+                "{} \u{2212} {}",
+                side(report, d.first, d.first_layer),
+                side(report, d.second, d.second_layer)
+            ),
             accuracy: difference_in_points(d),
             accuracy_of_all: c.accuracy_ci.map(|ci| interval(ci, points)),
             auroc: difference_of_aurocs(d),
@@ -160,7 +155,7 @@ impl ComparisonView {
 
 /// Methods at their chosen layers; of a run of before there were such comparisons, CCS against logistic regression.
 pub(super) fn comparisons(report: &Report) -> Parted<ComparisonView> {
-    let view = |c: &Comparison| (c.difference.first, ComparisonView::new(c));
+    let view = |c: &Comparison| (c.difference.first, ComparisonView::new(report, c));
     if report.comparisons.is_empty() {
         let plain = |d: &Difference| {
             let (difference, layers) = (d.clone(), report.layers.len());
@@ -173,5 +168,5 @@ pub(super) fn comparisons(report: &Report) -> Parted<ComparisonView> {
 
 /// CCS and logistic regression at every layer.
 pub(super) fn at_every_layer(report: &Report) -> Vec<ComparisonView> {
-    report.layers.iter().flat_map(|l| &l.differences).map(ComparisonView::new).collect()
+    report.layers.iter().flat_map(|l| &l.differences).map(|c| ComparisonView::new(report, c)).collect()
 }

@@ -1,38 +1,12 @@
 //! The page and the plots of small runs, of runs made hostile, and of runs of every size.
 
-use rand::RngExt;
-
 use super::sample::full;
 use super::{accuracy_svg, auroc_svg, html};
-use crate::Method;
-use crate::rng::Stream;
-use crate::run::{Execution, LayerReport, Memory, Report, Rows, Settings, run};
+use crate::{LayerReport, Method, Report};
 
-/// A constant layer, two of noise and one of truth, with log-probabilities.
-fn report() -> Report {
-    let (rows, dim) = (60, 3);
-    let mut rng = Stream::new(1).rng();
-    let labels: Vec<bool> = (0..rows).map(|i| i % 5 < 3).collect();
-    let logprob = |sign: f64| labels.iter().map(|&l| if l { sign } else { -sign }).collect();
-    let about = Rows {
-        ids: (0..rows).map(|i| i.to_string()).collect(),
-        groups: (0..rows).map(|i| format!("passage {}", i / 2)).collect(),
-        answer_logprob: Some((logprob(0.5), logprob(-0.5))),
-        labels: labels.clone(),
-        ..Rows::default()
-    };
-    let mut side = |truth: f32| -> Vec<f32> {
-        let state = |i: usize| if labels[i / dim] == i.is_multiple_of(2) { truth } else { -truth };
-        (0..rows * dim).map(|i| state(i) + rng.random_range(-1.0..1.0)).collect()
-    };
-    let mut data = Memory::new(about).with_layer("hook_embed", vec![1.0; rows * dim], vec![2.0; rows * dim]);
-    for (block, truth) in [0.0, 0.0, 2.0].into_iter().enumerate() {
-        let (plus, minus) = (side(truth), side(-truth));
-        data = data.with_layer(&format!("blocks.{block}.hook_resid_post"), plus, minus);
-    }
-    let mut settings = Settings { directions: 30, resamples: 40, folds: 3, ..Settings::default() };
-    (settings.ccs.epochs, settings.ccs.restarts) = (40, 2);
-    run(&data, &settings, Execution { threads: 1, ..Execution::default() }, &|_| {}).unwrap().report
+/// A run's, on a constant layer, two of noise and one of truth (`crates/ccs-trainer/tests/it/report_fixture.rs`).
+pub(super) fn report() -> Report {
+    Report::from_json(include_bytes!("../../tests/fixtures/report.json")).unwrap()
 }
 
 /// The report with these of its layers, numbered anew.
@@ -86,7 +60,7 @@ fn the_page_holds_the_report_s_numbers_and_loads_nothing() {
     assert_eq!(page, html(&report).unwrap(), "the same report, the same bytes");
     assert_well_formed(&page);
     for layer in &report.layers {
-        for method in [Method::Ccs, Method::Lr, Method::Random] {
+        for method in [Method::CCS, Method::LR, Method::RANDOM] {
             let test = &layer.methods[&method].test;
             let ([low, high], auroc) = (test.accuracy_ci.unwrap(), test.auroc.unwrap());
             let accuracy = format!(
@@ -99,13 +73,13 @@ fn the_page_holds_the_report_s_numbers_and_loads_nothing() {
             assert!(page.contains(&format!(">{auroc:.3}</span>")), "{method} {}", layer.layer);
         }
     }
-    let chosen = &report.chosen[&Method::Ccs];
+    let chosen = &report.chosen[&Method::CCS];
     let confusion = chosen.test.as_ref().unwrap().confusion.unwrap();
     assert!(page.contains(&format!(
         ">{}</span></td><td class=\"n\">{}<",
         confusion.true_positive, confusion.false_negative
     )));
-    let loss = report.layers[chosen.layer.unwrap()].methods[&Method::Ccs].loss.as_ref().unwrap();
+    let loss = report.layers[chosen.layer.unwrap()].methods[&Method::CCS].loss.as_ref().unwrap();
     assert!(page.contains(&format!("{:.3}", loss.test.total())));
     let plain = page.replace('\u{a0}', " ").replace("&#x27;", "'");
     assert!(report.verdicts.iter().all(|verdict| plain.contains(&verdict.text)), "{plain}");
@@ -160,10 +134,10 @@ fn each_section_is_there_where_the_report_has_it() {
 fn the_closer_look_has_its_numbers() {
     let all = full(report(), &names(["plain", "exam"]), &names(["boolq", "imdb"]));
     let page = html(&all).unwrap();
-    let ccs = &all.close_ups[&Method::Ccs];
+    let ccs = &all.close_ups[&Method::CCS];
     let ece = ccs.calibration.as_ref().unwrap().reliability.ece;
     assert!(page.contains(&format!("0.123 before Platt scaling, {ece:.3} after")));
-    let mut sorted = all.seeds[&Method::Ccs].accuracies.clone();
+    let mut sorted = all.seeds[&Method::CCS].accuracies.clone();
     sorted.sort_by(f64::total_cmp);
     let median = f64::midpoint(sorted[4], sorted[5]);
     let cell = |v: f64| format!("<td class=\"n\">{:.1} %</td>", 100.0 * v);
@@ -172,7 +146,7 @@ fn the_closer_look_has_its_numbers() {
         assert!(page.contains(&format!(">{:.1} %</span>", 100.0 * found.test.accuracy)));
     }
     let recursive = all.recursive.as_ref().unwrap();
-    let low = |i: &crate::run::RecursiveIteration| i.test.accuracy_ci.unwrap()[0];
+    let low = |i: &crate::RecursiveIteration| i.test.accuracy_ci.unwrap()[0];
     let above = recursive.iterations.iter().filter(|i| low(i) > 0.66).count();
     assert!(above > 0 && page.contains(&format!("{above} of 20 directions lie above")));
     assert!(page.contains("mean |cosine| is 0.873"));
@@ -181,7 +155,7 @@ fn the_closer_look_has_its_numbers() {
     assert!(
         page.contains("5&nbsp;%/140") && page.contains("1 of 10 <span class=\"ci\">[0.387, 0.612]</span>")
     );
-    for (from, row) in all.transfer[&Method::Lr].cells.iter().enumerate() {
+    for (from, row) in all.transfer[&Method::LR].cells.iter().enumerate() {
         for (to, cell) in row.iter().enumerate() {
             let class = if from == to { " class=\"marked\"" } else { "" };
             let start = format!("<td{class} style=\"background: color-mix(in srgb, var(--");
@@ -200,9 +174,9 @@ fn the_closer_look_has_its_numbers() {
 #[test]
 fn choices_are_compared_with_every_layer_in_mind() {
     let mut report = report();
-    let lr = report.layers[3].methods.get_mut(&Method::Lr).unwrap();
+    let lr = report.layers[3].methods.get_mut(&Method::LR).unwrap();
     (lr.directions, lr.l2) = (vec![lr.test.clone(); 3], Some(0.012_345));
-    report.chosen.get_mut(&Method::Lr).unwrap().layer = Some(3);
+    report.chosen.get_mut(&Method::LR).unwrap().layer = Some(3);
     let page = html(&report).unwrap();
     let signed = |v: f64| format!("{:+.1}", 100.0 * v).replace('-', "\u{2212}").replace("+0.0", "0.0");
     assert!(!report.comparisons.is_empty() && !report.chosen_without_labels.is_empty());
@@ -230,16 +204,16 @@ fn hostile_names_and_odd_numbers_stay_inside() {
     recursive.iterations.truncate(1);
     recursive.iterations[0].test_loss.confidence = f64::NAN;
     (recursive.random_accuracy, recursive.seeds_cosine) = (None, None);
-    let ccs = all.close_ups.get_mut(&Method::Ccs).unwrap();
+    let ccs = all.close_ups.get_mut(&Method::CCS).unwrap();
     ccs.histogram.as_mut().unwrap().positives.clear();
     ccs.calibration.as_mut().unwrap().reliability.bins.clear();
     ccs.templates[0].pooled.accuracy_ci = Some([f64::NAN, f64::INFINITY]);
-    let transfer = all.transfer.get_mut(&Method::Ccs).unwrap();
+    let transfer = all.transfer.get_mut(&Method::CCS).unwrap();
     transfer.cells[0][1].as_mut().unwrap().accuracy = f64::NAN;
     transfer.cells[0][0] = None;
     (transfer.layers, transfer.cells[1]) = (Vec::new(), Vec::new());
-    all.seeds.get_mut(&Method::Ccs).unwrap().accuracies.clear();
-    all.shuffled.get_mut(&Method::Lr).unwrap().layer = 99;
+    all.seeds.get_mut(&Method::CCS).unwrap().accuracies.clear();
+    all.shuffled.get_mut(&Method::LR).unwrap().layer = 99;
     let page = html(&all).unwrap();
     assert_well_formed(&page);
     assert_links(&page);
@@ -300,7 +274,7 @@ fn choices_are_ringed_and_layers_without_a_fit_stand_alone() {
         svg.lines().filter(|line| line.starts_with("<circle") && line.contains(&of)).count()
     };
     assert_eq!([rings("#0072B2"), rings("#D55E00")], [1, 1]);
-    let layer = report.chosen[&Method::Ccs].layer.unwrap();
+    let layer = report.chosen[&Method::CCS].layer.unwrap();
     assert!(svg.contains(&format!("Chosen: CCS layer {layer}")) && svg.contains("Nothing to fit"));
     let curve = svg
         .lines()
@@ -320,14 +294,14 @@ fn choices_are_ringed_and_layers_without_a_fit_stand_alone() {
 fn what_is_missing_is_left_out() {
     let mut bare = report();
     for layer in &mut bare.layers {
-        layer.methods.retain(|method, _| *method == Method::Ccs);
+        layer.methods.retain(|method, _| *method == Method::CCS);
         for found in layer.methods.values_mut() {
             (found.test.auroc, found.test.auroc_ci, found.loss, found.cross_validation) =
                 (None, None, None, None);
         }
         layer.differences.clear();
     }
-    bare.layers[2].methods.get_mut(&Method::Ccs).unwrap().test.accuracy = f64::NAN;
+    bare.layers[2].methods.get_mut(&Method::CCS).unwrap().test.accuracy = f64::NAN;
     (bare.chosen_difference, bare.data) = (None, serde_json::Value::Null);
     bare.comparisons.clear();
     bare.chosen_without_labels.clear();

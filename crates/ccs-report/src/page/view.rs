@@ -10,8 +10,9 @@ use super::heat::{self, LayerHeat, TransferView};
 use super::layers::{self, Column, LayerView, LossView, Marks};
 use super::number::percent;
 use super::plot::{self, Quantity};
-use super::scores::{self, ComparisonView, Figure, Parted, find};
-use crate::run::{Finding, Report};
+use super::scores::{self, ComparisonView, Figure, Parted};
+use crate::Report;
+use crate::sentences::{Finding, Verdict};
 use crate::{Method, Result};
 
 /// The page.
@@ -82,14 +83,13 @@ impl View {
     pub(super) fn new(report: &Report) -> Result<Self> {
         let settings =
             serde_json::to_value(&report.settings).map_err(|e| super::failed("report.html", &e))?;
-        let ccs_layer = scores::chosen_layer(report, Method::Ccs);
+        let ccs_layer = report.chosen_layer(Method::CCS);
         let columns = layers::columns(report);
-        let verdict =
-            |v: &crate::run::Verdict| VerdictView { text: unbroken(&v.text), tone: tone(v.finding) };
+        let verdict = |v: &Verdict| VerdictView { text: unbroken(&v.text), tone: tone(v.finding) };
         Ok(Self {
             program: report.program.clone(),
-            identity: identity(report),
-            notes: notes(&report.data),
+            identity: report.about.clone(),
+            notes: report.data_notes.clone(),
             run_notes: report.notes.clone(),
             verdicts: Parted::new(report.verdicts.iter().map(|v| (v.method, verdict(v)))),
             key_numbers: compare::key_numbers(report),
@@ -112,18 +112,18 @@ impl View {
             ),
             blank: controls::blank(report),
             recursive: controls::recursive(report),
-            within: report.within_layer.as_ref().map(crate::run::WithinLayer::sentence),
+            within: report.within_layer.as_ref().map(crate::WithinLayer::sentence),
             transfers: heat::transfers(report),
             layers: report.layers.iter().map(|l| layers::layer_view(report, l, &columns)).collect(),
             heats: heat::layers(report, &columns),
-            columns: columns.into_iter().map(Column::new).collect(),
+            columns: columns.into_iter().map(|m| Column::new(report, m)).collect(),
             dim: report
                 .layers
                 .first()
                 .map(|l| l.dim)
                 .filter(|dim| report.layers.iter().all(|l| l.dim == *dim)),
             marks: Marks::new(report),
-            loss: ccs_layer.and_then(|layer| layers::loss(find(report, layer)?)),
+            loss: ccs_layer.and_then(|layer| layers::loss(report.layer(layer)?)),
             losses: report.layers.iter().filter_map(layers::loss).collect(),
             comparisons: scores::comparisons(report),
             directions_found: compare::directions(report),
@@ -165,42 +165,6 @@ fn tone(finding: Finding) -> &'static str {
         Finding::RanksOnly | Finding::BelowSupervised | Finding::ReachesSupervised => "plain",
         _ => "caution",
     }
-}
-
-/// What the data is, in a few words; sources say it in their own way, so all of it is optional.
-fn identity(report: &Report) -> Vec<String> {
-    let data = &report.data;
-    let text = |pointer: &str| data.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let number = |pointer: &str| data.pointer(pointer).and_then(Value::as_u64);
-    let either = |pointers: [&str; 2]| pointers.into_iter().find_map(text);
-    let short = |hash: String| hash.chars().take(12).collect::<String>();
-    let size = number("/made_by/model/config/n_layers")
-        .zip(number("/made_by/model/config/dim"))
-        .map(|(layers, dim)| format!("{layers} blocks of width {dim}"));
-    let model = either(["/made_by/model/name", "/model"])
-        .map(|name| format!("model {name}"))
-        .or_else(|| text("/made_by/model/layout").map(|layout| format!("checkpoint {layout}")));
-    [
-        either(["/dataset", "/made_by/dataset"]).map(|name| format!("dataset {name}")),
-        model,
-        size,
-        report.states().map(|states| format!("states {states}")),
-        text("/made_by/model/identity").map(|hash| format!("model hash {}", short(hash))),
-        text("/fingerprint").map(|hash| format!("store {}", short(hash))),
-        number("/rows").map(|rows| format!("{rows} pairs")),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-/// Every text called `note` in the data's identity.
-fn notes(data: &Value) -> Vec<String> {
-    flat(data)
-        .into_iter()
-        .filter(|(name, _)| name.rsplit('.').next().is_some_and(|last| last == "note" || last == "notes"))
-        .map(|(_, text)| text)
-        .collect()
 }
 
 /// The leaves of a JSON document with their paths; lists of plain values on one line.

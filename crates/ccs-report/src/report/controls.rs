@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::Interval;
-use crate::probe::Sign;
+use super::evaluation::{Interval, Sign};
 
 /// A control that is a handful of numbers: the same fit under other seeds, or with labels that mean nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,19 +37,6 @@ pub struct SeedCosines {
     pub max: f64,
     /// Each with each, the run's own first.
     pub matrix: Vec<Vec<f64>>,
-}
-
-impl SeedCosines {
-    /// Of a matrix of |cos|; none of fewer than two directions.
-    pub(super) fn of(matrix: Vec<Vec<f64>>) -> Option<Self> {
-        let rows = matrix.iter().enumerate();
-        let mut above: Vec<f64> = rows.flat_map(|(i, row)| row.iter().skip(i + 1).copied()).collect();
-        above.sort_unstable_by(f64::total_cmp);
-        let (min, max) = (*above.first()?, *above.last()?);
-        let mean = above.iter().sum::<f64>() / above.len() as f64;
-        let median = crate::bootstrap::quantile(&above, 0.5)?;
-        Some(Self { min, median, mean, max, matrix })
-    }
 }
 
 /// Where results with shuffled labels lie if labels say nothing: random directions, each with its sign from shuffled
@@ -96,13 +82,6 @@ pub struct Spread {
 }
 
 impl Spread {
-    pub(super) fn of(values: &[f64]) -> Self {
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count.max(1.0);
-        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-        Self { mean, sd: (squares / (count - 1.0).max(1.0)).sqrt() }
-    }
-
     /// Two standard deviations to either side.
     pub fn two_sd(&self) -> Interval {
         [self.mean - 2.0 * self.sd, self.mean + 2.0 * self.sd]
@@ -204,16 +183,5 @@ mod tests {
         assert!(text.ends_with(
             "the sign is the oracle's; the oracle's start is number 5 instead of 2, 0.500 (0.100 more)."
         ));
-    }
-
-    #[test]
-    fn cosines_are_of_every_two_and_spreads_of_a_sample() {
-        let row = |a, b, c| vec![a, b, c];
-        let found =
-            SeedCosines::of(vec![row(1.0, 0.5, 0.25), row(0.5, 1.0, 0.75), row(0.25, 0.75, 1.0)]).unwrap();
-        assert_eq!((found.min, found.median, found.mean, found.max), (0.25, 0.5, 0.5, 0.75));
-        assert_eq!(SeedCosines::of(vec![vec![1.0]]), None);
-        let spread = Spread::of(&[1.0, 3.0]);
-        assert_eq!((spread.mean, spread.sd), (2.0, 2f64.sqrt()));
     }
 }

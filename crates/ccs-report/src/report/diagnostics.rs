@@ -3,12 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::repeats::Untrained;
-use super::report::Evaluation;
-use crate::bootstrap::Interval;
-use crate::calibrate::{Platt, Reliability};
-use crate::ensemble::Ensembling;
-use crate::loss::Terms;
+use super::controls::Untrained;
+use super::evaluation::{Evaluation, Interval, Terms};
 
 /// One method's probe at its chosen layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,8 +30,7 @@ pub struct CloseUp {
 pub struct Calibration {
     /// The scaling.
     pub platt: Platt,
-    /// What it was fitted on, in words; empty in reports of version 0.1, whose scalings are of in-sample scores.
-    #[serde(default)]
+    /// What it was fitted on, in words.
     pub fitted_on: String,
     /// Test rows in bins of probability after it.
     pub reliability: Reliability,
@@ -107,4 +102,49 @@ pub struct RecursiveIteration {
     pub train_loss: Terms,
     /// The loss on test rows.
     pub test_loss: Terms,
+}
+
+/// Platt scaling: p(true) = σ(a·score + b).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Platt {
+    /// The slope.
+    pub a: f64,
+    /// The intercept.
+    pub b: f64,
+}
+
+/// How well probabilities agree with how often they are right.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reliability {
+    /// Equal intervals of probability, from 0 to 1.
+    pub bins: Vec<Bin>,
+    /// The expected calibration error: the mean |share − probability| over rows.
+    pub ece: f64,
+}
+
+/// The rows whose probability lies in one interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    /// From this probability,
+    pub low: f64,
+    /// up to this one, exclusive but for 1.
+    pub high: f64,
+    /// Rows.
+    pub rows: usize,
+    /// Their mean probability; none without rows.
+    pub probability: Option<f64>,
+    /// The share of them that is true; none without rows.
+    pub share: Option<f64>,
+}
+
+/// How the templates of a question are brought together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ensembling {
+    /// Each statement by itself.
+    None,
+    /// Each row by the difference of its statements.
+    Partial,
+    /// Each question by the mean over its rows.
+    Full,
 }

@@ -1,14 +1,25 @@
-//! What the intervals say, in sentences. Chance is a statement about intervals: an AUROC interval that contains 0.5,
+//! What a run's intervals say. Chance is a statement about intervals: an AUROC interval that contains 0.5,
 //! an accuracy interval that contains the majority's.
-
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::Choices;
-use super::report::{Chosen, Comparison, Difference, Estimate, Evaluation, LayerReport, Verdict};
-use crate::Method;
-use crate::bootstrap::{FEWEST_GROUPS, Interval};
+use crate::{Comparison, Difference, Estimate, Evaluation, Interval, Method, Report};
+
+/// Fewer test groups than this say little about an interval: nothing is concluded from them.
+pub const FEWEST_GROUPS: usize = 10;
+
+/// A sentence about the results, and what it is computed from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// About this method.
+    pub method: Method,
+    /// At this layer; none if it is about the whole run.
+    pub layer: Option<usize>,
+    /// The finding in one word.
+    pub finding: Finding,
+    /// The finding in plain language.
+    pub text: String,
+}
 
 /// A finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +56,7 @@ pub enum Finding {
 }
 
 /// What a reader should know about the whole run.
-pub(super) fn notes(test_groups: usize, layers: usize) -> Vec<String> {
+pub fn notes(test_groups: usize, layers: usize) -> Vec<String> {
     let few = (test_groups < FEWEST_GROUPS).then(|| {
         format!("{}: intervals are rough, and nothing is concluded from them", too_few(test_groups))
     });
@@ -63,36 +74,31 @@ fn too_few(test_groups: usize) -> String {
     format!("the test rows are of {test_groups} {groups}, fewer than {FEWEST_GROUPS}")
 }
 
-/// What there is to say about each chosen layer and about the choices together; of `test_groups` groups.
-pub(super) fn verdicts(
-    majority: f64,
-    test_groups: usize,
-    layers: &[&LayerReport],
-    chosen: &BTreeMap<Method, Chosen>,
-    choices: &Choices,
-) -> Vec<Verdict> {
+/// What there is to say about each chosen layer and about the choices together.
+pub fn verdicts(report: &Report) -> Vec<Verdict> {
+    let few = report.groups.test < FEWEST_GROUPS;
     let mut found = Vec::new();
-    for (&method, choice) in chosen {
+    for (&method, choice) in &report.chosen {
+        let title = report.title(method);
         let Some((layer, test)) = choice.layer.zip(choice.test.as_ref()) else {
-            let text = format!("{}: {}.", method.title(), choice.rule);
+            let text = format!("{title}: {}.", choice.rule);
             found.push(Verdict { method, layer: None, finding: Finding::NothingToFit, text });
             continue;
         };
-        let few = test_groups < FEWEST_GROUPS;
         let (finding, text) = if few {
-            let (title, numbers, few) = (method.title(), numbers(test), too_few(test_groups));
+            let (numbers, few) = (numbers(test), too_few(report.groups.test));
             let text =
                 format!("{title} at layer {layer}: {numbers}, but {few}: too few to tell it from chance.");
             (Finding::TooFewGroups, text)
         } else {
-            against_chance(method, layer, test, majority)
+            against_chance(&title, layer, test, report.majority)
         };
-        let Some(report) = layers.iter().find(|l| l.layer == layer) else { continue };
-        let random = against_random(method, &choices.comparisons).filter(|_| !few);
-        if matches!(method, Method::Ccs | Method::Lr) {
+        let Some(at_layer) = report.layer(layer) else { continue };
+        let random = against_random(report, method).filter(|_| !few);
+        if matches!(method, Method::CCS | Method::LR) {
             found.push(Verdict { method, layer: Some(layer), finding, text });
             found.extend(random);
-            found.extend(against_zero_shot(method, &choices.comparisons).filter(|_| !few));
+            found.extend(against_zero_shot(report, method).filter(|_| !few));
         } else {
             // One sentence for each of the others: the one that takes the other back, where there is such.
             let above = matches!(finding, Finding::AboveChance | Finding::RanksOnly);
@@ -102,12 +108,12 @@ pub(super) fn verdicts(
                 None => Verdict { method, layer: Some(layer), finding, text },
             });
         }
-        if report.underdetermined && method == Method::Ccs {
-            let text = format!("Layer {layer}: {}.", report.notes.join("; "));
+        if at_layer.underdetermined && method == Method::CCS {
+            let text = format!("Layer {layer}: {}.", at_layer.notes.join("; "));
             found.push(Verdict { method, layer: Some(layer), finding: Finding::Underdetermined, text });
         }
     }
-    if let Some(difference) = choices.ccs_and_lr.as_ref().filter(|_| test_groups >= FEWEST_GROUPS) {
+    if let Some(difference) = report.chosen_difference.as_ref().filter(|_| !few) {
         let nothing = |method: Method| {
             let chance = |v: &Verdict| matches!(v.finding, Finding::AtChance | Finding::BelowChance);
             found.iter().any(|v| v.method == method && chance(v))
@@ -118,8 +124,7 @@ pub(super) fn verdicts(
     found
 }
 
-fn against_chance(method: Method, layer: usize, test: &Evaluation, majority: f64) -> (Finding, String) {
-    let title = method.title();
+fn against_chance(title: &str, layer: usize, test: &Evaluation, majority: f64) -> (Finding, String) {
     let numbers = numbers(test);
     let above_majority = test.accuracy_ci.is_some_and(|[low, _]| low > majority);
     let finding = match test.auroc_ci {
@@ -147,12 +152,12 @@ fn against_chance(method: Method, layer: usize, test: &Evaluation, majority: f64
     (finding, text)
 }
 
-fn against_random(method: Method, comparisons: &[Comparison]) -> Option<Verdict> {
-    let of = |c: &&Comparison| (c.difference.first, c.difference.second) == (method, Method::Random);
-    let Comparison { difference, layers, accuracy_ci, auroc_ci } = comparisons.iter().find(of)?;
+fn against_random(report: &Report, method: Method) -> Option<Verdict> {
+    let of = |c: &&Comparison| (c.difference.first, c.difference.second) == (method, Method::RANDOM);
+    let Comparison { difference, layers, accuracy_ci, auroc_ci } = report.comparisons.iter().find(of)?;
     let estimate = difference.auroc.unwrap_or(difference.accuracy);
     let [low, _] = estimate.ci?;
-    let (title, layer) = (method.title(), difference.first_layer);
+    let (title, layer) = (report.title(method), difference.first_layer);
     let mut by = by(&estimate, difference.auroc.is_some());
     let wide = if difference.auroc.is_some() { auroc_ci } else { accuracy_ci };
     if let Some([low, high]) = wide.filter(|_| *layers > 1) {
@@ -176,19 +181,19 @@ fn against_random(method: Method, comparisons: &[Comparison]) -> Option<Verdict>
 
 /// Against what the model says itself: what a probe finds beyond it, the model does not say. Of the two ways to read its
 /// answer off, the one that leaves the probe less.
-fn against_zero_shot(method: Method, comparisons: &[Comparison]) -> Option<Verdict> {
-    let own = comparisons.iter().filter(|c| {
+fn against_zero_shot(report: &Report, method: Method) -> Option<Verdict> {
+    let own = report.comparisons.iter().filter(|c| {
         c.difference.first == method
-            && matches!(c.difference.second, Method::ZeroShot | Method::CalibratedZeroShot)
+            && matches!(c.difference.second, Method::ZERO_SHOT | Method::CALIBRATED_ZERO_SHOT)
     });
     let said = own.min_by(|a, b| a.difference.accuracy.value.total_cmp(&b.difference.accuracy.value))?;
     let own = match said.difference.second {
-        Method::CalibratedZeroShot => "the model's own answers (zero-shot, calibrated)",
+        Method::CALIBRATED_ZERO_SHOT => "the model's own answers (zero-shot, calibrated)",
         _ => "the model's own answers (zero-shot)",
     };
     let Difference { first_layer: layer, accuracy, .. } = said.difference;
     let [low, high] = accuracy.ci?;
-    let (title, by) = (method.title(), by(&accuracy, false));
+    let (title, by) = (report.title(method), by(&accuracy, false));
     let (finding, text) = if low > 0.0 {
         (
             Finding::BetterThanZeroShot,
@@ -238,7 +243,7 @@ fn against_supervised(difference: &Difference, neither: bool) -> Verdict {
             ),
         )
     };
-    Verdict { method: Method::Ccs, layer: None, finding, text }
+    Verdict { method: Method::CCS, layer: None, finding, text }
 }
 
 fn numbers(test: &Evaluation) -> String {
@@ -276,7 +281,7 @@ mod tests {
             auroc_ci,
             confusion: None,
         };
-        against_chance(Method::Ccs, 3, &test, majority).0
+        against_chance("CCS", 3, &test, majority).0
     }
 
     #[test]
@@ -298,7 +303,7 @@ mod tests {
             auroc_ci: Some([0.44, 0.61]),
             confusion: None,
         };
-        let text = against_chance(Method::Ccs, 7, &test, 0.55).1;
+        let text = against_chance("CCS", 7, &test, 0.55).1;
         assert!(text.starts_with("CCS is not distinguishable from chance here (layer 7): accuracy 52.5 % (95 % interval 45.0 % to 60.0 %)"), "{text}");
         assert!(
             text.contains("AUROC 0.527 (95 % interval 0.440 to 0.610)") && text.contains("55.0 %"),

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use ccs::Method;
-use ccs::run::{AnswerScore, Difference, EvalOptions, EvalReport, Evaluation, eval, tokens_of};
-use ccs::store::StoreSource;
+use ccs_report::{AnswerScore, Difference, Evaluation};
+use ccs_trainer::StoreSource;
+use ccs_trainer::{EvalOptions, EvalReport, eval, method, tokens_of};
 use clap::Args;
 
 use super::output::{numbers, points, print, print_json};
@@ -25,7 +25,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Eval {
+pub(crate) struct Eval {
     /// The run, from `ccs fit`.
     run: PathBuf,
     /// The store to judge its probes on, from `llama-ccs extract`.
@@ -56,8 +56,9 @@ pub(super) struct Eval {
 }
 
 impl Eval {
-    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
-        let parse = |names: &Vec<String>| names.iter().map(|name| name.parse::<Method>()).collect();
+    pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
+        let parse =
+            |names: &Vec<String>| names.iter().map(|name| method::parse(name)).collect::<Result<Vec<_>, _>>();
         let options = EvalOptions {
             methods: self.method.as_ref().map(parse).transpose()?,
             layer: self.layer,
@@ -67,7 +68,9 @@ impl Eval {
             device: torch_runtime::open(&self.device)?,
         };
         let source = match StoreSource::open_at(&self.store, &tokens_of(&self.run, &options)?) {
-            Err(ccs::Error::TokenRule { rule, known }) => return Err(other_tokens(&rule, &known).into()),
+            Err(ccs_trainer::Error::TokenRule { rule, known }) => {
+                return Err(other_tokens(&rule, &known).into());
+            }
             other => other?,
         };
         let found = eval(&self.run, &source, &options)?;
@@ -76,10 +79,10 @@ impl Eval {
 }
 
 /// The run reads other tokens than the store has; the run cannot be asked for others.
-fn other_tokens(rule: &str, known: &[String]) -> ccs::Error {
+fn other_tokens(rule: &str, known: &[String]) -> ccs_trainer::Error {
     let found = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     let (place, other) = ("the store".to_owned(), format!("the probe's is {rule}"));
-    ccs::Error::OtherStates { place, what: "the token rule", found, other }
+    ccs_trainer::Error::OtherStates { place, what: "the token rule", found, other }
 }
 
 fn table(found: &EvalReport) -> String {

@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use ccs::run::{AnswerScore, Out, Pausing, Source as _, Step, run_pausing};
-use ccs::store::StoreSource;
+use ccs_report::AnswerScore;
+use ccs_trainer::StoreSource;
+use ccs_trainer::{Out, Pausing, Source as _, Step, run_pausing};
 use clap::Args;
 use host::files::in_json;
 use host::program::Signals;
@@ -29,7 +30,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Fit {
+pub(crate) struct Fit {
     /// The store of hidden states, from `llama-ccs extract`.
     store: PathBuf,
     #[command(flatten)]
@@ -41,13 +42,13 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    pub(super) fn run(self, signals: &Signals) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn run(self, signals: &Signals) -> Result<(), Box<dyn Error>> {
         let started = self.job.begin()?;
         let source = StoreSource::open_at(&self.store, &self.job.tokens)?;
         let blank = self.blank.as_ref().map(|dir| StoreSource::open_at(dir, &self.job.tokens)).transpose()?;
         let settings = self.job.settings(source.rows().answer_logprob.is_some())?;
         if let Some(blank) = &blank {
-            ccs::run::check_blank(&source, blank, &settings.layers)?;
+            ccs_trainer::check_blank(&source, blank, &settings.layers)?;
             if settings.zero_shot == AnswerScore::Mean {
                 blank.rows().answers(AnswerScore::Mean)?;
             }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use ccs::Probe;
-use ccs::run::{Cosines, ProbeCard, RunCard};
+use ccs_trainer::{Cosines, ProbeCard, RunCard};
 use clap::Args;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Inspect {
+pub(crate) struct Inspect {
     /// A run's folder, or a probe's file.
     path: PathBuf,
     /// Print JSON, with everything that is known, instead of text.
@@ -28,12 +28,12 @@ pub(super) struct Inspect {
 }
 
 impl Inspect {
-    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
         if self.path.is_dir() {
             let card = RunCard::open(&self.path)?;
             if self.json { print_json(&card) } else { print(&of_run(&card)) }
         } else {
-            let card = Probe::load(&self.path)?.card()?;
+            let card = ProbeCard::of(&Probe::load(&self.path)?)?;
             if self.json { print_json(&card) } else { print(&of_probe(&card)) }
         }
     }

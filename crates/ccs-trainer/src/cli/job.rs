@@ -5,21 +5,21 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use ccs::run::{Execution, Overwrite, Run, Settings};
-use ccs::store::LAST;
+use ccs_trainer::LAST;
+use ccs_trainer::{Execution, Overwrite, Run, Settings};
 use clap::Args;
 use host::program::Bar;
 
 use super::settings::SettingsArgs;
 
 #[derive(Debug, Args)]
-pub(super) struct Job {
+pub(crate) struct Job {
     /// The folder to write: probes, report.json, report.html, plots, results.csv, results.parquet, split.json.
     #[arg(long, value_name = "DIR")]
-    pub(super) out: PathBuf,
+    pub(crate) out: PathBuf,
     /// The token whose states are read: one of the rules that `llama-ccs extract` was given.
     #[arg(long, value_name = "RULE", default_value = LAST)]
-    pub(super) tokens: String,
+    pub(crate) tokens: String,
     #[command(flatten)]
     settings: SettingsArgs,
     /// Where to compute: cpu, cuda or cuda:N.
@@ -33,15 +33,15 @@ pub(super) struct Job {
     overwrite: bool,
     /// Print the report as JSON instead of a table.
     #[arg(long)]
-    pub(super) json: bool,
+    pub(crate) json: bool,
 }
 
 /// When a job began.
-pub(super) struct Started(SystemTime, Instant);
+pub(crate) struct Started(SystemTime, Instant);
 
 impl Job {
     /// Finds mistakes in the settings and in the place for results, which come before those in a store.
-    pub(super) fn begin(&self) -> Result<Started, Box<dyn Error>> {
+    pub(crate) fn begin(&self) -> Result<Started, Box<dyn Error>> {
         let started = Started(SystemTime::now(), Instant::now());
         self.settings.settings(true)?;
         Run::check_folder(&self.out, self.overwrite())?;
@@ -49,21 +49,21 @@ impl Job {
     }
 
     /// The settings, for stores that hold the model's own answers or not.
-    pub(super) fn settings(&self, with_answers: bool) -> ccs::Result<Settings> {
+    pub(crate) fn settings(&self, with_answers: bool) -> ccs_trainer::Result<Settings> {
         self.settings.settings(with_answers)
     }
 
-    pub(super) fn overwrite(&self) -> Overwrite {
+    pub(crate) fn overwrite(&self) -> Overwrite {
         if self.overwrite { Overwrite::Yes } else { Overwrite::No }
     }
 
-    pub(super) fn execution(&self) -> Result<Execution, Box<dyn Error>> {
+    pub(crate) fn execution(&self) -> Result<Execution, Box<dyn Error>> {
         Ok(Execution { device: torch_runtime::open(&self.device)?, threads: self.threads })
     }
 
     /// Appends to `log.jsonl` what may differ from run to run, and is therefore not in the report; `about` says what was
     /// asked for.
-    pub(super) fn log(&self, started: &Started, mut about: serde_json::Value) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn log(&self, started: &Started, mut about: serde_json::Value) -> Result<(), Box<dyn Error>> {
         let Started(at, since) = started;
         about["unix_time"] = at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()).into();
         about["seconds"] = since.elapsed().as_secs_f64().into();
@@ -77,6 +77,6 @@ impl Job {
 }
 
 /// A bar of layers, and of closer looks at them, on a terminal; nothing anywhere else.
-pub(super) fn progress(layers: usize) -> Bar {
+pub(crate) fn progress(layers: usize) -> Bar {
     Bar::new(layers, "{bar:30} {pos}/{len}  {elapsed}  {msg}")
 }

@@ -38,7 +38,7 @@ enum Command {
 }
 
 /// Runs the program.
-pub(super) fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = match host::program::parse::<Cli>() {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -52,7 +52,7 @@ pub(super) fn main() -> ExitCode {
         Err(error) => {
             let code = failed(error.as_ref());
             match error.downcast_ref() {
-                Some(ccs::Error::Stopped { .. }) => ExitCode::from(signals.exit_code()),
+                Some(ccs_trainer::Error::Stopped { .. }) => ExitCode::from(signals.exit_code()),
                 _ => code,
             }
         }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use ccs::run::Report as RunReport;
+use ccs_trainer::{read_report, render};
 use clap::Args;
 
 const EXAMPLES: &str = "\
@@ -15,7 +15,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Report {
+pub(crate) struct Report {
     /// The run, from `ccs fit` or `ccs sweep`.
     run: PathBuf,
     /// The folder to write report.html and plots/ to [default: the run's own].
@@ -27,13 +27,13 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
-        let report = RunReport::read(&self.run)?;
+    pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
+        let report = read_report(&self.run)?;
         if self.json {
             return super::output::print_json(&report);
         }
         let out = self.out.as_ref().unwrap_or(&self.run);
-        report.render(out)?;
+        render(&report, out)?;
         super::output::print(&out.join("report.html").display().to_string())
     }
 }

@@ -4,8 +4,10 @@ use ccs::fit::Precision;
 use ccs::fit::ccs::{Init, Optimizer};
 use ccs::loss::Mix;
 use ccs::normalize::Normalization;
-use ccs::run::{AnswerScore, LayerSelection, Settings};
-use ccs::{Error, Method};
+use ccs_report::AnswerScore;
+use ccs_report::Method;
+use ccs_trainer::{Error, method};
+use ccs_trainer::{LayerSelection, Settings};
 use clap::Args;
 
 /// Directions of recursive CCS where nothing is said: few fits beside those of all layers and folds.
@@ -13,7 +15,7 @@ const RECURSIVE: usize = 5;
 
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown, reason = "this is the help as it is shown, without backticks")]
-pub(super) struct SettingsArgs {
+pub(crate) struct SettingsArgs {
     /// Methods, separated by commas, or `all`. Without it the quick ones: ccs, tpc, lr, mean_difference, random, zero_shot,
     /// calibrated_zero_shot, majority. Further: bss, kmeans, drc, rrc, vinc, vinc_s, lr_statements, lr_pairs, lda, inlp.
     #[arg(long, value_delimiter = ',')]
@@ -104,15 +106,15 @@ pub(super) struct SettingsArgs {
 
 impl SettingsArgs {
     /// The settings, where `with_answers` says whether the data has the model's answers, which `all` depends on.
-    pub(super) fn settings(&self, with_answers: bool) -> Result<Settings, Error> {
+    pub(crate) fn settings(&self, with_answers: bool) -> Result<Settings, Error> {
         let mut settings = Settings::default().normalized(self.normalize);
         settings.methods = match self.methods.as_deref() {
             None => None,
             Some([all]) if all.trim() == "all" => {
-                let usable = |m: &Method| with_answers || !m.needs_answers();
-                Some(Method::ALL.into_iter().filter(usable).collect())
+                let usable = |m: &Method| with_answers || !needs_answers(m);
+                Some(method::all().filter(usable).collect())
             }
-            Some(names) => Some(names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?),
+            Some(names) => Some(names.iter().map(|name| method::parse(name)).collect::<Result<_, _>>()?),
         };
         settings.layers = self.layers.parse::<LayerSelection>()?;
         settings.seed = self.seed;
@@ -124,7 +126,7 @@ impl SettingsArgs {
             settings.lr.c = c;
         }
         settings.directions = self.directions;
-        let fits_ccs = settings.methods.as_ref().is_none_or(|methods| methods.contains(&Method::Ccs));
+        let fits_ccs = settings.methods.as_ref().is_none_or(|methods| methods.contains(&Method::CCS));
         let linear_ccs = fits_ccs && self.hidden.is_empty();
         settings.recursive = self.recursive.unwrap_or(if linear_ccs { RECURSIVE } else { 0 });
         settings.seeds = self.seeds;
@@ -182,23 +184,27 @@ impl SettingsArgs {
 
     /// Refuses what was given and would have no effect.
     fn check_used(&self, settings: &Settings) -> Result<(), Error> {
-        let methods = settings.methods.as_deref().unwrap_or(&Method::DEFAULT);
-        let with_c =
-            (methods.contains(&Method::Lr) && !self.lr_cross_validated) || methods.contains(&Method::Inlp);
+        let methods = settings.methods.clone().unwrap_or_else(|| method::default().collect());
+        let with_c = (methods.contains(&Method::LR) && !self.lr_cross_validated)
+            || methods.iter().any(|m| m.name() == "inlp");
         if let Some(c) = self.lr_c.filter(|_| !with_c) {
             let reason = "no method takes it: lr with a penalty that is not chosen, or inlp";
             return Err(refused("--lr-c", c.to_string(), reason, "leave it out, or `--lr-cross-validated`"));
         }
-        if let Some(share) = self.true_share.filter(|_| !methods.contains(&Method::CalibratedZeroShot)) {
+        if let Some(share) = self.true_share.filter(|_| !methods.contains(&Method::CALIBRATED_ZERO_SHOT)) {
             let reason = "calibrated_zero_shot is not among the methods";
             return Err(refused("--true-share", share.to_string(), reason, "add it to `--methods`"));
         }
-        if let Some(score) = self.zero_shot.filter(|_| !methods.iter().any(|m| m.needs_answers())) {
+        if let Some(score) = self.zero_shot.filter(|_| !methods.iter().any(|m| needs_answers(m))) {
             let reason = "neither zero_shot nor calibrated_zero_shot is among the methods";
             return Err(refused("--zero-shot", score.to_string(), reason, "add one to `--methods`"));
         }
         Ok(())
     }
+}
+
+fn needs_answers(method: &Method) -> bool {
+    method::known(*method).is_some_and(|known| known.needs_answers)
 }
 
 fn refused(name: &'static str, value: String, reason: &'static str, hint: &'static str) -> Error {

@@ -5,8 +5,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ccs::run::{Against, Dataset, Evaluation, Pausing, Pooled, Report, Source as _, Step, sweep};
-use ccs::store::StoreSource;
+use ccs_report::{Against, Evaluation, Report};
+use ccs_trainer::StoreSource;
+use ccs_trainer::{Dataset, Pausing, Pooled, Source as _, Step, sweep};
 use clap::Args;
 use host::program::Signals;
 use serde_json::json;
@@ -28,7 +29,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Sweep {
+pub(crate) struct Sweep {
     /// Two or more stores of one model; NAME=STORE says what to call one [default: its data set, else its folder].
     #[arg(required = true, value_name = "[NAME=]STORE")]
     stores: Vec<String>,
@@ -37,7 +38,7 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    pub(super) fn run(self, signals: &Signals) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn run(self, signals: &Signals) -> Result<(), Box<dyn Error>> {
         let started = self.job.begin()?;
         let mut stores = Vec::new();
         for text in &self.stores {
@@ -137,7 +138,7 @@ fn table(report: &Report) -> String {
             test.as_ref().map_or_else(|| "-".to_owned(), |test| format!("{:.3}", test.accuracy))
         };
         line(
-            &format!("{}: accuracy by what it is judged on (across)", method.title()),
+            &format!("{}: accuracy by what it is judged on (across)", report.title(*method)),
             "",
             0,
             &mut std::iter::empty(),

@@ -2,44 +2,44 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::closeup::{RecursiveIteration, RecursiveReport};
-use super::context::{Context, Data};
-use super::evaluate::{evaluate, predict};
-use super::recipe::{Recipe, possible};
-use super::repeats::{OracleRestart, OracleSign, Repeated, SeedCosines, Spread, Untrained, WithinLayer};
-use crate::baselines::Predictions;
-use crate::bootstrap::Interval;
-use crate::fit::ccs::{CcsFit, Init, ccs};
-use crate::fit::recursive::{RecursiveOptions, Stop, cosines, recursive, untrained};
-use crate::head::Head;
-use crate::loss::CONSTANT_GUESS;
-use crate::probe::{Certainty, Probe, Readout, Sign};
-use crate::{Method, Result};
+use crate::engine::context::{Context, Data};
+use crate::engine::evaluate::{evaluate, predict};
+use crate::engine::recipe::{Recipe, possible};
+use crate::{Result, convert};
+use ccs::baselines::Predictions;
+use ccs::bootstrap::{Interval, quantile};
+use ccs::fit::ccs::{CcsFit, Init, ccs};
+use ccs::fit::recursive::{RecursiveOptions, Stop, cosines, recursive, untrained};
+use ccs::head::Head;
+use ccs::loss::CONSTANT_GUESS;
+use ccs::probe::{Certainty, Probe, Readout, Sign};
+use ccs_report::Method;
+use ccs_report::{OracleRestart, OracleSign, Repeated, SeedCosines, Spread, Untrained, WithinLayer};
+use ccs_report::{RecursiveIteration, RecursiveReport};
 
 /// Directions that nothing is fitted to, beside recursive CCS.
 const UNTRAINED: usize = 50;
 
-impl Repeated {
-    pub(super) fn add(&mut self, predictions: &Predictions, labels: &[bool]) -> Result<()> {
-        let scored = predictions.against(labels)?;
-        self.accuracies.push(scored.accuracy());
-        self.aurocs.push(scored.auroc());
-        Ok(())
-    }
+/// Adds how well one repetition's predictions agree with labels.
+pub(crate) fn add(repeated: &mut Repeated, predictions: &Predictions, labels: &[bool]) -> Result<()> {
+    let scored = predictions.against(labels)?;
+    repeated.accuracies.push(scored.accuracy());
+    repeated.aurocs.push(scored.auroc());
+    Ok(())
 }
 
 impl Context<'_> {
     /// The fit under other seeds on the same split; none for methods that draw nothing.
-    pub(super) fn seeds(
+    pub(crate) fn seeds(
         &self,
         recipe: Recipe<'_>,
         data: &Data<'_>,
         probe: &Probe,
     ) -> Result<Option<Repeated>> {
         let (method, ccs, seeds) = (recipe.method, &self.settings.ccs, self.settings.seeds);
-        let draws = match method {
-            Method::Ccs => !ccs.hidden.is_empty() || matches!(ccs.init, Init::UnitSphere | Init::Uniform),
-            Method::Bss | Method::Kmeans => true,
+        let draws = match method.name() {
+            "ccs" => !ccs.hidden.is_empty() || matches!(ccs.init, Init::UnitSphere | Init::Uniform),
+            "bss" | "kmeans" => true,
             _ => false,
         };
         if !draws || seeds == 0 {
@@ -55,17 +55,17 @@ impl Context<'_> {
         for seed in 1..=seeds {
             self.kept.next(method, data.layer, &format!("seed {seed} of {seeds}"))?;
             let Ok(fit) = possible(recipe.fit(&data.train, &stream.indexed("seed", seed)))? else { continue };
-            repeated.add(&predict(&fit.probe, &data.test)?, data.test.labels())?;
+            add(&mut repeated, &predict(&fit.probe, &data.test)?, data.test.labels())?;
             directions.push(weight(&fit.probe)?);
         }
-        if method == Method::Ccs && matches!(probe.head, Head::Linear) {
-            repeated.cosines = SeedCosines::of(cosines(&Tensor::f_stack(&directions, 0)?)?);
+        if method == Method::CCS && matches!(probe.head, Head::Linear) {
+            repeated.cosines = seed_cosines(cosines(&Tensor::f_stack(&directions, 0)?)?);
         }
         Ok(Some(repeated))
     }
 
     /// Recursive CCS, and its first iteration, which is the run's own fit with every start.
-    pub(super) fn recursive(
+    pub(crate) fn recursive(
         &self,
         data: &Data<'_>,
         random_accuracy: Option<Interval>,
@@ -76,13 +76,13 @@ impl Context<'_> {
             return Ok(None);
         }
         let what = |iteration: usize| format!("recursive CCS, direction {iteration} of {wanted}");
-        self.kept.next(Method::Ccs, data.layer, &what(1))?;
+        self.kept.next(Method::CCS, data.layer, &what(1))?;
         let options = RecursiveOptions { iterations: wanted, ..RecursiveOptions::default() };
-        let stream = self.stream(Method::Ccs, data.layer);
+        let stream = self.stream(Method::CCS, data.layer);
         let mut asked = Ok(());
         let found = recursive(&data.train, &self.settings.ccs, &options, &stream, |done, _| {
             if done < wanted {
-                asked = self.kept.next(Method::Ccs, data.layer, &what(done + 1));
+                asked = self.kept.next(Method::CCS, data.layer, &what(done + 1));
             }
             asked.is_ok()
         });
@@ -93,8 +93,8 @@ impl Context<'_> {
             let predictions = predict(&fit.probe, &data.test)?;
             iterations.push(RecursiveIteration {
                 test: evaluate(&predictions, data.test.labels(), Some(self.resamples))?,
-                train_loss: fit.terms,
-                test_loss: fit.probe.loss(&data.test)?,
+                train_loss: convert::terms(fit.terms),
+                test_loss: convert::terms(fit.probe.loss(&data.test)?),
             });
         }
         let stop = match found.stop {
@@ -117,7 +117,7 @@ impl Context<'_> {
 
     /// Directions that nothing was fitted to, in CCS's own coordinates.
     fn untrained(&self, data: &Data<'_>) -> Result<Untrained> {
-        let stream = self.stream(Method::Ccs, data.layer).child("untrained");
+        let stream = self.stream(Method::CCS, data.layer).child("untrained");
         let normalization = self.settings.ccs.normalization;
         let [mut accuracy, mut consistency, mut confidence, mut loss] = [const { Vec::new() }; 4];
         for probe in untrained(&data.train, UNTRAINED, normalization, &stream)? {
@@ -129,16 +129,16 @@ impl Context<'_> {
         }
         Ok(Untrained {
             directions: UNTRAINED,
-            accuracy: Spread::of(&accuracy),
-            consistency: Spread::of(&consistency),
-            confidence: Spread::of(&confidence),
-            loss: Spread::of(&loss),
+            accuracy: spread(&accuracy),
+            consistency: spread(&consistency),
+            confidence: spread(&confidence),
+            loss: spread(&loss),
         })
     }
 
     /// What choosing CCS's sign and start by the test rows would have given at this layer. `fit` is the run's own with
     /// every start, of which a layer keeps the best; it is made again where it is not at hand.
-    pub(super) fn within(&self, data: &Data<'_>, probe: &Probe, fit: Option<CcsFit>) -> Result<WithinLayer> {
+    pub(crate) fn within(&self, data: &Data<'_>, probe: &Probe, fit: Option<CcsFit>) -> Result<WithinLayer> {
         let (predictions, labels) = (predict(probe, &data.test)?, data.test.labels());
         let accuracy = predictions.against(labels)?.accuracy();
         let other = predictions.turned().against(labels)?.accuracy();
@@ -150,8 +150,8 @@ impl Context<'_> {
         };
         let oracle_restart = if matches!(probe.head, Head::Linear) && self.settings.ccs.restarts > 1 {
             let again = || {
-                self.kept.next(Method::Ccs, data.layer, "every start")?;
-                possible(ccs(&data.train, &self.settings.ccs, &self.stream(Method::Ccs, data.layer)))
+                self.kept.next(Method::CCS, data.layer, "every start")?;
+                possible(ccs(&data.train, &self.settings.ccs, &self.stream(Method::CCS, data.layer)))
             };
             let fit = if fit.is_some() { fit } else { again()?.ok() };
             fit.map(|fit| best_restart(&fit, data, accuracy)).transpose()?.flatten()
@@ -162,8 +162,8 @@ impl Context<'_> {
             layer: data.layer.layer,
             accuracy,
             sign_rule: "at least half of the training rows are judged rightly".to_owned(),
-            sign: probe.sign,
-            oracle_sign: OracleSign { sign, accuracy: best, gap: best - accuracy },
+            sign: convert::sign(probe.sign),
+            oracle_sign: OracleSign { sign: convert::sign(sign), accuracy: best, gap: best - accuracy },
             restart_rule: "lowest final training loss".to_owned(),
             oracle_restart,
         })
@@ -196,4 +196,40 @@ fn best_restart(fit: &CcsFit, data: &Data<'_>, kept: f64) -> Result<Option<Oracl
         }
     }
     Ok(Some(best))
+}
+
+/// Of a matrix of |cos|; none of fewer than two directions.
+fn seed_cosines(matrix: Vec<Vec<f64>>) -> Option<SeedCosines> {
+    let rows = matrix.iter().enumerate();
+    let mut above: Vec<f64> = rows.flat_map(|(i, row)| row.iter().skip(i + 1).copied()).collect();
+    above.sort_unstable_by(f64::total_cmp);
+    let (min, max) = (*above.first()?, *above.last()?);
+    let mean = above.iter().sum::<f64>() / above.len() as f64;
+    let median = quantile(&above, 0.5)?;
+    Some(SeedCosines { min, median, mean, max, matrix })
+}
+
+/// Mean and standard deviation of a sample.
+fn spread(values: &[f64]) -> Spread {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count.max(1.0);
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    Spread { mean, sd: (squares / (count - 1.0).max(1.0)).sqrt() }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these values are exact")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cosines_are_of_every_two_and_spreads_of_a_sample() {
+        let row = |a, b, c| vec![a, b, c];
+        let found =
+            seed_cosines(vec![row(1.0, 0.5, 0.25), row(0.5, 1.0, 0.75), row(0.25, 0.75, 1.0)]).unwrap();
+        assert_eq!((found.min, found.median, found.mean, found.max), (0.25, 0.5, 0.5, 0.75));
+        assert_eq!(seed_cosines(vec![vec![1.0]]), None);
+        let found = spread(&[1.0, 3.0]);
+        assert_eq!((found.mean, found.sd), (2.0, 2f64.sqrt()));
+    }
 }

@@ -4,22 +4,27 @@
 //! side. A method that fits to labels is fitted anew, its penalty chosen anew too; one that fits without keeps its
 //! direction and takes a sign from the shuffled labels. Whatever is right then is right by luck.
 
+use indexmap::IndexMap;
 use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 use tch::Kind;
 
-use super::Repeated;
-use super::context::{Context, Data};
-use super::evaluate::predict;
-use super::recipe::{Recipe, possible};
-use super::repeats::ShuffledBand;
-use crate::baselines::{Directions, Predictions};
-use crate::bootstrap::{Interval, quantile};
-use crate::normalize::Normalizer;
-use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::{Contrast, Method, Result};
+use crate::Result;
+use crate::diagnostics::controls::add;
+use crate::engine::context::{Context, Data};
+use crate::engine::evaluate::predict;
+use crate::engine::recipe::{Recipe, possible};
+use crate::method::Ask as _;
+use ccs::Contrast;
+use ccs::baselines::{Directions, Predictions};
+use ccs::bootstrap::{Interval, quantile};
+use ccs::normalize::Normalizer;
+use ccs::probe::Probe;
+use ccs::rng::Stream;
+use ccs_report::Method;
+use ccs_report::Repeated;
+use ccs_report::ShuffledBand;
 
 /// The share of bands that may miss one of all results.
 const MISS: f64 = 0.05;
@@ -67,13 +72,13 @@ impl Units {
 }
 
 /// Labels of both sides of a layer that mean nothing.
-pub(super) struct Shuffler {
+pub(crate) struct Shuffler {
     train: Units,
     test: Units,
 }
 
 impl Shuffler {
-    pub(super) fn of(data: &Data<'_>) -> Self {
+    pub(crate) fn of(data: &Data<'_>) -> Self {
         Self { train: Units::of(&data.train), test: Units::of(&data.test) }
     }
 
@@ -84,7 +89,7 @@ impl Shuffler {
 }
 
 /// Random directions under shuffled labels.
-pub(super) struct RandomShuffles {
+pub(crate) struct RandomShuffles {
     accuracies: Vec<f64>,
     aurocs: Option<Vec<f64>>,
 }
@@ -114,7 +119,7 @@ impl RandomShuffles {
 impl Context<'_> {
     /// Random directions at a layer, as many as a joint band of `results` results needs: one of them at least lies beyond
     /// either end.
-    pub(super) fn random_shuffles(
+    pub(crate) fn random_shuffles(
         &self,
         data: &Data<'_>,
         shuffler: &Shuffler,
@@ -152,7 +157,7 @@ impl Context<'_> {
 
     /// A method under every shuffle, against random directions: `results` results of all methods are to lie in their bands
     /// at once.
-    pub(super) fn shuffled(
+    pub(crate) fn shuffled(
         &self,
         recipe: Recipe<'_>,
         data: &Data<'_>,
@@ -178,10 +183,10 @@ impl Context<'_> {
                 let fit = Recipe::new(recipe.method, self.settings, &train, self.folds)
                     .and_then(|recipe| recipe.briefly().fit(&train, &stream));
                 if let Ok(fit) = possible(fit)? {
-                    found.add(&predict(&fit.probe, &data.test)?, &test_labels)?;
+                    add(&mut found, &predict(&fit.probe, &data.test)?, &test_labels)?;
                 }
             } else {
-                found.add(&oriented(&on_train, &train_labels, on_test.clone())?, &test_labels)?;
+                add(&mut found, &oriented(&on_train, &train_labels, on_test.clone())?, &test_labels)?;
             }
         }
         found.band = random.band(results, &found);
@@ -190,7 +195,7 @@ impl Context<'_> {
 }
 
 /// Whether any result leaves its band, in a sentence.
-pub(super) fn note(found: &BTreeMap<Method, Repeated>) -> Option<String> {
+pub(crate) fn note(found: &IndexMap<Method, Repeated>) -> Option<String> {
     let outside = |(method, repeated): (&Method, &Repeated)| {
         let count = repeated.band.as_ref()?.outside;
         (count > 0).then(|| format!("{} {count} of {} times", method.title(), repeated.accuracies.len()))

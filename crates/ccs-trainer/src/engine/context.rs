@@ -5,41 +5,45 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tch::Device;
 
-use super::origin::placed;
-use super::resume::Kept;
-use super::{Layer, Settings, Source};
-use crate::bootstrap::Resamples;
-use crate::normalize::FEWEST_FOR_MEAN;
-use crate::rng::Stream;
-use crate::split::Split;
-use crate::{Contrast, Method, Result};
+use crate::Result;
+use crate::engine::resume::Kept;
+use crate::settings::Settings;
+use crate::source::Layer;
+use crate::source::Source;
+use crate::source::origin::placed;
+use ccs::Contrast;
+use ccs::bootstrap::Resamples;
+use ccs::normalize::FEWEST_FOR_MEAN;
+use ccs::rng::Stream;
+use ccs::split::Split;
+use ccs_report::Method;
 
 /// What all layers of a run share.
-pub(super) struct Context<'a> {
-    pub(super) source: &'a dyn Source,
-    pub(super) settings: &'a Settings,
-    pub(super) methods: Vec<Method>,
+pub(crate) struct Context<'a> {
+    pub(crate) source: &'a dyn Source,
+    pub(crate) settings: &'a Settings,
+    pub(crate) methods: Vec<Method>,
     /// How many layers are looked at.
-    pub(super) layers: usize,
-    pub(super) device: Device,
-    pub(super) split: &'a Split,
+    pub(crate) layers: usize,
+    pub(crate) device: Device,
+    pub(crate) split: &'a Split,
     /// A hash of the training rows' side of `split.json`.
-    pub(super) train_id: String,
+    pub(crate) train_id: String,
     /// Folds of the training rows, numbered within them.
-    pub(super) folds: &'a [Split],
-    pub(super) resamples: &'a Resamples,
-    pub(super) test_labels: &'a [bool],
-    pub(super) stream: Stream,
-    pub(super) kept: &'a Kept<'a>,
+    pub(crate) folds: &'a [Split],
+    pub(crate) resamples: &'a Resamples,
+    pub(crate) test_labels: &'a [bool],
+    pub(crate) stream: Stream,
+    pub(crate) kept: &'a Kept<'a>,
 }
 
 /// One layer's data.
-pub(super) struct Data<'a> {
-    pub(super) layer: &'a Layer,
-    pub(super) train: Contrast,
-    pub(super) test: Contrast,
+pub(crate) struct Data<'a> {
+    pub(crate) layer: &'a Layer,
+    pub(crate) train: Contrast,
+    pub(crate) test: Contrast,
     /// The training states are the same in every row, or in every row of a template.
-    pub(super) degenerate: bool,
+    pub(crate) degenerate: bool,
 }
 
 /// Whether no template's states vary over its rows: normalisation leaves nothing of them.
@@ -56,7 +60,7 @@ fn is_constant(train: &Contrast) -> Result<bool> {
 }
 
 impl Context<'_> {
-    pub(super) fn load<'l>(&self, layer: &'l Layer) -> Result<Data<'l>> {
+    pub(crate) fn load<'l>(&self, layer: &'l Layer) -> Result<Data<'l>> {
         let rows = self.source.rows();
         let (plus, minus) = self.source.load(layer)?;
         let (plus, minus) = (plus.f_to_device(self.device)?, minus.f_to_device(self.device)?);
@@ -73,12 +77,12 @@ impl Context<'_> {
     }
 
     /// The stream of one method at one layer.
-    pub(super) fn stream(&self, method: Method, layer: &Layer) -> Stream {
+    pub(crate) fn stream(&self, method: Method, layer: &Layer) -> Stream {
         self.stream.child(method.name()).indexed("layer", layer.layer)
     }
 
     /// Where a probe comes from. Nothing of the test rows: a probe must not change with them.
-    pub(super) fn provenance(&self, method: Method, data: &Data<'_>, fit: Value) -> BTreeMap<String, Value> {
+    pub(crate) fn provenance(&self, method: Method, data: &Data<'_>, fit: Value) -> BTreeMap<String, Value> {
         let tokens = self.source.tokens().map(|rule| ("tokens".to_owned(), rule.into()));
         let known = BTreeMap::from([
             ("program".to_owned(), concat!("ccs ", env!("CARGO_PKG_VERSION")).into()),

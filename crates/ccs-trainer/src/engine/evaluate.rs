@@ -1,19 +1,21 @@
 //! Predictions against test labels: metrics with their intervals, and paired differences.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::context::Context;
-use super::layer::LayerOutcome;
-use super::report::{Chosen, Comparison, Difference, Estimate, Evaluation};
-use crate::baselines::{Band, Predictions, Quality, RandomBand};
-use crate::bootstrap::{Interval, Resamples};
-use crate::probe::Probe;
-use crate::{Contrast, Error, Method, Result};
+use crate::engine::context::Context;
+use crate::engine::layer::LayerOutcome;
+use crate::{Error, Result, convert};
+use ccs::Contrast;
+use ccs::baselines::{Band, Predictions, Quality, RandomBand};
+use ccs::bootstrap::{Interval, Resamples};
+use ccs::probe::Probe;
+use ccs_report::Method;
+use ccs_report::{Chosen, Comparison, Difference, Estimate, Evaluation};
 
 /// Metrics of predictions; with intervals where resamples are given.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     predictions: &Predictions,
     labels: &[bool],
     resamples: Option<&Resamples>,
@@ -24,33 +26,31 @@ pub(super) fn evaluate(
         accuracy_ci: resamples.and_then(|r| r.interval(r.accuracies(&scored.correct()))),
         auroc: scored.auroc(),
         auroc_ci: resamples.and_then(|r| r.interval(r.aurocs(&scored.ranking())?)),
-        confusion: Some(scored.confusion()),
+        confusion: Some(convert::confusion(scored.confusion())),
     })
 }
 
-impl Evaluation {
-    /// The median and the central 95 % of random directions.
-    pub(super) fn of_directions(qualities: &[Quality]) -> Self {
-        let accuracy = Band::of(qualities.iter().map(|q| q.accuracy).collect());
-        let auroc = qualities.iter().map(|q| q.auroc).collect::<Option<Vec<f64>>>().and_then(Band::of);
-        Self {
-            accuracy: accuracy.map_or(0.0, |b| b.median),
-            accuracy_ci: accuracy.map(|b| [b.low, b.high]),
-            auroc: auroc.map(|b| b.median),
-            auroc_ci: auroc.map(|b| [b.low, b.high]),
-            confusion: None,
-        }
+/// The median and the central 95 % of random directions.
+pub(crate) fn of_directions(qualities: &[Quality]) -> Evaluation {
+    let accuracy = Band::of(qualities.iter().map(|q| q.accuracy).collect());
+    let auroc = qualities.iter().map(|q| q.auroc).collect::<Option<Vec<f64>>>().and_then(Band::of);
+    Evaluation {
+        accuracy: accuracy.map_or(0.0, |b| b.median),
+        accuracy_ci: accuracy.map(|b| [b.low, b.high]),
+        auroc: auroc.map(|b| b.median),
+        auroc_ci: auroc.map(|b| [b.low, b.high]),
+        confusion: None,
     }
 }
 
 /// A probe's predictions.
-pub(super) fn predict(probe: &Probe, pairs: &Contrast) -> Result<Predictions> {
+pub(crate) fn predict(probe: &Probe, pairs: &Contrast) -> Result<Predictions> {
     Ok(Predictions { scores: probe.scores(pairs)?, threshold: probe.readout.threshold() })
 }
 
 /// Accuracy and AUROC of predictions in every resample, and on the rows as they are.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Resampled {
+pub(crate) struct Resampled {
     accuracy: f64,
     accuracies: Vec<f64>,
     auroc: Option<f64>,
@@ -58,7 +58,7 @@ pub(super) struct Resampled {
 }
 
 impl Resampled {
-    pub(super) fn of(predictions: &Predictions, labels: &[bool], resamples: &Resamples) -> Result<Self> {
+    pub(crate) fn of(predictions: &Predictions, labels: &[bool], resamples: &Resamples) -> Result<Self> {
         let scored = predictions.against(labels)?;
         Ok(Self {
             accuracy: scored.accuracy(),
@@ -69,7 +69,7 @@ impl Resampled {
     }
 
     /// Of random directions: the median direction's value, and in resample k that of direction k.
-    pub(super) fn of_directions(band: &RandomBand, labels: &[bool], resamples: &Resamples) -> Result<Self> {
+    pub(crate) fn of_directions(band: &RandomBand, labels: &[bool], resamples: &Resamples) -> Result<Self> {
         let mut accuracies = Vec::with_capacity(resamples.len());
         let mut aurocs = Vec::with_capacity(resamples.len());
         let mut scored = Vec::with_capacity(band.predictions.len());
@@ -82,7 +82,7 @@ impl Resampled {
             aurocs.extend(resamples.auroc(resample, ranking));
         }
         let aurocs = (aurocs.len() == resamples.len()).then_some(aurocs);
-        let Evaluation { accuracy, auroc, .. } = Evaluation::of_directions(&band.test);
+        let Evaluation { accuracy, auroc, .. } = of_directions(&band.test);
         Ok(Self { accuracy, accuracies, auroc, aurocs })
     }
 
@@ -97,16 +97,16 @@ impl Resampled {
 }
 
 /// A method at a layer, in every resample.
-pub(super) type At<'a> = (Method, usize, &'a Resampled);
+pub(crate) type At<'a> = (Method, usize, &'a Resampled);
 
 /// `first` minus `second`, with `layers` looked at. Against the majority, which ranks nothing, of accuracies alone.
-pub(super) fn compare(
+pub(crate) fn compare(
     (first, first_layer, a): At<'_>,
     (second, second_layer, b): At<'_>,
     layers: usize,
     resamples: &Resamples,
 ) -> Comparison {
-    let ranks = second != Method::Majority;
+    let ranks = second != Method::MAJORITY;
     let [plain, wide] = [1, layers.max(1)].map(|layers| {
         let [accuracy, auroc] = a.intervals(b, 0.05 / layers as f64, resamples);
         [accuracy, auroc.filter(|_| ranks)]
@@ -119,24 +119,24 @@ pub(super) fn compare(
 }
 
 /// What probes are compared with at their own layer.
-pub(super) const BESIDE: [Method; 4] =
-    [Method::Random, Method::ZeroShot, Method::CalibratedZeroShot, Method::Majority];
+pub(crate) const BESIDE: [Method; 4] =
+    [Method::RANDOM, Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Method::MAJORITY];
 
 /// The choices compared.
-pub(super) struct Choices {
+pub(crate) struct Choices {
     /// CCS at its chosen layer minus logistic regression at its own.
-    pub(super) ccs_and_lr: Option<Difference>,
+    pub(crate) ccs_and_lr: Option<Difference>,
     /// Every chosen probe against [`BESIDE`] at its layer and logistic regression at its own.
-    pub(super) comparisons: Vec<Comparison>,
+    pub(crate) comparisons: Vec<Comparison>,
 }
 
 /// Compares methods at their chosen layers.
-pub(super) fn between_choices(
+pub(crate) fn between_choices(
     context: &Context<'_>,
-    chosen: &BTreeMap<Method, Chosen>,
+    chosen: &IndexMap<Method, Chosen>,
     outcomes: &[LayerOutcome],
 ) -> Result<Choices> {
-    let mut at_choice = BTreeMap::new();
+    let mut at_choice = IndexMap::new();
     for (&method, choice) in chosen {
         let outcome = choice.layer.and_then(|layer| outcomes.iter().find(|o| o.report.layer == layer));
         if let Some(outcome) = outcome
@@ -145,7 +145,7 @@ pub(super) fn between_choices(
             at_choice.insert(method, (outcome, resampled));
         }
     }
-    let lr = at_choice.get(&Method::Lr).map(|(outcome, r)| (Method::Lr, outcome.report.layer, r));
+    let lr = at_choice.get(&Method::LR).map(|(outcome, r)| (Method::LR, outcome.report.layer, r));
     let mut choices = Choices { ccs_and_lr: None, comparisons: Vec::new() };
     for (&method, (outcome, resampled)) in &at_choice {
         let layer = outcome.report.layer;
@@ -154,9 +154,9 @@ pub(super) fn between_choices(
             beside.extend(outcome.resampled(other, context)?.map(|r| (other, r)));
         }
         let beside = beside.iter().map(|(other, r)| (*other, layer, r));
-        for second in beside.chain(lr.filter(|_| method != Method::Lr)) {
+        for second in beside.chain(lr.filter(|_| method != Method::LR)) {
             let comparison = compare((method, layer, resampled), second, context.layers, context.resamples);
-            if (method, second.0) == (Method::Ccs, Method::Lr) {
+            if (method, second.0) == (Method::CCS, Method::LR) {
                 choices.ccs_and_lr = Some(comparison.difference.clone());
             }
             choices.comparisons.push(comparison);
@@ -165,7 +165,7 @@ pub(super) fn between_choices(
     Ok(choices)
 }
 
-pub(super) fn write_error(what: &'static str, reason: &dyn std::fmt::Display) -> Error {
+pub(crate) fn write_error(what: &'static str, reason: &dyn std::fmt::Display) -> Error {
     Error::Write { what, reason: reason.to_string() }
 }
 
@@ -173,7 +173,7 @@ pub(super) fn write_error(what: &'static str, reason: &dyn std::fmt::Display) ->
 #[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
-    use crate::rng::Stream;
+    use ccs::rng::Stream;
 
     #[test]
     fn a_method_differs_from_itself_by_exactly_nothing() {
@@ -183,11 +183,11 @@ mod tests {
         let scores = (0..40).map(|i| f64::from(i * 7 % 11)).collect();
         let same = Predictions { scores, threshold: 5.0 };
         let same = Resampled::of(&same, &labels, &resamples).unwrap();
-        let found = compare((Method::Ccs, 1, &same), (Method::Lr, 2, &same), 5, &resamples);
+        let found = compare((Method::CCS, 1, &same), (Method::LR, 2, &same), 5, &resamples);
         let nothing = Estimate { value: 0.0, ci: Some([0.0, 0.0]) };
         assert_eq!((found.difference.accuracy, found.difference.auroc), (nothing, Some(nothing)));
         assert_eq!((found.layers, found.auroc_ci), (5, Some([0.0, 0.0])));
-        let majority = compare((Method::Ccs, 1, &same), (Method::Majority, 1, &same), 5, &resamples);
+        let majority = compare((Method::CCS, 1, &same), (Method::MAJORITY, 1, &same), 5, &resamples);
         assert_eq!((majority.difference.auroc, majority.auroc_ci), (None, None));
     }
 }

@@ -1,28 +1,33 @@
 //! One layer of a run: load it, fit every method on its training rows, judge on its test rows.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
-use super::context::{Context, Data};
-use super::evaluate::{BESIDE, Resampled, compare, evaluate, predict};
-use super::recipe::{Fit, Recipe, possible};
-use super::report::{Comparison, Evaluation, LayerReport, LossReport, MethodReport, layer_rule};
-use super::{Layer, answers, folder};
-use crate::baselines::{Predictions, RandomBand, majority_label, random_directions_as};
-use crate::calibrate::Platt;
-use crate::contrast::pick;
-use crate::normalize::few_rows_note;
-use crate::probe::Probe;
-use crate::select::{CrossValidation, HeldOut, cross_validate};
-use crate::{Contrast, Method, Result};
+use crate::engine::answers;
+use crate::engine::context::{Context, Data};
+use crate::engine::evaluate::{BESIDE, Resampled, compare, evaluate, of_directions, predict};
+use crate::engine::recipe::{Fit, Recipe, possible};
+use crate::source::Layer;
+use ccs_report::{Comparison, Evaluation, LayerReport, LossReport, MethodReport};
+
+use crate::engine::choose::layer_rule;
+use crate::{Result, convert, run_dir};
+use ccs::Contrast;
+use ccs::baselines::{Predictions, RandomBand, majority_label, random_directions_as};
+use ccs::calibrate::Platt;
+use ccs::normalize::few_rows_note;
+use ccs::pick;
+use ccs::probe::Probe;
+use ccs::select::{CrossValidation, HeldOut, cross_validate};
+use ccs_report::Method;
 
 /// What one layer gives.
-pub(super) struct LayerOutcome {
-    pub(super) report: LayerReport,
-    pub(super) probes: Vec<(Method, Probe)>,
+pub(crate) struct LayerOutcome {
+    pub(crate) report: LayerReport,
+    pub(crate) probes: Vec<(Method, Probe)>,
     /// Test predictions of the methods that have one per row.
-    pub(super) predictions: BTreeMap<Method, Predictions>,
+    pub(crate) predictions: IndexMap<Method, Predictions>,
     /// Random directions in every resample.
-    pub(super) band: Option<Resampled>,
+    pub(crate) band: Option<Resampled>,
 }
 
 /// One method's part of a layer.
@@ -34,7 +39,7 @@ struct Fitted {
 
 impl Context<'_> {
     /// Works on one layer; nothing depends on which other layers are worked on.
-    pub(super) fn layer(&self, layer: &Layer) -> Result<LayerOutcome> {
+    pub(crate) fn layer(&self, layer: &Layer) -> Result<LayerOutcome> {
         let data = self.load(layer)?;
         let in_fold = self.folds.iter().map(|fold| fold.train.len()).min().unwrap_or(data.train.rows());
         // What CCS has to fit.
@@ -51,15 +56,15 @@ impl Context<'_> {
                 degenerate: data.degenerate,
                 underdetermined,
                 notes,
-                methods: BTreeMap::new(),
+                methods: IndexMap::new(),
                 differences: Vec::new(),
             },
             probes: Vec::new(),
-            predictions: BTreeMap::new(),
+            predictions: IndexMap::new(),
             band: None,
         };
         for &method in &self.methods {
-            let report = if method == Method::Random && !data.degenerate {
+            let report = if method == Method::RANDOM && !data.degenerate {
                 let (report, directions) = self.random(&data)?;
                 outcome.band = Some(Resampled::of_directions(&directions, self.test_labels, self.resamples)?);
                 report
@@ -79,8 +84,8 @@ impl Context<'_> {
 
     fn fit(&self, method: Method, data: &Data<'_>) -> Result<Fitted> {
         match method {
-            Method::ZeroShot | Method::CalibratedZeroShot => self.answers(method, data),
-            Method::Random | Method::Majority => self.constant(data),
+            Method::ZERO_SHOT | Method::CALIBRATED_ZERO_SHOT => self.answers(method, data),
+            Method::RANDOM | Method::MAJORITY => self.constant(data),
             _ if data.degenerate => self.constant(data),
             _ => match possible(self.probe(method, data))? {
                 Ok(fitted) => Ok(fitted),
@@ -100,7 +105,7 @@ impl Context<'_> {
         let recipe = Recipe::new(method, self.settings, &data.train, self.folds)?;
         let (cross_validation, held_out) = cross_validate(&data.train, self.folds, |part, fold| {
             let fit = recipe.briefly().fit(part, &stream.indexed("fold", fold))?;
-            Ok((fit.probe, fit.loss))
+            Ok::<_, crate::Error>((fit.probe, fit.loss))
         })?;
         let mut fit = recipe.fit(&data.train, &stream)?;
         fit.probe.certainty.platt = scaling(&data.train, &held_out)?;
@@ -120,8 +125,8 @@ impl Context<'_> {
         let test = evaluate(&predictions, data.test.labels(), Some(self.resamples))?;
         let loss = match starts {
             Some((train, restart, all)) => Some(LossReport {
-                train,
-                test: probe.loss(&data.test)?,
+                train: convert::terms(train),
+                test: convert::terms(probe.loss(&data.test)?),
                 restart,
                 restarts: all.iter().map(|t| Some(t.total()).filter(|l| l.is_finite())).collect(),
             }),
@@ -138,14 +143,14 @@ impl Context<'_> {
         let report = MethodReport {
             test,
             train: evaluate(&predict(&probe, &data.train)?, data.train.labels(), None)?,
-            cross_validation: Some(cross_validation),
+            cross_validation: Some(convert::cross_validation(cross_validation)),
             loss,
-            sign: Some(probe.sign),
+            sign: Some(convert::sign(probe.sign)),
             gradient: newton.map(|n| n.0),
             iterations: newton.map(|n| n.1),
             l2: recipe.l2,
             directions,
-            probe: Some(folder::probe_path(recipe.method, data.layer.layer)),
+            probe: Some(run_dir::probe_path(recipe.method, data.layer.layer)),
             note: with_penalty(note, recipe.l2, self.settings.folds),
         };
         if let Some(about) = about.as_object_mut() {
@@ -187,12 +192,12 @@ impl Context<'_> {
     }
 
     fn random(&self, data: &Data<'_>) -> Result<(MethodReport, RandomBand)> {
-        let stream = self.stream(Method::Random, data.layer);
+        let stream = self.stream(Method::RANDOM, data.layer);
         let (normalization, count) = (self.settings.normalization, self.settings.directions);
         let band = random_directions_as(normalization, &data.train, &data.test, count, &stream)?;
         let report = MethodReport {
-            test: Evaluation::of_directions(&band.test),
-            train: Evaluation::of_directions(&band.train),
+            test: of_directions(&band.test),
+            train: of_directions(&band.train),
             note: Some(format!(
                 "median and central 95 % of {count} random directions, each with its sign from the training rows"
             )),
@@ -205,7 +210,7 @@ impl Context<'_> {
     /// chosen layers.
     fn differences(&self, layer: usize, outcome: &LayerOutcome) -> Result<Vec<Comparison>> {
         let mut found = Vec::new();
-        for (first, others) in [(Method::Ccs, &[Method::Lr][..]), (Method::Lr, &[])] {
+        for (first, others) in [(Method::CCS, &[Method::LR][..]), (Method::LR, &[])] {
             let Some(own) = outcome.resampled(first, self)? else { continue };
             for &second in others.iter().chain(&BESIDE) {
                 if let Some(other) = outcome.resampled(second, self)? {
@@ -220,8 +225,8 @@ impl Context<'_> {
 
 impl LayerOutcome {
     /// A method in every resample; none if it has no predictions here.
-    pub(super) fn resampled(&self, method: Method, context: &Context<'_>) -> Result<Option<Resampled>> {
-        if method == Method::Random {
+    pub(crate) fn resampled(&self, method: Method, context: &Context<'_>) -> Result<Option<Resampled>> {
+        if method == Method::RANDOM {
             return Ok(self.band.clone());
         }
         let of = |p: &Predictions| Resampled::of(p, context.test_labels, context.resamples);
@@ -242,7 +247,7 @@ fn scaling(train: &Contrast, held_out: &HeldOut) -> Result<Option<Platt>> {
 }
 
 /// What Platt scaling is fitted on.
-pub(super) fn scaling_rule(folds: usize) -> String {
+pub(crate) fn scaling_rule(folds: usize) -> String {
     format!(
         "labels and held-out scores of {folds}-fold grouped cross-validation inside the training rows, each row scored by the fit that did not see it"
     )

@@ -1,75 +1,38 @@
 //! A whole run: every layer of a data source, every method, controls and intervals, and the report.
 
-mod answers;
-mod blank;
-mod closeup;
-mod context;
-mod controls;
-mod eval;
-mod evaluate;
-mod fitted;
-mod folder;
-mod inspect;
-mod judge;
-mod layer;
-mod look;
-mod matrix;
-mod origin;
-mod pooled;
-mod recipe;
-mod repeats;
-mod report;
-mod resume;
-mod settings;
-mod shuffled;
-mod source;
-mod summary;
-mod sums;
-mod table;
-mod transfer;
-mod verdict;
+pub(crate) mod answers;
+mod choose;
+pub(crate) mod context;
+pub(crate) mod evaluate;
+pub(crate) mod layer;
+pub(crate) mod recipe;
+pub(crate) mod resume;
+mod split;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use indexmap::IndexMap;
 use rayon::prelude::*;
 use tch::Device;
 
-pub use answers::{AnswerScore, ZeroShot};
-pub use blank::{Blank, blank, check_blank};
-pub use closeup::{
-    Calibration, CloseUp, EnsembleReport, Histogram, RecursiveIteration, RecursiveReport, TemplateReport,
-};
-pub use eval::{EvalOptions, EvalReport, Judged, eval, tokens_of};
-pub use fitted::Fitted;
-pub use folder::{Out, Overwrite};
-pub use inspect::{ChosenCard, Cosines, ProbeCard, RunCard};
-pub use matrix::{Against, Transfer};
-pub use pooled::{Dataset, Pooled};
-pub use repeats::{
-    OracleRestart, OracleSign, Repeated, SeedCosines, ShuffledBand, Spread, Untrained, WithinLayer,
-};
-pub use report::{
-    Chosen, Comparison, Counts, Difference, Estimate, Evaluation, LayerReport, LossReport, MethodReport,
-    Oracle, Report, Side, SplitReport, Verdict,
-};
-pub use resume::{Pausing, Step};
-pub use settings::{LayerSelection, Settings};
-pub(crate) use source::matrix;
-pub use source::{Layer, Memory, Rows, Source};
-pub use transfer::{ALL, sweep};
-pub use verdict::Finding;
-
-use crate::baselines::majority_share;
-use crate::bootstrap::Resamples;
-use crate::contrast::pick;
-use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::split::{Split, grouped_folds};
-use crate::{Error, Method, Result};
+use crate::diagnostics::look::Looks;
+use crate::diagnostics::shuffled;
+use crate::method::{self, Ask as _};
+use crate::settings::Settings;
+use crate::source::{Layer, Source, origin};
+use crate::{Error, Result};
+use ccs::baselines::majority_share;
+use ccs::bootstrap::Resamples;
+use ccs::pick;
+use ccs::probe::Probe;
+use ccs::rng::Stream;
+use ccs::split::{Split, grouped_folds};
+use ccs_report::Method;
+use ccs_report::{Chosen, LayerReport, Report, SplitReport, ZeroShot, sentences};
 use context::Context;
 use layer::LayerOutcome;
-use look::Looks;
-use resume::Kept;
+use resume::{Kept, Pausing, Step};
+use split::Counts;
 
 /// Where and how widely a run computes; changes nothing in its results on one machine.
 #[derive(Debug, Clone, Copy)]
@@ -129,7 +92,7 @@ pub fn run_pausing(
 }
 
 /// As [`run_pausing`], with the groups that test where another than this run decides it.
-fn run_on(
+pub(crate) fn run_on(
     source: &dyn Source,
     settings: &Settings,
     execution: Execution,
@@ -160,7 +123,7 @@ fn run_on(
     let folds = grouped_folds(&train_labels, &train_groups, settings.folds, &stream.child("folds"))?;
     let resamples =
         Resamples::draw(&test_labels, &test_groups, settings.resamples, &stream.child("bootstrap"))?;
-    let split_report = SplitReport::new(rows, &split, settings)?;
+    let split_report = split::report(rows, &split, settings)?;
     let kept = Kept::new(pausing, source, settings, execution, (layers.len(), &split_report.id))?;
     let context = Context {
         source,
@@ -169,7 +132,7 @@ fn run_on(
         layers: layers.len(),
         device: execution.device,
         split: &split,
-        train_id: report::hash(&split_report.train)?,
+        train_id: split::hash(&split_report.train)?,
         folds: &folds,
         resamples: &resamples,
         test_labels: &test_labels,
@@ -210,15 +173,17 @@ fn run_on(
 }
 
 /// The layer of every method that fits probes.
-fn choose(context: &Context<'_>, outcomes: &[LayerOutcome]) -> BTreeMap<Method, Chosen> {
+fn choose(context: &Context<'_>, outcomes: &[LayerOutcome]) -> IndexMap<Method, Chosen> {
     let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
     let methods = context.methods.iter().copied().filter(|m| m.is_probe());
-    methods.map(|method| (method, Chosen::of(method, &layers, context.settings.folds))).collect()
+    methods
+        .map(|method| (method, choose::by_cross_validation(method, &layers, context.settings.folds)))
+        .collect()
 }
 
 /// Runs `work` on its own pool whose threads use one LibTorch thread each: the order of a sum, and so its last bits,
 /// must not depend on the number of cores.
-fn in_parallel<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn in_parallel<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let _restore = TorchThreads(tch::get_num_threads());
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -229,7 +194,7 @@ fn in_parallel<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send)
 }
 
 /// Runs `work` here with one LibTorch thread, for the same reason.
-fn one_thread<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn one_thread<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let _restore = TorchThreads(tch::get_num_threads());
     tch::set_num_threads(1);
     work()
@@ -269,7 +234,7 @@ fn assemble(
     counts: Counts,
     majority: f64,
     split: SplitReport,
-    chosen: BTreeMap<Method, Chosen>,
+    chosen: IndexMap<Method, Chosen>,
     looked: Vec<(LayerOutcome, Looks)>,
 ) -> Result<Run> {
     let (mut outcomes, mut looks) = (Vec::with_capacity(looked.len()), Looks::default());
@@ -278,15 +243,11 @@ fn assemble(
         looks.extend(look);
     }
     let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
-    let without_labels = Chosen::without_labels(&layers).map(|choice| (Method::Ccs, choice));
+    let without_labels = choose::without_labels(&layers).map(|choice| (Method::CCS, choice));
     let choices = evaluate::between_choices(context, &chosen, &outcomes)?;
-    let verdicts = verdict::verdicts(majority, context.resamples.groups(), &layers, &chosen, &choices);
-    let mut notes = verdict::notes(context.resamples.groups(), context.layers);
+    let mut notes = sentences::notes(context.resamples.groups(), context.layers);
     notes.extend(one_label(&counts));
     let answers = context.methods.iter().any(|method| method.needs_answers());
-    notes.extend(
-        (answers && context.source.rows().differing_words).then(|| answers::DIFFERING_WORDS.to_owned()),
-    );
     notes.extend(context.source.rows().both_labels.clone());
     notes.extend(shuffled::note(&looks.shuffled));
     for note in std::mem::take(&mut looks.notes) {
@@ -301,10 +262,12 @@ fn assemble(
         probes.extend(outcome.probes.into_iter().map(|(method, probe)| (method, layer, probe)));
         reports.push(outcome.report);
     }
-    let report = Report {
+    let of_methods = context.methods.iter().filter_map(|&m| Some((m, method::known(m)?.info())));
+    let mut report = Report {
         schema: Report::SCHEMA,
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
-        verdicts,
+        methods: of_methods.collect(),
+        verdicts: Vec::new(),
         notes,
         majority,
         rows: counts.rows,
@@ -316,19 +279,23 @@ fn assemble(
         zero_shot: answers.then_some(ZeroShot { score: context.settings.zero_shot }),
         chosen_difference: choices.ccs_and_lr,
         comparisons: choices.comparisons,
-        close_ups: looks.close_ups,
-        seeds: looks.seeds,
-        shuffled: looks.shuffled,
+        close_ups: method::in_order(looks.close_ups),
+        seeds: method::in_order(looks.seeds),
+        shuffled: method::in_order(looks.shuffled),
         recursive: looks.recursive,
         within_layer: looks.within,
         blank: None,
-        transfer: BTreeMap::new(),
-        transfer_answers: BTreeMap::new(),
+        transfer: IndexMap::new(),
+        transfer_answers: IndexMap::new(),
         layers: reports,
-        settings: context.settings.clone(),
+        settings: context.settings.recorded()?,
         split: split.id.clone(),
+        states: context.source.states(),
+        about: context.source.about(),
+        data_notes: context.source.notes(),
         data: context.source.identity(),
     };
+    report.verdicts = sentences::verdicts(&report);
     Ok(Run { report, split, probes })
 }
 

@@ -2,48 +2,50 @@
 
 use serde_json::{Value, json};
 
-use super::Settings;
-use crate::fit::ccs::ccs;
-use crate::fit::inlp::{InlpOptions, inlp};
-use crate::fit::kmeans::{KMeansOptions, kmeans};
-use crate::fit::logistic::{LrFit, LrInput, cross_validated, logistic, penalised};
-use crate::fit::means::{Shrinkage, lda, mean_difference};
-use crate::fit::quadratic::{Objective, quadratic};
-use crate::fit::salience::{BssOptions, bss};
-use crate::loss::Terms;
-use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::split::Split;
-use crate::{Contrast, Error, Method, Result};
+use crate::settings::Settings;
+use crate::{Error, Result};
+use ccs::Contrast;
+use ccs::fit::ccs::ccs;
+use ccs::fit::inlp::{InlpOptions, inlp};
+use ccs::fit::kmeans::{KMeansOptions, kmeans};
+use ccs::fit::logistic::{LrFit, LrInput, cross_validated, logistic, penalised};
+use ccs::fit::means::{Shrinkage, lda, mean_difference};
+use ccs::fit::quadratic::{Objective, quadratic};
+use ccs::fit::salience::{BssOptions, bss};
+use ccs::loss::Terms;
+use ccs::probe::Probe;
+use ccs::rng::Stream;
+use ccs::split::Split;
+use ccs_report::Method;
 
 /// INLP ends after so many directions in any case.
 const INLP_DIRECTIONS: usize = 20;
 
 /// A method with all that its fit needs to know but the rows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Recipe<'a> {
-    pub(super) method: Method,
+pub(crate) struct Recipe<'a> {
+    pub(crate) method: Method,
     settings: &'a Settings,
     /// The penalty of logistic regression, where cross-validation chose it.
-    pub(super) l2: Option<f64>,
+    pub(crate) l2: Option<f64>,
     directions: usize,
 }
 
 /// A fitted probe, and what the report says of the fit.
 #[derive(Debug)]
-pub(super) struct Fit {
-    pub(super) probe: Probe,
+pub(crate) struct Fit {
+    pub(crate) probe: Probe,
     /// What was minimised; 0 where nothing is.
-    pub(super) loss: f64,
+    pub(crate) loss: f64,
     /// For the probe's file.
-    pub(super) about: Value,
+    pub(crate) about: Value,
     /// CCS's kept start: its terms, its number and every start's final terms.
-    pub(super) starts: Option<(Terms, usize, Vec<Terms>)>,
+    pub(crate) starts: Option<(Terms, usize, Vec<Terms>)>,
     /// Logistic regression's largest gradient entry, and its iterations.
-    pub(super) newton: Option<(f64, usize)>,
+    pub(crate) newton: Option<(f64, usize)>,
     /// INLP's probes after the first.
-    pub(super) further: Vec<Probe>,
-    pub(super) note: Option<String>,
+    pub(crate) further: Vec<Probe>,
+    pub(crate) note: Option<String>,
 }
 
 impl Fit {
@@ -53,19 +55,19 @@ impl Fit {
 }
 
 /// A fit that these rows do not allow becomes the reason in words; all other errors stay errors.
-pub(super) fn possible<T>(fit: Result<T>) -> Result<Result<T, String>> {
-    match fit {
+pub(crate) fn possible<T, E: Into<Error>>(fit: Result<T, E>) -> Result<Result<T, String>> {
+    match fit.map_err(Into::into) {
         Ok(fit) => Ok(Ok(fit)),
-        Err(
-            error @ (Error::Constant
-            | Error::Singular { .. }
-            | Error::NotConverged { .. }
-            | Error::Separable
-            | Error::Diverged
-            | Error::OneClass { .. }
-            | Error::TooFewRows { .. }
-            | Error::TooFewGroups { .. }),
-        ) => {
+        Err(Error::Probe(
+            error @ (ccs::Error::Constant
+            | ccs::Error::Singular { .. }
+            | ccs::Error::NotConverged { .. }
+            | ccs::Error::Separable
+            | ccs::Error::Diverged
+            | ccs::Error::OneClass { .. }
+            | ccs::Error::TooFewRows { .. }
+            | ccs::Error::TooFewGroups { .. }),
+        )) => {
             let text = error.to_string();
             Ok(Err(text.split_once("\nhint: ").map_or(text.as_str(), |(text, _)| text).to_owned()))
         }
@@ -75,16 +77,16 @@ pub(super) fn possible<T>(fit: Result<T>) -> Result<Result<T, String>> {
 
 impl<'a> Recipe<'a> {
     /// Chooses on folds of the training rows what the method leaves open.
-    pub(super) fn new(
+    pub(crate) fn new(
         method: Method,
         settings: &'a Settings,
         train: &Contrast,
         folds: &[Split],
     ) -> Result<Self> {
-        let input = match method {
-            Method::Lr if settings.lr_cross_validated => Some(LrInput::Differences),
-            Method::LrStatements => Some(LrInput::Statements),
-            Method::LrPairs => Some(LrInput::Concatenated),
+        let input = match method.name() {
+            "lr" if settings.lr_cross_validated => Some(LrInput::Differences),
+            "lr_statements" => Some(LrInput::Statements),
+            "lr_pairs" => Some(LrInput::Concatenated),
             _ => None,
         };
         let l2 = match input {
@@ -95,31 +97,31 @@ impl<'a> Recipe<'a> {
     }
 
     /// With the penalty that was chosen before, if any.
-    pub(super) fn known(method: Method, settings: &'a Settings, l2: Option<f64>) -> Self {
+    pub(crate) fn known(method: Method, settings: &'a Settings, l2: Option<f64>) -> Self {
         Self { method, settings, l2, directions: INLP_DIRECTIONS }
     }
 
     /// For the probe alone, without what else a report shows.
-    pub(super) fn briefly(self) -> Self {
+    pub(crate) fn briefly(self) -> Self {
         Self { directions: 1, ..self }
     }
 
     /// Fits on training rows.
-    pub(super) fn fit(&self, train: &Contrast, stream: &Stream) -> Result<Fit> {
+    pub(crate) fn fit(&self, train: &Contrast, stream: &Stream) -> Result<Fit> {
         let normalization = self.settings.normalization;
         let form = |objective| {
             let fit = quadratic(train, objective, normalization)?;
             let about = json!({ "value": fit.value, "trace": fit.trace, "objective": objective, "normalization": normalization });
             Ok(Fit::new(fit.probe, -fit.value, about))
         };
-        match self.method {
-            Method::Ccs => self.ccs(train, stream),
-            Method::Tpc => form(Objective::TPC),
-            Method::Drc => form(Objective::DRC),
-            Method::Rrc => form(Objective::RRC),
-            Method::Vinc => form(Objective::VINC),
-            Method::VincS => form(Objective::VINC_S),
-            Method::Bss => {
+        match self.method.name() {
+            "ccs" => self.ccs(train, stream),
+            "tpc" => form(Objective::TPC),
+            "drc" => form(Objective::DRC),
+            "rrc" => form(Objective::RRC),
+            "vinc" => form(Objective::VINC),
+            "vinc_s" => form(Objective::VINC_S),
+            "bss" => {
                 let options = BssOptions::default();
                 let fit = bss(train, &options, normalization, stream)?;
                 let about = json!({
@@ -127,7 +129,7 @@ impl<'a> Recipe<'a> {
                 });
                 Ok(Fit::new(fit.probe, fit.loss, about))
             }
-            Method::Kmeans => {
+            "kmeans" => {
                 let options = KMeansOptions::default();
                 let fit = kmeans(train, &options, normalization, stream)?;
                 let about = json!({
@@ -135,22 +137,20 @@ impl<'a> Recipe<'a> {
                 });
                 Ok(Fit::new(fit.probe, fit.inertia, about))
             }
-            Method::Lr => self.logistic(train, LrInput::Differences),
-            Method::LrStatements => self.logistic(train, LrInput::Statements),
-            Method::LrPairs => self.logistic(train, LrInput::Concatenated),
-            Method::MeanDifference => {
+            "lr" => self.logistic(train, LrInput::Differences),
+            "lr_statements" => self.logistic(train, LrInput::Statements),
+            "lr_pairs" => self.logistic(train, LrInput::Concatenated),
+            "mean_difference" => {
                 let probe = mean_difference(train, normalization)?;
                 Ok(Fit::new(probe, 0.0, json!({ "normalization": normalization })))
             }
-            Method::Lda => {
+            "lda" => {
                 let fit = lda(train, Shrinkage::LedoitWolf, normalization)?;
                 let about = json!({ "shrinkage": fit.shrinkage, "normalization": normalization });
                 Ok(Fit::new(fit.probe, 0.0, about))
             }
-            Method::Inlp => self.inlp(train),
-            Method::Random | Method::ZeroShot | Method::CalibratedZeroShot | Method::Majority => {
-                Err(Error::NoFit { method: self.method })
-            }
+            "inlp" => self.inlp(train),
+            _ => Err(Error::NoFit { method: self.method }),
         }
     }
 
@@ -206,7 +206,7 @@ impl<'a> Recipe<'a> {
         };
         let loss = fit.losses.first().copied().unwrap_or_default();
         let mut probes = fit.probes.into_iter();
-        let probe = probes.next().ok_or(Error::Constant)?;
+        let probe = probes.next().ok_or(ccs::Error::Constant)?;
         Ok(Fit { further: probes.collect(), note: Some(note), ..Fit::new(probe, loss, about) })
     }
 }

@@ -6,6 +6,7 @@
 //! so what other data, settings or versions gave is never taken for this run's. The last line of every JSON file is the
 //! hash of what stands before it, `outcome.json` holds the hashes of its probes: what is damaged is done again.
 
+use indexmap::IndexMap;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,20 +15,26 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::{Resampled, write_error};
-use super::folder::{layers_of, put, replace, sync_folder};
-use super::layer::LayerOutcome;
-use super::look::Looks;
-use super::{Execution, Layer, LayerReport, Settings, Source};
-use crate::baselines::Predictions;
-use crate::probe::Probe;
-use crate::{Error, Method, Result, file};
+use crate::diagnostics::look::Looks;
+use crate::engine::Execution;
+use crate::engine::evaluate::{Resampled, write_error};
+use crate::engine::layer::LayerOutcome;
+use crate::run_dir::file;
+use crate::run_dir::{layers_of, put, replace, sync_folder};
+use crate::settings::Settings;
+use crate::source::Layer;
+use crate::source::Source;
+use crate::{Error, Result};
+use ccs::baselines::Predictions;
+use ccs::probe::Probe;
+use ccs_report::LayerReport;
+use ccs_report::Method;
 
 /// How a run can be stopped, and continued.
 ///
 /// ```no_run
-/// use ccs::run::{Execution, Pausing, Settings, run_pausing};
-/// use ccs::store::StoreSource;
+/// use ccs_trainer::{Execution, Pausing, Settings, run_pausing};
+/// use ccs_trainer::StoreSource;
 /// use std::path::Path;
 /// use std::sync::atomic::AtomicBool;
 ///
@@ -35,10 +42,10 @@ use crate::{Error, Method, Result, file};
 /// let source = StoreSource::open("out/store")?;
 /// let pausing = Pausing { out: Some(Path::new("out/run")), stop: Some(&STOP), ..Pausing::default() };
 /// match run_pausing(&source, &Settings::default(), Execution::default(), pausing, &|_| {}) {
-///     Err(ccs::Error::Stopped { done, layers, .. }) => println!("{done} of {layers} layers are kept"),
-///     other => other?.write("out/run", ccs::run::Overwrite::No)?,
+///     Err(ccs_trainer::Error::Stopped { done, layers, .. }) => println!("{done} of {layers} layers are kept"),
+///     other => other?.write("out/run", ccs_trainer::Overwrite::No)?,
 /// }
-/// # Ok::<(), ccs::Error>(())
+/// # Ok::<(), ccs_trainer::Error>(())
 /// ```
 #[derive(Clone, Copy, Default)]
 pub struct Pausing<'a> {
@@ -84,7 +91,7 @@ pub enum Step<'a> {
 }
 
 /// What a run keeps, and whether it goes on.
-pub(super) struct Kept<'a> {
+pub(crate) struct Kept<'a> {
     dir: Option<PathBuf>,
     pausing: Pausing<'a>,
     layers: usize,
@@ -92,7 +99,7 @@ pub(super) struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         pausing: Pausing<'a>,
         source: &dyn Source,
         settings: &Settings,
@@ -107,7 +114,7 @@ impl<'a> Kept<'a> {
     }
 
     /// A layer's outcome: what is kept of it, or else what `work` gives, which is then kept.
-    pub(super) fn outcome(
+    pub(crate) fn outcome(
         &self,
         layer: &Layer,
         work: impl FnOnce() -> Result<LayerOutcome>,
@@ -128,7 +135,7 @@ impl<'a> Kept<'a> {
     }
 
     /// The closer look at a method's chosen layer, where it is kept.
-    pub(super) fn look(&self, method: Method, layer: &Layer) -> Option<Looks> {
+    pub(crate) fn look(&self, method: Method, layer: &Layer) -> Option<Looks> {
         let path = self.look_path(method, layer)?;
         let found = self.whole(read(&path).map_err(|Damaged| path.clone()))?;
         self.tell(Step::Looked(method, layer.layer));
@@ -136,7 +143,7 @@ impl<'a> Kept<'a> {
     }
 
     /// Keeps a closer look.
-    pub(super) fn keep_look(&self, method: Method, layer: &Layer, found: &Looks) -> Result<()> {
+    pub(crate) fn keep_look(&self, method: Method, layer: &Layer, found: &Looks) -> Result<()> {
         if let Some(path) = self.look_path(method, layer) {
             replace(&path, &sealed(found)?)?;
         }
@@ -157,24 +164,24 @@ impl<'a> Kept<'a> {
     }
 
     /// Says what is done next, unless the run was asked to stop.
-    pub(super) fn next(&self, method: Method, layer: &Layer, what: &str) -> Result<()> {
+    pub(crate) fn next(&self, method: Method, layer: &Layer, what: &str) -> Result<()> {
         self.go_on()?;
         self.tell(Step::Doing { method, layer: layer.layer, what });
         Ok(())
     }
 
-    pub(super) fn tell(&self, step: Step<'_>) {
+    pub(crate) fn tell(&self, step: Step<'_>) {
         if let Some(watch) = self.pausing.watch {
             watch(step);
         }
     }
 
     /// Whether the run was asked to stop.
-    pub(super) fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         self.pausing.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
-    pub(super) fn go_on(&self) -> Result<()> {
+    pub(crate) fn go_on(&self) -> Result<()> {
         if !self.stopped() {
             return Ok(());
         }
@@ -225,7 +232,7 @@ struct Written {
     report: LayerReport,
     /// With the hash of each one's file.
     probes: Vec<(Method, String)>,
-    predictions: BTreeMap<Method, Predictions>,
+    predictions: IndexMap<Method, Predictions>,
     band: Option<Resampled>,
 }
 

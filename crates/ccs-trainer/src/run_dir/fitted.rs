@@ -5,24 +5,22 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::evaluate::evaluate;
-use super::folder::probe_path;
-use super::sums::Sums;
-use super::{Evaluation, Report, SplitReport};
-use crate::baselines::Predictions;
-use crate::bootstrap::Resamples;
-use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::store::LAST;
-use crate::{Error, Method, Result};
+use crate::run_dir::probe_path;
+use crate::run_dir::sums::Sums;
+use crate::source::store::LAST;
+use crate::{Error, Result};
+use ccs::probe::Probe;
+use ccs_report::Method;
+use ccs_report::Report;
 
 /// A probe that a run fitted, with where it belongs and what the run found.
 ///
 /// ```no_run
-/// use ccs::{Method, run::Fitted};
+/// use ccs_report::Method;
+/// use ccs_trainer::Fitted;
 ///
-/// # fn example(states: ccs::Contrast) -> ccs::Result<()> {
-/// let fitted = Fitted::open("out/run", Method::Ccs, None)?; // at the layer that the run chose
+/// # fn example(states: ccs::Contrast) -> ccs_trainer::Result<()> {
+/// let fitted = Fitted::open("out/run", Method::CCS, None)?; // at the layer that the run chose
 /// println!("reads layer {}, {} at the token {}", fitted.layer, fitted.hook, fitted.tokens);
 /// let p_true: Vec<f64> = fitted.probe.probabilities(&states)?;
 /// # Ok(()) }
@@ -55,7 +53,7 @@ impl Fitted {
     pub fn open(run: impl AsRef<Path>, method: Method, layer: Option<usize>) -> Result<Self> {
         let run = run.as_ref();
         let sums = Sums::open(run)?;
-        let report = Report::checked(run, &sums)?;
+        let report = super::report(run, &sums)?;
         let layer = choose(run, &report, method, layer)?;
         let name = probe_path(method, layer);
         let (path, probe) = (run.join(&name), probe_of(run, &sums, &name)?);
@@ -64,16 +62,17 @@ impl Fitted {
         if meta("method") != is_method || meta("layer") != is_layer {
             let reason =
                 format!("it says that it is of another method or layer than {method} at layer {layer}");
-            return Err(Error::ProbeFile { path, reason });
+            return Err(ccs::Error::ProbeFile { path, reason }.into());
         }
         let Some(hook) = meta("hook").and_then(Value::as_str).map(str::to_owned) else {
-            return Err(Error::ProbeFile {
+            return Err(ccs::Error::ProbeFile {
                 path,
                 reason: "it does not say which hook point it reads".to_owned(),
-            });
+            }
+            .into());
         };
         let tokens = meta("tokens").and_then(Value::as_str).unwrap_or(LAST).to_owned();
-        let train_groups = SplitReport::checked(run, &sums)?.train.group.into_iter().collect();
+        let train_groups = super::split(run, &sums)?.train.group.into_iter().collect();
         Ok(Self { method, layer, hook, tokens, probe, train_groups, report })
     }
 
@@ -85,30 +84,9 @@ impl Fitted {
 }
 
 /// A run's probe, if its file is the one that was written.
-pub(super) fn probe_of(run: &Path, sums: &Sums, name: &str) -> Result<Probe> {
-    let wrong = |reason| Error::ProbeFile { path: run.join(name), reason };
-    Probe::parse(&sums.read(name)?).map_err(wrong)
-}
-
-impl Evaluation {
-    /// How well predictions agree with labels, with intervals from resampled groups as in a run: `resamples` of them,
-    /// drawn from `seed`.
-    ///
-    /// # Shapes
-    /// N predictions, `labels` and `groups`, at least 1.
-    ///
-    /// # Errors
-    /// Different lengths, no rows, or a score that is NaN.
-    pub fn of(
-        predictions: &Predictions,
-        labels: &[bool],
-        groups: &[String],
-        resamples: usize,
-        seed: u64,
-    ) -> Result<Self> {
-        let resamples = Resamples::draw(labels, groups, resamples, &Stream::new(seed).child("bootstrap"))?;
-        evaluate(predictions, labels, Some(&resamples))
-    }
+pub(crate) fn probe_of(run: &Path, sums: &Sums, name: &str) -> Result<Probe> {
+    let wrong = |reason| ccs::Error::ProbeFile { path: run.join(name), reason };
+    Ok(Probe::parse(&sums.read(name)?).map_err(wrong)?)
 }
 
 /// The layer whose probe is meant.
@@ -122,7 +100,7 @@ fn choose(run: &Path, report: &Report, method: Method, layer: Option<usize>) -> 
         };
         return Err(none(format!("{method} was not fitted, or is no method that fits a probe"), hint));
     };
-    let fitted = |l: &&super::LayerReport| l.methods.get(&method).is_some_and(|m| m.probe.is_some());
+    let fitted = |l: &&ccs_report::LayerReport| l.methods.get(&method).is_some_and(|m| m.probe.is_some());
     let layers: Vec<String> = report.layers.iter().filter(fitted).map(|l| l.layer.to_string()).collect();
     let hint = || format!("{method} has a probe at the layers {}", layers.join(", "));
     let Some(layer) = layer.or(chosen.layer) else {

@@ -5,23 +5,31 @@
 //! A run is written to `OUT.partial` and takes its place by a rename, so `OUT` holds a whole run or what it held
 //! before. An earlier run waits in `OUT.replaced` until then. Whoever writes holds a lock on `OUT.partial/unfinished`.
 
+pub(crate) mod file;
+pub(crate) mod fitted;
+pub(crate) mod inspect;
+pub(crate) mod sums;
+pub(crate) mod table;
+
 use std::fs::TryLockError;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::evaluate::write_error;
-use super::sums::{self, SUMS, Summing, Sums};
-use super::table;
-use super::{Report, Run, SplitReport};
-use crate::{Error, Method, Result, file, page};
+use crate::engine::Run;
+use crate::engine::evaluate::write_error;
+use crate::{Error, Result};
+use ccs_report::Report;
+use ccs_report::SplitReport;
+use ccs_report::{Method, page};
+use sums::{SUMS, Summing, Sums};
 
-pub(super) const REPORT: &str = "report.json";
+pub(crate) const REPORT: &str = "report.json";
 const SPLIT: &str = "split.json";
 const PROBES: &str = "probes";
 /// The runs of single data sets, in the folder of a sweep.
 const RUNS: &str = "runs";
 /// The table of a sweep.
-pub(super) const TRANSFER: &str = "transfer.csv";
+pub(crate) const TRANSFER: &str = "transfer.csv";
 /// What a fit that was stopped has done so far, in `OUT.partial`.
 const LAYERS: &str = "layers";
 /// Marks a folder that is still being written.
@@ -53,7 +61,7 @@ pub enum Overwrite {
 }
 
 /// Where a probe lies in the run folder.
-pub(super) fn probe_path(method: Method, layer: usize) -> String {
+pub(crate) fn probe_path(method: Method, layer: usize) -> String {
     format!("{PROBES}/{method}/layer_{layer:02}.safetensors")
 }
 
@@ -121,63 +129,36 @@ fn sibling(dir: &Path, suffix: &str) -> Result<PathBuf> {
     Ok(dir.with_file_name(name))
 }
 
-impl Report {
-    /// Reads the `report.json` of a run folder.
-    ///
-    /// # Errors
-    /// [`Error::NoRun`], [`Error::RunFile`] where it is not the file that was written, and a report of another version.
-    pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
-        let dir = dir.as_ref();
-        Self::checked(dir, &Sums::open(dir)?)
-    }
-
-    /// As [`Report::read`], by sums that were read already.
-    pub(super) fn checked(dir: &Path, sums: &Sums) -> Result<Self> {
-        let text = sums.read(REPORT)?;
-        Self::parse(&text).map_err(|reason| Error::ReportFile { path: dir.join(REPORT), reason })
-    }
-
-    /// Reads the text of a `report.json`, which nothing is compared with.
-    ///
-    /// # Errors
-    /// Text that is not a report of this version.
-    pub fn from_json(text: &[u8]) -> Result<Self> {
-        Self::parse(text).map_err(|reason| Error::ReportFile { path: REPORT.into(), reason })
-    }
-
-    fn parse(text: &[u8]) -> Result<Self, String> {
-        let report: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        if report.schema != Self::SCHEMA {
-            return Err(format!("its schema is {}, this version reads {}", report.schema, Self::SCHEMA));
-        }
-        Ok(report)
-    }
-
-    /// The report as it is written: JSON, indented, with a last newline.
-    ///
-    /// # Errors
-    /// None that a report made by this crate gives.
-    pub fn to_json(&self) -> Result<Vec<u8>> {
-        json(REPORT, self)
-    }
+/// Reads the report of a run folder.
+///
+/// # Errors
+/// [`Error::NoRun`], [`Error::RunFile`] where it is not the file that was written, and a report of another version.
+pub fn read_report(dir: impl AsRef<Path>) -> Result<Report> {
+    report(dir.as_ref(), &Sums::open(dir.as_ref())?)
 }
 
-impl SplitReport {
-    /// Reads the `split.json` of a run folder.
-    ///
-    /// # Errors
-    /// [`Error::NoRun`], and [`Error::RunFile`] where it is not the file that was written.
-    pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
-        let dir = dir.as_ref();
-        Self::checked(dir, &Sums::open(dir)?)
-    }
+/// As [`read_report`], by sums that were read already.
+pub(crate) fn report(dir: &Path, sums: &Sums) -> Result<Report> {
+    let wrong = |e: ccs_report::Error| match e {
+        ccs_report::Error::Report { reason } => Error::ReportFile { path: dir.join(REPORT), reason },
+        other => other.into(),
+    };
+    Report::from_json(&sums.read(REPORT)?).map_err(wrong)
+}
 
-    /// As [`SplitReport::read`], by sums that were read already.
-    pub(super) fn checked(dir: &Path, sums: &Sums) -> Result<Self> {
-        let text = sums.read(SPLIT)?;
-        let wrong = |e: serde_json::Error| Error::ReportFile { path: dir.join(SPLIT), reason: e.to_string() };
-        serde_json::from_slice(&text).map_err(wrong)
-    }
+/// Reads the `split.json` of a run folder.
+///
+/// # Errors
+/// [`Error::NoRun`], and [`Error::RunFile`] where it is not the file that was written.
+pub fn read_split(dir: impl AsRef<Path>) -> Result<SplitReport> {
+    split(dir.as_ref(), &Sums::open(dir.as_ref())?)
+}
+
+/// As [`read_split`], by sums that were read already.
+pub(crate) fn split(dir: &Path, sums: &Sums) -> Result<SplitReport> {
+    let text = sums.read(SPLIT)?;
+    let wrong = |e: serde_json::Error| Error::ReportFile { path: dir.join(SPLIT), reason: e.to_string() };
+    serde_json::from_slice(&text).map_err(wrong)
 }
 
 impl Run {
@@ -208,7 +189,7 @@ impl Run {
     }
 
     /// Writes a run's files, and one more beside them if there is one (its name and bytes).
-    pub(super) fn write_parts(&self, dir: &Path, further: Option<(&str, &[u8])>) -> Result<()> {
+    pub(crate) fn write_parts(&self, dir: &Path, further: Option<(&str, &[u8])>) -> Result<()> {
         let mut sums = Summing::default();
         let mut part = |name: &str, bytes: &[u8]| {
             sums.add(name, bytes);
@@ -234,18 +215,16 @@ impl Run {
     }
 }
 
-impl Report {
-    /// Draws the report anew: writes `report.html` and `plots/*.svg` to a folder, each over what is there of its name.
-    ///
-    /// # Errors
-    /// The file system's.
-    pub fn render(&self, dir: impl AsRef<Path>) -> Result<()> {
-        for (name, text) in drawn(self)? {
-            // A reader of the page never sees half of one.
-            replace(&dir.as_ref().join(name), text.as_ref())?;
-        }
-        Ok(())
+/// Draws a report anew: writes `report.html` and `plots/*.svg` to a folder, each over what is there of its name.
+///
+/// # Errors
+/// The file system's.
+pub fn render(report: &Report, dir: impl AsRef<Path>) -> Result<()> {
+    for (name, text) in drawn(report)? {
+        // A reader of the page never sees half of one.
+        replace(&dir.as_ref().join(name), text.as_ref())?;
     }
+    Ok(())
 }
 
 /// What is made from nothing but the report.
@@ -261,9 +240,9 @@ fn drawn(report: &Report) -> Result<[(&'static str, String); 3]> {
 /// written is found before the fit, and no two processes write to the same one.
 ///
 /// ```no_run
-/// use ccs::run::{Execution, Out, Overwrite, Settings, run};
+/// use ccs_trainer::{Execution, Out, Overwrite, Settings, run};
 ///
-/// # fn example(source: &dyn ccs::run::Source) -> ccs::Result<()> {
+/// # fn example(source: &dyn ccs_trainer::Source) -> ccs_trainer::Result<()> {
 /// let out = Out::reserve("out/run", Overwrite::No)?;
 /// run(source, &Settings::default(), Execution::default(), &|_| {})?.write_to(out)?;
 /// # Ok(()) }
@@ -283,7 +262,7 @@ impl Out {
 
 /// A run folder that is being written, as `OUT.partial`.
 #[derive(Debug)]
-pub(super) struct Writing {
+pub(crate) struct Writing {
     /// What it will be.
     dir: PathBuf,
     partial: PathBuf,
@@ -295,7 +274,7 @@ pub(super) struct Writing {
 
 impl Writing {
     /// Makes an empty folder to write to, and locks it; the finished layers of a fit that was stopped stay in it.
-    pub(super) fn begin(dir: &Path, overwrite: Overwrite) -> Result<Self> {
+    pub(crate) fn begin(dir: &Path, overwrite: Overwrite) -> Result<Self> {
         // Where `dir` is a link, the folder it leads to is replaced, not the link.
         let dir = if dir.exists() { fs_err::canonicalize(dir)? } else { std::path::absolute(dir)? };
         check(&dir, overwrite)?;
@@ -308,17 +287,17 @@ impl Writing {
     }
 
     /// Where to write.
-    pub(super) fn partial(&self) -> &Path {
+    pub(crate) fn partial(&self) -> &Path {
         &self.partial
     }
 
     /// Where the run of one data set goes.
-    pub(super) fn run(&self, name: &str) -> PathBuf {
+    pub(crate) fn run(&self, name: &str) -> PathBuf {
         self.partial.join(RUNS).join(name)
     }
 
     /// Puts the folder, with everything in it, into its place.
-    pub(super) fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         check(&self.dir, self.overwrite)?; // it may have been filled since
         let (dir, partial, replaced) = (&self.dir, &self.partial, &self.replaced);
         remove(partial, &|part| part == LAYERS)?;
@@ -368,13 +347,13 @@ fn lock(partial: &Path, dir: &Path) -> Result<fs_err::File> {
 }
 
 /// Where the finished layers of a fit to `dir` are kept until it is done.
-pub(super) fn layers_of(dir: &Path) -> Result<PathBuf> {
+pub(crate) fn layers_of(dir: &Path) -> Result<PathBuf> {
     let dir = if dir.exists() { fs_err::canonicalize(dir)? } else { dir.to_owned() };
     Ok(sibling(&dir, "partial")?.join(LAYERS))
 }
 
 /// Writes a file of a folder that will be moved into its place as a whole down to the disk, with the folders above it.
-pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs_err::create_dir_all(parent)?;
     }
@@ -384,7 +363,7 @@ pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Replaces a file as a whole, or makes it, with the folders above it.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs_err::create_dir_all(parent)?;
     }
@@ -392,7 +371,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Writes a folder's list of names down to the disk, where the system knows such a thing.
-pub(super) fn sync_folder(dir: &Path) -> Result<()> {
+pub(crate) fn sync_folder(dir: &Path) -> Result<()> {
     if cfg!(unix) {
         fs_err::File::open(dir)?.sync_all()?;
     }

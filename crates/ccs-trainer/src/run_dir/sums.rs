@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::write_error;
-use super::folder::REPORT;
-use crate::file;
+use crate::engine::evaluate::write_error;
+use crate::run_dir::REPORT;
+use crate::run_dir::file;
 use crate::{Error, Result};
 
 /// The file's name.
-pub(super) const SUMS: &str = "sums.json";
+pub(crate) const SUMS: &str = "sums.json";
 
 /// Its version.
 const SCHEMA: u32 = 1;
@@ -49,21 +49,21 @@ impl Written {
 
 /// Collects the sums of files as they are written.
 #[derive(Default)]
-pub(super) struct Summing(BTreeMap<String, String>);
+pub(crate) struct Summing(BTreeMap<String, String>);
 
 impl Summing {
-    pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, name: &str, bytes: &[u8]) {
         self.0.insert(name.to_owned(), file::hash(bytes));
     }
 
     /// The bytes of `sums.json`.
-    pub(super) fn into_json(self) -> Result<Vec<u8>> {
+    pub(crate) fn into_json(self) -> Result<Vec<u8>> {
         Written::of(self.0).to_json()
     }
 }
 
 /// The sums of a run, and so the only way to its files.
-pub(super) struct Sums {
+pub(crate) struct Sums {
     run: PathBuf,
     files: BTreeMap<String, String>,
 }
@@ -73,7 +73,7 @@ impl Sums {
     ///
     /// # Errors
     /// [`Error::NoRun`]; [`Error::RunFile`] where `sums.json` is missing or not as it was written.
-    pub(super) fn open(run: &Path) -> Result<Self> {
+    pub(crate) fn open(run: &Path) -> Result<Self> {
         let path = run.join(SUMS);
         let wrong = |reason: &str| Err(Error::RunFile { path: path.clone(), reason: reason.to_owned() });
         if !path.exists() {
@@ -100,7 +100,7 @@ impl Sums {
     ///
     /// # Errors
     /// [`Error::RunFile`].
-    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.run.join(name);
         let wrong = |reason: &str| Error::RunFile { path: path.clone(), reason: reason.to_owned() };
         let Some(hash) = self.files.get(name) else {
@@ -121,12 +121,12 @@ impl Sums {
     ///
     /// # Errors
     /// [`Error::RunFile`] for the first file that is not as it was written.
-    pub(super) fn check_all(&self) -> Result<()> {
+    pub(crate) fn check_all(&self) -> Result<()> {
         self.files.keys().try_for_each(|name| self.read(name).map(drop))
     }
 }
 
 /// Whether a folder has a run's sums, be they right or not: its files are a run's, and not somebody's.
-pub(super) fn are_there(run: &Path) -> bool {
+pub(crate) fn are_there(run: &Path) -> bool {
     file::read(&run.join(SUMS)).is_ok_and(|text| serde_json::from_slice::<Written>(&text).is_ok())
 }

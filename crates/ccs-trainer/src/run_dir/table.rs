@@ -2,12 +2,14 @@
 
 use polars::prelude::{Column, CsvWriter, DataFrame, ParquetCompression, ParquetWriter, SerWriter as _};
 
-use super::evaluate::write_error;
-use super::report::{Evaluation, LayerReport, MethodReport, Report};
-use crate::{Method, Result};
+use crate::Result;
+use crate::engine::evaluate::write_error;
+use ccs_report::Method;
+use ccs_report::{Evaluation, LayerReport, MethodReport, Report};
 
 /// A row of the table.
 struct Entry<'a> {
+    run: &'a Report,
     layer: &'a LayerReport,
     method: Method,
     report: &'a MethodReport,
@@ -17,12 +19,12 @@ struct Entry<'a> {
 impl Entry<'_> {
     /// Whether the numbers are those of a fit, or a constant guess stands in; nothing for what fits nothing.
     fn fitted(&self) -> Option<bool> {
-        self.method.is_probe().then_some(!self.layer.lacks_fit(self.method))
+        self.run.fits_probes(self.method).then_some(!self.run.lacks_fit(self.layer, self.method))
     }
 }
 
 /// The table.
-pub(super) fn table(report: &Report) -> Result<DataFrame> {
+pub(crate) fn table(report: &Report) -> Result<DataFrame> {
     host::threads::check(host::threads::cores())?; // polars panics where its own cannot be started
     let entries: Vec<Entry<'_>> = report
         .layers
@@ -30,7 +32,7 @@ pub(super) fn table(report: &Report) -> Result<DataFrame> {
         .flat_map(|layer| layer.methods.iter().map(move |(&method, report)| (layer, method, report)))
         .map(|(layer, method, r)| {
             let chosen = report.chosen.get(&method).is_some_and(|c| c.layer == Some(layer.layer));
-            Entry { layer, method, report: r, chosen }
+            Entry { run: report, layer, method, report: r, chosen }
         })
         .collect();
     let number = |name: &str, value: &dyn Fn(&Entry<'_>) -> Option<f64>| {
@@ -85,14 +87,14 @@ pub(super) fn table(report: &Report) -> Result<DataFrame> {
 }
 
 /// The table as CSV.
-pub(super) fn csv(table: &mut DataFrame) -> Result<Vec<u8>> {
+pub(crate) fn csv(table: &mut DataFrame) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     CsvWriter::new(&mut bytes).finish(table).map_err(|e| write_error("results.csv", &e))?;
     Ok(bytes)
 }
 
 /// The table as Parquet, uncompressed: a few kilobytes.
-pub(super) fn parquet(table: &mut DataFrame) -> Result<Vec<u8>> {
+pub(crate) fn parquet(table: &mut DataFrame) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     ParquetWriter::new(&mut bytes)
         .with_compression(ParquetCompression::Uncompressed)

@@ -1,9 +1,14 @@
 //! Where a run's data comes from: anything that knows its rows and loads one layer at a time.
 
+pub(crate) mod described;
+pub(crate) mod origin;
+pub(crate) mod pooled;
+pub(crate) mod store;
+
 use tch::Tensor;
 
-use super::AnswerScore;
 use crate::{Error, Result};
+use ccs_report::AnswerScore;
 
 /// The rows of a data source.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +29,6 @@ pub struct Rows {
     pub answer_logprob: Option<(Vec<f64>, Vec<f64>)>,
     /// Its mean over the answer's tokens, likewise.
     pub answer_logprob_mean: Option<(Vec<f64>, Vec<f64>)>,
-    /// Whether the log-probabilities are of the words in which the two prompts differ alone, as older versions stored them.
-    pub differing_words: bool,
     /// How long a row's two prompts are together, in bytes: what tells a passage from a blank one. N, or none where it
     /// is not known.
     pub prompt_lengths: Vec<usize>,
@@ -52,7 +55,7 @@ impl Rows {
             .chain(variants)
         {
             if found != expected {
-                return Err(Error::Length { what, expected, found });
+                return Err(ccs::Error::Length { what, expected, found }.into());
             }
         }
         Ok(())
@@ -81,14 +84,14 @@ impl Rows {
         for (side, values) in self.answers(score)?.iter().flat_map(|(p, m)| [("plus", p), ("minus", m)]) {
             if let Some(row) = values.iter().position(|v| !v.is_finite()) {
                 let what = format!("the answer's log-probability on the {side} side");
-                return Err(Error::NotFinite { what, row, column: None });
+                return Err(ccs::Error::NotFinite { what, row, column: None }.into());
             }
         }
         Ok(())
     }
 
     /// Every row's question and template, if either is known.
-    pub(super) fn variants(&self) -> Option<(Vec<String>, Vec<String>)> {
+    pub(crate) fn variants(&self) -> Option<(Vec<String>, Vec<String>)> {
         if self.questions.is_empty() && self.templates.is_empty() {
             return None;
         }
@@ -135,6 +138,21 @@ pub trait Source: Sync {
     /// What the data is, for the report: what made it, hashes; no absolute path and no clock time. It must differ where
     /// the states differ: a run that is continued goes by it ([`Pausing`](super::Pausing)).
     fn identity(&self) -> serde_json::Value;
+
+    /// Which states they are, in words: `at the last token, computed in bf16 and kept in f32`.
+    fn states(&self) -> Option<String> {
+        described::states(&self.identity())
+    }
+
+    /// What the data is, in a few words each.
+    fn about(&self) -> Vec<String> {
+        described::about(&self.identity(), self.states())
+    }
+
+    /// What those who made the data want its readers to know.
+    fn notes(&self) -> Vec<String> {
+        described::notes(&self.identity())
+    }
 
     /// What made the states, for the probes; unlike [`Source::identity`] nothing that changes with test rows.
     fn made_by(&self) -> serde_json::Value;
@@ -226,12 +244,13 @@ impl Source for Memory {
 /// A matrix of `rows` rows from its values. \[N, D\]
 pub(crate) fn matrix(what: &str, values: &[f32], rows: usize) -> Result<Tensor> {
     if rows == 0 || values.is_empty() || !values.len().is_multiple_of(rows) {
-        return Err(Error::Shape {
+        return Err(ccs::Error::Shape {
             what: what.to_owned(),
             expected: format!("a multiple of {rows} values, one row each"),
             found: vec![values.len() as i64],
             hint: "every row has a state of the same length",
-        });
+        }
+        .into());
     }
     Ok(Tensor::f_from_slice(values)?.f_reshape([rows as i64, -1])?)
 }

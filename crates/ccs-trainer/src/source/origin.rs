@@ -2,16 +2,17 @@
 
 use serde_json::Value;
 
-use super::{Layer, Source};
+use crate::source::Layer;
+use crate::source::Source;
 use crate::{Error, Result};
 
 /// Whose states: what to call them, and the settings that made them.
 #[derive(Clone, Copy)]
-pub(super) struct Origin<'a> {
+pub(crate) struct Origin<'a> {
     /// `the probe`, `the store`.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// [`Source::made_by`].
-    pub(super) made_by: &'a Value,
+    pub(crate) made_by: &'a Value,
 }
 
 impl<'a> Origin<'a> {
@@ -22,7 +23,7 @@ impl<'a> Origin<'a> {
 
 /// Refuses states of another model, tokenizer or edit than `reference`'s. What only one of the two recorded cannot be
 /// compared; that and what may matter (precision) comes back in sentences.
-pub(super) fn same_model(found: Origin<'_>, reference: Origin<'_>) -> Result<Vec<String>> {
+pub(crate) fn same_model(found: Origin<'_>, reference: Origin<'_>) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for (what, pointer, must) in [
         ("the model", "/model/identity", true),
@@ -70,7 +71,7 @@ fn unsaid(place: &str, what: &str) -> String {
     format!("{place} does not say what {what} is: whether it is the same is not checked")
 }
 
-pub(super) fn differ(
+pub(crate) fn differ(
     place: &str,
     what: &'static str,
     found: String,
@@ -81,7 +82,7 @@ pub(super) fn differ(
 }
 
 /// The layer of `source` that a probe of `layer`, `hook`, `tokens` and `dim` reads.
-pub(super) fn layer_of(
+pub(crate) fn layer_of(
     source: &dyn Source,
     (layer, hook, tokens): (usize, &str, &str),
     dim: usize,
@@ -109,14 +110,16 @@ pub(super) fn layer_of(
 }
 
 /// An error of `source`'s row, told of the source that the row comes from.
-pub(super) fn placed(source: &dyn Source, error: Error) -> Error {
-    match error {
-        Error::NotFinite { what, row, column } => match source.place(row) {
-            Some((place, row)) => Error::NotFinite { what: format!("{place}: {what}"), row, column },
-            None => Error::NotFinite { what, row, column },
-        },
-        other => other,
-    }
+pub(crate) fn placed(source: &dyn Source, error: impl Into<Error>) -> Error {
+    let (what, row, column) = match error.into() {
+        Error::Probe(ccs::Error::NotFinite { what, row, column }) => (what, row, column),
+        other => return other,
+    };
+    let (what, row) = match source.place(row) {
+        Some((place, row)) => (format!("{place}: {what}"), row),
+        None => (what, row),
+    };
+    ccs::Error::NotFinite { what, row, column }.into()
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Map, Value, json};
 use tch::Tensor;
 
-use super::origin::{Origin, differ, same_model};
-use super::{Layer, LayerSelection, Rows, Source};
+use crate::settings::LayerSelection;
+use crate::source::Layer;
+use crate::source::Rows;
+use crate::source::Source;
+use crate::source::origin::{Origin, differ, same_model};
 use crate::{Error, Result};
 
 /// A data set with the name that it has in reports.
@@ -44,7 +47,8 @@ impl<'a> Pooled<'a> {
     /// selected; a name that occurs twice; no data set.
     pub fn new(parts: &[Dataset<'a>], layers: &LayerSelection) -> Result<Self> {
         let Some(first) = parts.first() else {
-            return Err(Error::TooFewRows { purpose: "a pool of data sets".to_owned(), needed: 1, found: 0 });
+            let purpose = "a pool of data sets".to_owned();
+            return Err(ccs::Error::TooFewRows { purpose, needed: 1, found: 0 }.into());
         };
         let mut names = BTreeSet::new();
         if let Some(twice) = parts.iter().find(|part| !names.insert(part.name)) {
@@ -80,7 +84,7 @@ impl<'a> Pooled<'a> {
     }
 
     /// The rows of one part, by their numbers among all.
-    pub(super) fn range(&self, part: usize) -> std::ops::Range<usize> {
+    pub(crate) fn range(&self, part: usize) -> std::ops::Range<usize> {
         let length = |part: &Dataset<'_>| part.source.rows().labels.len();
         let start: usize = self.parts.iter().take(part).map(length).sum();
         start..start + self.parts.get(part).map_or(0, length)
@@ -137,25 +141,26 @@ fn made_alike(part: &Dataset<'_>, other: &Dataset<'_>) -> Result<Vec<String>> {
 }
 
 /// An error about rows of a data set, with its name.
-pub(super) fn of_part(name: &str, error: Error) -> Error {
-    match error {
-        Error::NotFinite { what, row, column } => {
-            Error::NotFinite { what: format!("{name}: {what}"), row, column }
-        }
-        Error::TooFewRows { purpose, needed, found } => {
-            Error::TooFewRows { purpose: format!("{purpose}, of {name}"), needed, found }
-        }
-        Error::TooFewGroups { purpose, needed, found } => {
-            Error::TooFewGroups { purpose: format!("{purpose} of {name}"), needed, found }
-        }
-        Error::OneClass { part, label, rows } => {
-            Error::OneClass { part: format!("{part} of {name}"), label, rows }
-        }
+pub(crate) fn of_part(name: &str, error: impl Into<Error>) -> Error {
+    use ccs::Error::{NotFinite, OneClass, TooFewGroups, TooFewRows};
+    let error = match error.into() {
+        Error::Probe(error) => error,
         Error::InLayer { layer, hook, source } => {
-            Error::InLayer { layer, hook, source: Box::new(of_part(name, *source)) }
+            return Error::InLayer { layer, hook, source: Box::new(of_part(name, *source)) };
         }
+        other => return other,
+    };
+    Error::Probe(match error {
+        NotFinite { what, row, column } => NotFinite { what: format!("{name}: {what}"), row, column },
+        TooFewRows { purpose, needed, found } => {
+            TooFewRows { purpose: format!("{purpose}, of {name}"), needed, found }
+        }
+        TooFewGroups { purpose, needed, found } => {
+            TooFewGroups { purpose: format!("{purpose} of {name}"), needed, found }
+        }
+        OneClass { part, label, rows } => OneClass { part: format!("{part} of {name}"), label, rows },
         other => other,
-    }
+    })
 }
 
 fn rows(parts: &[Dataset<'_>]) -> Rows {
@@ -184,7 +189,6 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
                 (plus, minus)
             });
         }
-        all.differing_words |= rows.differing_words;
     }
     (all.answer_logprob, all.answer_logprob_mean) = (logprob, mean);
     let named =

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use activations::{Column, Row, Side, SideOf, Store};
+use activations::{Column, Row, SideOf, Store};
 use tch::Tensor;
 
-use crate::run::{Layer, Rows, Source, matrix};
+use crate::source::{Layer, Rows, Source, matrix};
 use crate::{Error, Result};
 
 /// The token rule of a store's states unless another is asked for.
@@ -47,7 +47,6 @@ impl StoreSource {
             return Err(Error::TokenRule { rule, known });
         }
         let mut rows = Rows::default();
-        let mut tokens_of_answers = (Vec::new(), Vec::new());
         let stored = store.rows().map_err(Box::new)?;
         rows.both_labels = both_labels(&stored);
         for row in stored {
@@ -55,9 +54,6 @@ impl StoreSource {
             rows.labels.push(row.label);
             rows.prompt_lengths.push(row.plus.prompt.len() + row.minus.prompt.len());
             let question = format!("{}/{}/{}", row.dataset, row.question_id, row.idx);
-            let count = |side: &Side| f64::from(side.answer_end.saturating_sub(side.answer_start));
-            tokens_of_answers.0.push(count(&row.plus));
-            tokens_of_answers.1.push(count(&row.minus));
             rows.templates.push(row.template);
             // A store without groups has each question for itself, which no question of another store is part of.
             rows.groups.push(if row.group.is_empty() { format!("row {question}") } else { row.group });
@@ -65,17 +61,6 @@ impl StoreSource {
         }
         rows.answer_logprob = numbers(&store, ANSWER_LOGPROB)?;
         rows.answer_logprob_mean = numbers(&store, ANSWER_LOGPROB_MEAN)?;
-        if is_of_differing_words(&store) {
-            // The column is the mean, over the tokens that the rows name.
-            rows.differing_words = true;
-            rows.answer_logprob_mean = rows.answer_logprob.take();
-            let times =
-                |means: &[f64], counts: &[f64]| means.iter().zip(counts).map(|(m, n)| m * n).collect();
-            let (plus_tokens, minus_tokens) = &tokens_of_answers;
-            let means = rows.answer_logprob_mean.as_ref();
-            rows.answer_logprob =
-                means.map(|(plus, minus)| (times(plus, plus_tokens), times(minus, minus_tokens)));
-        }
         let layers = store.layers(tokens).into_iter();
         let layers = layers.map(|(layer, column)| Layer { layer, hook: column.hook.clone() }).collect();
         Ok(Self { store, tokens: tokens.to_owned(), rows, layers })
@@ -102,14 +87,6 @@ fn numbers(store: &Store, name: &str) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
         Ok(reader.read(side).map_err(Box::new)?.into_iter().map(f64::from).collect())
     };
     Ok(Some((side(SideOf::Plus)?, side(SideOf::Minus)?)))
-}
-
-/// Whether a version made the store whose one column `answer_logprob` is a mean, over the words in which the two prompts
-/// differ.
-fn is_of_differing_words(store: &Store) -> bool {
-    let settings = store.manifest().settings.get("extraction");
-    let said = settings.and_then(|settings| settings.get(ANSWER_LOGPROB)).and_then(serde_json::Value::as_str);
-    said.is_some_and(|said| said.starts_with("mean"))
 }
 
 /// A sentence on prompts that have both labels, if there are such.

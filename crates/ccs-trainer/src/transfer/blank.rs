@@ -1,33 +1,28 @@
 //! The control without passages: a run's probes on its own test questions with the passage left blank.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::method;
+use crate::settings::Settings;
+use ccs_report::Blank;
+use indexmap::IndexMap;
+use std::collections::{BTreeSet, HashMap};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tch::Device;
 
-use super::eval::Target;
-use super::evaluate::predict;
-use super::judge::Judge;
-use super::origin::{Origin, layer_of, same_model};
-use super::{Difference, Evaluation, LayerSelection, Rows, Run, Source, one_thread};
-use crate::baselines::Predictions;
-use crate::probe::Probe;
-use crate::{Contrast, Error, Method, Result};
-
-/// A probe, or the model's own answer, without the passage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Blank {
-    /// On test questions with the passage left blank.
-    #[serde(flatten)]
-    pub without: Evaluation,
-    /// On the same rows with their passages; none in reports of older versions.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub with: Option<Evaluation>,
-    /// The former minus the latter, paired: both sides of it are the same method at the same layer.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub change: Option<Difference>,
-}
+use crate::engine::Run;
+use crate::engine::evaluate::predict;
+use crate::engine::one_thread;
+use crate::settings::LayerSelection;
+use crate::source::Rows;
+use crate::source::Source;
+use crate::source::origin::{Origin, layer_of, same_model};
+use crate::transfer::eval::Target;
+use crate::transfer::judge::Judge;
+use crate::{Error, Result};
+use ccs::Contrast;
+use ccs::baselines::Predictions;
+use ccs::probe::Probe;
+use ccs_report::Method;
 
 /// What to call the store.
 const PLACE: &str = "the blank store";
@@ -106,8 +101,8 @@ fn still_there(matched: &[(usize, usize)], here: &Rows, there: &Rows) -> Result<
 ///
 /// # Errors
 /// As [`check_blank()`], of test rows and chosen layers.
-pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<BTreeMap<Method, Blank>> {
-    let settings = &run.report.settings;
+pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<IndexMap<Method, Blank>> {
+    let settings = &Settings::of(&run.report)?;
     check_blank(source, blank, &settings.layers)?;
     let matched = counterparts(&run.split.test.row, source.rows(), blank.rows())?;
     let side = |source, place, rows: Vec<usize>| Target::new(source, place, rows, Device::Cpu);
@@ -127,7 +122,7 @@ pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<BTree
     let chosen: BTreeSet<(usize, Method)> = chosen.collect();
     let chosen: Vec<(usize, Method)> = chosen.into_iter().collect();
     one_thread(|| {
-        let mut found = BTreeMap::new();
+        let mut found = IndexMap::new();
         for part in chosen.chunk_by(|a, b| a.0 == b.0) {
             let mut pairs: Option<[Contrast; 2]> = None;
             for &(layer, method) in part {
@@ -144,14 +139,14 @@ pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<BTree
                 found.insert(method, compare(method, layer, predictions)?);
             }
         }
-        let answers = run.report.layers.iter().find(|l| l.methods.contains_key(&Method::ZeroShot));
+        let answers = run.report.layers.iter().find(|l| l.methods.contains_key(&Method::ZERO_SHOT));
         if let Some(layer) = answers {
             let score = settings.zero_shot;
             if let (Some(without), Some(with)) = (there.zero_shot(score)?, here.zero_shot(score)?) {
-                found.insert(Method::ZeroShot, compare(Method::ZeroShot, layer.layer, [without, with])?);
+                found.insert(Method::ZERO_SHOT, compare(Method::ZERO_SHOT, layer.layer, [without, with])?);
             }
         }
-        Ok(found)
+        Ok(method::in_order(found))
     })
 }
 

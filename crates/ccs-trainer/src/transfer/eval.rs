@@ -1,5 +1,7 @@
 //! A run's probes on other data, applied as they are: `ccs eval`.
 
+use crate::run_dir::read_report;
+use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -7,16 +9,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tch::Device;
 
-use super::answers::{DIFFERING_WORDS, Thresholds};
-use super::evaluate::{Resampled, predict};
-use super::judge::{Judge, directions_at_their_best};
-use super::origin::{Origin, layer_of, same_model};
-use super::{AnswerScore, Difference, Evaluation, Fitted, Layer, Report, Rows, Side, Source, one_thread};
-use crate::baselines::{Predictions, majority_share, zero_shot};
-use crate::contrast::pick;
-use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::{Contrast, Error, Method, Result};
+use crate::engine::answers::Thresholds;
+use crate::engine::evaluate::{Resampled, predict};
+use crate::engine::one_thread;
+use crate::run_dir::fitted::Fitted;
+use crate::source::Layer;
+use crate::source::Rows;
+use crate::source::Source;
+use crate::source::origin::{Origin, layer_of, same_model};
+use crate::transfer::judge::{Judge, directions_at_their_best};
+use crate::{Error, Result};
+use ccs::Contrast;
+use ccs::baselines::{Predictions, majority_share, zero_shot};
+use ccs::pick;
+use ccs::probe::Probe;
+use ccs::rng::Stream;
+use ccs_report::AnswerScore;
+use ccs_report::Difference;
+use ccs_report::Evaluation;
+use ccs_report::Method;
+use ccs_report::Report;
+use ccs_report::Side;
 
 /// What [`eval()`] is asked to do.
 #[derive(Debug, Clone)]
@@ -111,7 +124,7 @@ pub struct Judged {
 /// A folder that is no run, or a run without probes.
 pub fn tokens_of(run: impl AsRef<Path>, options: &EvalOptions) -> Result<String> {
     let run = run.as_ref();
-    let report = Report::read(run)?;
+    let report = read_report(run)?;
     let method = asked(run, &report, options)?.remove(0);
     Ok(Fitted::open(run, method, options.layer)?.tokens)
 }
@@ -119,14 +132,14 @@ pub fn tokens_of(run: impl AsRef<Path>, options: &EvalOptions) -> Result<String>
 /// Applies a run's probes, with the normalisation of their training rows, to the rows of another source.
 ///
 /// ```no_run
-/// use ccs::run::{EvalOptions, eval, tokens_of};
-/// use ccs::store::StoreSource;
+/// use ccs_trainer::{EvalOptions, eval, tokens_of};
+/// use ccs_trainer::StoreSource;
 ///
 /// let options = EvalOptions::default();
 /// let source = StoreSource::open_at("out/imdb/store", &tokens_of("out/boolq/run", &options)?)?;
 /// let found = eval("out/boolq/run", &source, &options)?;
 /// println!("{}", found.probes["ccs"].test.accuracy);
-/// # Ok::<(), ccs::Error>(())
+/// # Ok::<(), ccs_trainer::Error>(())
 /// ```
 ///
 /// # Errors
@@ -134,7 +147,7 @@ pub fn tokens_of(run: impl AsRef<Path>, options: &EvalOptions) -> Result<String>
 /// than a probe; [`Error::NoRows`] where every row trained the probes; [`Error::NoProbe`].
 pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -> Result<EvalReport> {
     let run = run.as_ref();
-    let report = Report::read(run)?;
+    let report = read_report(run)?;
     let rows = source.rows();
     rows.check()?;
     let mut fitted = Vec::new();
@@ -162,16 +175,16 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
     }
 
     let target = Target::new(source, &place, judged, options.device)?;
-    let settings = &report.settings;
+    let settings = &Settings::of(&report)?;
     let judge = Judge::new(&target.labels, &target.groups, settings.resamples, settings.seed)?;
     let (score, lacking) = score(rows, settings.zero_shot, options.zero_shot)?;
     notes.extend(lacking);
     let answers = target.zero_shot(score)?;
-    notes.extend((answers.is_some() && rows.differing_words).then(|| DIFFERING_WORDS.to_owned()));
     let zero_shot_score = answers.as_ref().map(|_| score);
     let scene = Scene {
         target: &target,
         report: &report,
+        settings,
         answers: answers.as_ref().map(|answers| judge.resampled(answers)).transpose()?,
         judge,
         reestimate: options.reestimate,
@@ -233,6 +246,7 @@ fn score(rows: &Rows, run: AnswerScore, asked: Option<AnswerScore>) -> Result<(A
 struct Scene<'a> {
     target: &'a Target<'a>,
     report: &'a Report,
+    settings: &'a Settings,
     judge: Judge,
     /// The model's own.
     answers: Option<Resampled>,
@@ -295,21 +309,21 @@ impl Scene<'_> {
             own: own.and_then(|l| Some(l.methods.get(&method)?.test.clone())),
             test: self.judge.test(&predictions)?,
             random: Some(band.clone()),
-            over_random: Some(over(Method::Random, directions)),
-            over_zero_shot: self.answers.as_ref().map(|answers| over(Method::ZeroShot, answers)),
+            over_random: Some(over(Method::RANDOM, directions)),
+            over_zero_shot: self.answers.as_ref().map(|answers| over(Method::ZERO_SHOT, answers)),
         })
     }
 
     /// The run's random directions at a layer: every probe there is of the run's one normalisation.
     fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
-        let settings = &self.report.settings;
-        let stream = Stream::new(settings.seed).child(Method::Random.name()).indexed("layer", layer);
+        let settings = self.settings;
+        let stream = Stream::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);
         self.judge.band(directions_at_their_best(&probe.normalizer, pairs, settings.directions, &stream)?)
     }
 }
 
 /// How many rows are of templates that a probe was not fitted on, and what it makes of them, where it knows its own.
-pub(super) fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<(usize, String)> {
+pub(crate) fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<(usize, String)> {
     let (known, names, numbers) = (probe.normalizer.templates(), pairs.template_names(), pairs.templates());
     let is_known =
         |number: &&usize| names.get(**number).is_none_or(|name| probe.normalizer.template(name).is_some());
@@ -324,7 +338,7 @@ pub(super) fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<(usiz
 /// The methods meant, at least one.
 fn asked(run: &Path, report: &Report, options: &EvalOptions) -> Result<Vec<Method>> {
     let methods = options.methods.clone().unwrap_or_else(|| {
-        let chosen = |(method, chosen): (&Method, &super::Chosen)| chosen.layer.map(|_| *method);
+        let chosen = |(method, chosen): (&Method, &ccs_report::Chosen)| chosen.layer.map(|_| *method);
         report.chosen.iter().filter_map(chosen).collect()
     });
     if !methods.is_empty() {
@@ -335,18 +349,18 @@ fn asked(run: &Path, report: &Report, options: &EvalOptions) -> Result<Vec<Metho
 }
 
 /// Rows of a source that probes are judged on.
-pub(super) struct Target<'a> {
+pub(crate) struct Target<'a> {
     source: &'a dyn Source,
     /// What to call the source.
     place: &'a str,
     rows: Vec<usize>,
-    pub(super) labels: Vec<bool>,
-    pub(super) groups: Vec<String>,
+    pub(crate) labels: Vec<bool>,
+    pub(crate) groups: Vec<String>,
     device: Device,
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         source: &'a dyn Source,
         place: &'a str,
         rows: Vec<usize>,
@@ -357,7 +371,7 @@ impl<'a> Target<'a> {
     }
 
     /// The rows' pairs at one layer.
-    pub(super) fn load(&self, layer: &Layer) -> Result<Contrast> {
+    pub(crate) fn load(&self, layer: &Layer) -> Result<Contrast> {
         let (plus, minus) = self.source.load(layer)?;
         let index: Vec<i64> = self.rows.iter().map(|&row| row as i64).collect();
         let index = tch::Tensor::f_from_slice(&index)?;
@@ -367,29 +381,29 @@ impl<'a> Target<'a> {
             .map_err(|error| self.named(error))?;
         match self.source.rows().variants() {
             Some((questions, templates)) => {
-                pairs.with_variants(pick(&questions, &self.rows)?, pick(&templates, &self.rows)?)
+                Ok(pairs.with_variants(pick(&questions, &self.rows)?, pick(&templates, &self.rows)?)?)
             }
             None => Ok(pairs),
         }
     }
 
     /// An error of a judged row, told of the source's row.
-    fn named(&self, error: Error) -> Error {
+    fn named(&self, error: ccs::Error) -> ccs::Error {
         match error {
-            Error::NotFinite { what, row, column } => {
+            ccs::Error::NotFinite { what, row, column } => {
                 let row = self.rows.get(row).copied().unwrap_or(row);
-                Error::NotFinite { what: format!("{}: {what}", self.place), row, column }
+                ccs::Error::NotFinite { what: format!("{}: {what}", self.place), row, column }
             }
             other => other,
         }
     }
 
     /// The model's own answers, where they are known.
-    pub(super) fn zero_shot(&self, score: AnswerScore) -> Result<Option<Predictions>> {
+    pub(crate) fn zero_shot(&self, score: AnswerScore) -> Result<Option<Predictions>> {
         let rows = self.source.rows();
         let Some((plus, minus)) = rows.answers(score)? else { return Ok(None) };
         rows.check_answers(score)?;
-        zero_shot(&pick(plus, &self.rows)?, &pick(minus, &self.rows)?).map(Some)
+        Ok(Some(zero_shot(&pick(plus, &self.rows)?, &pick(minus, &self.rows)?)?))
     }
 
     /// Those answers, each template's against a threshold at which a share of them is true.

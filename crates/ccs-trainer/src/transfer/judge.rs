@@ -2,47 +2,49 @@
 
 use tch::Kind;
 
-use super::evaluate::{At, Resampled, compare, evaluate};
-use super::{Difference, Evaluation};
-use crate::baselines::{Directions, Predictions, Quality, RandomBand};
-use crate::bootstrap::Resamples;
-use crate::normalize::Normalizer;
-use crate::rng::Stream;
-use crate::{Contrast, Result};
+use crate::Result;
+use crate::engine::evaluate::{At, Resampled, compare, evaluate, of_directions};
+use ccs::Contrast;
+use ccs::baselines::{Directions, Predictions, Quality, RandomBand};
+use ccs::bootstrap::Resamples;
+use ccs::normalize::Normalizer;
+use ccs::rng::Stream;
+use ccs_report::Difference;
+use ccs_report::Evaluation;
 
 /// Labels with the resamples of their groups: one set for all that is judged, so that differences are paired.
-pub(super) struct Judge {
+pub(crate) struct Judge {
     labels: Vec<bool>,
     resamples: Resamples,
 }
 
 impl Judge {
     /// Of rows with these labels and groups, at least one; the resamples are those of a run with these test rows.
-    pub(super) fn new(labels: &[bool], groups: &[String], resamples: usize, seed: u64) -> Result<Self> {
+    pub(crate) fn new(labels: &[bool], groups: &[String], resamples: usize, seed: u64) -> Result<Self> {
         let resamples = Resamples::draw(labels, groups, resamples, &Stream::new(seed).child("bootstrap"))?;
         Ok(Self { labels: labels.to_vec(), resamples })
     }
 
-    pub(super) fn test(&self, predictions: &Predictions) -> Result<Evaluation> {
+    pub(crate) fn test(&self, predictions: &Predictions) -> Result<Evaluation> {
         evaluate(predictions, &self.labels, Some(&self.resamples))
     }
 
-    pub(super) fn resampled(&self, predictions: &Predictions) -> Result<Resampled> {
+    pub(crate) fn resampled(&self, predictions: &Predictions) -> Result<Resampled> {
         Resampled::of(predictions, &self.labels, &self.resamples)
     }
 
-    pub(super) fn difference(&self, first: At<'_>, second: At<'_>) -> Difference {
+    pub(crate) fn difference(&self, first: At<'_>, second: At<'_>) -> Difference {
         compare(first, second, 1, &self.resamples).difference
     }
 
     /// The median and the central 95 % of directions, and the directions in every resample.
-    pub(super) fn band(&self, directions: Vec<Predictions>) -> Result<(Evaluation, Resampled)> {
+    pub(crate) fn band(&self, directions: Vec<Predictions>) -> Result<(Evaluation, Resampled)> {
         let quality = |predictions: &Predictions| -> Result<Quality> {
             let scored = predictions.against(&self.labels)?;
             Ok(Quality { accuracy: scored.accuracy(), auroc: scored.auroc() })
         };
         let test: Vec<Quality> = directions.iter().map(quality).collect::<Result<_>>()?;
-        let found = Evaluation::of_directions(&test);
+        let found = of_directions(&test);
         let band = RandomBand { train: Vec::new(), test, predictions: directions };
         Ok((found, Resampled::of_directions(&band, &self.labels, &self.resamples)?))
     }
@@ -53,7 +55,7 @@ impl Judge {
 ///
 /// # Shapes
 /// The result: `directions` times N scores.
-pub(super) fn directions_at_their_best(
+pub(crate) fn directions_at_their_best(
     normalizer: &Normalizer,
     pairs: &Contrast,
     directions: usize,
@@ -66,4 +68,22 @@ pub(super) fn directions_at_their_best(
         Ok(if backwards { found.turned() } else { found })
     };
     drawn.scores(&differences)?.into_iter().map(best).collect()
+}
+
+/// How well predictions agree with labels, with intervals from resampled groups as in a run: `resamples` of them, drawn
+/// from `seed`.
+///
+/// # Shapes
+/// N predictions, `labels` and `groups`, at least 1.
+///
+/// # Errors
+/// Different lengths, no rows, or a score that is NaN.
+pub fn evaluation(
+    predictions: &Predictions,
+    labels: &[bool],
+    groups: &[String],
+    resamples: usize,
+    seed: u64,
+) -> Result<Evaluation> {
+    Judge::new(labels, groups, resamples, seed)?.test(predictions)
 }

@@ -1,59 +1,35 @@
 //! From data set to data set: every data set's chosen probes on the test rows of every other, and what to hold that
 //! against.
 
+use crate::method;
+use ccs_report::{Against, Transfer};
+use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use super::eval::unknown_templates;
-use super::evaluate::{Resampled, predict};
-use super::judge::Judge;
-use super::origin::placed;
-use super::pooled::Pooled;
-use super::transfer::ALL;
-use super::{Difference, Evaluation, Layer, Run, Settings, Source as _};
-use crate::baselines::{Predictions, random_directions_as, zero_shot};
-use crate::contrast::pick;
-use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::{Contrast, Method, Result};
-
-/// Probes of one method fitted on one data set and judged on another: rows are what they were fitted on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Transfer {
-    /// The names of the data sets.
-    pub datasets: Vec<String>,
-    /// The layer that stands for each row's data set; none where the method could not be fitted to it.
-    pub layers: Vec<Option<usize>>,
-    /// `cells[fitted on][judged on]`, on test rows; none in a row without a layer.
-    pub cells: Vec<Vec<Option<Evaluation>>>,
-    /// What each cell is held against; empty in reports of older versions.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub against: Vec<Vec<Option<Against>>>,
-}
-
-/// What a probe fitted on one data set and judged on another is held against, on the same rows and resamples.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Against {
-    /// Random directions at the probe's layer: normalised, and each with its sign, by the training rows of the data set
-    /// that the probe was fitted on. Median and central 95 %.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub random: Option<Evaluation>,
-    /// The probe minus those.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub over_random: Option<Difference>,
-    /// The probe minus the one of the data set that it is judged on, at that one's layer.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub over_own: Option<Difference>,
-    /// The probe minus the model's own answer.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub over_zero_shot: Option<Difference>,
-}
+use crate::Result;
+use crate::engine::Run;
+use crate::engine::evaluate::{Resampled, predict};
+use crate::settings::Settings;
+use crate::source::Layer;
+use crate::source::Source as _;
+use crate::source::origin::placed;
+use crate::source::pooled::Pooled;
+use crate::transfer::eval::unknown_templates;
+use crate::transfer::judge::Judge;
+use crate::transfer::sweep::ALL;
+use ccs::Contrast;
+use ccs::baselines::{Predictions, random_directions_as, zero_shot};
+use ccs::pick;
+use ccs::probe::Probe;
+use ccs::rng::Stream;
+use ccs_report::Evaluation;
+use ccs_report::Method;
 
 /// What is needed of a fitted run to judge it elsewhere.
-pub(super) struct Kept<'a> {
+pub(crate) struct Kept<'a> {
     name: &'a str,
     /// Rows by their numbers in its own source.
     train: &'a [usize],
@@ -61,36 +37,37 @@ pub(super) struct Kept<'a> {
     /// The probes at their chosen layers.
     probes: Vec<&'a (Method, usize, Probe)>,
     /// The model's own answers, as the run judged them.
-    answers: BTreeMap<Method, Evaluation>,
+    answers: IndexMap<Method, Evaluation>,
 }
 
 impl<'a> Kept<'a> {
-    pub(super) fn of(name: &'a str, run: &'a Run) -> Self {
+    pub(crate) fn of(name: &'a str, run: &'a Run) -> Self {
         let probes = run.probes.iter().filter(|(method, layer, _)| is_chosen(run, *method, *layer)).collect();
         let found = |method: Method| {
             let report = run.report.layers.iter().find_map(|l| l.methods.get(&method))?;
             Some((method, report.test.clone()))
         };
-        let answers = [Method::ZeroShot, Method::CalibratedZeroShot].into_iter().filter_map(found).collect();
+        let answers =
+            [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT].into_iter().filter_map(found).collect();
         Self { name, train: &run.split.train.row, test: &run.split.test.row, probes, answers }
     }
 }
 
-pub(super) fn is_chosen(run: &Run, method: Method, layer: usize) -> bool {
+pub(crate) fn is_chosen(run: &Run, method: Method, layer: usize) -> bool {
     run.report.chosen.get(&method).is_some_and(|chosen| chosen.layer == Some(layer))
 }
 
 /// What a sweep finds.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) transfer: BTreeMap<Method, Transfer>,
-    pub(super) answers: BTreeMap<Method, Vec<Option<Evaluation>>>,
-    pub(super) notes: Vec<String>,
+pub(crate) struct Found {
+    pub(crate) transfer: IndexMap<Method, Transfer>,
+    pub(crate) answers: IndexMap<Method, Vec<Option<Evaluation>>>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Runs of data sets that share the sides of their splits: no test row is of a group (passage) that any of them was
 /// fitted on.
-pub(super) struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     /// The data sets in order, then all of them.
     kept: &'a [Kept<'a>],
     pooled: &'a Pooled<'a>,
@@ -113,7 +90,7 @@ struct Scores {
 }
 
 impl<'a> Matrix<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         kept: &'a [Kept<'a>],
         pooled: &'a Pooled<'a>,
         settings: &'a Settings,
@@ -138,7 +115,7 @@ impl<'a> Matrix<'a> {
         Ok(Self { kept, pooled, settings, device, tested, columns })
     }
 
-    pub(super) fn judge(&self) -> Result<Found> {
+    pub(crate) fn judge(&self) -> Result<Found> {
         let mut scores = Scores::default();
         let wanted: BTreeSet<usize> =
             self.kept.iter().flat_map(|kept| kept.probes.iter().map(|p| p.1)).collect();
@@ -156,13 +133,14 @@ impl<'a> Matrix<'a> {
             }
             found.transfer.insert(method, self.transfer(method, &scores, &answers)?);
         }
-        for method in [Method::ZeroShot, Method::CalibratedZeroShot] {
+        for method in [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT] {
             let of: Vec<Option<Evaluation>> =
                 self.kept.iter().map(|kept| kept.answers.get(&method).cloned()).collect();
             if of.iter().any(Option::is_some) {
                 found.answers.insert(method, of);
             }
         }
+        found.transfer = method::in_order(found.transfer);
         found.notes = scores.notes.into_iter().collect();
         Ok(found)
     }
@@ -190,7 +168,7 @@ impl<'a> Matrix<'a> {
     /// What the probes that chose a layer, and random directions there, make of all test rows.
     fn layer(&self, layer: &Layer, scores: &mut Scores) -> Result<()> {
         let [own, within_all] = self.pairs(layer)?;
-        let stream = Stream::new(self.settings.seed).child(Method::Random.name());
+        let stream = Stream::new(self.settings.seed).child(Method::RANDOM.name());
         for (from, kept) in self.kept.iter().enumerate() {
             let mut probes = kept.probes.iter().filter(|p| p.1 == layer.layer).peekable();
             if probes.peek().is_none() {
@@ -206,7 +184,7 @@ impl<'a> Matrix<'a> {
                 scores.predictions.insert((from, *method), (layer.layer, predict(probe, &test)?));
                 self.note_templates(kept, probe, &test, &mut scores.notes)?;
             }
-            if !self.asked(Method::Random) {
+            if !self.asked(Method::RANDOM) {
                 continue;
             }
             let train: Vec<usize> = kept.train.iter().map(|row| start + row).collect();
@@ -218,7 +196,7 @@ impl<'a> Matrix<'a> {
             };
             let columns = &self.columns;
             let bands = || columns.par_iter().map(band).collect::<Result<Vec<_>>>();
-            let columns = super::in_parallel(host::threads::cores(), bands)?;
+            let columns = crate::engine::in_parallel(host::threads::cores(), bands)?;
             for (to, found) in columns.into_iter().enumerate() {
                 scores.random.insert((from, layer.layer, to), found);
             }
@@ -253,7 +231,7 @@ impl<'a> Matrix<'a> {
         let (Some(kept), Some((_, judge))) = (self.kept.get(to), self.columns.get(to)) else {
             return Ok(None);
         };
-        if !self.asked(Method::ZeroShot) {
+        if !self.asked(Method::ZERO_SHOT) {
             return Ok(None);
         }
         match source.answers(self.settings.zero_shot)? {
@@ -290,9 +268,9 @@ impl<'a> Matrix<'a> {
                 let answer = answers.get(to).and_then(Option::as_ref);
                 against.push(Some(Against {
                     random: random.map(|(band, _)| band.clone()),
-                    over_random: random.map(|(_, other)| over((Method::Random, layer), other)),
+                    over_random: random.map(|(_, other)| over((Method::RANDOM, layer), other)),
                     over_own: own.map(|(there, _, other)| over((method, *there), other)),
-                    over_zero_shot: answer.map(|other| over((Method::ZeroShot, layer), other)),
+                    over_zero_shot: answer.map(|other| over((Method::ZERO_SHOT, layer), other)),
                 }));
                 cells.push(Some(test));
             }

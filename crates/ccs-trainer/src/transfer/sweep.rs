@@ -1,23 +1,33 @@
 //! From data set to data set: a run of each, one of all together, and how each one's probes do on the others.
 
-use std::collections::BTreeMap;
+use crate::method::Ask as _;
+use indexmap::IndexMap;
 use std::path::Path;
 
 use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter as _};
 
-use super::evaluate::write_error;
-use super::folder::{TRANSFER, Writing};
-use super::matrix::{Against, Kept, Matrix, Transfer, is_chosen};
-use super::pooled::{Dataset, Pooled, of_part};
-use super::report::Estimate;
-use super::{
-    Difference, Evaluation, Execution, LayerReport, Overwrite, Pausing, Report, Settings, Source as _,
-    one_thread, run_on,
-};
-use crate::bootstrap::Interval;
-use crate::rng::Stream;
-use crate::split::{Split, test_groups};
-use crate::{Error, Method, Result};
+use crate::engine::Execution;
+use crate::engine::evaluate::write_error;
+use crate::engine::one_thread;
+use crate::engine::resume::Pausing;
+use crate::engine::run_on;
+use crate::run_dir::Overwrite;
+use crate::run_dir::{TRANSFER, Writing};
+use crate::settings::Settings;
+use crate::source::Source as _;
+use crate::source::pooled::{Dataset, Pooled, of_part};
+use crate::transfer::matrix::{Kept, Matrix, is_chosen};
+use crate::{Error, Result};
+use ccs::bootstrap::Interval;
+use ccs::rng::Stream;
+use ccs::split::{Split, test_groups};
+use ccs_report::Difference;
+use ccs_report::Estimate;
+use ccs_report::Evaluation;
+use ccs_report::LayerReport;
+use ccs_report::Method;
+use ccs_report::Report;
+use ccs_report::{Against, Transfer};
 
 /// The name of all data sets together.
 pub const ALL: &str = "all";
@@ -101,7 +111,7 @@ pub fn sweep(
 type Compared = fn(&Against) -> Option<&Difference>;
 
 /// The matrices as one flat table, a row a cell.
-fn csv(transfer: &BTreeMap<Method, Transfer>) -> Result<Vec<u8>> {
+fn csv(transfer: &IndexMap<Method, Transfer>) -> Result<Vec<u8>> {
     struct Entry<'a> {
         method: Method,
         from: (&'a str, Option<usize>),
@@ -133,12 +143,7 @@ fn csv(transfer: &BTreeMap<Method, Transfer>) -> Result<Vec<u8>> {
         text("fitted_on", &|e| e.from.0.to_owned()),
         count("layer", &|e| e.from.1.map(|layer| layer as u64)),
         text("judged_on", &|e| e.to.to_owned()),
-        count("rows", &|e| {
-            let all = |c: crate::metrics::Confusion| {
-                c.true_positive + c.false_positive + c.true_negative + c.false_negative
-            };
-            e.test.confusion.map(|c| all(c) as u64)
-        }),
+        count("rows", &|e| e.test.confusion.map(|c| c.rows() as u64)),
         number("accuracy", &|e| Some(e.test.accuracy)),
         number("accuracy_low", &|e| e.test.accuracy_ci.map(|ci| ci[0])),
         number("accuracy_high", &|e| e.test.accuracy_ci.map(|ci| ci[1])),

@@ -1,10 +1,12 @@
 //! Data and settings that cannot be used: each gives one error that names what is wrong.
 
+use ccs::Contrast;
 use ccs::fit::ccs::{CcsOptions, ccs};
 use ccs::fit::logistic::{LrOptions, logistic};
 use ccs::rng::Stream;
-use ccs::run::{Execution, Memory, Rows, Settings, Source, run};
-use ccs::{Contrast, Error, Method};
+use ccs_report::Method;
+use ccs_trainer::Error;
+use ccs_trainer::{Execution, Memory, Rows, Settings, Source, run};
 
 use crate::data::{Planted, three_layers};
 
@@ -30,7 +32,10 @@ fn a_state_that_is_not_a_number_is_located_by_layer_side_row_and_column() {
     let error = error_of(&data, &quick());
     let Error::InLayer { layer: 1, hook, source } = &error else { panic!("{error}") };
     assert_eq!(hook, "blocks.0.hook_resid_post");
-    assert!(matches!(**source, Error::NotFinite { row: 17, column: Some(2), .. }), "{source}");
+    assert!(
+        matches!(**source, Error::Probe(ccs::Error::NotFinite { row: 17, column: Some(2), .. })),
+        "{source}"
+    );
     assert!(source.to_string().contains("minus state of row 17"), "{source}");
 }
 
@@ -42,11 +47,11 @@ fn a_log_probability_that_is_not_a_number_is_located() {
     logprob[7] = f64::NEG_INFINITY;
     rows.answer_logprob = Some((vec![-1.0; 40], logprob));
     let data = Memory::new(rows).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone());
-    assert!(matches!(error_of(&data, &quick()), Error::NotFinite { row: 7, .. }));
-    let without = Settings { methods: Some(vec![Method::Ccs, Method::Lr]), ..quick() };
+    assert!(matches!(error_of(&data, &quick()), Error::Probe(ccs::Error::NotFinite { row: 7, .. })));
+    let without = Settings { methods: Some(vec![Method::CCS, Method::LR]), ..quick() };
     assert!(run(&data, &without, Execution::default(), &|_| {}).is_ok(), "nobody reads them");
-    let with = Settings { methods: Some(vec![Method::Lr, Method::CalibratedZeroShot]), ..quick() };
-    assert!(matches!(error_of(&data, &with), Error::NotFinite { row: 7, .. }));
+    let with = Settings { methods: Some(vec![Method::LR, Method::CALIBRATED_ZERO_SHOT]), ..quick() };
+    assert!(matches!(error_of(&data, &with), Error::Probe(ccs::Error::NotFinite { row: 7, .. })));
 }
 
 #[test]
@@ -60,16 +65,22 @@ fn one_class_few_rows_few_groups() {
             &quick(),
         )
     };
-    assert!(matches!(with(&|r| r.labels = vec![true; 40]), Error::OneClass { label: true, .. }));
-    assert!(matches!(with(&|r| r.groups = vec!["one".into(); 40]), Error::TooFewGroups { found: 1, .. }));
+    assert!(matches!(
+        with(&|r| r.labels = vec![true; 40]),
+        Error::Probe(ccs::Error::OneClass { label: true, .. })
+    ));
+    assert!(matches!(
+        with(&|r| r.groups = vec!["one".into(); 40]),
+        Error::Probe(ccs::Error::TooFewGroups { found: 1, .. })
+    ));
     let three = |r: &mut Rows| r.groups = (0..40).map(|i| (i % 3).to_string()).collect();
     assert!(
-        matches!(with(&three), Error::TooFewGroups { needed: 3, .. }),
+        matches!(with(&three), Error::Probe(ccs::Error::TooFewGroups { needed: 3, .. })),
         "two groups left to train on for 3 folds"
     );
-    assert!(matches!(with(&|r| r.labels.truncate(39)), Error::Length { .. }));
+    assert!(matches!(with(&|r| r.labels.truncate(39)), Error::Probe(ccs::Error::Length { .. })));
     let none = Memory::new(Rows::default()).with_layer("hook_embed", vec![], vec![]);
-    assert!(matches!(error_of(&none, &quick()), Error::TooFewGroups { found: 0, .. }));
+    assert!(matches!(error_of(&none, &quick()), Error::Probe(ccs::Error::TooFewGroups { found: 0, .. })));
 }
 
 #[test]
@@ -79,10 +90,10 @@ fn one_class_given_to_a_fit_directly() {
     let one =
         Contrast::new(pairs.plus().copy(), pairs.minus().copy(), vec![false; 10], planted.groups()).unwrap();
     let options = CcsOptions { epochs: 1, ..CcsOptions::default() };
-    assert!(matches!(ccs(&one, &options, &Stream::new(0)), Err(Error::OneClass { label: false, .. })));
-    assert!(matches!(logistic(&one, &LrOptions::default()), Err(Error::OneClass { .. })));
+    assert!(matches!(ccs(&one, &options, &Stream::new(0)), Err(ccs::Error::OneClass { label: false, .. })));
+    assert!(matches!(logistic(&one, &LrOptions::default()), Err(ccs::Error::OneClass { .. })));
     let none = CcsOptions { restarts: 0, ..options };
-    assert!(matches!(ccs(&pairs, &none, &Stream::new(0)), Err(Error::Shape { .. })));
+    assert!(matches!(ccs(&pairs, &none, &Stream::new(0)), Err(ccs::Error::Shape { .. })));
 }
 
 #[test]
@@ -101,7 +112,7 @@ fn settings_that_cannot_be_meant() {
     // Before any layer is loaded.
     let rate = with(&|s| s.ccs.learning_rate = f64::NAN);
     assert!(matches!(rate, Error::Setting { name: "--learning-rate", .. }), "{rate}");
-    let alone = with(&|s| (s.recursive, s.methods) = (3, Some(vec![Method::Lr])));
+    let alone = with(&|s| (s.recursive, s.methods) = (3, Some(vec![Method::LR])));
     assert!(matches!(alone, Error::Setting { name: "--recursive", .. }), "{alone}");
 }
 
@@ -112,7 +123,7 @@ fn zero_shot_without_log_probabilities_is_refused_only_when_asked_for() {
         Memory::new(planted.rows()).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone());
     let mut settings = quick();
     let done = run(&data, &settings, Execution::default(), &|_| {}).unwrap();
-    assert!(!done.report.layers[0].methods.contains_key(&Method::ZeroShot));
-    settings.methods = Some(vec![Method::ZeroShot]);
+    assert!(!done.report.layers[0].methods.contains_key(&Method::ZERO_SHOT));
+    settings.methods = Some(vec![Method::ZERO_SHOT]);
     assert!(matches!(error_of(&data, &settings), Error::NoAnswerLogprob));
 }

@@ -1,7 +1,7 @@
 //! Prompts that stand in a store with both labels are told of wherever its rows are read.
 
-use ccs::run::Source as _;
-use ccs::store::StoreSource;
+use ccs_trainer::Source as _;
+use ccs_trainer::StoreSource;
 
 use crate::store::Stored;
 

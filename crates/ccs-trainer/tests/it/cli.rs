@@ -4,8 +4,8 @@ use std::path::Path;
 
 use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, StoreDtype, StoreWriter};
 use assert_cmd::Command;
-use ccs::Method;
-use ccs::run::Fitted;
+use ccs_report::Method;
+use ccs_trainer::Fitted;
 use serde_json::Value;
 
 use crate::data::Planted;
@@ -113,7 +113,7 @@ fn a_token_rule_is_chosen_and_its_probe_says_so() {
     assert!(text(&done.stdout).contains("at the mean of all tokens"), "{}", text(&done.stdout));
 
     let open = |run: &str, method, layer| Fitted::open(dir.path().join(run), method, layer);
-    let (last, mean) = (open("last", Method::Ccs, None).unwrap(), open("mean", Method::Ccs, None).unwrap());
+    let (last, mean) = (open("last", Method::CCS, None).unwrap(), open("mean", Method::CCS, None).unwrap());
     assert_eq!(
         (last.layer, last.hook.as_str(), last.tokens.as_str()),
         (1, "blocks.0.hook_resid_post", "last")
@@ -125,22 +125,22 @@ fn a_token_rule_is_chosen_and_its_probe_says_so() {
     assert_eq!(mean.report.layers.len(), 1, "the embedding is not kept under this rule");
     assert_eq!(last.made_by()["model"]["name"], "planted");
     // The rule's own states were read: truth is in those of the last token only.
-    let accuracy = |fitted: &Fitted| fitted.report.chosen[&Method::Ccs].test.clone().unwrap().accuracy;
+    let accuracy = |fitted: &Fitted| fitted.report.chosen[&Method::CCS].test.clone().unwrap().accuracy;
     assert!(accuracy(&last) > 0.9 && accuracy(&mean) < 0.8, "{} {}", accuracy(&last), accuracy(&mean));
 
     let refused = |method, layer| open("last", method, layer).unwrap_err().to_string();
     assert!(
-        refused(Method::Ccs, Some(0)).contains("layer 0: the states are the same for every training row")
+        refused(Method::CCS, Some(0)).contains("layer 0: the states are the same for every training row")
     );
-    let missing = refused(Method::Lr, Some(7));
+    let missing = refused(Method::LR, Some(7));
     assert!(missing.contains("layer 7 was not fitted\nhint: lr has a probe at the layers 1"), "{missing}");
-    assert!(refused(Method::Random, None).contains("the run fitted ccs, tpc, lr, mean_difference"));
+    assert!(refused(Method::RANDOM, None).contains("the run fitted ccs, tpc, lr, mean_difference"));
     std::fs::copy(
         dir.path().join("last/probes/lr/layer_01.safetensors"),
         dir.path().join("last/probes/ccs/layer_01.safetensors"),
     )
     .unwrap();
-    let said = refused(Method::Ccs, None);
+    let said = refused(Method::CCS, None);
     assert!(said.contains("ccs/layer_01.safetensors: it was changed after it was written\nhint: "), "{said}");
 }
 
@@ -239,7 +239,7 @@ fn flags_reach_the_settings_and_all_means_all_that_the_store_allows() {
     let done = ccs(dir.path(), &[&["store", "--out", "run"], &flags[..]].concat());
     assert!(done.status.success(), "{}", text(&done.stderr));
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();
-    assert_eq!(report["settings"]["methods"].as_array().unwrap().len(), Method::ALL.len());
+    assert_eq!(report["settings"]["methods"].as_array().unwrap().len(), ccs_trainer::method::ALL.len());
     let ccs_options = &report["settings"]["ccs"];
     for (name, value) in
         [("loss", "ccs+0.5*js"), ("optimizer", "lbfgs"), ("init", "pca"), ("normalization", "burns")]
@@ -264,7 +264,7 @@ fn flags_reach_the_settings_and_all_means_all_that_the_store_allows() {
     let hidden = ["store", "--out", "mlp", "--methods", "ccs", "--hidden", "8,4", "--layers", "1", "--json"];
     let report: Value = serde_json::from_slice(&ccs(dir.path(), &hidden).stdout).unwrap();
     assert_eq!(report["settings"]["ccs"]["hidden"], serde_json::json!([8, 4]));
-    let probe = Fitted::open(dir.path().join("mlp"), Method::Ccs, None).unwrap().probe;
+    let probe = Fitted::open(dir.path().join("mlp"), Method::CCS, None).unwrap().probe;
     assert_eq!((probe.head.layers().len(), probe.dim()), (2, DIM));
 }
 

@@ -1,13 +1,16 @@
 //! Damage to any file of a store or of a run: a command refuses, with an error that names the file and says what to do, or
 //! gives the bytes that it gave before. Never another number.
 
+use crate::data::method;
+use ccs_trainer::read_report;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use activations::Store;
-use ccs::run::{EvalOptions, Execution, Fitted, Overwrite, Report, RunCard, Settings, eval, run};
-use ccs::store::StoreSource;
-use ccs::{Method, Result};
+use ccs_report::Method;
+use ccs_trainer::Result;
+use ccs_trainer::StoreSource;
+use ccs_trainer::{EvalOptions, Execution, Fitted, Overwrite, RunCard, Settings, eval, run};
 
 use crate::store::{Stored, every_file, files, refused};
 
@@ -77,7 +80,7 @@ impl Damage {
 type Given = std::result::Result<BTreeMap<String, Vec<u8>>, String>;
 
 fn given(result: Result<Vec<u8>>) -> Given {
-    let chain = |error: ccs::Error| {
+    let chain = |error: ccs_trainer::Error| {
         let mut text = error.to_string();
         let mut next = std::error::Error::source(&error);
         while let Some(source) = next {
@@ -94,9 +97,9 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
 }
 
 /// A fit that is over in a moment, of both layers.
-fn fit(store: &Path) -> Result<ccs::run::Run> {
+fn fit(store: &Path) -> Result<ccs_trainer::Run> {
     let settings = Settings {
-        methods: Some(vec![Method::MeanDifference, Method::ZeroShot, Method::Majority]),
+        methods: Some(vec![method("mean_difference"), Method::ZERO_SHOT, Method::MAJORITY]),
         directions: 10,
         resamples: 20,
         folds: 2,
@@ -180,10 +183,10 @@ fn a_damaged_run_gives_its_own_numbers_or_none() {
     let options = EvalOptions { keep_trained: true, ..EvalOptions::default() };
     let evaluated = || given(eval(&run, &source, &options).map(|found| json(&found)));
     let inspected = || given(RunCard::open(&run).map(|card| json(&card)));
-    let reported = || given(Report::read(&run).and_then(|report| report.to_json()));
+    let reported = || given(read_report(&run).and_then(|report| Ok(report.to_json()?)));
     // What `llama-ccs predict` takes from a run.
     let predicted = || {
-        let fitted = Fitted::open(&run, Method::MeanDifference, None);
+        let fitted = Fitted::open(&run, method("mean_difference"), None);
         given(
             fitted
                 .and_then(|f| Ok([f.probe.to_bytes()?, json(&f.train_groups), f.report.to_json()?].concat())),

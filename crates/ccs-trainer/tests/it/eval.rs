@@ -1,10 +1,11 @@
 //! `ccs eval` and `ccs fit --blank`: a run's probes on other stores.
 
 use assert_cmd::Command;
-use ccs::run::{
-    Dataset, EvalOptions, Execution, LayerSelection, Memory, Overwrite, Pooled, Settings, SplitReport, run,
+use ccs_report::Method;
+use ccs_trainer::Error;
+use ccs_trainer::{
+    Dataset, EvalOptions, Execution, LayerSelection, Memory, Overwrite, Pooled, Settings, run,
 };
-use ccs::{Error, Method};
 use serde_json::json;
 
 use crate::data::Planted;
@@ -107,7 +108,7 @@ fn states_of_another_kind_are_refused() {
     refused(dir.path(), &["eval", "run", "store", "--method", "random"], &["the run fitted ccs, lr"]);
     refused(dir.path(), &["eval", "run", "store", "--layer", "7"], &["layer 7 was not fitted"]);
     // Nothing but rows that trained.
-    let split = SplitReport::read(dir.path().join("run")).unwrap();
+    let split = ccs_trainer::read_split(dir.path().join("run")).unwrap();
     let passage: usize = split.train.group[0].trim_start_matches("passage ").parse().unwrap();
     let trained = Stored { rows: 2, passages_from: passage, ..Stored::default() };
     expect("trained", trained, &["all 2 rows are of groups (passages)", "--keep-trained"]);
@@ -264,7 +265,7 @@ fn a_broken_row_is_named_by_its_number_in_the_store() {
     let source = |states: &(Vec<f32>, Vec<f32>)| {
         Memory::new(planted.rows()).with_layer("hook_embed", states.0.clone(), states.1.clone())
     };
-    let mut settings = Settings { methods: Some(vec![Method::Lr]), ..Settings::default() };
+    let mut settings = Settings { methods: Some(vec![Method::LR]), ..Settings::default() };
     settings.folds = 3;
     let whole = source(&broken);
     let fitted = run(&whole, &settings, Execution::default(), &|_| {}).unwrap();
@@ -272,8 +273,11 @@ fn a_broken_row_is_named_by_its_number_in_the_store() {
     fitted.write(&out, Overwrite::No).unwrap();
     let row = *fitted.split.test.row.last().unwrap();
     broken.1[row * 4 + 2] = f32::NAN;
-    let error = ccs::run::eval(&out, &source(&broken), &EvalOptions::default()).unwrap_err();
-    assert!(matches!(error, Error::NotFinite { row: found, column: Some(2), .. } if found == row), "{error}");
+    let error = ccs_trainer::eval(&out, &source(&broken), &EvalOptions::default()).unwrap_err();
+    assert!(
+        matches!(error, Error::Probe(ccs::Error::NotFinite { row: found, column: Some(2), .. }) if found == row),
+        "{error}"
+    );
     // In a pool: the store, and its row.
     let parts = [Dataset { name: "a", source: &whole }, Dataset { name: "b", source: &source(&broken) }];
     let pooled = Pooled::new(&parts, &LayerSelection::All).unwrap();

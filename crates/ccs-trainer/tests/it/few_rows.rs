@@ -1,7 +1,8 @@
 //! Templates with few training rows, and templates that a probe was not fitted on, through runs and their folders.
 
-use ccs::Method;
-use ccs::run::{EvalOptions, Fitted, Memory, Overwrite, Rows, Settings, eval, run};
+use crate::data::method;
+use ccs_report::Method;
+use ccs_trainer::{EvalOptions, Fitted, Memory, Overwrite, Rows, Settings, eval, run};
 
 use crate::data::Planted;
 use crate::methods::settings;
@@ -22,10 +23,10 @@ fn under(rows: usize, seed: u64, template: impl Fn(usize) -> (&'static str, f32)
     Memory::new(about).with_layer("hook_embed", planted.plus, planted.minus)
 }
 
-fn fitted(data: &Memory) -> ccs::run::Run {
-    let methods = Some(vec![Method::Ccs, Method::Lr, Method::Tpc]);
+fn fitted(data: &Memory) -> ccs_trainer::Run {
+    let methods = Some(vec![Method::CCS, Method::LR, method("tpc")]);
     let settings = Settings { methods, recursive: 0, seeds: 0, shuffles: 0, ..settings() };
-    run(data, &settings, ccs::run::Execution::default(), &|_| {}).unwrap()
+    run(data, &settings, ccs_trainer::Execution::default(), &|_| {}).unwrap()
 }
 
 #[test]
@@ -52,13 +53,13 @@ fn a_report_and_its_probes_say_which_templates_had_few_rows_and_still_read_them(
     }
     let dir = tempfile::tempdir().unwrap();
     done.write(dir.path().join("run"), Overwrite::No).unwrap();
-    let probe = Fitted::open(dir.path().join("run"), Method::Ccs, None).unwrap().probe;
-    assert_eq!(probe.card().unwrap().templates_with_few_rows, ["rare"]);
+    let probe = Fitted::open(dir.path().join("run"), Method::CCS, None).unwrap().probe;
+    assert_eq!(ccs_trainer::ProbeCard::of(&probe).unwrap().templates_with_few_rows, ["rare"]);
 }
 
 /// The test rows of a run.
-fn pairs(data: &Memory, done: &ccs::run::Run) -> ccs::Contrast {
-    use ccs::run::Source;
+fn pairs(data: &Memory, done: &ccs_trainer::Run) -> ccs::Contrast {
+    use ccs_trainer::Source;
     let (plus, minus) = data.load(&data.layers()[0]).unwrap();
     let rows = data.rows();
     let all = ccs::Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone()).unwrap();
@@ -71,7 +72,7 @@ fn a_probe_of_one_template_says_so_when_it_is_applied_to_another() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     fitted(&under(80, 1, |_| ("exam", 3.0))).write(&out, Overwrite::No).unwrap();
-    assert_eq!(Fitted::open(&out, Method::Lr, None).unwrap().probe.normalizer.templates(), ["exam"]);
+    assert_eq!(Fitted::open(&out, Method::LR, None).unwrap().probe.normalizer.templates(), ["exam"]);
     let notes = |name: &'static str| {
         eval(&out, &under(40, 2, move |_| (name, 3.0)), &EvalOptions::default()).unwrap().notes
     };

@@ -1,14 +1,19 @@
 //! Every method through a whole run: saved, read back, the same again, and blind to the test rows.
 
+use crate::data::method;
+use ccs_trainer::read_report;
 use std::collections::BTreeSet;
 
+use ccs::Contrast;
 use ccs::baselines::random_directions;
 use ccs::bootstrap::quantile;
 use ccs::fit::ccs::{CcsOptions, ccs};
 use ccs::normalize::Normalization;
 use ccs::rng::Stream;
-use ccs::run::{Execution, Finding, Fitted, Memory, Overwrite, Report, Rows, Run, Settings, run};
-use ccs::{Contrast, Method};
+use ccs_report::Method;
+use ccs_report::Report;
+use ccs_report::sentences::Finding;
+use ccs_trainer::{Execution, Fitted, Memory, Overwrite, Rows, Run, Settings, run};
 use rand::seq::SliceRandom;
 
 use crate::data::{Planted, three_layers};
@@ -17,19 +22,19 @@ pub(crate) fn settings() -> Settings {
     let mut settings = Settings { directions: 100, resamples: 100, folds: 3, ..Settings::default() };
     (settings.ccs.epochs, settings.ccs.restarts) = (200, 2);
     (settings.seeds, settings.shuffles, settings.recursive) = (3, 4, 3);
-    Settings { methods: Some(Method::ALL.to_vec()), ..settings }
+    Settings { methods: Some(ccs_trainer::method::all().collect()), ..settings }
 }
 
 pub(crate) fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
     let mut settings = settings.clone();
-    if settings.methods.as_ref().is_some_and(|methods| !methods.contains(&Method::Ccs)) {
+    if settings.methods.as_ref().is_some_and(|methods| !methods.contains(&Method::CCS)) {
         settings.recursive = 0; // refused without CCS
     }
     run(data, &settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
 }
 
 fn probes() -> impl Iterator<Item = Method> {
-    Method::ALL.into_iter().filter(|m| m.is_probe())
+    ccs_trainer::method::ALL.iter().filter(|m| m.fits_probes).map(|m| m.method())
 }
 
 /// One layer with log-probabilities that know a little.
@@ -49,7 +54,7 @@ fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
     let done = fit(&data, &settings(), 2);
     let out = dir.path().join("run");
     done.write(&out, Overwrite::No).unwrap();
-    let report = Report::read(&out).unwrap();
+    let report = read_report(&out).unwrap();
     assert_eq!(report, done.report, "every number comes back from its file");
     let test = Planted::new(160, 10, 3.0, 1).contrast().select(&done.split.test.row).unwrap();
     for method in probes() {
@@ -66,13 +71,13 @@ fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
         assert!(report.close_ups[&method].calibration.is_some());
     }
     let truth = &report.layers[2].methods;
-    assert!(truth[&Method::LrStatements].l2.is_some() && truth[&Method::Lr].l2.is_none());
-    assert!(truth[&Method::Inlp].directions.len() > 1 && truth[&Method::Inlp].note.is_some());
-    assert_eq!(truth[&Method::CalibratedZeroShot].test.auroc, Some(1.0));
+    assert!(truth[&method("lr_statements")].l2.is_some() && truth[&Method::LR].l2.is_none());
+    assert!(truth[&method("inlp")].directions.len() > 1 && truth[&method("inlp")].note.is_some());
+    assert_eq!(truth[&Method::CALIBRATED_ZERO_SHOT].test.auroc, Some(1.0));
     let csv = std::fs::read_to_string(out.join("results.csv")).unwrap();
-    assert_eq!(csv.lines().count(), 1 + 3 * Method::ALL.len());
+    assert_eq!(csv.lines().count(), 1 + 3 * ccs_trainer::method::ALL.len());
     let summary = report.summary();
-    assert!(Method::ALL.iter().filter(|m| **m != Method::Random).all(|m| summary.contains(m.name())));
+    assert!(ccs_trainer::method::all().filter(|m| *m != Method::RANDOM).all(|m| summary.contains(m.name())));
     assert!(summary.contains("CCS's layer without labels is 2"), "{summary}");
 }
 
@@ -119,12 +124,12 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
     let report = fit(&one_layer(&planted), &settings(), 1).report;
     let of = |method| report.layers[0].methods[&method].test.clone();
     let seeded: Vec<Method> = report.seeds.keys().copied().collect();
-    assert_eq!(seeded, [Method::Ccs, Method::Bss, Method::Kmeans]);
+    assert_eq!(seeded, [Method::CCS, method("bss"), method("kmeans")]);
     assert!(report.seeds.values().all(|r| r.accuracies.len() == 3 && r.accuracies.iter().all(|&a| a > 0.9)));
-    let cosines = report.seeds[&Method::Ccs].cosines.as_ref().unwrap();
+    let cosines = report.seeds[&Method::CCS].cosines.as_ref().unwrap();
     assert!(cosines.matrix.len() == 4 && cosines.matrix.iter().all(|row| row.len() == 4));
     assert!(0.9 < cosines.min && cosines.min <= cosines.median && cosines.median <= cosines.max);
-    assert!(report.seeds[&Method::Bss].cosines.is_none());
+    assert!(report.seeds[&method("bss")].cosines.is_none());
 
     // Every method that fits a probe, four times each, in a band that has all of that in mind.
     let shuffled: Vec<Method> = report.shuffled.keys().copied().collect();
@@ -138,12 +143,12 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
         assert!(found.accuracies.iter().all(|a| (a - of(*method).accuracy).abs() > 0.05), "{method}");
     }
     let labels: BTreeSet<String> =
-        report.shuffled[&Method::Tpc].accuracies.iter().map(ToString::to_string).collect();
+        report.shuffled[&method("tpc")].accuracies.iter().map(ToString::to_string).collect();
     assert!(labels.len() > 1, "a shuffle of its own each time");
 
     let recursive = report.recursive.as_ref().unwrap();
     assert_eq!((recursive.iterations.len(), recursive.layer), (3, 0));
-    assert_eq!(recursive.iterations[0].test, of(Method::Ccs), "the first is the run's own fit");
+    assert_eq!(recursive.iterations[0].test, of(Method::CCS), "the first is the run's own fit");
     assert!(recursive.iterations[1].test.accuracy < 0.8, "truth is taken out");
     assert!(recursive.seeds_cosine.unwrap() > 0.95 && recursive.random_accuracy.is_some());
     let untrained = recursive.untrained.as_ref().unwrap();
@@ -152,7 +157,7 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
     assert!((0.45..0.8).contains(&untrained.accuracy.mean), "{untrained:?}");
     assert!(recursive.iterations[0].train_loss.total() < untrained.loss.mean - 2.0 * untrained.loss.sd);
 
-    let close = &report.close_ups[&Method::Lr];
+    let close = &report.close_ups[&Method::LR];
     let calibration = close.calibration.as_ref().unwrap();
     assert_eq!(calibration.reliability.bins.iter().map(|b| b.rows).sum::<usize>(), report.rows.test);
     let bins = close.histogram.as_ref().unwrap();
@@ -182,22 +187,22 @@ fn comparisons_have_the_layers_looked_at_in_mind() {
         assert_eq!(c.layers, 3);
         let (plain, wide) = (c.difference.accuracy.ci.unwrap(), c.accuracy_ci.unwrap());
         assert!(wide[0] <= plain[0] && plain[1] <= wide[1], "{c:?}");
-        assert_eq!(c.auroc_ci.is_some(), c.difference.second != Method::Majority, "{c:?}");
+        assert_eq!(c.auroc_ci.is_some(), c.difference.second != Method::MAJORITY, "{c:?}");
     }
-    let beside = |first: Method, comparisons: &[ccs::run::Comparison]| -> Vec<Method> {
+    let beside = |first: Method, comparisons: &[ccs_report::Comparison]| -> Vec<Method> {
         let of = comparisons.iter().map(|c| &c.difference).filter(|d| d.first == first);
         of.map(|d| d.second).collect()
     };
-    let controls = [Method::Random, Method::ZeroShot, Method::CalibratedZeroShot, Method::Majority];
-    assert_eq!(beside(Method::Lr, &report.comparisons), controls);
-    assert_eq!(beside(Method::Ccs, &report.comparisons), [&controls[..], &[Method::Lr]].concat());
-    assert_eq!(beside(Method::Ccs, &report.layers[1].differences), [&[Method::Lr], &controls[..]].concat());
-    let beats = |v: &&ccs::run::Verdict| v.finding == Finding::BetterThanRandom;
+    let controls = [Method::RANDOM, Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Method::MAJORITY];
+    assert_eq!(beside(Method::LR, &report.comparisons), controls);
+    assert_eq!(beside(Method::CCS, &report.comparisons), [&controls[..], &[Method::LR]].concat());
+    assert_eq!(beside(Method::CCS, &report.layers[1].differences), [&[Method::LR], &controls[..]].concat());
+    let beats = |v: &&ccs_report::sentences::Verdict| v.finding == Finding::BetterThanRandom;
     let verdict = report.verdicts.iter().find(beats).unwrap();
     assert!(verdict.text.contains("if all 3 layers are to hold at once"), "{}", verdict.text);
     let own = report.verdicts.iter().find(|v| v.finding == Finding::NoBetterThanZeroShot).unwrap();
     assert!(own.text.contains("the model's own answers (zero-shot)"), "{}", own.text);
-    let without = &report.chosen_without_labels[&Method::Ccs];
+    let without = &report.chosen_without_labels[&Method::CCS];
     assert_eq!((without.layer, without.uses_labels), (Some(2), false));
     assert!(without.rule.contains("lowest CCS loss") && without.oracle.unwrap().gap == 0.0);
 }
@@ -233,9 +238,9 @@ fn the_share_that_calibration_takes_to_be_true_can_be_said() {
     let logprob = |scale: f64| Some((0..200).map(|row| scale * f64::from(row).sin()).collect());
     let rows = Rows { answer_logprob: logprob(1.0).zip(logprob(0.3)), ..planted.rows() };
     let data = Memory::new(rows).with_layer("hook_embed", planted.plus, planted.minus);
-    let settings = Settings { methods: Some(vec![Method::CalibratedZeroShot]), ..settings() };
+    let settings = Settings { methods: Some(vec![Method::CALIBRATED_ZERO_SHOT]), ..settings() };
     let report = fit(&data, &Settings { true_share: 0.2, ..settings }, 1).report;
-    let found = &report.layers[0].methods[&Method::CalibratedZeroShot];
+    let found = &report.layers[0].methods[&Method::CALIBRATED_ZERO_SHOT];
     let confusion = found.train.confusion.as_ref().unwrap();
     let judged_true = confusion.true_positive + confusion.false_positive;
     assert_eq!(judged_true, (report.rows.train as f64 * 0.2).round() as usize);
@@ -249,32 +254,32 @@ fn a_layer_where_a_method_has_nothing_to_fit_says_so_and_the_others_go_on() {
     let data = Memory::new(planted.rows())
         .with_layer("hook_embed", planted.plus.clone(), planted.plus.clone())
         .with_layer("blocks.0.hook_resid_post", planted.plus.clone(), planted.minus.clone());
-    let methods = probes().chain([Method::Random]).collect();
+    let methods = probes().chain([Method::RANDOM]).collect();
     let report = fit(&data, &Settings { methods: Some(methods), ..settings() }, 1).report;
-    let tpc = &report.layers[0].methods[&Method::Tpc];
+    let tpc = &report.layers[0].methods[&method("tpc")];
     assert!(tpc.probe.is_none() && tpc.note.as_ref().unwrap().contains("could not be fitted"), "{tpc:?}");
     assert!(probes().all(|m| report.chosen[&m].layer.is_some()));
-    assert_eq!(report.chosen[&Method::Tpc].layer, Some(1));
+    assert_eq!(report.chosen[&method("tpc")].layer, Some(1));
 }
 
 #[test]
 fn projecting_makes_ccs_determined_and_its_weights_lie_in_the_span() {
     let planted = Planted::new(90, 200, 4.0, 8);
-    let settings = Settings { methods: Some(vec![Method::Ccs, Method::Lr]), ..settings() };
+    let settings = Settings { methods: Some(vec![Method::CCS, Method::LR]), ..settings() };
     let mut settings = settings.normalized(Normalization::MeanOnly);
     settings.seeds = 0;
     settings.shuffles = 0;
     let wide = fit(&one_layer(&planted), &settings, 1).report;
-    let marked = |v: &&ccs::run::Verdict| v.finding == Finding::Underdetermined;
+    let marked = |v: &&ccs_report::sentences::Verdict| v.finding == Finding::Underdetermined;
     let mark = wide.verdicts.iter().find(marked).unwrap();
     assert!(mark.text.contains("--l2") && mark.text.contains("--project"), "{}", mark.text);
     settings.ccs.project = Some(5);
     let done = fit(&one_layer(&planted), &settings, 1);
     assert!(!done.report.layers[0].underdetermined && !done.report.verdicts.iter().any(|v| marked(&v)));
-    let accuracy = |report: &Report| report.layers[0].methods[&Method::Ccs].test.accuracy;
+    let accuracy = |report: &Report| report.layers[0].methods[&Method::CCS].test.accuracy;
     assert!(accuracy(&done.report) > 0.95, "{} {}", accuracy(&done.report), accuracy(&wide));
     let fits = done.report.recursive.unwrap();
-    assert_eq!(fits.iterations[0].test, done.report.layers[0].methods[&Method::Ccs].test);
+    assert_eq!(fits.iterations[0].test, done.report.layers[0].methods[&Method::CCS].test);
 
     // All directions that there are: nothing is projected away, only turned.
     let small = Planted::new(60, 6, 2.0, 9).contrast();
@@ -318,13 +323,13 @@ fn every_normalisation_reaches_every_method() {
 #[test]
 fn the_penalty_of_plain_logistic_regression_is_chosen_too_if_asked_for() {
     let planted = Planted::new(160, 6, 0.5, 13);
-    let methods = Some(vec![Method::Lr, Method::LrPairs]);
+    let methods = Some(vec![Method::LR, method("lr_pairs")]);
     let chosen = Settings { lr_cross_validated: true, methods, ..settings() };
     let done = fit(&one_layer(&planted), &chosen, 1);
     let found = &done.report.layers[0].methods;
-    let l2 = found[&Method::Lr].l2.unwrap();
+    let l2 = found[&Method::LR].l2.unwrap();
     let grid = ccs::fit::logistic::GRID;
-    assert!(grid.contains(&l2) && grid.contains(&found[&Method::LrPairs].l2.unwrap()));
+    assert!(grid.contains(&l2) && grid.contains(&found[&method("lr_pairs")].l2.unwrap()));
     assert_eq!(done.probes[0].2.meta["fit"]["l2"], l2);
     let close = fit(&one_layer(&planted), &chosen, 2).report.close_ups;
     assert_eq!(close, done.report.close_ups);

@@ -1,13 +1,15 @@
 //! A run that is stopped or killed and continued gives the bytes of one that was not.
 
+use crate::data::method;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ccs::run::{Execution, Memory, Overwrite, Pausing, Run, Settings, Step, run, run_pausing};
-use ccs::{Error, Method};
+use ccs_report::Method;
+use ccs_trainer::Error;
+use ccs_trainer::{Execution, Memory, Overwrite, Pausing, Run, Settings, Step, run, run_pausing};
 use serde_json::Value;
 
 use crate::data::{three_layers, three_layers_and};
@@ -127,7 +129,7 @@ fn settings() -> Settings {
     let mut settings =
         Settings { directions: 50, resamples: 100, folds: 3, seeds: 2, shuffles: 2, ..Settings::default() };
     settings.methods =
-        Some(vec![Method::Ccs, Method::Lr, Method::Random, Method::ZeroShot, Method::Majority]);
+        Some(vec![Method::CCS, Method::LR, Method::RANDOM, Method::ZERO_SHOT, Method::MAJORITY]);
     settings.ccs.epochs = 100;
     settings.ccs.restarts = 2;
     settings
@@ -272,7 +274,8 @@ fn every_part_comes_back_to_the_last_digit_and_damaged_ones_are_made_again() {
 #[test]
 fn no_changed_byte_of_what_is_kept_reaches_a_run() {
     let data = three_layers(60, 4);
-    let settings = Settings { methods: Some(vec![Method::MeanDifference, Method::Majority]), ..settings() };
+    let settings =
+        Settings { methods: Some(vec![method("mean_difference"), Method::MAJORITY]), ..settings() };
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
     run(&data, &settings, ONE, &|_| {}).unwrap().write(&whole, Overwrite::No).unwrap();
@@ -323,16 +326,16 @@ fn a_sweep_goes_on_too() {
     Stored { dataset: "b", seed: 2, passages_from: 100, ..Stored::default() }.write(&dir.join("two"));
     quick(dir, &["sweep", "one", "two", "--out", "whole"]);
 
-    let open = |name: &str| ccs::store::StoreSource::open(dir.join(name)).unwrap();
+    let open = |name: &str| ccs_trainer::StoreSource::open(dir.join(name)).unwrap();
     let (one, two) = (open("one"), open("two"));
     let datasets =
-        [ccs::run::Dataset { name: "a", source: &one }, ccs::run::Dataset { name: "b", source: &two }];
+        [ccs_trainer::Dataset { name: "a", source: &one }, ccs_trainer::Dataset { name: "b", source: &two }];
     let mut settings = settings();
-    settings.methods = Some(vec![Method::Ccs, Method::Lr]);
+    settings.methods = Some(vec![Method::CCS, Method::LR]);
     let sweep = |out: &str, stop_after: usize| {
         let (stop, layers) = (AtomicBool::new(false), Mutex::new(0));
         let pausing = Pausing { stop: Some(&stop), ..Pausing::default() };
-        ccs::run::sweep(&datasets, &settings, ONE, &dir.join(out), Overwrite::No, pausing, &|_, _| {
+        ccs_trainer::sweep(&datasets, &settings, ONE, &dir.join(out), Overwrite::No, pausing, &|_, _| {
             let mut layers = layers.lock().unwrap();
             *layers += 1;
             stop.store(*layers == stop_after, Ordering::Relaxed);

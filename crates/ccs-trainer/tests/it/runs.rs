@@ -1,7 +1,12 @@
 //! Whole runs on data in memory: what the report says, and that it says the same again.
 
-use ccs::run::{Execution, Finding, Memory, Out, Overwrite, Report, Run, Settings, run};
-use ccs::{Error, Method, Probe};
+use ccs::Probe;
+use ccs_report::Method;
+use ccs_report::Report;
+use ccs_report::sentences::Finding;
+use ccs_trainer::Error;
+use ccs_trainer::read_report;
+use ccs_trainer::{Execution, Memory, Out, Overwrite, Run, Settings, run};
 use serde_json::Value;
 
 use crate::data::{Planted, three_layers};
@@ -25,12 +30,12 @@ fn truth_is_found_where_it_is_and_nowhere_else() {
     let [constant, noise, truth] = &report.layers[..] else { panic!() };
 
     assert!(constant.degenerate && constant.notes[0].contains("the same for every training row"));
-    let guess = &constant.methods[&Method::Ccs];
+    let guess = &constant.methods[&Method::CCS];
     assert_eq!((guess.test.auroc, guess.test.auroc_ci), (Some(0.5), Some([0.5, 0.5])));
     assert!(guess.probe.is_none() && guess.cross_validation.is_none());
 
-    let auroc = |layer: &ccs::run::LayerReport, method| layer.methods[&method].test.auroc_ci.unwrap();
-    for method in [Method::Ccs, Method::Lr] {
+    let auroc = |layer: &ccs_report::LayerReport, method| layer.methods[&method].test.auroc_ci.unwrap();
+    for method in [Method::CCS, Method::LR] {
         assert!(auroc(noise, method)[0] < 0.5 && 0.5 < auroc(noise, method)[1], "{method}");
         assert!(auroc(truth, method)[0] > 0.95, "{method}");
         let chosen = &report.chosen[&method];
@@ -39,24 +44,24 @@ fn truth_is_found_where_it_is_and_nowhere_else() {
         let oracle = chosen.oracle.unwrap();
         assert_eq!((oracle.layer, oracle.gap), (2, 0.0));
     }
-    let random = &truth.methods[&Method::Random].test;
+    let random = &truth.methods[&Method::RANDOM].test;
     let [low, high] = random.accuracy_ci.unwrap();
     assert!(low < random.accuracy && random.accuracy < high);
-    assert_eq!(truth.methods[&Method::ZeroShot].test.accuracy, 1.0);
-    let majority = &truth.methods[&Method::Majority].test;
+    assert_eq!(truth.methods[&Method::ZERO_SHOT].test.accuracy, 1.0);
+    let majority = &truth.methods[&Method::MAJORITY].test;
     assert!(majority.accuracy <= report.majority && majority.auroc == Some(0.5));
 
-    let about = |finding| report.verdicts.iter().any(|v| v.method == Method::Ccs && v.finding == finding);
+    let about = |finding| report.verdicts.iter().any(|v| v.method == Method::CCS && v.finding == finding);
     assert!(about(Finding::AboveChance) && about(Finding::BetterThanRandom), "{:?}", report.verdicts);
     let difference = truth
         .differences
         .iter()
         .map(|c| &c.difference)
-        .find(|d| d.second == Method::Random && d.first == Method::Ccs)
+        .find(|d| d.second == Method::RANDOM && d.first == Method::CCS)
         .unwrap();
     assert!(difference.accuracy.ci.unwrap()[0] > 0.0);
-    assert!(truth.methods[&Method::Lr].gradient.unwrap() <= 1e-6);
-    let loss = truth.methods[&Method::Ccs].loss.as_ref().unwrap();
+    assert!(truth.methods[&Method::LR].gradient.unwrap() <= 1e-6);
+    let loss = truth.methods[&Method::CCS].loss.as_ref().unwrap();
     assert_eq!(loss.restarts.len(), 3);
     assert_eq!(loss.train.total(), loss.restarts.iter().copied().flatten().fold(f64::INFINITY, f64::min));
 }
@@ -67,7 +72,7 @@ fn noise_is_reported_as_chance_and_too_few_rows_as_such() {
     let data = Memory::new(noise.rows()).with_layer("hook_embed", noise.plus.clone(), noise.minus.clone());
     let report = fit(&data, &settings(), 0).report;
     assert!(report.layers[0].underdetermined);
-    let ccs: Vec<_> = report.verdicts.iter().filter(|v| v.method == Method::Ccs).collect();
+    let ccs: Vec<_> = report.verdicts.iter().filter(|v| v.method == Method::CCS).collect();
     let chance = ccs.iter().find(|v| v.finding == Finding::AtChance).unwrap();
     assert!(chance.text.starts_with("CCS is not distinguishable from chance here"), "{}", chance.text);
     assert!(ccs.iter().any(|v| v.finding == Finding::Underdetermined && v.text.contains("zero loss")));
@@ -89,7 +94,7 @@ fn few_test_groups_conclude_nothing() {
         let said = report.notes.iter().any(|note| note.contains("test rows are labelled"));
         assert_eq!(said, one_label, "{:?}", report.notes);
         let layer = &report.layers[0];
-        assert_eq!(layer.methods[&Method::Ccs].test.accuracy_ci.is_some(), groups > 1);
+        assert_eq!(layer.methods[&Method::CCS].test.accuracy_ci.is_some(), groups > 1);
         assert!(layer.differences.iter().all(|c| c.difference.accuracy.ci.is_some() == (groups > 1)));
     }
 }
@@ -99,7 +104,7 @@ fn only_degenerate_layers_choose_none() {
     let rows = Planted::new(40, 1, 0.0, 9).rows();
     let data = Memory::new(rows).with_layer("hook_embed", vec![1.0; 80], vec![2.0; 80]);
     let done = fit(&data, &settings(), 0);
-    assert_eq!(done.report.chosen[&Method::Ccs].layer, None);
+    assert_eq!(done.report.chosen[&Method::CCS].layer, None);
     assert!(done.report.verdicts.iter().any(|v| v.finding == Finding::NothingToFit));
     assert!(done.probes.is_empty());
 }
@@ -170,7 +175,7 @@ fn a_folder_holds_what_the_run_found() {
     let out = dir.path().join("run");
     let done = fit(&data, &settings(), 0);
     done.write(&out, Overwrite::No).unwrap();
-    assert_eq!(Report::read(&out).unwrap(), done.report);
+    assert_eq!(read_report(&out).unwrap(), done.report);
 
     // The keys that others read.
     let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
@@ -191,7 +196,7 @@ fn a_folder_holds_what_the_run_found() {
     let probe = Probe::load(out.join(name)).unwrap();
     assert_eq!(probe.meta["layer"], 2);
     let test = Planted::new(120, 8, 3.0, 1).contrast().select(&done.split.test.row).unwrap();
-    assert_eq!(probe.accuracy(&test).unwrap(), done.report.layers[2].methods[&Method::Ccs].test.accuracy);
+    assert_eq!(probe.accuracy(&test).unwrap(), done.report.layers[2].methods[&Method::CCS].test.accuracy);
 
     // No group on both sides.
     assert!(done.split.test.group.iter().all(|g| !done.split.train.group.contains(g)));
@@ -281,10 +286,10 @@ fn a_place_is_held_by_one_and_found_unwritable_before_the_fit() {
 fn what_the_test_rows_would_have_kept_stands_beside_what_was_kept() {
     let weak = Planted::new(160, 40, 0.4, 5);
     let data = Memory::new(weak.rows()).with_layer("hook_embed", weak.plus, weak.minus);
-    let settings = Settings { methods: Some(vec![Method::Ccs]), ..settings() };
+    let settings = Settings { methods: Some(vec![Method::CCS]), ..settings() };
     let report = fit(&data, &settings, 1).report;
     let within = report.within_layer.as_ref().unwrap();
-    let ccs = &report.layers[0].methods[&Method::Ccs];
+    let ccs = &report.layers[0].methods[&Method::CCS];
     assert_eq!((within.accuracy, Some(within.sign)), (ccs.test.accuracy, ccs.sign));
     let sign = within.oracle_sign;
     assert_eq!(sign.accuracy, within.accuracy.max(1.0 - within.accuracy));
@@ -302,7 +307,7 @@ fn what_the_test_rows_would_have_kept_stands_beside_what_was_kept() {
 #[test]
 fn resamples_follow_the_layers_unless_they_are_asked_for() {
     let data = three_layers(80, 4);
-    let methods = Some(vec![Method::Lr]);
+    let methods = Some(vec![Method::LR]);
     let unasked = Settings { methods, resamples: 0, seeds: 0, shuffles: 0, ..settings() };
     assert_eq!(fit(&data, &unasked, 0).report.settings.resamples, 1200);
     let asked = Settings { resamples: 70, ..unasked };
@@ -326,7 +331,7 @@ fn a_foreign_report_is_not_a_run() {
 fn test_rows_change_no_probe_and_no_choice() {
     let planted = Planted::new(120, 8, 1.0, 5);
     let memory = |planted: &Planted, ids: Vec<String>| {
-        let rows = ccs::run::Rows { ids, ..planted.rows() };
+        let rows = ccs_trainer::Rows { ids, ..planted.rows() };
         Memory::new(rows).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone())
     };
     let first = fit(&memory(&planted, planted.rows().ids), &settings(), 1);
@@ -342,7 +347,7 @@ fn test_rows_change_no_probe_and_no_choice() {
         assert_eq!(a.to_bytes().unwrap(), b.to_bytes().unwrap());
         assert!(a.meta["fit"]["cross_validation_accuracy"].is_f64(), "{:?}", a.meta);
     }
-    for method in [Method::Ccs, Method::Lr] {
+    for method in [Method::CCS, Method::LR] {
         let of = |run: &Run| run.report.layers[0].methods[&method].clone();
         assert_eq!(of(&first).cross_validation, of(&second).cross_validation);
         assert_eq!(of(&first).train, of(&second).train);

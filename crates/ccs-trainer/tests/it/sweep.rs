@@ -1,13 +1,16 @@
 //! `ccs sweep`: from store to store.
 
+use ccs_trainer::read_report;
 use std::path::Path;
 
-use ccs::run::{
-    Dataset, Evaluation, Execution, Fitted, LayerSelection, Memory, Overwrite, Pausing, Pooled, Report,
-    Settings, Source as _, SplitReport, sweep,
+use ccs_report::Evaluation;
+use ccs_report::Method;
+use ccs_trainer::Error;
+use ccs_trainer::StoreSource;
+use ccs_trainer::{
+    Dataset, Execution, Fitted, LayerSelection, Memory, Overwrite, Pausing, Pooled, Settings, Source as _,
+    sweep,
 };
-use ccs::store::StoreSource;
-use ccs::{Error, Method};
 use serde_json::json;
 
 use crate::data::Planted;
@@ -28,8 +31,8 @@ fn probes_go_from_store_to_store() {
     let done = quick(dir.path(), &["sweep", "one", "two", "three", "--out", "out"]);
     assert!(text(&done.stdout).contains("CCS: accuracy by what it is judged on"), "{}", text(&done.stdout));
     let out = dir.path().join("out");
-    let report = Report::read(&out).unwrap();
-    for method in [Method::Ccs, Method::Lr] {
+    let report = read_report(&out).unwrap();
+    for method in [Method::CCS, Method::LR] {
         let found = &report.transfer[&method];
         assert_eq!(found.datasets, ["a", "b", "c", "all"]);
         assert_eq!(found.layers.len(), 4);
@@ -45,7 +48,7 @@ fn probes_go_from_store_to_store() {
         assert!((accuracy(0, 3) - 2.0 / 3.0).abs() < 0.15, "{method}: {}", accuracy(0, 3));
         // The diagonal is what each run says of itself, and so is the run of all.
         for (at, name) in ["a", "b", "c"].iter().enumerate() {
-            let own = Report::read(out.join("runs").join(name)).unwrap();
+            let own = read_report(out.join("runs").join(name)).unwrap();
             assert_eq!(own.chosen[&method].test.as_ref(), found.cells[at][at].as_ref(), "{method} {name}");
         }
         assert_eq!(report.chosen[&method].test.as_ref(), found.cells[3][3].as_ref());
@@ -61,10 +64,10 @@ fn probes_go_from_store_to_store() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing but the sweep stays");
 
     // A single run says where its split is from, and the sweep's folder is a run too.
-    assert!(Report::read(out.join("runs/a")).unwrap().notes.iter().any(|note| note.contains("of the sweep")));
+    assert!(read_report(out.join("runs/a")).unwrap().notes.iter().any(|note| note.contains("of the sweep")));
     assert_eq!(
-        Fitted::open(&out, Method::Lr, None).unwrap().layer,
-        report.chosen[&Method::Lr].layer.unwrap()
+        Fitted::open(&out, Method::LR, None).unwrap().layer,
+        report.chosen[&Method::LR].layer.unwrap()
     );
     let evaluated = json_of(ccs(dir.path(), &["eval", "out/runs/a", "two", "--json"]));
     assert!(evaluated["probes"]["ccs"]["test"]["accuracy"].as_f64().unwrap() > 0.9);
@@ -93,10 +96,10 @@ fn a_passage_is_on_one_side_in_every_store() {
     let arguments =
         ["sweep", "one", "two", "--out", "out", "--methods", "ccs,lr,random,zero_shot,calibrated_zero_shot"];
     let done = succeeds(ccs(dir.path(), &[&arguments[..], &QUICK[..]].concat()));
-    let report = Report::read(dir.path().join("out")).unwrap();
-    let run = |name: &str| ccs::run::SplitReport::read(dir.path().join("out/runs").join(name)).unwrap();
+    let report = read_report(dir.path().join("out")).unwrap();
+    let run = |name: &str| ccs_trainer::read_split(dir.path().join("out/runs").join(name)).unwrap();
     let (a, b) = (run("a"), run("b"));
-    let all = ccs::run::SplitReport::read(dir.path().join("out")).unwrap();
+    let all = ccs_trainer::read_split(dir.path().join("out")).unwrap();
     for (tested, trained) in [(&a, &b), (&b, &a), (&a, &all), (&all, &a), (&all, &b)] {
         assert!(tested.test.group.iter().all(|group| !trained.train.group.contains(group)));
     }
@@ -108,7 +111,7 @@ fn a_passage_is_on_one_side_in_every_store() {
         let c = test.confusion.unwrap();
         c.true_positive + c.false_positive + c.true_negative + c.false_negative
     };
-    let found = &report.transfer[&Method::Lr];
+    let found = &report.transfer[&Method::LR];
     let tested = [a.test.row.len(), b.test.row.len(), all.test.row.len()];
     for cells in &found.cells {
         assert_eq!(cells.iter().map(|cell| rows(cell.as_ref().unwrap())).collect::<Vec<_>>(), tested);
@@ -119,14 +122,14 @@ fn a_passage_is_on_one_side_in_every_store() {
     assert!((over.accuracy.value - (accuracy(0, 1) - accuracy(1, 1))).abs() < 1e-12);
     assert!(over.accuracy.ci.is_some() && cell(1, 1).over_own.is_none());
     // On the diagonal the band of random directions and the model's answer are those of the run itself.
-    let own = Report::read(dir.path().join("out/runs/b")).unwrap();
+    let own = read_report(dir.path().join("out/runs/b")).unwrap();
     let at = |method: Method| {
         own.layers.iter().find(|l| Some(l.layer) == found.layers[1]).unwrap().methods[&method].test.clone()
     };
-    assert_eq!(cell(1, 1).random, Some(at(Method::Random)));
+    assert_eq!(cell(1, 1).random, Some(at(Method::RANDOM)));
     let answer = cell(0, 1).over_zero_shot.as_ref().unwrap().accuracy.value;
-    assert!((answer - (accuracy(0, 1) - at(Method::ZeroShot).accuracy)).abs() < 1e-12);
-    for method in [Method::ZeroShot, Method::CalibratedZeroShot] {
+    assert!((answer - (accuracy(0, 1) - at(Method::ZERO_SHOT).accuracy)).abs() < 1e-12);
+    for method in [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT] {
         assert_eq!(report.transfer_answers[&method][1], Some(at(method)), "{method}");
     }
     let shown = text(&done.stdout);
@@ -151,8 +154,8 @@ fn what_cannot_be_fitted_leaves_a_note_and_not_a_failure() {
     let flat = Stored { dataset: "c", passages_from: 200, ..Stored::default() };
     flat.write_states(&dir.path().join("three"), &labels, &constant, &constant);
     quick(dir.path(), &["sweep", "one", "two", "three", "--out", "out"]);
-    let report = Report::read(dir.path().join("out")).unwrap();
-    let found = &report.transfer[&Method::Ccs];
+    let report = read_report(dir.path().join("out")).unwrap();
+    let found = &report.transfer[&Method::CCS];
     assert_eq!((found.layers[2], &found.cells[2]), (None, &vec![None; 4]));
     assert!(found.cells[0].iter().all(Option::is_some));
     let notes = report.notes.join("\n");
@@ -210,14 +213,14 @@ fn templates_that_are_new_to_a_probe_are_noted() {
     };
     let (a, b) = (memory(1, "u"), memory(2, "v"));
     let parts = [Dataset { name: "a", source: &a }, Dataset { name: "b", source: &b }];
-    let mut settings = Settings { methods: Some(vec![Method::Lr]), ..Settings::default() };
+    let mut settings = Settings { methods: Some(vec![Method::LR]), ..Settings::default() };
     settings.folds = 3;
     let out = dir.path().join("out");
     let report =
         sweep(&parts, &settings, Execution::default(), &out, Overwrite::No, Pausing::default(), &|_, _| {})
             .unwrap();
     let notes = report.notes.join("\n");
-    let half = SplitReport::read(out.join("runs/b")).unwrap().test.row.len() / 2;
+    let half = ccs_trainer::read_split(out.join("runs/b")).unwrap().test.row.len() / 2;
     assert!(
         notes.contains(&format!("from a to b: {half} of {} test rows are of templates", 2 * half)),
         "{notes}"

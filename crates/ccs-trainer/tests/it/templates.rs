@@ -1,9 +1,11 @@
 //! Runs on questions under several templates, not all of them under each.
 
-use ccs::ensemble::Ensembling;
+use ccs::Probe;
 use ccs::rng::Stream;
-use ccs::run::{Memory, Report, Rows, Settings};
-use ccs::{Method, Probe};
+use ccs_report::Ensembling;
+use ccs_report::Method;
+use ccs_report::Report;
+use ccs_trainer::{Memory, Rows, Settings};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
@@ -43,14 +45,22 @@ fn ragged(questions: usize) -> Memory {
 }
 
 fn quick() -> Settings {
-    let probes = Method::ALL.into_iter().filter(|m| m.is_probe()).chain([Method::Random]).collect();
+    let probes = ccs_trainer::method::ALL
+        .iter()
+        .filter(|m| m.fits_probes)
+        .map(|m| m.method())
+        .chain([Method::RANDOM])
+        .collect();
     Settings { methods: Some(probes), ..settings() }
 }
 
 #[test]
 fn every_template_has_its_statistics_and_all_methods_read_through_them() {
     let done = fit(&ragged(150), &quick(), 1);
-    assert_eq!(done.probes.len(), Method::ALL.into_iter().filter(|m| m.is_probe()).count());
+    assert_eq!(
+        done.probes.len(),
+        ccs_trainer::method::ALL.iter().filter(|m| m.fits_probes).map(|m| m.method()).count()
+    );
     for (method, _, probe) in &done.probes {
         let mut names = probe.normalizer.templates().to_vec();
         names.sort();
@@ -72,7 +82,10 @@ fn saved(probe: &Probe) -> tempfile::NamedTempFile {
 fn templates_are_reported_one_by_one_and_together() {
     let report: Report = fit(&ragged(150), &quick(), 1).report;
     assert_eq!(report.groups.train + report.groups.test, 75);
-    assert_eq!(report.close_ups.len(), Method::ALL.into_iter().filter(|m| m.is_probe()).count());
+    assert_eq!(
+        report.close_ups.len(),
+        ccs_trainer::method::ALL.iter().filter(|m| m.fits_probes).map(|m| m.method()).count()
+    );
     for (method, close) in &report.close_ups {
         let names: Vec<&str> = close.templates.iter().map(|t| t.template.as_str()).collect();
         assert_eq!(names.len(), 3, "{method}: {names:?}");
@@ -103,16 +116,16 @@ fn templates_are_reported_one_by_one_and_together() {
 #[test]
 fn a_template_that_is_among_the_test_rows_only_has_no_fit_of_its_own() {
     let data = ragged(60);
-    let mut rows = ccs::run::Source::rows(&data).clone();
+    let mut rows = ccs_trainer::Source::rows(&data).clone();
     let first = fit(&data, &quick(), 1);
     // One test row's template is found nowhere else.
     let row = first.split.test.row[0];
     rows.templates[row] = "rare".to_owned();
-    let (plus, minus) = ccs::run::Source::load(&data, &ccs::run::Source::layers(&data)[0]).unwrap();
+    let (plus, minus) = ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap();
     let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
     let data = Memory::new(rows).with_layer("hook_embed", values(&plus), values(&minus));
     let report = fit(&data, &quick(), 1).report;
-    let close = &report.close_ups[&Method::Ccs];
+    let close = &report.close_ups[&Method::CCS];
     let rare = close.templates.iter().find(|t| t.template == "rare").unwrap();
     assert!(rare.rows == 1 && rare.own.is_none() && rare.pooled.auroc.is_none(), "{rare:?}");
 }
@@ -120,20 +133,20 @@ fn a_template_that_is_among_the_test_rows_only_has_no_fit_of_its_own() {
 #[test]
 fn a_question_twice_under_one_template_is_refused() {
     let data = ragged(60);
-    let mut rows = ccs::run::Source::rows(&data).clone();
+    let mut rows = ccs_trainer::Source::rows(&data).clone();
     rows.templates[1] = rows.templates[0].clone();
     rows.questions[1] = rows.questions[0].clone();
-    let (plus, minus) = ccs::run::Source::load(&data, &ccs::run::Source::layers(&data)[0]).unwrap();
+    let (plus, minus) = ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap();
     let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
     let data = Memory::new(rows).with_layer("hook_embed", values(&plus), values(&minus));
-    let error = ccs::run::run(&data, &quick(), ccs::run::Execution::default(), &|_| {}).unwrap_err();
-    let ccs::Error::InLayer { source, .. } = error else { panic!("{error}") };
-    assert!(matches!(*source, ccs::Error::Variant { row: 1, .. }), "{source}");
+    let error = ccs_trainer::run(&data, &quick(), ccs_trainer::Execution::default(), &|_| {}).unwrap_err();
+    let ccs_trainer::Error::InLayer { source, .. } = error else { panic!("{error}") };
+    assert!(matches!(*source, ccs_trainer::Error::Probe(ccs::Error::Variant { row: 1, .. })), "{source}");
 }
 
 #[test]
 fn states_that_differ_between_templates_alone_are_nothing_to_fit() {
-    let rows = ccs::run::Source::rows(&ragged(60)).clone();
+    let rows = ccs_trainer::Source::rows(&ragged(60)).clone();
     let of = |side: f32| -> Vec<f32> {
         let place = |t: &String| TEMPLATES.iter().position(|name| name == t).unwrap() as f32;
         rows.templates.iter().flat_map(|t| vec![side * place(t); DIM]).collect()
@@ -148,8 +161,8 @@ fn states_that_differ_between_templates_alone_are_nothing_to_fit() {
 #[test]
 fn calibration_takes_out_each_template_s_liking_for_one_answer() {
     let data = ragged(150);
-    let mut rows = ccs::run::Source::rows(&data).clone();
-    let (plus, minus) = ccs::run::Source::load(&data, &ccs::run::Source::layers(&data)[0]).unwrap();
+    let mut rows = ccs_trainer::Source::rows(&data).clone();
+    let (plus, minus) = ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap();
     let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
     // The first template always prefers the plus side, the others the minus side.
     let about = |row: usize| {
@@ -159,10 +172,10 @@ fn calibration_takes_out_each_template_s_liking_for_one_answer() {
     let logprob: Vec<f64> = (0..rows.labels.len()).map(about).collect();
     rows.answer_logprob = Some((logprob, vec![0.0; rows.labels.len()]));
     let data = Memory::new(rows).with_layer("hook_embed", values(&plus), values(&minus));
-    let methods = Some(vec![Method::ZeroShot, Method::CalibratedZeroShot]);
+    let methods = Some(vec![Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT]);
     let report = fit(&data, &Settings { methods, ..settings() }, 1).report;
     let of = |method| report.layers[0].methods[&method].test.clone();
-    let (plain, calibrated) = (of(Method::ZeroShot), of(Method::CalibratedZeroShot));
+    let (plain, calibrated) = (of(Method::ZERO_SHOT), of(Method::CALIBRATED_ZERO_SHOT));
     assert!(plain.accuracy < 0.65 && plain.auroc.unwrap() < 0.8, "{plain:?}");
     assert!(calibrated.accuracy > 0.85 && calibrated.auroc.unwrap() > 0.9, "{calibrated:?}");
 }

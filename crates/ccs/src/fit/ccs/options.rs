@@ -146,7 +146,7 @@ impl FromStr for Init {
 }
 
 impl CcsOptions {
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let not_negative = |x: f64| x.is_finite() && x >= 0.0;
         let unusable = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });

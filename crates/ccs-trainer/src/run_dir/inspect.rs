@@ -1,5 +1,6 @@
 //! What a probe is, in a few numbers, and how the directions of a run's methods lie to each other: `ccs inspect`.
 
+use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -7,14 +8,16 @@ use serde::Serialize;
 use serde_json::Value;
 use tch::Kind;
 
-use super::fitted::probe_of;
-use super::folder::probe_path;
-use super::sums::Sums;
-use super::{Report, Settings};
-use crate::calibrate::Platt;
-use crate::normalize::Normalization;
-use crate::probe::{Probe, Readout, Sign};
-use crate::{Method, Result};
+use crate::Result;
+use crate::run_dir::fitted::probe_of;
+use crate::run_dir::probe_path;
+use crate::run_dir::sums::Sums;
+use crate::settings::Settings;
+use ccs::calibrate::Platt;
+use ccs::normalize::Normalization;
+use ccs::probe::{Probe, Readout, Sign};
+use ccs_report::Method;
+use ccs_report::Report;
 
 /// A probe without its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,53 +58,53 @@ pub struct ProbeCard {
     pub meta: BTreeMap<String, Value>,
 }
 
-impl Probe {
-    /// What the probe is, in a few numbers.
+impl ProbeCard {
+    /// What a probe is, in a few numbers.
     ///
     /// # Errors
     /// LibTorch's.
-    pub fn card(&self) -> Result<ProbeCard> {
-        let text = |key: &str| self.meta.get(key).and_then(Value::as_str).map(str::to_owned);
-        let hidden = self.head.layers().iter().map(|l| l.bias.size().first().copied().unwrap_or_default());
-        Ok(ProbeCard {
+    pub fn of(probe: &Probe) -> Result<Self> {
+        let text = |key: &str| probe.meta.get(key).and_then(Value::as_str).map(str::to_owned);
+        let hidden = probe.head.layers().iter().map(|l| l.bias.size().first().copied().unwrap_or_default());
+        Ok(Self {
             method: text("method"),
-            layer: self.meta.get("layer").and_then(Value::as_u64),
+            layer: probe.meta.get("layer").and_then(Value::as_u64),
             hook: text("hook"),
             tokens: text("tokens"),
-            dim: self.dim(),
+            dim: probe.dim(),
             hidden: hidden.collect(),
-            readout: self.readout,
-            sign: self.sign,
-            norm: self.weight.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?,
-            bias: self.bias,
-            own_probabilities: self.certainty.own,
-            platt: self.certainty.platt,
-            normalization: self.normalizer.kind(),
-            templates: self.normalizer.templates().to_vec(),
-            templates_with_few_rows: self.normalizer.templates_with_few_rows().to_vec(),
-            reestimated: self.normalizer.is_reestimated(),
-            meta: self.meta.clone(),
+            readout: probe.readout,
+            sign: probe.sign,
+            norm: probe.weight.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?,
+            bias: probe.bias,
+            own_probabilities: probe.certainty.own,
+            platt: probe.certainty.platt,
+            normalization: probe.normalizer.kind(),
+            templates: probe.normalizer.templates().to_vec(),
+            templates_with_few_rows: probe.normalizer.templates_with_few_rows().to_vec(),
+            reestimated: probe.normalizer.is_reestimated(),
+            meta: probe.meta.clone(),
         })
     }
+}
 
-    /// The unit direction in normalised states along which a statement becomes true, of a linear probe; of concatenated
-    /// pairs that of the difference. None where there is no such direction.
-    fn direction(&self) -> Result<Option<Vec<f64>>> {
-        if !self.head.layers().is_empty() {
-            return Ok(None);
-        }
-        let weight = Vec::<f64>::try_from(self.weight.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
-        let weight = match self.readout {
-            Readout::Concatenated => {
-                let (plus, minus) = weight.split_at(weight.len() / 2);
-                plus.iter().zip(minus).map(|(p, m)| p - m).collect()
-            }
-            Readout::Pair | Readout::Difference | Readout::Statements => weight,
-        };
-        let norm = weight.iter().map(|w| w * w).sum::<f64>().sqrt();
-        let sign = f64::from(i8::from(self.sign));
-        Ok((norm > 0.0).then(|| weight.into_iter().map(|w| sign * w / norm).collect()))
+/// The unit direction in normalised states along which a statement becomes true, of a linear probe; of concatenated
+/// pairs that of the difference. None where there is no such direction.
+fn direction(probe: &Probe) -> Result<Option<Vec<f64>>> {
+    if !probe.head.layers().is_empty() {
+        return Ok(None);
     }
+    let weight = Vec::<f64>::try_from(probe.weight.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
+    let weight = match probe.readout {
+        Readout::Concatenated => {
+            let (plus, minus) = weight.split_at(weight.len() / 2);
+            plus.iter().zip(minus).map(|(p, m)| p - m).collect()
+        }
+        Readout::Pair | Readout::Difference | Readout::Statements => weight,
+    };
+    let norm = weight.iter().map(|w| w * w).sum::<f64>().sqrt();
+    let sign = f64::from(i8::from(probe.sign));
+    Ok((norm > 0.0).then(|| weight.into_iter().map(|w| sign * w / norm).collect()))
 }
 
 /// A run in a few numbers.
@@ -116,7 +119,7 @@ pub struct RunCard {
     /// The layers that were fitted.
     pub layers: Vec<usize>,
     /// The probe of every method at its chosen layer.
-    pub chosen: BTreeMap<Method, ChosenCard>,
+    pub chosen: IndexMap<Method, ChosenCard>,
     /// Directions at each layer that a method chose.
     pub cosines: Vec<Cosines>,
 }
@@ -160,11 +163,11 @@ impl RunCard {
         let run = run.as_ref();
         let sums = Sums::open(run)?;
         sums.check_all()?;
-        let report = Report::checked(run, &sums)?;
-        let mut chosen = BTreeMap::new();
+        let report = super::report(run, &sums)?;
+        let mut chosen = IndexMap::new();
         for (&method, choice) in &report.chosen {
             let probe = match choice.layer {
-                Some(layer) => Some(probe_of(run, &sums, &probe_path(method, layer))?.card()?),
+                Some(layer) => Some(ProbeCard::of(&probe_of(run, &sums, &probe_path(method, layer))?)?),
                 None => None,
             };
             let card = ChosenCard {
@@ -182,7 +185,8 @@ impl RunCard {
             cosines.extend(cosines_at(run, &sums, &report, layer)?);
         }
         let layers = report.layers.iter().map(|l| l.layer).collect();
-        let Report { program, data, settings, .. } = report;
+        let settings = Settings::of(&report)?;
+        let Report { program, data, .. } = report;
         Ok(Self { program, data, settings, layers, chosen, cosines })
     }
 }
@@ -199,7 +203,7 @@ fn cosines_at(run: &Path, sums: &Sums, report: &Report, layer: usize) -> Result<
         }
         let probe = probe_of(run, sums, &probe_path(method, layer))?;
         let kind = probe.normalizer.kind();
-        if let Some(direction) = probe.direction()? {
+        if let Some(direction) = direction(&probe)? {
             by_kind.entry(kind.name()).or_default().push((method, kind, direction));
         }
     }
