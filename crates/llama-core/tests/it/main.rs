@@ -13,6 +13,7 @@ mod lean;
 mod mutations;
 mod names;
 mod padding;
+mod rounding;
 mod shared;
 mod spellings;
 mod support;
