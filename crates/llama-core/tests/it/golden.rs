@@ -9,8 +9,8 @@ use std::path::Path;
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Action, Activation, At, Batch, Capture, Checkpoint, Hook, HookPoint, HookSet, Llama, Padding, Precision,
-    Run, Tokenizer, Tokens,
+    Action, Activation, Batch, Capture, Checkpoint, FnHook, Forward, Hook, HookPoint, HookSet, Llama,
+    Padding, Precision, Tokenizer, Tokens,
 };
 
 use test_material::shared;
@@ -71,12 +71,12 @@ fn run_with(
     for chunk in ids.chunks(batch_size) {
         let batch = Batch::padded(chunk, padding).expect("batch");
         let mut capture = Capture::new(HookSet::residual_stream(n_layers), Tokens::Last);
-        let mut nothing = At(HookSet::new(), |_: &Activation<'_>| Ok(Action::Keep));
+        let mut nothing = FnHook::new(HookSet::new(), |_: &Activation<'_>| Ok(Action::Keep));
         let mut first: &mut dyn Hook = match &mut hook {
             Some(hook) => *hook,
             None => &mut nothing,
         };
-        let request = Run::new().hook(&mut first).hook(&mut capture).logits(Tokens::Last);
+        let request = Forward::new().hook(&mut first).hook(&mut capture).logits(Tokens::Last);
         let output = llama.forward(&batch, request).expect("forward");
         let captured = capture.finish();
         let layers: Vec<_> =
@@ -209,7 +209,7 @@ fn a_llama_3_in_hugging_faces_layout_matches_transformers() {
         assert_close(&precision.to_string(), &found, (&states, &logits), tolerance);
         // Hugging Face's last hidden state has a name of its own.
         let mut capture = Capture::new(HookPoint::FinalOut, Tokens::Last);
-        llama.forward(&Batch::new(&ids).expect("batch"), Run::new().hook(&mut capture)).expect("run");
+        llama.forward(&Batch::new(&ids).expect("batch"), Forward::new().hook(&mut capture)).expect("run");
         let captured = capture.finish();
         assert!(relative(captured.get(HookPoint::FinalOut).expect("final"), &last) < tolerance);
     }

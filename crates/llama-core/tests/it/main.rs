@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a test that cannot go on fails
 
 mod checkpoint;
+mod edit_rows;
 mod edits;
 mod generate;
 mod golden;
@@ -20,3 +21,4 @@ mod support;
 mod tokenizer;
 mod tokenizer_damage;
 mod tokenizer_folders;
+mod weights;

@@ -3,7 +3,7 @@
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Action, Activation, At, Checkpoint, Config, Hook, HookPoint, HookSet, Llama, Padding, Precision, Site,
+    Action, Activation, Checkpoint, Config, FnHook, Hook, HookPoint, HookSet, Llama, Padding, Precision, Site,
 };
 use test_material::shared;
 
@@ -94,18 +94,18 @@ fn mistakes(config: &Config) -> [Mistake; 4] {
         Ok(Action::Replace((activation.tensor.square() + more).sqrt())) // √(mean(x²) + ε)
     };
     let last = HookPoint::Block(config.n_layers as u16 - 1, Site::Z);
-    let rotary = Box::new(At(points([Site::RotQ, Site::RotK]), turned));
-    let eps = Box::new(At(points([Site::Ln1Scale, Site::Ln2Scale]), scaled));
+    let rotary = Box::new(FnHook::new(points([Site::RotQ, Site::RotK]), turned));
+    let eps = Box::new(FnHook::new(points([Site::Ln1Scale, Site::Ln2Scale]), scaled));
     [
         Mistake { what: "another rotary base", hook: rotary, below_rounding: false },
         Mistake {
             what: "two heads exchanged in the first block",
-            hook: Box::new(At(HookPoint::Block(0, Site::Z).into(), swapped)),
+            hook: Box::new(FnHook::new(HookPoint::Block(0, Site::Z), swapped)),
             below_rounding: false,
         },
         Mistake {
             what: "two heads exchanged in the last block",
-            hook: Box::new(At(last.into(), swapped)),
+            hook: Box::new(FnHook::new(last, swapped)),
             below_rounding: false,
         },
         Mistake { what: "ten times eps", hook: eps, below_rounding: true },
