@@ -8,8 +8,8 @@ use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::tch::kind::Element;
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Action, Activation, At, Batch, Capture, Captured, Edits, Hook, HookPoint, HookSet, Llama, Run, Site,
-    Tokens,
+    Action, Activation, Batch, Capture, Captured, Edits, FnHook, Forward, Hook, HookPoint, HookSet, Llama,
+    Site, Tokens,
 };
 
 use super::plan::{self, Side};
@@ -93,7 +93,7 @@ impl Pass<'_> {
             group.iter().map(|_| self.stop.map(|stop| self.between_blocks(stop))).collect();
         let hooked = captures.iter_mut().zip(&mut finals).zip(edits.iter_mut().zip(&mut stops));
         let runs = group.iter().zip(hooked).map(|(prepared, ((captures, last), (edits, stop)))| {
-            let mut run = Run::new();
+            let mut run = Forward::new();
             if let Some(read) = prepared.read_tokens(self.rules).filter(|_| edits.is_none()) {
                 run = run.reads(read);
             }
@@ -122,7 +122,7 @@ impl Pass<'_> {
     fn between_blocks(&self, stop: &AtomicBool) -> impl Hook {
         let points =
             (0..self.llama.config().n_layers).map(|block| HookPoint::Block(block as u16, Site::ResidPre));
-        At(points.collect::<HookSet>(), |activation: &Activation<'_>| {
+        FnHook::new(points.collect::<HookSet>(), |activation: &Activation<'_>| {
             if stop.load(Ordering::Relaxed) { Err(activation.failed(AskedToStop)) } else { Ok(Action::Keep) }
         })
     }

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use crate::batch::{Attends, Batch, Padding};
 use crate::error::{Error, Result};
 use crate::hooks::Tokens;
-use crate::model::{KvCache, Llama, Run};
+use crate::model::{Forward, KvCache, Llama};
 
 /// How tokens are chosen and when to stop.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +62,7 @@ impl Llama {
         let mut seen = real_columns(&batch)?; // [B, T] bool
         let mut step = batch;
         loop {
-            let output = self.forward(&step, Run::new().cache(&mut cache).logits(Tokens::Last))?;
+            let output = self.forward(&step, Forward::new().cache(&mut cache).logits(Tokens::Last))?;
             let Some(logits) = output.logits else { return Ok(texts) };
             let next = sampling.choose(&logits, &mut rngs)?;
             for (row, &id) in next.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! LLaMA models on LibTorch: checkpoints, tokenizers, a forward pass with hooks, generation.
 //!
 //! ```
-//! use llama_core::{Batch, Capture, Config, HookPoint, HookSet, Llama, Precision, Run, Tokens};
+//! use llama_core::{Batch, Capture, Config, HookPoint, HookSet, Llama, Precision, Forward, Tokens};
 //!
 //! // With weights: `Llama::load(&Checkpoint::open("llama-7b")?, Precision::F32, device)?`.
 //! let config = Config { dim: 16, n_layers: 2, n_heads: 4, n_kv_heads: 2, head_dim: 4, hidden_dim: 32,
@@ -11,7 +11,7 @@
 //! // Two prompts of different lengths; the residual stream at each one's last token, at every layer.
 //! let batch = Batch::new(&[vec![1, 5, 6, 7], vec![1, 8]])?;
 //! let mut states = Capture::new(HookSet::residual_stream(config.n_layers), Tokens::Last);
-//! llama.forward(&batch, Run::new().hook(&mut states))?;
+//! llama.forward(&batch, Forward::new().hook(&mut states))?;
 //!
 //! let states = states.finish();
 //! let layer_2 = states.get(HookPoint::of_layer(2)).ok_or("not captured")?;
@@ -36,14 +36,16 @@ mod model;
 mod tokenizer;
 
 pub use batch::{Batch, Padding};
-pub use checkpoint::{Checkpoint, IdentityCache, TensorHash, save_meta, save_random_meta};
+pub use checkpoint::{
+    BlockWeight, Checkpoint, IdentityCache, TensorHash, Weight, save_meta, save_random_meta,
+};
 pub use config::{Config, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::Sampling;
 pub use hooks::{
-    Action, Activation, At, Axis, Capture, Captured, Change, Edit, EditHook, Edits, Hook, HookPoint, HookSet,
-    Site, Tokens, Values, names,
+    Action, Activation, Axis, Capture, Captured, Change, Edit, EditHook, Edits, FnHook, Hook, HookPoint,
+    HookSet, Site, Tokens, Values, names,
 };
-pub use model::{Llama, Output, Precision, Run};
+pub use model::{Forward, Llama, Output, Precision};
 pub use tch;
 pub use tokenizer::{Token, Tokenizer, word_model};

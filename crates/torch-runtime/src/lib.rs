@@ -18,7 +18,12 @@ use std::sync::OnceLock;
 pub use tch;
 use tch::{Cuda, Device};
 
+mod chain;
 pub mod machine;
+mod shape;
+
+pub use chain::{Operand, TensorChain};
+pub use shape::TensorExt;
 
 /// Why LibTorch cannot be used as asked.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,16 @@ pub enum Error {
         name: String,
         /// What is missing.
         reason: String,
+    },
+    /// A tensor that has not as many axes as a computation needs.
+    #[error("`{what}` has shape {found:?}, and {expected} axes are needed")]
+    Axes {
+        /// Which tensor.
+        what: &'static str,
+        /// The number of axes that are needed.
+        expected: usize,
+        /// The tensor's shape.
+        found: Vec<i64>,
     },
 }
 

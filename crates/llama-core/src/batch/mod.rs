@@ -98,7 +98,7 @@ impl Batch {
     /// prompt's tokens, at its own prompt's positions, so the result is that of the prompts alone, up to rounding.
     ///
     /// The batch's prompts are those of the first group, then those of the second, and so on. What they share cannot be
-    /// replaced for one of them: [`crate::Activation::replace`] and [`crate::Run::from_layer`] refuse shared tokens.
+    /// replaced for one of them: [`crate::Activation::replace`] and [`crate::Forward::from_layer`] refuse shared tokens.
     ///
     /// ```
     /// use llama_core::Batch;

@@ -5,9 +5,9 @@ use tch::Tensor;
 use crate::config::Config;
 use crate::error::Result;
 
-/// One weight of the model.
+/// One weight of a model; [`crate::Llama::weight`] reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Weight {
+pub enum Weight {
     /// Token embedding \[V, D\].
     Embed,
     /// A weight of block `i`.
@@ -18,9 +18,12 @@ pub(crate) enum Weight {
     Unembed,
 }
 
-/// One weight of a block. Matrices are `[out, in]`, as every layout stores them.
+/// One weight of a block. Matrices are `[out, in]`: what they give for `x` is `x Wᵀ`, in tch `x.f_linear(&w, None)`.
+///
+/// Rows of Q, K and V, and columns of O, are head after head: `w_q.f_view([H, K, D])`, `w_o.f_view([D, H, K])`. Inside a
+/// head of queries and keys, dimension i turns with i + K/2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum BlockWeight {
+pub enum BlockWeight {
     /// Gain of the norm before attention \[D\].
     Ln1,
     /// Queries \[H·K, D\].
@@ -67,7 +70,7 @@ impl Weight {
     }
 
     /// The shape that the configuration implies.
-    pub(crate) fn shape(self, c: &Config) -> Vec<i64> {
+    pub fn shape(self, c: &Config) -> Vec<i64> {
         let (q, kv) = (c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim);
         match self {
             Self::Embed | Self::Unembed => vec![c.vocab_size, c.dim],

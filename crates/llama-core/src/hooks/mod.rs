@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 
 mod capture;
 mod edit;
+mod fn_hook;
 pub mod names;
 mod point;
 mod set;
@@ -17,6 +18,7 @@ mod tokens;
 
 pub use capture::{Capture, Captured};
 pub use edit::{Change, Edit, EditHook, Edits, Values};
+pub use fn_hook::FnHook;
 pub use point::{Axis, HookPoint, Site};
 pub use set::HookSet;
 pub use tokens::Tokens;
@@ -54,32 +56,13 @@ impl<H: Hook + ?Sized> Hook for &mut H {
     }
 }
 
-/// A closure as a hook: `At(points, |activation| Ok(Action::Keep))`.
-pub struct At<F>(pub HookSet, pub F);
-
-impl<F> std::fmt::Debug for At<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("At").field(&self.0).finish_non_exhaustive()
-    }
-}
-
-impl<F: FnMut(&Activation<'_>) -> Result<Action>> Hook for At<F> {
-    fn points(&self) -> HookSet {
-        self.0.clone()
-    }
-
-    fn visit(&mut self, activation: &Activation<'_>) -> Result<Action> {
-        (self.1)(activation)
-    }
-}
-
 /// One activation of a running forward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Activation<'a> {
     /// Where it was made.
     pub point: HookPoint,
     /// The activation itself, of shape [`HookPoint::shape`], in the batch's own layout: padding included. (Of fewer columns
-    /// where [`crate::Run::reads`] left tokens out.)
+    /// where [`crate::Forward::reads`] left tokens out.)
     /// To read tokens of prompts use [`Activation::select`].
     pub tensor: &'a Tensor,
     /// The prompts and their layout.
@@ -88,7 +71,7 @@ pub struct Activation<'a> {
     pub gradients: bool,
     /// The tokens whose logits were computed.
     logits_of: &'a Tokens,
-    /// The tokens that are left, if some were left out ([`crate::Run::reads`]).
+    /// The tokens that are left, if some were left out ([`crate::Forward::reads`]).
     kept: Option<&'a Kept>,
 }
 
@@ -99,12 +82,12 @@ impl Activation<'_> {
     /// # Shapes
     /// `[S, …]`: S selected tokens, prompt after prompt (for `Last`, `First` and `Mean` one per prompt), then the
     /// activation's axes after batch and token. Attention scores and patterns are selected by query: `[S, H, T]`, their
-    /// keys in the batch's layout. Logits are computed for the tokens that [`crate::Run::logits`] names, or for all if it
+    /// keys in the batch's layout. Logits are computed for the tokens that [`crate::Forward::logits`] names, or for all if it
     /// names none, and can be selected from among those.
     ///
     /// # Errors
     /// [`Error::Position`] or [`Error::Selection`] for positions that a prompt does not have, [`Error::NoLogits`] for
-    /// tokens whose logits were not computed, [`Error::NotComputed`] for tokens that [`crate::Run::reads`] left out.
+    /// tokens whose logits were not computed, [`Error::NotComputed`] for tokens that [`crate::Forward::reads`] left out.
     pub fn select(&self, tokens: &Tokens) -> Result<Tensor> {
         if let [Axis::Selected, ..] = self.point.axes() {
             return self.select_logits(tokens);
@@ -121,16 +104,16 @@ impl Activation<'_> {
     /// [`Activation::select`]. Everything else stays, padding too.
     ///
     /// ```
-    /// # use llama_core::{Action, Activation, At, Batch, Config, HookPoint, Llama, Precision, Run, Tokens, tch};
+    /// # use llama_core::{Action, Activation, FnHook, Batch, Config, HookPoint, Llama, Precision, Forward, Tokens, tch};
     /// # let config = Config { dim: 8, n_layers: 1, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
     /// #     vocab_size: 10, ..Config::default() };
     /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
     /// // What the MLP writes, doubled at every prompt's last token.
-    /// let mut double = At("blocks.0.hook_mlp_out".parse::<HookPoint>()?.into(), |activation: &Activation<'_>| {
+    /// let mut double = FnHook::new("blocks.0.hook_mlp_out".parse::<HookPoint>()?, |activation: &Activation<'_>| {
     ///     let twice = activation.select(&Tokens::Last)?.f_mul_scalar(2.0)?;
     ///     Ok(Action::Replace(activation.replace(&Tokens::Last, &twice)?))
     /// });
-    /// llama.forward(&Batch::new(&[[1, 2, 3]])?, Run::new().hook(&mut double).logits(Tokens::Last))?;
+    /// llama.forward(&Batch::new(&[[1, 2, 3]])?, Forward::new().hook(&mut double).logits(Tokens::Last))?;
     /// # Ok::<(), llama_core::Error>(())
     /// ```
     ///

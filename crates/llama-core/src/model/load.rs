@@ -32,7 +32,7 @@ impl Llama {
     /// through each. Memory: [`Llama::streamed_bytes`].
     ///
     /// ```no_run
-    /// use llama_core::{Batch, Capture, Checkpoint, HookSet, Llama, Precision, Run, Tokens, tch::Device};
+    /// use llama_core::{Batch, Capture, Checkpoint, HookSet, Llama, Precision, Forward, Tokens, tch::Device};
     ///
     /// let checkpoint = Checkpoint::open("llama-65b")?;
     /// let llama = Llama::streamed(&checkpoint, Precision::Mixed, Device::Cpu)?;
@@ -40,7 +40,7 @@ impl Llama {
     /// let layers = HookSet::residual_stream(llama.config().n_layers);
     /// let mut captures: Vec<_> = batches.iter().map(|_| Capture::new(layers.clone(), Tokens::Last)).collect();
     /// // The weights are read once.
-    /// llama.forward_all(batches.iter().zip(&mut captures).map(|(batch, capture)| (batch, Run::new().hook(capture))))?;
+    /// llama.forward_all(batches.iter().zip(&mut captures).map(|(batch, capture)| (batch, Forward::new().hook(capture))))?;
     /// # Ok::<(), llama_core::Error>(())
     /// ```
     ///

@@ -10,9 +10,9 @@ use tch::{Kind, Tensor};
 
 use super::blocks::Block;
 use super::place::Place;
-use super::{KvCache, Llama, Run};
+use super::{Forward, KvCache, Llama};
 use crate::batch::{Batch, Kept};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hooks::{Halt, HookPoint, Hooks, Site, Tokens, mean_by_prompt};
 
 /// One batch on its way through a model.
@@ -33,12 +33,12 @@ pub(super) struct Pass<'l, 'h, 'b> {
 
 impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
     /// The residual stream before the first block: the embedding, or what the run was given.
-    pub(super) fn begin(llama: &'l Llama, batch: &'b Batch, run: Run<'h>) -> Result<Self, Halt> {
+    pub(super) fn begin(llama: &'l Llama, batch: &'b Batch, run: Forward<'h>) -> Result<Self, Halt> {
         batch.check_vocabulary(llama.config.vocab_size)?;
         if let Some(window) = llama.config.sliding_window {
             batch.check_window(window)?;
         }
-        let Run { hooks, logits, reads, cache, start, gradients } = run;
+        let Forward { hooks, logits, reads, cache, start, gradients } = run;
         let _no_gradients = (!gradients).then(tch::no_grad_guard);
         let mut hooks = Hooks::new(hooks, logits, gradients, batch, llama.config.n_layers)?;
         let keep = match reads {
@@ -88,7 +88,7 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
     /// What comes after the blocks.
     pub(super) fn end(mut self) -> Result<Option<Tensor>, Halt> {
         let _no_gradients = (!self.gradients).then(tch::no_grad_guard);
-        self.llama.unembed(&self.x, &mut self.hooks)
+        self.llama.final_logits(&self.x, &mut self.hooks)
     }
 }
 
@@ -221,7 +221,7 @@ impl Llama {
     ///
     /// # Shapes
     /// `x` \[B, T, D\] (or the kept tokens of each row) → \[S, V\]
-    fn unembed(&self, x: &Tensor, hooks: &mut Hooks<'_, '_>) -> Result<Option<Tensor>, Halt> {
+    fn final_logits(&self, x: &Tensor, hooks: &mut Hooks<'_, '_>) -> Result<Option<Tensor>, Halt> {
         let select = |x: &Tensor, hooks: &Hooks<'_, '_>| -> Result<Tensor> {
             let places = hooks.now(HookPoint::Logits, &hooks.logits_of().places(hooks.batch())?)?;
             let places = Tensor::f_from_slice(&places)?.f_to_device(self.device)?;
@@ -237,12 +237,7 @@ impl Llama {
         } else {
             self.rms_norm(&select(x, hooks)?, &self.final_gain, scale, normalized, hooks)?
         }; // [S, D]
-        if self.config.headless {
-            return Err(Error::Headless.into());
-        }
-        let logits = linear(&normed, self.unembed.as_ref().unwrap_or(&self.embed))?; // [S, V]
-        let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
-        let mut logits = logits.f_to_kind(wide)?;
+        let mut logits = self.logits(&normed)?; // [S, V]
         if *hooks.logits_of() == Tokens::Mean {
             logits = mean_by_prompt(&logits, &hooks.batch().lengths())?; // of all tokens, to one a prompt
         }
@@ -272,10 +267,18 @@ impl Llama {
                 x.f_div(other_scale.as_ref().unwrap_or(&scale))?.f_to_kind(self.precision.stream())?;
             edited = hooks.look(normalized_point, &normalized)?.or(other_scale.map(|_| normalized));
         }
-        let normed = match edited {
-            Some(normalized) => normalized.f_mul(gain)?,
-            None => x.f_rms_norm([self.config.dim].as_slice(), Some(gain), self.config.norm_eps)?,
-        };
+        match edited {
+            Some(normalized) => Ok(normalized.f_mul(gain)?.f_to_kind(self.precision.product())?),
+            None => Ok(self.norm(x, gain)?),
+        }
+    }
+
+    /// The same where no hook looks on: LibTorch's fused kernel.
+    ///
+    /// # Shapes
+    /// `x` \[…, D\] → \[…, D\]
+    pub(super) fn norm(&self, x: &Tensor, gain: &Tensor) -> Result<Tensor> {
+        let normed = x.f_rms_norm([self.config.dim].as_slice(), Some(gain), self.config.norm_eps)?;
         Ok(normed.f_to_kind(self.precision.product())?)
     }
 }

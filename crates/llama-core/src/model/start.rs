@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{Llama, Run};
+use super::{Forward, Llama};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::hooks::{HookPoint, Hooks};
@@ -15,7 +15,7 @@ pub(super) struct Start {
     residual: Tensor,
 }
 
-impl Run<'_> {
+impl<H: ?Sized> Forward<'_, H> {
     /// Starts from this residual stream: that after the embedding for layer 0, that leaving block `layer − 1` for
     /// others, as [`HookPoint::of_layer`] counts. Nothing before it is computed. (TransformerLens' `start_at_layer`.)
     ///
@@ -31,16 +31,16 @@ impl Run<'_> {
     /// hooks that want a point at or before the start.
     ///
     /// ```
-    /// # use llama_core::{Batch, Capture, Config, HookPoint, Llama, Precision, Run, Tokens};
+    /// # use llama_core::{Batch, Capture, Config, HookPoint, Llama, Precision, Forward, Tokens};
     /// # let config = Config { dim: 8, n_layers: 3, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
     /// #     vocab_size: 10, ..Config::default() };
     /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
     /// let batch = Batch::new(&[vec![1, 2, 3], vec![4]])?;
     /// let mut capture = Capture::new(HookPoint::of_layer(2), Tokens::All);
-    /// let whole = llama.forward(&batch, Run::new().hook(&mut capture).logits(Tokens::Last))?.logits.unwrap();
+    /// let whole = llama.forward(&batch, Forward::new().hook(&mut capture).logits(Tokens::Last))?.logits.unwrap();
     ///
     /// let residual = capture.finish().take(HookPoint::of_layer(2)).unwrap(); // [4, 8]
-    /// let rest = llama.forward(&batch, Run::new().from_layer(2, residual).logits(Tokens::Last))?.logits.unwrap();
+    /// let rest = llama.forward(&batch, Forward::new().from_layer(2, residual).logits(Tokens::Last))?.logits.unwrap();
     /// assert!(rest.equal(&whole));
     /// # Ok::<(), llama_core::Error>(())
     /// ```

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use llama_core::tch::{Device, Kind};
 use llama_core::{
-    Batch, Checkpoint, Config, Error, Llama, Precision, Run, Tokenizer, Tokens, save_meta, word_model,
+    Batch, Checkpoint, Config, Error, Forward, Llama, Precision, Tokenizer, Tokens, save_meta, word_model,
 };
 use proptest::prelude::*;
 
@@ -26,7 +26,7 @@ fn saved() -> (tempfile::TempDir, Llama) {
 
 fn logits(llama: &Llama) -> llama_core::tch::Tensor {
     let batch = Batch::new(&prompts()).expect("batch");
-    llama.forward(&batch, Run::new().logits(Tokens::All)).expect("run").logits.expect("logits")
+    llama.forward(&batch, Forward::new().logits(Tokens::All)).expect("run").logits.expect("logits")
 }
 
 fn identity_of(folder: &Path) -> String {

@@ -1,6 +1,6 @@
 //! Generation over the cache equals running the whole text again at every step.
 
-use llama_core::{Batch, Precision, Run, Sampling, Tokens};
+use llama_core::{Batch, Forward, Precision, Sampling, Tokens};
 
 use crate::support::{prompts, random};
 
@@ -14,7 +14,7 @@ fn greedy_over_the_cache_equals_greedy_without_it() {
         let mut expected = Vec::new();
         for _ in 0..12 {
             let output =
-                llama.forward(&Batch::new(&[&text]).expect("batch"), Run::new().logits(Tokens::Last));
+                llama.forward(&Batch::new(&[&text]).expect("batch"), Forward::new().logits(Tokens::Last));
             let next =
                 output.expect("run").logits.expect("logits").argmax(-1, false).int64_value(&[0]) as u32;
             text.push(next);

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Batch, Capture, Checkpoint, Config, Error, HookPoint, HookSet, Llama, Precision, RopeScaling, Run, Site,
-    Tokens, save_meta,
+    Batch, Capture, Checkpoint, Config, Error, Forward, HookPoint, HookSet, Llama, Precision, RopeScaling,
+    Site, Tokens, save_meta,
 };
 use rand::{RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -205,7 +205,7 @@ fn everything(llama: &Llama) -> Vec<(HookPoint, Tensor)> {
     let points = HookSet::parse(["*"], llama.config().n_layers).expect("all");
     let mut capture = Capture::new(points, Tokens::All);
     let batch = Batch::new(&prompts()).expect("batch");
-    llama.forward(&batch, Run::new().hook(&mut capture).logits(Tokens::All)).expect("run");
+    llama.forward(&batch, Forward::new().hook(&mut capture).logits(Tokens::All)).expect("run");
     capture.finish().into_iter().collect()
 }
 
@@ -348,7 +348,7 @@ fn tied_embeddings_are_one_tensor() {
     write_hugging_face(folder.path(), &config, &weights, 1);
     let logits = |llama: &Llama| {
         let batch = Batch::new(&prompts()).expect("batch");
-        llama.forward(&batch, Run::new().logits(Tokens::All)).expect("run").logits.expect("logits")
+        llama.forward(&batch, Forward::new().logits(Tokens::All)).expect("run").logits.expect("logits")
     };
     let reference = logits(&load(folder.path()));
     let checkpoint = Checkpoint::open(folder.path()).expect("open");
@@ -379,7 +379,7 @@ fn prompts_longer_than_a_window_are_refused() {
     fs::write(folder.path().join("config.json"), json.to_string()).expect("config.json");
     let llama = load(folder.path());
     let run = |prompts: &[Vec<u32>]| {
-        llama.forward(&Batch::new(prompts).expect("batch"), Run::new().logits(Tokens::Last))
+        llama.forward(&Batch::new(prompts).expect("batch"), Forward::new().logits(Tokens::Last))
     };
     assert!(run(&[vec![1; 6], vec![2; 3]]).is_ok());
     let error = run(&[vec![1; 6], vec![2; 7]]).expect_err("seven tokens");

@@ -194,7 +194,7 @@ impl Layout for Gguf {
     }
 
     fn tokenizer(&self) -> Result<Tokenizer> {
-        let hint = "the file is damaged, or its vocabulary is of a kind that is not known here; give one with --tokenizer";
+        let hint = "the file is damaged, or its vocabulary is of a kind that is not known here; give the model's own tokenizer.json or tokenizer.model";
         let refuse = |reason: String| Error::Tokenizer { path: self.path.clone(), reason, hint };
         let vocabulary = self.vocabulary().map_err(refuse)?;
         let vocabulary = vocabulary.ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })?;

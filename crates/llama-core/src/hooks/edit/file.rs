@@ -103,9 +103,14 @@ impl Edits {
     /// the same edits are the same text wherever their files are.
     ///
     /// # Errors
-    /// [`Error::EditFile`] for a tensor that has not been read.
+    /// [`Error::EditFile`] for a tensor that has not been read, and for edits by row, which belong to one batch.
     pub fn to_json(&self) -> Result<Value> {
         let mut edits = self.clone();
+        if let Some(number) = self.0.iter().position(|edit| edit.rows.is_some()) {
+            let reason = format!("edit {number} is for certain rows of a batch");
+            let hint = "what is recorded holds for all prompts; take `rows` out";
+            return Err(Error::EditFile { path: "edits".into(), reason, hint });
+        }
         let refuse = |reason: String| Error::EditFile { path: "edits".into(), reason, hint: UNREAD };
         for (number, edit) in edits.0.iter_mut().enumerate() {
             let Some(values) = edit.change.values_mut() else { continue };
