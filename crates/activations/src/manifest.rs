@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::json;
+use crate::provenance::Provenance;
 
 /// The version of the format this build writes and reads.
 pub const SCHEMA: u32 = 1;
@@ -38,6 +39,14 @@ impl StoreDtype {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
+        }
+    }
+
+    /// `f32` or `f16`, as in `manifest.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
         }
     }
 
@@ -170,7 +179,7 @@ pub struct Manifest {
     pub rows: usize,
     /// BLAKE3 of `rows.parquet`; filled in by the writer.
     pub rows_hash: String,
-    /// What else made the numbers: sections named by the caller (model, tokenizer, prompts, versions, …).
+    /// What else made the numbers, as JSON: whatever the caller says of it. [`Manifest::provenance`] reads it.
     /// A store is continued only with equal settings.
     pub settings: Map<String, Value>,
     /// The columns, in the order of [`BatchStates`](crate::BatchStates).
@@ -188,7 +197,13 @@ impl Manifest {
         Ok(Files::new(dir.as_ref()).read_manifest()?.0)
     }
 
-    /// A manifest of this build's schema; the number of rows follows from the plan.
+    /// What made the states: the settings as typed fields.
+    pub fn provenance(&self) -> Provenance {
+        Provenance::from(self.settings.clone())
+    }
+
+    /// A manifest of this build's schema; the number of rows follows from the plan, `settings` from a [`Provenance`] or
+    /// from whatever else the caller has to say.
     pub fn new(
         dtype: StoreDtype,
         columns: Vec<Column>,

@@ -15,6 +15,7 @@ use crate::files::Files;
 use crate::journal::Sum;
 use crate::manifest::{Column, Manifest, StoreDtype};
 use crate::npy::Geometry;
+use crate::provenance::Provenance;
 use crate::rows::{Row, SideOf};
 use crate::values::Array;
 use crate::{journal, open};
@@ -62,6 +63,11 @@ impl Store {
     /// What the store holds and what made it.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What made the states.
+    pub fn provenance(&self) -> Provenance {
+        self.manifest.provenance()
     }
 
     /// A hash that stands for the manifest, the rows and every value: two stores with one fingerprint are equal.
