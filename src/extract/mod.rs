@@ -1,14 +1,14 @@
 //! Contrast pairs through a model into a store: planned before the first forward, committed a batch at a time,
 //! continued where it stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use activations::{Store, StoreDtype, StoreWriter};
-use boolq::{ContrastPair, Template, TokenizedPair};
-use llama_core::tch::{self, Device};
+use boolq::{Template, TokenizedPair};
+use llama_core::tch::Device;
 use llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision, Tokenizer};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ pub(crate) mod batch;
 mod log;
 mod pipeline;
 pub(crate) mod plan;
+mod provenance;
 pub(crate) mod residency;
 mod rule;
 
@@ -268,7 +269,7 @@ impl<'a> Extraction<'a> {
         if let Some(stranger) =
             self.templates.iter().find(|t| pairs.iter().all(|p| p.pair.template != t.name()))
         {
-            let named = named(pairs, |pair| &pair.template);
+            let named = provenance::names(pairs, |pair| &pair.template);
             return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
         }
         let batches = plan::batches(pairs, self.tokens_of_batch(), self.grouping());
@@ -276,8 +277,8 @@ impl<'a> Extraction<'a> {
         let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config());
         let identity =
             self.checkpoint.identity(&self.identities, &mut |done, total| observer.hashing(done, total))?;
-        let settings = self.settings(pairs, &identity)?;
-        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, settings);
+        let provenance = self.provenance(pairs, &identity)?;
+        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, provenance.into());
         // Edits that do not fit the model are refused before anything is written.
         self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
         let total = rows.len();
@@ -327,61 +328,6 @@ impl<'a> Extraction<'a> {
         log.write("finished", &json!({ "rows": total }))?;
         Ok(Outcome::Finished(store))
     }
-
-    /// What the manifest says of how its numbers came about, compared when a store is continued.
-    fn settings(
-        &self,
-        pairs: &[TokenizedPair],
-        identity: &str,
-    ) -> Result<serde_json::Map<String, serde_json::Value>> {
-        let mut settings = json!({
-            "dataset": named(pairs, |pair| &pair.dataset),
-            "template": named(pairs, |pair| &pair.template),
-            "model": {
-                "name": format!("LLaMA, {} parameters", rounded(self.checkpoint.config().n_params())),
-                "identity": identity,
-                "layout": self.checkpoint.layout(),
-                "weights": self.checkpoint.stored_as().unwrap_or_default().join(", "),
-                "config": self.checkpoint.config(),
-            },
-            "tokenizer": {
-                "identity": self.tokenizer.identity(),
-                "vocab_size": self.tokenizer.vocab_size(),
-            },
-            "extraction": {
-                "tokens": self.rules,
-                "precision": self.precision,
-                "device": device_name(self.device),
-                "threads": tch::get_num_threads(),
-                "cpu_capability": torch_runtime::cpu_capability(),
-                "kernels": torch_runtime::machine::kernels().into_iter().collect::<BTreeMap<_, _>>(),
-                "batch_tokens": self.tokens_of_batch(),
-                "padding": "right",
-                "sharing": self.grouping() != plan::Grouping::Prompts,
-                "deterministic": self.deterministic,
-                "answer_logprob": "sum over all tokens of the whole answer, natural logarithm",
-                "answer_logprob_mean": "mean over the same tokens",
-            },
-            "versions": {
-                "llama-ccs": env!("CARGO_PKG_VERSION"),
-                "libtorch": torch_runtime::loaded_version(),
-            },
-        });
-        if let Some(note) = &self.note {
-            settings["model"]["note"] = json!(note);
-        }
-        for template in &self.templates {
-            settings["templates"][template.name()] =
-                json!({ "identity": template.identity(), "text": template.text() });
-        }
-        if let Some(edits) = self.edits {
-            settings["edits"] = edits.to_json()?;
-        }
-        match settings {
-            serde_json::Value::Object(map) => Ok(map),
-            _ => Ok(serde_json::Map::new()),
-        }
-    }
 }
 
 /// Says that a store which is there is read before it is continued, where that takes a while.
@@ -393,27 +339,5 @@ fn announce_check(out: &Path, manifest: &activations::Manifest, observer: &mut d
     if bytes >= NOTICED {
         let gigabytes = bytes as f64 / 1e9;
         observer.notice(&format!("comparing {gigabytes:.0} GB of states that are there with the journal"));
-    }
-}
-
-/// The names that pairs bear, sorted, each once.
-fn named(pairs: &[TokenizedPair], name: fn(&ContrastPair) -> &String) -> String {
-    let names: BTreeSet<&str> = pairs.iter().map(|p| name(&p.pair).as_str()).collect();
-    names.into_iter().collect::<Vec<_>>().join(", ")
-}
-
-/// `6.7 billion`: what people call a model by.
-fn rounded(parameters: i64) -> String {
-    let parameters = parameters as f64;
-    let (unit, name) = if parameters >= 1e9 { (1e9, "billion") } else { (1e6, "million") };
-    format!("{:.1} {name}", parameters / unit)
-}
-
-/// A device as `--device` names it.
-fn device_name(device: Device) -> String {
-    match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        Device::Cpu => "cpu".to_owned(),
-        other => format!("{other:?}"),
     }
 }
