@@ -24,12 +24,6 @@ mod rule;
 
 pub use rule::TokenRule;
 
-/// The store's column with the log-probability of the whole answer: the sum over its tokens.
-pub(crate) const ANSWER_LOGPROB: &str = "answer_logprob";
-
-/// The store's column with its mean over the answer's tokens.
-pub(crate) const ANSWER_LOGPROB_MEAN: &str = "answer_logprob_mean";
-
 /// Watches an extraction and may stop it between batches.
 pub trait Observer {
     /// How many of how many rows are in the store; called before the first batch, after each one that the model has been

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use activations::{Column, Row};
+use activations::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Row};
 use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::{Axis, Batch, Config, HookPoint, HookSet, Tokenizer};
 
-use super::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, TokenRule};
+use super::TokenRule;
 
 /// Whether every token has an activation at this point, of one shape for all prompts.
 pub(crate) fn storable(point: HookPoint) -> bool {

@@ -107,7 +107,7 @@ pub enum Error {
 
     /// Written by another version of the format.
     #[error(
-        "{path} has schema {found}, this build reads schema {supported}\nhint: use the version of llama-ccs that wrote the store, or extract again"
+        "{path} has schema {found}, and this version reads schema {supported}\nhint: make the store again in another folder, with the command that made it"
     )]
     Schema {
         /// The manifest.
@@ -185,6 +185,21 @@ pub enum Error {
     )]
     RowText {
         /// What would be refused.
+        what: String,
+    },
+
+    /// A row does not say where its answer is.
+    #[error(
+        "row {row} (idx {idx}), {side}: {what}\nhint: give the first token of the answer and the one after its last; nothing has been written"
+    )]
+    AnswerSpan {
+        /// The row.
+        row: usize,
+        /// Its `idx`.
+        idx: u64,
+        /// Plus or minus.
+        side: SideOf,
+        /// What is wrong.
         what: String,
     },
 
@@ -356,6 +371,19 @@ pub enum Error {
         "the writer has stopped at an earlier error\nhint: fix that error and open the store again, it continues at the last durable batch"
     )]
     Stopped,
+
+    /// The store has no such layer under that token rule.
+    #[error(
+        "no layer {layer} under the token rule {tokens:?} in the store; it has {known}\nhint: `llama-ccs store info` lists the columns"
+    )]
+    UnknownLayer {
+        /// The layer asked for.
+        layer: usize,
+        /// The token rule asked for.
+        tokens: String,
+        /// The layers there are under that rule, or the rules there are.
+        known: String,
+    },
 
     /// The store has no such column.
     #[error("no column {name:?} in the store{}; it has {known}\nhint: `llama-ccs store info` lists the columns", match nearest { Some(name) => format!(", the nearest is {name:?}"), None => String::new() })]

@@ -13,7 +13,12 @@ use crate::json;
 use crate::provenance::Provenance;
 
 /// The version of the format this build writes and reads.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+
+/// The column with the log-probability of the whole answer: the sum over its tokens.
+pub const ANSWER_LOGPROB: &str = "answer_logprob";
+/// The column with the mean of the log-probabilities of the answer's tokens.
+pub const ANSWER_LOGPROB_MEAN: &str = "answer_logprob_mean";
 
 /// Names become folder names; file systems end at 255 bytes.
 const MAX_NAME: usize = 120;
@@ -71,7 +76,7 @@ impl StoreDtype {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
-    /// `TransformerLens`' name of the hook point, or a name such as `answer_logprob`.
+    /// `TransformerLens`' name of the hook point, or a name such as [`ANSWER_LOGPROB`].
     pub hook: String,
     /// The token rule: `last`, or another rule's name.
     pub tokens: String,
@@ -301,6 +306,10 @@ impl Manifest {
             }
             self.array_bytes(column).ok_or_else(|| format!("column {} is too large", column.name()))?;
         }
+        let [sum, mean] = [ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN].map(|name| names.contains(name));
+        if mean && !sum {
+            return Err(format!("it has the column {ANSWER_LOGPROB_MEAN} without {ANSWER_LOGPROB}"));
+        }
         self.plan_rule()
     }
 
@@ -409,7 +418,7 @@ mod tests {
     fn the_file_is_readable_and_sorted() {
         let text = String::from_utf8(manifest().to_json().unwrap()).unwrap();
         let expected = r#"{
-  "schema": 1,
+  "schema": 2,
   "dtype": "f16",
   "rows": 3,
   "rows_hash": "",
@@ -506,5 +515,8 @@ mod tests {
         assert!(broken(|m| m.columns[1].shape = vec![usize::MAX]).contains("too large"));
         assert!(broken(|m| m.columns[1].shape = vec![0]).contains("length 0"));
         assert!(broken(|m| m.columns[1].axes.clear()).contains("0 axes"));
+        assert!(
+            broken(|m| m.columns[2].hook = ANSWER_LOGPROB_MEAN.to_owned()).contains("without answer_logprob")
+        );
     }
 }
