@@ -14,7 +14,7 @@ use llama_ccs::{Drift, Extraction, Observer, Outcome, TokenRule, boolq, drift, t
 use serde_json::json;
 
 use super::hashing::Hashing;
-use super::{AnyError, at_least_one, beside, output, precision, size, tokenizer};
+use super::{AnyError, at_least_one, output, precision, sidecar, size, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -105,7 +105,7 @@ impl Args {
         let edits = self.edits.as_ref().map(Edits::load).transpose()?;
         let mut templates = Template::resolve_all(&self.template)?;
         if templates.is_empty() {
-            templates = beside::load(&self.prompts)?;
+            templates = sidecar::load(&self.prompts)?;
         }
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;

@@ -9,7 +9,6 @@ use clap::{Parser, Subcommand};
 use host::program::Signals;
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
-mod beside;
 mod data;
 mod doctor;
 mod extract;
@@ -20,6 +19,7 @@ mod model;
 mod output;
 mod predict;
 mod prompts;
+mod sidecar;
 mod store;
 
 /// Any error of a command; its chain is what the user reads.

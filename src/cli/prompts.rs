@@ -11,7 +11,7 @@ use llama_ccs::llama_core::Checkpoint;
 use serde_json::json;
 
 use super::data::Columns;
-use super::{AnyError, beside, output, tokenizer};
+use super::{AnyError, output, sidecar, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -132,7 +132,7 @@ impl Args {
             selected.pairs = tokenized.collect::<Result<_, _>>()?;
         }
         boolq::prompts::write(&self.out, selected.pairs.iter().map(|p| &p.pair))?;
-        beside::save(&self.out, &templates)?;
+        sidecar::save(&self.out, &templates)?;
 
         if json {
             let templates: Vec<_> = templates
