@@ -67,7 +67,7 @@ pub(crate) struct Args {
     dtype: Option<Precision>,
     /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
     #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
-    store_dtype: Kept,
+    store_dtype: StoreDtypeArg,
     /// Changes of activations on the way, in a file such as the one below; recorded in the store.
     #[arg(long, value_name = "FILE")]
     edits: Option<PathBuf>,
@@ -94,7 +94,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Kept {
+enum StoreDtypeArg {
     F32,
     F16,
 }
@@ -118,8 +118,8 @@ impl Args {
             .identities(IdentityCache::of_user())
             .tokens(self.tokens.iter().copied())
             .store_dtype(match self.store_dtype {
-                Kept::F32 => StoreDtype::F32,
-                Kept::F16 => StoreDtype::F16,
+                StoreDtypeArg::F32 => StoreDtype::F32,
+                StoreDtypeArg::F16 => StoreDtype::F16,
             });
         if let Some(tokens) = self.batch_tokens {
             extraction = extraction.batch_tokens(tokens);

@@ -1,4 +1,6 @@
 //! Everything that can go wrong with a store, each with the thing at fault and a hint.
+//!
+//! Long because all errors of the crate are one enum, so that a caller finds them in one place.
 
 use std::io;
 use std::ops::Range;
@@ -321,7 +323,7 @@ pub enum Error {
 
     /// A hidden state is NaN or infinite.
     #[error(
-        "row {row} (idx {idx}), {hook}, {side}: the model gave {value} at position {position} of the row; nothing of this batch has been written\nhint: a non-finite state usually means an overflow in half precision: compute with `--dtype f32`, or look at this prompt"
+        "row {row} (idx {idx}), {hook}, {side}: the model gave {value} at position {position} of the row; nothing of this batch has been written\nhint: a non-finite state usually means an overflow in half precision: look at this prompt, or compute in f32"
     )]
     NonFinite {
         /// The row.
@@ -340,7 +342,7 @@ pub enum Error {
 
     /// A finite value does not fit into half precision.
     #[error(
-        "row {row} (idx {idx}), {hook}, {side}: {value} at position {position} of the row is beyond half precision (65504); nothing of this batch has been written\nhint: keep the states with `--store-dtype f32`"
+        "row {row} (idx {idx}), {hook}, {side}: {value} at position {position} of the row is beyond half precision (65504); nothing of this batch has been written\nhint: keep the states in f32"
     )]
     Overflow {
         /// The row.
