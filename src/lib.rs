@@ -36,6 +36,7 @@ pub use activations;
 pub use boolq;
 pub use ccs;
 pub use llama_core;
+pub use tch;
 pub use torch_runtime;
 
 mod drift;

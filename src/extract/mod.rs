@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use activations::{Store, StoreDtype, StoreWriter};
+use activations::{Manifest, Store, StoreDtype, StoreWriter};
 use boolq::{Template, TokenizedPair};
 use llama_core::tch::Device;
 use llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision, Tokenizer};
@@ -252,6 +252,39 @@ impl<'a> Extraction<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let out = out.as_ref();
+        self.check(pairs)?;
+        let manifest = self.manifest(pairs, observer)?;
+        announce_check(out, &manifest, observer);
+        let mut writer = StoreWriter::open(out, manifest, &plan::rows(pairs, self.tokenizer))?;
+        writer.repairs().iter().for_each(|repair| observer.notice(repair));
+
+        let total = pairs.len();
+        let missing: usize =
+            writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
+        let mut done = total - missing;
+        let log = log::Log::new(out);
+        log.write(
+            "start",
+            &json!({ "done": done, "rows": total, "model": host::files::in_json(self.checkpoint.path()) }),
+        )?;
+        if !writer.repairs().is_empty() {
+            log.write("repairs", &json!({ "found": writer.repairs() }))?;
+        }
+        if observer.rows(done, total).is_continue() && missing > 0 {
+            done = self.compute(pairs, &mut writer, observer, &log)?;
+        }
+        if done < total {
+            drop(writer); // makes durable what was committed
+            log.write("stopped", &json!({ "done": done, "rows": total }))?;
+            return Ok(Outcome::Stopped { done, total });
+        }
+        let store = writer.finish()?;
+        log.write("finished", &json!({ "rows": total }))?;
+        Ok(Outcome::Finished(store))
+    }
+
+    /// Refuses what cannot be extracted, before anything is computed or written.
+    fn check(&self, pairs: &[TokenizedPair]) -> Result<()> {
         if pairs.is_empty() {
             return Err(Error::NoPairs);
         }
@@ -266,66 +299,53 @@ impl<'a> Extraction<'a> {
             let named = provenance::names(pairs, |pair| &pair.template);
             return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
         }
+        self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
+        Ok(())
+    }
+
+    /// The plan, and what made it; reads the model's weights where their hash is not remembered.
+    fn manifest(&self, pairs: &[TokenizedPair], observer: &mut dyn Observer) -> Result<Manifest> {
         let batches = plan::batches(pairs, self.tokens_of_batch(), self.grouping());
-        let rows = plan::rows(pairs, self.tokenizer);
         let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config());
         let identity =
             self.checkpoint.identity(&self.identities, &mut |done, total| observer.hashing(done, total))?;
         let provenance = self.provenance(pairs, &identity)?;
-        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, provenance.into());
-        // Edits that do not fit the model are refused before anything is written.
-        self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
-        let total = rows.len();
-        announce_check(out, &manifest, observer);
-        let mut writer = StoreWriter::open(out, manifest, &rows)?;
-        writer.repairs().iter().for_each(|repair| observer.notice(repair));
+        Ok(Manifest::new(self.store_dtype, columns, batches, provenance.into()))
+    }
 
-        let missing: usize =
-            writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
-        let mut done = total - missing;
-        let log = log::Log::new(out);
-        log.write(
-            "start",
-            &json!({ "done": done, "rows": total, "model": host::files::in_json(self.checkpoint.path()) }),
+    /// Loads the model and runs it over the batches that the store lacks; gives the rows that are in the store then.
+    fn compute(
+        &self,
+        pairs: &[TokenizedPair],
+        writer: &mut StoreWriter,
+        observer: &mut dyn Observer,
+        log: &log::Log,
+    ) -> Result<usize> {
+        let (llama, group_tokens) = residency::load(
+            self.checkpoint,
+            self.precision,
+            self.device,
+            self.max_memory,
+            self.tokens_of_batch(),
+            observer,
         )?;
-        if !writer.repairs().is_empty() {
-            log.write("repairs", &json!({ "found": writer.repairs() }))?;
-        }
-        if observer.rows(done, total).is_continue() && missing > 0 {
-            let (llama, group_places) = residency::load(
-                self.checkpoint,
-                self.precision,
-                self.device,
-                self.max_memory,
-                self.tokens_of_batch(),
-                observer,
-            )?;
-            let pass = batch::Pass {
-                llama: &llama,
-                hooks: &self.hooks,
-                rules: &self.rules,
-                edits: self.edits,
-                sharing: self.grouping() != plan::Grouping::Prompts,
-                // A pass over a model in memory is over soon.
-                stop: self.stop.filter(|_| group_places > 0),
-            };
-            let (alone, stop) = (self.deterministic, self.stop);
-            let pipeline = pipeline::Pipeline { pass, pairs, alone, group_places, stop };
-            done = pipeline.run(&mut writer, total, observer, &log)?;
-        }
-        if done < total {
-            drop(writer); // makes durable what was committed
-            log.write("stopped", &json!({ "done": done, "rows": total }))?;
-            return Ok(Outcome::Stopped { done, total });
-        }
-        let store = writer.finish()?;
-        log.write("finished", &json!({ "rows": total }))?;
-        Ok(Outcome::Finished(store))
+        let runner = batch::BatchRunner {
+            llama: &llama,
+            hooks: &self.hooks,
+            rules: &self.rules,
+            edits: self.edits,
+            sharing: self.grouping() != plan::Grouping::Prompts,
+            // A pass over a model in memory is over soon.
+            stop: self.stop.filter(|_| group_tokens > 0),
+        };
+        let (one_pair_a_pass, stop) = (self.deterministic, self.stop);
+        let pipeline = pipeline::Pipeline { runner, pairs, one_pair_a_pass, group_tokens, stop };
+        pipeline.run(writer, pairs.len(), observer, log)
     }
 }
 
 /// Says that a store which is there is read before it is continued, where that takes a while.
-fn announce_check(out: &Path, manifest: &activations::Manifest, observer: &mut dyn Observer) {
+fn announce_check(out: &Path, manifest: &Manifest, observer: &mut dyn Observer) {
     const NOTICED: u64 = 8 << 30;
     let Ok(status) = activations::Status::of(out) else { return };
     let share = status.rows_done as f64 / status.rows.max(1) as f64;
