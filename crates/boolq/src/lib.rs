@@ -114,7 +114,6 @@ mod pair;
 mod preview;
 pub mod prompts;
 mod select;
-mod suggest;
 mod template;
 mod tokenize;
 mod warning;

@@ -3,7 +3,6 @@
 use super::{Template, jinja, promptsource};
 use crate::dataset::stem;
 use crate::error::{Error, Result};
-use crate::suggest::nearest;
 use crate::warning::Warning;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -32,7 +31,7 @@ impl Template {
             Some((_, source)) => Self::from_source(name, source),
             None => Err(Error::UnknownTemplate {
                 name: name.to_owned(),
-                suggestion: nearest(name, Self::built_in()).map(str::to_owned),
+                suggestion: host::nearest(name, Self::built_in()).map(str::to_owned),
                 known: Self::built_in().into_iter().map(str::to_owned).collect(),
             }),
         }
