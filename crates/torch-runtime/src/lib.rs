@@ -10,6 +10,8 @@
 //! A program calls [`open`] (or [`check`]) once, before its first tensor. tch reads calls through
 //! C++ headers of one LibTorch release; on another release the same calls can return wrong shapes
 //! without any error, so a mismatch is refused.
+//!
+//! A program that shares its machine with others calls [`wait_passively`] first.
 
 #[cfg(not(feature = "doc-only"))]
 use std::ffi::CStr;
@@ -19,6 +21,9 @@ pub use tch;
 use tch::{Cuda, Device};
 
 pub mod machine;
+mod waiting;
+
+pub use waiting::wait_passively;
 
 /// Why LibTorch cannot be used as asked.
 #[derive(Debug, thiserror::Error)]

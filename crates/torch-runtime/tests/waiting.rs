@@ -1,0 +1,227 @@
+//! A program that starts itself once more is still the same to whoever started it. This file is both: the tests, and with
+//! `child` as its first argument the program.
+
+#![allow(missing_docs)]
+
+#[cfg(not(target_os = "linux"))]
+fn main() {}
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    linux::main()
+}
+
+#[cfg(target_os = "linux")]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::expect_used)]
+mod linux {
+    use std::ffi::{OsStr, OsString};
+    use std::fs;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::path::{Path, PathBuf};
+    use std::process::{Child, Command, ExitCode, Stdio};
+
+    pub(super) fn main() -> ExitCode {
+        if std::env::args_os().nth(1).is_some_and(|first| first == "child") {
+            return child();
+        }
+        let tests: [(&str, fn()); 9] = [
+            (
+                "the_variable_is_set_and_the_process_is_the_same",
+                the_variable_is_set_and_the_process_is_the_same,
+            ),
+            ("what_the_user_chose_stays", what_the_user_chose_stays),
+            ("arguments_and_variables_of_any_bytes_arrive", arguments_and_variables_of_any_bytes_arrive),
+            ("standard_input_is_read_from_its_beginning", standard_input_is_read_from_its_beginning),
+            ("signals_end_it_and_blocked_ones_stay_blocked", signals_end_it_and_blocked_ones_stay_blocked),
+            ("it_starts_though_its_file_is_gone_or_another", it_starts_though_its_file_is_gone_or_another),
+            ("where_it_cannot_start_again_it_goes_on", where_it_cannot_start_again_it_goes_on),
+            ("it_never_starts_a_third_time", it_never_starts_a_third_time),
+            ("under_the_loader_it_goes_on", under_the_loader_it_goes_on),
+        ];
+        // As cargo's own: a word of the test's name chooses.
+        let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+        for (name, test) in tests {
+            if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
+                test();
+                println!("test {name} ... ok");
+            }
+        }
+        ExitCode::SUCCESS
+    }
+
+    /// What the program does: its own file may be taken away first, then it says what it has become.
+    fn child() -> ExitCode {
+        let arguments: Vec<OsString> = std::env::args_os().skip(2).collect();
+        let this = std::env::current_exe().unwrap();
+        match std::env::var("DO").as_deref() {
+            Ok("remove") if !is_passive() => fs::remove_file(&this).unwrap(),
+            Ok("replace") if !is_passive() => {
+                fs::remove_file(&this).unwrap();
+                fs::write(&this, "#!/bin/sh\necho another program\n").unwrap();
+                fs::set_permissions(&this, PermissionsExt::from_mode(0o755)).unwrap();
+            }
+            Ok("forbid") => fs::set_permissions(&this, PermissionsExt::from_mode(0o644)).unwrap(),
+            Ok("forget") => {
+                #[allow(unsafe_code)]
+                // SAFETY: there is one thread.
+                unsafe {
+                    std::env::remove_var("OMP_WAIT_POLICY");
+                };
+                print!("start ");
+                std::io::stdout().flush().unwrap();
+            }
+            _ => {}
+        }
+        torch_runtime::wait_passively();
+        let mut said = format!("{} {}\n", std::process::id(), is_passive()).into_bytes();
+        for text in arguments.iter().chain(std::env::var_os("ANY").iter()) {
+            said.extend(text.as_bytes());
+            said.push(b'\n');
+        }
+        std::io::stdin().read_to_end(&mut said).unwrap();
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let lines = status.lines().filter(|line| line.starts_with("SigBlk") || line.starts_with("Name"));
+        lines.for_each(|line| said.extend(format!("\n{line}").bytes()));
+        std::io::stdout().write_all(&said).unwrap();
+        if std::env::var_os("STAY").is_some() {
+            std::io::stdout().flush().unwrap();
+            std::thread::sleep(std::time::Duration::from_secs(60));
+        }
+        ExitCode::from(7)
+    }
+
+    fn is_passive() -> bool {
+        std::env::var_os("OMP_WAIT_POLICY").is_some_and(|policy| policy == "passive")
+    }
+
+    fn program(path: &Path) -> Command {
+        program_by(path, &["child".as_ref()])
+    }
+
+    fn program_by(path: &Path, arguments: &[&OsStr]) -> Command {
+        let mut command = Command::new(path);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        for variable in ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "TORCH_RUNTIME_STARTED_AGAIN"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn this() -> PathBuf {
+        std::env::current_exe().unwrap()
+    }
+
+    /// The process's id, and what it said, once it has ended with its own exit code.
+    fn ended(child: Child) -> (u32, Vec<u8>) {
+        let id = child.id();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(7), "{output:?}");
+        (id, output.stdout)
+    }
+
+    fn said(command: &mut Command) -> (u32, String) {
+        let (id, said) = ended(command.spawn().unwrap());
+        (id, String::from_utf8(said).unwrap())
+    }
+
+    /// A copy that may be taken away.
+    fn copy(name: &str) -> PathBuf {
+        let copy = std::env::temp_dir().join(format!("waiting-{name}-{}", std::process::id()));
+        fs::copy(this(), &copy).unwrap();
+        copy
+    }
+
+    fn the_variable_is_set_and_the_process_is_the_same() {
+        let (id, said) = said(&mut program(&this()));
+        assert!(said.starts_with(&format!("{id} true\n")), "{said}");
+        // Lists of processes show 15 letters of the name that it was started by.
+        let name = this().file_name().unwrap().to_string_lossy().chars().take(15).collect::<String>();
+        assert!(said.contains(&format!("Name:\t{name}")), "{said}");
+    }
+
+    fn what_the_user_chose_stays() {
+        for (name, value) in [("OMP_WAIT_POLICY", "active"), ("GOMP_SPINCOUNT", "5")] {
+            let (id, said) = said(program(&this()).env(name, value));
+            assert!(said.starts_with(&format!("{id} false\n")), "{name}={value}: {said}");
+        }
+    }
+
+    fn arguments_and_variables_of_any_bytes_arrive() {
+        let bytes = [b"\xff\xfe\n".as_slice(), b"", b"two words", b"--x=\x80"];
+        let mut command = program(&this());
+        command.args(bytes.iter().map(|bytes| OsStr::from_bytes(bytes)));
+        command.env("ANY", OsString::from_vec(b"\x80=\xff".to_vec()));
+        let (id, said) = ended(command.spawn().unwrap());
+        let mut expected = format!("{id} true\n").into_bytes();
+        expected.extend(bytes.join(b"\n".as_slice()));
+        expected.extend(b"\n\x80=\xff\n");
+        assert!(said.starts_with(&expected), "{said:?}");
+    }
+
+    fn standard_input_is_read_from_its_beginning() {
+        let mut child = program(&this()).stdin(Stdio::piped()).spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(&[b"line\n".repeat(50_000), b"last".to_vec()].concat())
+            .unwrap();
+        let (id, said) = ended(child);
+        let expected = format!("{id} true\n{}last\n", "line\n".repeat(50_000));
+        assert!(String::from_utf8(said).unwrap().starts_with(&expected));
+    }
+
+    fn signals_end_it_and_blocked_ones_stay_blocked() {
+        let mut child = program(&this()).env("STAY", "1").spawn().unwrap();
+        let mut first = [0; 8];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().signal(), Some(15));
+        // A shell's `trap ''` ignores; what blocks is Python's pthread_sigmask, or a launcher written in C.
+        let block = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]); \
+            os.execv(sys.argv[1], sys.argv[1:])";
+        let arguments = [OsString::from("-c"), block.into(), this().into_os_string(), "child".into()];
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
+        let mut python = program_by(Path::new("python3"), &arguments);
+        match python.spawn() {
+            Ok(child) => {
+                let said = String::from_utf8(ended(child).1).unwrap();
+                assert!(said.contains(" true\n") && said.contains("SigBlk:\t0000000000000200"), "{said}");
+            }
+            Err(error) => println!("without python3 ({error}) no signal is blocked"),
+        }
+    }
+
+    fn it_starts_though_its_file_is_gone_or_another() {
+        for what in ["remove", "replace"] {
+            let copy = copy(what);
+            let (id, said) = said(program(&copy).env("DO", what));
+            let _ = fs::remove_file(&copy);
+            assert!(said.starts_with(&format!("{id} true\n")), "{what}: {said}");
+        }
+    }
+
+    fn where_it_cannot_start_again_it_goes_on() {
+        let copy = copy("forbid");
+        let (id, said) = said(program(&copy).env("DO", "forbid"));
+        fs::remove_file(&copy).unwrap();
+        assert!(said.starts_with(&format!("{id} false\n")), "{said}");
+    }
+
+    fn it_never_starts_a_third_time() {
+        let (id, said) = said(program(&this()).env("DO", "forget"));
+        assert!(said.starts_with(&format!("start start {id} false\n")), "{said}");
+    }
+
+    /// `/lib64/ld-linux-x86-64.so.2 PROGRAM`: the file that runs is the loader.
+    fn under_the_loader_it_goes_on() {
+        let loader = Path::new("/lib64/ld-linux-x86-64.so.2");
+        if loader.exists() {
+            let (id, said) = said(&mut program_by(loader, &[this().as_os_str(), "child".as_ref()]));
+            assert!(said.starts_with(&format!("{id} false\n")), "{said}");
+        }
+    }
+}
