@@ -67,7 +67,10 @@ const TEACHING_MODEL: &str = "a teaching model of under a million parameters, tr
 
 fn main() -> std::process::ExitCode {
     match program::parse::<Args>() {
-        Ok(args) => program::end(job(&args)),
+        Ok(args) => {
+            torch_runtime::wait_passively(); // before anything else is begun
+            program::end(job(&args))
+        }
         Err(code) => code,
     }
 }
