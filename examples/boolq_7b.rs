@@ -58,6 +58,8 @@ struct Args {
     seed: u64,
 }
 
+torch_runtime::wait_passively!();
+
 type AnyError = Box<dyn std::error::Error>;
 
 const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
@@ -67,10 +69,7 @@ const TEACHING_MODEL: &str = "a teaching model of under a million parameters, tr
 
 fn main() -> std::process::ExitCode {
     match program::parse::<Args>() {
-        Ok(args) => {
-            torch_runtime::wait_passively(); // before anything else is begun
-            program::end(job(&args))
-        }
+        Ok(args) => program::end(job(&args)),
         Err(code) => code,
     }
 }

@@ -69,7 +69,6 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    torch_runtime::wait_passively(); // before anything else is begun
     output::listen(cli.verbose);
     run(cli).unwrap_or_else(|error| {
         output::error(error.as_ref());

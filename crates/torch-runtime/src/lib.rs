@@ -11,7 +11,7 @@
 //! C++ headers of one LibTorch release; on another release the same calls can return wrong shapes
 //! without any error, so a mismatch is refused.
 //!
-//! A program that shares its machine with others calls [`wait_passively`] first.
+//! A program that shares its machine with others has [`wait_passively!`] in its main source file.
 
 #[cfg(not(feature = "doc-only"))]
 use std::ffi::CStr;
@@ -21,9 +21,7 @@ pub use tch;
 use tch::{Cuda, Device};
 
 pub mod machine;
-mod waiting;
-
-pub use waiting::wait_passively;
+pub mod waiting;
 
 /// Why LibTorch cannot be used as asked.
 #[derive(Debug, thiserror::Error)]

@@ -3,47 +3,47 @@
 
 #![allow(missing_docs)]
 
-#[cfg(not(target_os = "linux"))]
+torch_runtime::wait_passively!();
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn main() {}
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn main() -> std::process::ExitCode {
     linux::main()
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::expect_used)]
 mod linux {
-    use std::ffi::{OsStr, OsString};
+    use std::ffi::{CString, OsStr, OsString, c_char};
     use std::fs;
     use std::io::{Read as _, Write as _};
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::ExitStatusExt as _;
     use std::path::{Path, PathBuf};
     use std::process::{Child, Command, ExitCode, Stdio};
+
+    const TESTS: [(&str, fn()); 9] = [
+        ("the_variable_is_set_and_the_process_is_the_same", the_variable_is_set_and_the_process_is_the_same),
+        ("what_the_user_chose_stays", what_the_user_chose_stays),
+        ("arguments_and_variables_of_any_bytes_arrive", arguments_and_variables_of_any_bytes_arrive),
+        ("standard_input_is_read_from_its_beginning", standard_input_is_read_from_its_beginning),
+        ("signals_end_it_and_blocked_ones_stay_blocked", signals_end_it_and_blocked_ones_stay_blocked),
+        ("it_starts_though_its_file_is_gone_or_another", it_starts_though_its_file_is_gone_or_another),
+        ("where_it_cannot_start_again_it_goes_on", where_it_cannot_start_again_it_goes_on),
+        ("it_never_starts_a_third_time", it_never_starts_a_third_time),
+        ("under_the_loader_it_goes_on", under_the_loader_it_goes_on),
+    ];
 
     pub(super) fn main() -> ExitCode {
         if std::env::args_os().nth(1).is_some_and(|first| first == "child") {
             return child();
         }
-        let tests: [(&str, fn()); 9] = [
-            (
-                "the_variable_is_set_and_the_process_is_the_same",
-                the_variable_is_set_and_the_process_is_the_same,
-            ),
-            ("what_the_user_chose_stays", what_the_user_chose_stays),
-            ("arguments_and_variables_of_any_bytes_arrive", arguments_and_variables_of_any_bytes_arrive),
-            ("standard_input_is_read_from_its_beginning", standard_input_is_read_from_its_beginning),
-            ("signals_end_it_and_blocked_ones_stay_blocked", signals_end_it_and_blocked_ones_stay_blocked),
-            ("it_starts_though_its_file_is_gone_or_another", it_starts_though_its_file_is_gone_or_another),
-            ("where_it_cannot_start_again_it_goes_on", where_it_cannot_start_again_it_goes_on),
-            ("it_never_starts_a_third_time", it_never_starts_a_third_time),
-            ("under_the_loader_it_goes_on", under_the_loader_it_goes_on),
-        ];
         // As cargo's own: a word of the test's name chooses.
         let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-        for (name, test) in tests {
+        for (name, test) in TESTS {
             if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
                 test();
                 println!("test {name} ... ok");
@@ -52,49 +52,26 @@ mod linux {
         ExitCode::SUCCESS
     }
 
-    /// What the program does: its own file may be taken away first, then it says what it has become.
+    /// What the program does: it says what it has become.
     fn child() -> ExitCode {
-        let arguments: Vec<OsString> = std::env::args_os().skip(2).collect();
-        let this = std::env::current_exe().unwrap();
-        match std::env::var("DO").as_deref() {
-            Ok("remove") if !is_passive() => fs::remove_file(&this).unwrap(),
-            Ok("replace") if !is_passive() => {
-                fs::remove_file(&this).unwrap();
-                fs::write(&this, "#!/bin/sh\necho another program\n").unwrap();
-                fs::set_permissions(&this, PermissionsExt::from_mode(0o755)).unwrap();
-            }
-            Ok("forbid") => fs::set_permissions(&this, PermissionsExt::from_mode(0o644)).unwrap(),
-            Ok("forget") => {
-                #[allow(unsafe_code)]
-                // SAFETY: there is one thread.
-                unsafe {
-                    std::env::remove_var("OMP_WAIT_POLICY");
-                };
-                print!("start ");
-                std::io::stdout().flush().unwrap();
-            }
-            _ => {}
-        }
-        torch_runtime::wait_passively();
-        let mut said = format!("{} {}\n", std::process::id(), is_passive()).into_bytes();
-        for text in arguments.iter().chain(std::env::var_os("ANY").iter()) {
+        let passive = std::env::var_os("OMP_WAIT_POLICY").is_some_and(|policy| policy == "passive");
+        let mut said = format!("{} {passive}\n", std::process::id()).into_bytes();
+        let arguments = std::env::args_os().skip(2);
+        for text in arguments.chain(std::env::var_os("ANY")) {
             said.extend(text.as_bytes());
             said.push(b'\n');
         }
         std::io::stdin().read_to_end(&mut said).unwrap();
         let status = fs::read_to_string("/proc/self/status").unwrap();
-        let lines = status.lines().filter(|line| line.starts_with("SigBlk") || line.starts_with("Name"));
-        lines.for_each(|line| said.extend(format!("\n{line}").bytes()));
+        for line in status.lines().filter(|line| line.starts_with("SigBlk") || line.starts_with("Name")) {
+            said.extend(format!("\n{line}").bytes());
+        }
         std::io::stdout().write_all(&said).unwrap();
         if std::env::var_os("STAY").is_some() {
             std::io::stdout().flush().unwrap();
             std::thread::sleep(std::time::Duration::from_secs(60));
         }
         ExitCode::from(7)
-    }
-
-    fn is_passive() -> bool {
-        std::env::var_os("OMP_WAIT_POLICY").is_some_and(|policy| policy == "passive")
     }
 
     fn program(path: &Path) -> Command {
@@ -127,13 +104,6 @@ mod linux {
         (id, String::from_utf8(said).unwrap())
     }
 
-    /// A copy that may be taken away.
-    fn copy(name: &str) -> PathBuf {
-        let copy = std::env::temp_dir().join(format!("waiting-{name}-{}", std::process::id()));
-        fs::copy(this(), &copy).unwrap();
-        copy
-    }
-
     fn the_variable_is_set_and_the_process_is_the_same() {
         let (id, said) = said(&mut program(&this()));
         assert!(said.starts_with(&format!("{id} true\n")), "{said}");
@@ -163,30 +133,23 @@ mod linux {
 
     fn standard_input_is_read_from_its_beginning() {
         let mut child = program(&this()).stdin(Stdio::piped()).spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(&[b"line\n".repeat(50_000), b"last".to_vec()].concat())
-            .unwrap();
+        let lines = "line\n".repeat(50_000);
+        child.stdin.take().unwrap().write_all(format!("{lines}last").as_bytes()).unwrap();
         let (id, said) = ended(child);
-        let expected = format!("{id} true\n{}last\n", "line\n".repeat(50_000));
-        assert!(String::from_utf8(said).unwrap().starts_with(&expected));
+        assert!(String::from_utf8(said).unwrap().starts_with(&format!("{id} true\n{lines}last\n")));
     }
 
     fn signals_end_it_and_blocked_ones_stay_blocked() {
         let mut child = program(&this()).env("STAY", "1").spawn().unwrap();
-        let mut first = [0; 8];
-        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 8]).unwrap();
         assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
         assert_eq!(child.wait().unwrap().signal(), Some(15));
-        // A shell's `trap ''` ignores; what blocks is Python's pthread_sigmask, or a launcher written in C.
+        // As some launchers do.
         let block = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]); \
             os.execv(sys.argv[1], sys.argv[1:])";
         let arguments = [OsString::from("-c"), block.into(), this().into_os_string(), "child".into()];
         let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
-        let mut python = program_by(Path::new("python3"), &arguments);
-        match python.spawn() {
+        match program_by(Path::new("python3"), &arguments).spawn() {
             Ok(child) => {
                 let said = String::from_utf8(ended(child).1).unwrap();
                 assert!(said.contains(" true\n") && said.contains("SigBlk:\t0000000000000200"), "{said}");
@@ -196,24 +159,38 @@ mod linux {
     }
 
     fn it_starts_though_its_file_is_gone_or_another() {
-        for what in ["remove", "replace"] {
-            let copy = copy(what);
-            let (id, said) = said(program(&copy).env("DO", what));
+        for other in [None, Some("#!/bin/sh\necho another program\n")] {
+            let copy = std::env::temp_dir().join(format!("waiting-{}", std::process::id()));
+            fs::copy(this(), &copy).unwrap();
+            let open = fs::File::open(&copy).unwrap();
+            fs::remove_file(&copy).unwrap();
+            if let Some(text) = other {
+                fs::write(&copy, text).unwrap();
+            }
+            let by_number = format!("/proc/{}/fd/{}", std::process::id(), open.as_raw_fd());
+            let (id, said) = said(&mut program(Path::new(&by_number)));
             let _ = fs::remove_file(&copy);
-            assert!(said.starts_with(&format!("{id} true\n")), "{what}: {said}");
+            assert!(said.starts_with(&format!("{id} true\n")), "{other:?}: {said}");
         }
     }
 
     fn where_it_cannot_start_again_it_goes_on() {
-        let copy = copy("forbid");
-        let (id, said) = said(program(&copy).env("DO", "forbid"));
-        fs::remove_file(&copy).unwrap();
-        assert!(said.starts_with(&format!("{id} false\n")), "{said}");
+        // Longer than a variable may be.
+        let long = CString::new("X=".repeat(100_000)).unwrap();
+        let list: [*const c_char; 2] = [long.as_ptr(), std::ptr::null()];
+        #[allow(unsafe_code)]
+        // SAFETY: a list as it is asked for.
+        unsafe {
+            torch_runtime::waiting::start_again(0, list.as_ptr(), list.as_ptr());
+        }
     }
 
     fn it_never_starts_a_third_time() {
-        let (id, said) = said(program(&this()).env("DO", "forget"));
-        assert!(said.starts_with(&format!("start start {id} false\n")), "{said}");
+        let script = "TORCH_RUNTIME_STARTED_AGAIN=$$ exec \"$0\" child";
+        let this = this().into_os_string();
+        let (id, said) =
+            said(&mut program_by(Path::new("sh"), &["-c".as_ref(), script.as_ref(), this.as_os_str()]));
+        assert!(said.starts_with(&format!("{id} false\n")), "{said}");
     }
 
     /// `/lib64/ld-linux-x86-64.so.2 PROGRAM`: the file that runs is the loader.
