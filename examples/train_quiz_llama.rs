@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Parser;
-use host::program;
+use host::program::{self, Errors, Program};
 use llama_ccs::llama_core::tch::{COptimizer, Kind, Tensor};
 use llama_ccs::llama_core::{Batch, Config, Llama, Precision, Run, Tokenizer, Tokens, save_meta, word_model};
 use rand::seq::IndexedRandom;
@@ -110,10 +110,7 @@ fn words() -> Vec<String> {
 }
 
 fn main() -> std::process::ExitCode {
-    match program::parse::<Args>() {
-        Ok(args) => program::end(job(&args)),
-        Err(code) => code,
-    }
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| job(&args))
 }
 
 fn job(args: &Args) -> Result<()> {

@@ -69,7 +69,7 @@ mod linux {
         std::io::stdout().write_all(&said).unwrap();
         if std::env::var_os("STAY").is_some() {
             std::io::stdout().flush().unwrap();
-            std::thread::sleep(std::time::Duration::from_secs(60));
+            std::thread::sleep(std::time::Duration::from_mins(1));
         }
         ExitCode::from(7)
     }
