@@ -5,7 +5,7 @@ use crate::libtorch;
 use crate::shell::{self, Result};
 
 pub fn run(args: &[String]) -> Result {
-    let ["--baseline-rev", revision] = args.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
+    let ["--baseline-rev", revision] = shell::words(args)[..] else {
         return Err(format!("semver takes `--baseline-rev REV`, not {args:?}"));
     };
     if shell::find_in_path("cargo-semver-checks").is_none() {

@@ -4,7 +4,7 @@ use crate::shell::{self, Result};
 use crate::{deny, docs, readme, rules, tch, typos};
 
 pub fn run(args: &[String]) -> Result {
-    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match shell::words(args).as_slice() {
         [] => all(),
         ["--lower"] => rules::check(true),
         ["--circles", package] => rules::circles::show(package),
