@@ -24,7 +24,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
-use host::program;
+use host::program::{self, Errors, Program};
 use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
 use llama_ccs::ccs::Probe;
 use llama_ccs::ccs_report::Method;
@@ -97,14 +97,10 @@ const SCALES: [f64; 9] = [-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0];
 const CONTROLS: usize = 5;
 
 fn main() -> std::process::ExitCode {
-    let shown = |args: &Args| -> Result<()> {
-        let found = job(args)?;
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| {
+        let found = job(&args)?;
         Ok(program::page(found.table().trim_end())?)
-    };
-    match program::parse::<Args>() {
-        Ok(args) => program::end(shown(&args)),
-        Err(code) => code,
-    }
+    })
 }
 
 fn job(args: &Args) -> Result<Effect> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use host::program::Signals;
+use host::program::{Errors, Program, Signals};
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
 mod data;
@@ -66,24 +66,17 @@ enum Command {
 
 /// Parses the command line, runs the command, and turns an error into its message and exit code.
 pub(crate) fn main() -> ExitCode {
-    let cli = match host::program::parse::<Cli>() {
-        Ok(cli) => cli,
-        Err(code) => return code,
-    };
-    output::listen(cli.verbose);
-    run(cli).map_err(flags::named).unwrap_or_else(|error| {
-        output::error(error.as_ref());
-        ExitCode::FAILURE
+    Program::new(Errors::new().flags::<Cli>()).run(|cli: Cli, signals| {
+        output::listen(cli.verbose);
+        run(cli, signals).map_err(flags::named)
     })
 }
 
-fn run(cli: Cli) -> Result<ExitCode, AnyError> {
-    let signals = Signals::listen()?;
-    host::threads::check(THREADS_A_CORE * host::threads::cores())?;
+fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, AnyError> {
     let json = cli.json;
     match cli.command {
         Command::Prompts(args) => args.run(json),
-        Command::Extract(args) => args.run(json, &signals),
+        Command::Extract(args) => args.run(json, signals),
         Command::Predict(args) => args.run(json),
         Command::Generate(args) => args.run(json),
         Command::Store(args) => args.run(json),
@@ -92,9 +85,6 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         Command::Doctor => doctor::run(json),
     }
 }
-
-/// LibTorch's, polars' and our own, each with one for every core: the first two end the program where they get none.
-const THREADS_A_CORE: usize = 3;
 
 /// The tokenizer given, or the one in or beside the model.
 fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Tokenizer, AnyError> {

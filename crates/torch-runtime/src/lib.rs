@@ -10,6 +10,8 @@
 //! A program calls [`open`] (or [`check`]) once, before its first tensor. tch reads calls through
 //! C++ headers of one LibTorch release; on another release the same calls can return wrong shapes
 //! without any error, so a mismatch is refused.
+//!
+//! A program that shares its machine with others has [`wait_passively!`] in its main source file.
 
 #[cfg(not(feature = "doc-only"))]
 use std::ffi::CStr;
@@ -20,10 +22,14 @@ use tch::{Cuda, Device};
 
 mod chain;
 pub mod machine;
+<<<<<<< HEAD
 mod shape;
 
 pub use chain::{Operand, TensorChain};
 pub use shape::TensorExt;
+=======
+pub mod waiting;
+>>>>>>> wt-checks
 
 /// Why LibTorch cannot be used as asked.
 #[derive(Debug, thiserror::Error)]
@@ -41,14 +47,22 @@ pub enum Error {
         loaded: String,
     },
     /// A device name that is none of the known forms.
+<<<<<<< HEAD
     #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `cuda:0`")]
+=======
+    #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `device = cuda:0`")]
+>>>>>>> wt-checks
     UnknownDevice {
         /// What was asked for.
         name: String,
     },
     /// CUDA was asked for and cannot be had.
     #[error(
+<<<<<<< HEAD
         "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `cpu` always works"
+=======
+        "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `device = cpu` always works"
+>>>>>>> wt-checks
     )]
     NoCuda {
         /// What was asked for.
