@@ -22,14 +22,11 @@ use tch::{Cuda, Device};
 
 mod chain;
 pub mod machine;
-<<<<<<< HEAD
 mod shape;
+pub mod waiting;
 
 pub use chain::{Operand, TensorChain};
 pub use shape::TensorExt;
-=======
-pub mod waiting;
->>>>>>> wt-checks
 
 /// Why LibTorch cannot be used as asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,22 +44,14 @@ pub enum Error {
         loaded: String,
     },
     /// A device name that is none of the known forms.
-<<<<<<< HEAD
-    #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `cuda:0`")]
-=======
     #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `device = cuda:0`")]
->>>>>>> wt-checks
     UnknownDevice {
         /// What was asked for.
         name: String,
     },
     /// CUDA was asked for and cannot be had.
     #[error(
-<<<<<<< HEAD
-        "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `cpu` always works"
-=======
         "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `device = cpu` always works"
->>>>>>> wt-checks
     )]
     NoCuda {
         /// What was asked for.
