@@ -146,6 +146,10 @@ impl FromStr for Init {
 }
 
 impl CcsOptions {
+    /// Refuses numbers that cannot be used.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], with the field.
     pub fn check(&self) -> Result<()> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let not_negative = |x: f64| x.is_finite() && x >= 0.0;
