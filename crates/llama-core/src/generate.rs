@@ -124,8 +124,8 @@ impl Sampling {
         }
         // In f64, and from the largest down: a tiny temperature must not overflow.
         let logits = logits.f_to_kind(Kind::Double)?;
-        let below = logits.f_sub(&logits.f_amax([-1i64].as_slice(), true)?);
-        let probabilities = below.div(self.temperature).softmax(-1, Kind::Double)?;
+        let largest = logits.f_amax([-1i64].as_slice(), true)?;
+        let probabilities = logits.f_sub(&largest).div(self.temperature).softmax(-1, Kind::Double)?;
         let (_, vocab) = logits.dims2("logits")?;
         let flat: Vec<f64> = Vec::try_from(&probabilities.f_to_device(Device::Cpu)?.f_flatten(0, -1)?)?;
         Ok(flat.chunks(vocab as usize).zip(rngs).map(|(row, rng)| nucleus(row, self.top_p, rng)).collect())

@@ -197,8 +197,9 @@ impl Llama {
             None => Tensor::f_ones([t, s], (Kind::Bool, q.device()))?.f_tril(s - t)?,
         };
         let scale = (self.config.head_dim as f64).sqrt().recip();
-        let scores = q.f_matmul(&k.f_transpose(2, 3)?).mul(scale); // [B, H, T, S]
-        let scores = scores.masked_fill(&visible.f_logical_not()?, f64::NEG_INFINITY)?;
+        let hidden = visible.f_logical_not()?;
+        let k = k.f_transpose(2, 3)?; // [B, H, K, S]
+        let scores = q.f_matmul(&k).mul(scale).masked_fill(&hidden, f64::NEG_INFINITY)?; // [B, H, T, S]
         let edited = hooks.look(scores_point, &scores)?;
         let untouched = edited.is_none();
         let scores = edited.unwrap_or(scores);

@@ -24,8 +24,7 @@ impl Positions {
         let angles = positions.f_unsqueeze(-1).mul(&llama.rope)?; // [B, T, K/2]
         let (cos, sin) = (angles.f_cos()?, angles.f_sin()?);
         let twice = |first: &Tensor, second: &Tensor| -> Result<Tensor> {
-            let both = Tensor::f_cat(&[first, second], -1).unsqueeze(2); // [B, T, 1, K]
-            Ok(both.to_kind(llama.precision.rotation())?)
+            Ok(Tensor::f_cat(&[first, second], -1).unsqueeze(2).to_kind(llama.precision.rotation())?)
         };
         let mask = match &batch.attends {
             Attends::Causal => None,
@@ -48,8 +47,7 @@ impl Positions {
         let half = width / 2;
         let x = x.f_to_kind(self.precision.rotation())?;
         let swapped = x.f_roll([half].as_slice(), [-1i64].as_slice())?;
-        let rotated = x.f_mul(&self.cos).add(&swapped.f_mul(&self.sin)?);
-        Ok(rotated.to_kind(self.precision.product())?)
+        Ok(x.f_mul(&self.cos).add(&swapped.f_mul(&self.sin)?).to_kind(self.precision.product())?)
     }
 
     /// What the kept tokens attend to.
