@@ -1,3 +1,5 @@
+//! Pickles that are read, and hostile ones that are refused.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Configurations that are read, and what they ask for that is refused.
+
 use super::*;
 
 /// SmolLM2-135M's keys, and those given.
