@@ -187,7 +187,7 @@ pub enum Error {
 
     /// A token id that the model has no embedding for.
     #[error(
-        "prompt {prompt}, token {position}: id {id} is outside the model's vocabulary of {vocab}\nhint: the prompts were tokenised for another model"
+        "prompt {prompt}, token {position}: id {id} is outside the model's vocabulary of {vocab}\nhint: the prompts were tokenized for another model"
     )]
     TokenOutOfRange {
         /// Its position in the batch.
@@ -332,7 +332,7 @@ pub enum Error {
     UnknownHookPoint {
         /// The name as given.
         name: String,
-        /// The nearest name there is: ours for what another library calls so, or the one spelt most like it.
+        /// The nearest name there is: ours for what another library calls so, or the one spelled most like it.
         suggestion: Option<String>,
         /// Where the other library's activation is not quite that one; otherwise empty.
         note: &'static str,

@@ -37,6 +37,19 @@ const PANICKING: [&str; 30] = [
     "Tensor::zeros(",
 ];
 
+/// The first call in a line that panics. What goes on from another call's result, as in `x.f_exp().to_kind(k)?`, is
+/// `torch_runtime::TensorChain`'s method of that name.
+fn panicking(line_before: &str, line: &str) -> Option<&'static str> {
+    let goes_on = |at: usize| {
+        let before = if line[..at].trim().is_empty() { line_before } else { &line[..at] };
+        before.trim_end().ends_with(')')
+    };
+    // tch's `view` takes a shape; without one it is someone else's.
+    let panics =
+        |call: &str, at: usize| !line[at..].starts_with(".view()") && !(call.starts_with('.') && goes_on(at));
+    PANICKING.into_iter().find(|call| line.match_indices(call).any(|(at, _)| panics(call, at)))
+}
+
 /// Calls that panic, or lose data, where the system refuses something, and what to call instead. clippy knows only some of
 /// them, and cannot let tests call them.
 const SYSTEM: [(&str, &str); 9] = [
@@ -60,13 +73,14 @@ pub fn check_tch(source: &Source) -> Vec<String> {
     }
     // Tests stand at a file's end; comments hold examples.
     let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").enumerate();
-    let calls = code.filter(|(_, line)| !line.trim_start().starts_with("//")).filter_map(|(number, line)| {
-        // tch's `view` takes a shape; without one it is someone else's.
-        let line = line.replace(".view()", "");
-        let call = PANICKING.iter().find(|call| line.contains(**call))?;
-        Some(format!("{name}:{}: `{call}…)` panics; libraries call its `f_` twin", number + 1))
-    });
-    calls.collect()
+    let (mut before, mut found) = ("", Vec::new());
+    for (number, line) in code.filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        if let Some(call) = panicking(before, line) {
+            found.push(format!("{name}:{}: `{call}…)` panics; libraries call its `f_` twin", number + 1));
+        }
+        before = line;
+    }
+    found
 }
 
 /// What a program or a library of ours does about the system.
@@ -142,6 +156,21 @@ fn json_values(code: &[&str]) -> Vec<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chain_of_fallible_calls_is_told_from_calls_that_panic() {
+        for (before, line, call) in [
+            ("", "let y = x.to_kind(Kind::Float);", Some(".to_kind(")),
+            ("", "let y = x.f_exp()?.to_kind(Kind::Float);", Some(".to_kind(")),
+            ("let y = x.f_exp()?", "    .unsqueeze(0);", Some(".unsqueeze(")),
+            ("", "let y = Tensor::cat(&[a, b], 0);", Some("Tensor::cat(")),
+            ("", "let y = x.f_exp().to_kind(Kind::Float)?;", None),
+            ("let y = x.f_exp()", "    .unsqueeze(0)?;", None),
+            ("", "let bytes = values.view();", None),
+        ] {
+            assert_eq!(panicking(before, line), call, "{before}{line}");
+        }
+    }
 
     #[test]
     fn paths_in_json_and_calls_that_panic_are_found() {

@@ -1,6 +1,7 @@
 //! The weights of a LLaMA, named once, whatever a file calls them.
 
 use tch::Tensor;
+use torch_runtime::TensorExt as _;
 
 use crate::config::Config;
 use crate::error::Result;
@@ -156,14 +157,14 @@ impl Weight {
 
 /// The order of a stored weight's rows, and how to bring them into the model's.
 ///
-/// Meta's and GGUF's rotary embedding turns neighbours (0,1), (2,3), …; TransformerLens and Hugging Face turn
+/// Meta's and GGUF's rotary embedding turns neighbors (0,1), (2,3), …; TransformerLens and Hugging Face turn
 /// (0, K/2), (1, K/2+1), …. The model computes in the second order, so rows of each head of queries and keys are brought
 /// into it on load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// As it is.
-    Kept,
-    /// Neighbours of each head's rows belong together.
+    AsStored,
+    /// Neighbors of each head's rows belong together.
     Interleaved {
         /// K
         head_dim: i64,
@@ -177,7 +178,7 @@ impl Order {
             Weight::Block(_, BlockWeight::Q | BlockWeight::K) => {
                 Self::Interleaved { head_dim: config.head_dim }
             }
-            _ => Self::Kept,
+            _ => Self::AsStored,
         }
     }
 
@@ -187,9 +188,9 @@ impl Order {
     /// `source` and `into` \[rows, D\] or \[D\]; a view of either is enough.
     pub(crate) fn copy(self, source: &Tensor, into: &Tensor) -> Result<()> {
         let (source, mut into) = match self {
-            Self::Kept => (source.f_alias()?, into.f_alias()?),
+            Self::AsStored => (source.f_alias()?, into.f_alias()?),
             Self::Interleaved { head_dim } => {
-                let (rows, dim) = (source.size()[0], source.size()[1]);
+                let (rows, dim) = source.dims2("weight")?;
                 let (heads, half) = (rows / head_dim, head_dim / 2);
                 let pairs = source.f_view([heads, half, 2, dim])?; // [heads, K/2, 2, D]
                 (pairs.f_transpose(1, 2)?, into.f_view([heads, 2, half, dim])?) // [heads, 2, K/2, D]

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Which tokens of each prompt are wanted. Padding is never counted.
 ///
-/// Serialised as `"last"`, `"first"`, `"mean"`, `"all"` or `{"at": [[0, 3], [5]]}`; on a command line, and by
+/// Serialized as `"last"`, `"first"`, `"mean"`, `"all"` or `{"at": [[0, 3], [5]]}`; on a command line, and by
 /// [`fmt::Display`], the last is `at:0,3;5`.
 ///
 /// ```
@@ -92,10 +92,10 @@ impl Tokens {
         }
     }
 
-    /// Places in the batch's layout of the tokens wanted, prompt after prompt. For `Mean`, those it averages over.
-    pub(crate) fn places(&self, batch: &Batch) -> Result<Vec<i64>> {
+    /// Slots in the batch's layout of the tokens wanted, prompt after prompt. For `Mean`, those it averages over.
+    pub(crate) fn slots(&self, batch: &Batch) -> Result<Vec<i64>> {
         let positions = self.positions(&batch.lengths())?;
-        let pairs = batch.places().iter().zip(positions);
+        let pairs = batch.slots().iter().zip(positions);
         Ok(pairs.flat_map(|(own, positions)| positions.into_iter().map(|position| own[position])).collect())
     }
 }

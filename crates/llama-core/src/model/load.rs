@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 impl Llama {
     /// Reads a checkpoint's weights. Each is converted as it is copied from the mapped file to where it belongs, and the
-    /// file's pages are given back: peak memory is the model in the types it computes in (quantised weights take one tensor
+    /// file's pages are given back: peak memory is the model in the types it computes in (quantized weights take one tensor
     /// more).
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Llama {
     /// What LibTorch refuses.
     pub fn random(config: &Config, seed: u64, precision: Precision, device: Device) -> Result<Self> {
         let mut source =
-            |weight, into: &Tensor| Order::Kept.copy(&random_weight(config, seed, weight)?, into);
+            |weight, into: &Tensor| Order::AsStored.copy(&random_weight(config, seed, weight)?, into);
         Self::assemble(config, precision, device, &mut source, None)
     }
 

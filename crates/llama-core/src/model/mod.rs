@@ -12,7 +12,7 @@ mod cache;
 mod forward;
 mod load;
 mod pass;
-mod place;
+mod positions;
 mod precision;
 mod start;
 mod unembed;

@@ -81,8 +81,8 @@ impl Start {
             );
         }
         let (b, t) = batch.shape();
-        let places = batch.places().concat();
-        let (found, expected) = (self.residual.size(), [places.len() as i64, c.dim]);
+        let slots = batch.slots().concat();
+        let (found, expected) = (self.residual.size(), [slots.len() as i64, c.dim]);
         if found != expected {
             let hint =
                 "give every real token's residual stream, prompt after prompt: a capture with Tokens::All";
@@ -92,7 +92,7 @@ impl Start {
             );
         }
         let kind = llama.precision.stream();
-        let index = Tensor::f_from_slice(&places)?.f_to_device(llama.device)?;
+        let index = Tensor::f_from_slice(&slots)?.f_to_device(llama.device)?;
         let residual = self.residual.f_to_device(llama.device)?.f_to_kind(kind)?;
         let zeros = Tensor::f_zeros([b * t, c.dim], (kind, llama.device))?;
         Ok((layer, zeros.f_index_copy(0, &index, &residual)?.f_view([b, t, c.dim])?))

@@ -55,7 +55,7 @@ impl Llama {
                     Blocks::Streamed(checkpoint) => {
                         let norm = matches!(part, BlockWeight::Ln1 | BlockWeight::Ln2);
                         let kind = if norm { self.precision.stream() } else { self.precision.product() };
-                        let into = Tensor::f_empty(&weight.shape(&self.config), (kind, self.device))?;
+                        let into = Tensor::f_empty(weight.shape(&self.config), (kind, self.device))?;
                         checkpoint.copy(weight, &into)?;
                         Ok(into)
                     }

@@ -66,7 +66,7 @@ fn model_parallel_parts_are_merged_along_metas_axes() {
         save_meta(&back, resaved.path(), Kind::Float, 1).expect("save");
         let bytes = |folder: &Path| fs::read(folder.join("consolidated.00.pth")).expect("read");
         assert!(bytes(whole.path()) == bytes(resaved.path()), "{parts} parts");
-        // The last part is missing, and its neighbours know.
+        // The last part is missing, and its neighbors know.
         fs::remove_file(folder.path().join(format!("consolidated.{:02}.pth", parts - 1))).expect("remove");
         let (expected, found) = (parts as i64, parts as i64 - 1);
         assert!(

@@ -93,7 +93,7 @@ fn each_change_does_what_it_says_at_the_tokens_it_names_and_nowhere_else() {
 }
 
 #[test]
-fn a_prompts_edited_numbers_do_not_depend_on_its_neighbours_or_the_padding() {
+fn a_prompts_edited_numbers_do_not_depend_on_its_neighbors_or_the_padding() {
     let llama = random(Precision::F64);
     let edits: Edits = [
         Edit::new(POINT, Tokens::Last, Change::add(&numbers(&[24]), 3.0).expect("add")),

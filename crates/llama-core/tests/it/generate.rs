@@ -25,7 +25,7 @@ fn greedy_over_the_cache_equals_greedy_without_it() {
 }
 
 #[test]
-fn a_seed_gives_the_same_text_and_neighbours_do_not_matter() {
+fn a_seed_gives_the_same_text_and_neighbors_do_not_matter() {
     let llama = random(Precision::F64);
     let sampling = Sampling { max_new_tokens: 20, seed: 3, ..Sampling::default() };
     let first = llama.generate(&prompts(), &sampling).expect("generate");

@@ -141,7 +141,7 @@ fn a_llama_3_with_its_tokenizer_matches_transformers() {
 
 #[cfg(feature = "gguf")]
 #[test]
-fn quantised_weights_match_transformers_on_what_they_stand_for() {
+fn quantized_weights_match_transformers_on_what_they_stand_for() {
     let folder = test_material::golden("quantised");
     let checkpoint = Checkpoint::open(folder.join("quantised.gguf")).expect("open");
     assert_eq!(checkpoint.stored_as().expect("types"), ["Q4_1", "Q8_0", "f32"]);

@@ -493,7 +493,7 @@ fn gradients_with_respect_to_captured_activations_are_finite_differences_at_ever
         let kept = capture.finish().take(point).expect("captured");
         let gradient = Tensor::run_backward(&[loss], &[&kept], false, false).remove(0);
         assert_eq!(gradient.size(), kept.size(), "{point}");
-        // Along one direction through all of it. Masked scores have no neighbourhood.
+        // Along one direction through all of it. Masked scores have no neighborhood.
         let direction = gradient.cos();
         let expected = (&gradient * &direction).sum(Kind::Double).double_value(&[]);
         let moved = |step: f64| {

@@ -1,4 +1,4 @@
-//! A prompt's activations do not depend on its neighbours in the batch, on either side of padding.
+//! A prompt's activations do not depend on its neighbors in the batch, on either side of padding.
 
 use llama_core::tch::Tensor;
 use llama_core::{Batch, Capture, Forward, HookSet, Llama, Padding, Precision, Tokens};

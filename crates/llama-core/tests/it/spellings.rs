@@ -306,7 +306,7 @@ fn mistrals_own_files_are_read() {
 }
 
 #[test]
-fn weights_that_were_quantised_or_adapted_are_refused_by_what_was_done() {
+fn weights_that_were_quantized_or_adapted_are_refused_by_what_was_done() {
     for (name, says) in [
         ("model.layers.0.mlp.up_proj.qweight", "GPTQ or AWQ"),
         ("model.layers.0.mlp.up_proj.weight.absmax", "bitsandbytes"),

@@ -82,7 +82,7 @@ fn write(
         };
         let whole = weights(given)?;
         let whole = match Order::interleaved(weight, config) {
-            Order::Kept => whole,
+            Order::AsStored => whole,
             Order::Interleaved { head_dim } => interleave(&whole, head_dim)?,
         };
         for (part, file) in (0..).zip(&mut files) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorChain as _;
 
 use super::file::UNREAD;
 use super::{Change, Edit, Edits};
@@ -212,7 +213,7 @@ impl Ready {
     /// A direction of length 1 along its last axis, in f64; zeros stay zeros. `[…]`
     fn unit(&self, point: HookPoint, direction: &Tensor) -> Result<Tensor> {
         let direction = direction.f_to_kind(Kind::Double)?;
-        let length = direction.f_square()?.f_sum_dim_intlist([-1i64].as_slice(), true, None)?.f_sqrt()?;
+        let length = direction.f_square().sum_dim(-1, true).sqrt()?;
         if length.f_max()?.f_double_value(&[])? == 0.0 {
             return Err(self.refuse(
                 point,
@@ -235,13 +236,13 @@ impl Ready {
         };
         let new = match &self.change {
             Change::Zero => x.f_zeros_like()?,
-            Change::Scale(factor) => x.f_to_kind(wide)?.f_mul_scalar(*factor)?,
+            Change::Scale(factor) => x.f_to_kind(wide).mul(*factor)?,
             Change::Add { scale, .. } => {
-                x.f_to_kind(wide)?.f_add(&own(&self.tensor, wide)?.f_mul_scalar(*scale)?)?
+                x.f_to_kind(wide).add(&own(&self.tensor, wide)?.f_mul_scalar(*scale)?)?
             }
             Change::ProjectOut(_) => {
                 let (x, unit) = (x.f_to_kind(wide)?, own(&self.tensor, wide)?);
-                let along = x.f_mul(&unit)?.f_sum_dim_intlist([-1i64].as_slice(), true, None)?; // [S, …, 1]
+                let along = x.f_mul(&unit).sum_dim(-1, true)?; // [S, …, 1]
                 x.f_sub(&along.f_mul(&unit)?)?
             }
             Change::Patch(_) => self.patch(activation.point, &x, own(&self.tensor, x.kind())?)?,

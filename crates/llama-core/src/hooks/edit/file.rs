@@ -55,7 +55,7 @@ impl Edits {
         Ok(edits)
     }
 
-    /// Reads the tensors that edits refer to, from files relative to `folder`. For edits that were deserialised by other
+    /// Reads the tensors that edits refer to, from files relative to `folder`. For edits that were deserialized by other
     /// means than [`Edits::load`].
     ///
     /// # Errors
@@ -71,9 +71,9 @@ impl Edits {
     /// A tensor that has not been read; a file that cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let beside = path.with_extension("edits.safetensors");
+        let sidecar = path.with_extension("edits.safetensors");
         let refuse = |reason: String, hint| Error::EditFile { path: path.to_owned(), reason, hint };
-        let Some(name) = beside.file_name().and_then(|name| name.to_str()) else {
+        let Some(name) = sidecar.file_name().and_then(|name| name.to_str()) else {
             return Err(refuse("the name must be Unicode, to stand in JSON".to_owned(), "call it NAME.json"));
         };
         let mut edits = self.clone();
@@ -87,12 +87,12 @@ impl Edits {
             tensors.insert(tensor.clone(), view.map_err(|e| refuse(e.to_string(), UNREAD))?);
             *values = own.kept(name, &tensor);
         }
-        if beside == path {
+        if sidecar == path {
             return Err(refuse("this is the name of the tensors' file".to_owned(), "call it NAME.json"));
         }
         if !tensors.is_empty() {
             let bytes = safetensors::serialize(tensors, None).map_err(|e| refuse(e.to_string(), UNREAD))?;
-            host::files::replace(&beside, &bytes)?;
+            host::files::replace(&sidecar, &bytes)?;
         }
         let file = File { schema: SCHEMA, edits: edits.0 };
         let text = serde_json::to_string_pretty(&file).map_err(|e| refuse(e.to_string(), UNREAD))?;

@@ -72,7 +72,7 @@ pub enum Change {
     Patch(Values),
     /// x becomes this vector at every token, usually the mean over some data. `[…]`
     ///
-    /// The mean is given, not taken from the batch: else a prompt's numbers would depend on its neighbours.
+    /// The mean is given, not taken from the batch: else a prompt's numbers would depend on its neighbors.
     MeanAblate(Values),
     /// The activation of these heads becomes 0, at points with a head axis.
     ///

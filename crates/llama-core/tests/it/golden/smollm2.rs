@@ -1,4 +1,4 @@
-//! A real model against transformers in float32 on its dequantised weights: in f32 to f32's precision, in bf16 and mixed
+//! A real model against transformers in float32 on its dequantized weights: in f32 to f32's precision, in bf16 and mixed
 //! to what rounding does to this model, which a mistake exceeds.
 
 use llama_core::tch::{Device, Kind, Tensor};
@@ -14,7 +14,7 @@ use crate::rounding::Errors;
 const F16: f64 = 5e-4;
 
 #[test]
-fn matches_transformers_on_its_dequantised_weights() {
+fn matches_transformers_on_its_dequantized_weights() {
     let Some((path, folder)) = test_material::smollm2().zip(shared("golden/smollm2-135m")) else { return };
     let golden = golden(&folder);
     let checkpoint = Checkpoint::open(path).expect("open");

@@ -1,110 +1,13 @@
-//! A pickle reader that can build dicts, lists, tuples, scalars and descriptions of tensors, and nothing else.
-//!
-//! Python's pickle is a program for a stack machine, and `GLOBAL` + `REDUCE` let it call anything. Here the only
-//! callables are the handful below that `torch.save` writes for a state dict, and calling one makes a plain value.
-//! Reference for the instructions: Python's `pickletools`.
+//! The stack machine that a pickle is a program for, with the instructions that a state dict needs.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tch::Kind;
 
-/// Where a tensor's elements lie: a strided window into one storage of the archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TensorInfo {
-    /// The storage's name: the archive's entry `data/{storage}`.
-    pub(super) storage: Arc<str>,
-    pub(super) kind: Kind,
-    /// First element, counted in elements from the storage's start.
-    pub(super) offset: i64,
-    pub(super) shape: Vec<i64>,
-    pub(super) stride: Vec<i64>,
-}
+use super::{Callable, MAX_AXES, MAX_DEPTH, MAX_VALUES, TensorInfo, Value};
 
-/// What the stack machine handles.
-#[derive(Clone, Debug)]
-pub(super) enum Value {
-    None,
-    Bool,
-    Int(i64),
-    Float,
-    Str(Arc<str>),
-    Tuple(Arc<[Value]>, u8),
-    List(Vec<Value>),
-    Dict(Vec<(Value, Value)>),
-    Callable(Callable),
-    Storage { key: Arc<str>, kind: Kind },
-    Tensor(Arc<TensorInfo>),
-}
-
-/// The callables a state dict needs.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Callable {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    StorageKind(Kind),
-}
-
-/// Why a pickle is refused.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) offset: usize,
-    pub(super) reason: String,
-}
-
-/// Tuples deeper than any checkpoint's: dropping a nested value recurses.
-const MAX_DEPTH: u8 = 32;
-/// A 65B state dict's description is under one megabyte. Bounds what a hostile one can make of few bytes.
-const MAX_BYTES: usize = 16 << 20;
-/// Values made on the way, and memo slots: a 65B state dict needs about thirty thousand.
-const MAX_VALUES: usize = 2_000_000;
-/// Axes of a tensor; a LLaMA's have two at most. (Every tensor keeps its shape, and one shape can serve many.)
-const MAX_AXES: usize = 16;
-
-/// The named tensors of a pickled state dict.
-pub(super) fn state_dict(pickle: &[u8]) -> Result<HashMap<String, Arc<TensorInfo>>, Refused> {
-    if pickle.len() > MAX_BYTES {
-        let reason =
-            format!("{} bytes to describe tensors; up to {} MiB are read", pickle.len(), MAX_BYTES >> 20);
-        return Err(Refused { offset: 0, reason });
-    }
-    let mut machine =
-        Machine { bytes: pickle, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new(), made: 0 };
-    let top = machine.run().map_err(|reason| Refused { offset: machine.at, reason })?;
-    let refuse = |reason: String| Refused { offset: machine.at, reason };
-    let Value::Dict(entries) = top else {
-        return Err(refuse("it holds no dict of tensors at its top".to_owned()));
-    };
-    let (mut tensors, mut others) = (HashMap::new(), Vec::new());
-    for (key, value) in entries {
-        let Value::Str(name) = key else { continue };
-        let twice = match value {
-            Value::Tensor(info) => tensors.insert(name.to_string(), info).is_some() || others.contains(&name),
-            _ if tensors.contains_key(&*name) => true,
-            _ => {
-                if others.len() < 8 {
-                    others.push(name.clone());
-                }
-                false
-            }
-        };
-        if twice {
-            return Err(refuse(format!("tensor `{name}` is there twice")));
-        }
-    }
-    if tensors.is_empty() && !others.is_empty() {
-        let others: Vec<String> = others.iter().map(|name| format!("`{name}`")).collect();
-        let reason = format!(
-            "it holds no tensors at its top, but {}: a dict around the state dict",
-            others.join(", ")
-        );
-        return Err(refuse(reason));
-    }
-    Ok(tensors)
-}
-
-struct Machine<'a> {
+/// The stack machine at some point of its program.
+pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     stack: Vec<Value>,
@@ -116,8 +19,18 @@ struct Machine<'a> {
 
 type Step<T = ()> = Result<T, String>;
 
-impl Machine<'_> {
-    fn run(&mut self) -> Step<Value> {
+impl<'a> Machine<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new(), made: 0 }
+    }
+
+    /// The byte of the program that comes next.
+    pub(super) fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Carries out the program up to its end: what is then at the top of the stack.
+    pub(super) fn run(&mut self) -> Step<Value> {
         loop {
             let op = self.byte()?;
             match op {
@@ -128,12 +41,9 @@ impl Machine<'_> {
                 b'}' => self.push(Value::Dict(Vec::new()))?,
                 b']' => self.push(Value::List(Vec::new()))?,
                 b')' => self.push(Value::Tuple(Arc::new([]), 0))?,
-                b't' => {
-                    let items = self.since_mark()?;
-                    self.push_tuple(items)?;
-                }
-                0x85..=0x87 => {
-                    let items = self.top(usize::from(op - 0x84))?;
+                b't' | 0x85..=0x87 => {
+                    let items =
+                        if op == b't' { self.since_mark()? } else { self.top(usize::from(op - 0x84))? };
                     self.push_tuple(items)?;
                 }
                 b'N' => self.push(Value::None)?,
@@ -162,20 +72,12 @@ impl Machine<'_> {
                 b'Q' => self.persistent()?,
                 b'R' => self.reduce()?,
                 b'b' => self.build()?,
-                b's' => {
-                    let items = self.top(2)?;
+                b's' | b'u' => {
+                    let items = if op == b's' { self.top(2)? } else { self.since_mark()? };
                     self.set_items(items)?;
                 }
-                b'u' => {
-                    let items = self.since_mark()?;
-                    self.set_items(items)?;
-                }
-                b'a' => {
-                    let items = self.top(1)?;
-                    self.append(items)?;
-                }
-                b'e' => {
-                    let items = self.since_mark()?;
+                b'a' | b'e' => {
+                    let items = if op == b'a' { self.top(1)? } else { self.since_mark()? };
                     self.append(items)?;
                 }
                 other => return Err(format!("instruction 0x{other:02x} is not one a state dict needs")),
@@ -218,7 +120,7 @@ impl Machine<'_> {
         if slot > self.made {
             return Err(format!("memo slot {slot} after {} values", self.made));
         }
-        // A container is filled after it is memoised, so a copy would go stale: it is not kept, and asking for it fails.
+        // A container is filled after it is memoized, so a copy would go stale: it is not kept, and asking for it fails.
         let value = match self.stack.last().ok_or("the stack is empty")? {
             Value::Dict(items) if !items.is_empty() => None,
             Value::List(items) if !items.is_empty() => None,
@@ -441,95 +343,4 @@ fn sizes(values: &[Value]) -> Step<Vec<i64>> {
             _ => Err("a size that is no number".to_owned()),
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pickle_that_calls_something_is_refused_by_name() {
-        // cos\nsystem\n(X\x02\0\0\0lstR.  = os.system("ls")
-        let refused = state_dict(b"\x80\x02cos\nsystem\n(X\x02\0\0\0lstR.").expect_err("os.system");
-        assert!(refused.reason.contains("os.system"), "{}", refused.reason);
-        // The same through STACK_GLOBAL.
-        let refused =
-            state_dict(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R.").expect_err("posix.system");
-        assert!(refused.reason.contains("posix.system"), "{}", refused.reason);
-    }
-
-    #[test]
-    fn deep_nesting_is_refused_or_forgotten_never_recursed_into() {
-        let program = |start: &[u8], repeated: &[u8]| {
-            let repeats = repeated.repeat(1_000_000);
-            [b"\x80\x02", start, &repeats, b"."].concat()
-        };
-        assert!(state_dict(&program(b")", b"\x85")).is_err(), "tuples in tuples");
-        assert!(state_dict(&program(b")", b"}\x86")).is_err(), "tuples that end in an empty dict");
-        assert!(state_dict(&program(b"]", b"]a")).is_err(), "lists in lists");
-        let dicts_as_keys = [b"}".repeat(500_000), b"Ns".repeat(499_999)].concat();
-        assert!(state_dict(&program(&dicts_as_keys, b"")).is_ok(), "dicts as keys are forgotten");
-    }
-
-    #[test]
-    fn truncation_at_every_byte_is_an_error() {
-        let whole = b"\x80\x02}q\x00(K\x07K\x01K\x08J\xff\xff\xff\xffu.";
-        assert!(state_dict(whole).expect("whole").is_empty());
-        for end in 0..whole.len() - 1 {
-            assert!(state_dict(&whole[..end]).is_err(), "cut at {end}");
-        }
-    }
-
-    /// A tensor of `axes` sizes under a name, as torch.save writes it.
-    fn tensor(name: &str, axes: usize) -> Vec<u8> {
-        let text = |text: &str| [&[b'X', text.len() as u8, 0, 0, 0], text.as_bytes()].concat();
-        let sizes = [b"(".to_vec(), b"K\x01".repeat(axes), b"t".to_vec()].concat();
-        let storage = [
-            text("storage"),
-            b"ctorch\nFloatStorage\n".to_vec(),
-            text("0"),
-            text("cpu"),
-            b"K\x01tQ".to_vec(),
-        ]
-        .concat();
-        let rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
-        let rest = b"\x89ccollections\nOrderedDict\n)RtR".to_vec();
-        [text(name), rebuild, storage, b"K\x00".to_vec(), sizes.clone(), sizes, rest].concat()
-    }
-
-    fn dict(entries: &[Vec<u8>]) -> Vec<u8> {
-        [b"\x80\x02}(".to_vec(), entries.concat(), b"u.".to_vec()].concat()
-    }
-
-    #[test]
-    fn a_name_twice_is_refused() {
-        assert_eq!(state_dict(&dict(&[tensor("a", 2), tensor("b", 2)])).expect("sound").len(), 2);
-        let refused =
-            state_dict(&dict(&[tensor("a", 2), tensor("b", 1), tensor("a", 1)])).expect_err("twice");
-        assert!(refused.reason.contains("`a` is there twice"), "{}", refused.reason);
-        let then_a_number = [tensor("a", 2), b"X\x01\0\0\0aK\x01".to_vec()];
-        assert!(state_dict(&dict(&then_a_number)).is_err(), "in Python the number is what is left");
-    }
-
-    #[test]
-    fn what_a_few_bytes_can_ask_for_is_bounded() {
-        let refused = state_dict(&dict(&[tensor("a", 100_000)])).expect_err("many axes");
-        assert!(refused.reason.contains("100000 axes"), "{}", refused.reason);
-        // A memo slot far beyond what was made: 40 MB of slots for five bytes.
-        let far = state_dict(b"\x80\x02}r\x00\x00\x10\x00.").expect_err("a slot");
-        assert!(far.reason.contains("memo slot 1048576"), "{}", far.reason);
-        let many = [b"\x80\x02(".to_vec(), b"N0".repeat(10), b"N".repeat(2_000_001)].concat();
-        assert!(state_dict(&many).is_err());
-        // Attributes on a number.
-        assert!(state_dict(b"\x80\x02K\x01}b.").expect_err("BUILD").reason.contains("attributes"));
-        let around = state_dict(b"\x80\x02}X\x0a\0\0\0state_dict}s.").expect_err("a dict in a dict");
-        assert!(around.reason.contains("`state_dict`"), "{}", around.reason);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn random_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
-            let _ = state_dict(&bytes);
-        }
-    }
 }

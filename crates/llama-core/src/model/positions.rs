@@ -1,13 +1,14 @@
 //! Where tokens stand: rotary embedding and masks, made once for all blocks.
 
 use tch::{Kind, Tensor};
+use torch_runtime::{TensorChain as _, TensorExt as _};
 
 use super::{Llama, Precision};
-use crate::batch::{Attends, Batch, Kept};
+use crate::batch::{Attends, Batch, KeptTokens};
 use crate::error::Result;
 
 /// Where a batch's tokens stand: their rotations and what they attend to, made once for all blocks.
-pub(super) struct Place {
+pub(super) struct Positions {
     /// \[B, T, 1, K\], both halves alike.
     cos: Tensor,
     /// \[B, T, 1, K\], the first half negated.
@@ -17,14 +18,13 @@ pub(super) struct Place {
     precision: Precision,
 }
 
-impl Place {
+impl Positions {
     pub(super) fn new(batch: &Batch, llama: &Llama) -> Result<Self> {
-        let positions = batch.positions.f_to_device(llama.device)?.f_to_kind(Kind::Double)?; // [B, T]
-        let angles = positions.f_unsqueeze(-1)?.f_mul(&llama.rope)?; // [B, T, K/2]
+        let positions = batch.positions.f_to_device(llama.device).to_kind(Kind::Double)?; // [B, T]
+        let angles = positions.f_unsqueeze(-1).mul(&llama.rope)?; // [B, T, K/2]
         let (cos, sin) = (angles.f_cos()?, angles.f_sin()?);
         let twice = |first: &Tensor, second: &Tensor| -> Result<Tensor> {
-            let both = Tensor::f_cat(&[first, second], -1)?.f_unsqueeze(2)?; // [B, T, 1, K]
-            Ok(both.f_to_kind(llama.precision.rotation())?)
+            Ok(Tensor::f_cat(&[first, second], -1).unsqueeze(2).to_kind(llama.precision.rotation())?)
         };
         let mask = match &batch.attends {
             Attends::Causal => None,
@@ -43,18 +43,18 @@ impl Place {
     /// # Shapes
     /// `x` \[B, T, heads, K\] → the same
     pub(super) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        let half = x.size()[3] / 2;
+        let (.., width) = x.dims4("queries or keys")?;
+        let half = width / 2;
         let x = x.f_to_kind(self.precision.rotation())?;
         let swapped = x.f_roll([half].as_slice(), [-1i64].as_slice())?;
-        let rotated = x.f_mul(&self.cos)?.f_add(&swapped.f_mul(&self.sin)?)?;
-        Ok(rotated.f_to_kind(self.precision.product())?)
+        Ok(x.f_mul(&self.cos).add(&swapped.f_mul(&self.sin)?).to_kind(self.precision.product())?)
     }
 
     /// What the kept tokens attend to.
     ///
     /// # Shapes
     /// → \[B, 1, M, S\] bool
-    pub(super) fn mask_of(&self, kept: &Kept, (rows, width): (i64, i64)) -> Result<Tensor> {
+    pub(super) fn mask_of(&self, kept: &KeptTokens, (rows, width): (i64, i64)) -> Result<Tensor> {
         let index = kept.index(self.cos.device())?; // [B·M]
         let seen = if let Some(mask) = &self.mask {
             mask.f_flatten(0, 2)?.f_index_select(0, &index)? // [B·M, S]
@@ -62,7 +62,7 @@ impl Place {
             let columns = Tensor::f_arange(width, (Kind::Int64, index.device()))?.f_unsqueeze(0)?;
             columns.f_le_tensor(&index.f_remainder(width)?.f_unsqueeze(1)?)? // [B·M, T]
         };
-        let keys = seen.size()[1];
+        let (_, keys) = seen.dims2("mask")?;
         Ok(seen.f_view([rows, 1, kept.width(), keys])?)
     }
 }
