@@ -35,7 +35,7 @@ Examples:
 p(true) is the probability that the positive answer is the right one, calibrated: σ(a·score + b), with a and b fitted on \
 training rows of the run that were held out (Platt scaling) and saved with the probe. The score is the probe's own \
 number, of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe a logit, of tpc and its like a length without a fixed scale; it \
-decides what counts as true, as in the run's report. A probe of an older run has no a and b: p(true) is then its own, \
+decides what counts as true, as in the run's report. A probe that was not calibrated has no a and b: p(true) is then its own, \
 not calibrated, and `-` where its scores are no probabilities. zero-shot is what the model itself says, of the two \
 whole answers. Accuracies are of the rows given but those of passages that the probe was trained on, as in `ccs eval`, with \
 intervals from resampled passages.

@@ -21,7 +21,7 @@ impl Extraction<'_> {
             dataset: Some(names(pairs, |pair| &pair.dataset)),
             edits: self.edits.map(llama_core::Edits::to_json).transpose()?,
             extraction: Some(self.computation()),
-            model: Some(self.model(identity)),
+            model: Some(self.model(identity)?),
             template: Some(names(pairs, |pair| &pair.template)),
             templates: (!self.templates.is_empty()).then(|| self.templates.iter().map(template).collect()),
             tokenizer: Some(provenance::Tokenizer {
@@ -41,20 +41,20 @@ impl Extraction<'_> {
         })
     }
 
-    fn model(&self, identity: &str) -> Model {
+    fn model(&self, identity: &str) -> Result<Model> {
         let config = match json!(self.checkpoint.config()) {
             Value::Object(config) => Some(ModelConfig::from(config)),
             _ => None,
         };
-        Model {
+        Ok(Model {
             name: Some(format!("LLaMA, {} parameters", rounded(self.checkpoint.config().n_params()))),
             identity: Some(identity.to_owned()),
             layout: Some(self.checkpoint.layout()),
-            weights: Some(self.checkpoint.stored_as().unwrap_or_default().join(", ")),
+            weights: Some(self.checkpoint.stored_as()?.join(", ")),
             config,
             note: self.note.clone(),
             ..Model::default()
-        }
+        })
     }
 
     fn computation(&self) -> provenance::Extraction {

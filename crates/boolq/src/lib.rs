@@ -41,7 +41,7 @@
 //!
 //! # Templates
 //!
-//! What [`Template::resolve`] takes, and with it every `--template`:
+//! What [`Template::resolve`] takes:
 //!
 //! | name or file | what it is | variables | plus, minus |
 //! |---|---|---|---|

@@ -181,9 +181,9 @@ fn append_structs(
     }
     for row in 0..structs.len() {
         let members = fields.iter().zip(&mut columns);
-        let members: Vec<(String, Value)> = members
-            .map(|(field, column)| (field.name.to_string(), column.next().unwrap_or_default()))
-            .collect();
+        let members: Option<Vec<(String, Value)>> =
+            members.map(|(field, column)| Some((field.name.to_string(), column.next()?))).collect();
+        let members = members.ok_or(AppendError::OtherType)?;
         to.push(if structs.is_null(row) { none() } else { Value::from_pairs(members) });
     }
     Ok(())

@@ -34,7 +34,7 @@ use label::existing;
 use minijinja::Value;
 use minijinja::value::ValueKind;
 use options::Answers;
-use rows::{Rows, repeats, subjects_by_place};
+use rows::{Rows, repeats, subjects_by_position};
 use std::path::Path;
 
 /// A column that names what a row is about, in the order in which they are looked for.
@@ -197,7 +197,7 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         kept.iter().map(|(row, answer)| rows.question(*row, *answer)).collect::<Result<Vec<_>>>()?;
     let mut warnings = Vec::new();
     if rows.subject.is_none() && rows.passage.is_none() {
-        warnings.extend(subjects_by_place(&table, &mut questions));
+        warnings.extend(subjects_by_position(&table, &mut questions));
     }
     let groups = group.map(|column| groups_in(&table, &column, &labels.sides)).transpose()?;
     warnings.extend(repeats(&table, &questions, kind, &rows, &labels));
@@ -376,16 +376,16 @@ mod tests {
     }
 
     #[test]
-    fn subjects_by_name_then_by_place() {
+    fn subjects_by_name_then_by_position() {
         let subject = |text: &str| {
             let data = load("s.csv", text).expect("readable");
             (data.questions[0].subject.clone(), data.warnings)
         };
         assert_eq!(subject("statement,label,city\ns,1,Oslo\n"), (Some("Oslo".into()), vec![]));
         assert_eq!(subject("statement,label,relation,subject\ns,1,r,Ada\n"), (Some("Ada".into()), vec![]));
-        let by_place = Warning::SubjectByPosition { column: "company".into() };
+        let by_position = Warning::SubjectByPosition { column: "company".into() };
         let companies = "statement,label,company\nAcme is in Oslo.,1,Acme\n";
-        assert_eq!(subject(companies), (Some("Acme".into()), vec![by_place]));
+        assert_eq!(subject(companies), (Some("Acme".into()), vec![by_position]));
         assert_eq!(subject("statement,label,agreement\nAcme is in Oslo.,1,high\n"), (None, vec![]));
         assert_eq!(subject("statement,label\ns,1\n"), (None, vec![]));
     }

@@ -50,7 +50,7 @@ pub(super) fn read(path: &Path) -> Result<Contents> {
 /// Standard input and the pipes a shell opens for `<(…)`: somebody writes them already, so opening them cannot wait.
 fn is_open_already(path: &Path) -> bool {
     let pipe = fs_err::metadata(path).is_ok_and(|m| m.file_type().is_fifo());
-    pipe && ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|place| path.starts_with(place))
+    pipe && ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|folder| path.starts_with(folder))
 }
 
 /// Everything that `reader` gives; `None` if that is more than `most` bytes.
