@@ -226,8 +226,9 @@ fn names_are_text_and_notes_are_shown() {
     let hostile = "</style><script>alert(\"1\")</script>\u{1b}[31m\u{9b}1m\u{202e}\u{0}\u{ffff}";
     report.data = serde_json::json!({
         "dataset": hostile,
-        "made_by": { "model": { "name": "tiny & \"new\"", "note": format!("a teaching model {hostile}") } },
+        "made_by": { "model": { "name": "tiny & \"new\"" } },
     });
+    report.data_notes = vec![format!("a teaching model {hostile}")];
     report.layers[1].hook = hostile.to_owned();
     report.layers[1].notes = vec![hostile.to_owned()];
     report.layers[1].underdetermined = true;
