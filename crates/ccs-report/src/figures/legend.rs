@@ -1,11 +1,8 @@
-//! What the marks of a plot mean, in rows above it.
+//! What the marks of a figure mean, in rows above it.
 
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-
-use super::plot::{
-    Area, CCS, Drawn, Failure, Format, Ink, LR, PAPER, RANDOM, SCALE, TEXT, ZERO_SHOT, dashes,
-};
+use super::canvas::{Anchor, Canvas};
+use super::palette::{CCS, Ink, LR, RANDOM, TEXT, ZERO_SHOT};
+use super::text::text_width;
 
 /// A mark.
 #[derive(Debug, Clone, Copy)]
@@ -24,70 +21,58 @@ const GAP: i32 = 6;
 const BETWEEN: i32 = 16;
 const MARGIN: i32 = 8;
 
-/// Draws marks and texts from `top` on, in as many rows as they need, and returns where they end. Pixels.
+/// Draws marks and texts from `top` on, in as many rows as `width` needs, and returns where they end.
 pub(super) fn draw(
-    root: &Area<'_>,
+    canvas: &mut Canvas,
     items: &[(Swatch, String)],
-    format: Format,
+    width: i32,
+    size: i32,
     top: i32,
-) -> Result<i32, Failure> {
-    let row = format.text + 8;
+) -> i32 {
+    let row = size + 8;
     let (mut x, mut y) = (MARGIN, top + row / 2);
-    let style = TEXT.text(format.text, Pos::new(HPos::Left, VPos::Center));
     for (swatch, text) in items {
-        let width = SWATCH + GAP + text_width(text, format.text);
-        if x > MARGIN && x + width > format.width - MARGIN {
+        let item = SWATCH + GAP + text_width(text, size);
+        if x > MARGIN && x + item > width - MARGIN {
             (x, y) = (MARGIN, y + row);
         }
-        mark(root, *swatch, (x * SCALE, y * SCALE))?;
-        root.draw(&Text::new(text.as_str(), ((x + SWATCH + GAP) * SCALE, y * SCALE), style.clone()))?;
-        x += width + BETWEEN;
+        mark(canvas, *swatch, f64::from(x), f64::from(y));
+        let at = (f64::from(x + SWATCH + GAP), f64::from(y));
+        canvas.text(at, size, Anchor::Start, TEXT, text);
+        x += item + BETWEEN;
     }
-    Ok(y + row / 2)
+    y + row / 2
 }
 
-/// About how wide a text becomes in a wide one of the common sans-serif fonts: it is set by whoever shows the plot.
-pub(super) fn text_width(text: &str, size: i32) -> i32 {
-    let hundredths = |c: char| match c {
-        'i' | 'j' | 'l' | 'f' | 'r' | 't' | ' ' | ',' | '.' | ':' => 36,
-        'm' | 'w' | '%' => 95,
-        c if c.is_uppercase() => 70,
-        _ => 62,
+/// A mark from its left end.
+fn mark(canvas: &mut Canvas, swatch: Swatch, x: f64, y: f64) {
+    let length = f64::from(SWATCH);
+    let (from, to, middle) = ((x, y), (x + length, y), (x + length / 2.0, y));
+    let band = |canvas: &mut Canvas, ink: Ink, opacity: f64| {
+        canvas.rectangle((x, y - 5.0), (length, 10.0), ink, opacity);
     };
-    (text.chars().map(hundredths).sum::<i32>() * size + 99) / 100
-}
-
-/// A mark from its left end, in units.
-fn mark(root: &Area<'_>, swatch: Swatch, (x, y): (i32, i32)) -> Drawn {
-    let (end, middle) = (x + SWATCH * SCALE, x + SWATCH * SCALE / 2);
-    let line = |ink: Ink| PathElement::new(vec![(x, y), (end, y)], ink.stroke(18));
-    let band = |half: i32| [(x, y - half * SCALE), (end, y + half * SCALE)];
-    let r = 4 * SCALE;
     match swatch {
         Swatch::Circles => {
-            root.draw(&line(CCS))?;
-            root.draw(&Circle::new((middle, y), r, CCS.fill(1.0)))
+            canvas.line(from, to, CCS, 1.8);
+            canvas.disc(middle, 4.0, CCS, 1.0);
         }
         Swatch::Squares => {
-            root.draw(&line(LR))?;
-            root.draw(&Rectangle::new([(middle - r, y - r), (middle + r, y + r)], LR.fill(1.0)))
+            canvas.line(from, to, LR, 1.8);
+            canvas.square(middle, 4.0, LR);
         }
         Swatch::ZeroShot => {
-            root.draw(&Rectangle::new(band(5), ZERO_SHOT.fill(0.12)))?;
-            root.draw(&line(ZERO_SHOT))
+            band(canvas, ZERO_SHOT, 0.12);
+            canvas.line(from, to, ZERO_SHOT, 1.8);
         }
         Swatch::Band => {
-            root.draw(&Rectangle::new(band(5), RANDOM.fill(0.28)))?;
-            root.draw(&PathElement::new(vec![(x, y), (end, y)], RANDOM.stroke(12)))
+            band(canvas, RANDOM, 0.28);
+            canvas.line(from, to, RANDOM, 1.2);
         }
-        Swatch::Dashes => root.draw(&dashes([(x, y), (end, y)], TEXT)),
+        Swatch::Dashes => canvas.dashes(from, to, TEXT),
         Swatch::Ring => {
-            root.draw(&Circle::new((middle, y), r * 2 / 3, TEXT.fill(1.0)))?;
-            root.draw(&Circle::new((middle, y), r * 7 / 4, TEXT.stroke(15)))
+            canvas.disc(middle, 2.7, TEXT, 1.0);
+            canvas.ring(middle, 7.0, TEXT);
         }
-        Swatch::Hollow => {
-            root.draw(&Circle::new((middle, y), r, PAPER.fill(1.0)))?;
-            root.draw(&Circle::new((middle, y), r, TEXT.stroke(13)))
-        }
+        Swatch::Hollow => canvas.hollow_disc(middle, 4.0, TEXT),
     }
 }
