@@ -43,7 +43,7 @@ pub const ALL: [Known; 18] = [
     unsupervised("ccs", "CCS", true),
     unsupervised("tpc", "TPC", true),
     unsupervised("bss", "BSS", false),
-    unsupervised("kmeans", "Two means", false),
+    unsupervised("kmeans", "K-means", false),
     unsupervised("drc", "DRC", false),
     unsupervised("rrc", "RRC", false),
     unsupervised("vinc", "VINC", false),
@@ -57,7 +57,7 @@ pub const ALL: [Known; 18] = [
     control("random", "Random directions", false),
     control("zero_shot", "Zero-shot", true),
     control("calibrated_zero_shot", "Calibrated zero-shot", true),
-    control("majority", "The majority", false),
+    control("majority", "Majority class", false),
 ];
 
 impl Known {

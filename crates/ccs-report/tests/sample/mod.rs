@@ -1,17 +1,13 @@
-//! A report with everything in it, made up from a run's.
+//! A report with everything in it, made up from a run's, and that run's.
 
+use ccs_report::{
+    Against, Bin, Blank, Calibration, Chosen, Diagnostics, Difference, EnsembleReport, Ensembling, Estimate,
+    Evaluation, Histogram, Method, MethodInfo, Platt, RecursiveIteration, RecursiveReport, Reliability,
+    Repetitions, Report, SeedCosines, ShuffledBand, Spread, TemplateReport, Terms, Transfer, Untrained,
+};
 use indexmap::IndexMap;
-
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-
-use crate::Ensembling;
-use crate::{
-    Against, Bin, Blank, Calibration, Chosen, CloseUp, Difference, EnsembleReport, Estimate, Evaluation,
-    Histogram, MethodInfo, RecursiveIteration, RecursiveReport, Repeated, Report, SeedCosines, ShuffledBand,
-    Spread, TemplateReport, Terms, Transfer, Untrained,
-};
-use crate::{Method, Platt, Reliability};
 
 fn rng(seed: u64) -> ChaCha12Rng {
     ChaCha12Rng::seed_from_u64(seed)
@@ -43,7 +39,7 @@ fn about(accuracy: f64) -> Evaluation {
     }
 }
 
-fn close_up(layer: usize, accuracy: f64, templates: &[String]) -> CloseUp {
+fn diagnostics(layer: usize, accuracy: f64, templates: &[String]) -> Diagnostics {
     let mut rng = rng(7);
     let rows = 240;
     let labels: Vec<bool> = (0..rows).map(|row| row % 5 < 3).collect();
@@ -74,7 +70,7 @@ fn close_up(layer: usize, accuracy: f64, templates: &[String]) -> CloseUp {
     };
     let ensemble = |(ensembling, shift)| EnsembleReport { ensembling, test: about(accuracy + shift) };
     let modes = [(Ensembling::None, -0.05), (Ensembling::Partial, 0.0), (Ensembling::Full, 0.03)];
-    CloseUp {
+    Diagnostics {
         layer,
         calibration: Some(Calibration {
             platt: Platt { a: 2.0, b: 0.1 },
@@ -88,11 +84,11 @@ fn close_up(layer: usize, accuracy: f64, templates: &[String]) -> CloseUp {
     }
 }
 
-fn repeated(layer: usize, accuracy: f64, spread: f64, seed: u64) -> Repeated {
+fn repetitions(layer: usize, accuracy: f64, spread: f64, seed: u64) -> Repetitions {
     let mut rng = rng(seed);
     let accuracies: Vec<f64> = (0..10).map(|_| accuracy + rng.random_range(-spread..spread)).collect();
     let aurocs = accuracies.iter().map(|a| Some(a + 0.02)).collect();
-    Repeated { layer, asked: accuracies.len(), aurocs, accuracies, ..Repeated::default() }
+    Repetitions { layer, asked: accuracies.len(), aurocs, accuracies, ..Repetitions::default() }
 }
 
 /// Of eleven seeds, the first the run's own.
@@ -102,10 +98,10 @@ fn cosines() -> SeedCosines {
     SeedCosines { min: 0.321, median: 0.543, mean: 0.555, max: 0.876, matrix }
 }
 
-fn shuffled(layer: usize, results: usize) -> Repeated {
+fn shuffled(layer: usize, results: usize) -> Repetitions {
     let (accuracy, auroc) = ([0.401, 0.599], Some([0.387, 0.612]));
     let band = ShuffledBand { results, draws: 5600, accuracy, auroc, outside: 1 };
-    Repeated { band: Some(band), ..repeated(layer, 0.5, 0.1, 2) }
+    Repetitions { band: Some(band), ..repetitions(layer, 0.5, 0.1, 2) }
 }
 
 fn recursive(layer: usize, iterations: usize) -> RecursiveReport {
@@ -124,13 +120,13 @@ fn recursive(layer: usize, iterations: usize) -> RecursiveReport {
         constant_guess: 0.2,
         stop: "as many iterations as asked for".to_owned(),
         seeds_cosine: Some(0.873),
-        untrained: Some(Untrained {
+        untrained: Untrained {
             directions: 50,
             accuracy: Spread { mean: 0.541, sd: 0.0255 },
             consistency: Spread { mean: 0.12, sd: 0.01 },
             confidence: Spread { mean: 0.14, sd: 0.01 },
             loss: Spread { mean: 0.2612, sd: 0.0105 },
-        }),
+        },
     }
 }
 
@@ -208,8 +204,8 @@ fn info(name: &str, title: &str, kind: &Kind) -> (Method, MethodInfo) {
     (name.parse().unwrap(), info)
 }
 
-/// The report with every method there is, all of them close-ups, and every control.
-pub(super) fn full(mut report: Report, templates: &[String], datasets: &[String]) -> Report {
+/// The report with every method there is, diagnostics of all of them, and every control.
+pub(crate) fn full(mut report: Report, templates: &[String], datasets: &[String]) -> Report {
     let best = report.chosen.get(&Method::CCS).and_then(|c| c.layer).unwrap();
     report.methods = METHODS.iter().map(|(name, title, kind)| info(name, title, kind)).collect();
     for (place, method) in (0u32..).zip(report.methods.keys().copied().collect::<Vec<_>>()) {
@@ -225,18 +221,18 @@ pub(super) fn full(mut report: Report, templates: &[String], datasets: &[String]
     }
     let probes: Vec<Method> = report.methods.keys().copied().filter(|m| report.fits_probes(*m)).collect();
     let accuracy = |method: &Method| if *method == Method::CCS { 0.81 } else { 0.87 };
-    let of_probes = |of: &dyn Fn(&Method) -> Repeated| -> IndexMap<Method, Repeated> {
+    let of_probes = |of: &dyn Fn(&Method) -> Repetitions| -> IndexMap<Method, Repetitions> {
         probes.iter().map(|m| (*m, of(m))).collect()
     };
-    report.close_ups = probes.iter().map(|m| (*m, close_up(best, accuracy(m), templates))).collect();
-    report.seeds = of_probes(&|m| repeated(best, accuracy(m), 0.06, 1));
+    report.diagnostics = probes.iter().map(|m| (*m, diagnostics(best, accuracy(m), templates))).collect();
+    report.seeds = of_probes(&|m| repetitions(best, accuracy(m), 0.06, 1));
     report.seeds.entry(Method::CCS).and_modify(|found| found.cosines = Some(cosines()));
     report.shuffled = of_probes(&|_| shuffled(best, 10 * probes.len()));
     report.recursive = Some(recursive(best, 20));
     let blank = |m: &Method| Blank {
         without: about(accuracy(m) - 0.2),
-        with: Some(about(accuracy(m))),
-        change: Some(less(*m, *m, best, -0.2)),
+        with: about(accuracy(m)),
+        change: less(*m, *m, best, -0.2),
     };
     report.blank = Some(probes.iter().map(|m| (*m, blank(m))).collect());
     let answers = datasets.iter().map(|_| Some(about(0.6))).collect();
