@@ -4,22 +4,22 @@
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// A node in a tree of random streams; its name is the path of [`Stream::child`] calls from the seed.
+/// A node in a tree of random seeds; its name is the path of [`SeedTree::child`] calls from the seed.
 ///
 /// ```
-/// use ccs::rng::Stream;
+/// use ccs::SeedTree;
 /// use rand::RngExt;
 ///
-/// let draw = |layer: usize| -> u64 { Stream::new(7).child("ccs").child(&format!("layer {layer}")).rng().random() };
+/// let draw = |layer: usize| -> u64 { SeedTree::new(7).child("ccs").child(&format!("layer {layer}")).rng().random() };
 /// assert_eq!(draw(5), draw(5));
 /// assert_ne!(draw(5), draw(6));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stream {
+pub struct SeedTree {
     key: [u8; 32],
 }
 
-impl Stream {
+impl SeedTree {
     /// The root of all streams of one seed.
     pub fn new(seed: u64) -> Self {
         Self { key: blake3::derive_key("llama-ccs ccs random streams, version 1", &seed.to_le_bytes()) }
@@ -50,11 +50,11 @@ mod tests {
 
     #[test]
     fn streams_differ_by_seed_and_by_every_part_of_the_path() {
-        let first = |s: Stream| s.rng().random::<u64>();
-        let root = Stream::new(0);
+        let first = |s: SeedTree| s.rng().random::<u64>();
+        let root = SeedTree::new(0);
         let draws = [
             first(root),
-            first(Stream::new(1)),
+            first(SeedTree::new(1)),
             first(root.child("ccs")),
             first(root.child("ccs").indexed("layer", 1)),
             first(root.child("ccs").indexed("layer", 11)),
@@ -69,6 +69,6 @@ mod tests {
     #[test]
     fn the_first_draw_of_seed_zero_stays_the_same_across_releases() {
         // Reports promise the same numbers for the same seed; this fails if a dependency changes them.
-        assert_eq!(Stream::new(0).child("split").rng().random::<u64>(), 13_304_850_980_494_559_773);
+        assert_eq!(SeedTree::new(0).child("split").rng().random::<u64>(), 13_304_850_980_494_559_773);
     }
 }

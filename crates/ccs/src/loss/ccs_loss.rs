@@ -67,26 +67,26 @@ impl Term {
 /// A weighted sum of terms. Written and read as text: `ccs+0.5*js`.
 ///
 /// ```
-/// use ccs::loss::{Mix, Term};
+/// use ccs::loss::{CcsLoss, Term};
 ///
-/// let mix: Mix = "ccs + 0.5*js".parse()?;
+/// let mix: CcsLoss = "ccs + 0.5*js".parse()?;
 /// assert_eq!(mix.parts(), [(1.0, Term::Ccs), (0.5, Term::Js)]);
 /// assert_eq!(mix.to_string(), "ccs+0.5*js");
 /// # Ok::<(), ccs::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct Mix {
+pub struct CcsLoss {
     parts: Vec<(f64, Term)>,
 }
 
-impl Default for Mix {
+impl Default for CcsLoss {
     fn default() -> Self {
         Self { parts: vec![(1.0, Term::Ccs)] }
     }
 }
 
-impl Mix {
+impl CcsLoss {
     /// A sum of weighted terms.
     ///
     /// # Errors
@@ -109,10 +109,10 @@ impl Mix {
     /// Whether its minima are those of the CCS loss: consistency and confidence in equal parts and nothing else.
     ///
     /// ```
-    /// use ccs::loss::Mix;
+    /// use ccs::loss::CcsLoss;
     ///
-    /// assert!("ccs".parse::<Mix>()?.is_ccs() && "2*consistency+2*confidence".parse::<Mix>()?.is_ccs());
-    /// assert!(!"ccs+js".parse::<Mix>()?.is_ccs() && !"consistency".parse::<Mix>()?.is_ccs());
+    /// assert!("ccs".parse::<CcsLoss>()?.is_ccs() && "2*consistency+2*confidence".parse::<CcsLoss>()?.is_ccs());
+    /// assert!(!"ccs+js".parse::<CcsLoss>()?.is_ccs() && !"consistency".parse::<CcsLoss>()?.is_ccs());
     /// # Ok::<(), ccs::Error>(())
     /// ```
     pub fn is_ccs(&self) -> bool {
@@ -178,7 +178,7 @@ fn unusable(value: &str, reason: &'static str) -> Error {
     }
 }
 
-impl FromStr for Mix {
+impl FromStr for CcsLoss {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -214,7 +214,7 @@ fn ends_in_exponent(text: &str) -> bool {
     number.is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
-impl fmt::Display for Mix {
+impl fmt::Display for CcsLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (weight, term)) in self.parts.iter().enumerate() {
             let plus = if i == 0 { "" } else { "+" };
@@ -227,13 +227,13 @@ impl fmt::Display for Mix {
     }
 }
 
-impl From<Mix> for String {
-    fn from(mix: Mix) -> Self {
+impl From<CcsLoss> for String {
+    fn from(mix: CcsLoss) -> Self {
         mix.to_string()
     }
 }
 
-impl TryFrom<String> for Mix {
+impl TryFrom<String> for CcsLoss {
     type Error = Error;
 
     fn try_from(text: String) -> Result<Self> {
@@ -249,17 +249,17 @@ mod tests {
     proptest! {
         #[test]
         fn text_is_read_back(parts in prop::collection::vec((1e-3f64..1e3, 0usize..8), 1..6)) {
-            let mix = Mix::new(parts.into_iter().map(|(w, t)| (w, Term::ALL[t])).collect()).unwrap();
-            prop_assert_eq!(&mix.to_string().parse::<Mix>().unwrap(), &mix);
-            prop_assert_eq!(&serde_json::from_value::<Mix>(serde_json::to_value(&mix).unwrap()).unwrap(), &mix);
+            let mix = CcsLoss::new(parts.into_iter().map(|(w, t)| (w, Term::ALL[t])).collect()).unwrap();
+            prop_assert_eq!(&mix.to_string().parse::<CcsLoss>().unwrap(), &mix);
+            prop_assert_eq!(&serde_json::from_value::<CcsLoss>(serde_json::to_value(&mix).unwrap()).unwrap(), &mix);
         }
     }
 
     #[test]
     fn spaces_exponents_and_elks_names() {
-        let mix: Mix = " 2e+0 * consistency_squared + confidence-squared ".parse().unwrap();
+        let mix: CcsLoss = " 2e+0 * consistency_squared + confidence-squared ".parse().unwrap();
         assert_eq!(mix.to_string(), "2*consistency+confidence");
-        assert_eq!("1e-3*js".parse::<Mix>().unwrap().parts(), [(1e-3, Term::Js)]);
+        assert_eq!("1e-3*js".parse::<CcsLoss>().unwrap().parts(), [(1e-3, Term::Js)]);
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
             ("0*js", "0"),
             ("-1*js", "-1"),
         ] {
-            let error = text.parse::<Mix>().unwrap_err().to_string();
+            let error = text.parse::<CcsLoss>().unwrap_err().to_string();
             assert!(error.contains("symmetric_confidence"), "{text}: {error}");
             assert!(error.contains(part) || part == "``", "{text}: {error}");
         }
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn compound_terms_are_the_sum_of_their_parts() {
-        let weights = |text: &str| text.parse::<Mix>().unwrap().weights();
+        let weights = |text: &str| text.parse::<CcsLoss>().unwrap().weights();
         assert_eq!(weights("ccs"), weights("consistency+confidence"));
         assert_eq!(weights("2*ccs_prompt_var"), weights("2*ccs+2*prompt_var"));
         assert!(weights("ccs+0.1*confidence").only_ccs() && !weights("ccs+js").only_ccs());

@@ -5,31 +5,52 @@
 //! over templates. Variances are the population's, so that a cluster of one row has variance 0 instead of none.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tch::{Kind, Tensor};
 
 use super::ccs::Start;
 use super::direction::{Train, canonical};
+use super::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::{Contrast, Error, Result};
+use crate::{Contrast, Error, Result, SeedTree};
 
 /// How BSS is fitted; the defaults are the paper's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct BssOptions {
+pub struct Bss {
     /// Random starts on the unit sphere; the one with the lowest final loss is kept.
-    pub restarts: usize,
+    #[serde(rename = "restarts")]
+    pub n_init: usize,
     /// Steps of full-batch AdamW, each followed by a projection onto the unit sphere.
-    pub epochs: usize,
+    #[serde(rename = "epochs")]
+    pub max_iter: usize,
     /// Step size.
     pub learning_rate: f64,
     /// Decoupled weight decay; the projection undoes it but for rounding.
     pub weight_decay: f64,
+    /// How states are normalized.
+    #[serde(skip)]
+    pub normalization: Normalization,
 }
 
-impl Default for BssOptions {
+impl Default for Bss {
     fn default() -> Self {
-        Self { restarts: 20, epochs: 20, learning_rate: 0.1, weight_decay: 0.01 }
+        let normalization = Normalization::default();
+        Self { n_init: 20, max_iter: 20, learning_rate: 0.1, weight_decay: 0.01, normalization }
+    }
+}
+
+impl Fit for Bss {
+    fn fit_checked(&self, train: &Contrast, seeds: &SeedTree) -> Result<Fitted> {
+        let fit = bss(train, self, seeds)?;
+        let about = json!({
+            "restart": fit.restart, "train_loss": fit.loss, "options": self, "normalization": self.normalization,
+        });
+        Ok(Fitted::new(fit.probe, fit.loss, about))
+    }
+
+    fn draws_from_seeds(&self) -> bool {
+        true
     }
 }
 
@@ -53,31 +74,21 @@ pub struct BssFit {
 ///
 /// # Errors
 /// Training rows of one label, settings that cannot be used, or differences that do not vary.
-pub fn bss(
-    train: &Contrast,
-    options: &BssOptions,
-    normalization: Normalization,
-    stream: &Stream,
-) -> Result<BssFit> {
-    let start = Start::unit_sphere(train.dim(), options.restarts, stream)?;
-    bss_from(train, &start.weight, options, normalization)
+pub fn bss(train: &Contrast, options: &Bss, seeds: &SeedTree) -> Result<BssFit> {
+    let start = Start::unit_sphere(train.dim(), options.n_init, seeds)?;
+    bss_from(train, &start.weight, options)
 }
 
-/// Fits BSS from given starts ([`BssOptions::restarts`] is not used).
+/// Fits BSS from given starts ([`Bss::n_init`] is not used).
 ///
 /// # Shapes
 /// `train`: N pairs of length D; `start`: \[D, R\].
 ///
 /// # Errors
 /// As [`bss`], and starts of another shape.
-pub fn bss_from(
-    train: &Contrast,
-    start: &Tensor,
-    options: &BssOptions,
-    normalization: Normalization,
-) -> Result<BssFit> {
+pub fn bss_from(train: &Contrast, start: &Tensor, options: &Bss) -> Result<BssFit> {
     check(train, start, options)?;
-    let data = Train::new(train, normalization)?;
+    let data = Train::new(train, options.normalization)?;
     let differences = data.differences()?;
     let device = differences.device();
     let mut blocks = Vec::new(); // a template's rows each
@@ -94,7 +105,7 @@ pub fn bss_from(
     }
     let mut theta = unit(&start.f_to_kind(Kind::Double)?.f_to_device(device)?)?;
     let mut adam = AdamW { mean: theta.f_zeros_like()?, square: theta.f_zeros_like()?, step: 0 };
-    for _ in 0..options.epochs {
+    for _ in 0..options.max_iter {
         let (_, gradient) = loss(&blocks, &theta)?;
         theta = unit(&adam.step(&theta, &gradient, options)?)?;
     }
@@ -106,7 +117,7 @@ pub fn bss_from(
     Ok(BssFit { probe: data.probe(&weight, 0.0)?, loss, restart, losses })
 }
 
-fn check(train: &Contrast, start: &Tensor, options: &BssOptions) -> Result<()> {
+fn check(train: &Contrast, start: &Tensor, options: &Bss) -> Result<()> {
     let restarts = start.size().get(1).copied().unwrap_or_default();
     if start.size() != [train.dim() as i64, restarts] || restarts == 0 {
         return Err(Error::Shape {
@@ -178,7 +189,7 @@ struct AdamW {
 }
 
 impl AdamW {
-    fn step(&mut self, theta: &Tensor, gradient: &Tensor, options: &BssOptions) -> Result<Tensor> {
+    fn step(&mut self, theta: &Tensor, gradient: &Tensor, options: &Bss) -> Result<Tensor> {
         const BETA: [f64; 2] = [0.9, 0.999];
         self.step = self.step.saturating_add(1);
         self.mean = self.mean.f_mul_scalar(BETA[0])?.f_add(&gradient.f_mul_scalar(1.0 - BETA[0])?)?;

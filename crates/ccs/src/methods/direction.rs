@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::contrast::both_labels;
-use crate::head::Head;
 use crate::normalize::{Normalization, Normalizer};
-use crate::probe::{Certainty, Probe, Readout, Sign};
+use crate::probe::HiddenLayers;
+use crate::probe::{Calibration, Probe, ProbeInput, Sign};
 use crate::{Contrast, Result};
 
 /// Training rows as the methods of this module's neighbours take them.
@@ -66,12 +66,12 @@ impl<'a> Train<'a> {
     /// The same, where the fit itself knew the labels: a high score means true.
     pub(super) fn supervised(self, weight: &Tensor, bias: f64) -> Result<Probe> {
         let bias = self.moved(weight, bias)?;
-        linear(weight, bias, self.normalizer, Certainty::NONE)
+        linear(weight, bias, self.normalizer, Calibration::NONE)
     }
 
     /// As [`Train::supervised`], for more than one probe, each a logistic regression's.
     pub(super) fn another(&self, weight: &Tensor, bias: f64) -> Result<Probe> {
-        linear(weight, self.moved(weight, bias)?, self.normalizer.duplicate()?, Certainty::OWN)
+        linear(weight, self.moved(weight, bias)?, self.normalizer.duplicate()?, Calibration::OWN)
     }
 
     /// The bias for differences that are not centred.
@@ -80,14 +80,14 @@ impl<'a> Train<'a> {
     }
 }
 
-fn linear(weight: &Tensor, bias: f64, normalizer: Normalizer, certainty: Certainty) -> Result<Probe> {
+fn linear(weight: &Tensor, bias: f64, normalizer: Normalizer, calibration: Calibration) -> Result<Probe> {
     Ok(Probe {
         weight: weight.f_to_device(Device::Cpu)?.f_contiguous()?,
         bias,
-        head: Head::Linear,
+        hidden_layers: HiddenLayers::Linear,
         sign: Sign::Plus,
-        readout: Readout::Difference,
-        certainty,
+        input: ProbeInput::Difference,
+        calibration,
         normalizer,
         meta: BTreeMap::new(),
     })

@@ -9,7 +9,7 @@ use rand::RngExt;
 use rand_distr::StandardNormal;
 use tch::{Kind, Tensor};
 
-use crate::rng::Stream;
+use crate::SeedTree;
 use crate::{Error, Result};
 
 /// Rows B \[R, D\] and their signed weights w \[R\], f64.
@@ -176,7 +176,7 @@ fn matrix(coordinates: &Tensor, weights: &Tensor) -> Result<Tensor> {
 
 /// The same vector every time, Gaussian, of the kind and on the device of `like`. \[`length`\]
 fn gaussian(length: i64, like: &Tensor) -> Result<Tensor> {
-    let mut rng = Stream::new(0).child("lanczos").rng();
+    let mut rng = SeedTree::new(0).child("lanczos").rng();
     let values: Vec<f64> = (0..length).map(|_| rng.sample(StandardNormal)).collect();
     Ok(Tensor::f_from_slice(&values)?.f_to_kind(like.kind())?.f_to_device(like.device())?)
 }

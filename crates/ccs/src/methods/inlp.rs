@@ -2,28 +2,65 @@
 //! time without the directions found before, until labels can be told no better than by their shares.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tch::{Kind, Tensor};
 
 use super::direction::Train;
 use super::logistic::{self, LrOptions};
+use super::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
-use crate::{Contrast, Result};
+use crate::{Contrast, Error, Result, SeedTree};
 
-/// When INLP stops, and how each regression is fitted.
+/// INLP: when it stops, and how each regression is fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct InlpOptions {
+pub struct Inlp {
     /// Stop at a mean log loss of at least (1 − ε)·H, H being the entropy of the labels.
     pub epsilon: f64,
     /// Stop after this many directions in any case.
     pub max_directions: usize,
-    /// The regression.
+    /// The regression, and how states are normalized.
     pub regression: LrOptions,
 }
 
-impl Default for InlpOptions {
+impl Default for Inlp {
     fn default() -> Self {
         Self { epsilon: 0.01, max_directions: 100, regression: LrOptions::default() }
+    }
+}
+
+impl Inlp {
+    /// The same on states normalized in this way.
+    #[must_use]
+    pub fn normalized(mut self, normalization: Normalization) -> Self {
+        self.regression.normalization = normalization;
+        self
+    }
+}
+
+impl Fit for Inlp {
+    fn fit_checked(&self, train: &Contrast, _seeds: &SeedTree) -> Result<Fitted> {
+        let fit = inlp(train, self)?;
+        let about = json!({
+            "c": self.regression.c, "epsilon": self.epsilon, "losses": fit.losses, "entropy": fit.entropy,
+            "normalization": self.regression.normalization,
+        });
+        let note = if fit.exhausted {
+            format!(
+                "the first of {} directions, of which the last tells labels no better than their shares do",
+                fit.probes.len()
+            )
+        } else {
+            format!("the first of {} directions; more would follow", fit.probes.len())
+        };
+        let objective = fit.losses.first().copied().ok_or(Error::Constant)?;
+        let mut probes = fit.probes.into_iter();
+        let probe = probes.next().ok_or(Error::Constant)?;
+        Ok(Fitted { further: probes.collect(), note: Some(note), ..Fitted::new(probe, objective, about) })
+    }
+
+    fn probe_only(&self) -> Option<Box<dyn Fit>> {
+        Some(Box::new(Self { max_directions: 1, ..self.clone() }))
     }
 }
 
@@ -50,9 +87,9 @@ pub struct InlpFit {
 ///
 /// # Errors
 /// Those of [`logistic::logistic`].
-pub fn inlp(train: &Contrast, options: &InlpOptions, normalization: Normalization) -> Result<InlpFit> {
+pub fn inlp(train: &Contrast, options: &Inlp) -> Result<InlpFit> {
     logistic::check(&options.regression)?;
-    let data = Train::new(train, normalization)?;
+    let data = Train::new(train, options.regression.normalization)?;
     let labels = data.labels()?;
     let share = labels.f_mean(Kind::Double)?.f_double_value(&[])?;
     let entropy = -(share * share.ln() + (1.0 - share) * (1.0 - share).ln());

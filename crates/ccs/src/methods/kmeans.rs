@@ -1,33 +1,53 @@
-//! Two means on differences of normalised states (Lloyd's algorithm from k-means++ starts): the direction is the
+//! K-means with two clusters on differences of normalised states (Lloyd's algorithm from k-means++ starts): the direction is the
 //! difference of the two centres, the boundary lies halfway between them.
 
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use super::direction::Train;
+use super::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
-use crate::rng::Stream;
-use crate::{Contrast, Error, Result};
+use crate::{Contrast, Error, Result, SeedTree};
 
-/// How the two means are sought.
+/// K-means and its hyper-parameters; the defaults are scikit-learn's, with its `n_init` of 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KMeansOptions {
+pub struct KMeans {
     /// Starts; the one with the least inertia is kept.
-    pub restarts: usize,
+    #[serde(rename = "restarts")]
+    pub n_init: usize,
     /// Steps at most; a start is done when no row changes sides.
-    pub iterations: usize,
+    #[serde(rename = "iterations")]
+    pub max_iter: usize,
+    /// How states are normalized.
+    #[serde(skip)]
+    pub normalization: Normalization,
 }
 
-impl Default for KMeansOptions {
+impl Default for KMeans {
     fn default() -> Self {
-        Self { restarts: 10, iterations: 300 }
+        Self { n_init: 10, max_iter: 300, normalization: Normalization::default() }
     }
 }
 
-/// Two fitted means.
+impl Fit for KMeans {
+    fn fit_checked(&self, train: &Contrast, seeds: &SeedTree) -> Result<Fitted> {
+        let fit = kmeans(train, self, seeds)?;
+        let about = json!({
+            "inertia": fit.inertia, "sizes": fit.sizes, "options": self, "normalization": self.normalization,
+        });
+        Ok(Fitted::new(fit.probe, fit.inertia, about))
+    }
+
+    fn draws_from_seeds(&self) -> bool {
+        true
+    }
+}
+
+/// Two fitted clusters.
 #[derive(Debug)]
 pub struct KMeansFit {
     /// The probe, with its sign chosen on the training rows.
@@ -38,18 +58,19 @@ pub struct KMeansFit {
     pub sizes: [usize; 2],
 }
 
-/// Fits two means on training rows. Labels are used for the sign alone.
+/// Fits K-means on training rows. Labels are used for the sign alone.
 ///
 /// ```
 /// use ccs::Contrast;
-/// use ccs::fit::kmeans::{KMeansOptions, kmeans};
-/// use ccs::{normalize::Normalization, rng::Stream};
+/// use ccs::methods::kmeans::{KMeans, kmeans};
+/// use ccs::{SeedTree, normalize::Normalization};
 /// use tch::Tensor;
 ///
 /// let plus = Tensor::from_slice(&[2.0, 2.1, -2.0, -2.1]).reshape([4, 1]);
 /// let groups = (0..4).map(|i| i.to_string()).collect();
 /// let pairs = Contrast::new(plus.copy(), -plus, vec![false, false, true, true], groups)?;
-/// let fit = kmeans(&pairs, &KMeansOptions::default(), Normalization::MeanOnly, &Stream::new(0))?;
+/// let options = KMeans { normalization: Normalization::MeanOnly, ..KMeans::default() };
+/// let fit = kmeans(&pairs, &options, &SeedTree::new(0))?;
 /// assert_eq!(fit.sizes, [2, 2]);
 /// assert!(fit.probe.accuracy(&pairs)? > 0.99);
 /// # Ok::<(), ccs::Error>(())
@@ -59,36 +80,31 @@ pub struct KMeansFit {
 /// `train`: N pairs of length D.
 ///
 /// # Errors
-/// Training rows of one label, no restarts, or differences that are all the same.
-pub fn kmeans(
-    train: &Contrast,
-    options: &KMeansOptions,
-    normalization: Normalization,
-    stream: &Stream,
-) -> Result<KMeansFit> {
-    if options.restarts == 0 {
+/// Training rows of one label, no starts, or differences that are all the same.
+pub fn kmeans(train: &Contrast, options: &KMeans, seeds: &SeedTree) -> Result<KMeansFit> {
+    if options.n_init == 0 {
         return Err(Error::Setting {
-            name: "restarts",
+            name: "n_init",
             value: "0".to_owned(),
             reason: "every fit needs a start",
             hint: "the default is 10",
         });
     }
-    let data = Train::new(train, normalization)?;
+    let data = Train::new(train, options.normalization)?;
     let rows = data.differences()?; // C, [N, D]
     let squares = rows.f_square()?.f_sum_dim_intlist(1, false, Kind::Double)?; // [N]
     let total = squares.f_sum(Kind::Double)?.f_double_value(&[])?;
     if total <= 0.0 {
         return Err(Error::Constant);
     }
-    let mut starts = Vec::with_capacity(options.restarts);
-    for restart in 0..options.restarts {
-        let pair = plus_plus(&rows, &squares, &mut stream.indexed("restart", restart).rng())?;
+    let mut starts = Vec::with_capacity(options.n_init);
+    for restart in 0..options.n_init {
+        let pair = plus_plus(&rows, &squares, &mut seeds.indexed("restart", restart).rng())?;
         starts.push(Tensor::f_stack(&pair, 0)?);
     }
     let mut centres = Tensor::f_stack(&starts, 0)?; // [R, 2, D]
     let mut sides = nearer(&rows, &centres)?;
-    for _ in 0..options.iterations {
+    for _ in 0..options.max_iter {
         centres = means(&rows, &sides)?;
         let next = nearer(&rows, &centres)?;
         let moved = next.f_ne_tensor(&sides)?.f_any()?.f_int64_value(&[])? != 0;

@@ -4,18 +4,34 @@
 //! E\[d | true\] − E\[d | false\], so that both ways of counting give one probe.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tch::{Kind, Tensor};
 
 use super::direction::Train;
+use super::{Fit, Fitted};
 use crate::normalize::Normalization;
-use crate::probe::{Certainty, Probe};
-use crate::{Contrast, Error, Result};
+use crate::probe::{Calibration, Probe};
+use crate::{Contrast, Error, Result, SeedTree};
+
+/// Mean difference, the difference-in-means or mass-mean direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MeanDifference {
+    /// How states are normalized.
+    pub normalization: Normalization,
+}
+
+impl Fit for MeanDifference {
+    fn fit_checked(&self, train: &Contrast, _seeds: &SeedTree) -> Result<Fitted> {
+        let probe = mean_difference(train, self.normalization)?;
+        Ok(Fitted::new(probe, 0.0, json!({ "normalization": self.normalization })))
+    }
+}
 
 /// Fits w = E\[d | true\] − E\[d | false\]; the boundary is at the mean of all training differences.
 ///
 /// ```
 /// use ccs::Contrast;
-/// use ccs::fit::means::mean_difference;
+/// use ccs::methods::means::mean_difference;
 /// use ccs::normalize::Normalization;
 /// use tch::Tensor;
 ///
@@ -48,6 +64,23 @@ pub enum Shrinkage {
     LedoitWolf,
     /// This s, from 0 to 1; with fewer rows than dimensions it must not be 0.
     Fixed(f64),
+}
+
+/// Linear discriminant analysis.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Lda {
+    /// How the covariance within classes is estimated.
+    pub shrinkage: Shrinkage,
+    /// How states are normalized.
+    pub normalization: Normalization,
+}
+
+impl Fit for Lda {
+    fn fit_checked(&self, train: &Contrast, _seeds: &SeedTree) -> Result<Fitted> {
+        let fit = lda(train, self.shrinkage, self.normalization)?;
+        let about = json!({ "shrinkage": fit.shrinkage, "normalization": self.normalization });
+        Ok(Fitted::new(fit.probe, 0.0, about))
+    }
 }
 
 /// A fitted LDA.
@@ -91,7 +124,7 @@ pub fn lda(train: &Contrast, shrinkage: Shrinkage, normalization: Normalization)
     let middle = classes.mean_true.f_add(&classes.mean_false)?.f_dot(&weight)?.f_double_value(&[])? / 2.0;
     let bias = (classes.count_true / classes.count_false).ln() - middle;
     // Its score is the log odds of two normal distributions.
-    let probe = Probe { certainty: Certainty::OWN, ..data.supervised(&weight, bias)? };
+    let probe = Probe { calibration: Calibration::OWN, ..data.supervised(&weight, bias)? };
     Ok(LdaFit { probe, shrinkage: s })
 }
 

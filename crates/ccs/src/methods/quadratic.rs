@@ -6,13 +6,15 @@
 //! their span.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tch::{Kind, Tensor};
 
 use super::direction::{Train, canonical};
 use super::eigen::{SMALL, SignedRows, Top};
+use super::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
-use crate::{Contrast, Error, Result};
+use crate::{Contrast, Error, Result, SeedTree};
 
 /// What is maximised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -82,6 +84,25 @@ impl Objective {
     }
 }
 
+/// TPC, DRC, RRC, VINC and VINC-S: the direction that maximizes a quadratic form.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quadratic {
+    /// The form.
+    pub objective: Objective,
+    /// How states are normalized.
+    pub normalization: Normalization,
+}
+
+impl Fit for Quadratic {
+    fn fit_checked(&self, train: &Contrast, _seeds: &SeedTree) -> Result<Fitted> {
+        let fit = quadratic(train, self.objective, self.normalization)?;
+        let about = json!({
+            "value": fit.value, "trace": fit.trace, "objective": self.objective, "normalization": self.normalization,
+        });
+        Ok(Fitted::new(fit.probe, -fit.value, about))
+    }
+}
+
 /// A fitted direction.
 #[derive(Debug)]
 pub struct QuadraticFit {
@@ -97,7 +118,7 @@ pub struct QuadraticFit {
 ///
 /// ```
 /// use ccs::Contrast;
-/// use ccs::fit::quadratic::{Objective, quadratic};
+/// use ccs::methods::quadratic::{Objective, quadratic};
 /// use ccs::normalize::Normalization;
 /// use tch::Tensor;
 ///

@@ -6,13 +6,13 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::ccs::{CcsFit, CcsOptions, Start, States, fit_of, linear, without};
+use super::ccs::{Ccs, CcsFit, Start, States, fit_of, linear, without};
+use crate::SeedTree;
 use crate::contrast::both_labels;
-use crate::head::Head;
 use crate::loss::CONSTANT_GUESS;
 use crate::normalize::{Normalization, Normalizer};
-use crate::probe::{Certainty, Probe, Readout, Sign};
-use crate::rng::Stream;
+use crate::probe::HiddenLayers;
+use crate::probe::{Calibration, Probe, ProbeInput, Sign};
 use crate::{Contrast, Error, Result};
 
 /// When the iterations end.
@@ -21,7 +21,7 @@ pub struct RecursiveOptions {
     /// At most so many, and never more than dimensions.
     pub iterations: usize,
     /// Ends after an iteration whose best training loss is at least this: with 0.2 when nothing beats a constant guess.
-    /// Asked only where the CCS loss is what is minimised ([`crate::loss::Mix::is_ccs`]): of another loss's minimum it says nothing.
+    /// Asked only where the CCS loss is what is minimised ([`crate::loss::CcsLoss::is_ccs`]): of another loss's minimum it says nothing.
     pub until_loss: Option<f64>,
     /// Begins without the difference of the training rows' means by label: what is found then is not what labels would
     /// have found at once. Uses labels.
@@ -69,9 +69,9 @@ pub struct Recursive {
 /// As [`super::ccs::ccs`]; hidden layers, which have no direction; or no iterations.
 pub fn recursive(
     train: &Contrast,
-    options: &CcsOptions,
+    options: &Ccs,
     recursion: &RecursiveOptions,
-    stream: &Stream,
+    stream: &SeedTree,
     mut go_on: impl FnMut(usize, &CcsFit) -> bool,
 ) -> Result<Recursive> {
     options.check()?;
@@ -99,7 +99,7 @@ pub fn recursive(
     let mut fits = Vec::new();
     let stop = loop {
         let from = if fits.is_empty() { *stream } else { stream.indexed("iteration", fits.len()) };
-        let start = Start::of(options.init, &states.differences()?, options.restarts, &from)?;
+        let start = Start::of(options.init, &states.differences()?, options.n_init, &from)?;
         let against = (found.size().first() != Some(&0)).then_some(&found);
         let solution = linear(&states, &start, options, against)?;
         // Each probe owns its normalisation; it is that of the states as they were.
@@ -169,7 +169,7 @@ pub fn untrained(
     train: &Contrast,
     count: usize,
     normalization: Normalization,
-    stream: &Stream,
+    stream: &SeedTree,
 ) -> Result<Vec<Probe>> {
     both_labels(train.labels(), "the training rows")?;
     let normalizer = Normalizer::fit_as(normalization, train)?;
@@ -179,10 +179,10 @@ pub fn untrained(
             let mut probe = Probe {
                 weight: start.weight.f_select(1, index)?.f_contiguous()?,
                 bias: 0.0,
-                head: Head::Linear,
+                hidden_layers: HiddenLayers::Linear,
                 sign: Sign::Plus,
-                readout: Readout::Pair,
-                certainty: Certainty::OWN,
+                input: ProbeInput::Pair,
+                calibration: Calibration::OWN,
                 normalizer: normalizer.duplicate()?,
                 meta: std::collections::BTreeMap::new(),
             };

@@ -81,7 +81,7 @@ pub(crate) fn erased(centred: &Tensor, left: &Tensor, right: &Tensor) -> Result<
 /// `Σ = a·XᵀX/n + b·I`, `Σ⁻¹Xᵀ = Xᵀ(a·XXᵀ/n + b·I)⁻¹`.
 ///
 /// ```
-/// use ccs::erase::{LeaceOptions, leace};
+/// use ccs::normalize::erase::{LeaceOptions, leace};
 /// use tch::{Device, Kind, Tensor};
 ///
 /// let z = Tensor::from_slice(&[1.0, 0.0, 1.0, 0.0]).reshape([4, 1]);

@@ -8,7 +8,7 @@ use crate::probe::tensor;
 
 /// The part of a probe below its last weight w and bias b: its logit of a state x is wᵀf(x) + b.
 #[derive(Debug)]
-pub enum Head {
+pub enum HiddenLayers {
     /// f(x) = x.
     Linear,
     /// f(x) = relu(Wₖ(… relu(W₁x + b₁) …) + bₖ), from the states up.
@@ -24,7 +24,7 @@ pub struct Layer {
     pub bias: Tensor,
 }
 
-impl Head {
+impl HiddenLayers {
     /// Its layers; none for a linear probe.
     pub fn layers(&self) -> &[Layer] {
         match self {

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::Platt;
+use crate::stats::calibrate::Platt;
 
 /// How a probe turns the normalised states φ⁺, φ⁻ of a pair into one score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Readout {
+pub enum ProbeInput {
     /// p̃ = ½(p⁺ + 1 − p⁻) with p± = σ(wᵀφ± + b), as in CCS; true above ½.
     Pair,
     /// wᵀ(φ⁺ − φ⁻) + b, a logit, as in logistic regression on differences; true above 0.
@@ -19,7 +19,7 @@ pub enum Readout {
     Concatenated,
 }
 
-impl Readout {
+impl ProbeInput {
     /// The score above which a pair counts as true.
     pub fn threshold(self) -> f64 {
         match self {
@@ -70,7 +70,7 @@ impl TryFrom<i8> for Sign {
 
 /// What a score says of how probable it is that the plus side is the true one.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Certainty {
+pub struct Calibration {
     /// The fit gives probabilities of its own: CCS's p̃ as it is, σ of the logit of logistic regression, INLP and LDA.
     /// Other directions have scores of any scale, of which σ says nothing.
     pub own: bool,
@@ -78,7 +78,7 @@ pub struct Certainty {
     pub platt: Option<Platt>,
 }
 
-impl Certainty {
+impl Calibration {
     /// Scores of any scale.
     pub const NONE: Self = Self { own: false, platt: None };
     /// Probabilities by the fit itself, not calibrated.

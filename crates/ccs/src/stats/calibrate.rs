@@ -11,7 +11,7 @@ const MOST_STEPS: usize = 100;
 /// p(true) = σ(a·s + b) for a score s (Platt 1999, without his smoothing of labels). A negative a turns the score round.
 ///
 /// ```
-/// use ccs::calibrate::Platt;
+/// use ccs::stats::calibrate::Platt;
 ///
 /// let platt = Platt::fit(&[-2.0, -1.0, 0.5, 1.0, 2.0, -0.5], &[false, false, true, true, true, true])?;
 /// assert!(platt.probability(2.0) > 0.9 && platt.probability(-2.0) < 0.1);
@@ -35,7 +35,7 @@ impl Platt {
     /// score gets the share of trues; it is the training rows that say which way round a probe is.
     ///
     /// ```
-    /// use ccs::calibrate::Platt;
+    /// use ccs::stats::calibrate::Platt;
     ///
     /// let separable = Platt::fit_held_out(&[-1.0, -2.0, 1.0, 2.0], &[false, false, true, true])?;
     /// assert!(separable.probability(2.0) > 0.7 && separable.probability(2.0) < 0.9);

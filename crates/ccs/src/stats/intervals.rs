@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use rand::RngExt;
 
-use crate::metrics::Ranking;
-use crate::rng::Stream;
+use crate::SeedTree;
+use crate::stats::metrics::Ranking;
 use crate::{Error, Result};
 
 /// An interval, `[low, high]`.
@@ -40,7 +40,7 @@ impl Resamples {
     ///
     /// # Errors
     /// Different lengths, no rows, or groups among which resamples with both labels are too rare.
-    pub fn draw(labels: &[bool], groups: &[String], count: usize, stream: &Stream) -> Result<Self> {
+    pub fn draw(labels: &[bool], groups: &[String], count: usize, stream: &SeedTree) -> Result<Self> {
         if labels.len() != groups.len() {
             return Err(Error::Length { what: "groups", expected: labels.len(), found: groups.len() });
         }
@@ -187,7 +187,7 @@ pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Scored;
+    use crate::stats::metrics::Scored;
 
     fn names(n: usize, per_group: usize) -> Vec<String> {
         (0..n).map(|i| (i / per_group).to_string()).collect()
@@ -207,7 +207,7 @@ mod tests {
         // 400 independent rows, 75 % right: ±1.96·√(.75·.25/400) = ±0.042.
         let labels: Vec<bool> = (0..400).map(|i| i % 2 == 0).collect();
         let correct: Vec<bool> = (0..400).map(|i| i % 4 != 0).collect();
-        let resamples = Resamples::draw(&labels, &names(400, 1), 1000, &Stream::new(0)).unwrap();
+        let resamples = Resamples::draw(&labels, &names(400, 1), 1000, &SeedTree::new(0)).unwrap();
         let [low, high] = resamples.interval(resamples.accuracies(&correct)).unwrap();
         assert!((low - 0.708).abs() < 0.008 && (high - 0.792).abs() < 0.008, "{low} {high}");
     }
@@ -217,7 +217,7 @@ mod tests {
         // Rows of a group agree, so ten groups of 40 are worth ten rows: the interval must be wide.
         let labels: Vec<bool> = (0..400).map(|i| i % 2 == 0).collect();
         let correct: Vec<bool> = (0..400).map(|i| (i / 40) % 4 != 0).collect();
-        let resamples = Resamples::draw(&labels, &names(400, 40), 1000, &Stream::new(0)).unwrap();
+        let resamples = Resamples::draw(&labels, &names(400, 40), 1000, &SeedTree::new(0)).unwrap();
         assert_eq!(resamples.groups(), 10);
         let [low, high] = resamples.interval(resamples.accuracies(&correct)).unwrap();
         assert!(high - low > 0.4, "{low} {high}");
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn resamples_with_one_label_are_drawn_again_and_counted() {
         let labels = [true, false, false, false];
-        let resamples = Resamples::draw(&labels, &names(4, 1), 200, &Stream::new(0)).unwrap();
+        let resamples = Resamples::draw(&labels, &names(4, 1), 200, &SeedTree::new(0)).unwrap();
         assert!(resamples.redrawn() > 20, "{}", resamples.redrawn());
         let ranking = Scored::new(&[0.9, 0.1, 0.2, 0.3], &labels, 0.5).unwrap().ranking();
         assert_eq!(resamples.aurocs(&ranking).unwrap(), vec![1.0; 200]);
@@ -236,7 +236,7 @@ mod tests {
     fn a_single_group_has_no_interval() {
         let labels = [true, false, true];
         let interval = |per_group| {
-            let resamples = Resamples::draw(&labels, &names(3, per_group), 50, &Stream::new(0)).unwrap();
+            let resamples = Resamples::draw(&labels, &names(3, per_group), 50, &SeedTree::new(0)).unwrap();
             resamples.interval(resamples.accuracies(&[true, true, false]))
         };
         assert_eq!(interval(3), None);
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn one_label_gives_accuracies_but_no_auroc() {
         let labels = [true; 6];
-        let resamples = Resamples::draw(&labels, &names(6, 1), 10, &Stream::new(0)).unwrap();
+        let resamples = Resamples::draw(&labels, &names(6, 1), 10, &SeedTree::new(0)).unwrap();
         assert_eq!(resamples.redrawn(), 0);
         let ranking = Scored::new(&[0.0; 6], &labels, 0.5).unwrap().ranking();
         assert!(resamples.aurocs(&ranking).is_none());

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Scored;
 use crate::probe::Probe;
-use crate::split::Split;
+use crate::stats::metrics::Scored;
+use crate::stats::split::Split;
 use crate::{Contrast, Error, Result};
 
 /// How a method does on held-out folds of the training rows.
@@ -50,8 +50,8 @@ pub fn cross_validate<E: From<Error>>(
         let (probe, loss) = fit(&train.select(&fold.train)?, number)?;
         losses += loss;
         let held_out = train.select(&fold.test)?;
-        let scores = probe.scores(&held_out)?;
-        let scored = Scored::new(&scores, held_out.labels(), probe.readout.threshold())?;
+        let scores = probe.score_pairs(&held_out)?;
+        let scored = Scored::new(&scores, held_out.labels(), probe.input.threshold())?;
         right += scored.correct().iter().filter(|&&right| right).count();
         rows += held_out.rows();
         if let Some(auroc) = scored.auroc() {

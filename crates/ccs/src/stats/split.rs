@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use rand::seq::SliceRandom;
 
+use crate::SeedTree;
 use crate::contrast::{both_labels, pick};
-use crate::rng::Stream;
 use crate::{Error, Result};
 
 /// Row numbers of a train/test split, both ascending.
@@ -27,7 +27,12 @@ impl Split {
     /// # Errors
     /// A fraction outside (0, 1), different lengths, fewer than two groups, an empty side, or training rows
     /// that all have one label.
-    pub fn grouped(labels: &[bool], groups: &[String], test_fraction: f64, stream: &Stream) -> Result<Self> {
+    pub fn grouped(
+        labels: &[bool],
+        groups: &[String],
+        test_fraction: f64,
+        stream: &SeedTree,
+    ) -> Result<Self> {
         let tested = test_groups(&[groups], test_fraction, stream)?;
         Self::of_groups(labels, groups, &tested)
     }
@@ -68,10 +73,10 @@ impl Split {
 ///
 /// # Errors
 /// A fraction outside (0, 1).
-pub fn test_groups(parts: &[&[String]], test_fraction: f64, stream: &Stream) -> Result<BTreeSet<String>> {
+pub fn test_groups(parts: &[&[String]], test_fraction: f64, stream: &SeedTree) -> Result<BTreeSet<String>> {
     if !(test_fraction > 0.0 && test_fraction < 1.0) {
         return Err(Error::Setting {
-            name: "--test-fraction",
+            name: "test_fraction",
             value: test_fraction.to_string(),
             reason: "it is the share of rows kept for testing",
             hint: "give a number between 0 and 1, such as 0.4",
@@ -121,11 +126,11 @@ pub fn grouped_folds(
     labels: &[bool],
     groups: &[String],
     folds: usize,
-    stream: &Stream,
+    stream: &SeedTree,
 ) -> Result<Vec<Split>> {
     if folds < 2 {
         return Err(Error::Setting {
-            name: "--folds",
+            name: "folds",
             value: folds.to_string(),
             reason: "cross-validation needs a part to fit on and a part to test on",
             hint: "give 2 or more, such as 5",
@@ -192,7 +197,7 @@ mod tests {
         #[test]
         fn no_group_on_both_sides(ids in prop::collection::vec(0u8..40, 20..200), seed: u64, fraction in 0.1f64..0.9) {
             let (groups, labels) = (names(&ids), alternating(ids.len()));
-            let Ok(split) = Split::grouped(&labels, &groups, fraction, &Stream::new(seed)) else { return Ok(()) };
+            let Ok(split) = Split::grouped(&labels, &groups, fraction, &SeedTree::new(seed)) else { return Ok(()) };
             let train: std::collections::BTreeSet<_> = split.train.iter().map(|&r| &groups[r]).collect();
             prop_assert!(split.test.iter().all(|&r| !train.contains(&groups[r])));
             let mut all = [split.train.clone(), split.test.clone()].concat();
@@ -209,7 +214,7 @@ mod tests {
         ) {
             let parts: Vec<Vec<String>> = parts.iter().map(|ids| names(ids)).collect();
             let slices: Vec<&[String]> = parts.iter().map(Vec::as_slice).collect();
-            let tested = test_groups(&slices, 0.4, &Stream::new(seed)).unwrap();
+            let tested = test_groups(&slices, 0.4, &SeedTree::new(seed)).unwrap();
             for groups in &parts {
                 let Ok(split) = Split::of_groups(&alternating(groups.len()), groups, &tested) else { continue };
                 prop_assert!(split.test.iter().all(|&row| tested.contains(&groups[row])));
@@ -222,7 +227,7 @@ mod tests {
         #[test]
         fn folds_test_each_row_once_and_keep_groups(ids in prop::collection::vec(0u8..40, 40..200), seed: u64) {
             let (groups, labels) = (names(&ids), alternating(ids.len()));
-            let Ok(folds) = grouped_folds(&labels, &groups, 5, &Stream::new(seed)) else { return Ok(()) };
+            let Ok(folds) = grouped_folds(&labels, &groups, 5, &SeedTree::new(seed)) else { return Ok(()) };
             let mut tested: Vec<usize> = folds.iter().flat_map(|f| f.test.clone()).collect();
             tested.sort_unstable();
             prop_assert_eq!(tested, (0..ids.len()).collect::<Vec<_>>());
@@ -237,12 +242,12 @@ mod tests {
     fn a_question_that_one_data_set_lacks_changes_no_side() {
         let all: Vec<String> = (0..100).map(|i| i.to_string()).collect();
         let fewer: Vec<String> = all.iter().filter(|group| *group != "3").cloned().collect();
-        let alone = test_groups(&[&all], 0.4, &Stream::new(0)).unwrap();
-        let both = test_groups(&[&all, &fewer], 0.4, &Stream::new(0)).unwrap();
+        let alone = test_groups(&[&all], 0.4, &SeedTree::new(0)).unwrap();
+        let both = test_groups(&[&all, &fewer], 0.4, &SeedTree::new(0)).unwrap();
         assert!(alone.symmetric_difference(&both).count() <= 1, "{alone:?} {both:?}");
         // Data sets without a common group are divided each for itself.
         let other: Vec<String> = (0..50).map(|i| format!("other {i}")).collect();
-        let both = test_groups(&[&all, &other], 0.4, &Stream::new(0)).unwrap();
+        let both = test_groups(&[&all, &other], 0.4, &SeedTree::new(0)).unwrap();
         assert_eq!(both.iter().filter(|group| group.starts_with("other")).count(), 20);
         assert_eq!(both.len(), 60);
     }
@@ -250,16 +255,16 @@ mod tests {
     #[test]
     fn groups_of_one_row_give_the_fraction_exactly() {
         let groups: Vec<String> = (0..100).map(|i| i.to_string()).collect();
-        let split = Split::grouped(&alternating(100), &groups, 0.4, &Stream::new(0)).unwrap();
+        let split = Split::grouped(&alternating(100), &groups, 0.4, &SeedTree::new(0)).unwrap();
         assert_eq!(split.test.len(), 40);
-        let other = Split::grouped(&alternating(100), &groups, 0.4, &Stream::new(1)).unwrap();
+        let other = Split::grouped(&alternating(100), &groups, 0.4, &SeedTree::new(1)).unwrap();
         assert_ne!(split, other);
-        assert_eq!(split, Split::grouped(&alternating(100), &groups, 0.4, &Stream::new(0)).unwrap());
+        assert_eq!(split, Split::grouped(&alternating(100), &groups, 0.4, &SeedTree::new(0)).unwrap());
     }
 
     #[test]
     fn data_that_cannot_be_split_is_refused() {
-        let stream = Stream::new(0);
+        let stream = SeedTree::new(0);
         let distinct: Vec<String> = (0..10).map(|i| i.to_string()).collect();
         let one_group = vec!["a".to_owned(); 10];
         let labels = alternating(10);

@@ -9,7 +9,7 @@ use crate::Result;
 /// The shape of a probe. Its parameters are, for widths H₁ … Hₖ of hidden layers (none for a linear probe):
 /// \[R·H₁, D\], \[R·H₁\]; \[R, H₂, H₁\], \[R, H₂\]; …; and last \[R, Hₖ\], \[R\].
 #[derive(Debug)]
-pub(super) struct Body {
+pub(super) struct ProbeArchitecture {
     /// H₁ … Hₖ.
     pub(super) hidden: Vec<i64>,
     /// R.
@@ -43,14 +43,14 @@ fn at<'a>(tensors: &'a [Tensor], what: &'static str, index: usize) -> Result<&'a
     tensors.get(index).ok_or(crate::Error::Length { what, expected: index + 1, found: tensors.len() })
 }
 
-impl Body {
+impl ProbeArchitecture {
     /// R of the buffers that logits are written to: a linear probe's products are fastest with whole vector registers.
     pub(super) fn columns(&self) -> i64 {
         let whole = (self.probes + VECTOR - 1) / VECTOR * VECTOR;
         if self.hidden.is_empty() { whole } else { self.probes }
     }
 
-    /// The first layer as [`Body::forward`] multiplies by it, once for many strips.
+    /// The first layer as [`ProbeArchitecture::forward`] multiplies by it, once for many strips.
     pub(super) fn first(&self, theta: &Parameters) -> Result<First> {
         let weight = part(theta, 0)?.f_tr()?;
         if !self.hidden.is_empty() {
@@ -65,7 +65,7 @@ impl Body {
     /// Logits of a strip of states, written into `z`.
     ///
     /// # Shapes
-    /// `x`: \[s, D\]; `z`: \[s, R\], and as many columns more as make it [`Body::columns`].
+    /// `x`: \[s, D\]; `z`: \[s, R\], and as many columns more as make it [`ProbeArchitecture::columns`].
     pub(super) fn forward(
         &self,
         x: &Tensor,
@@ -212,7 +212,7 @@ mod tests {
     }
 
     /// The objective summed over probes, with PyTorch's own operations, one probe at a time.
-    fn plain(body: &Body, parts: &[Tensor], plus: &Tensor, minus: &Tensor) -> Tensor {
+    fn plain(body: &ProbeArchitecture, parts: &[Tensor], plus: &Tensor, minus: &Tensor) -> Tensor {
         let logit = |x: &Tensor, r: i64| {
             let mut h = x.shallow_clone();
             for (layer, &width) in body.hidden.iter().enumerate() {
@@ -241,7 +241,7 @@ mod tests {
         for (hidden, bias) in
             [(vec![], true), (vec![], false), (vec![4], true), (vec![5, 3], true), (vec![4, 3, 2], false)]
         {
-            let body = Body { hidden, probes: 2, bias };
+            let body = ProbeArchitecture { hidden, probes: 2, bias };
             let values: Vec<Tensor> = body.shapes(3).iter().map(|s| wave(s, 0.63) + 0.05).collect();
             let theta = Parameters::of(&values, Kind::Double, Device::Cpu).unwrap();
             let leaves: Vec<Tensor> = values.iter().map(|v| v.copy().set_requires_grad(true)).collect();
@@ -268,13 +268,13 @@ mod tests {
     #[test]
     fn the_linear_gradient_is_autograds_even_where_both_sides_tie() {
         let plus = wave(&[7, 3], 0.9);
-        let body = Body { hidden: vec![], probes: 2, bias: true };
+        let body = ProbeArchitecture { hidden: vec![], probes: 2, bias: true };
         let values = [wave(&[2, 3], 0.6), wave(&[2], 1.1)];
         let leaves: Vec<Tensor> = values.iter().map(|v| v.copy().set_requires_grad(true)).collect();
         plain(&body, &leaves, &plus, &plus).backward();
         let theta = Parameters::of(&values, Kind::Double, Device::Cpu).unwrap();
         let data = Data::new(&plus, &plus, false).unwrap();
-        let mix = crate::loss::Mix::default();
+        let mix = crate::loss::CcsLoss::default();
         let mut objective = Objective::new(&data, &body, &mix, None, 2).unwrap();
         let mut gradient = theta.like().unwrap();
         objective.gradient(&theta, &mut gradient).unwrap();

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use tch::{Kind, Tensor};
 
-use super::space::{Space, numbers};
+use super::search_space::{SearchSpace, numbers};
 use super::wolfe::Search;
 use crate::Result;
 use crate::loss::{Questions, Weights};
@@ -56,7 +56,7 @@ struct Pair {
 
 /// The state of all restarts.
 pub(super) struct Lbfgs<'a> {
-    space: &'a Space,
+    space: &'a SearchSpace,
     loss: Loss<'a>,
     /// The iterates.
     pub(super) x: Tensor,
@@ -71,7 +71,7 @@ pub(super) struct Lbfgs<'a> {
 }
 
 impl<'a> Lbfgs<'a> {
-    pub(super) fn new(space: &'a Space, loss: Loss<'a>, x: Tensor) -> Result<Self> {
+    pub(super) fn new(space: &'a SearchSpace, loss: Loss<'a>, x: Tensor) -> Result<Self> {
         let z = space.logits(&x)?;
         let gradient = space.gradient(&loss.slopes(&z)?, &x)?;
         let penalty = space.penalty(&x, &x)?;

@@ -1,32 +1,51 @@
 //! Contrast-Consistent Search: probes that minimise the CCS loss or one of its relatives, from several starts at once.
 
 mod adamw;
-mod body;
+mod architecture;
 mod lbfgs;
 mod objective;
 mod options;
 mod parameters;
+mod search_space;
 mod solve;
-mod space;
 mod start;
 mod wolfe;
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-pub use options::{CcsOptions, Init, Optimizer};
+pub use options::{Ccs, Init, Optimizer};
 pub use start::Start;
 
 pub(super) use solve::{Solution, States, linear, without};
 
+use super::{Fit, Fitted, Starts};
 use crate::contrast::both_labels;
-use crate::head::{Head, Layer};
 use crate::loss::Terms;
 use crate::normalize::Normalizer;
-use crate::probe::{Certainty, Probe, Readout, Sign};
-use crate::rng::Stream;
-use crate::{Contrast, Error, Result};
+use crate::probe::{Calibration, HiddenLayers, Layer, Probe, ProbeInput, Sign};
+use crate::{Contrast, Error, Result, SeedTree};
+
+impl Fit for Ccs {
+    fn fit_checked(&self, train: &Contrast, seeds: &SeedTree) -> Result<Fitted> {
+        let fit = ccs(train, self, seeds)?;
+        let objective = fit.objectives.get(fit.restart).copied().ok_or(Error::Diverged)?;
+        let about = json!({
+            "restart": fit.restart,
+            "train_loss": fit.terms.total(),
+            "under_determined": fit.under_determined,
+            "options": self,
+        });
+        let starts = Starts { terms: fit.terms, kept: fit.restart, all: fit.restarts };
+        Ok(Fitted { starts: Some(starts), ..Fitted::new(fit.probe, objective, about) })
+    }
+
+    fn draws_from_seeds(&self) -> bool {
+        !self.hidden.is_empty() || matches!(self.init, Init::UnitSphere | Init::Uniform)
+    }
+}
 
 /// A fitted CCS probe and how it came about.
 #[derive(Debug)]
@@ -41,7 +60,7 @@ pub struct CcsFit {
     pub restarts: Vec<Terms>,
     /// The final objective of every start, without penalties; for the paper's loss the sum of the terms. R
     pub objectives: Vec<f64>,
-    /// With [`CcsOptions::trace`], the kept start's terms before each step of AdamW; of L-BFGS at the start and after each
+    /// With [`Ccs::trace`], the kept start's terms before each step of AdamW; of L-BFGS at the start and after each
     /// iteration.
     pub trace: Vec<Terms>,
     /// Every start's final weights, one a row \[R, D\], f64; `None` for a probe with hidden layers.
@@ -65,11 +84,11 @@ pub fn under_determined(train: &Contrast) -> bool {
 ///
 /// # Errors
 /// Training rows of one label, settings that cannot be used, or no start with a finite loss.
-pub fn ccs(train: &Contrast, options: &CcsOptions, stream: &Stream) -> Result<CcsFit> {
+pub fn ccs(train: &Contrast, options: &Ccs, stream: &SeedTree) -> Result<CcsFit> {
     options.check()?;
     both_labels(train.labels(), "the training rows")?;
     let (states, normalizer) = States::new(train, options)?;
-    let restarts = options.restarts;
+    let restarts = options.n_init;
     let solution = if options.hidden.is_empty() {
         let start = Start::of(options.init, &states.differences()?, restarts, stream)?;
         linear(&states, &start, options, None)?
@@ -79,16 +98,16 @@ pub fn ccs(train: &Contrast, options: &CcsOptions, stream: &Stream) -> Result<Cc
     fit_of(train, normalizer, options, solution.lifted(&states)?)
 }
 
-/// Fits CCS on training rows, from given starts ([`CcsOptions::restarts`], [`CcsOptions::init`],
-/// [`CcsOptions::hidden`] and [`CcsOptions::project`] are not used).
+/// Fits CCS on training rows, from given starts ([`Ccs::n_init`], [`Ccs::init`],
+/// [`Ccs::hidden`] and [`Ccs::project`] are not used).
 ///
 /// # Shapes
 /// `train`: N pairs of length D; `start`: R starts.
 ///
 /// # Errors
 /// As [`ccs`], and starts of another shape.
-pub fn ccs_from(train: &Contrast, start: &Start, options: &CcsOptions) -> Result<CcsFit> {
-    let options = CcsOptions { hidden: Vec::new(), project: None, ..options.clone() };
+pub fn ccs_from(train: &Contrast, start: &Start, options: &Ccs) -> Result<CcsFit> {
+    let options = Ccs { hidden: Vec::new(), project: None, ..options.clone() };
     options.check()?;
     both_labels(train.labels(), "the training rows")?;
     let (states, normalizer) = States::new(train, &options)?;
@@ -100,19 +119,19 @@ pub fn ccs_from(train: &Contrast, start: &Start, options: &CcsOptions) -> Result
 pub(super) fn fit_of(
     train: &Contrast,
     normalizer: Normalizer,
-    options: &CcsOptions,
+    options: &Ccs,
     solution: Solution,
 ) -> Result<CcsFit> {
     let restart = lowest(&solution.values).ok_or(Error::Diverged)?;
     let terms = solution.terms.get(restart).copied().ok_or(Error::Diverged)?;
-    let (head, weight, bias) = solution.probe(restart, &options.hidden)?;
+    let (hidden_layers, weight, bias) = solution.probe(restart, &options.hidden)?;
     let mut probe = Probe {
         weight,
         bias,
-        head,
+        hidden_layers,
         sign: Sign::Plus,
-        readout: Readout::Pair,
-        certainty: Certainty::OWN,
+        input: ProbeInput::Pair,
+        calibration: Calibration::OWN,
         normalizer,
         meta: BTreeMap::new(),
     };
@@ -143,7 +162,7 @@ impl Solution {
     }
 
     /// One restart's hidden layers, last weight and last bias.
-    fn probe(&self, restart: usize, hidden: &[usize]) -> Result<(Head, Tensor, f64)> {
+    fn probe(&self, restart: usize, hidden: &[usize]) -> Result<(HiddenLayers, Tensor, f64)> {
         let r = restart as i64;
         let part = |index: usize| -> Result<Tensor> {
             let part = self.parts.get(index).ok_or(Error::Diverged)?;
@@ -165,7 +184,7 @@ impl Solution {
         let last = 2 * hidden.len();
         let weight = part(last)?.f_select(0, r)?;
         let bias = if self.parts.len() > last + 1 { part(last + 1)?.f_double_value(&[r])? } else { 0.0 };
-        Ok((if layers.is_empty() { Head::Linear } else { Head::Mlp(layers) }, weight, bias))
+        Ok((if layers.is_empty() { HiddenLayers::Linear } else { HiddenLayers::Mlp(layers) }, weight, bias))
     }
 }
 

@@ -3,10 +3,10 @@
 
 use tch::{Kind, Tensor};
 
-use super::body::{Body, Cache};
+use super::architecture::{Cache, ProbeArchitecture};
 use super::parameters::Parameters;
 use crate::Result;
-use crate::loss::{Mix, Questions, Terms, Weights, terms};
+use crate::loss::{CcsLoss, Questions, Terms, Weights, terms};
 
 /// Bytes of states in a block: a core's share of the last cache. Larger blocks spend less time in calls.
 const BLOCK_BYTES: usize = 1 << 23;
@@ -89,7 +89,7 @@ struct Strip {
 /// The objective on given rows, with the buffers that its gradient needs; one per fit.
 #[derive(Debug)]
 pub(super) struct Objective<'a> {
-    body: &'a Body,
+    body: &'a ProbeArchitecture,
     weights: Weights,
     questions: Option<&'a Questions>,
     views: Vec<Views>,
@@ -100,8 +100,8 @@ pub(super) struct Objective<'a> {
 impl<'a> Objective<'a> {
     pub(super) fn new(
         data: &Data,
-        body: &'a Body,
-        mix: &Mix,
+        body: &'a ProbeArchitecture,
+        mix: &CcsLoss,
         questions: Option<&'a Questions>,
         probes: usize,
     ) -> Result<Self> {
@@ -174,7 +174,7 @@ impl<'a> Objective<'a> {
 }
 
 impl Views {
-    fn new(block: &Block, body: &Body, kind: Kind) -> Result<Self> {
+    fn new(block: &Block, body: &ProbeArchitecture, kind: Kind) -> Result<Self> {
         let rows = block.x.size().first().copied().unwrap_or_default();
         let (half, probes, options) = (rows / 2, body.probes, (kind, block.x.device()));
         let all = || Tensor::f_zeros([rows, probes], options);

@@ -4,21 +4,23 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fit::Precision;
-use crate::loss::Mix;
+use crate::loss::CcsLoss;
+use crate::methods::Precision;
 use crate::normalize::Normalization;
 use crate::{Error, Result};
 
 /// How CCS is fitted; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CcsOptions {
+pub struct Ccs {
     /// Starts; the one with the lowest final objective on the training rows is kept.
-    pub restarts: usize,
+    #[serde(rename = "restarts")]
+    pub n_init: usize,
     /// Steps of full-batch AdamW; at most so many iterations of L-BFGS.
-    pub epochs: usize,
+    #[serde(rename = "epochs")]
+    pub max_iter: usize,
     /// AdamW's step size.
     pub learning_rate: f64,
-    /// AdamW's decoupled weight decay, on the bias too. L-BFGS has none: it takes [`CcsOptions::l2`].
+    /// AdamW's decoupled weight decay, on the bias too. L-BFGS has none: it takes [`Ccs::l2`].
     pub weight_decay: f64,
     /// What the fit computes in.
     pub precision: Precision,
@@ -27,7 +29,7 @@ pub struct CcsOptions {
     pub normalization: Normalization,
     /// What is minimised.
     #[serde(default)]
-    pub loss: Mix,
+    pub loss: CcsLoss,
     /// By which method.
     #[serde(default)]
     pub optimizer: Optimizer,
@@ -57,16 +59,16 @@ fn yes() -> bool {
     true
 }
 
-impl Default for CcsOptions {
+impl Default for Ccs {
     fn default() -> Self {
         Self {
-            restarts: 10,
-            epochs: 1000,
+            n_init: 10,
+            max_iter: 1000,
             learning_rate: 1e-2,
             weight_decay: 1e-2,
             precision: Precision::F32,
             normalization: Normalization::default(),
-            loss: Mix::default(),
+            loss: CcsLoss::default(),
             optimizer: Optimizer::AdamW,
             init: Init::UnitSphere,
             bias: true,
@@ -117,7 +119,7 @@ impl FromStr for Optimizer {
             "adamw" => Ok(Self::AdamW),
             "lbfgs" => Ok(Self::Lbfgs),
             _ => Err(Error::Setting {
-                name: "--optimizer",
+                name: "optimizer",
                 value: format!("`{name}`"),
                 reason: "no optimiser has this name",
                 hint: "give adamw or lbfgs",
@@ -136,7 +138,7 @@ impl FromStr for Init {
             "pca" => Ok(Self::Pca),
             "zero" => Ok(Self::Zero),
             _ => Err(Error::Setting {
-                name: "--init",
+                name: "init",
                 value: format!("`{name}`"),
                 reason: "no way to start has this name",
                 hint: "give unit_sphere, uniform, pca or zero",
@@ -145,38 +147,37 @@ impl FromStr for Init {
     }
 }
 
-impl CcsOptions {
+impl Ccs {
+    /// Refuses hyper-parameters that cannot be used.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
     pub fn check(&self) -> Result<()> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let not_negative = |x: f64| x.is_finite() && x >= 0.0;
         let unusable = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });
         if !positive(self.learning_rate) {
             let value = self.learning_rate.to_string();
-            return unusable("--learning-rate", value, "it is a step size", "the paper uses 0.01");
+            return unusable("learning_rate", value, "it is a step size", "the paper uses 0.01");
         }
         if !not_negative(self.weight_decay) {
             let value = self.weight_decay.to_string();
-            return unusable("--weight-decay", value, "it must not be negative", "the paper uses 0.01");
+            return unusable("weight_decay", value, "it must not be negative", "the paper uses 0.01");
         }
         if !not_negative(self.l2) {
             let value = self.l2.to_string();
-            return unusable("--l2", value, "a penalty must not be negative", "elk uses 0.01");
+            return unusable("l2", value, "a penalty must not be negative", "elk uses 0.01");
         }
         if self.hidden.contains(&0) {
-            return unusable(
-                "--hidden",
-                "0".to_owned(),
-                "a layer needs a width",
-                "one layer of 100 is usual",
-            );
+            return unusable("hidden", "0".to_owned(), "a layer needs a width", "one layer of 100 is usual");
         }
         if self.project == Some(0) {
             let hint = "give fewer directions than there are training rows, such as 50";
-            return unusable("--project", "0".to_owned(), "there must be a dimension to fit in", hint);
+            return unusable("project", "0".to_owned(), "there must be a dimension to fit in", hint);
         }
         if self.optimizer == Optimizer::Lbfgs && !self.hidden.is_empty() {
             let hint = "fit hidden layers with AdamW";
-            return unusable("--optimizer", "lbfgs".to_owned(), "it fits linear probes only", hint);
+            return unusable("optimizer", "lbfgs".to_owned(), "it fits linear probes only", hint);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::Result;
 
 /// Coordinates of R vectors, one a row: w (or a and c) and last the bias; in the span followed by their dual, so that a
 /// linear combination is one operation. \[R, P\] or \[R, 2P\]
-pub(super) struct Space {
+pub(super) struct SearchSpace {
     x: Tensor, // [2N, D]
     gram: Option<Gram>,
     /// P, numbers of a vector without its dual.
@@ -29,7 +29,7 @@ struct Gram {
     squared: Tensor, // |w₀|², [R, 1]
 }
 
-impl Space {
+impl SearchSpace {
     /// # Shapes
     /// `x`: \[2N, D\]; `start`: \[R, D\].
     pub(super) fn new(x: Tensor, start: &Tensor, l2: f64, bias: bool) -> Result<Self> {
@@ -172,8 +172,8 @@ mod tests {
         let x = wave([11, 40], 0.37);
         let x = Tensor::cat(&[&x, &x.narrow(0, 0, 3)], 0);
         let (weight, bias) = (wave([2, 40], 0.11), Tensor::from_slice(&[0.3, -0.2]));
-        let span = Space::new(x.copy(), &weight, 0.1, true).unwrap();
-        let full = Space { x: x.copy(), gram: None, length: 41, l2: 0.1, bias: true };
+        let span = SearchSpace::new(x.copy(), &weight, 0.1, true).unwrap();
+        let full = SearchSpace { x: x.copy(), gram: None, length: 41, l2: 0.1, bias: true };
         assert!(span.gram.is_some());
         close(&span.gram.as_ref().unwrap().k, &x.mm(&x.tr()));
         let (mut u, mut v) = (span.start(&weight, &bias).unwrap(), full.start(&weight, &bias).unwrap());

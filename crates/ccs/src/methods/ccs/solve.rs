@@ -3,16 +3,16 @@
 use tch::{Kind, Tensor};
 
 use super::adamw::AdamW;
-use super::body::Body;
+use super::architecture::ProbeArchitecture;
 use super::lbfgs::{Lbfgs, Loss};
 use super::objective::{Data, Objective};
-use super::options::{CcsOptions, Optimizer};
+use super::options::{Ccs, Optimizer};
 use super::parameters::Parameters;
-use super::space::Space;
+use super::search_space::SearchSpace;
 use super::start::{self, Start};
+use crate::SeedTree;
 use crate::loss::{Questions, Terms, terms};
 use crate::normalize::Normalizer;
-use crate::rng::Stream;
 use crate::{Contrast, Error, Result};
 
 /// Normalised training states.
@@ -22,7 +22,7 @@ pub(crate) struct States {
     pub(crate) plus: Tensor,
     /// \[N, D\]
     pub(crate) minus: Tensor,
-    /// With [`CcsOptions::project`], the directions that the states are coordinates along, which is what D counts here:
+    /// With [`Ccs::project`], the directions that the states are coordinates along, which is what D counts here:
     /// orthonormal rows of the states' own length.
     pub(crate) basis: Option<Tensor>,
     /// Where the objective compares the rows of a question.
@@ -30,7 +30,7 @@ pub(crate) struct States {
 }
 
 impl States {
-    pub(crate) fn new(train: &Contrast, options: &CcsOptions) -> Result<(Self, Normalizer)> {
+    pub(crate) fn new(train: &Contrast, options: &Ccs) -> Result<(Self, Normalizer)> {
         let kind = options.precision.kind();
         let (normalizer, plus, minus) = Normalizer::fit_transform(options.normalization, train, kind)?;
         let questions = if options.loss.weights().prompt_var > 0.0 {
@@ -74,13 +74,13 @@ impl States {
 /// What every restart ended with.
 #[derive(Debug)]
 pub(crate) struct Solution {
-    /// As [`Body`]'s parameters.
+    /// As [`ProbeArchitecture`]'s parameters.
     pub(crate) parts: Vec<Tensor>,
     /// At the final parameters. R
     pub(crate) terms: Vec<Terms>,
     /// The objective there, without penalties. R
     pub(crate) values: Vec<f64>,
-    /// With [`CcsOptions::trace`], the terms of every restart, step by step.
+    /// With [`Ccs::trace`], the terms of every restart, step by step.
     pub(crate) traces: Vec<Vec<Terms>>,
 }
 
@@ -101,7 +101,7 @@ impl Solution {
 pub(crate) fn linear(
     states: &States,
     start: &Start,
-    options: &CcsOptions,
+    options: &Ccs,
     against: Option<&Tensor>,
 ) -> Result<Solution> {
     let (_, dim) = states.size();
@@ -126,23 +126,23 @@ pub(crate) fn linear(
         return lbfgs(states, &weight, &bias.f_to_kind(kind)?.f_to_device(device)?, options, against);
     }
     let parts = if options.bias { vec![weight, bias] } else { vec![weight] };
-    let body = Body { hidden: Vec::new(), probes: restarts, bias: options.bias };
+    let body = ProbeArchitecture { hidden: Vec::new(), probes: restarts, bias: options.bias };
     adamw(states, &body, &parts, options, against)
 }
 
 /// Probes with hidden layers, from PyTorch's default starts.
-pub(crate) fn deep(states: &States, stream: &Stream, options: &CcsOptions) -> Result<Solution> {
+pub(crate) fn deep(states: &States, stream: &SeedTree, options: &Ccs) -> Result<Solution> {
     let (_, dim) = states.size();
-    if options.restarts == 0 {
+    if options.n_init == 0 {
         return Err(Error::Setting {
-            name: "--restarts",
+            name: "n_init",
             value: "0".to_owned(),
             reason: "there must be a start",
             hint: "the paper uses 10",
         });
     }
     let hidden = options.hidden.iter().map(|&width| width as i64).collect();
-    let body = Body { hidden, probes: options.restarts as i64, bias: options.bias };
+    let body = ProbeArchitecture { hidden, probes: options.n_init as i64, bias: options.bias };
     adamw(states, &body, &start::hidden(&body, dim, stream)?, options, None)
 }
 
@@ -153,9 +153,9 @@ pub(crate) fn without(theta: &Tensor, w: &Tensor) -> Result<Tensor> {
 
 fn adamw(
     states: &States,
-    body: &Body,
+    body: &ProbeArchitecture,
     start: &[Tensor],
-    options: &CcsOptions,
+    options: &Ccs,
     against: Option<&Tensor>,
 ) -> Result<Solution> {
     let (kind, device) = (states.plus.kind(), states.plus.device());
@@ -170,7 +170,7 @@ fn adamw(
     let mut gradient = theta.like()?;
     let mut adam = AdamW::new(&theta.flat, options.learning_rate, options.weight_decay)?;
     let mut traces = Vec::new();
-    for _ in 0..options.epochs {
+    for _ in 0..options.max_iter {
         objective.gradient(&theta, &mut gradient)?;
         if options.trace {
             traces.push(objective.terms()?);
@@ -202,13 +202,13 @@ fn lbfgs(
     states: &States,
     weight: &Tensor,
     bias: &Tensor,
-    options: &CcsOptions,
+    options: &Ccs,
     against: Option<&Tensor>,
 ) -> Result<Solution> {
     let (pairs, _) = states.size();
     let x = Tensor::f_cat(&[&states.plus, &states.minus], 0)?; // [2N, D]
     let loss = || Loss { weights: options.loss.weights(), questions: states.questions.as_ref(), pairs };
-    let space = Space::new(x.f_alias()?, weight, options.l2, options.bias)?;
+    let space = SearchSpace::new(x.f_alias()?, weight, options.l2, options.bias)?;
     let mut state = Lbfgs::new(&space, loss(), space.start(weight, bias)?)?;
     let terms_at = |z: &Tensor| -> Result<Vec<Terms>> {
         let p = z.f_sigmoid()?;
@@ -218,7 +218,7 @@ fn lbfgs(
     if options.trace {
         traces.push(terms_at(state.logits())?);
     }
-    for _ in 0..options.epochs {
+    for _ in 0..options.max_iter {
         if !state.iterate()? {
             break;
         }

@@ -4,10 +4,10 @@ use rand::RngExt;
 use rand_distr::StandardNormal;
 use tch::{Device, Kind, Tensor};
 
-use super::body::Body;
+use super::architecture::ProbeArchitecture;
 use super::options::Init;
 use crate::Result;
-use crate::rng::Stream;
+use crate::SeedTree;
 
 /// Where the optimiser begins.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Start {
     ///
     /// # Errors
     /// LibTorch's.
-    pub fn unit_sphere(dim: usize, restarts: usize, stream: &Stream) -> Result<Self> {
+    pub fn unit_sphere(dim: usize, restarts: usize, stream: &SeedTree) -> Result<Self> {
         let mut values: Vec<f64> = Vec::with_capacity(dim * restarts);
         for restart in 0..restarts {
             let mut rng = stream.indexed("restart", restart).rng();
@@ -45,7 +45,7 @@ impl Start {
     ///
     /// # Errors
     /// LibTorch's.
-    pub fn uniform(dim: usize, restarts: usize, stream: &Stream) -> Result<Self> {
+    pub fn uniform(dim: usize, restarts: usize, stream: &SeedTree) -> Result<Self> {
         let (mut weight, mut bias) = (Vec::with_capacity(dim * restarts), Vec::with_capacity(restarts));
         for restart in 0..restarts {
             let mut draw = uniform(dim, stream, restart);
@@ -64,7 +64,7 @@ impl Start {
     ///
     /// # Errors
     /// LibTorch's.
-    pub fn principal(differences: &Tensor, restarts: usize, stream: &Stream) -> Result<Self> {
+    pub fn principal(differences: &Tensor, restarts: usize, stream: &SeedTree) -> Result<Self> {
         let dim = differences.size().get(1).copied().unwrap_or(0);
         let directions = principal_directions(differences)?;
         let found = directions.size().get(1).copied().unwrap_or_default().min(restarts as i64);
@@ -76,7 +76,7 @@ impl Start {
         Ok(Self { weight, bias: start.bias })
     }
 
-    pub(crate) fn of(init: Init, differences: &Tensor, restarts: usize, stream: &Stream) -> Result<Self> {
+    pub(crate) fn of(init: Init, differences: &Tensor, restarts: usize, stream: &SeedTree) -> Result<Self> {
         let dim = differences.size().get(1).map_or(0, |&d| d as usize);
         match init {
             Init::UnitSphere => Self::unit_sphere(dim, restarts, stream),
@@ -119,7 +119,7 @@ fn zeros(shape: &[i64]) -> Result<Tensor> {
 }
 
 /// Draws from U(±1/√`fan_in`), for restart `restart`.
-fn uniform(fan_in: usize, stream: &Stream, restart: usize) -> impl FnMut() -> f64 {
+fn uniform(fan_in: usize, stream: &SeedTree, restart: usize) -> impl FnMut() -> f64 {
     let mut rng = stream.indexed("restart", restart).rng();
     let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
     move || bound * (2.0 * rng.random::<f64>() - 1.0)
@@ -128,8 +128,8 @@ fn uniform(fan_in: usize, stream: &Stream, restart: usize) -> impl FnMut() -> f6
 /// Starts of a body with hidden layers: every layer's weights and biases from U(±1/√(its inputs)), restart by restart.
 ///
 /// # Shapes
-/// As [`Body`]'s parameters, f64.
-pub(super) fn hidden(body: &Body, dim: i64, stream: &Stream) -> Result<Vec<Tensor>> {
+/// As [`ProbeArchitecture`]'s parameters, f64.
+pub(super) fn hidden(body: &ProbeArchitecture, dim: i64, stream: &SeedTree) -> Result<Vec<Tensor>> {
     let probes = body.probes.max(0) as usize;
     let shapes = body.shapes(dim);
     let mut values: Vec<Vec<f64>> = shapes.iter().map(|_| Vec::new()).collect();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn starts_are_unit_vectors_and_do_not_depend_on_their_number() {
-        let stream = Stream::new(3);
+        let stream = SeedTree::new(3);
         let many = Start::unit_sphere(20, 10, &stream).unwrap().weight;
         let few = Start::unit_sphere(20, 2, &stream).unwrap().weight;
         let lengths = many.square().sum_dim_intlist(0, false, Kind::Double);
@@ -166,7 +166,7 @@ mod tests {
         assert!(many.weight.narrow(1, 0, 2).equal(&few.weight) && many.bias.narrow(0, 0, 2).equal(&few.bias));
         assert!(many.weight.abs().max().double_value(&[]) <= 1.0 / 20f64.sqrt());
         assert!(many.weight.abs().max().double_value(&[]) > 0.9 / 20f64.sqrt());
-        let body = |probes| Body { hidden: vec![3, 2], probes, bias: true };
+        let body = |probes| ProbeArchitecture { hidden: vec![3, 2], probes, bias: true };
         for (many, few) in
             hidden(&body(4), 5, &stream).unwrap().iter().zip(hidden(&body(2), 5, &stream).unwrap())
         {
@@ -178,7 +178,7 @@ mod tests {
     fn principal_starts_are_the_right_singular_vectors_whichever_side_is_longer() {
         for shape in [[9, 4], [4, 9]] {
             let x = (Tensor::arange(36, (Kind::Double, Device::Cpu)) * 0.7).square().sin().reshape(shape);
-            let start = Start::principal(&x, 5, &Stream::new(0)).unwrap().weight;
+            let start = Start::principal(&x, 5, &SeedTree::new(0)).unwrap().weight;
             let centred = &x - x.mean_dim(0, true, Kind::Double);
             let scatter = centred.tr().mm(&centred);
             let mut last = f64::INFINITY;

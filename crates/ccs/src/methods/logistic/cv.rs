@@ -5,7 +5,7 @@ use tch::Kind;
 
 use super::{LrFit, LrInput, LrOptions, Rows, check_tolerance};
 use crate::contrast::both_labels;
-use crate::split::Split;
+use crate::stats::split::Split;
 use crate::{Contrast, Error, Result};
 
 /// elk's penalties: λ of mean log loss + ½λ‖w‖², 0 and ten from 1e-4 to 1e4.
@@ -44,7 +44,7 @@ pub struct PenaltyChoice {
     pub penalties: Vec<Penalty>,
 }
 
-/// Fits with the penalty that does best on held-out folds of the training rows ([`crate::split::grouped_folds`] makes folds
+/// Fits with the penalty that does best on held-out folds of the training rows ([`crate::stats::split::grouped_folds`] makes folds
 /// that keep groups whole). Normalisation is fitted on each fold's training part. [`LrOptions::c`] is not used.
 ///
 /// # Shapes
@@ -62,7 +62,7 @@ pub fn cross_validated(
     both_labels(train.labels(), "the training rows")?;
     if folds.is_empty() {
         return Err(Error::Setting {
-            name: "--folds",
+            name: "folds",
             value: "0".to_owned(),
             reason: "cross-validation needs a part to fit on and a part to test on",
             hint: "give 2 or more, such as 5",
@@ -85,7 +85,7 @@ pub fn cross_validated(
         .min_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
     let Some((_, l2)) = best else {
         return Err(Error::NotConverged {
-            iterations: options.max_iterations,
+            iterations: options.max_iter,
             gradient: f64::NAN,
             tolerance: options.tolerance,
         });

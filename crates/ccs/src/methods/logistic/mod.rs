@@ -8,6 +8,7 @@
 //! which side is true; statements have two rows a pair, and their model says whether a statement is true.
 
 mod cv;
+mod method;
 mod newton;
 
 use std::collections::BTreeMap;
@@ -16,12 +17,13 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 pub use cv::{GRID, Penalty, PenaltyChoice, cross_validated, penalised};
+pub use method::{LogisticRegression, PenaltyRule};
 
 use super::Precision;
 use crate::contrast::both_labels;
-use crate::head::Head;
 use crate::normalize::{Normalization, Normalizer};
-use crate::probe::{Certainty, Probe, Readout, Sign};
+use crate::probe::HiddenLayers;
+use crate::probe::{Calibration, Probe, ProbeInput, Sign};
 use crate::{Contrast, Error, Result};
 use newton::{Newton, Problem, design, full_gradient, span, to_full};
 
@@ -33,7 +35,8 @@ pub struct LrOptions {
     /// Done when no entry of the gradient is larger.
     pub tolerance: f64,
     /// Newton iterations before giving up.
-    pub max_iterations: usize,
+    #[serde(rename = "max_iterations")]
+    pub max_iter: usize,
     /// What the fit computes in; f32 does not reach the default tolerance on every data set.
     pub precision: Precision,
     /// How states are normalised.
@@ -46,7 +49,7 @@ impl Default for LrOptions {
         Self {
             c: 0.1,
             tolerance: 1e-6,
-            max_iterations: 100,
+            max_iter: 100,
             precision: Precision::F64,
             normalization: Normalization::default(),
         }
@@ -80,11 +83,11 @@ pub enum LrInput {
 }
 
 impl LrInput {
-    fn readout(self) -> Readout {
+    fn probe_input(self) -> ProbeInput {
         match self {
-            Self::Differences => Readout::Difference,
-            Self::Statements => Readout::Statements,
-            Self::Concatenated => Readout::Concatenated,
+            Self::Differences => ProbeInput::Difference,
+            Self::Statements => ProbeInput::Statements,
+            Self::Concatenated => ProbeInput::Concatenated,
         }
     }
 
@@ -135,7 +138,7 @@ pub fn check(options: &LrOptions) -> Result<()> {
         return check_tolerance(options);
     }
     Err(Error::Setting {
-        name: "--lr-c",
+        name: "c",
         value: options.c.to_string(),
         reason: "it weighs the data against the penalty",
         hint: "the default is 0.1",
@@ -219,10 +222,10 @@ impl Rows {
         let probe = Probe {
             weight: weight.f_to_device(Device::Cpu)?,
             bias,
-            head: Head::Linear,
+            hidden_layers: HiddenLayers::Linear,
             sign: Sign::Plus,
-            readout: input.readout(),
-            certainty: Certainty::OWN,
+            input: input.probe_input(),
+            calibration: Calibration::OWN,
             normalizer,
             meta: BTreeMap::new(),
         };

@@ -157,13 +157,13 @@ impl<'a> Problem<'a> {
     ) -> Result<Newton> {
         let mut theta = start;
         let mut objective = self.value(&theta)?;
-        for iterations in 0..=options.max_iterations {
+        for iterations in 0..=options.max_iter {
             let gradient = largest(&theta)?;
             if gradient <= options.tolerance {
                 return Ok(Newton { theta, gradient, iterations, objective });
             }
             let stopped = Error::NotConverged { iterations, gradient, tolerance: options.tolerance };
-            if iterations == options.max_iterations {
+            if iterations == options.max_iter {
                 return Err(stopped);
             }
             let (slope, step) = self.newton_step(&theta)?;
@@ -187,7 +187,7 @@ impl<'a> Problem<'a> {
             };
         }
         Err(Error::NotConverged {
-            iterations: options.max_iterations,
+            iterations: options.max_iter,
             gradient: f64::NAN,
             tolerance: options.tolerance,
         })
