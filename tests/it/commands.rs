@@ -411,7 +411,7 @@ fn fit(store: &std::path::Path, out: &std::path::Path) {
     use llama_ccs::ccs_trainer::{Execution, LayerSelection, Overwrite, Settings, run};
     let source = llama_ccs::ccs_trainer::StoreSource::open(store).expect("store");
     let mut settings = Settings { layers: LayerSelection::Ranges(vec![(4, 4)]), ..Settings::default() };
-    (settings.ccs.epochs, settings.directions, settings.resamples) = (100, 10, 100);
+    (settings.ccs.max_iter, settings.directions, settings.resamples) = (100, 10, 100);
     let fitted = run(&source, &settings, Execution::default(), &|_| {}).expect("fit");
     fitted.write(out, Overwrite::No).expect("write");
 }

@@ -203,7 +203,7 @@ impl From<torch_runtime::Error> for Error {
 }
 
 fn suggest(name: Option<&str>) -> String {
-    let known = crate::method::ALL.map(|m| m.name).join(", ");
+    let known = crate::method::ALL.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
     match name {
         Some(name) => format!("did you mean `{name}`? The methods are {known}"),
         None => format!("the methods are {known}"),

@@ -7,12 +7,12 @@ use crate::engine::evaluate::{evaluate, predict};
 use crate::engine::recipe::{Recipe, possible};
 use crate::{Result, convert};
 use ccs::baselines::Predictions;
-use ccs::bootstrap::{Interval, quantile};
-use ccs::fit::ccs::{CcsFit, Init, ccs};
-use ccs::fit::recursive::{RecursiveOptions, Stop, cosines, recursive, untrained};
-use ccs::head::Head;
 use ccs::loss::CONSTANT_GUESS;
-use ccs::probe::{Certainty, Probe, Readout, Sign};
+use ccs::methods::ccs::{CcsFit, ccs};
+use ccs::methods::recursive::{RecursiveOptions, Stop, cosines, recursive, untrained};
+use ccs::probe::HiddenLayers;
+use ccs::probe::{Calibration, Probe, ProbeInput, Sign};
+use ccs::stats::intervals::{Interval, quantile};
 use ccs_report::Method;
 use ccs_report::{OracleRestart, OracleSign, Repetitions, SeedCosines, Spread, Untrained, WithinLayer};
 use ccs_report::{RecursiveIteration, RecursiveReport};
@@ -36,13 +36,8 @@ impl Context<'_> {
         data: &Data<'_>,
         probe: &Probe,
     ) -> Result<Option<Repetitions>> {
-        let (method, ccs, seeds) = (recipe.method, &self.settings.ccs, self.settings.seeds);
-        let draws = match method.name() {
-            "ccs" => !ccs.hidden.is_empty() || matches!(ccs.init, Init::UnitSphere | Init::Uniform),
-            "bss" | "kmeans" => true,
-            _ => false,
-        };
-        if !draws || seeds == 0 {
+        let (method, seeds) = (recipe.method, self.settings.seeds);
+        if seeds == 0 || !recipe.draws_from_seeds()? {
             return Ok(None);
         }
         let stream = self.stream(method, data.layer);
@@ -58,7 +53,7 @@ impl Context<'_> {
             add(&mut repeated, &predict(&fit.probe, &data.test)?, data.test.labels())?;
             directions.push(weight(&fit.probe)?);
         }
-        if method == Method::CCS && matches!(probe.head, Head::Linear) {
+        if method == Method::CCS && matches!(probe.hidden_layers, HiddenLayers::Linear) {
             repeated.cosines = seed_cosines(cosines(&Tensor::f_stack(&directions, 0)?)?);
         }
         Ok(Some(repeated))
@@ -148,16 +143,17 @@ impl Context<'_> {
             Sign::Plus => Sign::Minus,
             Sign::Minus => Sign::Plus,
         };
-        let oracle_restart = if matches!(probe.head, Head::Linear) && self.settings.ccs.restarts > 1 {
-            let again = || {
-                self.kept.next(Method::CCS, data.layer, "every start")?;
-                possible(ccs(&data.train, &self.settings.ccs, &self.stream(Method::CCS, data.layer)))
+        let oracle_restart =
+            if matches!(probe.hidden_layers, HiddenLayers::Linear) && self.settings.ccs.n_init > 1 {
+                let again = || {
+                    self.kept.next(Method::CCS, data.layer, "every start")?;
+                    possible(ccs(&data.train, &self.settings.ccs, &self.stream(Method::CCS, data.layer)))
+                };
+                let fit = if fit.is_some() { fit } else { again()?.ok() };
+                fit.map(|fit| best_restart(&fit, data, accuracy)).transpose()?.flatten()
+            } else {
+                None
             };
-            let fit = if fit.is_some() { fit } else { again()?.ok() };
-            fit.map(|fit| best_restart(&fit, data, accuracy)).transpose()?.flatten()
-        } else {
-            None
-        };
         Ok(WithinLayer {
             layer: data.layer.layer,
             accuracy,
@@ -182,10 +178,10 @@ fn best_restart(fit: &CcsFit, data: &Data<'_>, kept: f64) -> Result<Option<Oracl
         let mut probe = Probe {
             weight: directions.f_select(0, restart as i64)?.f_contiguous()?,
             bias,
-            head: Head::Linear,
+            hidden_layers: HiddenLayers::Linear,
             sign: Sign::Plus,
-            readout: Readout::Pair,
-            certainty: Certainty::OWN,
+            input: ProbeInput::Pair,
+            calibration: Calibration::OWN,
             normalizer: fit.probe.normalizer.duplicate()?,
             meta: std::collections::BTreeMap::new(),
         };

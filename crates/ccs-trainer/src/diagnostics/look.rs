@@ -15,11 +15,11 @@ use crate::source::Layer;
 use crate::{Result, convert};
 use ccs::Contrast;
 use ccs::baselines::Predictions;
-use ccs::bootstrap::Resamples;
-use ccs::calibrate::Reliability;
 use ccs::ensemble::{Ensembling, ensemble};
 use ccs::pick;
 use ccs::probe::Probe;
+use ccs::stats::calibrate::Reliability;
+use ccs::stats::intervals::Resamples;
 use ccs_report::Calibration;
 use ccs_report::Chosen;
 use ccs_report::Evaluation;
@@ -237,7 +237,7 @@ impl Context<'_> {
     ) -> Result<(Option<Calibration>, Option<Histogram>)> {
         let own: Option<Vec<f64>> = scores.iter().map(|&score| probe.own_probability(score)).collect();
         let ece = |p: &[f64]| Reliability::of(p, labels, RELIABILITY_BINS);
-        let calibration = match probe.certainty.platt {
+        let calibration = match probe.calibration.platt {
             Some(platt) => Some(Calibration {
                 platt: convert::platt(platt),
                 fitted_on: scaling_rule(self.settings.folds),
@@ -247,7 +247,7 @@ impl Context<'_> {
             None => None,
         };
         let scaled =
-            || probe.certainty.platt.map(|platt| histogram(&platt.probabilities(scores), labels, true));
+            || probe.calibration.platt.map(|platt| histogram(&platt.probabilities(scores), labels, true));
         let histogram = own.as_deref().map(|p| histogram(p, labels, false)).or_else(scaled);
         Ok((calibration, histogram))
     }

@@ -8,7 +8,7 @@ use crate::source::Rows;
 use crate::{Error, Result};
 use ccs::baselines::{Predictions, zero_shot, zero_shot_threshold};
 use ccs::pick;
-use ccs::split::Split;
+use ccs::stats::split::Split;
 use ccs_report::Method;
 
 /// Predictions on training rows and on test rows, and how to read them. Calibration takes `true_share` of the rows to be

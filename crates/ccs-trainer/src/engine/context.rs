@@ -12,10 +12,10 @@ use crate::source::Layer;
 use crate::source::Source;
 use crate::source::origin::placed;
 use ccs::Contrast;
-use ccs::bootstrap::Resamples;
+use ccs::SeedTree;
 use ccs::normalize::FEWEST_FOR_MEAN;
-use ccs::rng::Stream;
-use ccs::split::Split;
+use ccs::stats::intervals::Resamples;
+use ccs::stats::split::Split;
 use ccs_report::Method;
 
 /// What all layers of a run share.
@@ -33,7 +33,7 @@ pub(crate) struct Context<'a> {
     pub(crate) folds: &'a [Split],
     pub(crate) resamples: &'a Resamples,
     pub(crate) test_labels: &'a [bool],
-    pub(crate) stream: Stream,
+    pub(crate) stream: SeedTree,
     pub(crate) kept: &'a Kept<'a>,
 }
 
@@ -77,7 +77,7 @@ impl Context<'_> {
     }
 
     /// The stream of one method at one layer.
-    pub(crate) fn stream(&self, method: Method, layer: &Layer) -> Stream {
+    pub(crate) fn stream(&self, method: Method, layer: &Layer) -> SeedTree {
         self.stream.child(method.name()).indexed("layer", layer.layer)
     }
 

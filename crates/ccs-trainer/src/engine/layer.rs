@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use crate::engine::answers;
 use crate::engine::context::{Context, Data};
 use crate::engine::evaluate::{BESIDE, Resampled, compare, evaluate, of_directions, predict};
-use crate::engine::recipe::{Fit, Recipe, possible};
+use crate::engine::recipe::{Recipe, possible};
 use crate::source::Layer;
 use ccs_report::{Comparison, Evaluation, LayerReport, LossReport, MethodReport};
 
@@ -13,11 +13,12 @@ use crate::engine::choose::layer_rule;
 use crate::{Result, convert, run_dir};
 use ccs::Contrast;
 use ccs::baselines::{Predictions, RandomBand, majority_label, random_directions_as};
-use ccs::calibrate::Platt;
+use ccs::methods::Starts;
 use ccs::normalize::few_rows_note;
 use ccs::pick;
 use ccs::probe::Probe;
-use ccs::select::{CrossValidation, HeldOut, cross_validate};
+use ccs::stats::calibrate::Platt;
+use ccs::stats::select::{CrossValidation, HeldOut, cross_validate};
 use ccs_report::Method;
 
 /// What one layer gives.
@@ -105,10 +106,10 @@ impl Context<'_> {
         let recipe = Recipe::new(method, self.settings, &data.train, self.folds)?;
         let (cross_validation, held_out) = cross_validate(&data.train, self.folds, |part, fold| {
             let fit = recipe.briefly().fit(part, &stream.indexed("fold", fold))?;
-            Ok::<_, crate::Error>((fit.probe, fit.loss))
+            Ok::<_, crate::Error>((fit.probe, fit.objective))
         })?;
         let mut fit = recipe.fit(&data.train, &stream)?;
-        fit.probe.certainty.platt = scaling(&data.train, &held_out)?;
+        fit.probe.calibration.platt = scaling(&data.train, &held_out)?;
         self.judge(recipe, data, fit, cross_validation)
     }
 
@@ -117,17 +118,17 @@ impl Context<'_> {
         &self,
         recipe: Recipe<'_>,
         data: &Data<'_>,
-        fit: Fit,
+        fit: ccs::methods::Fitted,
         cross_validation: CrossValidation,
     ) -> Result<Fitted> {
-        let Fit { mut probe, mut about, starts, newton, further, note, .. } = fit;
+        let ccs::methods::Fitted { mut probe, mut about, starts, newton, further, note, .. } = fit;
         let predictions = predict(&probe, &data.test)?;
         let test = evaluate(&predictions, data.test.labels(), Some(self.resamples))?;
         let loss = match starts {
-            Some((train, restart, all)) => Some(LossReport {
-                train: convert::terms(train),
+            Some(Starts { terms, kept, all }) => Some(LossReport {
+                train: convert::terms(terms),
                 test: convert::terms(probe.loss(&data.test)?),
-                restart,
+                restart: kept,
                 restarts: all.iter().map(|t| Some(t.total()).filter(|l| l.is_finite())).collect(),
             }),
             None => None,
@@ -146,8 +147,8 @@ impl Context<'_> {
             cross_validation: Some(convert::cross_validation(cross_validation)),
             loss,
             sign: Some(convert::sign(probe.sign)),
-            gradient: newton.map(|n| n.0),
-            iterations: newton.map(|n| n.1),
+            gradient: newton.map(|n| n.gradient),
+            iterations: newton.map(|n| n.iterations),
             l2: recipe.l2,
             directions,
             probe: Some(run_dir::probe_path(recipe.method, data.layer.layer)),
@@ -155,7 +156,7 @@ impl Context<'_> {
         };
         if let Some(about) = about.as_object_mut() {
             about.insert("cross_validation_accuracy".to_owned(), cross_validation.accuracy.into());
-            if probe.certainty.platt.is_some() {
+            if probe.calibration.platt.is_some() {
                 about.insert("platt".to_owned(), scaling_rule(self.settings.folds).into());
             }
             about.insert("layer_rule".to_owned(), layer_rule(self.settings.folds).into());

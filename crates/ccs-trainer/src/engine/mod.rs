@@ -21,12 +21,12 @@ use crate::method::{self, Ask as _};
 use crate::settings::Settings;
 use crate::source::{Layer, Source, origin};
 use crate::{Error, Result};
+use ccs::SeedTree;
 use ccs::baselines::majority_share;
-use ccs::bootstrap::Resamples;
 use ccs::pick;
 use ccs::probe::Probe;
-use ccs::rng::Stream;
-use ccs::split::{Split, grouped_folds};
+use ccs::stats::intervals::Resamples;
+use ccs::stats::split::{Split, grouped_folds};
 use ccs_report::Method;
 use ccs_report::{Chosen, LayerReport, Report, SplitReport, ZeroShot, sentences};
 use context::Context;
@@ -113,7 +113,7 @@ pub(crate) fn run_on(
     if methods.iter().any(|method| method.needs_answers()) {
         rows.check_answers(settings.zero_shot).map_err(|error| origin::placed(source, error))?;
     }
-    let stream = Stream::new(settings.seed);
+    let stream = SeedTree::new(settings.seed);
     let split = match tested {
         Some(tested) => Split::of_groups(&rows.labels, &rows.groups, tested)?,
         None => Split::grouped(&rows.labels, &rows.groups, settings.test_fraction, &stream.child("split"))?,

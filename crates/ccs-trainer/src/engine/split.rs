@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ccs::pick;
-use ccs::split::Split;
+use ccs::stats::split::Split;
 use ccs_report::{Side, SplitReport, SplitRows};
 use serde::Serialize;
 

@@ -20,10 +20,10 @@ use crate::source::origin::{Origin, layer_of, same_model};
 use crate::transfer::judge::{Judge, directions_at_their_best};
 use crate::{Error, Result};
 use ccs::Contrast;
+use ccs::SeedTree;
 use ccs::baselines::{Predictions, majority_share, zero_shot};
 use ccs::pick;
 use ccs::probe::Probe;
-use ccs::rng::Stream;
 use ccs_report::AnswerScore;
 use ccs_report::Difference;
 use ccs_report::Evaluation;
@@ -317,7 +317,7 @@ impl Scene<'_> {
     /// The run's random directions at a layer: every probe there is of the run's one normalisation.
     fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
         let settings = self.settings;
-        let stream = Stream::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);
+        let stream = SeedTree::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);
         self.judge.band(directions_at_their_best(&probe.normalizer, pairs, settings.directions, &stream)?)
     }
 }

@@ -21,10 +21,10 @@ use crate::transfer::eval::unknown_templates;
 use crate::transfer::judge::Judge;
 use crate::transfer::sweep::ALL;
 use ccs::Contrast;
+use ccs::SeedTree;
 use ccs::baselines::{Predictions, random_directions_as, zero_shot};
 use ccs::pick;
 use ccs::probe::Probe;
-use ccs::rng::Stream;
 use ccs_report::Evaluation;
 use ccs_report::Method;
 
@@ -168,7 +168,7 @@ impl<'a> Matrix<'a> {
     /// What the probes that chose a layer, and random directions there, make of all test rows.
     fn layer(&self, layer: &Layer, scores: &mut Scores) -> Result<()> {
         let [own, within_all] = self.pairs(layer)?;
-        let stream = Stream::new(self.settings.seed).child(Method::RANDOM.name());
+        let stream = SeedTree::new(self.settings.seed).child(Method::RANDOM.name());
         for (from, kept) in self.kept.iter().enumerate() {
             let mut probes = kept.probes.iter().filter(|p| p.1 == layer.layer).peekable();
             if probes.peek().is_none() {

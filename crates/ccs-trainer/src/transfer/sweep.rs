@@ -18,9 +18,9 @@ use crate::source::Source as _;
 use crate::source::pooled::{Dataset, Pooled, of_part};
 use crate::transfer::matrix::{Kept, Matrix, is_chosen};
 use crate::{Error, Result};
-use ccs::bootstrap::Interval;
-use ccs::rng::Stream;
-use ccs::split::{Split, test_groups};
+use ccs::SeedTree;
+use ccs::stats::intervals::Interval;
+use ccs::stats::split::{Split, test_groups};
 use ccs_report::Difference;
 use ccs_report::Estimate;
 use ccs_report::Evaluation;
@@ -68,7 +68,7 @@ pub fn sweep(
     let pooled = Pooled::new(datasets, &settings.layers)?;
     let settings = &settings.resolved(pooled.layers().len());
     let groups: Vec<&[String]> = datasets.iter().map(|part| part.source.rows().groups.as_slice()).collect();
-    let tested = test_groups(&groups, settings.test_fraction, &Stream::new(settings.seed).child("split"))?;
+    let tested = test_groups(&groups, settings.test_fraction, &SeedTree::new(settings.seed).child("split"))?;
     for part in datasets {
         let rows = part.source.rows();
         Split::of_groups(&rows.labels, &rows.groups, &tested).map_err(|error| of_part(part.name, error))?;

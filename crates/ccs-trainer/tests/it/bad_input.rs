@@ -1,9 +1,9 @@
 //! Data and settings that cannot be used: each gives one error that names what is wrong.
 
 use ccs::Contrast;
-use ccs::fit::ccs::{CcsOptions, ccs};
-use ccs::fit::logistic::{LrOptions, logistic};
-use ccs::rng::Stream;
+use ccs::SeedTree;
+use ccs::methods::ccs::{Ccs, ccs};
+use ccs::methods::logistic::{LrOptions, logistic};
 use ccs_report::Method;
 use ccs_trainer::Error;
 use ccs_trainer::{Execution, Memory, Rows, Settings, Source, run};
@@ -12,8 +12,8 @@ use crate::data::{Planted, three_layers};
 
 fn quick() -> Settings {
     let mut settings = Settings { directions: 20, resamples: 50, folds: 3, ..Settings::default() };
-    settings.ccs.epochs = 20;
-    settings.ccs.restarts = 2;
+    settings.ccs.max_iter = 20;
+    settings.ccs.n_init = 2;
     settings
 }
 
@@ -89,11 +89,11 @@ fn one_class_given_to_a_fit_directly() {
     let pairs = planted.contrast();
     let one =
         Contrast::new(pairs.plus().copy(), pairs.minus().copy(), vec![false; 10], planted.groups()).unwrap();
-    let options = CcsOptions { epochs: 1, ..CcsOptions::default() };
-    assert!(matches!(ccs(&one, &options, &Stream::new(0)), Err(ccs::Error::OneClass { label: false, .. })));
+    let options = Ccs { max_iter: 1, ..Ccs::default() };
+    assert!(matches!(ccs(&one, &options, &SeedTree::new(0)), Err(ccs::Error::OneClass { label: false, .. })));
     assert!(matches!(logistic(&one, &LrOptions::default()), Err(ccs::Error::OneClass { .. })));
-    let none = CcsOptions { restarts: 0, ..options };
-    assert!(matches!(ccs(&pairs, &none, &Stream::new(0)), Err(ccs::Error::Shape { .. })));
+    let none = Ccs { n_init: 0, ..options };
+    assert!(matches!(ccs(&pairs, &none, &SeedTree::new(0)), Err(ccs::Error::Shape { .. })));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn settings_that_cannot_be_meant() {
     assert!(matches!(with(&|s| s.layers = "1-9".parse().unwrap()), Error::UnknownLayer { layer: 3, .. }));
     assert!(matches!(with(&|s| s.test_fraction = 0.0), Error::Setting { name: "--test-fraction", .. }));
     assert!(matches!(with(&|s| s.folds = 1), Error::Setting { name: "--folds", .. }));
-    assert!(matches!(with(&|s| s.ccs.restarts = 0), Error::Setting { name: "--restarts", .. }));
+    assert!(matches!(with(&|s| s.ccs.n_init = 0), Error::Setting { name: "--restarts", .. }));
     assert!(matches!(with(&|s| s.directions = 0), Error::Setting { .. }));
     // Before any layer is loaded.
     let rate = with(&|s| s.ccs.learning_rate = f64::NAN);
