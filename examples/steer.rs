@@ -200,10 +200,10 @@ fn fit(
 /// pointing to where what is claimed is true. \[D\]
 fn direction(llama: &Llama, probe: &Probe, layer: usize, pairs: &[TokenizedPair]) -> Result<Tensor> {
     let point = HookPoint::of_layer(layer);
-    let weight = probe.weight.f_to_kind(Kind::Double)?.f_mul_scalar(f64::from(i8::from(probe.sign)))?;
+    let weight = probe.weight().f_to_kind(Kind::Double)?.f_mul_scalar(f64::from(i8::from(probe.sign())))?;
     let unit = weight.f_div(&weight.f_norm()?)?; // [D]
     let mut along = Vec::new();
-    let sides = [&probe.normalizer.plus, &probe.normalizer.minus];
+    let sides = [&probe.normalizer().plus, &probe.normalizer().minus];
     for chunk in pairs[..pairs.len().min(64)].chunks(16) {
         let plus: Vec<_> = chunk.iter().map(|pair| &pair.plus.ids[..]).collect();
         let minus: Vec<_> = chunk.iter().map(|pair| &pair.minus.ids[..]).collect();
@@ -220,7 +220,7 @@ fn direction(llama: &Llama, probe: &Probe, layer: usize, pairs: &[TokenizedPair]
 
 /// The spread of each dimension, the mean of both sides'. \[D\]
 fn sigma(probe: &Probe) -> Result<Tensor> {
-    Ok(probe.normalizer.plus.std.f_add(&probe.normalizer.minus.std)?.f_mul_scalar(0.5)?)
+    Ok(probe.normalizer().plus.std.f_add(&probe.normalizer().minus.std)?.f_mul_scalar(0.5)?)
 }
 
 /// A random direction among those that states vary in, as long as `found`. \[D\]

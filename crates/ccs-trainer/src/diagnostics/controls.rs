@@ -10,8 +10,7 @@ use ccs::baselines::Predictions;
 use ccs::loss::CONSTANT_GUESS;
 use ccs::methods::ccs::{CcsFit, ccs};
 use ccs::methods::recursive::{RecursiveOptions, Stop, cosines, recursive, untrained};
-use ccs::probe::HiddenLayers;
-use ccs::probe::{Calibration, Probe, ProbeInput, Sign};
+use ccs::probe::{HiddenLayers, Probe, Sign};
 use ccs::stats::intervals::{Interval, quantile};
 use ccs_report::Method;
 use ccs_report::{OracleRestart, OracleSign, Repeated, SeedCosines, Spread, Untrained, WithinLayer};
@@ -44,7 +43,7 @@ impl Context<'_> {
         let mut repeated = Repeated { layer: data.layer.layer, asked: seeds, ..Repeated::default() };
         // On one device, wherever a probe was fitted or read from.
         let weight = |probe: &Probe| -> Result<Tensor> {
-            Ok(probe.weight.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?)
+            Ok(probe.weight().f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?)
         };
         let mut directions = vec![weight(probe)?];
         for seed in 1..=seeds {
@@ -53,7 +52,7 @@ impl Context<'_> {
             add(&mut repeated, &predict(&fit.probe, &data.test)?, data.test.labels())?;
             directions.push(weight(&fit.probe)?);
         }
-        if method == Method::CCS && matches!(probe.hidden_layers, HiddenLayers::Linear) {
+        if method == Method::CCS && matches!(probe.hidden_layers(), HiddenLayers::Linear) {
             repeated.cosines = seed_cosines(cosines(&Tensor::f_stack(&directions, 0)?)?);
         }
         Ok(Some(repeated))
@@ -138,13 +137,13 @@ impl Context<'_> {
         let accuracy = predictions.against(labels)?.accuracy();
         let other = predictions.turned().against(labels)?.accuracy();
         let best = accuracy.max(other);
-        let sign = match probe.sign {
+        let sign = match probe.sign() {
             kept if other <= accuracy => kept,
             Sign::Plus => Sign::Minus,
             Sign::Minus => Sign::Plus,
         };
         let oracle_restart =
-            if matches!(probe.hidden_layers, HiddenLayers::Linear) && self.settings.ccs.n_init > 1 {
+            if matches!(probe.hidden_layers(), HiddenLayers::Linear) && self.settings.ccs.n_init > 1 {
                 let again = || {
                     self.kept.next(Method::CCS, data.layer, "every start")?;
                     possible(ccs(&data.train, &self.settings.ccs, &self.stream(Method::CCS, data.layer)))
@@ -158,7 +157,7 @@ impl Context<'_> {
             layer: data.layer.layer,
             accuracy,
             sign_rule: "at least half of the training rows are judged rightly".to_owned(),
-            sign: convert::sign(probe.sign),
+            sign: convert::sign(probe.sign()),
             oracle_sign: OracleSign { sign: convert::sign(sign), accuracy: best, gap: best - accuracy },
             restart_rule: "lowest final training loss".to_owned(),
             oracle_restart,
@@ -168,24 +167,12 @@ impl Context<'_> {
 
 /// The start with the best test accuracy, each with its sign from the training rows; `kept` is that of the start kept.
 fn best_restart(fit: &CcsFit, data: &Data<'_>, kept: f64) -> Result<Option<OracleRestart>> {
-    let Some(directions) = &fit.directions else { return Ok(None) };
     let mut best = OracleRestart { kept: fit.restart, restart: fit.restart, accuracy: kept, gap: 0.0 };
-    for (restart, &bias) in fit.biases.iter().enumerate() {
-        let finite = fit.objectives.get(restart).is_some_and(|value| value.is_finite());
-        if restart == fit.restart || !finite {
+    for (restart, value) in fit.objectives.iter().enumerate() {
+        if restart == fit.restart || !value.is_finite() {
             continue;
         }
-        let mut probe = Probe {
-            weight: directions.f_select(0, restart as i64)?.f_contiguous()?,
-            bias,
-            hidden_layers: HiddenLayers::Linear,
-            sign: Sign::Plus,
-            input: ProbeInput::Pair,
-            calibration: Calibration::OWN,
-            normalizer: fit.probe.normalizer.duplicate()?,
-            meta: std::collections::BTreeMap::new(),
-        };
-        probe.orient(&data.train)?;
+        let Some(probe) = fit.probe_of_start(restart, &data.train)? else { return Ok(None) };
         let accuracy = probe.accuracy(&data.test)?;
         if accuracy > best.accuracy {
             best = OracleRestart { restart, accuracy, gap: accuracy - kept, ..best };

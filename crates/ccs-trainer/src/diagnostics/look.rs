@@ -237,7 +237,7 @@ impl Context<'_> {
     ) -> Result<(Option<Calibration>, Option<Histogram>)> {
         let own: Option<Vec<f64>> = scores.iter().map(|&score| probe.own_probability(score)).collect();
         let ece = |p: &[f64]| Reliability::of(p, labels, RELIABILITY_BINS);
-        let calibration = match probe.calibration.platt {
+        let calibration = match probe.calibration().platt {
             Some(platt) => Some(Calibration {
                 platt: convert::platt(platt),
                 fitted_on: scaling_rule(self.settings.folds),
@@ -247,7 +247,7 @@ impl Context<'_> {
             None => None,
         };
         let scaled =
-            || probe.calibration.platt.map(|platt| histogram(&platt.probabilities(scores), labels, true));
+            || probe.calibration().platt.map(|platt| histogram(&platt.probabilities(scores), labels, true));
         let histogram = own.as_deref().map(|p| histogram(p, labels, false)).or_else(scaled);
         Ok((calibration, histogram))
     }

@@ -45,7 +45,7 @@ pub(crate) fn of_directions(qualities: &[Quality]) -> Evaluation {
 
 /// A probe's predictions.
 pub(crate) fn predict(probe: &Probe, pairs: &Contrast) -> Result<Predictions> {
-    Ok(Predictions { scores: probe.score_pairs(pairs)?, threshold: probe.input.threshold() })
+    Ok(Predictions { scores: probe.score_pairs(pairs)?, threshold: probe.input().threshold() })
 }
 
 /// Accuracy and AUROC of predictions in every resample, and on the rows as they are.

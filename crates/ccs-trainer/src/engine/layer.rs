@@ -109,7 +109,7 @@ impl Context<'_> {
             Ok::<_, crate::Error>((fit.probe, fit.objective))
         })?;
         let mut fit = recipe.fit(&data.train, &stream)?;
-        fit.probe.calibration.platt = scaling(&data.train, &held_out)?;
+        fit.probe.set_platt(scaling(&data.train, &held_out)?);
         self.judge(recipe, data, fit, cross_validation)
     }
 
@@ -146,7 +146,7 @@ impl Context<'_> {
             train: evaluate(&predict(&probe, &data.train)?, data.train.labels(), None)?,
             cross_validation: Some(convert::cross_validation(cross_validation)),
             loss,
-            sign: Some(convert::sign(probe.sign)),
+            sign: Some(convert::sign(probe.sign())),
             gradient: newton.map(|n| n.gradient),
             iterations: newton.map(|n| n.iterations),
             l2: recipe.l2,
@@ -156,12 +156,12 @@ impl Context<'_> {
         };
         if let Some(about) = about.as_object_mut() {
             about.insert("cross_validation_accuracy".to_owned(), cross_validation.accuracy.into());
-            if probe.calibration.platt.is_some() {
+            if probe.calibration().platt.is_some() {
                 about.insert("platt".to_owned(), scaling_rule(self.settings.folds).into());
             }
             about.insert("layer_rule".to_owned(), layer_rule(self.settings.folds).into());
         }
-        probe.meta = self.provenance(recipe.method, data, about);
+        probe.set_meta(self.provenance(recipe.method, data, about));
         Ok(Fitted { report, predictions, probe: Some(probe) })
     }
 

@@ -57,7 +57,7 @@ impl Fitted {
         let layer = choose(run, &report, method, layer)?;
         let name = probe_path(method, layer);
         let (path, probe) = (run.join(&name), probe_of(run, &sums, &name)?);
-        let meta = |key: &str| probe.meta.get(key);
+        let meta = |key: &str| probe.meta().get(key);
         let (is_method, is_layer) = (Some(&Value::from(method.name())), Some(&Value::from(layer)));
         if meta("method") != is_method || meta("layer") != is_layer {
             let reason =
@@ -79,7 +79,7 @@ impl Fitted {
     /// What made the states that the probe was fitted on, in the words of the run's source: for a store the settings
     /// of its manifest.
     pub fn made_by(&self) -> &Value {
-        self.probe.meta.get("states").unwrap_or(&Value::Null)
+        self.probe.meta().get("states").unwrap_or(&Value::Null)
     }
 }
 

@@ -64,27 +64,27 @@ impl ProbeCard {
     /// # Errors
     /// LibTorch's.
     pub fn of(probe: &Probe) -> Result<Self> {
-        let text = |key: &str| probe.meta.get(key).and_then(Value::as_str).map(str::to_owned);
+        let text = |key: &str| probe.meta().get(key).and_then(Value::as_str).map(str::to_owned);
         let hidden =
-            probe.hidden_layers.layers().iter().map(|l| l.bias.size().first().copied().unwrap_or_default());
+            probe.hidden_layers().layers().iter().map(|l| l.bias.size().first().copied().unwrap_or_default());
         Ok(Self {
             method: text("method"),
-            layer: probe.meta.get("layer").and_then(Value::as_u64),
+            layer: probe.meta().get("layer").and_then(Value::as_u64),
             hook: text("hook"),
             tokens: text("tokens"),
             dim: probe.dim(),
             hidden: hidden.collect(),
-            readout: probe.input,
-            sign: probe.sign,
-            norm: probe.weight.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?,
-            bias: probe.bias,
-            own_probabilities: probe.calibration.own,
-            platt: probe.calibration.platt,
-            normalization: probe.normalizer.kind(),
-            templates: probe.normalizer.templates().to_vec(),
-            templates_with_few_rows: probe.normalizer.templates_with_few_rows().to_vec(),
-            reestimated: probe.normalizer.is_reestimated(),
-            meta: probe.meta.clone(),
+            readout: probe.input(),
+            sign: probe.sign(),
+            norm: probe.weight().f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?,
+            bias: probe.bias(),
+            own_probabilities: probe.calibration().own,
+            platt: probe.calibration().platt,
+            normalization: probe.normalizer().kind(),
+            templates: probe.normalizer().templates().to_vec(),
+            templates_with_few_rows: probe.normalizer().templates_with_few_rows().to_vec(),
+            reestimated: probe.normalizer().is_reestimated(),
+            meta: probe.meta().clone(),
         })
     }
 }
@@ -92,11 +92,11 @@ impl ProbeCard {
 /// The unit direction in normalised states along which a statement becomes true, of a linear probe; of concatenated
 /// pairs that of the difference. None where there is no such direction.
 fn direction(probe: &Probe) -> Result<Option<Vec<f64>>> {
-    if !probe.hidden_layers.layers().is_empty() {
+    if !probe.hidden_layers().layers().is_empty() {
         return Ok(None);
     }
-    let weight = Vec::<f64>::try_from(probe.weight.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
-    let weight = match probe.input {
+    let weight = Vec::<f64>::try_from(probe.weight().f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
+    let weight = match probe.input() {
         ProbeInput::Concatenated => {
             let (plus, minus) = weight.split_at(weight.len() / 2);
             plus.iter().zip(minus).map(|(p, m)| p - m).collect()
@@ -104,7 +104,7 @@ fn direction(probe: &Probe) -> Result<Option<Vec<f64>>> {
         ProbeInput::Pair | ProbeInput::Difference | ProbeInput::Statements => weight,
     };
     let norm = weight.iter().map(|w| w * w).sum::<f64>().sqrt();
-    let sign = f64::from(i8::from(probe.sign));
+    let sign = f64::from(i8::from(probe.sign()));
     Ok((norm > 0.0).then(|| weight.into_iter().map(|w| sign * w / norm).collect()))
 }
 
@@ -203,7 +203,7 @@ fn cosines_at(run: &Path, sums: &Sums, report: &Report, layer: usize) -> Result<
             continue;
         }
         let probe = probe_of(run, sums, &probe_path(method, layer))?;
-        let kind = probe.normalizer.kind();
+        let kind = probe.normalizer().kind();
         if let Some(direction) = direction(&probe)? {
             by_kind.entry(kind.name()).or_default().push((method, kind, direction));
         }

@@ -275,7 +275,7 @@ impl Scene<'_> {
                 notes.extend(unknown.map(|(rows, what)| format!("{rows} {what}")));
                 probes.insert(one.method.to_string(), self.judged(one, pairs, false, &mut random)?);
                 if self.reestimate {
-                    one.probe.normalizer = one.probe.normalizer.reestimated(pairs)?;
+                    one.probe.set_normalizer(one.probe.normalizer().reestimated(pairs)?);
                     let judged = self.judged(one, pairs, true, &mut random_anew)?;
                     probes.insert(format!("{}_reestimated", one.method), judged);
                 }
@@ -318,15 +318,15 @@ impl Scene<'_> {
     fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
         let settings = self.settings;
         let stream = SeedTree::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);
-        self.judge.band(directions_at_their_best(&probe.normalizer, pairs, settings.directions, &stream)?)
+        self.judge.band(directions_at_their_best(probe.normalizer(), pairs, settings.directions, &stream)?)
     }
 }
 
 /// How many rows are of templates that a probe was not fitted on, and what it makes of them, where it knows its own.
 pub(crate) fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<(usize, String)> {
-    let (known, names, numbers) = (probe.normalizer.templates(), pairs.template_names(), pairs.templates());
+    let (known, names, numbers) = (probe.normalizer().templates(), pairs.template_names(), pairs.templates());
     let is_known =
-        |number: &&usize| names.get(**number).is_none_or(|name| probe.normalizer.template(name).is_some());
+        |number: &&usize| names.get(**number).is_none_or(|name| probe.normalizer().template(name).is_some());
     let unknown = numbers.len() - numbers.iter().filter(is_known).count();
     let like = if known.len() > 1 { "all templates together are" } else { "that one is" };
     (!known.is_empty() && unknown > 0).then(|| {

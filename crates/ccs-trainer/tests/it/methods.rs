@@ -61,8 +61,8 @@ fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
         assert_eq!(report.chosen[&method].layer, Some(2), "{method}");
         assert!(report.chosen[&method].test.as_ref().unwrap().accuracy > 0.95, "{method}");
         let fitted = Fitted::open(&out, method, None).unwrap();
-        assert_eq!(fitted.probe.meta["method"], method.name());
-        assert!(fitted.probe.meta["fit"]["layer_rule"].is_string() && fitted.probe.meta["seed"] == 0);
+        assert_eq!(fitted.probe.meta()["method"], method.name());
+        assert!(fitted.probe.meta()["fit"]["layer_rule"].is_string() && fitted.probe.meta()["seed"] == 0);
         let (_, _, own) = done.probes.iter().find(|(m, layer, _)| (*m, *layer) == (method, 2)).unwrap();
         let scores = fitted.probe.score_pairs(&test).unwrap();
         assert_eq!(scores, own.score_pairs(&test).unwrap(), "{method}");
@@ -285,9 +285,9 @@ fn projecting_makes_ccs_determined_and_its_weights_lie_in_the_span() {
     let small = Planted::new(60, 6, 2.0, 9).contrast();
     let options = Ccs { n_init: 2, max_iter: 50, project: Some(3), ..Ccs::default() };
     let fit = ccs(&small, &options, &SeedTree::new(0)).unwrap();
-    let differences = fit.probe.normalizer.differences(&small, tch::Kind::Double).unwrap();
+    let differences = fit.probe.normalizer().differences(&small, tch::Kind::Double).unwrap();
     let (_, _, v) = differences.svd(true, true); // [6, 6]
-    let rest = v.narrow(1, 3, 3).tr().mv(&fit.probe.weight.to_kind(tch::Kind::Double));
+    let rest = v.narrow(1, 3, 3).tr().mv(&fit.probe.weight().to_kind(tch::Kind::Double));
     assert!(rest.abs().max().double_value(&[]) < 1e-5, "{rest:?}");
     assert_eq!(fit.probe.dim(), 6);
     assert_eq!(in_hidden_layers(&small), 6);
@@ -313,7 +313,7 @@ fn every_normalisation_reaches_every_method() {
         let done = fit(&one_layer(&planted), &settings, 1);
         assert_eq!(done.probes.len(), probes().count());
         for (method, _, probe) in &done.probes {
-            assert_eq!(probe.normalizer.kind(), kind, "{method}");
+            assert_eq!(probe.normalizer().kind(), kind, "{method}");
             let accuracy = done.report.layers[0].methods[method].test.accuracy;
             assert!(accuracy > 0.9, "{method} under {kind}: {accuracy}");
         }

@@ -194,7 +194,7 @@ fn a_folder_holds_what_the_run_found() {
     // The probe that the report names gives the report's accuracy on the split's test rows.
     let name = report["layers"][2]["methods"]["ccs"]["probe"].as_str().unwrap();
     let probe = Probe::load(out.join(name)).unwrap();
-    assert_eq!(probe.meta["layer"], 2);
+    assert_eq!(probe.meta()["layer"], 2);
     let test = Planted::new(120, 8, 3.0, 1).contrast().select(&done.split.test.row).unwrap();
     assert_eq!(probe.accuracy(&test).unwrap(), done.report.layers[2].methods[&Method::CCS].test.accuracy);
 
@@ -345,7 +345,7 @@ fn test_rows_change_no_probe_and_no_choice() {
     assert_eq!((first.probes.len(), second.probes.len()), (4, 4));
     for ((_, _, a), (_, _, b)) in first.probes.iter().zip(&second.probes) {
         assert_eq!(a.to_bytes().unwrap(), b.to_bytes().unwrap());
-        assert!(a.meta["fit"]["cross_validation_accuracy"].is_f64(), "{:?}", a.meta);
+        assert!(a.meta()["fit"]["cross_validation_accuracy"].is_f64(), "{:?}", a.meta());
     }
     for method in [Method::CCS, Method::LR] {
         let of = |run: &Run| run.report.layers[0].methods[&method].clone();

@@ -62,13 +62,13 @@ fn every_template_has_its_statistics_and_all_methods_read_through_them() {
         ccs_trainer::method::ALL.iter().filter(|m| m.fits_probes).map(|m| m.method()).count()
     );
     for (method, _, probe) in &done.probes {
-        let mut names = probe.normalizer.templates().to_vec();
+        let mut names = probe.normalizer().templates().to_vec();
         names.sort();
         assert_eq!(names, ["claim", "exam", "yes_no"], "{method}");
         let accuracy = done.report.chosen[method].test.as_ref().unwrap().accuracy;
         assert!(accuracy > 0.9, "{method}: {accuracy}");
         let back = Probe::load(saved(probe).path()).unwrap();
-        assert_eq!(back.normalizer.templates(), probe.normalizer.templates());
+        assert_eq!(back.normalizer().templates(), probe.normalizer().templates());
     }
 }
 

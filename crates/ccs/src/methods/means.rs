@@ -39,7 +39,7 @@ impl Fit for MeanDifference {
 /// let groups = (0..4).map(|i| i.to_string()).collect();
 /// let pairs = Contrast::new(plus.copy(), -plus, vec![true, false, true, false], groups)?;
 /// let probe = mean_difference(&pairs, Normalization::MeanOnly)?;
-/// assert_eq!(Vec::<f64>::try_from(&probe.weight)?, [6.0, 2.0]);
+/// assert_eq!(Vec::<f64>::try_from(probe.weight())?, [6.0, 2.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

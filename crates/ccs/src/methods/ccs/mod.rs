@@ -72,6 +72,31 @@ pub struct CcsFit {
     pub under_determined: bool,
 }
 
+impl CcsFit {
+    /// The probe of one start, kept or not, with its sign chosen on the training rows; `None` for hidden layers, and where
+    /// there is no such start.
+    ///
+    /// # Errors
+    /// As [`Probe::accuracy`].
+    pub fn probe_of_start(&self, start: usize, train: &Contrast) -> Result<Option<Probe>> {
+        let (Some(directions), Some(&bias)) = (&self.directions, self.biases.get(start)) else {
+            return Ok(None);
+        };
+        let mut probe = Probe {
+            weight: directions.f_select(0, start as i64)?.f_contiguous()?,
+            bias,
+            hidden_layers: HiddenLayers::Linear,
+            sign: Sign::Plus,
+            input: ProbeInput::Pair,
+            calibration: Calibration::OWN,
+            normalizer: self.probe.normalizer.duplicate()?,
+            meta: BTreeMap::new(),
+        };
+        probe.orient(train)?;
+        Ok(Some(probe))
+    }
+}
+
 /// Whether a fit on `train` has fewer rows than dimensions.
 pub fn under_determined(train: &Contrast) -> bool {
     train.rows() < train.dim()
