@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use llama_ccs::llama_core::tch::{self, Device, Kind, Tensor};
-use llama_ccs::llama_core::{Batch, Capture, Config, HookSet, Llama, Precision, Run, Tokens};
+use llama_ccs::llama_core::{Batch, Capture, Config, Forward, HookSet, Llama, Precision, Tokens};
 use llama_ccs::torch_runtime;
 
 /// A name, a shape, prompts and tokens of each.
@@ -102,7 +102,7 @@ fn forward(criterion: &mut Criterion) {
 fn capture(llama: &Llama, batch: &Batch, set: HookSet) -> Duration {
     let started = Instant::now();
     let mut capture = Capture::new(set, Tokens::Last);
-    llama.forward(batch, Run::new().hook(&mut capture).logits(Tokens::Last)).expect("forward");
+    llama.forward(batch, Forward::new().hook(&mut capture).logits(Tokens::Last)).expect("forward");
     drop(capture.finish());
     finish(llama.device());
     started.elapsed()

@@ -16,10 +16,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use host::program;
+use host::program::{self, Errors, Program};
 use llama_ccs::llama_core::tch::{Device, Tensor};
 use llama_ccs::llama_core::{
-    Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, HookSet, Llama, Precision, Run, Tokens,
+    Batch, Capture, Change, Checkpoint, Edit, Edits, Forward, HookPoint, HookSet, Llama, Precision, Tokens,
 };
 use llama_ccs::torch_runtime;
 
@@ -58,14 +58,10 @@ const CORRUPTED: &str = "The cup is red. The cup is in the garden. The cup is ma
      passage, I have a question: is the cup in the attic?\n\nTrue or False: True";
 
 fn main() -> std::process::ExitCode {
-    let shown = |args: &Args| -> Result<()> {
-        let found = job(args)?;
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| {
+        let found = job(&args)?;
         Ok(program::page(found.table(args.all).trim_end())?)
-    };
-    match program::parse::<Args>() {
-        Ok(args) => program::end(shown(&args)),
-        Err(code) => code,
-    }
+    })
 }
 
 /// What patching brought back.
@@ -99,8 +95,8 @@ fn job(args: &Args) -> Result<Found> {
 
     let n_layers = llama.config().n_layers;
     let mut states = Capture::new(HookSet::residual_stream(n_layers), Tokens::All);
-    let on_clean = differences(&llama, &Batch::new(&[&clean])?, Run::new().hook(&mut states), words)?[0];
-    let on_corrupted = differences(&llama, &Batch::new(&[&corrupted])?, Run::new(), words)?[0];
+    let on_clean = differences(&llama, &Batch::new(&[&clean])?, Forward::new().hook(&mut states), words)?[0];
+    let on_corrupted = differences(&llama, &Batch::new(&[&corrupted])?, Forward::new(), words)?[0];
     let states = states.finish();
 
     // One row for each token to patch.
@@ -112,7 +108,7 @@ fn job(args: &Args) -> Result<Found> {
         let state = states.get(point).ok_or("not captured")?; // [T, D]: token i for row i
         let patch = Edits::from(Edit::new(point, own_token.clone(), Change::patch(state)?));
         let mut hook = patch.hook(llama.config(), llama.device())?;
-        let patched = differences(&llama, &batch, Run::new().hook(&mut hook), words)?;
+        let patched = differences(&llama, &batch, Forward::new().hook(&mut hook), words)?;
         recovered.push(patched.iter().map(|d| (d - on_corrupted) / (on_clean - on_corrupted)).collect());
     }
     let pieces = clean.iter().zip(&corrupted).map(|(a, b)| [a, b].map(|id| tokenizer.piece(*id).to_owned()));
@@ -120,7 +116,12 @@ fn job(args: &Args) -> Result<Found> {
 }
 
 /// The first word's logit less the second's, after each prompt's last token.
-fn differences(llama: &Llama, batch: &Batch, run: Run<'_>, [first, second]: [i64; 2]) -> Result<Vec<f64>> {
+fn differences(
+    llama: &Llama,
+    batch: &Batch,
+    run: Forward<'_>,
+    [first, second]: [i64; 2],
+) -> Result<Vec<f64>> {
     let logits = llama.forward(batch, run.logits(Tokens::Last))?.logits.ok_or("no logits")?; // [B, V]
     let difference: Tensor = logits.f_select(1, first)?.f_sub(&logits.f_select(1, second)?)?;
     Ok(Vec::try_from(

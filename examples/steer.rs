@@ -24,7 +24,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
-use host::program;
+use host::program::{self, Errors, Program};
 use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
 use llama_ccs::ccs::Probe;
 use llama_ccs::ccs_report::Method;
@@ -32,7 +32,7 @@ use llama_ccs::ccs_trainer::StoreSource;
 use llama_ccs::ccs_trainer::{Execution, Fitted, LayerSelection, Overwrite, Settings, run};
 use llama_ccs::llama_core::tch::{self, Device, Kind, Tensor};
 use llama_ccs::llama_core::{
-    Batch, Capture, Change, Checkpoint, Edit, Edits, HookPoint, IdentityCache, Llama, Precision, Run,
+    Batch, Capture, Change, Checkpoint, Edit, Edits, Forward, HookPoint, IdentityCache, Llama, Precision,
     Tokenizer, Tokens,
 };
 use llama_ccs::{Extraction, Origin, PairTokenizer, torch_runtime};
@@ -97,14 +97,10 @@ const SCALES: [f64; 9] = [-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0];
 const CONTROLS: usize = 5;
 
 fn main() -> std::process::ExitCode {
-    let shown = |args: &Args| -> Result<()> {
-        let found = job(args)?;
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| {
+        let found = job(&args)?;
         Ok(program::page(found.table().trim_end())?)
-    };
-    match program::parse::<Args>() {
-        Ok(args) => program::end(shown(&args)),
-        Err(code) => code,
-    }
+    })
 }
 
 fn job(args: &Args) -> Result<Effect> {
@@ -209,7 +205,7 @@ fn direction(llama: &Llama, probe: &Probe, layer: usize, pairs: &[TokenizedPair]
         let minus: Vec<_> = chunk.iter().map(|pair| &pair.minus.ids[..]).collect();
         for (prompts, side) in [plus, minus].iter().zip(sides) {
             let mut capture = Capture::new(point, Tokens::Last).kind(Kind::Double).device(Device::Cpu);
-            llama.forward(&Batch::new(prompts)?, Run::new().hook(&mut capture))?;
+            llama.forward(&Batch::new(prompts)?, Forward::new().hook(&mut capture))?;
             let states = capture.finish().take(point).ok_or("not captured")?; // [N, D]
             along.push(states.f_sub(&side.mean)?.f_div(&side.std)?.f_mv(&unit)?); // [N]
         }
@@ -285,7 +281,7 @@ impl Asked {
         for scale in SCALES {
             let steer = Edit::new(HookPoint::of_layer(layer), Tokens::Last, Change::add(direction, scale)?);
             let mut hook = Edits::from(steer).hook(llama.config(), llama.device())?;
-            let output = llama.forward(&batch, Run::new().hook(&mut hook).logits(Tokens::Last))?;
+            let output = llama.forward(&batch, Forward::new().hook(&mut hook).logits(Tokens::Last))?;
             let words = Tensor::f_from_slice(&self.words)?.f_to_device(llama.device())?;
             let both = output.logits.ok_or("no logits")?.f_index_select(1, &words)?; // [N, 2]
             let first = both.f_softmax(-1, Kind::Double)?.f_select(1, 0)?.f_to_device(Device::Cpu)?;

@@ -12,9 +12,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Parser;
-use host::program;
+use host::program::{self, Errors, Program};
 use llama_ccs::llama_core::tch::{COptimizer, Kind, Tensor};
-use llama_ccs::llama_core::{Batch, Config, Llama, Precision, Run, Tokenizer, Tokens, save_meta, word_model};
+use llama_ccs::llama_core::{
+    Batch, Config, Forward, Llama, Precision, Tokenizer, Tokens, save_meta, word_model,
+};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -110,10 +112,7 @@ fn words() -> Vec<String> {
 }
 
 fn main() -> std::process::ExitCode {
-    match program::parse::<Args>() {
-        Ok(args) => program::end(job(&args)),
-        Err(code) => code,
-    }
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| job(&args))
 }
 
 fn job(args: &Args) -> Result<()> {
@@ -249,7 +248,7 @@ fn loss(llama: &Llama, texts: &[Vec<u32>], question_starts_with: u32) -> Result<
         weights.extend((1..=last).map(weight));
         ends.push(targets.len() as i64 - 1);
     }
-    let output = llama.forward(&Batch::new(&inputs)?, Run::new().logits(Tokens::All).gradients())?;
+    let output = llama.forward(&Batch::new(&inputs)?, Forward::new().logits(Tokens::All).gradients())?;
     let logits = output.logits.ok_or("no logits")?; // [S, V]
     let (targets, ends) = (Tensor::f_from_slice(&targets)?, Tensor::f_from_slice(&ends)?);
     let log_p = logits.f_log_softmax(-1, Kind::Float)?;

@@ -11,7 +11,7 @@ use llama_ccs::ccs_trainer::StoreSource;
 use llama_ccs::ccs_trainer::{Execution, LayerSelection, Settings, run};
 use llama_ccs::llama_core::tch::{Device, Kind};
 use llama_ccs::llama_core::{
-    Batch, Capture, Checkpoint, HookPoint, HookSet, Llama, Precision, Run, Tokenizer, Tokens,
+    Batch, Capture, Checkpoint, Forward, HookPoint, HookSet, Llama, Precision, Tokenizer, Tokens,
 };
 use llama_ccs::{Error, Extraction, Outcome, TokenRule, tokenize_all};
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ fn whole(llama: &Llama, tokenizer: &Tokenizer, prompt: &str, answer: &str, after
     let range = first..first + tokens.iter().filter(inside).count();
     let point = HookPoint::of_layer(2);
     let mut states = Capture::new(point, Tokens::All);
-    let run = Run::new().hook(&mut states).logits(Tokens::All);
+    let run = Forward::new().hook(&mut states).logits(Tokens::All);
     let output = llama.forward(&Batch::new(&[ids.as_slice()]).expect("batch"), run).expect("run");
     let log_p = output.logits.expect("logits").log_softmax(-1, Kind::Double); // [T, V]
     let sum: f64 = range.clone().map(|at| log_p.double_value(&[at as i64 - 1, i64::from(ids[at])])).sum();

@@ -168,7 +168,7 @@ fn predict_takes_no_damaged_run() {
     let (prompts, store) = store(folder.path());
     let source = ccs_trainer::StoreSource::open(&store).expect("source");
     let settings = ccs_trainer::Settings {
-        methods: Some(vec![ccs_report::Method::MeanDifference]),
+        methods: Some(vec!["mean_difference".parse().unwrap()]),
         directions: 10,
         resamples: 20,
         folds: 2,

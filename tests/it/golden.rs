@@ -3,7 +3,7 @@
 
 use llama_ccs::activations::{SideOf, Store};
 use llama_ccs::llama_core::tch::{Device, Kind, Tensor};
-use llama_ccs::llama_core::{Batch, Checkpoint, Llama, Precision, Run, Tokenizer, Tokens};
+use llama_ccs::llama_core::{Batch, Checkpoint, Forward, Llama, Precision, Tokenizer, Tokens};
 use llama_ccs::{Extraction, Outcome, PairTokenizer, boolq};
 use std::path::{Path, PathBuf};
 
@@ -118,7 +118,7 @@ fn the_answers_log_probability_is_the_models() {
             let expected: f64 = answer
                 .map(|at| {
                     let batch = Batch::new(&[&ids[..at]]).expect("batch");
-                    let output = llama.forward(&batch, Run::new().logits(Tokens::Last)).expect("run");
+                    let output = llama.forward(&batch, Forward::new().logits(Tokens::Last)).expect("run");
                     let log_p = output.logits.expect("logits").log_softmax(-1, Kind::Double);
                     log_p.double_value(&[0, i64::from(ids[at])])
                 })

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use llama_ccs::activations::{SideOf, Store};
 use llama_ccs::boolq::{self, Dataset, Template, TokenizedPair};
-use llama_ccs::ccs::{Contrast, Method};
-use llama_ccs::ccs_report::{Report, SplitReport};
+use llama_ccs::ccs::Contrast;
+use llama_ccs::ccs_report::Method;
 use llama_ccs::ccs_trainer::StoreSource;
 use llama_ccs::ccs_trainer::{
     self as runs, EvalOptions, Execution, Fitted, LayerSelection, Overwrite, Pooled, Settings, Source, eval,
@@ -93,7 +93,8 @@ impl Quiz {
 /// A quick run of the last two layers.
 fn fit(source: &dyn Source, to: &Path) {
     let layers = LayerSelection::Ranges(vec![(3, 4)]);
-    let methods = Some(vec![Method::CCS, Method::Tpc, Method::LR, Method::RANDOM, Method::ZERO_SHOT]);
+    let methods =
+        Some(vec![Method::CCS, "tpc".parse().unwrap(), Method::LR, Method::RANDOM, Method::ZERO_SHOT]);
     let mut settings = Settings { layers, methods, directions: 20, ..Settings::default() };
     (settings.ccs.n_init, settings.seeds, settings.shuffles) = (5, 0, 0);
     let fitted = run(source, &settings, Execution::default(), &|_| {}).expect("fit");
@@ -115,9 +116,9 @@ fn refusal(command: &mut assert_cmd::Command) -> String {
 #[test]
 fn held_out_questions_are_predicted_as_the_report_says() {
     let quiz = Quiz::new(600, &Template::named("llama-ccs").expect("built in"));
-    let report = Report::read(quiz.path("run-last")).expect("report");
+    let report = ccs_trainer::read_report(quiz.path("run-last")).expect("report");
     let held_out: HashSet<usize> =
-        SplitReport::read(quiz.path("run-last")).expect("split").test.row.into_iter().collect();
+        ccs_trainer::read_split(quiz.path("run-last")).expect("split").test.row.into_iter().collect();
     assert_eq!(held_out.len(), 240);
     let rows = quiz.pairs.iter().enumerate().filter(|(row, _)| held_out.contains(row));
     let held_out_pairs: Vec<_> = rows.clone().map(|(_, pair)| &pair.pair).collect();
@@ -221,7 +222,7 @@ fn templates() -> [Template; 2] {
 #[test]
 fn each_template_is_read_with_its_own_statistics() {
     let quiz = Quiz::with(150, &templates(), &[TokenRule::Last]);
-    for method in [Method::CCS, Method::Tpc, Method::LR] {
+    for method in [Method::CCS, "tpc".parse().unwrap(), Method::LR] {
         let fitted = Fitted::open(quiz.path("run-last"), method, None).expect("run");
         assert_eq!(fitted.probe.normalizer().templates().len(), 2);
         let found = quiz.predict(&fitted, &quiz.pairs);

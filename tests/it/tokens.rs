@@ -3,7 +3,7 @@
 use llama_ccs::activations::{Column, SideOf, Store};
 use llama_ccs::llama_core::tch::{Device, Kind};
 use llama_ccs::llama_core::{
-    Batch, Capture, Checkpoint, HookPoint, HookSet, Llama, Precision, Run, Tokenizer, Tokens,
+    Batch, Capture, Checkpoint, Forward, HookPoint, HookSet, Llama, Precision, Tokenizer, Tokens,
 };
 use llama_ccs::{Error, Extraction, Outcome, TokenRule, boolq, tokenize_all};
 
@@ -59,7 +59,7 @@ fn every_rule_is_of_the_tokens_it_names() {
         for (side, prompt) in [(SideOf::Plus, &pair.plus), (SideOf::Minus, &pair.minus)] {
             let mut all = Capture::new(hooks.clone(), Tokens::All).kind(Kind::Double);
             let batch = Batch::new(&[prompt.ids.as_slice()]).expect("batch");
-            llama.forward(&batch, Run::new().hook(&mut all)).expect("run");
+            llama.forward(&batch, Forward::new().hook(&mut all)).expect("run");
             for (point, states) in all.finish() {
                 let states: Vec<f64> = Vec::try_from(states.flatten(0, -1)).expect("values");
                 let tokens: Vec<&[f64]> = states.chunks(128).collect(); // both points have 128 numbers a token

@@ -6,11 +6,14 @@
 //! let report = ccs_report::Report::from_json(&std::fs::read("run/report.json")?)?;
 //! println!("{}", report.summary());
 //! std::fs::write("report.html", ccs_report::page::html(&report)?)?;
+//! std::fs::write("accuracy.svg", ccs_report::figures::accuracy_svg(&report))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod error;
+pub mod figures;
 mod method;
+mod numbers;
 pub mod page;
 mod report;
 pub mod sentences;

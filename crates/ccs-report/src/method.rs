@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The most bytes of a name.
 const LONGEST: usize = 30;
 
-/// A method's name, such as `ccs`: what results are listed under. A report takes any method and says of each what it is
-/// ([`MethodInfo`]), so that a new method needs no change here.
+/// A method's name, such as `ccs`. Results are listed under it. A report takes any method and describes each
+/// ([`MethodInfo`]), so a new method needs no change here.
 ///
 /// ```
 /// use ccs_report::Method;
@@ -29,13 +29,13 @@ impl Method {
     pub const CCS: Self = Self::known("ccs");
     /// Logistic regression on differences: the supervised ceiling.
     pub const LR: Self = Self::known("lr");
-    /// Random directions: what any direction gives.
+    /// Random directions: the baseline of every probe.
     pub const RANDOM: Self = Self::known("random");
-    /// The model's own answer, by its log-probability.
+    /// The model's own answers, by their log-probabilities.
     pub const ZERO_SHOT: Self = Self::known("zero_shot");
-    /// The model's own answer against a threshold at which a given share of the training rows is true.
+    /// The model's own answers, with a threshold at which a given share of the training rows is true.
     pub const CALIBRATED_ZERO_SHOT: Self = Self::known("calibrated_zero_shot");
-    /// Always the more frequent label.
+    /// Always the more frequent label of the training rows.
     pub const MAJORITY: Self = Self::known("majority");
 
     /// A name written in this file.
@@ -95,16 +95,16 @@ impl<'de> Deserialize<'de> for Method {
     }
 }
 
-/// What a report says of a method.
+/// What a report says about a method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MethodInfo {
-    /// What it is called in sentences and tables.
+    /// Its name in sentences and tables.
     pub title: String,
-    /// Whether it fits one probe per layer, whose layer has to be chosen.
+    /// Whether it fits one probe per layer, so that a layer has to be chosen.
     pub fits_probes: bool,
-    /// Whether a fit sees labels for more than the probe's sign.
+    /// Whether a fit uses labels for more than the probe's sign.
     pub uses_labels: bool,
-    /// Whether it reads the model's log-probabilities of its answers.
+    /// Whether it needs the model's log-probabilities of the answers.
     pub needs_answers: bool,
 }
 

@@ -132,7 +132,7 @@ pub enum Error {
     },
 
     /// No tokenizer was given and none is in or beside the checkpoint.
-    #[error("no tokenizer.json or tokenizer.model in or beside {path}\nhint: give one with --tokenizer FILE", path = path.display())]
+    #[error("no tokenizer.json or tokenizer.model in or beside {path}\nhint: give the model's tokenizer file", path = path.display())]
     NoTokenizer {
         /// The checkpoint's folder.
         path: PathBuf,
@@ -140,7 +140,7 @@ pub enum Error {
 
     /// The tokenizer belongs to another model.
     #[error(
-        "ordinary text has tokens up to id {last} with this tokenizer, and the model has {model} embeddings\nhint: give the tokenizer that came with these weights (--tokenizer FILE)",
+        "ordinary text has tokens up to id {last} with this tokenizer, and the model has {model} embeddings\nhint: give the tokenizer that came with these weights",
         last = tokenizer.saturating_sub(1)
     )]
     Vocabulary {
@@ -152,7 +152,7 @@ pub enum Error {
 
     /// A token that the tokenizer has and the model has no embedding for.
     #[error(
-        "the token `{token}` has id {id}, and the model has {embeddings} embeddings\nhint: it is a special token that was added to the tokenizer and not to the model; leave it out of the text, or give the tokenizer that came with these weights (--tokenizer FILE)"
+        "the token `{token}` has id {id}, and the model has {embeddings} embeddings\nhint: it is a special token that was added to the tokenizer and not to the model; leave it out of the text, or give the tokenizer that came with these weights"
     )]
     NoEmbedding {
         /// The token, as people read it.
@@ -165,7 +165,7 @@ pub enum Error {
 
     /// A prompt longer than the window of a model whose attention has one.
     #[error(
-        "prompt {prompt} has {tokens} tokens, and this model's attention sees {window} at once\nhint: windows are not computed, prompts that fit into one are; shorten or drop the prompt (--max-seq-len)"
+        "prompt {prompt} has {tokens} tokens, and this model's attention sees {window} at once\nhint: windows are not computed, prompts that fit into one are; shorten or drop the prompt"
     )]
     Window {
         /// Its position in the batch.
@@ -187,7 +187,7 @@ pub enum Error {
 
     /// A token id that the model has no embedding for.
     #[error(
-        "prompt {prompt}, token {position}: id {id} is outside the model's vocabulary of {vocab}\nhint: the prompts were tokenised for another model"
+        "prompt {prompt}, token {position}: id {id} is outside the model's vocabulary of {vocab}\nhint: the prompts were tokenized for another model"
     )]
     TokenOutOfRange {
         /// Its position in the batch.
@@ -233,6 +233,19 @@ pub enum Error {
         found: String,
         /// What is needed.
         expected: String,
+    },
+
+    /// States that are not as wide as the model.
+    #[error(
+        "`{what}` has states of {found} numbers, and the model's have {expected}\nhint: were they taken from another model, or at another hook point?"
+    )]
+    Width {
+        /// Which argument.
+        what: &'static str,
+        /// The model's `dim`.
+        expected: i64,
+        /// The width that was given.
+        found: i64,
     },
 
     /// A text that names no tokens.
@@ -319,7 +332,7 @@ pub enum Error {
     UnknownHookPoint {
         /// The name as given.
         name: String,
-        /// The nearest name there is: ours for what another library calls so, or the one spelt most like it.
+        /// The nearest name there is: ours for what another library calls so, or the one spelled most like it.
         suggestion: Option<String>,
         /// Where the other library's activation is not quite that one; otherwise empty.
         note: &'static str,
@@ -335,7 +348,7 @@ pub enum Error {
     },
 
     /// Logits were wanted of tokens for which none were computed.
-    #[error("the logits of these tokens were not computed\nhint: name them in Run::logits")]
+    #[error("the logits of these tokens were not computed\nhint: name them in Forward::logits")]
     NoLogits,
 
     /// Logits were wanted of a model without an unembedding.
@@ -393,9 +406,9 @@ pub enum Error {
         hint: &'static str,
     },
 
-    /// A hook looked at a token that [`crate::Run::reads`] left out.
+    /// A hook looked at a token that [`crate::Forward::reads`] left out.
     #[error(
-        "{point} was not computed for a token that is looked at\nhint: name the token in `Run::reads`, or leave that away"
+        "{point} was not computed for a token that is looked at\nhint: name the token in `Forward::reads`, or leave that away"
     )]
     NotComputed {
         /// Where.

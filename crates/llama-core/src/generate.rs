@@ -3,11 +3,12 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
+use torch_runtime::{TensorChain as _, TensorExt as _};
 
 use crate::batch::{Attends, Batch, Padding};
 use crate::error::{Error, Result};
 use crate::hooks::Tokens;
-use crate::model::{KvCache, Llama, Run};
+use crate::model::{Forward, KvCache, Llama};
 
 /// How tokens are chosen and when to stop.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +51,7 @@ impl Llama {
         let capacity = width.saturating_add(room);
         let mut cache = KvCache::new(self, rows, capacity)?;
         let mut ended = vec![false; prompts.len()];
-        // One stream a prompt, so that a prompt's text does not depend on its neighbours.
+        // One stream a prompt, so that a prompt's text does not depend on its neighbors.
         let mut rngs: Vec<_> = (0..prompts.len() as u64)
             .map(|row| {
                 let mut rng = ChaCha8Rng::seed_from_u64(sampling.seed);
@@ -62,7 +63,7 @@ impl Llama {
         let mut seen = real_columns(&batch)?; // [B, T] bool
         let mut step = batch;
         loop {
-            let output = self.forward(&step, Run::new().cache(&mut cache).logits(Tokens::Last))?;
+            let output = self.forward(&step, Forward::new().cache(&mut cache).logits(Tokens::Last))?;
             let Some(logits) = output.logits else { return Ok(texts) };
             let next = sampling.choose(&logits, &mut rngs)?;
             for (row, &id) in next.iter().enumerate() {
@@ -123,11 +124,11 @@ impl Sampling {
         }
         // In f64, and from the largest down: a tiny temperature must not overflow.
         let logits = logits.f_to_kind(Kind::Double)?;
-        let below = logits.f_sub(&logits.f_amax([-1i64].as_slice(), true)?)?;
-        let probabilities = below.f_div_scalar(self.temperature)?.f_softmax(-1, Kind::Double)?;
-        let vocab = logits.size()[1] as usize;
+        let largest = logits.f_amax([-1i64].as_slice(), true)?;
+        let probabilities = logits.f_sub(&largest).div(self.temperature).softmax(-1, Kind::Double)?;
+        let (_, vocab) = logits.dims2("logits")?;
         let flat: Vec<f64> = Vec::try_from(&probabilities.f_to_device(Device::Cpu)?.f_flatten(0, -1)?)?;
-        Ok(flat.chunks(vocab).zip(rngs).map(|(row, rng)| nucleus(row, self.top_p, rng)).collect())
+        Ok(flat.chunks(vocab as usize).zip(rngs).map(|(row, rng)| nucleus(row, self.top_p, rng)).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! LLaMA models on LibTorch: checkpoints, tokenizers, a forward pass with hooks, generation.
 //!
 //! ```
-//! use llama_core::{Batch, Capture, Config, HookPoint, HookSet, Llama, Precision, Run, Tokens};
+//! use llama_core::{Batch, Capture, Config, HookPoint, HookSet, Llama, Precision, Forward, Tokens};
 //!
 //! // With weights: `Llama::load(&Checkpoint::open("llama-7b")?, Precision::F32, device)?`.
 //! let config = Config { dim: 16, n_layers: 2, n_heads: 4, n_kv_heads: 2, head_dim: 4, hidden_dim: 32,
@@ -11,20 +11,31 @@
 //! // Two prompts of different lengths; the residual stream at each one's last token, at every layer.
 //! let batch = Batch::new(&[vec![1, 5, 6, 7], vec![1, 8]])?;
 //! let mut states = Capture::new(HookSet::residual_stream(config.n_layers), Tokens::Last);
-//! llama.forward(&batch, Run::new().hook(&mut states))?;
+//! llama.forward(&batch, Forward::new().hook(&mut states))?;
 //!
 //! let states = states.finish();
 //! let layer_2 = states.get(HookPoint::of_layer(2)).ok_or("not captured")?;
 //! assert_eq!(layer_2.size(), [2, 16]); // [prompts, dim]
+//! let rows: Vec<Vec<f32>> = layer_2.try_into()?; // the numbers themselves
+//! # assert_eq!((rows.len(), rows[1].len()), (2, 16));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Map
-//! - [`Checkpoint`] describes a model on disk, [`Llama`] is one in memory, [`Tokenizer`] its tokenizer.
-//! - [`Batch`] lays prompts out; [`Run`] says what to do on the way: [`Hook`]s (of which [`Capture`] is one), logits.
-//! - [`HookPoint`]s carry TransformerLens' names with their exact meaning; [`HookSet`] reads globs of them.
-//! - [`Edits`] change activations as data says: steer, patch, ablate. [`names`] tells what others call our points.
+//! - [`Checkpoint`] is a model on disk, [`Llama`] one that computes, [`Tokenizer`] its tokenizer.
+//! - [`Batch`] lays prompts out. [`Forward`] says what one pass does on the way: [`Hook`]s and logits. [`Capture`] is the
+//!   hook that keeps activations, [`FnHook`] a closure.
+//! - [`Llama::run_with_cache`] is the short form: all logits, and the activations at some points.
+//! - [`HookPoint`]s carry TransformerLens' names with their exact meaning; [`HookSet`] reads globs of them. [`names`] tells
+//!   what other libraries call them.
+//! - [`Edits`] change activations, written as data: steer, patch, ablate.
+//! - [`Llama::unembed`] reads a residual stream as logits (the logit lens), [`Llama::weight`] gives the weights.
 //! - [`Llama::generate`] continues prompts.
+//!
+//! # Numbers out of tensors
+//! tch converts tensors of one, two and three axes into `Vec<f32>`, `Vec<Vec<f32>>` and `Vec<Vec<Vec<f32>>>`, whatever
+//! their type and device, as above. It makes an array of any tensor of f32: `let array: ndarray::ArrayD<f32> =
+//! (&tensor).try_into()?`, with the ndarray that tch uses (0.16 in tch 0.26).
 
 mod batch;
 mod checkpoint;
@@ -36,14 +47,16 @@ mod model;
 mod tokenizer;
 
 pub use batch::{Batch, Padding};
-pub use checkpoint::{Checkpoint, IdentityCache, TensorHash, save_meta, save_random_meta};
+pub use checkpoint::{
+    BlockWeight, Checkpoint, IdentityCache, TensorHash, Weight, save_meta, save_random_meta,
+};
 pub use config::{Config, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::Sampling;
 pub use hooks::{
-    Action, Activation, At, Axis, Capture, Captured, Change, Edit, EditHook, Edits, Hook, HookPoint, HookSet,
-    Site, Tokens, Values, names,
+    Action, Activation, Axis, Capture, Captured, Change, Edit, EditHook, Edits, FnHook, Hook, HookPoint,
+    HookSet, Site, Tokens, Values, names,
 };
-pub use model::{Llama, Output, Precision, Run};
+pub use model::{Forward, Llama, Output, Precision};
 pub use tch;
 pub use tokenizer::{Token, Tokenizer, word_model};

@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use llama_core::tch::Device;
-use llama_core::{Batch, Capture, Config, HookPoint, HookSet, Llama, Precision, Run, Tokens};
+use llama_core::{Batch, Capture, Config, Forward, HookPoint, HookSet, Llama, Precision, Tokens};
 
 /// The system's allocator, counting what the thread at hand asks for.
 struct Counting;
@@ -50,7 +50,7 @@ fn asked(n_layers: usize, set: Option<HookSet>) -> (usize, usize) {
     let llama = Llama::random(&config, 0, Precision::F32, Device::Cpu).expect("model");
     let batch = Batch::new(&[vec![1u32, 2, 3], vec![4]]).expect("batch");
     let mut capture = set.map(|set| Capture::new(set, Tokens::Last));
-    let mut run = Run::new().logits(Tokens::Last);
+    let mut run = Forward::new().logits(Tokens::Last);
     if let Some(capture) = &mut capture {
         run = run.hook(capture);
     }

@@ -1,13 +1,16 @@
-//! The tables of every layer, and the loss of CCS.
+//! The tables of every layer.
 
 use serde::Serialize;
 
-use super::controls::terms;
-use super::number::decimal;
-use super::scores::Scores;
-use super::svg::class;
-use crate::{LayerReport, LossReport, Method, Report};
+use super::heat::HeatCell;
+use super::scores::{Scores, has_layers};
+use crate::figures::heat::Scale;
+use crate::figures::palette::class;
+use crate::method::Method;
+use crate::numbers::decimal;
+use crate::report::{Evaluation, LayerReport, Report};
 
+/// A method of the table.
 #[derive(Debug, Serialize)]
 pub(super) struct Column {
     title: String,
@@ -20,7 +23,7 @@ impl Column {
     }
 }
 
-/// The methods of the table with intervals; it has no room for more.
+/// The methods of the table with intervals, which has no room for more.
 pub(super) fn columns(report: &Report) -> Vec<Method> {
     [Method::CCS, Method::LR, Method::RANDOM]
         .into_iter()
@@ -28,6 +31,7 @@ pub(super) fn columns(report: &Report) -> Vec<Method> {
         .collect()
 }
 
+/// A row of the table.
 #[derive(Debug, Serialize)]
 pub(super) struct LayerView {
     layer: usize,
@@ -42,11 +46,11 @@ pub(super) struct LayerView {
 struct Cell {
     scores: Scores,
     chosen: bool,
-    /// A constant guess stands in for a fit.
+    /// A constant guess, not a fit.
     failed: bool,
 }
 
-/// Whether any layer carries a mark, and what was said of the first that does.
+/// The marks that layers carry, each with its explanation at the first that has it.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Marks {
     degenerate: Option<String>,
@@ -65,24 +69,19 @@ impl Marks {
             underdetermined: marked(|l| l.underdetermined && !l.degenerate),
             failed: report.layers.iter().find_map(|layer| {
                 let (method, found) =
-                    layer.methods.iter().find(|(method, _)| failed(report, layer, **method))?;
-                let why = found.note.as_deref().unwrap_or("could not be fitted, a constant guess stands in");
-                Some(format!("{} at layer {}: {why}", report.title(*method), layer.layer))
+                    layer.methods.iter().find(|(method, _)| report.failed(layer, **method))?;
+                let why = found.note.iter().map(|why| format!(": {why}"));
+                Some(format!("{} at layer {}{}", report.title(*method), layer.layer, why.collect::<String>()))
             }),
         }
     }
 }
 
-/// Whether a method's numbers are a constant guess's at a layer that other methods can be fitted to.
-pub(super) fn failed(report: &Report, layer: &LayerReport, method: Method) -> bool {
-    !layer.degenerate && report.lacks_fit(layer, method)
-}
-
 pub(super) fn layer_view(report: &Report, layer: &LayerReport, columns: &[Method]) -> LayerView {
     let cell = |method: &Method| {
         let found = layer.methods.get(method)?;
-        let chosen = report.chosen.get(method).is_some_and(|c| c.layer == Some(layer.layer));
-        Some(Cell { scores: Scores::new(&found.test), chosen, failed: failed(report, layer, *method) })
+        let chosen = report.chosen_layer(*method) == Some(layer.layer);
+        Some(Cell { scores: Scores::new(&found.test), chosen, failed: report.failed(layer, *method) })
     };
     LayerView {
         layer: layer.layer,
@@ -94,30 +93,58 @@ pub(super) fn layer_view(report: &Report, layer: &LayerReport, columns: &[Method
     }
 }
 
+/// A cell for each layer and method.
 #[derive(Debug, Serialize)]
-pub(super) struct LossView {
-    layer: usize,
-    /// Consistency, confidence and their sum.
-    train: [String; 3],
-    test: [String; 3],
-    /// Counted from 1.
-    kept: usize,
-    starts: usize,
-    /// Lowest, median and highest final training loss.
-    spread: [String; 3],
+pub(super) struct LayerHeat {
+    title: &'static str,
+    columns: Vec<(String, &'static str)>,
+    rows: Vec<(usize, Vec<Option<HeatCell>>)>,
+    key: Vec<HeatCell>,
 }
 
-pub(super) fn loss(layer: &LayerReport) -> Option<LossView> {
-    let LossReport { train, test, restart, restarts } = layer.methods.get(&Method::CCS)?.loss.as_ref()?;
-    let mut sorted: Vec<f64> = restarts.iter().copied().flatten().collect();
-    sorted.sort_by(f64::total_cmp);
-    let at = |index: usize| sorted.get(index).copied().map_or_else(String::new, decimal);
-    Some(LossView {
-        layer: layer.layer,
-        train: terms(train),
-        test: terms(test),
-        kept: restart + 1,
-        starts: restarts.len(),
-        spread: [at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))],
-    })
+/// Accuracies and AUROCs of every method, where the table with intervals lacks some.
+pub(super) fn heats(report: &Report, shown_elsewhere: &[Method]) -> Vec<LayerHeat> {
+    let there =
+        |m: &Method| has_layers(report, *m) && report.layers.iter().any(|l| l.methods.contains_key(m));
+    let methods: Vec<Method> = report.methods.keys().copied().filter(there).collect();
+    if methods.iter().all(|m| shown_elsewhere.contains(m)) {
+        return Vec::new();
+    }
+    let share = |v: f64| format!("{:.1}", 100.0 * v);
+    let accuracy = |test: &Evaluation| Some(test.accuracy);
+    let tables = [
+        layer_heat(report, &methods, "Accuracy, %", report.majority, accuracy, share),
+        layer_heat(report, &methods, "AUROC", 0.5, |test| test.auroc, decimal),
+    ];
+    tables.into_iter().filter(|t| t.rows.iter().any(|(_, cells)| cells.iter().any(Option::is_some))).collect()
+}
+
+fn layer_heat(
+    report: &Report,
+    methods: &[Method],
+    title: &'static str,
+    middle: f64,
+    of: fn(&Evaluation) -> Option<f64>,
+    show: fn(f64) -> String,
+) -> LayerHeat {
+    let value = |layer: &LayerReport, method: &Method| of(&layer.methods.get(method)?.test);
+    let all = report.layers.iter().flat_map(|l| methods.iter().filter_map(move |m| value(l, m)));
+    let scale = Scale::new(middle, all);
+    let row = |layer: &LayerReport| {
+        let cell = |method: &Method| {
+            let value = value(layer, method)?;
+            let marked = report.chosen_layer(*method) == Some(layer.layer);
+            // A constant guess is no result of the method.
+            let text =
+                if report.failed(layer, *method) { format!("{} †", show(value)) } else { show(value) };
+            Some(HeatCell { marked, ..HeatCell::new(text, scale.style(value)) })
+        };
+        (layer.layer, methods.iter().map(cell).collect())
+    };
+    LayerHeat {
+        title,
+        columns: methods.iter().map(|m| (report.title(*m), class(*m))).collect(),
+        rows: report.layers.iter().map(row).collect(),
+        key: HeatCell::key(&scale, show),
+    }
 }

@@ -1,39 +1,50 @@
-//! What the template is given: the report's numbers, as text and in the page's order.
+//! What the template is given: the report's numbers as text, in the page's order.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::closer::{self, Sureness, Templates};
-use super::compare::{self, Choices, ConfusionView, Directions, KeyNumber};
-use super::controls::{self, Band, Blank, Recursive, Repetitions};
-use super::heat::{self, LayerHeat, TransferView};
-use super::layers::{self, Column, LayerView, LossView, Marks};
-use super::number::percent;
-use super::plot::{self, Quantity};
-use super::scores::{self, ComparisonView, Figure, Parted};
-use crate::Report;
-use crate::sentences::{Finding, Verdict};
-use crate::{Method, Result};
+use super::blank::{self, BlankView};
+use super::calibration::{self, CalibrationView};
+use super::choices::Choices;
+use super::differences::{self, ComparisonView};
+use super::directions::{self, Directions};
+use super::layers::{self, Column, LayerHeat, LayerView, Marks};
+use super::loss::{self, LossView};
+use super::methods::{self, ConfusionView, KeyNumber};
+use super::recursive::{self, RecursiveView};
+use super::repetitions::{self, RepetitionsView};
+use super::scores::Parted;
+use super::templates::{self, Templates};
+use super::transfer::{self, TransferView};
+use crate::error::{Error, Result};
+use crate::figures::palette::{Theme, declarations};
+use crate::figures::{Figure, Quantity, by_layer};
+use crate::method::Method;
+use crate::numbers::percent;
+use crate::report::{Finding, RecordedSettings, Report, Side, Verdict};
 
 /// The page.
 #[derive(Debug, Serialize)]
 pub(super) struct View {
     program: String,
-    identity: Vec<String>,
+    colors: Colors,
+    about: Vec<String>,
+    /// From the makers of the data.
+    data_notes: Vec<String>,
+    /// Caveats about the run.
     notes: Vec<String>,
-    /// What the run itself says of its data, such as too few test groups.
-    run_notes: Vec<String>,
     verdicts: Parted<VerdictView>,
     key_numbers: Vec<KeyNumber>,
     forest: Option<Figure>,
-    plots: [(&'static str, Figure); 2],
+    /// With their titles.
+    by_layer: [(&'static str, Figure); 2],
     confusions: Parted<ConfusionView>,
-    sureness: Parted<Sureness>,
+    calibrations: Parted<CalibrationView>,
     templates: Parted<Templates>,
-    seeds: Option<Repetitions>,
-    shuffled: Option<Repetitions>,
-    blank: Option<Blank>,
-    recursive: Option<Recursive>,
+    seeds: Option<RepetitionsView>,
+    shuffled: Option<RepetitionsView>,
+    blank: Option<BlankView>,
+    recursive: Option<RecursiveView>,
     transfers: Parted<TransferView>,
     /// Methods with a column pair each in the table of layers.
     columns: Vec<Column>,
@@ -46,24 +57,27 @@ pub(super) struct View {
     loss: Option<LossView>,
     losses: Vec<LossView>,
     comparisons: Parted<ComparisonView>,
-    directions_found: Vec<Directions>,
+    directions: Vec<Directions>,
     all_differences: Vec<ComparisonView>,
     choices: Choices,
-    /// The sign and the start of CCS beside the oracle's.
-    within: Option<String>,
-    /// What Platt scaling was fitted on.
-    calibrated: Option<String>,
     sides: Sides,
     majority: String,
     redrawn: usize,
-    resamples: usize,
-    directions: usize,
-    folds: usize,
+    run: RecordedSettings,
     split: String,
+    /// Every setting by its path.
     settings: Vec<(String, String)>,
     data: Vec<(String, String)>,
 }
 
+/// Declarations of the palette's CSS variables.
+#[derive(Debug, Serialize)]
+struct Colors {
+    light: String,
+    dark: String,
+}
+
+/// A verdict and its color.
 #[derive(Debug, Serialize)]
 struct VerdictView {
     text: String,
@@ -71,7 +85,7 @@ struct VerdictView {
     tone: &'static str,
 }
 
-/// Rows, groups and rows labelled true: training, test.
+/// Rows, groups and rows labeled true: training, test.
 #[derive(Debug, Serialize)]
 struct Sides {
     rows: [usize; 2],
@@ -81,65 +95,54 @@ struct Sides {
 
 impl View {
     pub(super) fn new(report: &Report) -> Result<Self> {
-        let settings =
-            serde_json::to_value(&report.settings).map_err(|e| super::failed("report.html", &e))?;
-        let ccs_layer = report.chosen_layer(Method::CCS);
+        let settings = serde_json::to_value(&report.settings)
+            .map_err(|e| Error::Write { what: "report.html", reason: e.to_string() })?;
         let columns = layers::columns(report);
-        let verdict = |v: &Verdict| VerdictView { text: unbroken(&v.text), tone: tone(v.finding) };
+        let verdict = |v: &Verdict| VerdictView { text: v.text.clone(), tone: tone(v.finding) };
+        let pair = |side: &Side<usize>| [side.train, side.test];
+        let of_chosen = report.chosen_layer(Method::CCS).and_then(|layer| report.layer(layer));
         Ok(Self {
             program: report.program.clone(),
-            identity: report.about.clone(),
-            notes: report.data_notes.clone(),
-            run_notes: report.notes.clone(),
+            colors: Colors { light: declarations(Theme::Light), dark: declarations(Theme::Dark) },
+            about: report.about.clone(),
+            data_notes: report.data_notes.clone(),
+            notes: report.notes.clone(),
             verdicts: Parted::new(report.verdicts.iter().map(|v| (v.method, verdict(v)))),
-            key_numbers: compare::key_numbers(report),
-            forest: compare::forest(report),
-            plots: [by_layer(report, Quantity::Accuracy)?, by_layer(report, Quantity::Auroc)?],
-            confusions: compare::confusions(report),
-            sureness: closer::sureness(report),
-            templates: closer::templates(report),
-            seeds: controls::repetitions(
-                report,
-                &report.seeds,
-                Band::Signed,
-                "Accuracy and AUROC under other seeds",
-            ),
-            shuffled: controls::repetitions(
+            key_numbers: methods::key_numbers(report),
+            forest: methods::forest(report),
+            by_layer: [Quantity::Accuracy, Quantity::Auroc]
+                .map(|quantity| (quantity.title(), by_layer::figure(report, quantity))),
+            confusions: methods::confusions(report),
+            calibrations: calibration::calibrations(report),
+            templates: templates::templates(report),
+            seeds: repetitions::repetitions(report, &report.seeds, "Accuracy and AUROC with other seeds"),
+            shuffled: repetitions::repetitions(
                 report,
                 &report.shuffled,
-                Band::EitherSign,
                 "Accuracy and AUROC with shuffled labels",
             ),
-            blank: controls::blank(report),
-            recursive: controls::recursive(report),
-            within: report.within_layer.as_ref().map(crate::WithinLayer::sentence),
-            transfers: heat::transfers(report),
+            blank: blank::blank(report),
+            recursive: recursive::recursive(report),
+            transfers: transfer::transfers(report),
             layers: report.layers.iter().map(|l| layers::layer_view(report, l, &columns)).collect(),
-            heats: heat::layers(report, &columns),
+            heats: layers::heats(report, &columns),
             columns: columns.into_iter().map(|m| Column::new(report, m)).collect(),
-            dim: report
-                .layers
-                .first()
-                .map(|l| l.dim)
-                .filter(|dim| report.layers.iter().all(|l| l.dim == *dim)),
+            dim: dim(report),
             marks: Marks::new(report),
-            loss: ccs_layer.and_then(|layer| layers::loss(report.layer(layer)?)),
-            losses: report.layers.iter().filter_map(layers::loss).collect(),
-            comparisons: scores::comparisons(report),
-            directions_found: compare::directions(report),
-            all_differences: scores::at_every_layer(report),
+            loss: of_chosen.and_then(loss::loss),
+            losses: report.layers.iter().filter_map(loss::loss).collect(),
+            comparisons: differences::comparisons(report),
+            directions: directions::directions(report),
+            all_differences: differences::at_every_layer(report),
             choices: Choices::new(report),
-            calibrated: scores::calibrated(report),
             sides: Sides {
-                rows: [report.rows.train, report.rows.test],
-                groups: [report.groups.train, report.groups.test],
-                positives: [report.positives.train, report.positives.test],
+                rows: pair(&report.rows),
+                groups: pair(&report.groups),
+                positives: pair(&report.positives),
             },
             majority: percent(report.majority),
             redrawn: report.redrawn_resamples,
-            resamples: report.settings.resamples,
-            directions: report.settings.directions,
-            folds: report.settings.folds,
+            run: report.settings.clone(),
             split: report.split.clone(),
             settings: flat(&settings),
             data: flat(&report.data),
@@ -147,21 +150,16 @@ impl View {
     }
 }
 
-fn by_layer(report: &Report, quantity: Quantity) -> Result<(&'static str, Figure)> {
-    let wide = plot::inline(report, quantity, plot::WIDE)?;
-    let narrow = plot::inline(report, quantity, plot::NARROW)?;
-    Ok((quantity.title(), Figure { wide, narrow }))
-}
-
-/// With no line break between a number and its sign of per cent.
-fn unbroken(text: &str) -> String {
-    text.replace(" %", "\u{a0}%")
+/// The dimension of the states, where all layers have the same.
+fn dim(report: &Report) -> Option<usize> {
+    let first = report.layers.first()?.dim;
+    report.layers.iter().all(|l| l.dim == first).then_some(first)
 }
 
 fn tone(finding: Finding) -> &'static str {
     match finding {
         Finding::AboveChance | Finding::BetterThanRandom | Finding::BetterThanZeroShot => "good",
-        // Two probes at chance are not told apart either.
+        // Two probes at chance are not distinguishable either.
         Finding::RanksOnly | Finding::BelowSupervised | Finding::ReachesSupervised => "plain",
         _ => "caution",
     }

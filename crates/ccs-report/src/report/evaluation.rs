@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Method;
+use crate::method::Method;
 
 /// A closed interval, lower end first.
 pub type Interval = [f64; 2];
@@ -10,9 +10,9 @@ pub type Interval = [f64; 2];
 /// How well labels are predicted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Share of rows judged rightly.
+    /// Share of rows classified correctly.
     pub accuracy: f64,
-    /// 95 % interval: resampled groups; for random directions, the band over directions.
+    /// 95% interval from resampled groups; for random directions, the central 95% of directions.
     pub accuracy_ci: Option<Interval>,
     /// Area under the ROC curve; none if the rows carry one label.
     pub auroc: Option<f64>,
@@ -25,13 +25,13 @@ pub struct Evaluation {
 /// Predictions by label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
-    /// Labelled true, judged true.
+    /// Labeled true, predicted true.
     pub true_positive: usize,
-    /// Labelled false, judged true.
+    /// Labeled false, predicted true.
     pub false_positive: usize,
-    /// Labelled false, judged false.
+    /// Labeled false, predicted false.
     pub true_negative: usize,
-    /// Labelled true, judged false.
+    /// Labeled true, predicted false.
     pub false_negative: usize,
 }
 
@@ -42,7 +42,7 @@ impl Confusion {
     }
 }
 
-/// What cross-validation inside the training rows gave: means over its folds.
+/// Cross-validation within the training rows: means over its folds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidation {
     /// Folds.
@@ -102,7 +102,7 @@ impl TryFrom<i8> for Sign {
     }
 }
 
-/// A number and its 95 % interval.
+/// A number and its 95% interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// On the test rows.
@@ -129,23 +129,17 @@ pub struct Difference {
     pub auroc: Option<Estimate>,
 }
 
-/// A difference, with the number of layers looked at in mind.
+/// A difference, and its intervals corrected for the number of layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// With its plain 95 % intervals.
+    /// With its uncorrected 95% intervals.
     #[serde(flatten)]
     pub difference: Difference,
-    /// How many layers were looked at.
-    #[serde(default = "one")]
+    /// How many layers were evaluated.
     pub layers: usize,
-    /// Of accuracies, at 1 − 0.05/`layers` (Bonferroni): the intervals of all layers hold at once with 95 %.
-    #[serde(default)]
+    /// Of accuracies, at level 1 − 0.05/`layers` (Bonferroni): with 95% probability, the intervals of all layers hold at
+    /// once.
     pub accuracy_ci: Option<Interval>,
-    /// The same of AUROCs.
-    #[serde(default)]
+    /// The same for AUROCs.
     pub auroc_ci: Option<Interval>,
-}
-
-fn one() -> usize {
-    1
 }

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::{Comparison, CrossValidation, Evaluation, Sign, Terms};
-use crate::Method;
+use crate::method::Method;
 
 /// One layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,34 +15,35 @@ pub struct LayerReport {
     pub hook: String,
     /// D, the length of a state.
     pub dim: usize,
-    /// The states are the same for every training row, or every one of a template: nothing can be fitted, a constant
-    /// guess stands in.
+    /// The states are identical in all training rows, or in all of a template: nothing can be fitted, and a constant guess
+    /// takes the place of every probe.
     pub degenerate: bool,
-    /// Fewer training rows than dimensions, in all or in a fold of the cross-validation: CCS reaches zero loss along almost any direction.
+    /// Fewer training rows than dimensions, overall or in a fold of the cross-validation: CCS reaches zero loss along almost
+    /// any direction.
     pub underdetermined: bool,
     /// What a reader should know about this layer.
     pub notes: Vec<String>,
     /// By method.
     pub methods: IndexMap<Method, MethodReport>,
-    /// Paired differences between methods here: for CCS and logistic regression, the one from the other, from random
-    /// directions, from the model's own answers and, of accuracies alone, from the majority.
+    /// Paired differences between methods at this layer: CCS and logistic regression against each other, random directions,
+    /// the model's own answers and (accuracy alone) the majority class.
     pub differences: Vec<Comparison>,
 }
 
 /// One method at one layer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MethodReport {
-    /// On rows that nothing was fitted on.
+    /// On the test rows.
     pub test: Evaluation,
-    /// On the rows it was fitted on; says little where rows are fewer than dimensions.
+    /// On the training rows. It says little where there are fewer rows than dimensions.
     pub train: Evaluation,
-    /// Inside the training rows; what a layer is chosen by.
+    /// Within the training rows; the basis of choosing a layer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cross_validation: Option<CrossValidation>,
     /// CCS: the loss.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub loss: Option<LossReport>,
-    /// Whether a high score means true, as the training rows say.
+    /// Whether a high score means true, according to the training rows.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sign: Option<Sign>,
     /// Logistic regression: the largest gradient entry at the solution.
@@ -65,14 +66,14 @@ pub struct MethodReport {
     pub note: Option<String>,
 }
 
-/// The CCS loss of the kept start, and of all starts.
+/// The CCS loss of the selected start, and of all starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LossReport {
     /// On training rows.
     pub train: Terms,
     /// On test rows.
     pub test: Terms,
-    /// The start that was kept, counted from 0.
+    /// The selected start, counted from 0.
     pub restart: usize,
     /// The final training loss of every start; none where it is not a number.
     pub restarts: Vec<Option<f64>>,

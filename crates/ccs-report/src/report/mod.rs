@@ -3,38 +3,40 @@
 //! No clock time and no path is in here: the same data and settings give the same bytes.
 
 mod blank;
+mod calibration;
 mod chosen;
-mod controls;
 mod diagnostics;
 mod evaluation;
 mod layer;
+mod recursive;
+mod repetitions;
 mod settings;
 mod split;
 mod transfer;
+mod verdict;
+mod within_layer;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 pub use blank::Blank;
+pub use calibration::{Bin, Calibration, Histogram, Platt, Reliability};
 pub use chosen::{Chosen, Oracle};
-pub use controls::{
-    OracleRestart, OracleSign, Repeated, SeedCosines, ShuffledBand, Spread, Untrained, WithinLayer,
-};
-pub use diagnostics::{
-    Bin, Calibration, CloseUp, EnsembleReport, Ensembling, Histogram, Platt, RecursiveIteration,
-    RecursiveReport, Reliability, TemplateReport,
-};
+pub use diagnostics::{Diagnostics, EnsembleReport, Ensembling, TemplateReport};
 pub use evaluation::{
     Comparison, Confusion, CrossValidation, Difference, Estimate, Evaluation, Interval, Sign, Terms,
 };
 pub use layer::{LayerReport, LossReport, MethodReport};
+pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
+pub use repetitions::{Repetitions, SeedCosines, ShuffledBand};
 pub use settings::{AnswerScore, RecordedSettings, ZeroShot};
 pub use split::{SplitReport, SplitRows};
 pub use transfer::{Against, Transfer};
+pub use verdict::{Finding, Verdict};
+pub use within_layer::{OracleRestart, OracleSign, WithinLayer};
 
-use crate::method::MethodInfo;
-use crate::sentences::Verdict;
-use crate::{Error, Method, Result};
+use crate::error::{Error, Result};
+use crate::method::{Method, MethodInfo};
 
 /// `report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,10 +49,9 @@ pub struct Report {
     pub methods: IndexMap<Method, MethodInfo>,
     /// What the numbers say, in sentences.
     pub verdicts: Vec<Verdict>,
-    /// What a reader should know about the whole run.
-    #[serde(default)]
+    /// Caveats about the whole run.
     pub notes: Vec<String>,
-    /// The share of the more frequent label among the test rows: what the best constant answer reaches.
+    /// The share of the more frequent label among the test rows: the accuracy of the best constant prediction.
     pub majority: f64,
     /// Rows on each side of the split.
     pub rows: Side<usize>,
@@ -60,40 +61,40 @@ pub struct Report {
     pub positives: Side<usize>,
     /// Resamples drawn again because they held one label only.
     pub redrawn_resamples: usize,
-    /// The layer that stands for each method that fits probes.
+    /// The layer chosen for each method that fits probes.
     pub chosen: IndexMap<Method, Chosen>,
-    /// Layers chosen without labels, beside those above: CCS's by its training loss.
+    /// Layers chosen without labels, in addition to those above: CCS's by its training loss.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
     pub chosen_without_labels: IndexMap<Method, Chosen>,
-    /// How the model's own answers were read, where they were.
+    /// How the model's own answers were scored, where they were.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub zero_shot: Option<ZeroShot>,
-    /// CCS at its layer against logistic regression at its own, paired.
+    /// CCS at its layer minus logistic regression at its own, paired.
     pub chosen_difference: Option<Difference>,
-    /// Every method that fits probes, at its chosen layer, against random directions there and against logistic
-    /// regression at its own.
+    /// Every method that fits probes, at its chosen layer, minus random directions there and minus logistic regression at
+    /// its own.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub comparisons: Vec<Comparison>,
-    /// What was looked at more closely, at each method's chosen layer.
+    /// Calibration and templates, at each method's chosen layer.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
-    pub close_ups: IndexMap<Method, CloseUp>,
+    pub diagnostics: IndexMap<Method, Diagnostics>,
     /// The same fits under other seeds.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
-    pub seeds: IndexMap<Method, Repeated>,
-    /// Every method with shuffled labels: those that training goes by (a sign alone, of methods that fit without) and
-    /// those that it is judged by. Each with a band of random directions that all results lie in at once with 95 %.
+    pub seeds: IndexMap<Method, Repetitions>,
+    /// Every method with the labels of both sides shuffled; methods that fit without labels take only their sign from
+    /// them. Each with a band of random directions that contains all results at once with 95% probability.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
-    pub shuffled: IndexMap<Method, Repeated>,
+    pub shuffled: IndexMap<Method, Repetitions>,
     /// Recursive CCS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recursive: Option<RecursiveReport>,
-    /// CCS's sign and start, beside those that the test rows would have chosen.
+    /// CCS's sign and start, and those that the test rows would have selected.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub within_layer: Option<WithinLayer>,
-    /// The probes at their chosen layers on the same test questions with the passage left blank.
+    /// The probes at their chosen layers on the same test questions with a blank passage.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blank: Option<IndexMap<Method, Blank>>,
-    /// From data set to data set.
+    /// Transfer from data set to data set.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
     pub transfer: IndexMap<Method, Transfer>,
     /// The model's own answers on each data set's test rows, in the order of `transfer`'s columns; calibrated on that data
@@ -102,20 +103,20 @@ pub struct Report {
     pub transfer_answers: IndexMap<Method, Vec<Option<Evaluation>>>,
     /// Every layer, ascending.
     pub layers: Vec<LayerReport>,
-    /// What was asked for.
+    /// The settings of the run.
     pub settings: RecordedSettings,
     /// A hash of `split.json`'s rows.
     pub split: String,
-    /// Which states were read, in words: `at the last token, computed in bf16 and kept in f32`.
+    /// Which hidden states were used, in words: `at the last token, computed in bf16 and kept in f32`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub states: Option<String>,
-    /// What the data is, in a few words each: the data set, the model, the states, the rows.
+    /// The data in a few words each: data set, model, states, rows.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub about: Vec<String>,
-    /// What those who made the data want its readers to know.
+    /// Notes from the makers of the data.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub data_notes: Vec<String>,
-    /// What the data is, in full, in its source's words.
+    /// The data in full, as its source describes itself.
     pub data: serde_json::Value,
 }
 
@@ -126,19 +127,22 @@ impl Report {
     /// Reads the text of a `report.json`.
     ///
     /// # Errors
-    /// [`Error::Report`]: text that is not a report, or one of another version.
+    /// [`Error::Report`]: text that is not a report, or a report of another version.
     pub fn from_json(text: &[u8]) -> Result<Self> {
-        let report: Self =
-            serde_json::from_slice(text).map_err(|e| Error::Report { reason: e.to_string() })?;
-        if report.schema == Self::SCHEMA {
-            Ok(report)
-        } else {
-            let reason = format!("its schema is {}, this version reads {}", report.schema, Self::SCHEMA);
-            Err(Error::Report { reason })
+        /// All that may be asked of a report of any version.
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
         }
+        let refused = |reason: String| Error::Report { reason };
+        let Version { schema } = serde_json::from_slice(text).map_err(|e| refused(e.to_string()))?;
+        if schema != Self::SCHEMA {
+            return Err(refused(format!("its schema is {schema}, and this version reads {}", Self::SCHEMA)));
+        }
+        serde_json::from_slice(text).map_err(|e| refused(e.to_string()))
     }
 
-    /// The report as it is written: JSON, indented, with a last newline.
+    /// The report as written: indented JSON with a final newline.
     ///
     /// # Errors
     /// None for a report whose numbers came from a run.
@@ -154,15 +158,19 @@ impl Report {
         self.methods.get(&method).map_or_else(|| method.to_string(), |info| info.title.clone())
     }
 
-    /// Whether a method fits one probe per layer, whose layer has to be chosen.
+    /// Whether a method fits one probe per layer, so that a layer has to be chosen.
     pub fn fits_probes(&self, method: Method) -> bool {
         self.methods.get(&method).is_some_and(|info| info.fits_probes)
     }
 
-    /// Whether a method that fits probes has none at a layer: its numbers are then those of the constant guess that stands
-    /// in.
+    /// Whether a method that fits probes has none at a layer, so that its numbers are those of a constant guess.
     pub fn lacks_fit(&self, layer: &LayerReport, method: Method) -> bool {
         self.fits_probes(method) && layer.methods.get(&method).is_some_and(|found| found.probe.is_none())
+    }
+
+    /// Whether a method could not be fitted at a layer that others can be fitted to.
+    pub fn failed(&self, layer: &LayerReport, method: Method) -> bool {
+        !layer.degenerate && self.lacks_fit(layer, method)
     }
 
     /// A layer's report.
@@ -170,7 +178,7 @@ impl Report {
         self.layers.iter().find(|l| l.layer == layer)
     }
 
-    /// The layer that stands for a method, if one was chosen.
+    /// The layer chosen for a method, if there is one.
     pub fn chosen_layer(&self, method: Method) -> Option<usize> {
         self.chosen.get(&method).and_then(|choice| choice.layer)
     }
@@ -183,4 +191,33 @@ pub struct Side<T> {
     pub train: T,
     /// Of the test rows.
     pub test: T,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIXTURE: &[u8] = include_bytes!("../../tests/fixtures/report.json");
+
+    #[test]
+    fn reports_of_other_versions_are_refused_by_their_number() {
+        let report = Report::from_json(FIXTURE).unwrap();
+        assert_eq!(Report::from_json(&report.to_json().unwrap()).unwrap(), report);
+        let mut other: serde_json::Value = serde_json::from_slice(FIXTURE).unwrap();
+        other["schema"] = 1.into();
+        other.as_object_mut().unwrap().remove("layers");
+        let error = Report::from_json(other.to_string().as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("its schema is 1"), "{error}");
+        assert!(error.hint().contains("make it again"), "{}", error.hint());
+    }
+
+    #[test]
+    fn a_report_without_a_required_key_is_refused() {
+        for key in ["notes", "layers", "methods", "verdicts"] {
+            let mut without: serde_json::Value = serde_json::from_slice(FIXTURE).unwrap();
+            without.as_object_mut().unwrap().remove(key);
+            let error = Report::from_json(without.to_string().as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What a run was asked to do, as far as a report speaks of it.
+//! A run's settings, as a report records them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,26 +6,26 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A run's settings as they are recorded: those that the page names, and all others by name.
+/// A run's settings: those that the page names, and all others by name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RecordedSettings {
     /// Random directions in the band.
     pub directions: usize,
-    /// Folds of the cross-validation inside the training rows.
+    /// Folds of the cross-validation within the training rows.
     pub folds: usize,
     /// Resamples behind each interval.
     pub resamples: usize,
-    /// What everything random follows from.
+    /// The seed of all randomness.
     pub seed: u64,
     /// The others.
     #[serde(flatten)]
     pub others: BTreeMap<String, serde_json::Value>,
 }
 
-/// What of an answer's log-probability decides which of the two answers the model prefers.
+/// Which log-probability of an answer decides what the model prefers.
 ///
-/// The sum is what a model says: which of the two texts is the likelier one to follow. The longer of two answers is the less
-/// likely one by that, so evaluation harnesses offer the mean too (accuracy normalised by length).
+/// The sum is the model's own probability of the text. It favors the shorter of two answers, so evaluation harnesses also
+/// offer the mean (length-normalized accuracy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerScore {
@@ -37,7 +37,7 @@ pub enum AnswerScore {
 }
 
 impl AnswerScore {
-    /// The name in reports and on command lines.
+    /// Its name in reports and settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sum => "sum",
@@ -45,7 +45,7 @@ impl AnswerScore {
         }
     }
 
-    /// What it is of an answer, in words.
+    /// What it measures, in words.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Sum => "the log-probability of the whole answer (the sum over its tokens)",
@@ -74,7 +74,7 @@ impl FromStr for AnswerScore {
 /// How the model's own answers were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZeroShot {
-    /// What decided.
+    /// The score that decided.
     pub score: AnswerScore,
 }
 

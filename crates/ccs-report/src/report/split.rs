@@ -1,19 +1,19 @@
-//! `split.json`: which rows trained and which tested.
+//! `split.json`: which rows are for training and which for testing.
 
 use serde::{Deserialize, Serialize};
 
-/// `split.json`: which rows trained and which tested.
+/// `split.json`: which rows are for training and which for testing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SplitReport {
     /// A hash of everything below.
     pub id: String,
     /// The run's seed.
     pub seed: u64,
-    /// The share of rows that was to be kept for testing.
+    /// The requested share of test rows.
     pub test_fraction: f64,
-    /// What the training rows are.
+    /// The training rows.
     pub train: SplitRows,
-    /// What the test rows are.
+    /// The test rows.
     pub test: SplitRows,
 }
 

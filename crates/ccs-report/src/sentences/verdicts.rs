@@ -1,125 +1,65 @@
-//! What a run's intervals say. Chance is a statement about intervals: an AUROC interval that contains 0.5,
-//! an accuracy interval that contains the majority's.
+//! Verdicts: what a run's intervals say. Chance is a statement about intervals: an AUROC interval that contains 0.5, an
+//! accuracy interval that contains the accuracy of the majority class.
 
-use serde::{Deserialize, Serialize};
+use super::caveats::{FEWEST_GROUPS, too_few};
+use crate::method::Method;
+use crate::numbers::{decimal, difference, from_to, percent};
+use crate::report::{
+    Chosen, Comparison, Difference, Estimate, Evaluation, Finding, Interval, Report, Verdict,
+};
 
-use crate::{Comparison, Difference, Estimate, Evaluation, Interval, Method, Report};
-
-/// Fewer test groups than this say little about an interval: nothing is concluded from them.
-pub const FEWEST_GROUPS: usize = 10;
-
-/// A sentence about the results, and what it is computed from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// About this method.
-    pub method: Method,
-    /// At this layer; none if it is about the whole run.
-    pub layer: Option<usize>,
-    /// The finding in one word.
-    pub finding: Finding,
-    /// The finding in plain language.
-    pub text: String,
-}
-
-/// A finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Finding {
-    /// Both intervals lie above chance.
-    AboveChance,
-    /// Truth is ranked above falsehood, but the decisions are no better than the majority's.
-    RanksOnly,
-    /// The AUROC interval contains 0.5, or there is none and the accuracy interval contains the majority's.
-    AtChance,
-    /// The AUROC interval lies below 0.5: the sign of the training rows does not hold on the test rows.
-    BelowChance,
-    /// The test rows are of too few groups for an interval to be relied on.
-    TooFewGroups,
-    /// Nothing could be fitted.
-    NothingToFit,
-    /// No better than random directions.
-    NoBetterThanRandom,
-    /// Better than random directions.
-    BetterThanRandom,
-    /// Better than the model's own answers.
-    BetterThanZeroShot,
-    /// No better than the model's own answers.
-    NoBetterThanZeroShot,
-    /// Fewer training rows than dimensions.
-    Underdetermined,
-    /// Worse than logistic regression.
-    BelowSupervised,
-    /// Not distinguishable from logistic regression, or better.
-    ReachesSupervised,
-    /// Neither CCS nor logistic regression does better than chance.
-    NeitherFinds,
-}
-
-/// What a reader should know about the whole run.
-pub fn notes(test_groups: usize, layers: usize) -> Vec<String> {
-    let few = (test_groups < FEWEST_GROUPS).then(|| {
-        format!("{}: intervals are rough, and nothing is concluded from them", too_few(test_groups))
-    });
-    let many = (layers > 1).then(|| {
-        format!(
-            "{layers} layers were looked at: each method's was chosen inside the training rows; a reader who picks \
-             another by its test numbers should go by the wider intervals that hold for all {layers} at once"
-        )
-    });
-    few.into_iter().chain(many).collect()
-}
-
-fn too_few(test_groups: usize) -> String {
-    let groups = if test_groups == 1 { "group" } else { "groups" };
-    format!("the test rows are of {test_groups} {groups}, fewer than {FEWEST_GROUPS}")
-}
-
-/// What there is to say about each chosen layer and about the choices together.
+/// What there is to say about each method at its chosen layer, and about CCS and logistic regression together.
 pub fn verdicts(report: &Report) -> Vec<Verdict> {
     let few = report.groups.test < FEWEST_GROUPS;
     let mut found = Vec::new();
     for (&method, choice) in &report.chosen {
-        let title = report.title(method);
-        let Some((layer, test)) = choice.layer.zip(choice.test.as_ref()) else {
-            let text = format!("{title}: {}.", choice.rule);
-            found.push(Verdict { method, layer: None, finding: Finding::NothingToFit, text });
-            continue;
-        };
-        let (finding, text) = if few {
-            let (numbers, few) = (numbers(test), too_few(report.groups.test));
-            let text =
-                format!("{title} at layer {layer}: {numbers}, but {few}: too few to tell it from chance.");
-            (Finding::TooFewGroups, text)
-        } else {
-            against_chance(&title, layer, test, report.majority)
-        };
-        let Some(at_layer) = report.layer(layer) else { continue };
-        let random = against_random(report, method).filter(|_| !few);
-        if matches!(method, Method::CCS | Method::LR) {
-            found.push(Verdict { method, layer: Some(layer), finding, text });
-            found.extend(random);
-            found.extend(against_zero_shot(report, method).filter(|_| !few));
-        } else {
-            // One sentence for each of the others: the one that takes the other back, where there is such.
-            let above = matches!(finding, Finding::AboveChance | Finding::RanksOnly);
-            let taken_back = random.filter(|v| above && v.finding == Finding::NoBetterThanRandom);
-            found.push(match taken_back {
-                Some(back) => Verdict { text: format!("{} Its {}.", back.text, numbers(test)), ..back },
-                None => Verdict { method, layer: Some(layer), finding, text },
-            });
-        }
-        if at_layer.underdetermined && method == Method::CCS {
-            let text = format!("Layer {layer}: {}.", at_layer.notes.join("; "));
-            found.push(Verdict { method, layer: Some(layer), finding: Finding::Underdetermined, text });
-        }
+        found.extend(of_method(report, method, choice, few));
     }
     if let Some(difference) = report.chosen_difference.as_ref().filter(|_| !few) {
-        let nothing = |method: Method| {
+        let no_better_than_chance = |method: Method| {
             let chance = |v: &Verdict| matches!(v.finding, Finding::AtChance | Finding::BelowChance);
             found.iter().any(|v| v.method == method && chance(v))
         };
-        let neither = nothing(difference.first) && nothing(difference.second);
+        let neither = no_better_than_chance(difference.first) && no_better_than_chance(difference.second);
         found.push(against_supervised(difference, neither));
+    }
+    found
+}
+
+fn of_method(report: &Report, method: Method, choice: &Chosen, few: bool) -> Vec<Verdict> {
+    let title = report.title(method);
+    let verdict = |layer, finding, text| Verdict { method, layer, finding, text };
+    let Some((layer, test)) = choice.layer.zip(choice.test.as_ref()) else {
+        return vec![verdict(None, Finding::NothingToFit, format!("{title}: {}.", choice.rule))];
+    };
+    let (finding, text) = if few {
+        let groups = too_few(report.groups.test);
+        let text = format!(
+            "{title} at layer {layer}: {}. The test rows come from {groups}, too few to compare with chance.",
+            numbers(test)
+        );
+        (Finding::TooFewGroups, text)
+    } else {
+        against_chance(&title, layer, test, report.majority)
+    };
+    let random = against_random(report, method).filter(|_| !few);
+    let mut found = Vec::new();
+    if matches!(method, Method::CCS | Method::LR) {
+        found.push(verdict(Some(layer), finding, text));
+        found.extend(random);
+        found.extend(against_zero_shot(report, method).filter(|_| !few));
+    } else {
+        // The other methods have one sentence each. Above chance but no better than random directions counts as the latter.
+        let above = matches!(finding, Finding::AboveChance | Finding::RanksOnly);
+        let no_better = random.filter(|v| above && v.finding == Finding::NoBetterThanRandom);
+        found.push(match no_better {
+            Some(random) => Verdict { text: format!("{} Its {}.", random.text, numbers(test)), ..random },
+            None => verdict(Some(layer), finding, text),
+        });
+    }
+    if let Some(layer) = report.layer(layer).filter(|l| l.underdetermined && method == Method::CCS) {
+        let text = format!("Layer {}: {}.", layer.layer, layer.notes.join("; "));
+        found.push(verdict(Some(layer.layer), Finding::Underdetermined, text));
     }
     found
 }
@@ -134,139 +74,108 @@ fn against_chance(title: &str, layer: usize, test: &Evaluation, majority: f64) -
         None if above_majority => Finding::AboveChance,
         _ => Finding::AtChance,
     };
-    let majority = percent(majority);
+    let majority = format!("the majority class has accuracy {}", percent(majority));
     let text = match finding {
-        Finding::AboveChance => {
-            format!("{title} reads truth at layer {layer}: {numbers}; the majority's accuracy is {majority}.")
-        }
+        Finding::AboveChance => format!("{title} is above chance at layer {layer}: {numbers}; {majority}."),
         Finding::RanksOnly => format!(
-            "{title} ranks true above false at layer {layer}, but decides no better than the majority ({majority}): {numbers}."
+            "{title} ranks true above false at layer {layer}, but is not more accurate than the majority class: \
+             {numbers}; {majority}."
         ),
         Finding::BelowChance => format!(
-            "{title} at layer {layer} is below chance: {numbers}; the sign found on the training rows does not hold on the test rows."
+            "{title} is below chance at layer {layer}: {numbers}. The sign chosen on the training rows is wrong on the \
+             test rows."
         ),
-        _ => format!(
-            "{title} is not distinguishable from chance here (layer {layer}): {numbers}; the majority's accuracy is {majority}."
-        ),
+        _ => format!("{title} is not distinguishable from chance at layer {layer}: {numbers}; {majority}."),
     };
     (finding, text)
 }
 
 fn against_random(report: &Report, method: Method) -> Option<Verdict> {
     let of = |c: &&Comparison| (c.difference.first, c.difference.second) == (method, Method::RANDOM);
-    let Comparison { difference, layers, accuracy_ci, auroc_ci } = report.comparisons.iter().find(of)?;
-    let estimate = difference.auroc.unwrap_or(difference.accuracy);
-    let [low, _] = estimate.ci?;
-    let (title, layer) = (report.title(method), difference.first_layer);
-    let mut by = by(&estimate, difference.auroc.is_some());
-    let wide = if difference.auroc.is_some() { auroc_ci } else { accuracy_ci };
-    if let Some([low, high]) = wide.filter(|_| *layers > 1) {
-        by = format!("{by}; {low:+.3} to {high:+.3} if all {layers} layers are to hold at once");
-    }
-    let (finding, text) = if low > 0.0 {
-        (
-            Finding::BetterThanRandom,
-            format!("{title} beats random directions at layer {layer}: the difference is {by}."),
-        )
+    let comparison = report.comparisons.iter().find(of)?;
+    let layer = comparison.difference.first_layer;
+    let (metric, estimate) = ranking(&comparison.difference);
+    let corrected =
+        if comparison.difference.auroc.is_some() { comparison.auroc_ci } else { comparison.accuracy_ci };
+    let corrected = corrected.filter(|_| comparison.layers > 1);
+    let corrected =
+        corrected.map(|ci| format!("{} corrected for {} layers", from_to(ci, difference), comparison.layers));
+    let by = by(metric, &estimate, corrected);
+    let (finding, relation) = if estimate.ci?[0] > 0.0 {
+        (Finding::BetterThanRandom, "is better than random directions")
     } else {
-        (
-            Finding::NoBetterThanRandom,
-            format!(
-                "{title} is not distinguishable from random directions at layer {layer}: the difference is {by}."
-            ),
-        )
+        (Finding::NoBetterThanRandom, "is not distinguishable from random directions")
     };
+    let text = format!("{} {relation} at layer {layer}: {by}.", report.title(method));
     Some(Verdict { method, layer: Some(layer), finding, text })
 }
 
-/// Against what the model says itself: what a probe finds beyond it, the model does not say. Of the two ways to read its
-/// answer off, the one that leaves the probe less.
+/// Against the model's own answers: what a probe finds beyond them, the model does not say. Of plain and calibrated
+/// zero-shot, the more accurate one counts.
 fn against_zero_shot(report: &Report, method: Method) -> Option<Verdict> {
-    let own = report.comparisons.iter().filter(|c| {
-        c.difference.first == method
-            && matches!(c.difference.second, Method::ZERO_SHOT | Method::CALIBRATED_ZERO_SHOT)
+    let own = report.comparisons.iter().map(|c| &c.difference).filter(|d| {
+        d.first == method && matches!(d.second, Method::ZERO_SHOT | Method::CALIBRATED_ZERO_SHOT)
     });
-    let said = own.min_by(|a, b| a.difference.accuracy.value.total_cmp(&b.difference.accuracy.value))?;
-    let own = match said.difference.second {
+    let closest = own.min_by(|a, b| a.accuracy.value.total_cmp(&b.accuracy.value))?;
+    let own = match closest.second {
         Method::CALIBRATED_ZERO_SHOT => "the model's own answers (zero-shot, calibrated)",
         _ => "the model's own answers (zero-shot)",
     };
-    let Difference { first_layer: layer, accuracy, .. } = said.difference;
-    let [low, high] = accuracy.ci?;
-    let (title, by) = (report.title(method), by(&accuracy, false));
-    let (finding, text) = if low > 0.0 {
-        (
-            Finding::BetterThanZeroShot,
-            format!("{title} at layer {layer} is more accurate than {own}: by {by}."),
-        )
+    let [low, high] = closest.accuracy.ci?;
+    let (finding, relation) = if low > 0.0 {
+        (Finding::BetterThanZeroShot, "is more accurate than")
     } else if high < 0.0 {
-        (
-            Finding::NoBetterThanZeroShot,
-            format!("{title} at layer {layer} is less accurate than {own}: by {by}."),
-        )
+        (Finding::NoBetterThanZeroShot, "is less accurate than")
     } else {
-        (
-            Finding::NoBetterThanZeroShot,
-            format!(
-                "{title} at layer {layer} is not distinguishably more accurate than {own}: the difference is {by}."
-            ),
-        )
+        (Finding::NoBetterThanZeroShot, "is not distinguishably more accurate than")
     };
+    let (title, layer) = (report.title(method), closest.first_layer);
+    let by = by("accuracy", &closest.accuracy, None);
+    let text = format!("{title} at layer {layer} {relation} {own}: {by}.");
     Some(Verdict { method, layer: Some(layer), finding, text })
 }
 
-fn against_supervised(difference: &Difference, neither: bool) -> Verdict {
-    let estimate = difference.auroc.unwrap_or(difference.accuracy);
-    let by = by(&estimate, difference.auroc.is_some());
-    let layers = format!(
-        "CCS (layer {}) and logistic regression (layer {})",
-        difference.first_layer, difference.second_layer
-    );
+/// CCS minus logistic regression. `neither` says that both are at chance.
+fn against_supervised(compared: &Difference, neither: bool) -> Verdict {
+    let (metric, estimate) = ranking(compared);
     let below = estimate.ci.is_some_and(|[_, high]| high < 0.0);
+    let [ccs, lr] = [("CCS", compared.first_layer), ("logistic regression", compared.second_layer)]
+        .map(|(title, layer)| format!("{title} (layer {layer})"));
     let (finding, text) = if neither {
-        (
-            Finding::NeitherFinds,
-            format!(
-                "Neither finds anything, with labels or without: between {layers} the difference is {by}."
-            ),
-        )
+        (Finding::NeitherFinds, format!("Neither {ccs} nor {lr} is above chance"))
     } else if below {
-        (
-            Finding::BelowSupervised,
-            format!("Labels find more than CCS does: between {layers} the difference is {by}."),
-        )
+        (Finding::BelowSupervised, format!("{ccs} falls short of {lr}"))
     } else {
-        (
-            Finding::ReachesSupervised,
-            format!(
-                "CCS is not distinguishably worse than what labels find: between {layers} the difference is {by}."
-            ),
-        )
+        (Finding::ReachesSupervised, format!("{ccs} is not distinguishably worse than {lr}"))
     };
+    let text = format!("{text}: {}.", by(metric, &estimate, None));
     Verdict { method: Method::CCS, layer: None, finding, text }
 }
 
+/// The difference of AUROCs, or of accuracies where there are no AUROCs.
+fn ranking(compared: &Difference) -> (&'static str, Estimate) {
+    compared.auroc.map_or(("accuracy", compared.accuracy), |auroc| ("AUROC", auroc))
+}
+
+/// `accuracy 52.5% (95% interval 45.0% to 60.0%), AUROC 0.527 (95% interval 0.440 to 0.610)`
 fn numbers(test: &Evaluation) -> String {
-    let accuracy = format!("accuracy {}{}", percent(test.accuracy), interval(test.accuracy_ci, percent));
+    let number = |name: &str, value: f64, ci: Option<Interval>, show: fn(f64) -> String| {
+        let ci = ci.map(|ci| format!(" (95% interval {})", from_to(ci, show)));
+        format!("{name} {}{}", show(value), ci.unwrap_or_default())
+    };
+    let accuracy = number("accuracy", test.accuracy, test.accuracy_ci, percent);
     match test.auroc {
-        Some(auroc) => {
-            format!("{accuracy}, AUROC {auroc:.3}{}", interval(test.auroc_ci, |x| format!("{x:.3}")))
-        }
+        Some(auroc) => format!("{accuracy}, {}", number("AUROC", auroc, test.auroc_ci, decimal)),
         None => accuracy,
     }
 }
 
-fn by(estimate: &Estimate, auroc: bool) -> String {
-    let what = if auroc { "in AUROC" } else { "in accuracy" };
-    format!("{:+.3}{} {what}", estimate.value, interval(estimate.ci, |x| format!("{x:+.3}")))
-}
-
-fn interval(ci: Option<Interval>, show: impl Fn(f64) -> String) -> String {
-    ci.map(|[low, high]| format!(" (95 % interval {} to {})", show(low), show(high))).unwrap_or_default()
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+/// `the difference in AUROC is +0.045 (95% interval −0.284 to +0.406)`; `more` stands after the interval.
+fn by(metric: &str, estimate: &Estimate, more: Option<String>) -> String {
+    let plain = estimate.ci.map(|ci| format!("95% interval {}", from_to(ci, difference)));
+    let intervals: Vec<String> = plain.into_iter().chain(more).collect();
+    let intervals = if intervals.is_empty() { String::new() } else { format!(" ({})", intervals.join("; ")) };
+    format!("the difference in {metric} is {}{intervals}", difference(estimate.value))
 }
 
 #[cfg(test)]
@@ -303,11 +212,19 @@ mod tests {
             auroc_ci: Some([0.44, 0.61]),
             confusion: None,
         };
-        let text = against_chance("CCS", 7, &test, 0.55).1;
-        assert!(text.starts_with("CCS is not distinguishable from chance here (layer 7): accuracy 52.5 % (95 % interval 45.0 % to 60.0 %)"), "{text}");
-        assert!(
-            text.contains("AUROC 0.527 (95 % interval 0.440 to 0.610)") && text.contains("55.0 %"),
-            "{text}"
+        assert_eq!(
+            against_chance("CCS", 7, &test, 0.55).1,
+            "CCS is not distinguishable from chance at layer 7: accuracy 52.5% (95% interval 45.0% to 60.0%), AUROC \
+             0.527 (95% interval 0.440 to 0.610); the majority class has accuracy 55.0%."
+        );
+        let estimate = Estimate { value: -0.2, ci: Some([-0.3, 0.0]) };
+        assert_eq!(
+            by("AUROC", &estimate, Some("more".to_owned())),
+            "the difference in AUROC is \u{2212}0.200 (95% interval \u{2212}0.300 to 0.000; more)"
+        );
+        assert_eq!(
+            by("accuracy", &Estimate { value: 0.1, ci: None }, None),
+            "the difference in accuracy is +0.100"
         );
     }
 }

@@ -13,14 +13,14 @@ use ccs::methods::recursive::{RecursiveOptions, Stop, cosines, recursive, untrai
 use ccs::probe::{HiddenLayers, Probe, Sign};
 use ccs::stats::intervals::{Interval, quantile};
 use ccs_report::Method;
-use ccs_report::{OracleRestart, OracleSign, Repeated, SeedCosines, Spread, Untrained, WithinLayer};
+use ccs_report::{OracleRestart, OracleSign, Repetitions, SeedCosines, Spread, Untrained, WithinLayer};
 use ccs_report::{RecursiveIteration, RecursiveReport};
 
 /// Directions that nothing is fitted to, beside recursive CCS.
 const UNTRAINED: usize = 50;
 
 /// Adds how well one repetition's predictions agree with labels.
-pub(crate) fn add(repeated: &mut Repeated, predictions: &Predictions, labels: &[bool]) -> Result<()> {
+pub(crate) fn add(repeated: &mut Repetitions, predictions: &Predictions, labels: &[bool]) -> Result<()> {
     let scored = predictions.against(labels)?;
     repeated.accuracies.push(scored.accuracy());
     repeated.aurocs.push(scored.auroc());
@@ -34,13 +34,13 @@ impl Context<'_> {
         recipe: Recipe<'_>,
         data: &Data<'_>,
         probe: &Probe,
-    ) -> Result<Option<Repeated>> {
+    ) -> Result<Option<Repetitions>> {
         let (method, seeds) = (recipe.method, self.settings.seeds);
         if seeds == 0 || !recipe.draws_from_seeds()? {
             return Ok(None);
         }
         let stream = self.stream(method, data.layer);
-        let mut repeated = Repeated { layer: data.layer.layer, asked: seeds, ..Repeated::default() };
+        let mut repeated = Repetitions { layer: data.layer.layer, asked: seeds, ..Repetitions::default() };
         // On one device, wherever a probe was fitted or read from.
         let weight = |probe: &Probe| -> Result<Tensor> {
             Ok(probe.weight().f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?)
@@ -104,7 +104,7 @@ impl Context<'_> {
             constant_guess: CONSTANT_GUESS,
             stop,
             seeds_cosine,
-            untrained: Some(self.untrained(data)?),
+            untrained: self.untrained(data)?,
         };
         Ok(found.fits.into_iter().next().map(|first| (report, first)))
     }

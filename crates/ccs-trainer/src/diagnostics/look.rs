@@ -26,9 +26,9 @@ use ccs_report::Evaluation;
 use ccs_report::Histogram;
 use ccs_report::Method;
 use ccs_report::RecursiveReport;
-use ccs_report::Repeated;
+use ccs_report::Repetitions;
 use ccs_report::WithinLayer;
-use ccs_report::{CloseUp, EnsembleReport, TemplateReport};
+use ccs_report::{Diagnostics, EnsembleReport, TemplateReport};
 
 /// Intervals of a reliability curve.
 const RELIABILITY_BINS: usize = 10;
@@ -38,9 +38,9 @@ const HISTOGRAM_BINS: usize = 20;
 /// What a closer look found, at one layer or at all that were chosen.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Looks {
-    pub(crate) close_ups: IndexMap<Method, CloseUp>,
-    pub(crate) seeds: IndexMap<Method, Repeated>,
-    pub(crate) shuffled: IndexMap<Method, Repeated>,
+    pub(crate) close_ups: IndexMap<Method, Diagnostics>,
+    pub(crate) seeds: IndexMap<Method, Repetitions>,
+    pub(crate) shuffled: IndexMap<Method, Repetitions>,
     pub(crate) recursive: Option<RecursiveReport>,
     pub(crate) within: Option<WithinLayer>,
     /// What was asked for and could not be done.
@@ -190,7 +190,7 @@ impl Context<'_> {
         data: &Data<'_>,
         templates: &[Template],
         probe: &Probe,
-    ) -> Result<CloseUp> {
+    ) -> Result<Diagnostics> {
         let predictions = predict(probe, &data.test)?;
         let labels = data.test.labels();
         let (calibration, histogram) = self.sureness(probe, &predictions.scores, labels)?;
@@ -219,7 +219,7 @@ impl Context<'_> {
                 own,
             });
         }
-        Ok(CloseUp {
+        Ok(Diagnostics {
             layer: data.layer.layer,
             calibration,
             histogram,
@@ -298,7 +298,7 @@ mod tests {
             pooled: Evaluation { auroc, ..Evaluation::default() },
             own,
         };
-        let close_up = CloseUp {
+        let close_up = Diagnostics {
             layer: 4,
             calibration: None,
             histogram: None,
@@ -309,7 +309,7 @@ mod tests {
             ],
             ensembles: Vec::new(),
         };
-        let fewer = Repeated { layer: 4, asked: 3, accuracies: vec![0.5], ..Repeated::default() };
+        let fewer = Repetitions { layer: 4, asked: 3, accuracies: vec![0.5], ..Repetitions::default() };
         let looks = Looks {
             close_ups: IndexMap::from([(Method::LR, close_up)]),
             shuffled: IndexMap::from([(Method::LR, fewer)]),

@@ -23,7 +23,7 @@ use ccs::normalize::Normalizer;
 use ccs::probe::Probe;
 use ccs::stats::intervals::{Interval, quantile};
 use ccs_report::Method;
-use ccs_report::Repeated;
+use ccs_report::Repetitions;
 use ccs_report::ShuffledBand;
 
 /// The share of bands that may miss one of all results.
@@ -96,7 +96,7 @@ pub(crate) struct RandomShuffles {
 
 impl RandomShuffles {
     /// What `results` results are held against.
-    fn band(&self, results: usize, found: &Repeated) -> Option<ShuffledBand> {
+    fn band(&self, results: usize, found: &Repetitions) -> Option<ShuffledBand> {
         let tail = MISS / (2.0 * results.max(1) as f64);
         let ends = |sorted: &[f64]| Some([quantile(sorted, tail)?, quantile(sorted, 1.0 - tail)?]);
         let accuracy: Interval = ends(&self.accuracies)?;
@@ -164,9 +164,9 @@ impl Context<'_> {
         probe: &Probe,
         shuffler: &Shuffler,
         (random, results): (&RandomShuffles, usize),
-    ) -> Result<Repeated> {
+    ) -> Result<Repetitions> {
         let shuffles = self.settings.shuffles;
-        let mut found = Repeated { layer: data.layer.layer, asked: shuffles, ..Repeated::default() };
+        let mut found = Repetitions { layer: data.layer.layer, asked: shuffles, ..Repetitions::default() };
         let (on_train, on_test) = (predict(probe, &data.train)?, predict(probe, &data.test)?);
         for shuffle in 0..shuffles {
             // The same for every method and layer.
@@ -195,8 +195,8 @@ impl Context<'_> {
 }
 
 /// Whether any result leaves its band, in a sentence.
-pub(crate) fn note(found: &IndexMap<Method, Repeated>) -> Option<String> {
-    let outside = |(method, repeated): (&Method, &Repeated)| {
+pub(crate) fn note(found: &IndexMap<Method, Repetitions>) -> Option<String> {
+    let outside = |(method, repeated): (&Method, &Repetitions)| {
         let count = repeated.band.as_ref()?.outside;
         (count > 0).then(|| format!("{} {count} of {} times", method.title(), repeated.accuracies.len()))
     };
@@ -256,10 +256,10 @@ mod tests {
     fn a_band_of_many_results_is_wider_and_auroc_decides() {
         let values: Vec<f64> = (0..=1000).map(|i| f64::from(i) / 1000.0).collect();
         let random = RandomShuffles { accuracies: values.clone(), aurocs: Some(values) };
-        let found = Repeated {
+        let found = Repetitions {
             accuracies: vec![0.999, 0.5, 0.5],
             aurocs: vec![Some(0.5), Some(0.99), Some(0.9999)],
-            ..Repeated::default()
+            ..Repetitions::default()
         };
         let band = random.band(1, &found).unwrap();
         assert!((band.accuracy[0] - 0.025).abs() < 1e-12 && band.outside == 2, "{band:?}");

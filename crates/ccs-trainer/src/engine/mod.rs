@@ -279,7 +279,7 @@ fn assemble(
         zero_shot: answers.then_some(ZeroShot { score: context.settings.zero_shot }),
         chosen_difference: choices.ccs_and_lr,
         comparisons: choices.comparisons,
-        close_ups: method::in_order(looks.close_ups),
+        diagnostics: method::in_order(looks.close_ups),
         seeds: method::in_order(looks.seeds),
         shuffled: method::in_order(looks.shuffled),
         recursive: looks.recursive,

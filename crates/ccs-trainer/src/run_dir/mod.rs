@@ -20,7 +20,7 @@ use crate::engine::evaluate::write_error;
 use crate::{Error, Result};
 use ccs_report::Report;
 use ccs_report::SplitReport;
-use ccs_report::{Method, page};
+use ccs_report::{Method, figures, page};
 use sums::{SUMS, Summing, Sums};
 
 pub(crate) const REPORT: &str = "report.json";
@@ -231,8 +231,8 @@ pub fn render(report: &Report, dir: impl AsRef<Path>) -> Result<()> {
 fn drawn(report: &Report) -> Result<[(&'static str, String); 3]> {
     Ok([
         ("report.html", page::html(report)?),
-        ("plots/accuracy.svg", page::accuracy_svg(report)?),
-        ("plots/auroc.svg", page::auroc_svg(report)?),
+        ("plots/accuracy.svg", figures::accuracy_svg(report)),
+        ("plots/auroc.svg", figures::auroc_svg(report)),
     ])
 }
 

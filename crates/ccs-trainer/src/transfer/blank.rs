@@ -115,7 +115,7 @@ pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<Index
         let (a, b) = (judge.resampled(&without)?, judge.resampled(&with)?);
         let change = judge.difference((method, layer, &a), (method, layer, &b));
         let (without, with) = (judge.test(&without)?, judge.test(&with)?);
-        Ok(Blank { without, with: Some(with), change: Some(change) })
+        Ok(Blank { without, with, change })
     };
 
     let chosen = run.report.chosen.iter().filter_map(|(method, chosen)| Some((chosen.layer?, *method)));

@@ -31,7 +31,7 @@ fn the_scaling_is_saved_with_every_probe_and_the_report_s_is_the_chosen_one_s() 
     for method in probes {
         let fitted = Fitted::open(&out, method, None).unwrap();
         let platt = fitted.probe.calibration().platt.unwrap();
-        let close = &done.report.close_ups[&method];
+        let close = &done.report.diagnostics[&method];
         let calibration = close.calibration.as_ref().unwrap();
         assert_eq!(
             (platt.a, platt.b),
@@ -152,12 +152,9 @@ fn a_guess_in_place_of_a_fit_is_marked_in_tables_and_on_the_page() {
     let summary = done.report.summary();
     let layer = summary.lines().find(|line| line.contains("hook_embed")).unwrap();
     assert!(layer.contains(" †"), "{summary}");
-    assert!(summary.contains("† the majority's guess, not a fit: tpc at 0"), "{summary}");
+    assert!(summary.contains("† not fitted, the majority class instead: tpc at 0"), "{summary}");
     let page = std::fs::read_to_string(out.join("report.html")).unwrap();
-    assert!(
-        page.contains("not fitted</span> – a fit that failed") && page.contains(" †<"),
-        "legend and mark"
-    );
+    assert!(page.contains("fit failed</span> – the numbers") && page.contains(" †<"), "legend and mark");
 }
 
 #[test]
@@ -177,7 +174,7 @@ fn the_table_of_methods_has_its_controls_and_fits_a_terminal() {
     let seeds = &done.report.seeds[&Method::CCS].accuracies;
     let highest = seeds.iter().copied().fold(0.0, f64::max);
     assert!(row("ccs").contains(&format!("/{highest:.2}  ")), "{summary}");
-    let ece = done.report.close_ups[&Method::CCS].calibration.as_ref().unwrap().reliability.ece;
+    let ece = done.report.diagnostics[&Method::CCS].calibration.as_ref().unwrap().reliability.ece;
     assert!(row("ccs").contains(&format!("  {ece:.2}  ")), "{summary}");
     let [low, high] = done.report.layers[2].methods[&Method::RANDOM].test.accuracy_ci.unwrap();
     assert!(row("lr").contains(&format!("{low:.2}-{high:.2}")), "{summary}");

@@ -68,7 +68,7 @@ fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
         assert_eq!(scores, own.score_pairs(&test).unwrap(), "{method}");
         let accuracy = fitted.probe.accuracy(&test).unwrap();
         assert_eq!(accuracy, report.layers[2].methods[&method].test.accuracy, "{method}");
-        assert!(report.close_ups[&method].calibration.is_some());
+        assert!(report.diagnostics[&method].calibration.is_some());
     }
     let truth = &report.layers[2].methods;
     assert!(truth[&method("lr_statements")].l2.is_some() && truth[&Method::LR].l2.is_none());
@@ -78,7 +78,7 @@ fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
     assert_eq!(csv.lines().count(), 1 + 3 * ccs_trainer::method::ALL.len());
     let summary = report.summary();
     assert!(ccs_trainer::method::all().filter(|m| *m != Method::RANDOM).all(|m| summary.contains(m.name())));
-    assert!(summary.contains("CCS's layer without labels is 2"), "{summary}");
+    assert!(summary.contains("CCS's layer chosen without labels is 2"), "{summary}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn test_rows_reach_no_probe_of_any_method_no_choice_and_no_calibration() {
         let of = |run: &Run| run.report.layers[0].methods[method].clone();
         assert_eq!(of(&one).cross_validation, of(&two).cross_validation, "{method}");
         assert_eq!((of(&one).train, of(&one).l2), (of(&two).train, of(&two).l2), "{method}");
-        let platt = |run: &Run| run.report.close_ups[method].calibration.clone().unwrap().platt;
+        let platt = |run: &Run| run.report.diagnostics[method].calibration.clone().unwrap().platt;
         assert_eq!(platt(&one), platt(&two), "{method}");
     }
     let losses = |run: &Run| -> Vec<_> {
@@ -151,13 +151,13 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
     assert_eq!(recursive.iterations[0].test, of(Method::CCS), "the first is the run's own fit");
     assert!(recursive.iterations[1].test.accuracy < 0.8, "truth is taken out");
     assert!(recursive.seeds_cosine.unwrap() > 0.95 && recursive.random_accuracy.is_some());
-    let untrained = recursive.untrained.as_ref().unwrap();
+    let untrained = &recursive.untrained;
     assert!(untrained.directions == 50 && untrained.loss.sd > 0.0);
     // Of eight directions in which only one is truth.
     assert!((0.45..0.8).contains(&untrained.accuracy.mean), "{untrained:?}");
     assert!(recursive.iterations[0].train_loss.total() < untrained.loss.mean - 2.0 * untrained.loss.sd);
 
-    let close = &report.close_ups[&Method::LR];
+    let close = &report.diagnostics[&Method::LR];
     let calibration = close.calibration.as_ref().unwrap();
     assert_eq!(calibration.reliability.bins.iter().map(|b| b.rows).sum::<usize>(), report.rows.test);
     let bins = close.histogram.as_ref().unwrap();
@@ -179,7 +179,7 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
 fn comparisons_have_the_layers_looked_at_in_mind() {
     let report = fit(&three_layers(160, 8), &Settings { methods: None, ..settings() }, 1).report;
     assert!(
-        report.notes.iter().any(|note| note.starts_with("3 layers were looked at")),
+        report.notes.iter().any(|note| note.starts_with("3 layers were evaluated")),
         "{:?}",
         report.notes
     );
@@ -199,7 +199,7 @@ fn comparisons_have_the_layers_looked_at_in_mind() {
     assert_eq!(beside(Method::CCS, &report.layers[1].differences), [&[Method::LR], &controls[..]].concat());
     let beats = |v: &&ccs_report::sentences::Verdict| v.finding == Finding::BetterThanRandom;
     let verdict = report.verdicts.iter().find(beats).unwrap();
-    assert!(verdict.text.contains("if all 3 layers are to hold at once"), "{}", verdict.text);
+    assert!(verdict.text.contains("corrected for 3 layers"), "{}", verdict.text);
     let own = report.verdicts.iter().find(|v| v.finding == Finding::NoBetterThanZeroShot).unwrap();
     assert!(own.text.contains("the model's own answers (zero-shot)"), "{}", own.text);
     let without = &report.chosen_without_labels[&Method::CCS];
@@ -331,24 +331,23 @@ fn the_penalty_of_plain_logistic_regression_is_chosen_too_if_asked_for() {
     let grid = ccs::methods::logistic::GRID;
     assert!(grid.contains(&l2) && grid.contains(&found[&method("lr_pairs")].l2.unwrap()));
     assert_eq!(done.probes[0].2.meta["fit"]["l2"], l2);
-    let close = fit(&one_layer(&planted), &chosen, 2).report.close_ups;
-    assert_eq!(close, done.report.close_ups);
+    let close = fit(&one_layer(&planted), &chosen, 2).report.diagnostics;
+    assert_eq!(close, done.report.diagnostics);
 }
 
 #[test]
-fn a_report_of_an_earlier_version_is_read() {
+fn parts_that_a_run_does_not_have_are_optional() {
     let planted = Planted::new(80, 4, 2.0, 14);
     let done = fit(&one_layer(&planted), &Settings { methods: None, ..settings() }, 1);
-    let mut old = serde_json::to_value(&done.report).unwrap();
-    let parts =
-        ["close_ups", "seeds", "shuffled", "recursive", "comparisons", "chosen_without_labels", "notes"];
+    let mut bare = serde_json::to_value(&done.report).unwrap();
+    let parts = ["diagnostics", "seeds", "shuffled", "recursive", "comparisons", "chosen_without_labels"];
     for part in parts {
-        old.as_object_mut().unwrap().remove(part);
+        bare.as_object_mut().unwrap().remove(part);
     }
     for part in ["normalization", "lr_cross_validated", "recursive", "seeds", "shuffles", "true_share"] {
-        old["settings"].as_object_mut().unwrap().remove(part);
+        bare["settings"].as_object_mut().unwrap().remove(part);
     }
-    let read = Report::from_json(&serde_json::to_vec(&old).unwrap()).unwrap();
+    let read = Report::from_json(&serde_json::to_vec(&bare).unwrap()).unwrap();
     assert_eq!(read.layers, done.report.layers);
-    assert!(read.comparisons.is_empty() && read.summary().contains("CCS reads truth"));
+    assert!(read.comparisons.is_empty() && read.summary().contains("CCS is above chance"));
 }

@@ -74,7 +74,7 @@ fn noise_is_reported_as_chance_and_too_few_rows_as_such() {
     assert!(report.layers[0].underdetermined);
     let ccs: Vec<_> = report.verdicts.iter().filter(|v| v.method == Method::CCS).collect();
     let chance = ccs.iter().find(|v| v.finding == Finding::AtChance).unwrap();
-    assert!(chance.text.starts_with("CCS is not distinguishable from chance here"), "{}", chance.text);
+    assert!(chance.text.starts_with("CCS is not distinguishable from chance at layer"), "{}", chance.text);
     assert!(ccs.iter().any(|v| v.finding == Finding::Underdetermined && v.text.contains("zero loss")));
     let between = ccs.iter().find(|v| v.layer.is_none()).unwrap();
     assert_eq!(between.finding, Finding::NeitherFinds, "{}", between.text);
@@ -87,7 +87,7 @@ fn few_test_groups_conclude_nothing() {
         let data = Memory::new(truth.rows()).with_layer("hook_embed", truth.plus, truth.minus);
         let report = fit(&data, &Settings { folds: 2, test_fraction, ..settings() }, 1).report;
         assert_eq!(report.groups.test, groups);
-        assert!(report.notes[0].contains(&format!("of {groups} group")), "{:?}", report.notes);
+        assert!(report.notes[0].contains(&format!("only {groups} group")), "{:?}", report.notes);
         let findings: Vec<Finding> = report.verdicts.iter().map(|v| v.finding).collect();
         assert_eq!(findings, [Finding::TooFewGroups; 4], "{:?}", report.verdicts);
         let one_label = report.positives.test == 0 || report.positives.test == report.rows.test;

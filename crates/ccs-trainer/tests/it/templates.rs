@@ -83,10 +83,10 @@ fn templates_are_reported_one_by_one_and_together() {
     let report: Report = fit(&ragged(150), &quick(), 1).report;
     assert_eq!(report.groups.train + report.groups.test, 75);
     assert_eq!(
-        report.close_ups.len(),
+        report.diagnostics.len(),
         ccs_trainer::method::ALL.iter().filter(|m| m.fits_probes).map(|m| m.method()).count()
     );
-    for (method, close) in &report.close_ups {
+    for (method, close) in &report.diagnostics {
         let names: Vec<&str> = close.templates.iter().map(|t| t.template.as_str()).collect();
         assert_eq!(names.len(), 3, "{method}: {names:?}");
         assert_eq!(close.templates.iter().map(|t| t.rows).sum::<usize>(), report.rows.test);
@@ -125,7 +125,7 @@ fn a_template_that_is_among_the_test_rows_only_has_no_fit_of_its_own() {
     let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
     let data = Memory::new(rows).with_layer("hook_embed", values(&plus), values(&minus));
     let report = fit(&data, &quick(), 1).report;
-    let close = &report.close_ups[&Method::CCS];
+    let close = &report.diagnostics[&Method::CCS];
     let rare = close.templates.iter().find(|t| t.template == "rare").unwrap();
     assert!(rare.rows == 1 && rare.own.is_none() && rare.pooled.auroc.is_none(), "{rare:?}");
 }
@@ -155,7 +155,7 @@ fn states_that_differ_between_templates_alone_are_nothing_to_fit() {
     let report = fit(&data, &quick(), 1).report;
     assert!(report.layers[0].degenerate, "{:?}", report.layers[0].notes);
     assert!(report.layers[0].notes[0].contains("every training row of a template"));
-    assert!(report.close_ups.is_empty() && report.seeds.is_empty() && report.comparisons.is_empty());
+    assert!(report.diagnostics.is_empty() && report.seeds.is_empty() && report.comparisons.is_empty());
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn zero_shot_goes_by_the_sum_unless_the_mean_is_asked_for() {
     let table = ["fit", "store", "--out", "table", "--zero-shot", "mean", "--methods", "zero_shot,lr"];
     let shown = text(&succeeds(ccs(dir, &[&table[..], &QUICK].concat())).stdout);
     assert!(
-        shown.contains("zero-shot goes by the mean log-probability of the whole answer's tokens"),
+        shown.contains("zero-shot scores answers by the mean log-probability of the whole answer's tokens"),
         "{shown}"
     );
 

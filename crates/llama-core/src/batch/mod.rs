@@ -5,10 +5,10 @@ use tch::{Device, Kind, Tensor};
 use crate::error::{Error, Result};
 use crate::hooks::Tokens;
 
-mod kept;
+mod kept_tokens;
 mod tree;
 
-pub(crate) use kept::Kept;
+pub(crate) use kept_tokens::KeptTokens;
 use tree::Tree;
 
 /// Where padding goes when prompts differ in length.
@@ -41,11 +41,11 @@ pub struct Batch {
     /// \[B, T\] i64: each token's position in its prompt, for the rotary embedding.
     pub(crate) positions: Tensor,
     pub(crate) attends: Attends,
-    /// For each prompt the places of its tokens, in order: `row · T + column`.
-    places: Vec<Vec<i64>>,
+    /// For each prompt the slots of its tokens, in order: `row · T + column`.
+    slots: Vec<Vec<i64>>,
 }
 
-/// The id in padded places. Any valid id does: nothing real attends to it.
+/// The id in padded slots. Any valid id does: nothing real attends to it.
 const PAD: i64 = 0;
 
 impl Batch {
@@ -69,7 +69,7 @@ impl Batch {
         let width = prompts.iter().map(|p| p.as_ref().len()).max().unwrap_or(0);
         let mut tokens = vec![PAD; rows * width];
         let mut positions = vec![0i64; rows * width];
-        let mut places = Vec::with_capacity(rows);
+        let mut slots = Vec::with_capacity(rows);
         for (row, prompt) in prompts.iter().enumerate() {
             let prompt = prompt.as_ref();
             let first = row * width + if padding == Padding::Left { width - prompt.len() } else { 0 };
@@ -77,7 +77,7 @@ impl Batch {
                 tokens[first + position] = i64::from(id);
                 positions[first + position] = position as i64;
             }
-            places.push((first..first + prompt.len()).map(|p| p as i64).collect());
+            slots.push((first..first + prompt.len()).map(|p| p as i64).collect());
         }
         let shape = [rows as i64, width as i64];
         let uneven = prompts.iter().any(|p| p.as_ref().len() != width);
@@ -89,7 +89,7 @@ impl Batch {
             tokens: Tensor::f_from_slice(&tokens)?.f_view(shape)?,
             positions: Tensor::f_from_slice(&positions)?.f_view(shape)?,
             attends,
-            places,
+            slots,
         })
     }
 
@@ -98,7 +98,7 @@ impl Batch {
     /// prompt's tokens, at its own prompt's positions, so the result is that of the prompts alone, up to rounding.
     ///
     /// The batch's prompts are those of the first group, then those of the second, and so on. What they share cannot be
-    /// replaced for one of them: [`crate::Activation::replace`] and [`crate::Run::from_layer`] refuse shared tokens.
+    /// replaced for one of them: [`crate::Activation::replace`] and [`crate::Forward::from_layer`] refuse shared tokens.
     ///
     /// ```
     /// use llama_core::Batch;
@@ -119,14 +119,14 @@ impl Batch {
         let (rows, width) = (trees.len(), trees.iter().map(Tree::len).max().unwrap_or(0));
         let mut tokens = vec![PAD; rows * width];
         let mut positions = vec![0i64; rows * width];
-        let mut places = Vec::with_capacity(all().count());
+        let mut slots = Vec::with_capacity(all().count());
         for (row, tree) in trees.iter().enumerate() {
             let first = row * width;
-            for (place, (&id, &position)) in tree.ids.iter().zip(&tree.positions).enumerate() {
-                tokens[first + place] = i64::from(id);
-                positions[first + place] = position as i64;
+            for (slot, (&id, &position)) in tree.ids.iter().zip(&tree.positions).enumerate() {
+                tokens[first + slot] = i64::from(id);
+                positions[first + slot] = position as i64;
             }
-            places.extend(tree.paths.iter().map(|path| path.iter().map(|&p| (first + p) as i64).collect()));
+            slots.extend(tree.paths.iter().map(|path| path.iter().map(|&p| (first + p) as i64).collect()));
         }
         let shape = [rows as i64, width as i64];
         let attends = if trees.iter().all(Tree::is_a_line) {
@@ -138,11 +138,11 @@ impl Batch {
             tokens: Tensor::f_from_slice(&tokens)?.f_view(shape)?,
             positions: Tensor::f_from_slice(&positions)?.f_view(shape)?,
             attends,
-            places,
+            slots,
         })
     }
 
-    /// How many places of a row these prompts take when they share their beginnings.
+    /// How many slots of a row these prompts take when they share their beginnings.
     pub fn shared_len<P: AsRef<[u32]>>(prompts: &[P]) -> usize {
         tree::shared_len(prompts)
     }
@@ -157,30 +157,30 @@ impl Batch {
             tokens: Tensor::f_from_slice(&ids)?.f_unsqueeze(1)?,
             positions: Tensor::f_from_slice(positions)?.f_unsqueeze(1)?,
             attends: Attends::Mask(mask.f_unsqueeze(1)?.f_unsqueeze(1)?),
-            places: (0..ids.len() as i64).map(|row| vec![row]).collect(),
+            slots: (0..ids.len() as i64).map(|row| vec![row]).collect(),
         })
     }
 
     /// Whether prompts share tokens.
     pub fn shares(&self) -> bool {
-        let mut places: Vec<i64> = self.places.concat();
-        places.sort_unstable();
-        places.windows(2).any(|pair| pair[0] == pair[1])
+        let mut slots: Vec<i64> = self.slots.concat();
+        slots.sort_unstable();
+        slots.windows(2).any(|pair| pair[0] == pair[1])
     }
 
     /// How many prompts there are.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.slots.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.slots.is_empty()
     }
 
     /// Each prompt's number of tokens.
     pub fn lengths(&self) -> Vec<usize> {
-        self.places.iter().map(Vec::len).collect()
+        self.slots.iter().map(Vec::len).collect()
     }
 
     /// Rows and columns of the layout, padding included: B and T.
@@ -189,27 +189,27 @@ impl Batch {
         (size[0], size[1])
     }
 
-    /// Places of each prompt's tokens in the layout, flattened: `row · T + column`.
-    pub(crate) fn places(&self) -> &[Vec<i64>] {
-        &self.places
+    /// Slots of each prompt's tokens in the layout, flattened: `row · T + column`.
+    pub(crate) fn slots(&self) -> &[Vec<i64>] {
+        &self.slots
     }
 
-    /// The places of all these tokens; `None` where that leaves nothing out.
-    pub(crate) fn kept(&self, wanted: &[Option<&Tokens>]) -> Result<Option<Kept>> {
+    /// The slots of all these tokens; `None` where that leaves nothing out.
+    pub(crate) fn kept(&self, wanted: &[Option<&Tokens>]) -> Result<Option<KeptTokens>> {
         let (rows, width) = self.shape();
-        let mut places = Vec::new();
+        let mut slots = Vec::new();
         for tokens in wanted.iter().flatten() {
-            places.extend(tokens.places(self)?);
+            slots.extend(tokens.slots(self)?);
         }
-        Ok(Kept::new(places, rows as usize, width as usize))
+        Ok(KeptTokens::new(slots, rows as usize, width as usize))
     }
 
     /// The first prompt that a window of attention does not hold.
     pub(crate) fn check_window(&self, window: usize) -> Result<()> {
         let positions: Vec<i64> = Vec::try_from(&self.positions.f_flatten(0, -1)?)?;
-        for (prompt, places) in self.places.iter().enumerate() {
+        for (prompt, slots) in self.slots.iter().enumerate() {
             // A prompt's last token is at its highest position; in a step of generation it is the only one.
-            let last = places.last().and_then(|&place| positions.get(place as usize));
+            let last = slots.last().and_then(|&slot| positions.get(slot as usize));
             if let Some(&last) = last.filter(|&&last| last >= window as i64) {
                 return Err(Error::Window { prompt, tokens: last as usize + 1, window });
             }
@@ -223,9 +223,9 @@ impl Batch {
         if flat.numel() == 0 || flat.f_max()?.f_int64_value(&[])? < vocab {
             return Ok(());
         }
-        for (prompt, places) in self.places.iter().enumerate() {
-            for (position, &place) in places.iter().enumerate() {
-                let id = flat.f_int64_value(&[place])?;
+        for (prompt, slots) in self.slots.iter().enumerate() {
+            for (position, &slot) in slots.iter().enumerate() {
+                let id = flat.f_int64_value(&[slot])?;
                 if id >= vocab {
                     return Err(Error::TokenOutOfRange { prompt, position, id, vocab });
                 }
@@ -235,7 +235,7 @@ impl Batch {
     }
 }
 
-/// Each token sees the tokens above it in its row's tree; a padded place sees itself, so that its softmax is defined.
+/// Each token sees the tokens above it in its row's tree; a padded slot sees itself, so that its softmax is defined.
 ///
 /// # Shapes
 /// → \[B, 1, T, T\] bool.
@@ -251,7 +251,7 @@ fn tree_mask(trees: &[Tree], width: usize) -> Result<Tensor> {
     Ok(Tensor::f_from_slice(&mask)?.f_view(shape)?)
 }
 
-/// Causal, and blind to the padding in front; a padded place attends to itself, so that its softmax is defined.
+/// Causal, and blind to the padding in front; a padded slot attends to itself, so that its softmax is defined.
 ///
 /// # Shapes
 /// → \[B, 1, T, T\] bool.

@@ -19,7 +19,7 @@ pub(super) struct Tree {
     pub(super) positions: Vec<usize>,
     /// Each token's parent in layout order.
     pub(super) parents: Vec<Option<usize>>,
-    /// For each prompt the places of its tokens.
+    /// For each prompt the slots of its tokens.
     pub(super) paths: Vec<Vec<usize>>,
 }
 
@@ -53,18 +53,18 @@ impl Tree {
     /// Depth first, children in the order they came.
     fn lay_out(nodes: &[Node], mut stack: Vec<usize>, mut paths: Vec<Vec<usize>>) -> Self {
         stack.reverse();
-        let mut place = vec![0; nodes.len()];
+        let mut slot = vec![0; nodes.len()];
         let mut order = Vec::with_capacity(nodes.len());
         while let Some(node) = stack.pop() {
-            place[node] = order.len();
+            slot[node] = order.len();
             order.push(node);
             stack.extend(nodes[node].children.iter().rev());
         }
-        paths.iter_mut().flatten().for_each(|node| *node = place[*node]);
+        paths.iter_mut().flatten().for_each(|node| *node = slot[*node]);
         Self {
             ids: order.iter().map(|&node| nodes[node].id).collect(),
             positions: order.iter().map(|&node| nodes[node].depth).collect(),
-            parents: order.iter().map(|&node| nodes[node].parent.map(|parent| place[parent])).collect(),
+            parents: order.iter().map(|&node| nodes[node].parent.map(|parent| slot[parent])).collect(),
             paths,
         }
     }
@@ -76,16 +76,16 @@ impl Tree {
 
     /// Whether it is one line, where causal attention is what a tree's attention is.
     pub(super) fn is_a_line(&self) -> bool {
-        self.parents.iter().enumerate().all(|(place, parent)| *parent == place.checked_sub(1))
+        self.parents.iter().enumerate().all(|(slot, parent)| *parent == slot.checked_sub(1))
     }
 
-    /// Which places each place attends to: those above it and itself. Written into a row's `[T, T]` part of a mask.
+    /// Which slots each slot attends to: those above it and itself. Written into a row's `[T, T]` part of a mask.
     pub(super) fn attend(&self, mask: &mut [bool], width: usize) {
-        for (place, parent) in self.parents.iter().enumerate() {
+        for (slot, parent) in self.parents.iter().enumerate() {
             if let Some(parent) = parent {
-                mask.copy_within(parent * width..parent * width + place, place * width);
+                mask.copy_within(parent * width..parent * width + slot, slot * width);
             }
-            mask[place * width + place] = true;
+            mask[slot * width + slot] = true;
         }
     }
 }
@@ -108,7 +108,7 @@ mod tests {
         ) {
             let tree = Tree::of(&prompts);
             for (prompt, path) in prompts.iter().zip(&tree.paths) {
-                let ids: Vec<u32> = path.iter().map(|&place| tree.ids[place]).collect();
+                let ids: Vec<u32> = path.iter().map(|&slot| tree.ids[slot]).collect();
                 prop_assert_eq!(&ids, prompt);
                 for (position, pair) in path.windows(2).enumerate() {
                     prop_assert_eq!(tree.parents[pair[1]], Some(pair[0]));
@@ -132,8 +132,8 @@ mod tests {
             let mut mask = vec![false; width * width];
             tree.attend(&mut mask, width);
             for path in &tree.paths {
-                for (position, &place) in path.iter().enumerate() {
-                    let seen: Vec<usize> = (0..width).filter(|&other| mask[place * width + other]).collect();
+                for (position, &slot) in path.iter().enumerate() {
+                    let seen: Vec<usize> = (0..width).filter(|&other| mask[slot * width + other]).collect();
                     prop_assert_eq!(seen.as_slice(), &path[..=position]);
                 }
             }

@@ -106,8 +106,8 @@ fn unfinished(path: &Path) -> Option<String> {
     const ENDINGS: [&str; 7] = ["incomplete", "part", "partial", "aria2", "crdownload", "download", "tmp"];
     let folder = path.parent()?;
     let downloads = folder.join(".cache/huggingface/download");
-    [folder, &downloads].into_iter().find_map(|place| {
-        let entries = fs_err::read_dir(place).ok()?.flatten().map(|entry| entry.path());
+    [folder, &downloads].into_iter().find_map(|folder| {
+        let entries = fs_err::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
         let mut parts: Vec<String> = entries
             .filter(|entry| entry.extension().is_some_and(|e| ENDINGS.iter().any(|end| e == *end)))
             .filter_map(|entry| Some(entry.file_name()?.to_string_lossy().into_owned()))

@@ -24,7 +24,8 @@ mod weight;
 use identity::Hashed;
 pub use identity::{IdentityCache, TensorHash};
 pub use meta::{save_meta, save_random_meta};
-pub(crate) use weight::{BlockWeight, Order, Weight};
+pub(crate) use weight::Order;
+pub use weight::{BlockWeight, Weight};
 
 /// One way of keeping a LLaMA on disk: opened and checked, its weights read one at a time.
 trait Layout: fmt::Debug + Send + Sync {

@@ -1,13 +1,14 @@
 //! The weights of a LLaMA, named once, whatever a file calls them.
 
 use tch::Tensor;
+use torch_runtime::TensorExt as _;
 
 use crate::config::Config;
 use crate::error::Result;
 
-/// One weight of the model.
+/// One weight of a model; [`crate::Llama::weight`] reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Weight {
+pub enum Weight {
     /// Token embedding \[V, D\].
     Embed,
     /// A weight of block `i`.
@@ -18,9 +19,12 @@ pub(crate) enum Weight {
     Unembed,
 }
 
-/// One weight of a block. Matrices are `[out, in]`, as every layout stores them.
+/// One weight of a block. Matrices are `[out, in]`: what they give for `x` is `x Wᵀ`, in tch `x.f_linear(&w, None)`.
+///
+/// Rows of Q, K and V, and columns of O, are head after head: `w_q.f_view([H, K, D])`, `w_o.f_view([D, H, K])`. Inside a
+/// head of queries and keys, dimension i turns with i + K/2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum BlockWeight {
+pub enum BlockWeight {
     /// Gain of the norm before attention \[D\].
     Ln1,
     /// Queries \[H·K, D\].
@@ -67,7 +71,7 @@ impl Weight {
     }
 
     /// The shape that the configuration implies.
-    pub(crate) fn shape(self, c: &Config) -> Vec<i64> {
+    pub fn shape(self, c: &Config) -> Vec<i64> {
         let (q, kv) = (c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim);
         match self {
             Self::Embed | Self::Unembed => vec![c.vocab_size, c.dim],
@@ -153,14 +157,14 @@ impl Weight {
 
 /// The order of a stored weight's rows, and how to bring them into the model's.
 ///
-/// Meta's and GGUF's rotary embedding turns neighbours (0,1), (2,3), …; TransformerLens and Hugging Face turn
+/// Meta's and GGUF's rotary embedding turns neighbors (0,1), (2,3), …; TransformerLens and Hugging Face turn
 /// (0, K/2), (1, K/2+1), …. The model computes in the second order, so rows of each head of queries and keys are brought
 /// into it on load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// As it is.
-    Kept,
-    /// Neighbours of each head's rows belong together.
+    AsStored,
+    /// Neighbors of each head's rows belong together.
     Interleaved {
         /// K
         head_dim: i64,
@@ -174,7 +178,7 @@ impl Order {
             Weight::Block(_, BlockWeight::Q | BlockWeight::K) => {
                 Self::Interleaved { head_dim: config.head_dim }
             }
-            _ => Self::Kept,
+            _ => Self::AsStored,
         }
     }
 
@@ -184,9 +188,9 @@ impl Order {
     /// `source` and `into` \[rows, D\] or \[D\]; a view of either is enough.
     pub(crate) fn copy(self, source: &Tensor, into: &Tensor) -> Result<()> {
         let (source, mut into) = match self {
-            Self::Kept => (source.f_alias()?, into.f_alias()?),
+            Self::AsStored => (source.f_alias()?, into.f_alias()?),
             Self::Interleaved { head_dim } => {
-                let (rows, dim) = (source.size()[0], source.size()[1]);
+                let (rows, dim) = source.dims2("weight")?;
                 let (heads, half) = (rows / head_dim, head_dim / 2);
                 let pairs = source.f_view([heads, half, 2, dim])?; // [heads, K/2, 2, D]
                 (pairs.f_transpose(1, 2)?, into.f_view([heads, 2, half, dim])?) // [heads, 2, K/2, D]

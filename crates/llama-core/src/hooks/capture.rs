@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// A hook that keeps activations: which points, which tokens, in which type and where.
 ///
-/// What it keeps are copies that do not hold on to the run. In a run with [`crate::Run::gradients`] the run goes on from
+/// What it keeps are copies that do not hold on to the run. In a run with [`crate::Forward::gradients`] the run goes on from
 /// what was kept, so that gradients of anything computed later can be taken with respect to it; see there.
 #[derive(Debug)]
 pub struct Capture {
@@ -119,6 +119,15 @@ impl Captured {
     /// Whether none was.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Captured {
+    type Item = (HookPoint, &'a Tensor);
+    type IntoIter = Box<dyn Iterator<Item = Self::Item> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
     }
 }
 

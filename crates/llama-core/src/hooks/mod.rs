@@ -5,11 +5,12 @@
 
 use tch::Tensor;
 
-use crate::batch::{Batch, Kept};
+use crate::batch::{Batch, KeptTokens};
 use crate::error::{Error, Result};
 
 mod capture;
 mod edit;
+mod fn_hook;
 pub mod names;
 mod point;
 mod set;
@@ -17,6 +18,7 @@ mod tokens;
 
 pub use capture::{Capture, Captured};
 pub use edit::{Change, Edit, EditHook, Edits, Values};
+pub use fn_hook::FnHook;
 pub use point::{Axis, HookPoint, Site};
 pub use set::HookSet;
 pub use tokens::Tokens;
@@ -54,32 +56,13 @@ impl<H: Hook + ?Sized> Hook for &mut H {
     }
 }
 
-/// A closure as a hook: `At(points, |activation| Ok(Action::Keep))`.
-pub struct At<F>(pub HookSet, pub F);
-
-impl<F> std::fmt::Debug for At<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("At").field(&self.0).finish_non_exhaustive()
-    }
-}
-
-impl<F: FnMut(&Activation<'_>) -> Result<Action>> Hook for At<F> {
-    fn points(&self) -> HookSet {
-        self.0.clone()
-    }
-
-    fn visit(&mut self, activation: &Activation<'_>) -> Result<Action> {
-        (self.1)(activation)
-    }
-}
-
 /// One activation of a running forward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Activation<'a> {
     /// Where it was made.
     pub point: HookPoint,
     /// The activation itself, of shape [`HookPoint::shape`], in the batch's own layout: padding included. (Of fewer columns
-    /// where [`crate::Run::reads`] left tokens out.)
+    /// where [`crate::Forward::reads`] left tokens out.)
     /// To read tokens of prompts use [`Activation::select`].
     pub tensor: &'a Tensor,
     /// The prompts and their layout.
@@ -88,8 +71,8 @@ pub struct Activation<'a> {
     pub gradients: bool,
     /// The tokens whose logits were computed.
     logits_of: &'a Tokens,
-    /// The tokens that are left, if some were left out ([`crate::Run::reads`]).
-    kept: Option<&'a Kept>,
+    /// The tokens that are left, if some were left out ([`crate::Forward::reads`]).
+    kept: Option<&'a KeptTokens>,
 }
 
 impl Activation<'_> {
@@ -99,17 +82,17 @@ impl Activation<'_> {
     /// # Shapes
     /// `[S, …]`: S selected tokens, prompt after prompt (for `Last`, `First` and `Mean` one per prompt), then the
     /// activation's axes after batch and token. Attention scores and patterns are selected by query: `[S, H, T]`, their
-    /// keys in the batch's layout. Logits are computed for the tokens that [`crate::Run::logits`] names, or for all if it
+    /// keys in the batch's layout. Logits are computed for the tokens that [`crate::Forward::logits`] names, or for all if it
     /// names none, and can be selected from among those.
     ///
     /// # Errors
     /// [`Error::Position`] or [`Error::Selection`] for positions that a prompt does not have, [`Error::NoLogits`] for
-    /// tokens whose logits were not computed, [`Error::NotComputed`] for tokens that [`crate::Run::reads`] left out.
+    /// tokens whose logits were not computed, [`Error::NotComputed`] for tokens that [`crate::Forward::reads`] left out.
     pub fn select(&self, tokens: &Tokens) -> Result<Tensor> {
         if let [Axis::Selected, ..] = self.point.axes() {
             return self.select_logits(tokens);
         }
-        let index = self.index(&now(self.kept, self.point, &tokens.places(self.batch)?)?)?;
+        let index = self.index(&slots_in(self.kept, self.point, &tokens.slots(self.batch)?)?)?;
         let selected = self.by_token()?.f_flatten(0, 1)?.f_index_select(0, &index)?; // [S, …]
         match tokens {
             Tokens::Mean => mean_by_prompt(&selected, &self.batch.lengths()),
@@ -121,16 +104,16 @@ impl Activation<'_> {
     /// [`Activation::select`]. Everything else stays, padding too.
     ///
     /// ```
-    /// # use llama_core::{Action, Activation, At, Batch, Config, HookPoint, Llama, Precision, Run, Tokens, tch};
+    /// # use llama_core::{Action, Activation, FnHook, Batch, Config, HookPoint, Llama, Precision, Forward, Tokens, tch};
     /// # let config = Config { dim: 8, n_layers: 1, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
     /// #     vocab_size: 10, ..Config::default() };
     /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
     /// // What the MLP writes, doubled at every prompt's last token.
-    /// let mut double = At("blocks.0.hook_mlp_out".parse::<HookPoint>()?.into(), |activation: &Activation<'_>| {
+    /// let mut double = FnHook::new("blocks.0.hook_mlp_out".parse::<HookPoint>()?, |activation: &Activation<'_>| {
     ///     let twice = activation.select(&Tokens::Last)?.f_mul_scalar(2.0)?;
     ///     Ok(Action::Replace(activation.replace(&Tokens::Last, &twice)?))
     /// });
-    /// llama.forward(&Batch::new(&[[1, 2, 3]])?, Run::new().hook(&mut double).logits(Tokens::Last))?;
+    /// llama.forward(&Batch::new(&[[1, 2, 3]])?, Forward::new().hook(&mut double).logits(Tokens::Last))?;
     /// # Ok::<(), llama_core::Error>(())
     /// ```
     ///
@@ -141,21 +124,21 @@ impl Activation<'_> {
     /// [`Error::Replacement`] for values of another shape; [`Error::NotReplaceable`] for means, for a token given twice
     /// and for logits; positions as `select` refuses them.
     pub fn replace(&self, tokens: &Tokens, values: &Tensor) -> Result<Tensor> {
-        let places = self.places(tokens)?;
+        let slots = self.slots(tokens)?;
         let by_token = self.by_token()?; // [B, T, …]
         let flat = by_token.f_flatten(0, 1)?; // [B·T, …]
         let mut expected = flat.size();
-        expected[0] = places.len() as i64;
+        expected[0] = slots.len() as i64;
         if values.size() != expected {
             return Err(Error::Replacement { point: self.point, expected, found: values.size() });
         }
         let values = values.f_to_device(flat.device())?.f_to_kind(flat.kind())?;
-        let whole = flat.f_index_copy(0, &self.index(&places)?, &values)?.f_view(&*by_token.size())?;
+        let whole = flat.f_index_copy(0, &self.index(&slots)?, &values)?.f_view(&*by_token.size())?;
         if self.by_query() { Ok(whole.f_transpose(1, 2)?) } else { Ok(whole) }
     }
 
-    /// Places of tokens that can be written to, each once.
-    fn places(&self, tokens: &Tokens) -> Result<Vec<i64>> {
+    /// Slots of tokens that can be written to, each once.
+    fn slots(&self, tokens: &Tokens) -> Result<Vec<i64>> {
         let refuse = |reason, hint| {
             Err(Error::NotReplaceable { point: self.point, tokens: tokens.clone(), reason, hint })
         };
@@ -168,8 +151,8 @@ impl Activation<'_> {
         if *tokens == Tokens::Mean {
             return refuse("a mean has no place of its own", "name tokens: last, first, all or positions");
         }
-        let places = tokens.places(self.batch)?;
-        let mut sorted = places.clone();
+        let slots = tokens.slots(self.batch)?;
+        let mut sorted = slots.clone();
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
             if self.batch.shares() {
@@ -180,7 +163,7 @@ impl Activation<'_> {
             }
             return refuse("one of them is named twice", "name each position of a prompt once");
         }
-        now(self.kept, self.point, &places)
+        slots_in(self.kept, self.point, &slots)
     }
 
     /// Attention scores and patterns have their tokens, the queries, after the heads.
@@ -193,9 +176,9 @@ impl Activation<'_> {
         Ok(if self.by_query() { self.tensor.f_transpose(1, 2)? } else { self.tensor.f_alias()? })
     }
 
-    /// Places as an index on the activation's device. \[S\]
-    fn index(&self, places: &[i64]) -> Result<Tensor> {
-        Ok(Tensor::f_from_slice(places)?.f_to_device(self.tensor.device())?)
+    /// Slots as an index on the activation's device. \[S\]
+    fn index(&self, slots: &[i64]) -> Result<Tensor> {
+        Ok(Tensor::f_from_slice(slots)?.f_to_device(self.tensor.device())?)
     }
 
     /// Logits of some of the tokens they were computed for.
@@ -206,9 +189,9 @@ impl Activation<'_> {
         if *self.logits_of == Tokens::Mean {
             return Err(Error::NoLogits); // only their means were kept
         }
-        let computed = self.logits_of.places(self.batch)?;
-        let row = |place| computed.iter().position(|c| *c == place).map(|row| row as i64);
-        let rows: Option<Vec<i64>> = tokens.places(self.batch)?.into_iter().map(row).collect();
+        let computed = self.logits_of.slots(self.batch)?;
+        let row = |slot| computed.iter().position(|c| *c == slot).map(|row| row as i64);
+        let rows: Option<Vec<i64>> = tokens.slots(self.batch)?.into_iter().map(row).collect();
         let index = self.index(&rows.ok_or(Error::NoLogits)?)?;
         let selected = self.tensor.f_index_select(0, &index)?;
         match tokens {
@@ -225,21 +208,21 @@ impl Activation<'_> {
 
 /// A replacement on the device, in the type and with the strides of what it replaces: some kernels round differently by
 /// memory layout, and tokens that nobody changed must keep every bit.
-fn in_the_place_of(tensor: &Tensor, new: &Tensor) -> Result<Tensor> {
+fn laid_out_like(tensor: &Tensor, new: &Tensor) -> Result<Tensor> {
     let new = new.f_to_device(tensor.device())?.f_to_kind(tensor.kind())?;
     let strides = tensor.stride();
     if new.stride() == strides {
         return Ok(new);
     }
-    let mut place = Tensor::f_empty_strided(&*tensor.size(), &*strides, (tensor.kind(), tensor.device()))?;
-    place.f_copy_(&new)?;
-    Ok(place)
+    let mut same = Tensor::f_empty_strided(&*tensor.size(), &*strides, (tensor.kind(), tensor.device()))?;
+    same.f_copy_(&new)?;
+    Ok(same)
 }
 
-/// Where places of the batch's layout are in what is left of it.
-fn now(kept: Option<&Kept>, point: HookPoint, places: &[i64]) -> Result<Vec<i64>> {
-    let Some(kept) = kept else { return Ok(places.to_vec()) };
-    places.iter().map(|&place| kept.now(place).ok_or(Error::NotComputed { point })).collect()
+/// The indices of slots among the tokens that are left.
+fn slots_in(kept: Option<&KeptTokens>, point: HookPoint, slots: &[i64]) -> Result<Vec<i64>> {
+    let Some(kept) = kept else { return Ok(slots.to_vec()) };
+    slots.iter().map(|&slot| kept.index_of(slot).ok_or(Error::NotComputed { point })).collect()
 }
 
 /// # Shapes
@@ -278,7 +261,7 @@ pub(crate) struct Hooks<'h, 'b> {
     gradients: bool,
     batch: &'b Batch,
     /// The tokens that are left, once some were left out.
-    kept: Option<Kept>,
+    kept: Option<KeptTokens>,
 }
 
 impl<'h, 'b> Hooks<'h, 'b> {
@@ -328,18 +311,18 @@ impl<'h, 'b> Hooks<'h, 'b> {
     }
 
     /// From now on activations are of these tokens only.
-    pub(crate) fn keep(&mut self, kept: Kept) {
+    pub(crate) fn keep(&mut self, kept: KeptTokens) {
         self.kept = Some(kept);
     }
 
     /// The tokens that are left, if some were left out.
-    pub(crate) fn kept(&self) -> Option<&Kept> {
+    pub(crate) fn kept(&self) -> Option<&KeptTokens> {
         self.kept.as_ref()
     }
 
-    /// Where places of the batch's layout are in what is left of it.
-    pub(crate) fn now(&self, point: HookPoint, places: &[i64]) -> Result<Vec<i64>> {
-        now(self.kept.as_ref(), point, places)
+    /// The indices of slots among the tokens that are left.
+    pub(crate) fn slots_left(&self, point: HookPoint, slots: &[i64]) -> Result<Vec<i64>> {
+        slots_in(self.kept.as_ref(), point, slots)
     }
 
     /// Whether any hook wants this point.
@@ -387,7 +370,7 @@ impl<'h, 'b> Hooks<'h, 'b> {
             match hook.visit(&Activation { point, tensor, batch, gradients, logits_of, kept })? {
                 Action::Keep => {}
                 Action::Replace(new) if new.defined() && new.size() == tensor.size() => {
-                    replaced = Some(in_the_place_of(tensor, &new)?);
+                    replaced = Some(laid_out_like(tensor, &new)?);
                 }
                 Action::Replace(new) => {
                     let found = if new.defined() { new.size() } else { Vec::new() };

@@ -34,7 +34,7 @@
 //! | `unembed.hook_out` ᵍ | `lm_head.output` | `result_output` | |
 //!
 //! - ᵃ The same numbers with heads side by side: `[…, H·K]` for `[…, H, K]`.
-//! - ᵇ As ᵃ, and inside a head the two numbers of a rotated pair are neighbours, as in Meta's files; ours stand half a
+//! - ᵇ As ᵃ, and inside a head the two numbers of a rotated pair are neighbors, as in Meta's files; ours stand half a
 //!   head apart, as Hugging Face's do. One name is given before and after rotation.
 //! - ᶜ Neither scaled nor masked, and only without flash attention. ᵈ Only without flash attention; keys are the cache's.
 //! - ᵉ In the last block only tokens whose logits are asked for.
@@ -157,8 +157,8 @@ const ALSO_HUGGING_FACE: [Row; 9] = [
 /// Stands for `attentions[{i}]`, the one name whose block is at its end.
 const ATTENTIONS: &str = "attentions";
 
-const FIRST: &str = "the first node of this name; the two numbers of a rotated pair are neighbours";
-const ROTATED: &str = "the last node of this name; the two numbers of a rotated pair are neighbours";
+const FIRST: &str = "the first node of this name; the two numbers of a rotated pair are neighbors";
+const ROTATED: &str = "the last node of this name; the two numbers of a rotated pair are neighbors";
 const OUTPUTS: &str = "in the last block only tokens whose logits are asked for";
 const KEYS: &str = "only without flash attention; keys are the cache's";
 

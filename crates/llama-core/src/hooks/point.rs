@@ -12,7 +12,7 @@ use crate::error::Error;
 /// One place of the forward pass.
 ///
 /// Declared in execution order, so that `Ord` is execution order. [`fmt::Display`] gives TransformerLens' name and
-/// [`FromStr`] reads it back; nothing else is a name. Serialised as that name.
+/// [`FromStr`] reads it back; nothing else is a name. Serialized as that name.
 ///
 /// ```
 /// use llama_core::HookPoint;
@@ -341,11 +341,11 @@ mod tests {
     }
 
     #[test]
-    fn every_misspelt_name_is_refused_with_a_suggestion() {
+    fn every_misspelled_name_is_refused_with_a_suggestion() {
         for point in HookPoint::all(2) {
             let name = point.to_string();
-            let misspelt = name.replacen("hook", "hok", 1);
-            let error = misspelt.parse::<HookPoint>().expect_err(&misspelt).to_string();
+            let misspelled = name.replacen("hook", "hok", 1);
+            let error = misspelled.parse::<HookPoint>().expect_err(&misspelled).to_string();
             assert!(error.contains("did you mean"), "{error}");
         }
         for bad in

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// # Ok::<(), llama_core::Error>(())
 /// ```
 ///
-/// Serialised as the list of names.
+/// Serialized as the list of names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Vec<HookPoint>", from = "Vec<HookPoint>")]
 pub struct HookSet {
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_matches_nothing_is_refused() {
-        let error = HookSet::parse(["blocks.*.hook_resid_pos"], 4).expect_err("misspelt").to_string();
+        let error = HookSet::parse(["blocks.*.hook_resid_pos"], 4).expect_err("misspelled").to_string();
         assert!(error.contains("blocks.*.hook_resid_post"), "{error}");
         let error = HookSet::parse(["blocks.4.hook_resid_post"], 4).expect_err("block 4 of 4").to_string();
         assert!(error.contains("0 to 3"), "{error}");
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_its_points_in_execution_order_and_serialised_as_their_names() {
+    fn a_set_is_its_points_in_execution_order_and_serialized_as_their_names() {
         let all: Vec<_> = HookPoint::all(3).collect();
         for (i, point) in all.iter().enumerate() {
             let one = HookSet::from(*point);
@@ -270,7 +270,7 @@ mod tests {
         let names = ["hook_embed", "blocks.0.hook_mlp_out", "blocks.2.hook_mlp_out", "ln_final.hook_out"];
         assert_eq!(json, serde_json::json!(names));
         assert_eq!(serde_json::from_value::<HookSet>(json).expect("set"), set);
-        let error = serde_json::from_str::<HookSet>(r#"["blocks.0.hook_mlp_ou"]"#).expect_err("misspelt");
+        let error = serde_json::from_str::<HookSet>(r#"["blocks.0.hook_mlp_ou"]"#).expect_err("misspelled");
         assert!(error.to_string().contains("did you mean"), "{error}");
     }
 }

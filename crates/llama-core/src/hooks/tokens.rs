@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Which tokens of each prompt are wanted. Padding is never counted.
 ///
-/// Serialised as `"last"`, `"first"`, `"mean"`, `"all"` or `{"at": [[0, 3], [5]]}`; on a command line, and by
+/// Serialized as `"last"`, `"first"`, `"mean"`, `"all"` or `{"at": [[0, 3], [5]]}`; on a command line, and by
 /// [`fmt::Display`], the last is `at:0,3;5`.
 ///
 /// ```
@@ -71,27 +71,32 @@ impl FromStr for Tokens {
 }
 
 impl Tokens {
-    /// Places in the batch's layout of the tokens wanted, prompt after prompt. For `Mean`, those it averages over.
-    pub(crate) fn places(&self, batch: &Batch) -> Result<Vec<i64>> {
-        let prompts = batch.places();
-        Ok(match self {
-            Self::Last => prompts.iter().filter_map(|p| p.last().copied()).collect(),
-            Self::First => prompts.iter().filter_map(|p| p.first().copied()).collect(),
-            Self::Mean | Self::All => prompts.concat(),
+    /// Positions of the tokens wanted in prompts of these lengths. For `Mean`, those it averages over.
+    pub(crate) fn positions(&self, lengths: &[usize]) -> Result<Vec<Vec<usize>>> {
+        let of = |own: &dyn Fn(usize) -> Vec<usize>| Ok(lengths.iter().map(|&length| own(length)).collect());
+        match self {
+            Self::Last => of(&|length| vec![length - 1]), // a batch has no empty prompt
+            Self::First => of(&|_| vec![0]),
+            Self::Mean | Self::All => of(&|length| (0..length).collect()),
             Self::At(wanted) => {
-                if wanted.len() != prompts.len() {
-                    return Err(Error::Selection { expected: prompts.len(), found: wanted.len() });
+                if wanted.len() != lengths.len() {
+                    return Err(Error::Selection { expected: lengths.len(), found: wanted.len() });
                 }
-                let mut places = Vec::new();
-                for (prompt, (positions, own)) in wanted.iter().zip(prompts).enumerate() {
-                    for &position in positions {
-                        let out = || Error::Position { prompt, tokens: own.len(), position };
-                        places.push(*own.get(position).ok_or_else(out)?);
+                for (prompt, (positions, &tokens)) in wanted.iter().zip(lengths).enumerate() {
+                    if let Some(&position) = positions.iter().find(|position| **position >= tokens) {
+                        return Err(Error::Position { prompt, tokens, position });
                     }
                 }
-                places
+                Ok(wanted.clone())
             }
-        })
+        }
+    }
+
+    /// Slots in the batch's layout of the tokens wanted, prompt after prompt. For `Mean`, those it averages over.
+    pub(crate) fn slots(&self, batch: &Batch) -> Result<Vec<i64>> {
+        let positions = self.positions(&batch.lengths())?;
+        let pairs = batch.slots().iter().zip(positions);
+        Ok(pairs.flat_map(|(own, positions)| positions.into_iter().map(|position| own[position])).collect())
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) enum Blocks {
     Streamed(Checkpoint),
 }
 
-/// A place to put weights, and the types and device they are wanted in.
+/// How a model is put together: its configuration, and the types and device of its weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Assembly<'c> {
     pub(super) config: &'c Config,

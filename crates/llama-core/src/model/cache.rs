@@ -1,6 +1,7 @@
 //! Keys and values of tokens already seen, for generation one token at a time.
 
 use tch::Tensor;
+use torch_runtime::TensorExt as _;
 
 use super::Llama;
 use crate::error::Result;
@@ -29,7 +30,8 @@ impl KvCache {
     /// # Shapes
     /// `k`, `v` \[B, G, T, K\] → both \[B, G, S, K\], S columns filled so far
     pub(super) fn append(&mut self, block: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (from, new) = (self.filled[block], k.size()[2]);
+        let (_, _, new, _) = k.dims4("k")?;
+        let from = self.filled[block];
         let (keys, values) = &self.blocks[block];
         keys.f_narrow(2, from, new)?.f_copy_(k)?;
         values.f_narrow(2, from, new)?.f_copy_(v)?;

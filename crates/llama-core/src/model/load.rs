@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 impl Llama {
     /// Reads a checkpoint's weights. Each is converted as it is copied from the mapped file to where it belongs, and the
-    /// file's pages are given back: peak memory is the model in the types it computes in (quantised weights take one tensor
+    /// file's pages are given back: peak memory is the model in the types it computes in (quantized weights take one tensor
     /// more).
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl Llama {
     /// through each. Memory: [`Llama::streamed_bytes`].
     ///
     /// ```no_run
-    /// use llama_core::{Batch, Capture, Checkpoint, HookSet, Llama, Precision, Run, Tokens, tch::Device};
+    /// use llama_core::{Batch, Capture, Checkpoint, HookSet, Llama, Precision, Forward, Tokens, tch::Device};
     ///
     /// let checkpoint = Checkpoint::open("llama-65b")?;
     /// let llama = Llama::streamed(&checkpoint, Precision::Mixed, Device::Cpu)?;
@@ -40,7 +40,7 @@ impl Llama {
     /// let layers = HookSet::residual_stream(llama.config().n_layers);
     /// let mut captures: Vec<_> = batches.iter().map(|_| Capture::new(layers.clone(), Tokens::Last)).collect();
     /// // The weights are read once.
-    /// llama.forward_all(batches.iter().zip(&mut captures).map(|(batch, capture)| (batch, Run::new().hook(capture))))?;
+    /// llama.forward_all(batches.iter().zip(&mut captures).map(|(batch, capture)| (batch, Forward::new().hook(capture))))?;
     /// # Ok::<(), llama_core::Error>(())
     /// ```
     ///
@@ -84,7 +84,7 @@ impl Llama {
     /// What LibTorch refuses.
     pub fn random(config: &Config, seed: u64, precision: Precision, device: Device) -> Result<Self> {
         let mut source =
-            |weight, into: &Tensor| Order::Kept.copy(&random_weight(config, seed, weight)?, into);
+            |weight, into: &Tensor| Order::AsStored.copy(&random_weight(config, seed, weight)?, into);
         Self::assemble(config, precision, device, &mut source, None)
     }
 

@@ -3,27 +3,27 @@
 use tch::{Device, Tensor};
 
 use crate::batch::Batch;
-use crate::checkpoint::{BlockWeight, Weight};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::hooks::Halt;
+use crate::hooks::{Capture, Captured, Halt, HookSet, Tokens};
 
 mod blocks;
 mod cache;
+mod forward;
 mod load;
-mod log_probs;
 mod pass;
-mod place;
+mod positions;
 mod precision;
-mod run;
 mod start;
+mod unembed;
+mod weight;
 
 use blocks::{Assembly, Blocks};
 pub(crate) use cache::KvCache;
+pub use forward::Forward;
 pub(crate) use load::random_weight;
 use pass::Pass;
 pub use precision::Precision;
-pub use run::Run;
 
 /// A LLaMA: in memory, or with its blocks on disk ([`Llama::streamed`]).
 ///
@@ -47,7 +47,7 @@ pub struct Llama {
 /// What a forward pass returns besides what its hooks took.
 #[derive(Debug)]
 pub struct Output {
-    /// Logits in f32 (f64 with [`Precision::F64`]) of the tokens that [`Run::logits`] asked for, prompt after prompt;
+    /// Logits in f32 (f64 with [`Precision::F64`]) of the tokens that [`Forward::logits`] asked for, prompt after prompt;
     /// `None` if none were asked for or a hook stopped the run. \[S, V\]
     pub logits: Option<Tensor>,
 }
@@ -60,10 +60,41 @@ impl Llama {
     ///
     /// # Errors
     /// A token outside the vocabulary, a hook's error, a replacement of another shape, a start that does not fit
-    /// ([`Run::from_layer`]), or what LibTorch refuses.
-    pub fn forward(&self, batch: &Batch, run: Run<'_>) -> Result<Output> {
-        let mut outputs = self.together(vec![(batch, run)])?;
+    /// ([`Forward::from_layer`]), or what LibTorch refuses.
+    pub fn forward<'h>(&self, batch: &Batch, run: impl Into<Forward<'h>>) -> Result<Output> {
+        let mut outputs = self.together(vec![(batch, run.into())])?;
         Ok(outputs.pop().unwrap_or(Output { logits: None }))
+    }
+
+    /// Runs the model over a batch and returns the logits of all tokens, and the activations at these points by hook point:
+    /// what TransformerLens calls `run_with_cache`. Everything is kept in memory; [`Llama::forward`] with a [`Capture`]
+    /// says more exactly what to keep.
+    ///
+    /// ```
+    /// # use llama_core::{Batch, Config, HookPoint, HookSet, Llama, Precision};
+    /// # let config = Config { dim: 8, n_layers: 3, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+    /// #     vocab_size: 10, ..Config::default() };
+    /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
+    /// let batch = Batch::new(&[[1, 2, 3], [4, 5, 6]])?;
+    /// let (logits, cache) = llama.run_with_cache(&batch, HookSet::parse(["blocks.*.attn.hook_z"], 3)?)?;
+    /// assert_eq!(logits.size(), [6, 10]); // [S, V]: two prompts of three tokens, one after the other
+    /// let z = cache.get("blocks.2.attn.hook_z".parse::<HookPoint>()?).unwrap();
+    /// assert_eq!(z.size(), [6, 2, 4]); // [S, H, K]
+    /// # Ok::<(), llama_core::Error>(())
+    /// ```
+    ///
+    /// # Shapes
+    /// → \[S, V\] with S tokens of all prompts, prompt after prompt, and `[S, …]` at each point
+    /// ([`crate::Activation::select`])
+    ///
+    /// # Errors
+    /// As [`Llama::forward`]; a point in a block that the model does not have; [`Error::Headless`] for a model without an
+    /// unembedding.
+    pub fn run_with_cache(&self, batch: &Batch, points: impl Into<HookSet>) -> Result<(Tensor, Captured)> {
+        let mut capture = Capture::new(points, Tokens::All);
+        let output = self.forward(batch, Forward::new().hook(&mut capture).logits(Tokens::All))?;
+        // No hook stops this run, so a model that has logits gives them.
+        Ok((output.logits.ok_or(Error::Headless)?, capture.finish()))
     }
 
     /// Runs the model over several batches, each with its own run, and gives their outputs in order.
@@ -76,16 +107,18 @@ impl Llama {
     /// As [`Llama::forward`], of the first run that fails.
     pub fn forward_all<'b, 'h>(
         &self,
-        runs: impl IntoIterator<Item = (&'b Batch, Run<'h>)>,
+        runs: impl IntoIterator<Item = (&'b Batch, impl Into<Forward<'h>>)>,
     ) -> Result<Vec<Output>> {
         match self.blocks {
             Blocks::Resident(_) => runs.into_iter().map(|(batch, run)| self.forward(batch, run)).collect(),
-            Blocks::Streamed(_) => self.together(runs.into_iter().collect()),
+            Blocks::Streamed(_) => {
+                self.together(runs.into_iter().map(|(batch, run)| (batch, run.into())).collect())
+            }
         }
     }
 
     /// Takes batches through the model side by side: all of them through one block, then through the next.
-    fn together(&self, runs: Vec<(&Batch, Run<'_>)>) -> Result<Vec<Output>> {
+    fn together(&self, runs: Vec<(&Batch, Forward<'_>)>) -> Result<Vec<Output>> {
         let begin = |(batch, run)| unless_done(Pass::begin(self, batch, run));
         let mut passes = runs.into_iter().map(begin).collect::<Result<Vec<Option<Pass<'_, '_, '_>>>>>()?;
         let blocks = passes.iter().flatten().map(Pass::blocks).filter(|blocks| !blocks.is_empty());
@@ -126,35 +159,6 @@ impl Llama {
     /// Whether its blocks are read from disk at every pass.
     pub fn is_streamed(&self) -> bool {
         matches!(self.blocks, Blocks::Streamed(_))
-    }
-
-    /// A weight as files name it: a part of the fused ones, in half-split rotary order. A view.
-    pub(crate) fn weight(&self, weight: Weight) -> Result<Tensor> {
-        let c = &self.config;
-        let (q, kv) = (c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim);
-        let Weight::Block(index, part) = weight else {
-            return Ok(match weight {
-                Weight::FinalNorm => self.final_gain.f_alias()?,
-                Weight::Unembed if self.config.headless => return Err(Error::Headless),
-                Weight::Unembed => self.unembed.as_ref().unwrap_or(&self.embed).f_alias()?,
-                _ => self.embed.f_alias()?,
-            });
-        };
-        let Blocks::Resident(blocks) = &self.blocks else {
-            return Err(Error::Streamed { what: "its weights are on disk" });
-        };
-        let block = &blocks[index];
-        Ok(match part {
-            BlockWeight::Ln1 => block.ln1_gain.f_alias()?,
-            BlockWeight::Q => block.w_qkv.f_narrow(0, 0, q)?,
-            BlockWeight::K => block.w_qkv.f_narrow(0, q, kv)?,
-            BlockWeight::V => block.w_qkv.f_narrow(0, q + kv, kv)?,
-            BlockWeight::O => block.w_o.f_alias()?,
-            BlockWeight::Ln2 => block.ln2_gain.f_alias()?,
-            BlockWeight::Gate => block.w_gate_up.f_narrow(0, 0, c.hidden_dim)?,
-            BlockWeight::Up => block.w_gate_up.f_narrow(0, c.hidden_dim, c.hidden_dim)?,
-            BlockWeight::Down => block.w_down.f_alias()?,
-        })
     }
 }
 

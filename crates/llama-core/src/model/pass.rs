@@ -7,38 +7,39 @@
 //! G key and value heads, K `head_dim`, F `hidden_dim`, V vocabulary. A comment stands where a shape changes.
 
 use tch::{Kind, Tensor};
+use torch_runtime::{TensorChain as _, TensorExt as _};
 
 use super::blocks::Block;
-use super::place::Place;
-use super::{KvCache, Llama, Run};
-use crate::batch::{Batch, Kept};
-use crate::error::{Error, Result};
+use super::positions::Positions;
+use super::{Forward, KvCache, Llama};
+use crate::batch::{Batch, KeptTokens};
+use crate::error::Result;
 use crate::hooks::{Halt, HookPoint, Hooks, Site, Tokens, mean_by_prompt};
 
 /// One batch on its way through a model.
 pub(super) struct Pass<'l, 'h, 'b> {
     llama: &'l Llama,
     hooks: Hooks<'h, 'b>,
-    place: Place,
+    positions: Positions,
     /// The residual stream. \[B, T, D\]
     x: Tensor,
     /// The next block, and the one after the last that anybody wants something of.
     next: usize,
     end: usize,
     /// What the last block goes on with after its keys and values.
-    keep: Option<Kept>,
+    keep: Option<KeptTokens>,
     cache: Option<&'h mut KvCache>,
     gradients: bool,
 }
 
 impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
     /// The residual stream before the first block: the embedding, or what the run was given.
-    pub(super) fn begin(llama: &'l Llama, batch: &'b Batch, run: Run<'h>) -> Result<Self, Halt> {
+    pub(super) fn begin(llama: &'l Llama, batch: &'b Batch, run: Forward<'h>) -> Result<Self, Halt> {
         batch.check_vocabulary(llama.config.vocab_size)?;
         if let Some(window) = llama.config.sliding_window {
             batch.check_window(window)?;
         }
-        let Run { hooks, logits, reads, cache, start, gradients } = run;
+        let Forward { hooks, logits, reads, cache, start, gradients } = run;
         let _no_gradients = (!gradients).then(tch::no_grad_guard);
         let mut hooks = Hooks::new(hooks, logits, gradients, batch, llama.config.n_layers)?;
         let keep = match reads {
@@ -55,8 +56,8 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
             let x = Tensor::f_embedding(&llama.embed, &tokens, -1, false, false)?; // [B, T, D]
             (0, hooks.visit(HookPoint::Embed, x)?)
         };
-        let (place, end) = (Place::new(batch, llama)?, hooks.blocks(llama.config.n_layers));
-        Ok(Self { llama, hooks, place, x, next, end, keep, cache, gradients })
+        let (positions, end) = (Positions::new(batch, llama)?, hooks.blocks(llama.config.n_layers));
+        Ok(Self { llama, hooks, positions, x, next, end, keep, cache, gradients })
     }
 
     /// The blocks that are still to come.
@@ -73,7 +74,7 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
 
         let x = hooks.visit(at(Site::ResidPre), self.x.f_alias()?)?;
         let cache = self.cache.as_deref_mut();
-        let attn_out = llama.attention((index, block), &x, &self.place, keep, hooks, cache)?;
+        let attn_out = llama.attention((index, block), &x, &self.positions, keep, hooks, cache)?;
         let x = match hooks.kept() {
             Some(kept) => kept.select(&x)?, // [B, M, D]
             None => x,
@@ -88,7 +89,7 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
     /// What comes after the blocks.
     pub(super) fn end(mut self) -> Result<Option<Tensor>, Halt> {
         let _no_gradients = (!self.gradients).then(tch::no_grad_guard);
-        self.llama.unembed(&self.x, &mut self.hooks)
+        self.llama.final_logits(&self.x, &mut self.hooks)
     }
 }
 
@@ -103,14 +104,14 @@ impl Llama {
         &self,
         (index, block): (usize, &Block),
         x: &Tensor,
-        place: &Place,
-        keep: Option<Kept>,
+        positions: &Positions,
+        keep: Option<KeptTokens>,
         hooks: &mut Hooks<'_, '_>,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block(index as u16, site);
         let c = &self.config;
-        let (b, t) = (x.size()[0], x.size()[1]);
+        let (b, t, _) = x.dims3("residual stream")?;
         let normed = self.rms_norm(x, &block.ln1_gain, at(Site::Ln1Scale), at(Site::Ln1Normalized), hooks)?;
 
         let heads = c.n_heads + 2 * c.n_kv_heads;
@@ -119,17 +120,16 @@ impl Llama {
         let k = hooks.visit(at(Site::K), qkv.f_narrow(2, c.n_heads, c.n_kv_heads)?)?; // [B, T, G, K]
         let v = hooks.visit(at(Site::V), qkv.f_narrow(2, c.n_heads + c.n_kv_heads, c.n_kv_heads)?)?; // [B, T, G, K]
 
-        let q = hooks.visit(at(Site::RotQ), place.rotate(&q)?)?;
-        let k = hooks.visit(at(Site::RotK), place.rotate(&k)?)?;
+        let q = hooks.visit(at(Site::RotQ), positions.rotate(&q)?)?;
+        let k = hooks.visit(at(Site::RotK), positions.rotate(&k)?)?;
 
-        let (mut q, mut mask) = (q, place.mask.as_ref().map(Tensor::f_alias).transpose()?);
+        let (mut q, mut mask) = (q, positions.mask.as_ref().map(Tensor::f_alias).transpose()?);
         if let Some(kept) = keep {
-            mask = Some(place.mask_of(&kept, (b, t))?); // [B, 1, M, S]
+            mask = Some(positions.mask_of(&kept, (b, t))?); // [B, 1, M, S]
             q = kept.select(&q)?; // [B, M, H, K]
             hooks.keep(kept);
         }
         // From here on T is M where tokens were left out.
-        let t = q.size()[1];
         let q = q.f_transpose(1, 2)?; // [B, H, T, K]
         let (mut k, mut v) = (k.f_transpose(1, 2)?, v.f_transpose(1, 2)?); // [B, G, T, K]
         if let Some(cache) = cache {
@@ -147,11 +147,26 @@ impl Llama {
             Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask.as_ref(), 0.0, causal, None, true)?
         }; // [B, H, T, K]
         let z = hooks.visit(at(Site::Z), z.f_transpose(1, 2)?)?; // [B, T, H, K]
+        self.write((index, block), &z, hooks)
+    }
 
+    /// The heads' outputs into the residual stream: their products with `W_O`, summed over heads.
+    ///
+    /// # Shapes
+    /// `z` \[B, T, H, K\] → \[B, T, D\]
+    fn write(
+        &self,
+        (index, block): (usize, &Block),
+        z: &Tensor,
+        hooks: &mut Hooks<'_, '_>,
+    ) -> Result<Tensor, Halt> {
+        let at = |site| HookPoint::Block(index as u16, site);
+        let c = &self.config;
+        let (b, t, ..) = z.dims4("z")?;
         let mut edited = None;
         if hooks.want(at(Site::Result)) {
             let w_o = block.w_o.f_view([c.dim, c.n_heads, c.head_dim])?.f_permute([1, 2, 0])?; // [H, K, D]
-            let result = z.f_unsqueeze(3)?.f_matmul(&w_o)?.f_squeeze_dim(3)?; // [B, T, H, D]
+            let result = z.f_unsqueeze(3).matmul(&w_o).squeeze_dim(3)?; // [B, T, H, D]
             edited = hooks.look(at(Site::Result), &result)?;
         }
         let out = match edited {
@@ -176,19 +191,20 @@ impl Llama {
         let group = self.config.n_heads / self.config.n_kv_heads;
         let k = k.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
         let v = v.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
-        let (t, s) = (q.size()[2], k.size()[2]);
+        let ((_, _, t, _), (_, _, s, _)) = (q.dims4("q")?, k.dims4("k")?);
         let visible = match mask {
             Some(mask) => mask.f_alias()?,
             None => Tensor::f_ones([t, s], (Kind::Bool, q.device()))?.f_tril(s - t)?,
         };
         let scale = (self.config.head_dim as f64).sqrt().recip();
-        let scores = q.f_matmul(&k.f_transpose(2, 3)?)?.f_mul_scalar(scale)?; // [B, H, T, S]
-        let scores = scores.f_masked_fill(&visible.f_logical_not()?, f64::NEG_INFINITY)?;
+        let hidden = visible.f_logical_not()?;
+        let k = k.f_transpose(2, 3)?; // [B, H, K, S]
+        let scores = q.f_matmul(&k).mul(scale).masked_fill(&hidden, f64::NEG_INFINITY)?; // [B, H, T, S]
         let edited = hooks.look(scores_point, &scores)?;
         let untouched = edited.is_none();
         let scores = edited.unwrap_or(scores);
         let wide = if scores.kind() == Kind::Double { Kind::Double } else { Kind::Float };
-        let pattern = scores.f_softmax(-1, wide)?.f_to_kind(q.kind())?; // [B, H, T, S]
+        let pattern = scores.f_softmax(-1, wide).to_kind(q.kind())?; // [B, H, T, S]
         let edited = hooks.look(pattern_point, &pattern)?;
         if untouched && edited.is_none() {
             return Ok(None);
@@ -212,7 +228,7 @@ impl Llama {
         let gate_up = linear(&normed, &block.w_gate_up)?; // [B, T, 2F]
         let pre = hooks.visit(at(Site::MlpPre), gate_up.f_narrow(2, 0, hidden)?)?; // [B, T, F]
         let pre_linear = hooks.visit(at(Site::MlpPreLinear), gate_up.f_narrow(2, hidden, hidden)?)?; // [B, T, F]
-        let post = hooks.visit(at(Site::MlpPost), pre.f_silu()?.f_mul(&pre_linear)?)?; // [B, T, F]
+        let post = hooks.visit(at(Site::MlpPost), pre.f_silu().mul(&pre_linear)?)?; // [B, T, F]
         let out = linear(&post, &block.w_down)?; // [B, T, D]
         hooks.visit(at(Site::MlpOut), out.f_to_kind(self.precision.stream())?)
     }
@@ -221,11 +237,11 @@ impl Llama {
     ///
     /// # Shapes
     /// `x` \[B, T, D\] (or the kept tokens of each row) → \[S, V\]
-    fn unembed(&self, x: &Tensor, hooks: &mut Hooks<'_, '_>) -> Result<Option<Tensor>, Halt> {
+    fn final_logits(&self, x: &Tensor, hooks: &mut Hooks<'_, '_>) -> Result<Option<Tensor>, Halt> {
         let select = |x: &Tensor, hooks: &Hooks<'_, '_>| -> Result<Tensor> {
-            let places = hooks.now(HookPoint::Logits, &hooks.logits_of().places(hooks.batch())?)?;
-            let places = Tensor::f_from_slice(&places)?.f_to_device(self.device)?;
-            Ok(x.f_flatten(0, 1)?.f_index_select(0, &places)?) // [S, D]
+            let slots = hooks.slots_left(HookPoint::Logits, &hooks.logits_of().slots(hooks.batch())?)?;
+            let slots = Tensor::f_from_slice(&slots)?.f_to_device(self.device)?;
+            Ok(x.f_flatten(0, 1)?.f_index_select(0, &slots)?) // [S, D]
         };
         let (scale, normalized) = (HookPoint::FinalScale, HookPoint::FinalNormalized);
         let looked_at = [scale, normalized, HookPoint::FinalOut].into_iter().any(|p| hooks.want(p));
@@ -237,12 +253,7 @@ impl Llama {
         } else {
             self.rms_norm(&select(x, hooks)?, &self.final_gain, scale, normalized, hooks)?
         }; // [S, D]
-        if self.config.headless {
-            return Err(Error::Headless.into());
-        }
-        let logits = linear(&normed, self.unembed.as_ref().unwrap_or(&self.embed))?; // [S, V]
-        let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
-        let mut logits = logits.f_to_kind(wide)?;
+        let mut logits = self.logits(&normed)?; // [S, V]
         if *hooks.logits_of() == Tokens::Mean {
             logits = mean_by_prompt(&logits, &hooks.batch().lengths())?; // of all tokens, to one a prompt
         }
@@ -265,17 +276,24 @@ impl Llama {
         if hooks.want(scale_point) || hooks.want(normalized_point) {
             let wide = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
             let x = x.f_to_kind(wide)?;
-            let mean_square = x.f_square()?.f_mean_dim(Some([-1i64].as_slice()), true, wide)?; // [B, T, 1]
-            let scale = mean_square.f_add_scalar(self.config.norm_eps)?.f_sqrt()?;
+            let scale = x.f_square().mean_dim(-1, true).add(self.config.norm_eps).sqrt()?; // [B, T, 1]
             let other_scale = hooks.look(scale_point, &scale)?;
             let normalized =
-                x.f_div(other_scale.as_ref().unwrap_or(&scale))?.f_to_kind(self.precision.stream())?;
+                x.f_div(other_scale.as_ref().unwrap_or(&scale)).to_kind(self.precision.stream())?;
             edited = hooks.look(normalized_point, &normalized)?.or(other_scale.map(|_| normalized));
         }
-        let normed = match edited {
-            Some(normalized) => normalized.f_mul(gain)?,
-            None => x.f_rms_norm([self.config.dim].as_slice(), Some(gain), self.config.norm_eps)?,
-        };
+        match edited {
+            Some(normalized) => Ok(normalized.f_mul(gain).to_kind(self.precision.product())?),
+            None => Ok(self.norm(x, gain)?),
+        }
+    }
+
+    /// The same where no hook looks on: LibTorch's fused kernel.
+    ///
+    /// # Shapes
+    /// `x` \[…, D\] → \[…, D\]
+    pub(super) fn norm(&self, x: &Tensor, gain: &Tensor) -> Result<Tensor> {
+        let normed = x.f_rms_norm([self.config.dim].as_slice(), Some(gain), self.config.norm_eps)?;
         Ok(normed.f_to_kind(self.precision.product())?)
     }
 }

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{Llama, Run};
+use super::{Forward, Llama};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::hooks::{HookPoint, Hooks};
@@ -15,7 +15,7 @@ pub(super) struct Start {
     residual: Tensor,
 }
 
-impl Run<'_> {
+impl<H: ?Sized> Forward<'_, H> {
     /// Starts from this residual stream: that after the embedding for layer 0, that leaving block `layer − 1` for
     /// others, as [`HookPoint::of_layer`] counts. Nothing before it is computed. (TransformerLens' `start_at_layer`.)
     ///
@@ -31,16 +31,16 @@ impl Run<'_> {
     /// hooks that want a point at or before the start.
     ///
     /// ```
-    /// # use llama_core::{Batch, Capture, Config, HookPoint, Llama, Precision, Run, Tokens};
+    /// # use llama_core::{Batch, Capture, Config, HookPoint, Llama, Precision, Forward, Tokens};
     /// # let config = Config { dim: 8, n_layers: 3, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
     /// #     vocab_size: 10, ..Config::default() };
     /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
     /// let batch = Batch::new(&[vec![1, 2, 3], vec![4]])?;
     /// let mut capture = Capture::new(HookPoint::of_layer(2), Tokens::All);
-    /// let whole = llama.forward(&batch, Run::new().hook(&mut capture).logits(Tokens::Last))?.logits.unwrap();
+    /// let whole = llama.forward(&batch, Forward::new().hook(&mut capture).logits(Tokens::Last))?.logits.unwrap();
     ///
     /// let residual = capture.finish().take(HookPoint::of_layer(2)).unwrap(); // [4, 8]
-    /// let rest = llama.forward(&batch, Run::new().from_layer(2, residual).logits(Tokens::Last))?.logits.unwrap();
+    /// let rest = llama.forward(&batch, Forward::new().from_layer(2, residual).logits(Tokens::Last))?.logits.unwrap();
     /// assert!(rest.equal(&whole));
     /// # Ok::<(), llama_core::Error>(())
     /// ```
@@ -81,8 +81,8 @@ impl Start {
             );
         }
         let (b, t) = batch.shape();
-        let places = batch.places().concat();
-        let (found, expected) = (self.residual.size(), [places.len() as i64, c.dim]);
+        let slots = batch.slots().concat();
+        let (found, expected) = (self.residual.size(), [slots.len() as i64, c.dim]);
         if found != expected {
             let hint =
                 "give every real token's residual stream, prompt after prompt: a capture with Tokens::All";
@@ -92,7 +92,7 @@ impl Start {
             );
         }
         let kind = llama.precision.stream();
-        let index = Tensor::f_from_slice(&places)?.f_to_device(llama.device)?;
+        let index = Tensor::f_from_slice(&slots)?.f_to_device(llama.device)?;
         let residual = self.residual.f_to_device(llama.device)?.f_to_kind(kind)?;
         let zeros = Tensor::f_zeros([b * t, c.dim], (kind, llama.device))?;
         Ok((layer, zeros.f_index_copy(0, &index, &residual)?.f_view([b, t, c.dim])?))

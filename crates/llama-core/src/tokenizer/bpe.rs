@@ -283,8 +283,8 @@ fn pieces(parts: &Parts, added: &[(u32, AddedToken)]) -> Vec<String> {
     });
     let of_added = added.iter().map(|(id, token)| (*id, token.content.clone()));
     for (id, piece) in of_vocab.chain(of_added) {
-        if let Some(place) = pieces.get_mut(id as usize) {
-            *place = piece;
+        if let Some(slot) = pieces.get_mut(id as usize) {
+            *slot = piece;
         }
     }
     pieces

@@ -1,4 +1,4 @@
-//! SentencePiece's compiled normalisation rules, checked before the C++ library walks through them without looking.
+//! SentencePiece's compiled normalization rules, checked before the C++ library walks through them without looking.
 //!
 //! The rules are: the trie's size in bytes, the trie as a double array (Darts-clone) of 32-bit units, and the
 //! replacement texts, each ended by a zero byte. A unit holds a label in its low byte; bit 31 marks a value; otherwise

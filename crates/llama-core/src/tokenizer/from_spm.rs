@@ -1,7 +1,7 @@
-//! A SentencePiece model with companions, made byte-pair encoding as transformers 5.24 makes it.
+//! A SentencePiece model with sidecars, made byte-pair encoding as transformers 5.24 makes it.
 //!
 //! `LlamaTokenizer` takes the pieces for its vocabulary and, for merges, every way to cut a piece into two, in the order of
-//! ids (`generate_merges`); the model's normalisation rules do not count. Without a class that counts,
+//! ids (`generate_merges`); the model's normalization rules do not count. Without a class that counts,
 //! `SpmConverter.build_tokenizer_from_spm_proto` does as SentencePiece does. Where SentencePiece's algorithm is not
 //! byte-pair encoding (`unigram`), SentencePiece itself cuts.
 
@@ -12,44 +12,44 @@ use tokenizers::normalizers::precompiled::Precompiled;
 use tokenizers::{AddedToken, NormalizerWrapper, SplitDelimiterBehavior};
 
 use super::bpe::{Bpe, Built, Parts};
-use super::companions::{Class, Companions, Context};
 use super::proto::{Kind, Model};
+use super::sidecars::{Class, Context, Sidecars};
 use super::steps::{Change, Cut, Find};
 use super::{Engine, Refusal, Tokenizer, charsmap, huggingface, identity};
 
 /// Reads a `tokenizer.model` of byte-pair encoding.
-pub(super) fn read(bytes: &[u8], model: &Model, beside: &Companions) -> Result<Tokenizer, Refusal> {
-    beside.check(false)?;
-    let class = beside.class();
+pub(super) fn read(bytes: &[u8], model: &Model, sidecars: &Sidecars) -> Result<Tokenizer, Refusal> {
+    sidecars.check(false)?;
+    let class = sidecars.class();
     let mut parts = match &class {
-        Class::Backend => as_sentence_piece(model, beside)?,
-        Class::Llama | Class::CodeLlama => of_class(model, beside)?,
+        Class::Backend => as_sentence_piece(model, sidecars)?,
+        Class::Llama | Class::CodeLlama => of_class(model, sidecars)?,
         Class::Gpt2 => return Err(unknown_class("GPT2Tokenizer")),
         Class::Other(name) => return Err(unknown_class(name)),
     };
-    parts.added = beside.added(&context(model, beside))?;
-    parts.split_special = beside.flag("split_special_tokens")?.unwrap_or(false);
+    parts.added = sidecars.added(&context(model, sidecars))?;
+    parts.split_special = sidecars.flag("split_special_tokens")?.unwrap_or(false);
     let Built { engine, pieces, ordinary } = Bpe::build(parts)?;
     let find = |name: &str| pieces.iter().zip(0u32..).find(|(piece, _)| *piece == name).map(|(_, id)| id);
-    let bos = bos(model, beside)?;
+    let bos = bos(model, sidecars)?;
     let prefix = bos
         .as_deref()
         .map(|bos| find(bos).ok_or_else(|| format!("bos_token {bos:?} is not in the vocabulary")));
     let prefix = prefix.transpose()?.into_iter().collect();
     let own_eos = || Some(vec![u32::try_from(model.eos.0).ok()?]);
-    let mut eos = beside.eos(&find).or_else(own_eos).unwrap_or_default();
+    let mut eos = sidecars.eos(&find).or_else(own_eos).unwrap_or_default();
     eos.retain(|id| pieces.get(*id as usize).is_some_and(|piece| !piece.is_empty()));
-    let identity = identity(&beside.parts(bytes));
+    let identity = identity(&sidecars.parts(bytes));
     Ok(Tokenizer::new(Engine::Bpe(Box::new(engine)), pieces, prefix, eos, identity, ordinary))
 }
 
 /// BOS, where there is one in front.
-pub(super) fn bos(model: &Model, beside: &Companions) -> Result<Option<String>, Refusal> {
+pub(super) fn bos(model: &Model, sidecars: &Sidecars) -> Result<Option<String>, Refusal> {
     let own = (model.bos.0 >= 0).then_some(model.bos.1.as_str());
-    match beside.class() {
-        Class::Llama => beside.bos(Some("<s>"), false),
-        Class::CodeLlama => beside.bos(Some("<s>"), true),
-        _ => beside.bos(own, false),
+    match sidecars.class() {
+        Class::Llama => sidecars.bos(Some("<s>"), false),
+        Class::CodeLlama => sidecars.bos(Some("<s>"), true),
+        _ => sidecars.bos(own, false),
     }
 }
 
@@ -61,9 +61,9 @@ fn unknown_class(name: &str) -> Refusal {
     )
 }
 
-/// The special tokens that hold unless a companion says otherwise.
-pub(super) fn context(model: &Model, beside: &Companions) -> Context {
-    let class = beside.class();
+/// The special tokens that hold unless a sidecar says otherwise.
+pub(super) fn context(model: &Model, sidecars: &Sidecars) -> Context {
+    let class = sidecars.class();
     let backend = class == Class::Backend;
     let named = match &class {
         Class::Llama | Class::CodeLlama => huggingface::class_tokens(&class),
@@ -87,7 +87,7 @@ pub(super) fn context(model: &Model, beside: &Companions) -> Context {
 }
 
 /// `LlamaTokenizer` and `CodeLlamaTokenizer`.
-fn of_class(model: &Model, beside: &Companions) -> Result<Parts, Refusal> {
+fn of_class(model: &Model, sidecars: &Sidecars) -> Result<Parts, Refusal> {
     let vocab: HashMap<&str, u32> = model.pieces.iter().map(|piece| piece.text.as_str()).zip(0..).collect();
     let mut merges = Vec::new();
     for (piece, id) in model.pieces.iter().zip(0u32..) {
@@ -103,7 +103,7 @@ fn of_class(model: &Model, beside: &Companions) -> Result<Parts, Refusal> {
         merges: merges.into_iter().map(|(_, merge)| merge).collect(),
         ..Parts::default()
     };
-    huggingface::as_class(&mut parts, beside)?;
+    huggingface::as_class(&mut parts, sidecars)?;
     Ok(parts)
 }
 
@@ -114,8 +114,8 @@ fn cuts(text: &str) -> impl Iterator<Item = (&str, &str, usize)> {
 }
 
 /// What SentencePiece does, in the `tokenizers` crate's terms.
-fn as_sentence_piece(model: &Model, beside: &Companions) -> Result<Parts, Refusal> {
-    let names = renamed(model, beside)?;
+fn as_sentence_piece(model: &Model, sidecars: &Sidecars) -> Result<Parts, Refusal> {
+    let names = renamed(model, sidecars)?;
     let kind = |kind: Kind| model.pieces.iter().zip(&names).filter(move |(piece, _)| piece.is(kind));
     let normal: HashMap<&str, (f32, usize)> = model
         .pieces
@@ -138,7 +138,7 @@ fn as_sentence_piece(model: &Model, beside: &Companions) -> Result<Parts, Refusa
     });
     let mut user_defined: Vec<&String> = kind(Kind::UserDefined).map(|(_, name)| name).collect();
     user_defined.sort_by_key(|name| std::cmp::Reverse(name.chars().count()));
-    let always = beside.flag("legacy")?.unwrap_or(true);
+    let always = sidecars.flag("legacy")?.unwrap_or(true);
     Ok(Parts {
         vocab: names.iter().cloned().zip(0..).collect(),
         merges: merges.into_iter().map(|(_, _, left, right)| (left, right)).collect(),
@@ -154,8 +154,8 @@ fn as_sentence_piece(model: &Model, beside: &Companions) -> Result<Parts, Refusa
 }
 
 /// The pieces' names, by id: `added_tokens_decoder` gives placeholders others, unless another piece has that name.
-fn renamed(model: &Model, beside: &Companions) -> Result<Vec<String>, Refusal> {
-    let renames = beside.renames()?;
+fn renamed(model: &Model, sidecars: &Sidecars) -> Result<Vec<String>, Refusal> {
+    let renames = sidecars.renames()?;
     let own = |id: u32| renames.get(&id).map(|token| token.content.as_str());
     let numbered = || model.pieces.iter().zip(0u32..);
     let kept = |name: &str| numbered().any(|(piece, id)| own(id).is_none() && piece.text == name);
@@ -173,7 +173,7 @@ fn changes(model: &Model, always: bool) -> Result<Vec<Change>, Refusal> {
     };
     let mut changes = Vec::new();
     if !model.charsmap.is_empty() {
-        let damaged = |reason: &str| format!("its normalisation rules cannot be used: {reason}");
+        let damaged = |reason: &str| format!("its normalization rules cannot be used: {reason}");
         charsmap::check_for_crate(&model.charsmap).map_err(damaged)?;
         let rules = Precompiled::from(&model.charsmap).map_err(|e| damaged(&e.to_string()))?;
         changes.push(Change::Other(NormalizerWrapper::Precompiled(rules)));

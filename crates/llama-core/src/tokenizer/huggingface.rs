@@ -1,8 +1,8 @@
 //! Hugging Face's `tokenizer.json`.
 //!
 //! What it means is what transformers 5.24 makes of it. Three things there are not in the file: the class named in
-//! `tokenizer_config.json` may cut text in its own way ([`as_class`]); the tokens that its companions name are found in
-//! texts too ([`Companions::added`]); `generation_config.json`, else `config.json`, says where generation stops.
+//! `tokenizer_config.json` may cut text in its own way ([`as_class`]); the tokens that its sidecars name are found in
+//! texts too ([`Sidecars::added`]); `generation_config.json`, else `config.json`, says where generation stops.
 //! Truncation and padding do not apply.
 
 use std::collections::HashMap;
@@ -13,8 +13,8 @@ use tokenizers::AddedToken;
 use tokenizers::decoders::DecoderWrapper;
 
 use super::bpe::{Added, Bpe, Built, Parts};
-use super::companions::{Class, Companions, Context};
 use super::json_steps::{changes, check_decoder, cuts, has};
+use super::sidecars::{Class, Context, Sidecars};
 use super::steps::short;
 use super::{Engine, Refusal, Tokenizer, identity, post_processor};
 
@@ -73,9 +73,9 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 }
 
 /// Reads `tokenizer.json`.
-pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refusal> {
-    beside.check(true)?;
-    File::parse(bytes)?.into_tokenizer(beside, identity(&beside.parts(bytes)))
+pub(super) fn read(bytes: &[u8], sidecars: &Sidecars) -> Result<Tokenizer, Refusal> {
+    sidecars.check(true)?;
+    File::parse(bytes)?.into_tokenizer(sidecars, identity(&sidecars.parts(bytes)))
 }
 
 impl File {
@@ -88,16 +88,16 @@ impl File {
         }
     }
 
-    fn into_tokenizer(self, beside: &Companions, identity: String) -> Result<Tokenizer, Refusal> {
-        let class = self.class(beside);
+    fn into_tokenizer(self, sidecars: &Sidecars, identity: String) -> Result<Tokenizer, Refusal> {
+        let class = self.class(sidecars);
         // This class has BOS of its own and never asks the post-processor.
-        let own_bos = if class == Class::CodeLlama { beside.name("bos_token", Some("<s>"))? } else { None };
+        let own_bos = if class == Class::CodeLlama { sidecars.name("bos_token", Some("<s>"))? } else { None };
         let mut prefix = match class {
             Class::CodeLlama => Vec::new(),
             _ => post_processor::prefix(&self.post_processor)?,
         };
-        let mut parts = self.into_parts(beside, &class)?;
-        parts.split_special = beside.flag("split_special_tokens")?.unwrap_or(false);
+        let mut parts = self.into_parts(sidecars, &class)?;
+        parts.split_special = sidecars.flag("split_special_tokens")?.unwrap_or(false);
         let Built { engine, pieces, ordinary } = Bpe::build(parts)?;
         let ids: HashMap<&str, u32> = pieces.iter().map(String::as_str).zip(0..).collect();
         let missing = |what: &str| {
@@ -113,17 +113,17 @@ impl File {
         if let Some(bos) = own_bos {
             prefix.push(*ids.get(bos.as_str()).ok_or_else(|| missing(&format!("{bos:?} (bos_token)")))?);
         }
-        let mut eos = beside.eos(&|name| ids.get(name).copied()).unwrap_or_default();
+        let mut eos = sidecars.eos(&|name| ids.get(name).copied()).unwrap_or_default();
         eos.retain(|id| exists(*id));
         Ok(Tokenizer::new(Engine::Bpe(Box::new(engine)), pieces, prefix, eos, identity, ordinary))
     }
 
     /// The class that counts. A byte-level file that says `LlamaTokenizer`, as some LLaMA 3 fine-tunes do, is taken as it
     /// is.
-    fn class(&self, beside: &Companions) -> Class {
+    fn class(&self, sidecars: &Sidecars) -> Class {
         let steps = [&self.normalizer, &self.pre_tokenizer, &self.post_processor, &self.decoder];
         let byte_level = steps.iter().any(|step| has(step, "ByteLevel"));
-        match beside.class() {
+        match sidecars.class() {
             Class::Llama if byte_level => Class::Backend,
             Class::Other(name) => {
                 tracing::warn!(
@@ -136,7 +136,7 @@ impl File {
         }
     }
 
-    fn into_parts(self, beside: &Companions, class: &Class) -> Result<Parts, Refusal> {
+    fn into_parts(self, sidecars: &Sidecars, class: &Class) -> Result<Parts, Refusal> {
         let byte_level =
             [&self.normalizer, &self.pre_tokenizer, &self.decoder].iter().any(|s| has(s, "ByteLevel"));
         let model = model(self.model)?;
@@ -150,12 +150,12 @@ impl File {
             byte_fallback: model.byte_fallback,
             fuse_unknown: model.fuse_unk,
             unknown: model.unk_token,
-            added: beside.added(&Context { own, anew, named, ..Context::default() })?,
+            added: sidecars.added(&Context { own, anew, named, ..Context::default() })?,
             byte_level,
             ..Parts::default()
         };
         if anew {
-            as_class(&mut parts, beside)?;
+            as_class(&mut parts, sidecars)?;
         } else {
             parts.changes = changes(&self.normalizer)?;
             parts.cuts = cuts(&self.pre_tokenizer)?;
@@ -214,7 +214,7 @@ fn pair(merge: Merge) -> Result<(String, String), Refusal> {
     }
 }
 
-/// The special tokens that a class has unless a companion says otherwise.
+/// The special tokens that a class has unless a sidecar says otherwise.
 pub(super) fn class_tokens(class: &Class) -> Vec<(&'static str, String)> {
     let named: &[(&str, &str)] = match class {
         Class::Llama => &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")],
@@ -238,15 +238,15 @@ pub(super) fn class_tokens(class: &Class) -> Vec<(&'static str, String)> {
 
 /// Puts in the steps of the class: transformers 5 takes vocabulary, merges, added tokens and post-processor from a file
 /// and everything else from the class.
-pub(super) fn as_class(parts: &mut Parts, beside: &Companions) -> Result<(), Refusal> {
-    let space = beside.prefix_space()?;
-    match beside.class() {
+pub(super) fn as_class(parts: &mut Parts, sidecars: &Sidecars) -> Result<(), Refusal> {
+    let space = sidecars.prefix_space()?;
+    match sidecars.class() {
         Class::Llama => {
-            let always = beside.flag("legacy")?.unwrap_or(false);
+            let always = sidecars.flag("legacy")?.unwrap_or(false);
             metaspace(parts, space.unwrap_or(true), if always { "always" } else { "first" }, None)
         }
         Class::CodeLlama => {
-            let unknown = beside.name("unk_token", Some("<unk>"))?;
+            let unknown = sidecars.name("unk_token", Some("<unk>"))?;
             metaspace(parts, space.unwrap_or(true), "first", unknown)
         }
         Class::Gpt2 => {

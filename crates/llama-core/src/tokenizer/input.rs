@@ -10,7 +10,7 @@ use crate::error::Result;
 pub(super) const MOST_BYTES: u64 = 256 << 20;
 
 /// The largest published `tokenizer_config.json` has 1.2 MB.
-pub(super) const MOST_BESIDE: u64 = 32 << 20;
+pub(super) const MOST_SIDECAR: u64 = 32 << 20;
 
 /// The bytes of a file.
 pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {

@@ -5,11 +5,11 @@
 //! | `tokenizer.model` of SentencePiece (LLaMA 1 and 2), alone | `sentencepiece` | if the model has one |
 //! | the same with `tokenizer_config.json` and its like beside it | `tokenizers` | as `add_bos_token` says |
 //! | `tokenizer.json` of Hugging Face | `tokenizers` | as its post-processor says |
-//! | `tokenizer.model` of Meta's LLaMA 3 (tiktoken ranks) | `tokenizers` | always; with companions as `add_bos_token` says |
+//! | `tokenizer.model` of Meta's LLaMA 3 (tiktoken ranks) | `tokenizers` | always; with sidecars as `add_bos_token` says |
 //! | the vocabulary in a GGUF file, `llama` | `sentencepiece` | unless the file says no |
 //! | the vocabulary in a GGUF file, `gpt2` | `tokenizers` | if the file says so; LLaMA 3's always |
 //!
-//! A tokenizer is its folder: the files beside it are read whichever way it was opened ([`companions`]), and with them it
+//! A tokenizer is its folder: the files beside it are read whichever way it was opened ([`sidecars`]), and with them it
 //! is what `AutoTokenizer` of transformers 5.24 makes of the folder. Control tokens that are written in a text (`</s>`,
 //! `<|eot_id|>`) are those tokens, whatever the engine. `open` looks at a file's bytes, never at its name.
 
@@ -23,7 +23,6 @@ use crate::error::{Error, Result};
 mod alphabet;
 mod bpe;
 mod charsmap;
-mod companions;
 mod from_spm;
 mod huggingface;
 mod input;
@@ -32,14 +31,15 @@ mod keys;
 mod post_processor;
 mod proto;
 mod sentence_piece;
+mod sidecars;
 mod split;
 mod steps;
 mod tiktoken;
 #[cfg(feature = "gguf")]
 mod vocabulary;
 
-use companions::Companions;
 pub use proto::word_model;
+use sidecars::Sidecars;
 #[cfg(feature = "gguf")]
 pub(crate) use vocabulary::Vocabulary;
 
@@ -169,13 +169,13 @@ impl Tokenizer {
             let hint = "open the GGUF file as a checkpoint; its vocabulary comes with it";
             return Err(refused(Refusal::new("a whole model in GGUF format, not a tokenizer", hint)));
         }
-        let beside = Companions::read(folder)?;
+        let sidecars = Sidecars::read(folder)?;
         if huggingface::looks_like(bytes) {
-            huggingface::read(bytes, &beside)
+            huggingface::read(bytes, &sidecars)
         } else if tiktoken::looks_like(bytes) {
-            tiktoken::read(bytes, &beside)
+            tiktoken::read(bytes, &sidecars)
         } else {
-            sentence_piece::read(bytes, &beside)
+            sentence_piece::read(bytes, &sidecars)
         }
         .map_err(refused)
     }

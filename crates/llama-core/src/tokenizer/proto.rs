@@ -71,7 +71,7 @@ pub(super) struct Model {
     pub(super) dummy_prefix: bool,
     pub(super) remove_extra_spaces: bool,
     pub(super) escape_spaces: bool,
-    /// Compiled normalisation rules; empty without.
+    /// Compiled normalization rules; empty without.
     pub(super) charsmap: Vec<u8>,
     spaces_follow: bool,
 }
@@ -205,7 +205,7 @@ fn check_normalizer(spec: &[u8]) -> Result<(), String> {
             && !rules.is_empty()
         {
             charsmap::check(rules)
-                .map_err(|reason| format!("its normalisation rules are damaged: {reason}"))?;
+                .map_err(|reason| format!("its normalization rules are damaged: {reason}"))?;
         }
     }
     Ok(())

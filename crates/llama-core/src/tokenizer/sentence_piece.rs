@@ -11,8 +11,8 @@ use sentencepiece::SentencePieceProcessor;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::{AddedToken, AddedVocabulary, NormalizerWrapper, OffsetReferential, OffsetType};
 
-use super::companions::{Class, Companions};
 use super::proto::{Kind, Model, without_prefix};
+use super::sidecars::{Class, Sidecars};
 use super::{Engine, Refusal, Token, Tokenizer, from_spm, identity};
 
 /// Which pieces between added tokens count their beginning as a space.
@@ -47,32 +47,32 @@ pub(super) struct Built {
 }
 
 /// Reads a `tokenizer.model` that stands alone, or whose algorithm only SentencePiece has.
-pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refusal> {
+pub(super) fn read(bytes: &[u8], sidecars: &Sidecars) -> Result<Tokenizer, Refusal> {
     let model = Model::read(bytes)?;
-    if beside.speak() && model.is_bpe {
-        return from_spm::read(bytes, &model, beside);
+    if sidecars.any() && model.is_bpe {
+        return from_spm::read(bytes, &model, sidecars);
     }
-    beside.check(false)?;
+    sidecars.check(false)?;
     let mut added: Vec<_> = controls(&model).map(|(_, token)| token).collect();
     let mut prefix = Prefix::First;
-    if beside.speak() {
-        let named = beside.added(&from_spm::context(&model, beside))?;
+    if sidecars.any() {
+        let named = sidecars.added(&from_spm::context(&model, sidecars))?;
         added.extend(named.into_iter().map(|added| added.token));
-        if beside.flag("legacy")?.unwrap_or(beside.class() == Class::Backend) {
+        if sidecars.flag("legacy")?.unwrap_or(sidecars.class() == Class::Backend) {
             prefix = Prefix::Always;
         }
     }
     let Built { engine, pieces, ordinary } = SentencePiece::build(bytes, &model, &added, prefix)?;
     let find = |name: &str| pieces.iter().zip(0u32..).find(|(piece, _)| *piece == name).map(|(_, id)| id);
-    let bos = if beside.speak() {
-        from_spm::bos(&model, beside)?.and_then(|bos| find(&bos))
+    let bos = if sidecars.any() {
+        from_spm::bos(&model, sidecars)?.and_then(|bos| find(&bos))
     } else {
         engine.first.bos_id()
     };
     let own_eos = || engine.first.eos_id().into_iter().collect();
-    let mut eos = beside.eos(&find).unwrap_or_else(own_eos);
+    let mut eos = sidecars.eos(&find).unwrap_or_else(own_eos);
     eos.retain(|id| (*id as usize) < pieces.len());
-    let identity = identity(&beside.parts(bytes));
+    let identity = identity(&sidecars.parts(bytes));
     let prefix = bos.into_iter().collect();
     Ok(Tokenizer::new(Engine::SentencePiece(Box::new(engine)), pieces, prefix, eos, identity, ordinary))
 }

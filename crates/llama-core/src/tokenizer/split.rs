@@ -37,7 +37,7 @@ pub(super) fn named(pre: &str) -> Result<(Vec<Cut>, bool), Refusal> {
             return Err(Refusal::new(
                 format!("how the vocabulary cuts text is {pre:?} (tokenizer.ggml.pre), which is not known"),
                 "known are llama-bpe, llama3, llama-v3, smollm, gpt-2, gpt2 and default; give the model's own \
-                 tokenizer.json with --tokenizer FILE",
+                 tokenizer.json",
             ));
         }
     };

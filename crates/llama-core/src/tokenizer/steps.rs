@@ -156,8 +156,8 @@ impl Normalizer for Changes<'_> {
         let most = text.get().len().saturating_mul(GROWTH).saturating_add(ROOM);
         for step in self.steps {
             if let Err(error) = step.apply(text, most) {
-                let place = text.offsets_original().0;
-                let _ = self.failure.set(located(place, error.as_ref())); // the first one counts
+                let offset = text.offsets_original().0;
+                let _ = self.failure.set(located(offset, error.as_ref())); // the first one counts
                 return Err(error);
             }
         }
@@ -185,10 +185,10 @@ pub(super) enum Cut {
 
 impl Cut {
     pub(super) fn apply(&self, text: &mut PreTokenizedString) -> Result<(), String> {
-        let mut place = 0;
+        let mut offset = 0;
         let cut = match self {
             Self::Split { find, behavior, invert } => text.split(|_, piece| {
-                place = piece.offsets_original().0;
+                offset = piece.offsets_original().0;
                 let parts = if *invert {
                     Invert(find).find_matches(piece.get())
                 } else {
@@ -197,10 +197,10 @@ impl Cut {
                 let parts = parts.inspect_err(|error| {
                     let after = error.downcast_ref::<GaveUp>().map_or(0, |gave_up| gave_up.after);
                     let range = piece.convert_offsets(Range::Normalized(0..after));
-                    place += range.map_or(after, |range| range.end);
+                    offset += range.map_or(after, |range| range.end);
                 })?;
                 if *behavior == SplitDelimiterBehavior::Removed {
-                    check_removed(&piece, &parts, &mut place)?;
+                    check_removed(&piece, &parts, &mut offset)?;
                 }
                 piece.split(Known(parts), *behavior)
             }),
@@ -212,17 +212,17 @@ impl Cut {
             }),
             Self::Other(step) => step.pre_tokenize(text),
         };
-        cut.map_err(|error| format!("{error} (at byte {place} of the text)"))
+        cut.map_err(|error| format!("{error} (at byte {offset} of the text)"))
     }
 }
 
 /// What a cut takes out of the text is space, or the text would not be the one that was asked for.
-fn check_removed(piece: &NormalizedString, parts: &[(Offsets, bool)], place: &mut usize) -> StepResult<()> {
+fn check_removed(piece: &NormalizedString, parts: &[(Offsets, bool)], offset: &mut usize) -> StepResult<()> {
     for ((start, end), removed) in parts {
         let lost = &piece.get()[*start..*end];
         if *removed && lost.contains(|c: char| !c.is_whitespace() && c != '▁') {
             let range = piece.convert_offsets(Range::Normalized(0..*start));
-            *place += range.map_or(*start, |range| range.end);
+            *offset += range.map_or(*start, |range| range.end);
             return Err(format!("its pre_tokenizer leaves out {}", short(lost)).into());
         }
     }

@@ -1,6 +1,6 @@
 //! Meta's `tokenizer.model` of LLaMA 3: lines of a token's bytes in base64 and its rank, tiktoken's format.
 //!
-//! tiktoken joins, of all neighbours whose joined bytes are a token, the two with the lowest rank. As merges that is:
+//! tiktoken joins, of all neighbors whose joined bytes are a token, the two with the lowest rank. As merges that is:
 //! every way to cut a token into two tokens, in the order of the whole's rank. The special tokens follow the ranks
 //! in the order of LLaMA 3's published list; LLaMA 3.1 and later give names to some of the reserved ones, not other ids.
 
@@ -12,7 +12,7 @@ use tokenizers::AddedToken;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::bpe::{Added, Bpe, Built, Parts};
-use super::companions::{Companions, Context};
+use super::sidecars::{Context, Sidecars};
 use super::{Engine, MOST_TOKENS, Refusal, Tokenizer, alphabet, identity, split};
 
 /// The longest token of LLaMA 3 is 128 spaces; work per token grows with the square of its length.
@@ -27,13 +27,13 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
     std::str::from_utf8(first).is_ok_and(|line| parse(line).is_ok())
 }
 
-/// Reads ranks. Companions decide as in transformers (`TikTokenConverter`), with one difference: where
+/// Reads ranks. Sidecars decide as in transformers (`TikTokenConverter`), with one difference: where
 /// `added_tokens_decoder` names no tokens after the ranks, they are LLaMA 3's 256, which transformers does not know.
-pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refusal> {
-    beside.check(false)?;
+pub(super) fn read(bytes: &[u8], sidecars: &Sidecars) -> Result<Tokenizer, Refusal> {
+    sidecars.check(false)?;
     let tokens = tokens(bytes)?;
     let after: BTreeMap<_, _> =
-        beside.renames()?.into_iter().filter(|(id, _)| *id as usize >= tokens.len()).collect();
+        sidecars.renames()?.into_iter().filter(|(id, _)| *id as usize >= tokens.len()).collect();
     let specials = match after.last_key_value() {
         None => specials(),
         Some((last, _)) if *last as usize >= MOST_TOKENS => {
@@ -61,22 +61,22 @@ pub(super) fn read(bytes: &[u8], beside: &Companions) -> Result<Tokenizer, Refus
         ignore_merges: true,
         cuts: split::llama_3()?,
         decoder: Some(ByteLevel::default().into()),
-        added: beside.added(&Context { own, ..Context::default() })?,
-        split_special: beside.flag("split_special_tokens")?.unwrap_or(false),
+        added: sidecars.added(&Context { own, ..Context::default() })?,
+        split_special: sidecars.flag("split_special_tokens")?.unwrap_or(false),
         byte_level: true,
         ..Parts::default()
     };
     let Built { engine, pieces, ordinary } = Bpe::build(parts)?;
     let ids: HashMap<&str, u32> = pieces.iter().map(String::as_str).zip(0..).collect();
     let find = |name: &str| ids.get(name).copied();
-    let bos = if beside.speak() { beside.bos(None, false)? } else { Some("<|begin_of_text|>".to_owned()) };
+    let bos = if sidecars.any() { sidecars.bos(None, false)? } else { Some("<|begin_of_text|>".to_owned()) };
     let prefix =
         bos.map(|bos| find(&bos).ok_or_else(|| format!("bos_token {bos:?} is not in the vocabulary")));
     let own_eos = || ["<|end_of_text|>", "<|eot_id|>"].iter().filter_map(|name| find(name)).collect();
     let prefix = prefix.transpose()?.into_iter().collect();
-    let mut eos = beside.eos(&find).unwrap_or_else(own_eos);
+    let mut eos = sidecars.eos(&find).unwrap_or_else(own_eos);
     eos.retain(|id| pieces.get(*id as usize).is_some_and(|piece| !piece.is_empty()));
-    let identity = identity(&beside.parts(bytes));
+    let identity = identity(&sidecars.parts(bytes));
     Ok(Tokenizer::new(Engine::Bpe(Box::new(engine)), pieces, prefix, eos, identity, ordinary))
 }
 

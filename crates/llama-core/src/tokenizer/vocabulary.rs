@@ -48,7 +48,7 @@ pub(crate) struct Vocabulary {
     pub(crate) rules: bool,
 }
 
-const OTHER_TOKENIZER: &str = "give the model's own tokenizer.json or tokenizer.model with --tokenizer FILE";
+const OTHER_TOKENIZER: &str = "give the model's own tokenizer.json or tokenizer.model";
 
 impl Vocabulary {
     pub(super) fn into_tokenizer(self) -> Result<Tokenizer, Refusal> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use llama_core::tch::{Device, Kind};
 use llama_core::{
-    Batch, Checkpoint, Config, Error, Llama, Precision, Run, Tokenizer, Tokens, save_meta, word_model,
+    Batch, Checkpoint, Config, Error, Forward, Llama, Precision, Tokenizer, Tokens, save_meta, word_model,
 };
 use proptest::prelude::*;
 
@@ -26,7 +26,7 @@ fn saved() -> (tempfile::TempDir, Llama) {
 
 fn logits(llama: &Llama) -> llama_core::tch::Tensor {
     let batch = Batch::new(&prompts()).expect("batch");
-    llama.forward(&batch, Run::new().logits(Tokens::All)).expect("run").logits.expect("logits")
+    llama.forward(&batch, Forward::new().logits(Tokens::All)).expect("run").logits.expect("logits")
 }
 
 fn identity_of(folder: &Path) -> String {
@@ -66,7 +66,7 @@ fn model_parallel_parts_are_merged_along_metas_axes() {
         save_meta(&back, resaved.path(), Kind::Float, 1).expect("save");
         let bytes = |folder: &Path| fs::read(folder.join("consolidated.00.pth")).expect("read");
         assert!(bytes(whole.path()) == bytes(resaved.path()), "{parts} parts");
-        // The last part is missing, and its neighbours know.
+        // The last part is missing, and its neighbors know.
         fs::remove_file(folder.path().join(format!("consolidated.{:02}.pth", parts - 1))).expect("remove");
         let (expected, found) = (parts as i64, parts as i64 - 1);
         assert!(

@@ -4,7 +4,7 @@ use std::fs;
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Batch, Capture, Change, Edit, Edits, Error, HookPoint, Llama, Padding, Precision, Run, Site, Tokens,
+    Batch, Capture, Change, Edit, Edits, Error, Forward, HookPoint, Llama, Padding, Precision, Site, Tokens,
 };
 use serde_json::json;
 
@@ -34,7 +34,7 @@ fn carried_out(llama: &Llama, edits: &Edits, point: HookPoint) -> (Tensor, Tenso
     let batch = Batch::padded(&prompts(), Padding::Left).expect("batch");
     let mut hook = edits.hook(llama.config(), llama.device()).expect("edits fit");
     let (mut before, mut after) = (Capture::new(point, Tokens::All), Capture::new(point, Tokens::All));
-    let run = Run::new().hook(&mut before).hook(&mut hook).hook(&mut after).logits(Tokens::Last);
+    let run = Forward::new().hook(&mut before).hook(&mut hook).hook(&mut after).logits(Tokens::Last);
     let logits = llama.forward(&batch, run).expect("run").logits.expect("logits");
     let one = |capture: Capture| capture.finish().take(point).expect("captured");
     (one(before), one(after), logits)
@@ -93,7 +93,7 @@ fn each_change_does_what_it_says_at_the_tokens_it_names_and_nowhere_else() {
 }
 
 #[test]
-fn a_prompts_edited_numbers_do_not_depend_on_its_neighbours_or_the_padding() {
+fn a_prompts_edited_numbers_do_not_depend_on_its_neighbors_or_the_padding() {
     let llama = random(Precision::F64);
     let edits: Edits = [
         Edit::new(POINT, Tokens::Last, Change::add(&numbers(&[24]), 3.0).expect("add")),
@@ -107,7 +107,7 @@ fn a_prompts_edited_numbers_do_not_depend_on_its_neighbours_or_the_padding() {
         let batch = Batch::padded(prompts, padding).expect("batch");
         let mut hook = edits.hook(llama.config(), Device::Cpu).expect("fit");
         llama
-            .forward(&batch, Run::new().hook(&mut hook).logits(Tokens::All))
+            .forward(&batch, Forward::new().hook(&mut hook).logits(Tokens::All))
             .expect("run")
             .logits
             .expect("logits")
@@ -196,14 +196,14 @@ fn a_captured_activation_patched_back_as_an_edit_changes_no_bit_at_any_point() {
         let llama = random(precision);
         let batch = Batch::padded(&prompts(), Padding::Left).expect("batch");
         let plain =
-            llama.forward(&batch, Run::new().logits(Tokens::Last)).expect("run").logits.expect("logits");
+            llama.forward(&batch, Forward::new().logits(Tokens::Last)).expect("run").logits.expect("logits");
         for point in HookPoint::all(3).filter(|p| *p != HookPoint::Logits) {
             let mut capture = Capture::new(point, Tokens::All);
-            llama.forward(&batch, Run::new().hook(&mut capture)).expect("run");
+            llama.forward(&batch, Forward::new().hook(&mut capture)).expect("run");
             let kept = capture.finish().take(point).expect("captured");
             let edits = Edits::from(Edit::new(point, Tokens::All, Change::patch(&kept).expect("patch")));
             let mut hook = edits.hook(llama.config(), Device::Cpu).expect("fits");
-            let run = Run::new().hook(&mut hook).logits(Tokens::Last);
+            let run = Forward::new().hook(&mut hook).logits(Tokens::Last);
             let patched = llama.forward(&batch, run).expect("run").logits.expect("logits");
             assert!(patched.equal(&plain), "{point}, {precision}");
         }
@@ -284,7 +284,7 @@ fn a_patch_for_another_batch_is_refused_when_the_batch_is_seen() {
     let mut hook = edits.hook(&config(), Device::Cpu).expect("its axes fit");
     let batch = Batch::new(&prompts()).expect("batch");
     let error =
-        llama.forward(&batch, Run::new().hook(&mut hook)).expect_err("3 values, 4 prompts").to_string();
+        llama.forward(&batch, Forward::new().hook(&mut hook)).expect_err("3 values, 4 prompts").to_string();
     assert!(
         error.contains("[3, 24]") && error.contains("[4, 24]") && error.contains("blocks.1.hook_resid_post"),
         "{error}"

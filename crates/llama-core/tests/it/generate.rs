@@ -1,6 +1,6 @@
 //! Generation over the cache equals running the whole text again at every step.
 
-use llama_core::{Batch, Precision, Run, Sampling, Tokens};
+use llama_core::{Batch, Forward, Precision, Sampling, Tokens};
 
 use crate::support::{prompts, random};
 
@@ -14,7 +14,7 @@ fn greedy_over_the_cache_equals_greedy_without_it() {
         let mut expected = Vec::new();
         for _ in 0..12 {
             let output =
-                llama.forward(&Batch::new(&[&text]).expect("batch"), Run::new().logits(Tokens::Last));
+                llama.forward(&Batch::new(&[&text]).expect("batch"), Forward::new().logits(Tokens::Last));
             let next =
                 output.expect("run").logits.expect("logits").argmax(-1, false).int64_value(&[0]) as u32;
             text.push(next);
@@ -25,7 +25,7 @@ fn greedy_over_the_cache_equals_greedy_without_it() {
 }
 
 #[test]
-fn a_seed_gives_the_same_text_and_neighbours_do_not_matter() {
+fn a_seed_gives_the_same_text_and_neighbors_do_not_matter() {
     let llama = random(Precision::F64);
     let sampling = Sampling { max_new_tokens: 20, seed: 3, ..Sampling::default() };
     let first = llama.generate(&prompts(), &sampling).expect("generate");

@@ -2,8 +2,8 @@
 
 use llama_core::tch::{Kind, Tensor};
 use llama_core::{
-    Action, At, Batch, Capture, Captured, Error, HookPoint, HookSet, Llama, Padding, Precision, Run, Site,
-    Tokens,
+    Action, Batch, Capture, Captured, Error, FnHook, Forward, HookPoint, HookSet, Llama, Padding, Precision,
+    Site, Tokens,
 };
 
 use crate::support::{config, prompts, random, relative};
@@ -14,7 +14,7 @@ fn everything() -> HookSet {
 
 fn capture_all(llama: &Llama, batch: &Batch) -> Captured {
     let mut capture = Capture::new(everything(), Tokens::All);
-    llama.forward(batch, Run::new().hook(&mut capture)).expect("forward");
+    llama.forward(batch, Forward::new().hook(&mut capture)).expect("forward");
     capture.finish()
 }
 
@@ -24,7 +24,7 @@ fn every_point_has_the_shape_it_states() {
     let batch = Batch::new(&prompts()).expect("batch");
     let (b, t) = batch.shape();
     let mut seen = Vec::new();
-    let mut check = At(everything(), |act: &llama_core::Activation<'_>| {
+    let mut check = FnHook::new(everything(), |act: &llama_core::Activation<'_>| {
         seen.push(act.point);
         let mut expected = act.point.shape(&config(), b, t);
         if act.point == HookPoint::Logits {
@@ -33,7 +33,7 @@ fn every_point_has_the_shape_it_states() {
         assert_eq!(act.tensor.size(), expected, "{}", act.point);
         Ok(Action::Keep)
     });
-    llama.forward(&batch, Run::new().hook(&mut check)).expect("forward");
+    llama.forward(&batch, Forward::new().hook(&mut check)).expect("forward");
     assert_eq!(seen, HookPoint::all(config().n_layers).collect::<Vec<_>>(), "visited in execution order");
 }
 
@@ -82,7 +82,7 @@ fn fused_and_explicit_attention_agree() {
     let llama = random(Precision::F64);
     let explicit = capture_all(&llama, &batch);
     let mut capture = Capture::new(HookSet::residual_stream(3), Tokens::All);
-    llama.forward(&batch, Run::new().hook(&mut capture)).expect("forward");
+    llama.forward(&batch, Forward::new().hook(&mut capture)).expect("forward");
     for (point, fused) in capture.finish() {
         let error = relative(&fused, explicit.get(point).expect("captured"));
         assert!(error < 1e-12, "{point}: {error}");
@@ -96,15 +96,15 @@ fn a_stopped_run_equals_the_full_run_and_ends_there() {
     let full = capture_all(&llama, &batch);
     for point in HookPoint::all(3) {
         let mut capture = Capture::new(point, Tokens::All);
-        let output = llama.forward(&batch, Run::new().hook(&mut capture)).expect("stopped");
+        let output = llama.forward(&batch, Forward::new().hook(&mut capture)).expect("stopped");
         assert!(output.logits.is_none());
         let captured = capture.finish();
         assert!(captured.get(point).expect("reached").equal(full.get(point).expect("captured")), "{point}");
     }
     // A hook that stops: nothing after it is visited.
     let mut after = Capture::new(HookPoint::resid_post(1), Tokens::Last);
-    let mut stop = At(HookPoint::resid_post(0).into(), |_: &llama_core::Activation<'_>| Ok(Action::Stop));
-    let run = Run::new().hook(&mut stop).hook(&mut after).logits(Tokens::Last);
+    let mut stop = FnHook::new(HookPoint::resid_post(0), |_: &llama_core::Activation<'_>| Ok(Action::Stop));
+    let run = Forward::new().hook(&mut stop).hook(&mut after).logits(Tokens::Last);
     assert!(llama.forward(&batch, run).expect("stop").logits.is_none());
     assert!(after.finish().is_empty());
 }
@@ -142,13 +142,16 @@ fn at_every_point_padded_equals_alone_on_both_sides() {
 fn a_run_that_is_asked_for_nothing_computes_nothing() {
     let llama = random(Precision::F32);
     let batch = Batch::new(&prompts()).expect("batch");
-    assert!(llama.forward(&batch, Run::new()).expect("run").logits.is_none());
+    assert!(llama.forward(&batch, Forward::new()).expect("run").logits.is_none());
     let mut nowhere = Capture::new(HookPoint::resid_post(3), Tokens::Last);
-    let error = llama.forward(&batch, Run::new().hook(&mut nowhere)).expect_err("3 blocks, 0 to 2");
+    let error = llama.forward(&batch, Forward::new().hook(&mut nowhere)).expect_err("3 blocks, 0 to 2");
     assert!(matches!(error, Error::NoSuchBlock { n_layers: 3, .. }), "{error}");
     assert!(
         llama
-            .forward(&batch, Run::new().hook(&mut Capture::new(HookPoint::resid_post(70_000), Tokens::Last)))
+            .forward(
+                &batch,
+                Forward::new().hook(&mut Capture::new(HookPoint::resid_post(70_000), Tokens::Last))
+            )
             .is_err()
     );
 }
@@ -159,10 +162,13 @@ fn looking_changes_no_number() {
         let llama = random(precision);
         for padding in [Padding::Right, Padding::Left] {
             let batch = Batch::padded(&prompts(), padding).expect("batch");
-            let plain =
-                llama.forward(&batch, Run::new().logits(Tokens::All)).expect("run").logits.expect("logits");
-            let mut look = At(everything(), |_: &llama_core::Activation<'_>| Ok(Action::Keep));
-            let run = Run::new().hook(&mut look).logits(Tokens::All);
+            let plain = llama
+                .forward(&batch, Forward::new().logits(Tokens::All))
+                .expect("run")
+                .logits
+                .expect("logits");
+            let mut look = FnHook::new(everything(), |_: &llama_core::Activation<'_>| Ok(Action::Keep));
+            let run = Forward::new().hook(&mut look).logits(Tokens::All);
             let seen = llama.forward(&batch, run).expect("run").logits.expect("logits");
             assert!(seen.equal(&plain), "{precision}, {padding:?}");
         }
@@ -175,10 +181,10 @@ fn what_is_made_only_for_hooks_counts_once_replaced() {
     let llama = random(Precision::F64);
     for padding in [Padding::Right, Padding::Left] {
         let batch = Batch::padded(&prompts(), padding).expect("batch");
-        let logits = |run: Run<'_>| {
+        let logits = |run: Forward<'_>| {
             llama.forward(&batch, run.logits(Tokens::All)).expect("run").logits.expect("logits")
         };
-        let plain = logits(Run::new());
+        let plain = logits(Forward::new());
         for name in [
             "ln1.hook_scale",
             "ln1.hook_normalized",
@@ -187,14 +193,15 @@ fn what_is_made_only_for_hooks_counts_once_replaced() {
             "attn.hook_result",
         ] {
             let set = HookSet::parse([format!("blocks.*.{name}")], 3).expect(name);
-            let mut near = At(set.clone(), |act: &llama_core::Activation<'_>| {
+            let mut near = FnHook::new(set.clone(), |act: &llama_core::Activation<'_>| {
                 Ok(Action::Replace(act.tensor * (1.0 + 1e-14)))
             });
-            let error = relative(&logits(Run::new().hook(&mut near)), &plain);
+            let error = relative(&logits(Forward::new().hook(&mut near)), &plain);
             assert!(error < 1e-12, "{name}, {padding:?}: {error}");
             assert!(error > 0.0, "{name}, {padding:?}: it counts");
-            let mut half = At(set, |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor * 0.5)));
-            assert!(relative(&logits(Run::new().hook(&mut half)), &plain) > 1e-3, "{name} counts");
+            let mut half =
+                FnHook::new(set, |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor * 0.5)));
+            assert!(relative(&logits(Forward::new().hook(&mut half)), &plain) > 1e-3, "{name} counts");
         }
     }
 }
@@ -204,7 +211,7 @@ fn logits_are_those_of_the_tokens_asked_for() {
     let llama = random(Precision::F64);
     let batch = Batch::new(&prompts()).expect("batch");
     let logits =
-        |tokens| llama.forward(&batch, Run::new().logits(tokens)).expect("run").logits.expect("logits");
+        |tokens| llama.forward(&batch, Forward::new().logits(tokens)).expect("run").logits.expect("logits");
     let all = logits(Tokens::All);
     assert_eq!(all.size(), [prompts().concat().len() as i64, 50]);
     let lasts = [5i64, 7, 16, 17];
@@ -217,7 +224,7 @@ fn logits_are_those_of_the_tokens_asked_for() {
     // A hook may take its own tokens from those that are computed, and no others.
     let capture = |tokens: Tokens, computed: Tokens| {
         let mut capture = Capture::new(HookPoint::Logits, tokens);
-        llama.forward(&batch, Run::new().hook(&mut capture).logits(computed)).map(|_| capture.finish())
+        llama.forward(&batch, Forward::new().hook(&mut capture).logits(computed)).map(|_| capture.finish())
     };
     let captured = capture(Tokens::Last, Tokens::All).expect("last of all");
     near(captured.get(HookPoint::Logits).expect("logits"), &logits(Tokens::Last));
@@ -233,9 +240,11 @@ fn stopping_hides_nothing_from_other_hooks_at_the_same_point() {
     let llama = random(Precision::F32);
     let batch = Batch::new(&prompts()).expect("batch");
     let point = HookPoint::resid_post(0);
-    let mut stop = At(point.into(), |_: &llama_core::Activation<'_>| Ok(Action::Stop));
+    let mut stop = FnHook::new(point, |_: &llama_core::Activation<'_>| Ok(Action::Stop));
     let mut capture = Capture::new(point, Tokens::Last);
-    llama.forward(&batch, Run::new().hook(&mut stop).hook(&mut capture).logits(Tokens::Last)).expect("run");
+    llama
+        .forward(&batch, Forward::new().hook(&mut stop).hook(&mut capture).logits(Tokens::Last))
+        .expect("run");
     assert_eq!(capture.finish().len(), 1);
 }
 
@@ -245,26 +254,26 @@ fn patching_back_what_was_captured_changes_no_bit_at_any_point_and_patching_else
         let llama = random(precision);
         for padding in [Padding::Right, Padding::Left] {
             let batch = Batch::padded(&prompts(), padding).expect("batch");
-            let logits = |run: Run<'_>| {
+            let logits = |run: Forward<'_>| {
                 llama.forward(&batch, run.logits(Tokens::All)).expect("run").logits.expect("logits")
             };
-            let plain = logits(Run::new());
+            let plain = logits(Forward::new());
             let captured = capture_all(&llama, &batch);
             for point in HookPoint::all(3) {
                 let kept = captured.get(point).expect("captured");
-                let mut back = At(point.into(), |act: &llama_core::Activation<'_>| {
+                let mut back = FnHook::new(point, |act: &llama_core::Activation<'_>| {
                     if point == HookPoint::Logits {
                         return Ok(Action::Replace(kept.copy()));
                     }
                     Ok(Action::Replace(act.replace(&Tokens::All, kept)?))
                 });
-                let patched = logits(Run::new().hook(&mut back));
+                let patched = logits(Forward::new().hook(&mut back));
                 assert!(patched.equal(&plain), "{point}, {precision}, {padding:?}: patched back");
                 // Neither a factor nor a term: norms and softmax would undo them.
-                let mut bent = At(point.into(), |act: &llama_core::Activation<'_>| {
+                let mut bent = FnHook::new(point, |act: &llama_core::Activation<'_>| {
                     Ok(Action::Replace(act.tensor.tanh()))
                 });
-                let bent = logits(Run::new().hook(&mut bent));
+                let bent = logits(Forward::new().hook(&mut bent));
                 assert!(!bent.equal(&plain), "{point}, {precision}, {padding:?}: counts");
             }
         }
@@ -277,18 +286,18 @@ fn only_tokens_are_written_to_never_padding() {
     let batch = Batch::padded(&prompts(), Padding::Left).expect("batch");
     for point in HookPoint::all(3).filter(|p| *p != HookPoint::Logits) {
         let mut seen = None;
-        let mut zero = At(point.into(), |act: &llama_core::Activation<'_>| {
+        let mut zero = FnHook::new(point, |act: &llama_core::Activation<'_>| {
             let values = act.select(&Tokens::All)?;
             let zeroed = act.replace(&Tokens::All, &values.zeros_like())?;
             seen = Some((act.tensor.copy(), values));
             Ok(Action::Replace(zeroed))
         });
         let mut changed = None;
-        let mut look = At(point.into(), |act: &llama_core::Activation<'_>| {
+        let mut look = FnHook::new(point, |act: &llama_core::Activation<'_>| {
             changed = Some((act.tensor.copy(), act.select(&Tokens::All)?));
             Ok(Action::Stop)
         });
-        llama.forward(&batch, Run::new().hook(&mut zero).hook(&mut look)).expect("run");
+        llama.forward(&batch, Forward::new().hook(&mut zero).hook(&mut look)).expect("run");
         let ((before, values), (after, zeros)) = (seen.expect("visited"), changed.expect("visited"));
         assert!(zeros.equal(&values.zeros_like()), "{point}: every token is written");
         // 18 tokens of 4 rows of 9 places: exactly the other half keeps its values.
@@ -305,10 +314,10 @@ fn what_cannot_be_written_to_is_refused() {
     let llama = random(Precision::F32);
     let batch = Batch::new(&prompts()).expect("batch");
     let refused = |point: HookPoint, tokens: Tokens| {
-        let mut hook = At(point.into(), |act: &llama_core::Activation<'_>| {
+        let mut hook = FnHook::new(point, |act: &llama_core::Activation<'_>| {
             Ok(Action::Replace(act.replace(&tokens, act.tensor)?))
         });
-        llama.forward(&batch, Run::new().hook(&mut hook)).expect_err("refused")
+        llama.forward(&batch, Forward::new().hook(&mut hook)).expect_err("refused")
     };
     let point = HookPoint::resid_post(0);
     let twice = Tokens::At(vec![vec![1, 1], vec![], vec![], vec![]]);
@@ -335,7 +344,7 @@ fn a_run_from_a_captured_layer_is_the_rest_of_the_whole_run_bit_for_bit() {
                 let wanted: HookSet =
                     everything().iter().filter(|p| *p > HookPoint::of_layer(layer)).collect();
                 let mut capture = Capture::new(wanted.clone(), Tokens::All);
-                let run = Run::new().from_layer(layer, residual).hook(&mut capture);
+                let run = Forward::new().from_layer(layer, residual).hook(&mut capture);
                 llama.forward(&rest, run).expect("forward");
                 let captured = capture.finish();
                 assert_eq!(captured.len(), wanted.len());
@@ -363,7 +372,7 @@ fn a_start_that_does_not_fit_is_refused() {
     let stream = |tokens: i64| Tensor::zeros([tokens, 24], (Kind::Float, llama_core::tch::Device::Cpu));
     let start = |layer, residual: Tensor, point: HookPoint| {
         let mut capture = Capture::new(point, Tokens::Last);
-        llama.forward(&batch, Run::new().from_layer(layer, residual).hook(&mut capture))
+        llama.forward(&batch, Forward::new().from_layer(layer, residual).hook(&mut capture))
     };
     let last = HookPoint::FinalOut;
     start(3, stream(18), last).expect("after the last block");
@@ -387,9 +396,9 @@ fn hooks_see_each_other_in_the_order_given() {
     let point = HookPoint::resid_post(0);
     let mut before = Capture::new(point, Tokens::Last);
     let mut zero =
-        At(point.into(), |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor.zeros_like())));
+        FnHook::new(point, |act: &llama_core::Activation<'_>| Ok(Action::Replace(act.tensor.zeros_like())));
     let mut after = Capture::new(point, Tokens::Last);
-    llama.forward(&batch, Run::new().hook(&mut before).hook(&mut zero).hook(&mut after)).expect("run");
+    llama.forward(&batch, Forward::new().hook(&mut before).hook(&mut zero).hook(&mut after)).expect("run");
     let (before, after) = (before.finish(), after.finish());
     assert!(before.get(point).expect("before").abs().max().double_value(&[]) > 0.0);
     assert!(after.get(point).expect("after").abs().max().double_value(&[]) == 0.0);
@@ -399,10 +408,11 @@ fn hooks_see_each_other_in_the_order_given() {
 fn a_replacement_of_another_shape_is_refused() {
     let llama = random(Precision::F32);
     let batch = Batch::new(&[[1u32, 2, 3]]).expect("batch");
-    let mut wrong = At(HookPoint::Embed.into(), |act: &llama_core::Activation<'_>| {
+    let mut wrong = FnHook::new(HookPoint::Embed, |act: &llama_core::Activation<'_>| {
         Ok(Action::Replace(act.select(&Tokens::Last)?))
     });
-    let error = llama.forward(&batch, Run::new().hook(&mut wrong).logits(Tokens::Last)).expect_err("shape");
+    let error =
+        llama.forward(&batch, Forward::new().hook(&mut wrong).logits(Tokens::Last)).expect_err("shape");
     assert!(matches!(error, Error::Replacement { point: HookPoint::Embed, .. }), "{error}");
 }
 
@@ -413,7 +423,7 @@ fn selections_count_real_tokens() {
     let batch = Batch::new(&prompts).expect("batch");
     let select = |tokens: Tokens| {
         let mut capture = Capture::new(point, tokens);
-        llama.forward(&batch, Run::new().hook(&mut capture)).expect("run");
+        llama.forward(&batch, Forward::new().hook(&mut capture)).expect("run");
         capture.finish().into_iter().next().expect("captured").1
     };
     let all = select(Tokens::All);
@@ -434,7 +444,8 @@ fn selections_count_real_tokens() {
     let at = select(Tokens::At(vec![vec![0, 5], vec![], vec![8], vec![0]]));
     assert!(at.get(0).equal(&first[0]) && at.get(1).equal(&last[0]) && at.get(2).equal(&last[2]));
     let mut outside = Capture::new(point, Tokens::At(vec![vec![], vec![2], vec![], vec![]]));
-    let error = llama.forward(&batch, Run::new().hook(&mut outside)).expect_err("prompt 1 has two tokens");
+    let error =
+        llama.forward(&batch, Forward::new().hook(&mut outside)).expect_err("prompt 1 has two tokens");
     assert!(matches!(error, Error::Position { prompt: 1, tokens: 2, position: 2 }), "{error}");
 }
 
@@ -444,7 +455,7 @@ fn gradients_reach_captured_activations_and_weights() {
     let weights = llama.trainable().expect("weights");
     let batch = Batch::new(&[[1u32, 2, 3]]).expect("batch");
     let mut capture = Capture::new(HookPoint::resid_post(0), Tokens::All);
-    let run = Run::new().hook(&mut capture).logits(Tokens::Last).gradients();
+    let run = Forward::new().hook(&mut capture).logits(Tokens::Last).gradients();
     let loss = llama.forward(&batch, run).expect("run").logits.expect("logits").square().sum(Kind::Double);
     loss.backward();
     for (name, weight) in &weights {
@@ -456,7 +467,7 @@ fn gradients_reach_captured_activations_and_weights() {
     let value = |step: f64| {
         let _guard = llama_core::tch::no_grad_guard();
         let _ = weight.get(3).g_add_scalar_(step);
-        let output = llama.forward(&batch, Run::new().logits(Tokens::Last)).expect("run");
+        let output = llama.forward(&batch, Forward::new().logits(Tokens::Last)).expect("run");
         let _ = weight.get(3).g_add_scalar_(-step);
         output.logits.expect("logits").square().sum(Kind::Double).double_value(&[])
     };
@@ -471,25 +482,25 @@ fn gradients_reach_captured_activations_and_weights() {
 fn gradients_with_respect_to_captured_activations_are_finite_differences_at_every_site() {
     let llama = random(Precision::F64);
     let batch = Batch::padded(&[vec![1u32, 2, 3], vec![7, 8]], Padding::Left).expect("batch");
-    let difference = |run: Run<'_>| -> Tensor {
+    let difference = |run: Forward<'_>| -> Tensor {
         let logits = llama.forward(&batch, run.logits(Tokens::Last)).expect("run").logits.expect("logits");
         logits.get(0).get(7) - logits.get(1).get(4)
     };
     let points: HookSet = HookPoint::all(3).filter(|p| *p != HookPoint::Logits).collect();
     for point in points.iter() {
         let mut capture = Capture::new(point, Tokens::All);
-        let loss = difference(Run::new().hook(&mut capture).gradients());
+        let loss = difference(Forward::new().hook(&mut capture).gradients());
         let kept = capture.finish().take(point).expect("captured");
         let gradient = Tensor::run_backward(&[loss], &[&kept], false, false).remove(0);
         assert_eq!(gradient.size(), kept.size(), "{point}");
-        // Along one direction through all of it. Masked scores have no neighbourhood.
+        // Along one direction through all of it. Masked scores have no neighborhood.
         let direction = gradient.cos();
         let expected = (&gradient * &direction).sum(Kind::Double).double_value(&[]);
         let moved = |step: f64| {
-            let mut hook = At(point.into(), |act: &llama_core::Activation<'_>| {
+            let mut hook = FnHook::new(point, |act: &llama_core::Activation<'_>| {
                 Ok(Action::Replace(act.replace(&Tokens::All, &(kept.detach() + &direction * step))?))
             });
-            difference(Run::new().hook(&mut hook)).double_value(&[])
+            difference(Forward::new().hook(&mut hook)).double_value(&[])
         };
         let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
         assert!((slope - expected).abs() < 1e-7 * expected.abs().max(1.0), "{point}: {slope} and {expected}");
@@ -503,7 +514,7 @@ fn an_earlier_captures_gradient_goes_through_the_later() {
     let batch = Batch::new(&prompts()).expect("batch");
     let gradients = |set: HookSet| {
         let mut capture = Capture::new(set, Tokens::All);
-        let run = Run::new().hook(&mut capture).logits(Tokens::Last).gradients();
+        let run = Forward::new().hook(&mut capture).logits(Tokens::Last).gradients();
         let loss =
             llama.forward(&batch, run).expect("run").logits.expect("logits").square().sum(Kind::Double);
         let kept: Vec<_> = capture.finish().into_iter().map(|(_, tensor)| tensor).collect();
@@ -519,7 +530,7 @@ fn an_earlier_captures_gradient_goes_through_the_later() {
         Capture::new(HookPoint::resid_post(0), Tokens::Mean),
     ] {
         let mut capture = capture;
-        let run = Run::new().hook(&mut capture).gradients();
+        let run = Forward::new().hook(&mut capture).gradients();
         assert!(matches!(llama.forward(&batch, run), Err(Error::NotReplaceable { .. })));
     }
 }

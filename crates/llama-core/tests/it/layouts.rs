@@ -6,8 +6,8 @@ use std::path::Path;
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Batch, Capture, Checkpoint, Config, Error, HookPoint, HookSet, Llama, Precision, RopeScaling, Run, Site,
-    Tokens, save_meta,
+    Batch, Capture, Checkpoint, Config, Error, Forward, HookPoint, HookSet, Llama, Precision, RopeScaling,
+    Site, Tokens, save_meta,
 };
 use rand::{RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -141,7 +141,7 @@ fn write_gguf_as(path: &Path, config: &Config, weights: &Weights, dtype: candle_
         ("llama.attention.value_length", number(config.head_dim)),
         ("llama.vocab_size", number(config.vocab_size)),
     ];
-    let quantised = |shape: &[usize], values: &[f32]| {
+    let quantized = |shape: &[usize], values: &[f32]| {
         let tensor =
             candle_core::Tensor::from_slice(values, shape, &candle_core::Device::Cpu).expect("a tensor");
         let dtype = if shape.len() == 1 { GgmlDType::F32 } else { dtype };
@@ -152,15 +152,15 @@ fn write_gguf_as(path: &Path, config: &Config, weights: &Weights, dtype: candle_
         .map(|(name, shape, values)| {
             let heads = name.contains("q_proj").then_some(config.n_heads);
             let heads = heads.or_else(|| name.contains("k_proj").then_some(config.n_kv_heads));
-            let values = heads.map_or(values.clone(), |h| neighbours(values, h as usize, shape));
-            (gguf_name(name), quantised(shape, &values))
+            let values = heads.map_or(values.clone(), |h| neighbors(values, h as usize, shape));
+            (gguf_name(name), quantized(shape, &values))
         })
         .collect();
     if config.rope_scaling != RopeScaling::None {
         let plain = Config { rope_scaling: RopeScaling::None, ..config.clone() };
         let pairs = plain.rope_frequencies().into_iter().zip(config.rope_frequencies());
         let factors: Vec<f32> = pairs.map(|(plain, scaled)| (plain / scaled) as f32).collect();
-        tensors.push(("rope_freqs.weight".to_owned(), quantised(&[factors.len()], &factors)));
+        tensors.push(("rope_freqs.weight".to_owned(), quantized(&[factors.len()], &factors)));
     }
     let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, value)).collect();
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
@@ -169,7 +169,7 @@ fn write_gguf_as(path: &Path, config: &Config, weights: &Weights, dtype: candle_
 
 /// Rows (i, i + K/2) of each head brought to (2i, 2i + 1).
 #[cfg(feature = "gguf")]
-fn neighbours(values: &[f32], heads: usize, shape: &[usize]) -> Vec<f32> {
+fn neighbors(values: &[f32], heads: usize, shape: &[usize]) -> Vec<f32> {
     let (rows, columns) = (shape[0], shape[1]);
     let head = rows / heads;
     let source = |row: usize| {
@@ -205,7 +205,7 @@ fn everything(llama: &Llama) -> Vec<(HookPoint, Tensor)> {
     let points = HookSet::parse(["*"], llama.config().n_layers).expect("all");
     let mut capture = Capture::new(points, Tokens::All);
     let batch = Batch::new(&prompts()).expect("batch");
-    llama.forward(&batch, Run::new().hook(&mut capture).logits(Tokens::All)).expect("run");
+    llama.forward(&batch, Forward::new().hook(&mut capture).logits(Tokens::All)).expect("run");
     capture.finish().into_iter().collect()
 }
 
@@ -266,10 +266,10 @@ fn a_head_dim_of_its_own_is_read_from_both() {
     assert!(error.contains("head_dim"), "{error}");
 }
 
-/// Every quantisation that is read, written by candle-core, is the numbers it was made from, as far as it keeps them.
+/// Every quantization that is read, written by candle-core, is the numbers it was made from, as far as it keeps them.
 #[cfg(feature = "gguf")]
 #[test]
-fn quantised_weights_are_the_numbers_they_were_made_from() {
+fn quantized_weights_are_the_numbers_they_were_made_from() {
     use candle_core::quantized::GgmlDType as Type;
     let config =
         Config { dim: 256, hidden_dim: 256, n_layers: 1, rope_scaling: RopeScaling::None, ..config() };
@@ -279,7 +279,7 @@ fn quantised_weights_are_the_numbers_they_were_made_from() {
     write_hugging_face(folder.path(), &config, &weights, 1);
     let reference = everything(&load(folder.path()));
     let path = folder.path().join("model.gguf");
-    // The embedding is a quantised matrix's rows as they are; bounds are a type's step over the numbers' spread.
+    // The embedding is a quantized matrix's rows as they are; bounds are a type's step over the numbers' spread.
     for (dtype, name, least, most) in [
         (Type::F16, "f16", 1e-6, 2e-3),
         (Type::BF16, "bf16", 1e-4, 2e-2),
@@ -348,7 +348,7 @@ fn tied_embeddings_are_one_tensor() {
     write_hugging_face(folder.path(), &config, &weights, 1);
     let logits = |llama: &Llama| {
         let batch = Batch::new(&prompts()).expect("batch");
-        llama.forward(&batch, Run::new().logits(Tokens::All)).expect("run").logits.expect("logits")
+        llama.forward(&batch, Forward::new().logits(Tokens::All)).expect("run").logits.expect("logits")
     };
     let reference = logits(&load(folder.path()));
     let checkpoint = Checkpoint::open(folder.path()).expect("open");
@@ -379,7 +379,7 @@ fn prompts_longer_than_a_window_are_refused() {
     fs::write(folder.path().join("config.json"), json.to_string()).expect("config.json");
     let llama = load(folder.path());
     let run = |prompts: &[Vec<u32>]| {
-        llama.forward(&Batch::new(prompts).expect("batch"), Run::new().logits(Tokens::Last))
+        llama.forward(&Batch::new(prompts).expect("batch"), Forward::new().logits(Tokens::Last))
     };
     assert!(run(&[vec![1; 6], vec![2; 3]]).is_ok());
     let error = run(&[vec![1; 6], vec![2; 7]]).expect_err("seven tokens");

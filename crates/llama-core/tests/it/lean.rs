@@ -2,8 +2,8 @@
 
 use llama_core::tch::{Device, Kind};
 use llama_core::{
-    Action, Activation, At, Batch, Capture, Checkpoint, Error, HookPoint, HookSet, Llama, Precision, Run,
-    Site, Tokens, save_meta, save_random_meta,
+    Action, Activation, Batch, Capture, Checkpoint, Error, FnHook, Forward, HookPoint, HookSet, Llama,
+    Precision, Site, Tokens, save_meta, save_random_meta,
 };
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn difference(llama: &Llama, batch: &Batch, read: &Tokens, logits: &Tokens) -> f
         .fold(HookSet::new(), |set, point| set | point.into());
     let run = |lean: bool| {
         let mut capture = Capture::new(points.clone(), read.clone());
-        let run = Run::new().hook(&mut capture).logits(logits.clone());
+        let run = Forward::new().hook(&mut capture).logits(logits.clone());
         let run = if lean { run.reads(read.clone()) } else { run };
         let output = llama.forward(batch, run).expect("forward").logits.expect("logits");
         (capture.finish(), output)
@@ -73,11 +73,11 @@ fn padding_on_the_left_and_a_last_block_in_the_middle() {
         // A run that ends after block 0, without logits.
         let point = HookPoint::of_layer(1);
         let mut widths = Vec::new();
-        let mut look = At(point.into(), |activation: &Activation<'_>| {
+        let mut look = FnHook::new(point, |activation: &Activation<'_>| {
             widths.push(activation.tensor.size()[1]);
             Ok(Action::Keep)
         });
-        llama.forward(&batch, Run::new().hook(&mut look).reads(Tokens::Last)).expect("forward");
+        llama.forward(&batch, Forward::new().hook(&mut look).reads(Tokens::Last)).expect("forward");
         assert_eq!(widths, [1]); // one token of each row went through the MLP
     }
 }
@@ -88,7 +88,7 @@ fn a_token_that_was_left_out_is_an_error_that_names_the_point() {
     let batch = Batch::new(&prompts()).expect("batch");
     let mut capture = Capture::new(everything(2), Tokens::First);
     let error =
-        llama.forward(&batch, Run::new().hook(&mut capture).reads(Tokens::Last)).expect_err("left out");
+        llama.forward(&batch, Forward::new().hook(&mut capture).reads(Tokens::Last)).expect_err("left out");
     // Queries, keys and values of the last block are there for every token.
     assert!(matches!(error, Error::NotComputed { point: HookPoint::Block(1, Site::AttnScores) }), "{error}");
     assert!(error.to_string().contains("hint:"));
@@ -115,7 +115,7 @@ fn a_streamed_model_takes_many_batches_through_each_block_and_gives_the_same_bit
                 Capture::new(HookSet::new(), Tokens::Last),
             ];
             let runs = captures.iter_mut().enumerate().map(|(i, capture)| {
-                let run = Run::new().hook(capture);
+                let run = Forward::new().hook(capture);
                 (&batches[i], if i == 0 { run.logits(Tokens::Last) } else { run })
             });
             let outputs = llama.forward_all(runs).expect("forward");
@@ -136,7 +136,7 @@ fn a_streamed_model_takes_many_batches_through_each_block_and_gives_the_same_bit
         assert!(found_logits[1].is_none() && found_logits[2].is_none());
         // One batch at a time is the same, and generation goes through it as well.
         let alone = |llama: &Llama| {
-            llama.forward(&batches[1], Run::new().logits(Tokens::Last)).unwrap().logits.unwrap()
+            llama.forward(&batches[1], Forward::new().logits(Tokens::Last)).unwrap().logits.unwrap()
         };
         assert!(alone(&resident).equal(&alone(&streamed)));
         assert!(Llama::streamed_bytes(&config, precision) < Llama::resident_bytes(&config, precision));
@@ -167,7 +167,7 @@ fn a_block_that_is_damaged_ends_the_pass_with_its_name() {
     let batch = Batch::new(&prompts()).expect("batch");
     let to_layer = |layer| {
         let mut capture = Capture::new(HookPoint::of_layer(layer), Tokens::Last);
-        streamed.forward(&batch, Run::new().hook(&mut capture)).map(|_| ())
+        streamed.forward(&batch, Forward::new().hook(&mut capture)).map(|_| ())
     };
     to_layer(3).expect("block 3 is not needed");
     let error = to_layer(4).expect_err("a wrong checksum").to_string();
@@ -199,7 +199,7 @@ fn a_run_that_ends_with_the_final_norm_reads_no_other_token() {
     let read = Tokens::At(vec![vec![1, 2], vec![1], vec![0]]);
     let finals = |lean: bool| {
         let mut capture = Capture::new(HookPoint::FinalOut, read.clone());
-        let run = Run::new().hook(&mut capture);
+        let run = Forward::new().hook(&mut capture);
         let run = if lean { run.reads(read.clone()) } else { run };
         assert!(llama.forward(&batch, run).expect("forward").logits.is_none());
         capture.finish().take(HookPoint::FinalOut).expect("captured")

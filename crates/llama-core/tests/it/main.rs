@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a test that cannot go on fails
 
 mod checkpoint;
+mod edit_rows;
 mod edits;
 mod generate;
 mod golden;
@@ -13,9 +14,11 @@ mod lean;
 mod mutations;
 mod names;
 mod padding;
+mod rounding;
 mod shared;
 mod spellings;
 mod support;
 mod tokenizer;
 mod tokenizer_damage;
 mod tokenizer_folders;
+mod weights;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use llama_core::tch::{Device, Kind, Tensor};
-use llama_core::{Batch, Checkpoint, Error, Llama, Precision, Run, Tokens, save_meta};
+use llama_core::{Batch, Checkpoint, Error, Forward, Llama, Precision, Tokens, save_meta};
 use rand::{RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -20,7 +20,7 @@ fn cases() -> usize {
 fn logits(path: &Path) -> Result<Tensor, Error> {
     let llama = Llama::load(&Checkpoint::open(path)?, Precision::F32, Device::Cpu)?;
     let batch = Batch::new(&prompts())?;
-    Ok(llama.forward(&batch, Run::new().logits(Tokens::Last))?.logits.expect("logits"))
+    Ok(llama.forward(&batch, Forward::new().logits(Tokens::Last))?.logits.expect("logits"))
 }
 
 /// A file cut short, with bits flipped, or with bytes overwritten, within its first `within` bytes.

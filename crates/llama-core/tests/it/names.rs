@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use llama_core::names::{self, Relation};
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Batch, Capture, Captured, Checkpoint, Error, HookPoint, HookSet, Llama, Precision, Run, Tokens,
+    Batch, Capture, Captured, Checkpoint, Error, Forward, HookPoint, HookSet, Llama, Precision, Tokens,
 };
 use safetensors::SafeTensors;
 
@@ -35,7 +35,7 @@ fn ours() -> Captured {
     let llama = Llama::load(&checkpoint, Precision::F64, Device::Cpu).expect("load");
     let mut capture = Capture::new(HookSet::parse(["*"], 2).expect("all"), Tokens::All);
     let batch = Batch::new(&[PROMPT]).expect("batch");
-    llama.forward(&batch, Run::new().hook(&mut capture).logits(Tokens::All)).expect("forward");
+    llama.forward(&batch, Forward::new().hook(&mut capture).logits(Tokens::All)).expect("forward");
     capture.finish()
 }
 

@@ -1,7 +1,7 @@
-//! A prompt's activations do not depend on its neighbours in the batch, on either side of padding.
+//! A prompt's activations do not depend on its neighbors in the batch, on either side of padding.
 
 use llama_core::tch::Tensor;
-use llama_core::{Batch, Capture, HookSet, Llama, Padding, Precision, Run, Tokens};
+use llama_core::{Batch, Capture, Forward, HookSet, Llama, Padding, Precision, Tokens};
 use proptest::prelude::*;
 
 use crate::support::{prompts, random, relative};
@@ -9,7 +9,7 @@ use crate::support::{prompts, random, relative};
 fn states(llama: &Llama, prompts: &[Vec<u32>], padding: Padding) -> (Vec<Tensor>, Tensor) {
     let batch = Batch::padded(prompts, padding).expect("batch");
     let mut capture = Capture::new(HookSet::residual_stream(3), Tokens::All);
-    let output = llama.forward(&batch, Run::new().hook(&mut capture).logits(Tokens::All)).expect("run");
+    let output = llama.forward(&batch, Forward::new().hook(&mut capture).logits(Tokens::All)).expect("run");
     (capture.finish().into_iter().map(|(_, t)| t).collect(), output.logits.expect("logits"))
 }
 
@@ -50,6 +50,6 @@ fn what_is_no_prompt_is_refused() {
     assert!(error.contains("prompt 1"), "{error}");
     let batch = Batch::new(&[vec![1u32], vec![4, 50, 3]]).expect("batch");
     let error =
-        random(Precision::F32).forward(&batch, Run::new().logits(Tokens::Last)).expect_err("id 50 of 50");
+        random(Precision::F32).forward(&batch, Forward::new().logits(Tokens::Last)).expect_err("id 50 of 50");
     assert!(error.to_string().contains("prompt 1, token 1"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Prompts that share their beginnings have the activations they have alone.
 
 use llama_core::tch::Tensor;
-use llama_core::{Axis, Batch, Capture, HookPoint, HookSet, Precision, Run, Tokens};
+use llama_core::{Axis, Batch, Capture, Forward, HookPoint, HookSet, Precision, Tokens};
 use proptest::prelude::*;
 
 use crate::support::{random, relative};
@@ -12,7 +12,7 @@ fn activations(batch: &Batch, precision: Precision) -> Vec<(HookPoint, Tensor)> 
     let of_tokens = |point: &HookPoint| !point.axes().contains(&Axis::Key);
     let points: HookSet = HookPoint::all(llama.config().n_layers).filter(of_tokens).collect();
     let mut capture = Capture::new(points, Tokens::All);
-    llama.forward(batch, Run::new().hook(&mut capture).logits(Tokens::All)).expect("run");
+    llama.forward(batch, Forward::new().hook(&mut capture).logits(Tokens::All)).expect("run");
     capture.finish().into_iter().collect()
 }
 

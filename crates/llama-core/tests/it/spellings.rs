@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use llama_core::tch::{Device, Kind, Tensor};
-use llama_core::{Batch, Capture, Checkpoint, Error, HookPoint, HookSet, Llama, Precision, Run, Tokens};
+use llama_core::{Batch, Capture, Checkpoint, Error, Forward, HookPoint, HookSet, Llama, Precision, Tokens};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ fn load(folder: &Path) -> Result<Llama, Error> {
 fn run(llama: &Llama) -> (Vec<Tensor>, Option<Tensor>) {
     let ids: Vec<u32> = serde_json::from_value(expected()["ids"].clone()).expect("ids");
     let mut states = Capture::new(HookSet::residual_stream(llama.config().n_layers), Tokens::Last);
-    let run = Run::new().hook(&mut states);
+    let run = Forward::new().hook(&mut states);
     let run = if llama.config().headless { run } else { run.logits(Tokens::Last) };
     let logits = llama.forward(&Batch::new(&[ids]).expect("batch"), run).expect("run").logits;
     let states = states.finish();
@@ -139,7 +139,7 @@ fn a_model_without_an_unembedding_has_states_and_no_logits() {
     assert!(checkpoint.stored_as().is_ok() && checkpoint.stored_bytes().is_ok());
     let llama = load(folder.path()).expect("load");
     assert_is("headless", &run(&llama), &expected()["cases"]["plain"]);
-    let logits = llama.forward(&Batch::new(&[[1]]).expect("batch"), Run::new().logits(Tokens::Last));
+    let logits = llama.forward(&Batch::new(&[[1]]).expect("batch"), Forward::new().logits(Tokens::Last));
     assert!(matches!(logits, Err(Error::Headless)));
     assert!(llama_core::save_meta(&llama, folder.path().join("meta"), Kind::Float, 1).is_err());
 }
@@ -306,7 +306,7 @@ fn mistrals_own_files_are_read() {
 }
 
 #[test]
-fn weights_that_were_quantised_or_adapted_are_refused_by_what_was_done() {
+fn weights_that_were_quantized_or_adapted_are_refused_by_what_was_done() {
     for (name, says) in [
         ("model.layers.0.mlp.up_proj.qweight", "GPTQ or AWQ"),
         ("model.layers.0.mlp.up_proj.weight.absmax", "bitsandbytes"),

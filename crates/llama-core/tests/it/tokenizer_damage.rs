@@ -103,7 +103,7 @@ fn sentence_piece() {
     damage(&fixture("sentencepiece.model"), 10 * FLIPS);
 }
 
-/// Flips where the compiled normalisation rules are: a third of the file, and what the library would follow blindly.
+/// Flips where the compiled normalization rules are: a third of the file, and what the library would follow blindly.
 #[test]
 fn sentence_piece_rules() {
     let model = fixture("sentencepiece.model");

@@ -20,11 +20,11 @@ const MAX_HEADER: u64 = 16 << 20;
 pub(in crate::checkpoint) struct Safetensors {
     path: PathBuf,
     map: Mapped,
-    tensors: HashMap<String, Place>,
+    tensors: HashMap<String, TensorEntry>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct TensorEntry {
     dtype: Dtype,
     shape: Vec<i64>,
     bytes: Range<usize>,
@@ -54,12 +54,12 @@ impl Safetensors {
         let (header, metadata) =
             SafeTensors::read_metadata(&map).map_err(|e| refuse(e.to_string(), damaged))?;
         let start = header + 8; // behind the header's length
-        let place = |info: &safetensors::tensor::TensorInfo| Place {
+        let entry = |info: &safetensors::tensor::TensorInfo| TensorEntry {
             dtype: info.dtype,
             shape: info.shape.iter().map(|&n| n as i64).collect(),
             bytes: start + info.data_offsets.0..start + info.data_offsets.1,
         };
-        let tensors = metadata.tensors().into_iter().map(|(name, info)| (name, place(info))).collect();
+        let tensors = metadata.tensors().into_iter().map(|(name, info)| (name, entry(info))).collect();
         Ok(Self { path: path.to_owned(), map, tensors })
     }
 
@@ -76,7 +76,7 @@ impl Safetensors {
     }
 
     pub(super) fn stored(&self, name: &str) -> Option<Stored<'_>> {
-        let Place { dtype, shape, bytes } = self.tensors.get(name)?;
+        let TensorEntry { dtype, shape, bytes } = self.tensors.get(name)?;
         let kind = match dtype {
             Dtype::F16 => Some(Kind::Half),
             Dtype::BF16 => Some(Kind::BFloat16),

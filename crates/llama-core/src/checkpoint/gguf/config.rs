@@ -87,23 +87,7 @@ fn required<T>(key: &str, found: Option<T>) -> Result<T, String> {
 /// embedding has rows for.
 pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Result<Config, String> {
     let meta = Metadata(header);
-    match meta.text("general.architecture")? {
-        Some("llama") => {}
-        Some(other) => {
-            return Err(format!("`general.architecture` is `{other}`, and only `llama` is computed"));
-        }
-        None => return Err("it has no `general.architecture`".to_owned()),
-    }
-    // An adapter, a vision tower or an importance matrix calls itself llama as well.
-    if let Some(other) = meta.text("general.type")?.filter(|kind| *kind != "model") {
-        return Err(format!("`general.type` is `{other}`, and a model is needed"));
-    }
-    if let Some(otherwise) = keys::otherwise(&meta) {
-        return Err(otherwise);
-    }
-    if meta.bool("llama.attention.causal")? == Some(false) {
-        return Err("`llama.attention.causal` is false, and attention is computed causally".to_owned());
-    }
+    check_kind(&meta)?;
     let int = |key: &str| required(key, meta.int(key)?);
     let dim = int("llama.embedding_length")?;
     let n_heads = int("llama.attention.head_count")?;
@@ -149,6 +133,28 @@ pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Re
     }
 }
 
+/// Refuses a file that is no model, or one that computes something else.
+fn check_kind(meta: &Metadata<'_>) -> Result<(), String> {
+    match meta.text("general.architecture")? {
+        Some("llama") => {}
+        Some(other) => {
+            return Err(format!("`general.architecture` is `{other}`, and only `llama` is computed"));
+        }
+        None => return Err("it has no `general.architecture`".to_owned()),
+    }
+    // An adapter, a vision tower or an importance matrix calls itself llama as well.
+    if let Some(other) = meta.text("general.type")?.filter(|kind| *kind != "model") {
+        return Err(format!("`general.type` is `{other}`, and a model is needed"));
+    }
+    if let Some(otherwise) = keys::otherwise(meta) {
+        return Err(otherwise);
+    }
+    if meta.bool("llama.attention.causal")? == Some(false) {
+        return Err("`llama.attention.causal` is false, and attention is computed causally".to_owned());
+    }
+    Ok(())
+}
+
 fn rope_scaling(meta: &Metadata<'_>, factors: Option<Vec<f32>>) -> Result<RopeScaling, String> {
     let kind = meta.text("llama.rope.scaling.type")?;
     // Files from before there was a type.
@@ -182,7 +188,7 @@ mod tests {
 
     use candle_core::quantized::GgmlDType;
 
-    use super::super::file::Place;
+    use super::super::file::TensorEntry;
     use super::*;
 
     /// A small model's metadata, and what is given.
@@ -198,7 +204,7 @@ mod tests {
         ];
         let mut metadata: HashMap<String, Value> = own.map(|(key, value)| (key.to_owned(), value)).into();
         metadata.extend(change.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        let embed = Place { dtype: GgmlDType::F32, shape: vec![50, 64], bytes: 0..0 };
+        let embed = TensorEntry { dtype: GgmlDType::F32, shape: vec![50, 64], bytes: 0..0 };
         let tensors = [("token_embd.weight".to_owned(), embed)].into();
         read(&Header { version: 3, metadata, tensors }, factors, true)
     }

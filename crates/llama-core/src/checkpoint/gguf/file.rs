@@ -54,7 +54,7 @@ impl fmt::Display for Value {
 
 /// A tensor's type, shape `[out, in]` and bytes in the file.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct TensorEntry {
     pub(super) dtype: GgmlDType,
     pub(super) shape: Vec<i64>,
     pub(super) bytes: Range<usize>,
@@ -65,7 +65,7 @@ pub(super) struct Place {
 pub(super) struct Header {
     pub(super) version: u32,
     pub(super) metadata: HashMap<String, Value>,
-    pub(super) tensors: HashMap<String, Place>,
+    pub(super) tensors: HashMap<String, TensorEntry>,
 }
 
 impl Header {
@@ -108,7 +108,7 @@ impl Header {
             }
         };
         let start = (reader.at as u64).next_multiple_of(alignment);
-        let tensors = place(described, start, alignment, bytes.len() as u64)?;
+        let tensors = byte_ranges(described, start, alignment, bytes.len() as u64)?;
         Ok(Self { version, metadata, tensors })
     }
 }
@@ -124,12 +124,12 @@ struct Described {
 
 /// Puts tensors at their bytes: one after another with nothing between them but alignment, as the format asks, up to
 /// the file's end. (So a damaged type or shape, which moves a tensor's end, is seen.)
-fn place(
+fn byte_ranges(
     mut described: Vec<Described>,
     start: u64,
     alignment: u64,
     file: u64,
-) -> Result<HashMap<String, Place>, String> {
+) -> Result<HashMap<String, TensorEntry>, String> {
     described.sort_by_key(|d| (d.offset, d.size));
     let (mut tensors, mut end) = (HashMap::new(), 0u64);
     for Described { name, dtype, shape, offset, size } in described {
@@ -143,8 +143,8 @@ fn place(
         let last = last.ok_or_else(|| {
             format!("tensor `{name}` ends at byte {}, and the file has {file}", start.saturating_add(end))
         })?;
-        let place = Place { dtype, shape, bytes: (start + offset) as usize..last as usize };
-        if tensors.insert(name.clone(), place).is_some() {
+        let entry = TensorEntry { dtype, shape, bytes: (start + offset) as usize..last as usize };
+        if tensors.insert(name.clone(), entry).is_some() {
             return Err(format!("tensor `{name}` is there twice"));
         }
     }

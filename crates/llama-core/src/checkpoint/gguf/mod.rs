@@ -1,4 +1,4 @@
-//! One GGUF file: metadata, vocabulary, and weights that may be quantised.
+//! One GGUF file: metadata, vocabulary, and weights that may be quantized.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ mod keys;
 mod types;
 
 use config::Metadata;
-use file::{Header, Place, Value};
+use file::{Header, TensorEntry, Value};
 
 /// The tensor with a stretch for each wavelength of the rotary embedding.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
@@ -54,7 +54,7 @@ impl Gguf {
             });
         }
         let factors = match header.tensors.get(ROPE_FACTORS) {
-            Some(place) => Some(dequantise(path, &map, ROPE_FACTORS, place)?),
+            Some(entry) => Some(dequantize(path, &map, ROPE_FACTORS, entry)?),
             None => None,
         };
         let tied = !header.tensors.contains_key(&Weight::Unembed.gguf_name());
@@ -80,7 +80,7 @@ impl Gguf {
         let mut known = std::collections::BTreeSet::from([ROPE_FACTORS.to_owned()]);
         for weight in Weight::all(&self.config) {
             let name = weight.gguf_name();
-            let found = &self.place(&name)?.shape;
+            let found = &self.entry(&name)?.shape;
             let expected = weight.shape(&self.config);
             if *found != expected {
                 let (path, found) = (self.path.clone(), found.clone());
@@ -94,7 +94,7 @@ impl Gguf {
         }
     }
 
-    fn place(&self, name: &str) -> Result<&Place> {
+    fn entry(&self, name: &str) -> Result<&TensorEntry> {
         let missing = || Error::MissingTensor { path: self.path.clone(), name: name.to_owned() };
         self.header.tensors.get(name).ok_or_else(missing)
     }
@@ -151,16 +151,16 @@ impl Layout for Gguf {
     }
 
     fn stored(&self, weight: Weight) -> Result<(String, u64)> {
-        let place = self.place(&weight.gguf_name())?;
-        Ok((type_name(place.dtype), place.bytes.len() as u64))
+        let entry = self.entry(&weight.gguf_name())?;
+        Ok((type_name(entry.dtype), entry.bytes.len() as u64))
     }
 
     fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
         let name = weight.gguf_name();
-        let place = self.place(&name)?;
+        let entry = self.entry(&name)?;
         let order = Order::interleaved(weight, &self.config);
-        let (path, map, bytes) = (self.path.as_path(), &self.map, place.bytes.clone());
-        let plain = match place.dtype {
+        let (path, map, bytes) = (self.path.as_path(), &self.map, entry.bytes.clone());
+        let plain = match entry.dtype {
             GgmlDType::F32 => Some(Kind::Float),
             GgmlDType::F16 => Some(Kind::Half),
             GgmlDType::BF16 => Some(Kind::BFloat16),
@@ -168,33 +168,33 @@ impl Layout for Gguf {
         };
         if let Some(kind) = plain {
             let elements =
-                Elements { path, name: &name, map, bytes, kind, shape: &place.shape, stride: None };
+                Elements { path, name: &name, map, bytes, kind, shape: &entry.shape, stride: None };
             return elements.copy(into, order);
         }
-        let values = dequantise(path, map, &name, place)?;
+        let values = dequantize(path, map, &name, entry)?;
         if !values.iter().all(|value| value.is_finite()) {
             return Err(Error::NonFiniteWeight { path: path.to_owned(), name });
         }
         mapped::release(map, &bytes);
-        order.copy(&Tensor::f_from_slice(&values)?.f_view(place.shape.as_slice())?, into)
+        order.copy(&Tensor::f_from_slice(&values)?.f_view(entry.shape.as_slice())?, into)
     }
 
     fn hashed(&self) -> Result<Vec<Hashed<'_>>> {
-        let mut places: Vec<_> = self.header.tensors.iter().collect();
-        places.sort_by_key(|(_, place)| place.bytes.start);
-        let own = |(name, place): (&String, &Place)| Hashed {
+        let mut entries: Vec<_> = self.header.tensors.iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.bytes.start);
+        let own = |(name, entry): (&String, &TensorEntry)| Hashed {
             name: name.clone(),
-            kind: type_name(place.dtype),
-            shape: place.shape.clone(),
+            kind: type_name(entry.dtype),
+            shape: entry.shape.clone(),
             path: &self.path,
             map: &self.map,
-            bytes: place.bytes.clone(),
+            bytes: entry.bytes.clone(),
         };
-        Ok(places.into_iter().map(own).collect())
+        Ok(entries.into_iter().map(own).collect())
     }
 
     fn tokenizer(&self) -> Result<Tokenizer> {
-        let hint = "the file is damaged, or its vocabulary is of a kind that is not known here; give one with --tokenizer";
+        let hint = "the file is damaged, or its vocabulary is of a kind that is not known here; give the model's own tokenizer.json or tokenizer.model";
         let refuse = |reason: String| Error::Tokenizer { path: self.path.clone(), reason, hint };
         let vocabulary = self.vocabulary().map_err(refuse)?;
         let vocabulary = vocabulary.ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })?;
@@ -206,18 +206,18 @@ impl Layout for Gguf {
 fn type_name(dtype: GgmlDType) -> String {
     let name = format!("{dtype:?}");
     match name.strip_suffix('K') {
-        Some(quantised) => format!("{quantised}_K"),
+        Some(quantized) => format!("{quantized}_K"),
         None if name.starts_with('Q') => name,
         None => name.to_lowercase(),
     }
 }
 
 /// A tensor's numbers in f32, its rows spread over the machine's cores.
-fn dequantise(path: &Path, map: &[u8], name: &str, place: &Place) -> Result<Vec<f32>> {
-    let count = place.shape.iter().product::<i64>() as usize;
-    let source = &map[place.bytes.clone()];
+fn dequantize(path: &Path, map: &[u8], name: &str, entry: &TensorEntry) -> Result<Vec<f32>> {
+    let count = entry.shape.iter().product::<i64>() as usize;
+    let source = &map[entry.bytes.clone()];
     // Rows hold whole blocks; what has one row, or none, is one piece.
-    let rows = place.shape.first().copied().filter(|_| place.shape.len() > 1).unwrap_or(1).max(1) as usize;
+    let rows = if let [rows, _, ..] = *entry.shape { rows.max(1) as usize } else { 1 };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let piece = rows.div_ceil(cores);
     let mut values = vec![0f32; count];
@@ -227,8 +227,8 @@ fn dequantise(path: &Path, map: &[u8], name: &str, place: &Place) -> Result<Vec<
     let done: std::result::Result<(), String> = std::thread::scope(|scope| {
         let threads = pieces
             .map(|(values, source)| {
-                let work = || dequantise_into(place.dtype, source, values);
-                host::threads::spawn_scoped(scope, "dequantise", work).map_err(|e| e.to_string())
+                let work = || dequantize_into(entry.dtype, source, values);
+                host::threads::spawn_scoped(scope, "dequantize", work).map_err(|e| e.to_string())
             })
             .collect::<Result<Vec<_>, String>>()?;
         let died = |_| "a thread died".to_owned();
@@ -242,7 +242,7 @@ fn dequantise(path: &Path, map: &[u8], name: &str, place: &Place) -> Result<Vec<
 }
 
 /// Whole blocks' numbers, a stretch at a time: candle makes a tensor of each.
-fn dequantise_into(dtype: GgmlDType, source: &[u8], values: &mut [f32]) -> Result<(), String> {
+fn dequantize_into(dtype: GgmlDType, source: &[u8], values: &mut [f32]) -> Result<(), String> {
     const BLOCKS: usize = 4096;
     let (elements, bytes) = (BLOCKS * dtype.block_size(), BLOCKS * dtype.type_size());
     for (source, values) in source.chunks(bytes).zip(values.chunks_mut(elements)) {

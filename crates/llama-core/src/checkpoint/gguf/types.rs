@@ -2,7 +2,7 @@
 
 use candle_core::quantized::GgmlDType;
 
-/// A type that is read: candle-core dequantises it, or it is plain.
+/// A type that is read: candle-core dequantizes it, or it is plain.
 pub(super) fn read(code: u32) -> Option<GgmlDType> {
     Some(match code {
         0 => GgmlDType::F32,

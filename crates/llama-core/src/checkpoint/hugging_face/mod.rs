@@ -50,7 +50,7 @@ impl HuggingFace {
             config::read(&path, &files::text(&path, files::CONFIG)?)?;
         let (paths, index) = weight_files(folder, &mut warnings)?;
         let files = paths.iter().map(|path| TensorFile::open(path)).collect::<Result<Vec<_>>>()?;
-        let tensors = places(&files)?;
+        let tensors = file_of_each(&files)?;
         check_plain(&files, &tensors)?;
         if let Some(index) = &index {
             index.check(&files, &tensors, config.tied_embeddings)?;
@@ -126,7 +126,7 @@ impl HuggingFace {
 }
 
 /// Which file holds a tensor; one of them.
-fn places(files: &[TensorFile]) -> Result<BTreeMap<String, usize>> {
+fn file_of_each(files: &[TensorFile]) -> Result<BTreeMap<String, usize>> {
     let mut tensors: BTreeMap<String, usize> = BTreeMap::new();
     for (number, file) in files.iter().enumerate() {
         for name in file.names() {
@@ -144,7 +144,7 @@ fn places(files: &[TensorFile]) -> Result<BTreeMap<String, usize>> {
     Ok(tensors)
 }
 
-/// No tensor is of a kind that weights have after they were quantised, or that an adapter has.
+/// No tensor is of a kind that weights have after they were quantized, or that an adapter has.
 fn check_plain(files: &[TensorFile], tensors: &BTreeMap<String, usize>) -> Result<()> {
     let changed = tensors.iter().find_map(|(name, file)| Some((name, file, names::changed(name)?)));
     let Some((name, &file, (how, hint))) = changed else { return Ok(()) };
@@ -297,7 +297,7 @@ impl Layout for HuggingFace {
 
     fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
         let name = self.names.of(weight);
-        self.file(&name)?.copy(&name, into, Order::Kept) // queries and keys are in half-split order already
+        self.file(&name)?.copy(&name, into, Order::AsStored) // queries and keys are in half-split order already
     }
 
     fn hashed(&self) -> Result<Vec<Hashed<'_>>> {

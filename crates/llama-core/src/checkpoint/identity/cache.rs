@@ -65,7 +65,7 @@ impl IdentityCache {
         if !stamp.is_known() {
             return None;
         }
-        let path = self.place(stamp)?;
+        let path = self.path_of(stamp)?;
         let kept = fs_err::metadata(&path).ok()?;
         if !kept.is_file() || kept.len() > MAX_ENTRY {
             return None;
@@ -81,13 +81,13 @@ impl IdentityCache {
 
     /// Remembers the hashes of a file's tensors.
     pub(super) fn remember(&self, stamp: &Stamp, tensors: &[TensorHash]) {
-        let Some(path) = self.place(stamp) else { return };
+        let Some(path) = self.path_of(stamp) else { return };
         if let Err(error) = write(&path, stamp, tensors) {
             tracing::debug!("hashes of weights were not remembered in {}: {error}", path.display());
         }
     }
 
-    fn place(&self, stamp: &Stamp) -> Option<PathBuf> {
+    fn path_of(&self, stamp: &Stamp) -> Option<PathBuf> {
         let name = blake3::hash(stamp.to_string().as_bytes()).to_hex();
         Some(self.folder.as_ref()?.join("identities").join(format!("{}.json", &name[..32])))
     }

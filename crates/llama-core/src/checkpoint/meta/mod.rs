@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tch::Tensor;
+use torch_runtime::TensorExt as _;
 
 use super::container::TensorFile;
 use super::identity::Hashed;
@@ -86,7 +87,7 @@ impl Meta {
                 }
                 expected[axis] /= ranks;
                 let order = Order::interleaved(weight, &self.config);
-                if order != Order::Kept && expected[0] % self.config.head_dim != 0 {
+                if order != Order::AsStored && expected[0] % self.config.head_dim != 0 {
                     return Err(Error::ModelConfig {
                         path: self.folder.join("params.json"),
                         reason: format!("{ranks} parts would divide the heads of `{name}`"),
@@ -163,9 +164,9 @@ impl Layout for Meta {
 
     /// `tokenizer.model` in the folder, or beside it, as Meta ships LLaMA 1 and 2.
     fn tokenizer(&self) -> Result<Tokenizer> {
-        let beside = fs_err::canonicalize(&self.folder)?.parent().map(Path::to_path_buf);
-        let places = [Some(self.folder.clone()), beside].into_iter().flatten();
-        let path = places.map(|folder| folder.join("tokenizer.model")).find(|path| path.exists());
+        let parent = fs_err::canonicalize(&self.folder)?.parent().map(Path::to_path_buf);
+        let folders = [Some(self.folder.clone()), parent].into_iter().flatten();
+        let path = folders.map(|folder| folder.join("tokenizer.model")).find(|path| path.exists());
         Tokenizer::open(path.ok_or_else(|| Error::NoTokenizer { path: self.folder.clone() })?)
     }
 }
@@ -219,6 +220,6 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
 /// # Shapes
 /// `[heads·K, D]` → the same, rows permuted within each head.
 pub(super) fn interleave(weight: &Tensor, head_dim: i64) -> Result<Tensor> {
-    let (rows, dim) = (weight.size()[0], weight.size()[1]);
+    let (rows, dim) = weight.dims2("weight")?;
     Ok(weight.f_view([rows / head_dim, 2, head_dim / 2, dim])?.f_transpose(1, 2)?.f_reshape([rows, dim])?)
 }

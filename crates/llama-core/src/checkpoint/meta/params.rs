@@ -286,16 +286,7 @@ impl Params {
             hint: "use the params.json that came with the weights, and state in it what it does not say"
                 .to_owned(),
         };
-        let bounds = [("dim", self.dim), ("n_heads", self.n_heads), ("multiple_of", self.multiple_of)];
-        if let Some((name, value)) = bounds.into_iter().find(|(_, v)| !(1..=1 << 24).contains(v)) {
-            return Err(refuse(format!("`{name}` is {value}")));
-        }
-        if let Some(multiplier) = self.ffn_dim_multiplier.filter(|m| !(0.0..=1024.0).contains(m)) {
-            return Err(refuse(format!("`ffn_dim_multiplier` is {multiplier}")));
-        }
-        if self.head_dim.is_none() && self.dim % self.n_heads != 0 {
-            return Err(refuse(format!("`dim` {} is no multiple of `n_heads` {}", self.dim, self.n_heads)));
-        }
+        self.check_numbers().map_err(refuse)?;
         let head_dim = self.head_dim.unwrap_or(self.dim / self.n_heads);
         let queries = self.n_heads.saturating_mul(head_dim);
         let ranks = shards.len() as i64;
@@ -312,10 +303,11 @@ impl Params {
         // `vocab_size: -1` means: as many as the tokenizer has. The unembedding is split along V.
         let tied = self.tied_embeddings == Some(true);
         let by_rows = if tied { Weight::Embed } else { Weight::Unembed };
-        let rows = shards.iter().try_fold(0i64, |sum, shard| {
-            let rows = shard.stored(&by_rows.meta_name())?.shape.first().copied().unwrap_or(0);
-            Ok::<_, Error>(i64::saturating_add(sum, rows))
-        })?;
+        let rows =
+            shards.iter().try_fold(0i64, |sum, shard| match *shard.stored(&by_rows.meta_name())?.shape {
+                [rows, ..] => Ok(i64::saturating_add(sum, rows)),
+                [] => Err(refuse(format!("`{}` has no rows", by_rows.meta_name()))),
+            })?;
         let vocab_size = self.vocab_size.filter(|&v| v > 0).unwrap_or(rows);
         let config = Config {
             dim: self.dim,
@@ -338,6 +330,21 @@ impl Params {
             None => Ok(config),
             Some(problem) => Err(refuse(problem)),
         }
+    }
+
+    /// Refuses numbers that nothing could be computed with.
+    fn check_numbers(&self) -> Result<(), String> {
+        let bounds = [("dim", self.dim), ("n_heads", self.n_heads), ("multiple_of", self.multiple_of)];
+        if let Some((name, value)) = bounds.into_iter().find(|(_, v)| !(1..=1 << 24).contains(v)) {
+            return Err(format!("`{name}` is {value}"));
+        }
+        if let Some(multiplier) = self.ffn_dim_multiplier.filter(|m| !(0.0..=1024.0).contains(m)) {
+            return Err(format!("`ffn_dim_multiplier` is {multiplier}"));
+        }
+        if self.head_dim.is_none() && self.dim % self.n_heads != 0 {
+            return Err(format!("`dim` {} is no multiple of `n_heads` {}", self.dim, self.n_heads));
+        }
+        Ok(())
     }
 }
 

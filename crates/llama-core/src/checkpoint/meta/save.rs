@@ -23,6 +23,9 @@ use crate::model::{Llama, random_weight};
 /// Files that cannot be written; a weight type other than f16, bf16 and f32; a model that Meta's `params.json` cannot
 /// describe, whose weights `parts` does not divide, or that is streamed.
 pub fn save_meta(model: &Llama, folder: impl AsRef<Path>, kind: Kind, parts: usize) -> Result<()> {
+    if model.is_streamed() {
+        return Err(Error::Streamed { what: "it is on disk already" });
+    }
     write(model.config(), folder.as_ref(), kind, parts, |weight| Ok(model.weight(weight)?.f_detach()?))
 }
 
@@ -79,7 +82,7 @@ fn write(
         };
         let whole = weights(given)?;
         let whole = match Order::interleaved(weight, config) {
-            Order::Kept => whole,
+            Order::AsStored => whole,
             Order::Interleaved { head_dim } => interleave(&whole, head_dim)?,
         };
         for (part, file) in (0..).zip(&mut files) {

@@ -1,9 +1,13 @@
 //! Edits checked against a model, and carried out.
 
+use std::borrow::Cow;
+
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorChain as _;
 
 use super::file::UNREAD;
 use super::{Change, Edit, Edits};
+use crate::batch::Batch;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hooks::{Action, Activation, Axis, Hook, HookPoint, HookSet, Site, Tokens};
@@ -22,6 +26,7 @@ struct Ready {
     number: usize,
     points: HookSet,
     tokens: Tokens,
+    rows: Option<Vec<usize>>,
     change: Change,
     /// The tensor of `change`, in its own type; a direction to be projected out in f64 and of length 1.
     tensor: Option<Tensor>,
@@ -74,8 +79,8 @@ fn per_pair(point: HookPoint) -> bool {
 impl Ready {
     fn new(number: usize, edit: &Edit, config: &Config, device: Device) -> Result<Self> {
         let points = HookSet::parse(&edit.points, config.n_layers)?;
-        let mut ready =
-            Self { number, points, tokens: edit.tokens.clone(), change: edit.change.clone(), tensor: None };
+        let Edit { tokens, rows, change, .. } = edit.clone();
+        let mut ready = Self { number, points, tokens, rows, change, tensor: None };
         let Some(first) = ready.points.first() else {
             return Err(Error::NoPoints { edit: number, change: edit.change.name() });
         };
@@ -208,7 +213,7 @@ impl Ready {
     /// A direction of length 1 along its last axis, in f64; zeros stay zeros. `[…]`
     fn unit(&self, point: HookPoint, direction: &Tensor) -> Result<Tensor> {
         let direction = direction.f_to_kind(Kind::Double)?;
-        let length = direction.f_square()?.f_sum_dim_intlist([-1i64].as_slice(), true, None)?.f_sqrt()?;
+        let length = direction.f_square().sum_dim(-1, true).sqrt()?;
         if length.f_max()?.f_double_value(&[])? == 0.0 {
             return Err(self.refuse(
                 point,
@@ -222,7 +227,8 @@ impl Ready {
 
     /// The activation with this edit made.
     fn apply(&self, activation: &Activation<'_>) -> Result<Tensor> {
-        let x = activation.select(&self.tokens)?; // [S, …]
+        let tokens = self.tokens_of(activation.point, activation.batch)?;
+        let x = activation.select(&tokens)?; // [S, …]
         let wide = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
         let own = |tensor: &Option<Tensor>, kind| -> Result<Tensor> {
             let Some(tensor) = tensor else { return Ok(x.f_zeros_like()?) };
@@ -230,13 +236,13 @@ impl Ready {
         };
         let new = match &self.change {
             Change::Zero => x.f_zeros_like()?,
-            Change::Scale(factor) => x.f_to_kind(wide)?.f_mul_scalar(*factor)?,
+            Change::Scale(factor) => x.f_to_kind(wide).mul(*factor)?,
             Change::Add { scale, .. } => {
-                x.f_to_kind(wide)?.f_add(&own(&self.tensor, wide)?.f_mul_scalar(*scale)?)?
+                x.f_to_kind(wide).add(&own(&self.tensor, wide)?.f_mul_scalar(*scale)?)?
             }
             Change::ProjectOut(_) => {
                 let (x, unit) = (x.f_to_kind(wide)?, own(&self.tensor, wide)?);
-                let along = x.f_mul(&unit)?.f_sum_dim_intlist([-1i64].as_slice(), true, None)?; // [S, …, 1]
+                let along = x.f_mul(&unit).sum_dim(-1, true)?; // [S, …, 1]
                 x.f_sub(&along.f_mul(&unit)?)?
             }
             Change::Patch(_) => self.patch(activation.point, &x, own(&self.tensor, x.kind())?)?,
@@ -250,7 +256,21 @@ impl Ready {
         if let HookPoint::Block(_, Site::AttnScores) = activation.point {
             new = x.f_where_self(&x.f_isinf()?, &new)?; // what is masked stays masked
         }
-        activation.replace(&self.tokens, &new)
+        activation.replace(&tokens, &new)
+    }
+
+    /// The tokens to change in a batch: those of the rows that are named.
+    fn tokens_of(&self, point: HookPoint, batch: &Batch) -> Result<Cow<'_, Tokens>> {
+        let Some(rows) = &self.rows else { return Ok(Cow::Borrowed(&self.tokens)) };
+        if let Some(row) = rows.iter().find(|row| **row >= batch.len()) {
+            let reason = format!("there is no row {row}: the batch has {} prompts", batch.len());
+            return Err(self.refuse(point, reason, "rows are the batch's prompts, counted from 0"));
+        }
+        let mut positions = self.tokens.positions(&batch.lengths())?;
+        for (_, own) in positions.iter_mut().enumerate().filter(|(row, _)| !rows.contains(row)) {
+            own.clear();
+        }
+        Ok(Cow::Owned(Tokens::At(positions)))
     }
 
     /// The values of a patch, if they are for as many tokens as are chosen. `[S, …]`

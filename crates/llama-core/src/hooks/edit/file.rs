@@ -55,7 +55,7 @@ impl Edits {
         Ok(edits)
     }
 
-    /// Reads the tensors that edits refer to, from files relative to `folder`. For edits that were deserialised by other
+    /// Reads the tensors that edits refer to, from files relative to `folder`. For edits that were deserialized by other
     /// means than [`Edits::load`].
     ///
     /// # Errors
@@ -71,9 +71,9 @@ impl Edits {
     /// A tensor that has not been read; a file that cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let beside = path.with_extension("edits.safetensors");
+        let sidecar = path.with_extension("edits.safetensors");
         let refuse = |reason: String, hint| Error::EditFile { path: path.to_owned(), reason, hint };
-        let Some(name) = beside.file_name().and_then(|name| name.to_str()) else {
+        let Some(name) = sidecar.file_name().and_then(|name| name.to_str()) else {
             return Err(refuse("the name must be Unicode, to stand in JSON".to_owned(), "call it NAME.json"));
         };
         let mut edits = self.clone();
@@ -87,12 +87,12 @@ impl Edits {
             tensors.insert(tensor.clone(), view.map_err(|e| refuse(e.to_string(), UNREAD))?);
             *values = own.kept(name, &tensor);
         }
-        if beside == path {
+        if sidecar == path {
             return Err(refuse("this is the name of the tensors' file".to_owned(), "call it NAME.json"));
         }
         if !tensors.is_empty() {
             let bytes = safetensors::serialize(tensors, None).map_err(|e| refuse(e.to_string(), UNREAD))?;
-            host::files::replace(&beside, &bytes)?;
+            host::files::replace(&sidecar, &bytes)?;
         }
         let file = File { schema: SCHEMA, edits: edits.0 };
         let text = serde_json::to_string_pretty(&file).map_err(|e| refuse(e.to_string(), UNREAD))?;
@@ -103,9 +103,14 @@ impl Edits {
     /// the same edits are the same text wherever their files are.
     ///
     /// # Errors
-    /// [`Error::EditFile`] for a tensor that has not been read.
+    /// [`Error::EditFile`] for a tensor that has not been read, and for edits by row, which belong to one batch.
     pub fn to_json(&self) -> Result<Value> {
         let mut edits = self.clone();
+        if let Some(number) = self.0.iter().position(|edit| edit.rows.is_some()) {
+            let reason = format!("edit {number} is for certain rows of a batch");
+            let hint = "what is recorded holds for all prompts; take `rows` out";
+            return Err(Error::EditFile { path: "edits".into(), reason, hint });
+        }
         let refuse = |reason: String| Error::EditFile { path: "edits".into(), reason, hint: UNREAD };
         for (number, edit) in edits.0.iter_mut().enumerate() {
             let Some(values) = edit.change.values_mut() else { continue };

@@ -28,6 +28,9 @@ pub struct Edit {
     /// The tokens to change; padding is never touched. [`Tokens::Mean`] is no place and refused.
     #[serde(default = "every")]
     pub tokens: Tokens,
+    /// The prompts to change, by their number in the batch from 0; without, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Vec<usize>>,
     /// What happens there.
     pub change: Change,
 }
@@ -69,7 +72,7 @@ pub enum Change {
     Patch(Values),
     /// x becomes this vector at every token, usually the mean over some data. `[…]`
     ///
-    /// The mean is given, not taken from the batch: else a prompt's numbers would depend on its neighbours.
+    /// The mean is given, not taken from the batch: else a prompt's numbers would depend on its neighbors.
     MeanAblate(Values),
     /// The activation of these heads becomes 0, at points with a head axis.
     ///
@@ -158,14 +161,39 @@ impl Change {
 impl Edit {
     /// A change at one name or glob. For several, fill in [`Edit::points`].
     pub fn new(point: impl Into<String>, tokens: Tokens, change: Change) -> Self {
-        Self { points: vec![point.into()], tokens, change }
+        Self { points: vec![point.into()], tokens, rows: None, change }
+    }
+
+    /// Changes only these prompts of a batch, by their number from 0. So one pass over a prompt that is repeated does what
+    /// would take a pass for each edit: here every head of a block is ablated, each in a row of its own.
+    ///
+    /// ```
+    /// # use llama_core::{Batch, Change, Config, Edit, Edits, Llama, Precision, Forward, Tokens};
+    /// # let config = Config { dim: 8, n_layers: 2, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+    /// #     vocab_size: 10, ..Config::default() };
+    /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
+    /// let heads = llama.config().n_heads as usize;
+    /// let ablate = |h| Edit::new("blocks.1.attn.hook_z", Tokens::All, Change::knock_out([h])).rows([h]);
+    /// let edits: Edits = (0..heads).map(ablate).collect();
+    ///
+    /// let batch = Batch::new(&vec![[1, 2, 3]; heads + 1])?; // the last row stays as it is
+    /// let mut hook = edits.hook(llama.config(), llama.device())?;
+    /// let logits = llama.forward(&batch, Forward::new().hook(&mut hook).logits(Tokens::Last))?.logits.unwrap();
+    /// let effects = logits.f_narrow(0, 0, 2)?.f_sub(&logits.f_narrow(0, 2, 1)?)?; // [H, V]
+    /// assert_eq!(effects.size(), [2, 10]);
+    /// # Ok::<(), llama_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn rows(mut self, rows: impl Into<Vec<usize>>) -> Self {
+        self.rows = Some(rows.into());
+        self
     }
 }
 
 /// Edits in the order they are carried out; at one point each sees what those before it left.
 ///
 /// ```
-/// use llama_core::{Batch, Change, Config, Edit, Edits, HookPoint, Llama, Precision, Run, Tokens, tch};
+/// use llama_core::{Batch, Change, Config, Edit, Edits, HookPoint, Llama, Precision, Forward, Tokens, tch};
 ///
 /// # let config = Config { dim: 8, n_layers: 2, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
 /// #     vocab_size: 10, ..Config::default() };
@@ -179,7 +207,7 @@ impl Edit {
 /// ].into_iter().collect();
 ///
 /// let mut hook = edits.hook(llama.config(), llama.device())?;
-/// let logits = llama.forward(&batch, Run::new().hook(&mut hook).logits(Tokens::Last))?.logits;
+/// let logits = llama.forward(&batch, Forward::new().hook(&mut hook).logits(Tokens::Last))?.logits;
 /// assert_eq!(logits.unwrap().size(), [2, 10]);
 ///
 /// // To a file and back.
