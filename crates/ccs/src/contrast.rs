@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::{Error, Result};
 
@@ -77,7 +78,7 @@ impl Contrast {
         if minus.size() != size || !is_float(minus.kind()) {
             return Err(shape("the minus states", &format!("{size:?}, as the plus states"), &minus));
         }
-        let rows = size.first().copied().unwrap_or_default() as usize;
+        let rows = plus.dims2("plus")?.0 as usize;
         for (what, found) in [("labels", labels.len()), ("groups", groups.len())] {
             if found != rows {
                 return Err(Error::Length { what, expected: rows, found });

@@ -17,6 +17,7 @@
 use std::collections::HashMap;
 
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::ccs_loss::{CcsLoss, Weights};
 use crate::{Error, Result};
@@ -62,8 +63,8 @@ impl Questions {
 
     /// Each row minus the mean over its question's rows. `p`: \[N, R\]
     fn deviations(&self, p: &Tensor) -> Result<Tensor> {
-        let columns = p.size().get(1).copied().unwrap_or_default();
-        let questions = self.shares.size().first().copied().unwrap_or_default();
+        let (_, columns) = p.dims2("p")?;
+        let (questions, _) = self.shares.dims2("shares")?;
         let sums =
             Tensor::f_zeros([questions, columns], (p.kind(), p.device()))?.f_index_add(0, &self.index, p)?;
         Ok(p.f_sub(&sums.f_mul(&self.shares)?.f_index_select(0, &self.index)?)?)

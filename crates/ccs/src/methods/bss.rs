@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::ccs::Start;
 use super::direction::{Train, canonical};
@@ -161,7 +162,7 @@ fn loss(blocks: &[Tensor], theta: &Tensor) -> Result<(Tensor, Tensor)> {
 /// The loss of scores \[N, R\] and its derivative by each: with g the side of row i, `m_g` and `n_g` its mean and
 /// size, `∂L/∂sᵢ = (2(sᵢ − m_g)/n_g − L·2(sᵢ − m)/N) / var(s)`. Which side a row is on is taken as given.
 fn salience(scores: &Tensor) -> Result<(Tensor, Tensor)> {
-    let rows = scores.size().first().copied().unwrap_or(1) as f64;
+    let rows = scores.dims2("scores")?.0 as f64;
     let sum = |t: &Tensor| t.f_sum_dim_intlist(0, true, Kind::Double); // [1, R]
     let above = scores.f_ge(0.0)?.f_to_kind(Kind::Double)?;
     let below = above.f_neg()?.f_add_scalar(1.0)?;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::direction::Train;
 use super::{Fit, Fitted};
@@ -161,8 +162,7 @@ struct Within<'a> {
 
 impl<'a> Within<'a> {
     fn new(rows: &'a Tensor) -> Result<Self> {
-        let size = rows.size();
-        let (count, dim) = (size.first().copied().unwrap_or(1), size.get(1).copied().unwrap_or(1));
+        let (count, dim) = rows.dims2("rows")?;
         let gram = if count < dim { rows.f_mm(&rows.f_tr()?)? } else { rows.f_tr()?.f_mm(rows)? };
         let trace = gram.f_trace()?.f_double_value(&[])? / count as f64;
         Ok(Self { rows, gram, count: count as f64, dim: dim as f64, trace })
@@ -187,7 +187,7 @@ impl<'a> Within<'a> {
         if self.trace <= 0.0 || (wide && b <= 0.0) {
             return Err(singular());
         }
-        let size = self.gram.size().first().copied().unwrap_or_default();
+        let (size, _) = self.gram.dims2("gram")?;
         let eye = Tensor::f_eye(size, (Kind::Double, self.gram.device()))?;
         let matrix = self.gram.f_mul_scalar(a)?.f_add(&eye.f_mul_scalar(b)?)?;
         let (factor, info) = matrix.f_linalg_cholesky_ex(false, false)?;

@@ -91,7 +91,7 @@ pub fn recursive(
     }
     both_labels(train.labels(), "the training rows")?;
     let (mut states, normalizer) = States::new(train, options)?;
-    let mut found = Tensor::f_zeros([0, states.dim()], (Kind::Double, states.plus.device()))?;
+    let mut found = Tensor::f_zeros([0, states.dim()?], (Kind::Double, states.plus.device()))?;
     if recursion.without_mean_difference {
         let direction = mean_difference(&states, train.labels())?;
         found = take_out(&mut states, &found, &direction)?.ok_or(Error::Diverged)?;

@@ -7,6 +7,7 @@ mod input;
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::normalize::Normalizer;
 use crate::stats::calibrate::Platt;
@@ -239,7 +240,7 @@ impl Probe {
         }
         let weight = self.weight.f_to_device(plus.device())?.f_to_kind(Kind::Double)?;
         let half = |x: &Tensor, from: i64| -> Result<Tensor> {
-            let dim = x.size().get(1).copied().unwrap_or_default();
+            let (_, dim) = x.dims2("states")?;
             Ok(x.f_mv(&weight.f_narrow(0, from * dim, dim)?)?.f_add_scalar(0.5 * self.bias)?)
         };
         Ok((half(&plus, 0)?, half(&minus, 1)?.f_neg()?))
