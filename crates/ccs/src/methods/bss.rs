@@ -57,6 +57,7 @@ impl Fit for Bss {
 
 /// A fitted BSS direction.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct BssFit {
     /// The probe; its weight has unit length, its sign is chosen on the training rows.
     pub probe: Probe,

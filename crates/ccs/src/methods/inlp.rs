@@ -66,6 +66,7 @@ impl Fit for Inlp {
 
 /// What INLP found.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct InlpFit {
     /// One probe per direction, in the order found; the first is plain logistic regression. Their weights are
     /// orthogonal to each other.

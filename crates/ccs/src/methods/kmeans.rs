@@ -50,6 +50,7 @@ impl Fit for KMeans {
 
 /// Two fitted clusters.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct KMeansFit {
     /// The probe, with its sign chosen on the training rows.
     pub probe: Probe,

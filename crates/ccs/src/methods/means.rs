@@ -86,6 +86,7 @@ impl Fit for Lda {
 
 /// A fitted LDA.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct LdaFit {
     /// The probe; its sign is always plus.
     pub probe: Probe,

@@ -106,6 +106,7 @@ impl Fit for Quadratic {
 
 /// A fitted direction.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct QuadraticFit {
     /// The probe; its weight has unit length.
     pub probe: Probe,

@@ -49,6 +49,7 @@ impl Fit for Ccs {
 
 /// A fitted CCS probe and how it came about.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct CcsFit {
     /// The probe, with its sign chosen on the training rows.
     pub probe: Probe,

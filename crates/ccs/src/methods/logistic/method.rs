@@ -13,6 +13,7 @@ const FOLDS: usize = 5;
 
 /// Where the penalty comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
 pub enum PenaltyRule {
     /// [`LrOptions::c`].
     #[default]

@@ -58,6 +58,7 @@ impl Default for LrOptions {
 
 /// A fitted logistic regression and how well it converged.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct LrFit {
     /// The probe; its sign is always plus.
     pub probe: Probe,
