@@ -11,7 +11,7 @@ use torch_runtime::TensorExt as _;
 
 use super::ccs::Start;
 use super::direction::{Train, canonical};
-use super::{Fit, Fitted};
+use super::fit::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
 use crate::{Contrast, Error, Result, SeedTree};

@@ -10,8 +10,7 @@ use rand_distr::StandardNormal;
 use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
-use crate::SeedTree;
-use crate::{Error, Result};
+use crate::{Error, Result, SeedTree};
 
 /// Rows B \[R, D\] and their signed weights w \[R\], f64.
 pub(super) struct SignedRows {

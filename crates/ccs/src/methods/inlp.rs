@@ -6,8 +6,8 @@ use serde_json::json;
 use tch::{Kind, Tensor};
 
 use super::direction::Train;
+use super::fit::{Fit, Fitted};
 use super::logistic::{self, LrOptions};
-use super::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
 use crate::{Contrast, Error, Result, SeedTree};

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use super::direction::Train;
-use super::{Fit, Fitted};
+use super::fit::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::{Calibration, Probe};
 use crate::{Contrast, Error, Result, SeedTree};

@@ -11,8 +11,7 @@ use crate::SeedTree;
 use crate::contrast::both_labels;
 use crate::loss::CONSTANT_GUESS;
 use crate::normalize::{Normalization, Normalizer};
-use crate::probe::HiddenLayers;
-use crate::probe::{Calibration, Probe, ProbeInput, Sign};
+use crate::probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 use crate::{Contrast, Error, Result};
 
 /// When the iterations end.

@@ -21,9 +21,9 @@ pub use start::Start;
 
 pub(super) use solve::{Solution, States, linear, without};
 
-use super::{Fit, Fitted, Starts};
 use crate::contrast::both_labels;
 use crate::loss::Terms;
+use crate::methods::fit::{Fit, Fitted, Starts};
 use crate::normalize::Normalizer;
 use crate::probe::{Calibration, HiddenLayers, Layer, Probe, ProbeInput, Sign};
 use crate::{Contrast, Error, Result, SeedTree};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::loss::CcsLoss;
-use crate::methods::Precision;
+use crate::methods::fit::Precision;
 use crate::normalize::Normalization;
 use crate::{Error, Result};
 
