@@ -16,7 +16,10 @@ use host::program::{self, Bar};
 use llama_ccs::boolq::{self, DatasetOptions, Selection, Template, TokenizedPair};
 use llama_ccs::ccs_report::Report;
 use llama_ccs::ccs_trainer::StoreSource;
-use llama_ccs::ccs_trainer::{Execution, LayerSelection, Overwrite, Pausing, Settings, Source, run_pausing};
+use llama_ccs::ccs_trainer::{
+    Compute, Event, Fit, LayerSelection, NewRunDir, Outcome as FitOutcome, Overwrite, RunControl, Settings,
+    Source,
+};
 use llama_ccs::llama_core::tch::Device;
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, torch_runtime};
@@ -137,12 +140,23 @@ fn fit(args: &Args, layers: LayerSelection, device: Device, store: &Path) -> Res
         settings.layers.of(source.layers(), &source.describe())?.len(),
         "{bar:32} {pos}/{len} layers fitted",
     );
-    let out = args.out.join("run");
-    let pausing = Pausing { out: Some(&out), ..Pausing::default() }; // killed, it goes on from the last finished layer
-    let done = run_pausing(&source, &settings, Execution { device, threads: 0 }, pausing, &|_| bar.step())?;
+    let observe = |event: Event<'_>| {
+        if let Event::Layer { .. } = event {
+            bar.step();
+        }
+    };
+    let control = RunControl { observer: Some(&observe), ..RunControl::default() };
+    let compute = Compute { device, ..Compute::default() };
+    let out = NewRunDir::reserve(args.out.join("run"), Overwrite::Yes)?;
+    // Killed, it goes on from the last finished layer.
+    let outcome = Fit::new(&source).settings(settings).compute(compute).control(control).run_to(out)?;
     bar.clear();
-    done.write(&out, Overwrite::Yes)?;
-    Ok(done.report)
+    match outcome {
+        FitOutcome::Finished(run) => Ok(run.report),
+        FitOutcome::Stopped { done, layers, .. } => {
+            Err(format!("stopped after {done} of {layers} layers").into())
+        }
+    }
 }
 
 struct Progress(Bar);
