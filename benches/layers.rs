@@ -13,10 +13,10 @@ use std::thread;
 use std::time::Instant;
 
 use llama_ccs::ccs::Contrast;
-use llama_ccs::ccs::fit::ccs::{CcsOptions, Optimizer, ccs};
-use llama_ccs::ccs::fit::quadratic::{Objective, quadratic};
+use llama_ccs::ccs::SeedTree;
+use llama_ccs::ccs::methods::ccs::{Ccs, Optimizer, ccs};
+use llama_ccs::ccs::methods::quadratic::{Objective, quadratic};
 use llama_ccs::ccs::normalize::Normalization;
-use llama_ccs::ccs::rng::Stream;
 use llama_ccs::llama_core::tch::{self, Device, Kind, Tensor};
 
 const RESTARTS: usize = 10;
@@ -97,9 +97,9 @@ fn main() {
     for (name, optimizer) in
         [("CCS, AdamW, 1,000 epochs", Optimizer::AdamW), ("CCS, L-BFGS", Optimizer::Lbfgs)]
     {
-        let options = CcsOptions { optimizer, restarts: RESTARTS, ..CcsOptions::default() };
+        let options = Ccs { optimizer, n_init: RESTARTS, ..Ccs::default() };
         let fit = |data: &Contrast, layer| {
-            let fit = ccs(data, &options, &Stream::new(0).indexed("layer", layer)).expect("ccs");
+            let fit = ccs(data, &options, &SeedTree::new(0).indexed("layer", layer)).expect("ccs");
             fit.objectives.into_iter().reduce(f64::max) // of the worst start
         };
         results.push((name, all_layers(&size, fit)));

@@ -6,11 +6,11 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use llama_ccs::ccs::Contrast;
-use llama_ccs::ccs::fit::ccs::{CcsOptions, Optimizer, ccs};
-use llama_ccs::ccs::fit::logistic::{LrOptions, logistic};
-use llama_ccs::ccs::fit::quadratic::{Objective, quadratic};
+use llama_ccs::ccs::SeedTree;
+use llama_ccs::ccs::methods::ccs::{Ccs, Optimizer, ccs};
+use llama_ccs::ccs::methods::logistic::{LrOptions, logistic};
+use llama_ccs::ccs::methods::quadratic::{Objective, quadratic};
 use llama_ccs::ccs::normalize::Normalization;
-use llama_ccs::ccs::rng::Stream;
 use llama_ccs::llama_core::tch::{self, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -41,11 +41,11 @@ fn probe(criterion: &mut Criterion) {
         let data = planted(pairs, dim);
         let size = format!("{pairs} pairs, dim {dim}");
         group.bench_function(BenchmarkId::new("ccs", &size), |bencher| {
-            bencher.iter(|| ccs(&data, &CcsOptions::default(), &Stream::new(0)).expect("ccs"));
+            bencher.iter(|| ccs(&data, &Ccs::default(), &SeedTree::new(0)).expect("ccs"));
         });
-        let lbfgs = CcsOptions { optimizer: Optimizer::Lbfgs, ..CcsOptions::default() };
+        let lbfgs = Ccs { optimizer: Optimizer::Lbfgs, ..Ccs::default() };
         group.bench_function(BenchmarkId::new("ccs, L-BFGS", &size), |bencher| {
-            bencher.iter(|| ccs(&data, &lbfgs, &Stream::new(0)).expect("ccs"));
+            bencher.iter(|| ccs(&data, &lbfgs, &SeedTree::new(0)).expect("ccs"));
         });
         for (name, objective) in [("tpc", Objective::TPC), ("drc", Objective::DRC)] {
             group.bench_function(BenchmarkId::new(name, &size), |bencher| {

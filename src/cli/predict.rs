@@ -271,7 +271,7 @@ fn before_answer(pair: &ContrastPair) -> String {
 
 /// What p(true) is.
 fn certainty(fitted: &Fitted) -> &'static str {
-    let certainty = &fitted.probe.certainty;
+    let certainty = &fitted.probe.calibration;
     match (certainty.platt, certainty.own) {
         (Some(_), _) => "p(true) is calibrated on held-out training rows",
         (None, true) => "p(true) is not calibrated: no Platt scaling is saved with the probe",
@@ -299,8 +299,8 @@ fn as_json(
         "probe": {
             "method": fitted.method, "layer": fitted.layer, "hook": fitted.hook, "tokens": fitted.tokens,
         },
-        "calibrated": fitted.probe.certainty.platt.is_some(),
-        "platt": fitted.probe.certainty.platt,
+        "calibrated": fitted.probe.calibration.platt.is_some(),
+        "platt": fitted.probe.calibration.platt,
         "threshold": found.threshold,
         "zero_shot_score": found.zero_shot_score,
         "warnings": found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),

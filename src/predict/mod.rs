@@ -50,7 +50,7 @@ impl Default for PredictOptions {
 /// What the probe, and the model itself, say of a pair: how probable its plus side is, as the true one of the two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
-    /// The probe's score, which judges: true above [`ccs::probe::Readout::threshold`]. CCS's p̃, a logit, or a number of
+    /// The probe's score, which judges: true above [`ccs::probe::ProbeInput::threshold`]. CCS's p̃, a logit, or a number of
     /// no fixed scale, by the probe's method.
     pub score: f64,
     /// The probability by the probe's Platt scaling, fitted on held-out training rows; of a probe without one, as its fit
@@ -199,7 +199,7 @@ pub fn predict(
         }
     }
     let warnings = serious.into_iter().chain(warnings).collect();
-    let threshold = fitted.probe.readout.threshold();
+    let threshold = fitted.probe.input.threshold();
     Ok(Predicted { rows, warnings, threshold, zero_shot_score: score })
 }
 
@@ -244,7 +244,7 @@ fn read(
         1.0 / (1.0 + (-logit).exp())
     });
     let trained_on = rows.iter().map(|&row| fitted.train_groups.contains(&pairs[row].pair.group));
-    let scores = fitted.probe.scores(&contrast)?.into_iter();
+    let scores = fitted.probe.score_pairs(&contrast)?.into_iter();
     Ok(scores
         .zip(own_answer.zip(trained_on))
         .map(|(score, (zero_shot, trained_on))| Prediction {

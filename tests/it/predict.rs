@@ -74,7 +74,7 @@ impl Quiz {
     /// How probable the probe finds the states in the store.
     fn store_says(&self, fitted: &Fitted) -> Vec<f64> {
         let states = self.states(fitted);
-        fitted.probe.probabilities(&states).expect("probabilities")
+        fitted.probe.pair_probabilities(&states).expect("probabilities")
     }
 
     /// What the store has of the layer and the token that the probe reads.
@@ -95,7 +95,7 @@ fn fit(source: &dyn Source, to: &Path) {
     let layers = LayerSelection::Ranges(vec![(3, 4)]);
     let methods = Some(vec![Method::CCS, Method::Tpc, Method::LR, Method::RANDOM, Method::ZERO_SHOT]);
     let mut settings = Settings { layers, methods, directions: 20, ..Settings::default() };
-    (settings.ccs.restarts, settings.seeds, settings.shuffles) = (5, 0, 0);
+    (settings.ccs.n_init, settings.seeds, settings.shuffles) = (5, 0, 0);
     let out = NewRunDir::reserve(to, Overwrite::No).expect("a free folder");
     Fit::new(source).settings(settings).run_to(out).expect("fit");
 }
@@ -152,7 +152,7 @@ fn held_out_questions_are_predicted_as_the_report_says() {
             assert!((p - expected[row]).abs() < 1e-3, "row {row}: {p} vs {}", expected[row]);
             let score = prediction["score"].as_f64().expect("score");
             assert_eq!(fitted.probe.probability(score), Some(p), "calibrated, from the score beside it");
-            assert_eq!(prediction["judged_true"], score > fitted.probe.readout.threshold());
+            assert_eq!(prediction["judged_true"], score > fitted.probe.input.threshold());
             assert_eq!(prediction["label"], pair.pair.label);
             assert_eq!(prediction["question_id"], pair.pair.question_id.as_str());
         }
@@ -229,9 +229,11 @@ fn each_template_is_read_with_its_own_statistics() {
         let names = quiz.pairs.iter().map(|p| p.pair.template.clone()).collect();
         let questions = quiz.pairs.iter().map(|p| p.pair.question_id.clone()).collect();
         let states = quiz.states(&fitted);
-        let pooled = fitted.probe.scores(&states).expect("scores");
-        let own =
-            fitted.probe.scores(&states.with_variants(questions, names).expect("variants")).expect("scores");
+        let pooled = fitted.probe.score_pairs(&states).expect("scores");
+        let own = fitted
+            .probe
+            .score_pairs(&states.with_variants(questions, names).expect("variants"))
+            .expect("scores");
         let mut apart: f64 = 0.0;
         assert_eq!((found.rows.len(), own.len()), (quiz.pairs.len(), quiz.pairs.len()));
         for ((row, own), pooled) in found.rows.iter().zip(&own).zip(pooled) {
@@ -287,7 +289,7 @@ fn a_pool_of_data_sets_knows_its_templates_by_their_own_names() {
         let states =
             quiz.states(&fitted).with_variants(questions, vec![name.to_owned(); 60]).expect("variants");
         assert_eq!(found.rows.len(), 60);
-        for (row, expected) in found.rows.iter().zip(fitted.probe.scores(&states).expect("scores")) {
+        for (row, expected) in found.rows.iter().zip(fitted.probe.score_pairs(&states).expect("scores")) {
             // Equal states, and sums in f64.
             assert!((row.score - expected).abs() < 1e-9, "{name}: {} vs {expected}", row.score);
         }

@@ -13,24 +13,26 @@ pub(crate) fn sign(sign: ccs::probe::Sign) -> report::Sign {
     }
 }
 
-pub(crate) fn confusion(found: ccs::metrics::Confusion) -> report::Confusion {
-    let ccs::metrics::Confusion { true_positive, false_positive, true_negative, false_negative } = found;
+pub(crate) fn confusion(found: ccs::stats::metrics::Confusion) -> report::Confusion {
+    let ccs::stats::metrics::Confusion { true_positive, false_positive, true_negative, false_negative } =
+        found;
     report::Confusion { true_positive, false_positive, true_negative, false_negative }
 }
 
-pub(crate) fn cross_validation(found: ccs::select::CrossValidation) -> report::CrossValidation {
-    let ccs::select::CrossValidation { folds, accuracy, auroc, loss } = found;
+pub(crate) fn cross_validation(found: ccs::stats::select::CrossValidation) -> report::CrossValidation {
+    let ccs::stats::select::CrossValidation { folds, accuracy, auroc, loss } = found;
     report::CrossValidation { folds, accuracy, auroc, loss }
 }
 
-pub(crate) fn platt(ccs::calibrate::Platt { a, b }: ccs::calibrate::Platt) -> report::Platt {
+pub(crate) fn platt(ccs::stats::calibrate::Platt { a, b }: ccs::stats::calibrate::Platt) -> report::Platt {
     report::Platt { a, b }
 }
 
-pub(crate) fn reliability(found: &ccs::calibrate::Reliability) -> report::Reliability {
-    let bin = |&ccs::calibrate::Bin { low, high, rows, probability, share }: &ccs::calibrate::Bin| {
-        report::Bin { low, high, rows, probability, share }
-    };
+pub(crate) fn reliability(found: &ccs::stats::calibrate::Reliability) -> report::Reliability {
+    let bin =
+        |&ccs::stats::calibrate::Bin { low, high, rows, probability, share }: &ccs::stats::calibrate::Bin| {
+            report::Bin { low, high, rows, probability, share }
+        };
     report::Reliability { bins: found.bins.iter().map(bin).collect(), ece: found.ece }
 }
 

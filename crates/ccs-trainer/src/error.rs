@@ -195,7 +195,7 @@ pub(crate) fn write_error(what: &'static str, reason: &dyn std::fmt::Display) ->
 }
 
 fn suggest(name: Option<&str>) -> String {
-    let known = crate::method::ALL.map(|m| m.name).join(", ");
+    let known = crate::method::ALL.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
     match name {
         Some(name) => format!("did you mean `{name}`? The methods are {known}"),
         None => format!("the methods are {known}"),

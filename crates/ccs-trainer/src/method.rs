@@ -1,5 +1,8 @@
 //! The methods of a run: those that fit probes, and the controls beside them.
 
+use std::sync::LazyLock;
+
+use ccs::methods::{Entry, REGISTRY};
 use ccs_report::{Method, MethodInfo};
 use indexmap::IndexMap;
 
@@ -23,42 +26,31 @@ pub struct Known {
     pub by_default: bool,
 }
 
-/// A method that fits probes without labels but for the sign.
-const fn unsupervised(name: &'static str, title: &'static str, by_default: bool) -> Known {
-    Known { name, title, fits_probes: true, uses_labels: false, needs_answers: false, by_default }
-}
+/// The methods that fit probes in a run that asks for none by name: the quick ones that others are measured by.
+const QUICK: [&str; 4] = ["ccs", "tpc", "lr", "mean_difference"];
 
-/// A method whose fits see labels.
-const fn supervised(name: &'static str, title: &'static str, by_default: bool) -> Known {
-    Known { uses_labels: true, ..unsupervised(name, title, by_default) }
+/// A method of the registry of [`ccs::methods`].
+fn fitted(entry: &Entry) -> Known {
+    let Entry { name, title, uses_labels, .. } = *entry;
+    let by_default = QUICK.contains(&name);
+    Known { name, title, fits_probes: true, uses_labels, needs_answers: false, by_default }
 }
 
 /// A control.
-const fn control(name: &'static str, title: &'static str, needs_answers: bool) -> Known {
-    Known { fits_probes: false, needs_answers, ..unsupervised(name, title, true) }
+fn control(name: &'static str, title: &'static str, needs_answers: bool) -> Known {
+    Known { name, title, fits_probes: false, uses_labels: false, needs_answers, by_default: true }
 }
 
-/// All methods, in the order of reports.
-pub const ALL: [Known; 18] = [
-    unsupervised("ccs", "CCS", true),
-    unsupervised("tpc", "TPC", true),
-    unsupervised("bss", "BSS", false),
-    unsupervised("kmeans", "Two means", false),
-    unsupervised("drc", "DRC", false),
-    unsupervised("rrc", "RRC", false),
-    unsupervised("vinc", "VINC", false),
-    supervised("vinc_s", "VINC-S", false),
-    supervised("lr", "Logistic regression", true),
-    supervised("lr_statements", "Logistic regression on statements", false),
-    supervised("lr_pairs", "Logistic regression on concatenated pairs", false),
-    supervised("mean_difference", "Mean difference", true),
-    supervised("lda", "LDA", false),
-    supervised("inlp", "INLP", false),
-    control("random", "Random directions", false),
-    control("zero_shot", "Zero-shot", true),
-    control("calibrated_zero_shot", "Calibrated zero-shot", true),
-    control("majority", "The majority", false),
-];
+/// All methods, in the order of reports: those of the registry, which fit probes, and four controls.
+pub static ALL: LazyLock<Vec<Known>> = LazyLock::new(|| {
+    let controls = [
+        control("random", "Random directions", false),
+        control("zero_shot", "Zero-shot", true),
+        control("calibrated_zero_shot", "Calibrated zero-shot", true),
+        control("majority", "Majority class", false),
+    ];
+    REGISTRY.iter().map(fitted).chain(controls).collect()
+});
 
 impl Known {
     /// Its name as reports list results under.
@@ -83,7 +75,7 @@ pub fn all() -> impl Iterator<Item = Method> {
     ALL.iter().map(Known::method)
 }
 
-/// Those of a run that asks for none by name: the quick ones that others are measured by.
+/// Those of a run that asks for none by name.
 pub fn default() -> impl Iterator<Item = Method> {
     ALL.iter().filter(|known| known.by_default).map(Known::method)
 }
@@ -177,8 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn fourteen_fit_probes_and_only_those_see_labels() {
-        assert_eq!(ALL.iter().filter(|m| m.fits_probes).count(), 14);
+    fn only_what_fits_probes_sees_labels() {
+        assert_eq!(ALL.iter().filter(|m| m.fits_probes).count(), REGISTRY.len());
+        assert_eq!(ALL.iter().filter(|m| m.fits_probes && m.by_default).count(), QUICK.len());
         assert!(ALL.iter().filter(|m| m.uses_labels).all(|m| m.fits_probes));
     }
 }

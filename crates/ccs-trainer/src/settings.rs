@@ -11,8 +11,8 @@ use crate::error::write_error;
 use crate::method::{self, Ask as _};
 use crate::source::Layer;
 use crate::{Error, Result};
-use ccs::fit::ccs::{CcsOptions, Init};
-use ccs::fit::logistic::{self, LrOptions};
+use ccs::methods::ccs::{Ccs, Init};
+use ccs::methods::logistic::{self, LrOptions};
 use ccs::normalize::Normalization;
 use ccs_report::Method;
 
@@ -31,7 +31,7 @@ pub struct Settings {
     /// Folds of the cross-validation that chooses layers inside the training rows.
     pub folds: usize,
     /// CCS.
-    pub ccs: CcsOptions,
+    pub ccs: Ccs,
     /// Logistic regression.
     pub lr: LrOptions,
     /// Random directions in the band.
@@ -50,7 +50,7 @@ pub struct Settings {
     /// Directions of recursive CCS at CCS's chosen layer; 0 for none.
     #[serde(default)]
     pub recursive: usize,
-    /// Other seeds under which CCS, BSS and two means are fitted again at their chosen layers.
+    /// Other seeds under which CCS, BSS and K-means are fitted again at their chosen layers.
     #[serde(default)]
     pub seeds: usize,
     /// How often labels are shuffled at every method's chosen layer: those that training goes by and those that it is
@@ -83,7 +83,7 @@ impl Default for Settings {
             seed: 0,
             test_fraction: 0.4,
             folds: 5,
-            ccs: CcsOptions::default(),
+            ccs: Ccs::default(),
             lr: LrOptions::default(),
             directions: 1000,
             resamples: 0,
@@ -164,7 +164,7 @@ impl Settings {
     /// [`Error::Setting`] with the field's name.
     pub fn check(&self) -> Result<()> {
         let refuse = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });
-        for (name, value) in [("restarts", self.ccs.restarts), ("directions", self.directions)] {
+        for (name, value) in [("n_init", self.ccs.n_init), ("directions", self.directions)] {
             if value == 0 {
                 let hint = "leave it out for the default";
                 return refuse(name, "0".to_owned(), "at least one is needed", hint);
@@ -201,9 +201,9 @@ impl Settings {
             let reason = "hidden layers start at random, uniformly";
             return refuse("init", init.to_owned(), reason, "leave out `init` or `hidden`");
         }
-        if self.ccs.init == Init::Zero && self.ccs.restarts > 1 {
+        if self.ccs.init == Init::Zero && self.ccs.n_init > 1 {
             let reason = "all starts at zero are the same";
-            return refuse("restarts", self.ccs.restarts.to_string(), reason, "give `restarts = 1`");
+            return refuse("n_init", self.ccs.n_init.to_string(), reason, "give `n_init = 1`");
         }
         Ok(())
     }
@@ -352,10 +352,8 @@ mod tests {
             let mut settings = Settings::default();
             change(&mut settings);
             match settings.check() {
-                Err(Error::Setting { name, .. }) => name.to_owned(),
-                Err(Error::Probe(ccs::Error::Setting { name, .. })) => {
-                    name.trim_start_matches("--").replace('-', "_")
-                }
+                Err(Error::Setting { name, .. }) => name,
+                Err(Error::Probe(ccs::Error::Setting { name, .. })) => name,
                 other => panic!("{other:?}"),
             }
         };
@@ -368,12 +366,12 @@ mod tests {
             "lr_cross_validated"
         );
         assert_eq!(refused(&|s| (s.ccs.init, s.ccs.hidden) = (Init::Pca, vec![3])), "init");
-        assert_eq!(refused(&|s| s.ccs.init = Init::Zero), "restarts");
+        assert_eq!(refused(&|s| s.ccs.init = Init::Zero), "n_init");
         assert_eq!(refused(&|s| s.ccs.learning_rate = f64::NAN), "learning_rate");
-        assert_eq!(refused(&|s| s.lr.c = 0.0), "lr_c");
+        assert_eq!(refused(&|s| s.lr.c = 0.0), "c");
         assert_eq!(refused(&|s| s.true_share = 1.5), "true_share");
         let mut zero = Settings::default();
-        (zero.ccs.init, zero.ccs.restarts) = (Init::Zero, 1);
+        (zero.ccs.init, zero.ccs.n_init) = (Init::Zero, 1);
         assert!(zero.check().is_ok());
     }
 

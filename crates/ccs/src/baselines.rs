@@ -5,11 +5,11 @@ use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::bootstrap::quantile;
+use crate::SeedTree;
 use crate::contrast::both_labels;
-use crate::metrics::Scored;
 use crate::normalize::{Normalization, Normalizer};
-use crate::rng::Stream;
+use crate::stats::intervals::quantile;
+use crate::stats::metrics::Scored;
 use crate::{Contrast, Error, Result};
 
 /// Scores of rows under one rule; a score above `threshold` predicts true.
@@ -199,7 +199,7 @@ pub fn random_directions(
     train: &Contrast,
     test: &Contrast,
     directions: usize,
-    stream: &Stream,
+    stream: &SeedTree,
 ) -> Result<RandomBand> {
     random_directions_as(Normalization::default(), train, test, directions, stream)
 }
@@ -216,7 +216,7 @@ pub fn random_directions_as(
     train: &Contrast,
     test: &Contrast,
     directions: usize,
-    stream: &Stream,
+    stream: &SeedTree,
 ) -> Result<RandomBand> {
     both_labels(train.labels(), "the training rows")?;
     if test.rows() == 0 {
@@ -294,7 +294,7 @@ mod tests {
             values.sin().reshape([100, 3])
         };
         let pairs = Contrast::new(wave(0.7), wave(1.3), labels, groups).unwrap();
-        let band = random_directions(&pairs, &pairs, 200, &Stream::new(0)).unwrap();
+        let band = random_directions(&pairs, &pairs, 200, &SeedTree::new(0)).unwrap();
         assert!(band.train.iter().all(|q| q.auroc.unwrap() >= 0.5));
         assert!(band.train.iter().any(|q| q.accuracy < 0.5), "otherwise both rules are one here");
         assert_eq!(band.train[7].auroc, band.test[7].auroc, "test rows are turned with them");
@@ -315,7 +315,7 @@ mod tests {
         };
         let median = |c: &Contrast| {
             let (train, test) = halves(c);
-            let band = random_directions(&train, &test, 20, &Stream::new(0)).unwrap();
+            let band = random_directions(&train, &test, 20, &SeedTree::new(0)).unwrap();
             Band::of(band.test.iter().map(|q| q.accuracy).collect()).unwrap().median
         };
         assert_eq!(median(&make(&|i| if i % 2 == 0 { 1.0 } else { -1.0 })), 1.0);

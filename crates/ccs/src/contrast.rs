@@ -88,6 +88,12 @@ impl Contrast {
         Ok(Self { plus, minus, labels, groups, variants: None })
     }
 
+    /// Pairs whose labels nobody asks for.
+    pub(crate) fn unlabelled(plus: &Tensor, minus: &Tensor) -> Result<Self> {
+        let rows = usize::try_from(plus.size().first().copied().unwrap_or(0)).unwrap_or(0);
+        Self::new(plus.f_alias()?, minus.f_alias()?, vec![false; rows], vec![String::new(); rows])
+    }
+
     /// Says which question every row asks and which template it is asked with; without it every row is a question of
     /// its own. A question may be there under some templates only.
     ///

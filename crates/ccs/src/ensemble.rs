@@ -35,7 +35,7 @@ pub struct Ensembled {
 }
 
 impl Ensembled {
-    /// The questions as names, for [`crate::bootstrap::Resamples::draw`].
+    /// The questions as names, for [`crate::stats::intervals::Resamples::draw`].
     pub fn clusters(&self) -> Vec<String> {
         self.questions.iter().map(ToString::to_string).collect()
     }
@@ -116,8 +116,8 @@ fn means(
 #[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
-    use crate::bootstrap::Resamples;
-    use crate::rng::Stream;
+    use crate::SeedTree;
+    use crate::stats::intervals::Resamples;
 
     const PLUS: [f64; 4] = [1.0, -0.5, 0.25, 2.0];
     const MINUS: [f64; 4] = [-1.0, 0.5, 0.75, 1.0];
@@ -154,7 +154,7 @@ mod tests {
     fn questions_are_resampled_not_rows() {
         for mode in [Ensembling::None, Ensembling::Partial, Ensembling::Full] {
             let all = of(mode);
-            let resamples = Resamples::draw(&all.labels, &all.clusters(), 50, &Stream::new(0)).unwrap();
+            let resamples = Resamples::draw(&all.labels, &all.clusters(), 50, &SeedTree::new(0)).unwrap();
             assert_eq!(resamples.groups(), 2, "{mode:?}");
         }
     }

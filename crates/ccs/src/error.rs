@@ -55,7 +55,7 @@ pub enum Error {
         problem: String,
     },
     /// A state or score is NaN or infinite.
-    #[error("{what} of row {row} is not finite{}\nhint: find out why the model or the file yields it (`llama-ccs store verify`); a probe cannot be fitted through it", column.map(|c| format!(" (column {c})")).unwrap_or_default())]
+    #[error("{what} of row {row} is not finite{}\nhint: find out why the model or the file yields it; a probe cannot be fitted through it", column.map(|c| format!(" (column {c})")).unwrap_or_default())]
     NotFinite {
         /// Which array.
         what: String,
@@ -153,7 +153,7 @@ pub enum Error {
     )]
     Constant,
     /// A file is not a probe that this version reads.
-    #[error("{}: not a probe file: {reason}\nhint: probes are the `.safetensors` files that `ccs fit` writes", path.display())]
+    #[error("{}: not a probe file: {reason}\nhint: probes are the `.safetensors` files that `Probe::save` writes", path.display())]
     ProbeFile {
         /// The file.
         path: PathBuf,

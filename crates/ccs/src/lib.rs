@@ -3,9 +3,8 @@
 //! no model, no store and no report.
 //!
 //! ```
-//! use ccs::fit::ccs::{CcsOptions, ccs};
-//! use ccs::{Contrast, rng::Stream, split::Split};
-//! use tch::{Device, Kind, Tensor};
+//! use ccs::tch::{Device, Kind, Tensor};
+//! use ccs::{Ccs, Contrast, Fit, SeedTree, Split};
 //!
 //! // 200 pairs in 8 dimensions; the last one carries the truth, with opposite signs on the two sides.
 //! let labels: Vec<bool> = (0..200).map(|i| i % 3 != 0).collect();
@@ -18,35 +17,56 @@
 //! // Each pair is its own group here; pairs about one passage would share one.
 //! let groups: Vec<String> = (0..200).map(|i| format!("passage {i}")).collect();
 //! let pairs = Contrast::new(plus, minus, labels, groups)?;
-//! let stream = Stream::new(0);
-//! let split = Split::grouped(pairs.labels(), pairs.groups(), 0.4, &stream)?;
-//! let fit = ccs(&pairs.select(&split.train)?, &CcsOptions::default(), &stream)?;
-//! assert!(fit.probe.accuracy(&pairs.select(&split.test)?)? > 0.95);
+//! let seeds = SeedTree::new(0);
+//! let split = Split::grouped(pairs.labels(), pairs.groups(), 0.4, &seeds)?;
+//! let probe = Ccs::default().fit(&pairs.select(&split.train)?, &seeds)?.probe;
+//! let found = probe.evaluate(&pairs.select(&split.test)?, 1000, &seeds)?;
+//! assert!(found.accuracy > 0.95 && found.accuracy_interval.is_some());
 //! # Ok::<(), ccs::Error>(())
 //! ```
 //!
-//! The crate `ccs-trainer` does all of it for every layer of a store.
+//! A method is a value with its hyper-parameters, and every method is fitted by [`Fit::fit`]; [`REGISTRY`] has all of them.
+//! [`Probe::scores`] scores states without labels. The crate `ccs-trainer` does all of it for every layer of a store.
+//!
+//! Names that are re-exported here are what the crate offers. Its modules hold what else `ccs-trainer` needs; they are hidden
+//! in the documentation, and may change in any release.
 
+#[doc(hidden)]
 pub mod baselines;
-pub mod bootstrap;
-pub mod calibrate;
 mod contrast;
+#[doc(hidden)]
 pub mod ensemble;
-pub mod erase;
 mod error;
-pub mod fit;
-pub mod head;
+#[doc(hidden)]
 pub mod loss;
-pub mod metrics;
+#[doc(hidden)]
+pub mod methods;
+#[doc(hidden)]
 pub mod normalize;
+#[doc(hidden)]
 pub mod probe;
-pub mod rng;
-pub mod select;
-pub mod split;
+mod seeds;
+#[doc(hidden)]
+pub mod stats;
 
 pub use contrast::Contrast;
 #[doc(hidden)]
 pub use contrast::{both_labels, pick};
 pub use error::{Error, Result};
-pub use probe::Probe;
+pub use loss::CcsLoss;
+pub use methods::bss::Bss;
+pub use methods::ccs::{Ccs, Init, Optimizer};
+pub use methods::inlp::Inlp;
+pub use methods::kmeans::KMeans;
+pub use methods::logistic::{LogisticRegression, LrInput, LrOptions, PenaltyRule};
+pub use methods::means::{Lda, MeanDifference, Shrinkage};
+pub use methods::quadratic::{Objective, Quadratic};
+pub use methods::{Convergence, Entry, Fit, Fitted, Precision, REGISTRY, Starts};
+pub use normalize::{Normalization, Normalizer};
+pub use probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
+pub use seeds::SeedTree;
+pub use stats::calibrate::Platt;
+pub use stats::intervals::{Interval, Resamples};
+pub use stats::judgement::Judgement;
+pub use stats::split::Split;
 pub use tch;

@@ -6,13 +6,17 @@ use std::fmt;
 use ccs_trainer::Outcome;
 
 /// Settings of the library whose flags have another name than the field; `_` becomes `-` in all others.
-const FLAGS: [(&str, &str); 4] =
-    [("datasets", "STORE"), ("normalization", "--normalize"), ("c", "--lr-c"), ("n_init", "--restarts")];
+const FLAGS: [(&str, &str); 5] = [
+    ("c", "--lr-c"),
+    ("datasets", "STORE"),
+    ("max_iter", "--epochs"),
+    ("n_init", "--restarts"),
+    ("normalization", "--normalize"),
+];
 
 /// Settings whose flag is the field's name.
-const SETTINGS: [&str; 25] = [
+const SETTINGS: [&str; 23] = [
     "directions",
-    "epochs",
     "folds",
     "hidden",
     "init",
@@ -29,7 +33,6 @@ const SETTINGS: [&str; 25] = [
     "project",
     "recursive",
     "resamples",
-    "restarts",
     "seeds",
     "shuffles",
     "test_fraction",

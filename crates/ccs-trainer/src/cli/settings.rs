@@ -1,8 +1,8 @@
 //! The flags that say how a run is fitted.
 
-use ccs::fit::Precision;
-use ccs::fit::ccs::{Init, Optimizer};
-use ccs::loss::Mix;
+use ccs::loss::CcsLoss;
+use ccs::methods::Precision;
+use ccs::methods::ccs::{Init, Optimizer};
 use ccs::normalize::Normalization;
 use ccs_report::AnswerScore;
 use ccs_report::Method;
@@ -16,9 +16,7 @@ const RECURSIVE: usize = 5;
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown, reason = "this is the help as it is shown, without backticks")]
 pub(crate) struct SettingsArgs {
-    /// Methods, separated by commas, or `all`. Without it the quick ones: ccs, tpc, lr, mean_difference, random, zero_shot,
-    /// calibrated_zero_shot, majority. Further: bss, kmeans, drc, rrc, vinc, vinc_s, lr_statements, lr_pairs, lda, inlp.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', help = methods_help())]
     methods: Option<Vec<String>>,
     /// Layers, such as 0,5-12; 0 is the embedding.
     #[arg(long, default_value = "all")]
@@ -44,8 +42,8 @@ pub(crate) struct SettingsArgs {
     epochs: usize,
     /// What CCS minimises, such as `ccs+0.5*js`: consistency, confidence, symmetric_confidence, js, js_confidence,
     /// prompt_var, and their sums ccs and ccs_prompt_var.
-    #[arg(long, value_name = "MIX", default_value_t = Mix::default(), help_heading = "CCS")]
-    loss: Mix,
+    #[arg(long, value_name = "MIX", default_value_t = CcsLoss::default(), help_heading = "CCS")]
+    loss: CcsLoss,
     /// adamw, or lbfgs with a line search.
     #[arg(long, default_value = "adamw", help_heading = "CCS")]
     optimizer: Optimizer,
@@ -104,6 +102,16 @@ pub(crate) struct SettingsArgs {
     resamples: Option<usize>,
 }
 
+/// The help of `--methods`, from the registry.
+fn methods_help() -> String {
+    let names = |wanted: &dyn Fn(&method::Known) -> bool| {
+        let names = method::ALL.iter().filter(|known| wanted(known)).map(|known| known.name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (quick, further) = (names(&|known| known.by_default), names(&|known| !known.by_default));
+    format!("Methods, separated by commas, or `all`. Without it the quick ones: {quick}. Further: {further}")
+}
+
 impl SettingsArgs {
     /// The settings, where `with_answers` says whether the data has the model's answers, which `all` depends on.
     pub(crate) fn settings(&self, with_answers: bool) -> Result<Settings, Error> {
@@ -150,7 +158,7 @@ impl SettingsArgs {
 
     fn ccs(&self, settings: &mut Settings) -> Result<(), Error> {
         let ccs = &mut settings.ccs;
-        ccs.epochs = self.epochs;
+        ccs.max_iter = self.epochs;
         ccs.loss = self.loss.clone();
         ccs.optimizer = self.optimizer;
         ccs.bias = !self.no_bias;
@@ -167,9 +175,9 @@ impl SettingsArgs {
             ccs.init = init;
         }
         if ccs.init == Init::Zero {
-            ccs.restarts = 1;
+            ccs.n_init = 1;
         }
-        ccs.restarts = self.restarts.unwrap_or(ccs.restarts);
+        ccs.n_init = self.restarts.unwrap_or(ccs.n_init);
         let of_adamw = [("--learning-rate", self.learning_rate), ("--weight-decay", self.weight_decay)];
         for (name, given) in of_adamw {
             if let Some(value) = given.filter(|_| self.optimizer == Optimizer::Lbfgs) {

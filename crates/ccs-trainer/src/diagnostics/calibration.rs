@@ -1,7 +1,7 @@
 //! How well a probe's probabilities match the share of true rows.
 
-use ccs::calibrate::Reliability;
 use ccs::probe::Probe;
+use ccs::stats::calibrate::Reliability;
 use ccs_report::{Calibration, Histogram};
 
 use crate::engine::probe::scaling_rule;
@@ -22,7 +22,7 @@ pub(crate) fn calibration(
 ) -> Result<(Option<Calibration>, Option<Histogram>)> {
     let own: Option<Vec<f64>> = scores.iter().map(|&score| probe.own_probability(score)).collect();
     let ece = |p: &[f64]| Reliability::of(p, labels, RELIABILITY_BINS);
-    let calibration = match probe.certainty.platt {
+    let calibration = match probe.calibration.platt {
         Some(platt) => Some(Calibration {
             platt: convert::platt(platt),
             fitted_on: scaling_rule(folds),
@@ -31,7 +31,8 @@ pub(crate) fn calibration(
         }),
         None => None,
     };
-    let scaled = || probe.certainty.platt.map(|platt| histogram(&platt.probabilities(scores), labels, true));
+    let scaled =
+        || probe.calibration.platt.map(|platt| histogram(&platt.probabilities(scores), labels, true));
     let histogram = own.as_deref().map(|p| histogram(p, labels, false)).or_else(scaled);
     Ok((calibration, histogram))
 }

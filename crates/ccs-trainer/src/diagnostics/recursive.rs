@@ -1,9 +1,9 @@
 //! Recursive CCS: directions orthogonal to those found before.
 
-use ccs::bootstrap::Interval;
-use ccs::fit::ccs::CcsFit;
-use ccs::fit::recursive::{RecursiveOptions, Stop, recursive, untrained};
 use ccs::loss::CONSTANT_GUESS;
+use ccs::methods::ccs::CcsFit;
+use ccs::methods::recursive::{RecursiveOptions, Stop, recursive, untrained};
+use ccs::stats::intervals::Interval;
 use ccs_report::{Method, RecursiveIteration, RecursiveReport, Spread, Untrained};
 
 use crate::control::{RunControl, Work};

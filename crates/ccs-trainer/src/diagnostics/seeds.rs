@@ -1,11 +1,10 @@
 //! The same fit under other seeds.
 
 use ccs::baselines::Predictions;
-use ccs::bootstrap::quantile;
-use ccs::fit::ccs::Init;
-use ccs::fit::recursive::cosines;
-use ccs::head::Head;
+use ccs::methods::recursive::cosines;
+use ccs::probe::HiddenLayers;
 use ccs::probe::Probe;
+use ccs::stats::intervals::quantile;
 use ccs_report::{Method, Repeated, SeedCosines};
 use tch::{Device, Kind, Tensor};
 
@@ -32,13 +31,8 @@ pub(crate) fn other_seeds(
     probe: &Probe,
     control: RunControl<'_>,
 ) -> Work<Option<Repeated>> {
-    let (method, ccs, seeds) = (recipe.method, &plan.settings.ccs, plan.settings.seeds);
-    let draws = match method.name() {
-        "ccs" => !ccs.hidden.is_empty() || matches!(ccs.init, Init::UnitSphere | Init::Uniform),
-        "bss" | "kmeans" => true,
-        _ => false,
-    };
-    if !draws || seeds == 0 {
+    let (method, seeds) = (recipe.method, plan.settings.seeds);
+    if seeds == 0 || !recipe.draws_from_seeds()? {
         return Ok(None);
     }
     let stream = plan.stream_of(method, data.layer);
@@ -54,7 +48,7 @@ pub(crate) fn other_seeds(
         add(&mut repeated, &predict(&fit.probe, &data.test)?, data.test.labels())?;
         directions.push(weight(&fit.probe)?);
     }
-    if method == Method::CCS && matches!(probe.head, Head::Linear) {
+    if method == Method::CCS && matches!(probe.hidden_layers, HiddenLayers::Linear) {
         repeated.cosines = seed_cosines(cosines(&Tensor::f_stack(&directions, 0)?)?);
     }
     Ok(Some(repeated))

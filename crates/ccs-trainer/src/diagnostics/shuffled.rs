@@ -18,11 +18,11 @@ use crate::engine::plan::Plan;
 use crate::engine::recipe::{Recipe, possible};
 use crate::method::Ask as _;
 use ccs::Contrast;
+use ccs::SeedTree;
 use ccs::baselines::{Directions, Predictions};
-use ccs::bootstrap::{Interval, quantile};
 use ccs::normalize::Normalizer;
 use ccs::probe::Probe;
-use ccs::rng::Stream;
+use ccs::stats::intervals::{Interval, quantile};
 use ccs_report::Method;
 use ccs_report::Repeated;
 use ccs_report::ShuffledBand;
@@ -57,7 +57,7 @@ impl Units {
     }
 
     /// The rows' labels with those of the units in another order.
-    fn shuffled(&self, stream: &Stream) -> Vec<bool> {
+    fn shuffled(&self, stream: &SeedTree) -> Vec<bool> {
         let mut labels: Vec<bool> = self.0.iter().map(|unit| unit.1).collect();
         labels.shuffle(&mut stream.rng());
         let mut found = vec![false; self.0.iter().map(|unit| unit.0.len()).sum()];
@@ -84,7 +84,7 @@ impl Shuffler {
     }
 
     /// Of the training rows and of the test rows.
-    fn labels(&self, stream: &Stream) -> [Vec<bool>; 2] {
+    fn labels(&self, stream: &SeedTree) -> [Vec<bool>; 2] {
         [self.train.shuffled(&stream.child("train")), self.test.shuffled(&stream.child("test"))]
     }
 }
@@ -242,7 +242,7 @@ mod tests {
         let all = pairs(&[t, t, f, f, t, t], &groups, &[0, 1, 2, 2, 3, 4]);
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..40 {
-            let labels = Units::of(&all).shuffled(&Stream::new(seed));
+            let labels = Units::of(&all).shuffled(&SeedTree::new(seed));
             assert!(labels.chunks(2).all(|pair| pair[0] == pair[1]));
             assert_eq!(labels.iter().filter(|&&l| l).count(), 4);
             seen.insert(labels);

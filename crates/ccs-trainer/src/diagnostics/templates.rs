@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use ccs::Contrast;
 use ccs::baselines::Predictions;
-use ccs::bootstrap::Resamples;
 use ccs::ensemble::{Ensembling, ensemble};
 use ccs::pick;
 use ccs::probe::Probe;
+use ccs::stats::intervals::Resamples;
 use ccs_report::{EnsembleReport, Evaluation, TemplateReport};
 
 use crate::control::{RunControl, Work};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ccs::fit::ccs::{CcsFit, ccs};
-use ccs::head::Head;
-use ccs::probe::{Certainty, Probe, Readout, Sign};
+use ccs::methods::ccs::{CcsFit, ccs};
+use ccs::probe::HiddenLayers;
+use ccs::probe::{Calibration, Probe, ProbeInput, Sign};
 use ccs_report::{Method, OracleRestart, OracleSign, WithinLayer};
 
 use crate::control::{Halt, RunControl, Work};
@@ -32,20 +32,21 @@ pub(crate) fn chosen_by_test_rows(
         Sign::Plus => Sign::Minus,
         Sign::Minus => Sign::Plus,
     };
-    let oracle_restart = if matches!(probe.head, Head::Linear) && plan.settings.ccs.restarts > 1 {
-        let again = || {
-            control.begin(Method::CCS, data.layer.layer, "every start")?;
-            Ok::<_, Halt>(possible(ccs(
-                &data.train,
-                &plan.settings.ccs,
-                &plan.stream_of(Method::CCS, data.layer),
-            ))?)
+    let oracle_restart =
+        if matches!(probe.hidden_layers, HiddenLayers::Linear) && plan.settings.ccs.n_init > 1 {
+            let again = || {
+                control.begin(Method::CCS, data.layer.layer, "every start")?;
+                Ok::<_, Halt>(possible(ccs(
+                    &data.train,
+                    &plan.settings.ccs,
+                    &plan.stream_of(Method::CCS, data.layer),
+                ))?)
+            };
+            let fit = if fit.is_some() { fit } else { again()?.ok() };
+            fit.map(|fit| best_restart(&fit, data, accuracy)).transpose()?.flatten()
+        } else {
+            None
         };
-        let fit = if fit.is_some() { fit } else { again()?.ok() };
-        fit.map(|fit| best_restart(&fit, data, accuracy)).transpose()?.flatten()
-    } else {
-        None
-    };
     Ok(WithinLayer {
         layer: data.layer.layer,
         accuracy,
@@ -69,10 +70,10 @@ fn best_restart(fit: &CcsFit, data: &LayerData<'_>, kept: f64) -> Result<Option<
         let mut probe = Probe {
             weight: directions.f_select(0, restart as i64)?.f_contiguous()?,
             bias,
-            head: Head::Linear,
+            hidden_layers: HiddenLayers::Linear,
             sign: Sign::Plus,
-            readout: Readout::Pair,
-            certainty: Certainty::OWN,
+            input: ProbeInput::Pair,
+            calibration: Calibration::OWN,
             normalizer: fit.probe.normalizer.duplicate()?,
             meta: BTreeMap::new(),
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ccs::baselines::{Predictions, zero_shot, zero_shot_threshold};
 use ccs::pick;
-use ccs::split::Split;
+use ccs::stats::split::Split;
 use ccs_report::Method;
 
 use crate::engine::data::LayerData;

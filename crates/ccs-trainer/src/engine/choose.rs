@@ -1,6 +1,6 @@
 //! Which layer stands for a method.
 
-use ccs::select::{Candidate, best};
+use ccs::stats::select::{Candidate, best};
 use ccs_report::{Chosen, LayerReport, Method, MethodReport, Oracle};
 
 /// Chooses by cross-validation among the layers where there is a probe.

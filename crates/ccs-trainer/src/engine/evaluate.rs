@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Result, convert};
 use ccs::Contrast;
 use ccs::baselines::{Band, Predictions, Quality, RandomBand};
-use ccs::bootstrap::{Interval, Resamples};
 use ccs::probe::Probe;
+use ccs::stats::intervals::{Interval, Resamples};
 use ccs_report::Method;
 use ccs_report::{Comparison, Difference, Estimate, Evaluation};
 
@@ -41,7 +41,7 @@ pub(crate) fn of_directions(qualities: &[Quality]) -> Evaluation {
 
 /// A probe's predictions.
 pub(crate) fn predict(probe: &Probe, pairs: &Contrast) -> Result<Predictions> {
-    Ok(Predictions { scores: probe.scores(pairs)?, threshold: probe.readout.threshold() })
+    Ok(Predictions { scores: probe.score_pairs(pairs)?, threshold: probe.input.threshold() })
 }
 
 /// Accuracy and AUROC of predictions in every resample, and on the rows as they are.
@@ -118,13 +118,13 @@ pub(crate) fn compare(
 #[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
-    use ccs::rng::Stream;
+    use ccs::SeedTree;
 
     #[test]
     fn a_method_differs_from_itself_by_exactly_nothing() {
         let labels: Vec<bool> = (0..40).map(|i| i % 3 == 0).collect();
         let groups: Vec<String> = (0..40).map(|i| (i / 2).to_string()).collect();
-        let resamples = Resamples::draw(&labels, &groups, 100, &Stream::new(0)).unwrap();
+        let resamples = Resamples::draw(&labels, &groups, 100, &SeedTree::new(0)).unwrap();
         let scores = (0..40).map(|i| f64::from(i * 7 % 11)).collect();
         let same = Predictions { scores, threshold: 5.0 };
         let same = Resampled::of(&same, &labels, &resamples).unwrap();

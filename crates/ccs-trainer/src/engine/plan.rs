@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ccs::rng::Stream;
+use ccs::SeedTree;
 use ccs_report::Method;
 use tch::Device;
 
@@ -24,7 +24,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) layers: Vec<Layer>,
     pub(crate) split: DataSplit,
     /// The root of all that is random.
-    pub(crate) stream: Stream,
+    pub(crate) stream: SeedTree,
     pub(crate) device: Device,
 }
 
@@ -50,13 +50,13 @@ impl<'a> Plan<'a> {
         if methods.iter().any(|method| method.needs_answers()) {
             rows.check_answers(settings.zero_shot).map_err(|error| locate(source, error))?;
         }
-        let stream = Stream::new(settings.seed);
+        let stream = SeedTree::new(settings.seed);
         let split = DataSplit::new(rows, &settings, tested, &stream)?;
         Ok(Self { source, settings, methods, layers, split, stream, device })
     }
 
     /// The randomness of one method at one layer.
-    pub(crate) fn stream_of(&self, method: Method, layer: &Layer) -> Stream {
+    pub(crate) fn stream_of(&self, method: Method, layer: &Layer) -> SeedTree {
         self.stream.child(method.name()).indexed("layer", layer.layer)
     }
 }

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use ccs::Contrast;
-use ccs::calibrate::Platt;
+use ccs::methods::{Fitted, Starts};
 use ccs::pick;
 use ccs::probe::Probe;
-use ccs::select::{CrossValidation, HeldOut, cross_validate};
+use ccs::stats::calibrate::Platt;
+use ccs::stats::select::{CrossValidation, HeldOut, cross_validate};
 use ccs_report::{Evaluation, LossReport, Method, MethodReport};
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::engine::data::LayerData;
 use crate::engine::evaluate::{evaluate, predict};
 use crate::engine::outcome::MethodOutcome;
 use crate::engine::plan::Plan;
-use crate::engine::recipe::{Fit, Recipe, possible};
+use crate::engine::recipe::{Recipe, possible};
 use crate::run::probe_path;
 use crate::{Result, convert};
 
@@ -27,10 +28,10 @@ pub(crate) fn fit(plan: &Plan<'_>, method: Method, data: &LayerData<'_>) -> Resu
     let recipe = Recipe::new(method, &plan.settings, &data.train, folds)?;
     let (cross_validation, held_out) = cross_validate(&data.train, folds, |part, fold| {
         let fit = recipe.briefly().fit(part, &stream.indexed("fold", fold))?;
-        Ok::<_, crate::Error>((fit.probe, fit.loss))
+        Ok::<_, crate::Error>((fit.probe, fit.objective))
     })?;
     let mut fit = recipe.fit(&data.train, &stream)?;
-    fit.probe.certainty.platt = scaling(&data.train, &held_out)?;
+    fit.probe.calibration.platt = scaling(&data.train, &held_out)?;
     outcome(plan, recipe, data, fit, cross_validation)
 }
 
@@ -39,17 +40,17 @@ fn outcome(
     plan: &Plan<'_>,
     recipe: Recipe<'_>,
     data: &LayerData<'_>,
-    fit: Fit,
+    fit: Fitted,
     cross_validation: CrossValidation,
 ) -> Result<MethodOutcome> {
     let directions = directions(plan, data, &fit)?;
-    let Fit { mut probe, about, starts, newton, note, .. } = fit;
+    let Fitted { mut probe, about, starts, newton, note, .. } = fit;
     let predictions = predict(&probe, &data.test)?;
     let loss = match starts {
-        Some((train, restart, all)) => Some(LossReport {
-            train: convert::terms(train),
+        Some(Starts { terms, kept, all }) => Some(LossReport {
+            train: convert::terms(terms),
             test: convert::terms(probe.loss(&data.test)?),
-            restart,
+            restart: kept,
             restarts: all.iter().map(|t| Some(t.total()).filter(|l| l.is_finite())).collect(),
         }),
         None => None,
@@ -61,20 +62,20 @@ fn outcome(
         cross_validation: Some(convert::cross_validation(cross_validation)),
         loss,
         sign: Some(convert::sign(probe.sign)),
-        gradient: newton.map(|n| n.0),
-        iterations: newton.map(|n| n.1),
+        gradient: newton.map(|n| n.gradient),
+        iterations: newton.map(|n| n.iterations),
         l2: recipe.l2,
         directions,
         probe: Some(probe_path(recipe.method, data.layer.layer)),
         note: with_penalty(note, recipe.l2, folds),
     };
-    let about = with_rules(about, cross_validation.accuracy, probe.certainty.platt.is_some(), folds);
+    let about = with_rules(about, cross_validation.accuracy, probe.calibration.platt.is_some(), folds);
     probe.meta = provenance(plan, recipe.method, data, about);
     Ok(MethodOutcome { report, predictions, probe: Some(probe) })
 }
 
 /// INLP's directions one by one, the first of them the probe; none of other methods.
-fn directions(plan: &Plan<'_>, data: &LayerData<'_>, fit: &Fit) -> Result<Vec<Evaluation>> {
+fn directions(plan: &Plan<'_>, data: &LayerData<'_>, fit: &Fitted) -> Result<Vec<Evaluation>> {
     if fit.further.is_empty() {
         return Ok(Vec::new());
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ccs::bootstrap::Resamples;
+use ccs::SeedTree;
 use ccs::pick;
-use ccs::rng::Stream;
-use ccs::split::{Split, grouped_folds};
+use ccs::stats::intervals::Resamples;
+use ccs::stats::split::{Split, grouped_folds};
 use ccs_report::{Side, SplitReport, SplitRows};
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ impl DataSplit {
         rows: &Rows,
         settings: &Settings,
         tested: Option<&BTreeSet<String>>,
-        stream: &Stream,
+        stream: &SeedTree,
     ) -> Result<Self> {
         let Rows { labels, groups, .. } = rows;
         let split = match tested {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ccs::rng::Stream;
-use ccs::split::{Split, test_groups};
+use ccs::SeedTree;
+use ccs::stats::split::{Split, test_groups};
 use ccs_report::Report;
 
 use crate::control::{Outcome, RunControl};
@@ -166,7 +166,7 @@ fn several(datasets: &[Dataset<'_>]) -> Result<()> {
 /// The groups that test in every data set; refuses a data set that then has no rows of both labels to train on.
 fn tested_groups(datasets: &[Dataset<'_>], settings: &Settings) -> Result<BTreeSet<String>> {
     let groups: Vec<&[String]> = datasets.iter().map(|part| part.source.rows().groups.as_slice()).collect();
-    let tested = test_groups(&groups, settings.test_fraction, &Stream::new(settings.seed).child("split"))?;
+    let tested = test_groups(&groups, settings.test_fraction, &SeedTree::new(settings.seed).child("split"))?;
     for part in datasets {
         let rows = part.source.rows();
         Split::of_groups(&rows.labels, &rows.groups, &tested).map_err(|error| of_part(part.name, error))?;

@@ -22,7 +22,7 @@ use ccs_report::Report;
 /// # fn example(states: ccs::Contrast) -> ccs_trainer::Result<()> {
 /// let fitted = Fitted::open("out/run", Method::CCS, None)?; // at the layer that the run chose
 /// println!("reads layer {}, {} at the token {}", fitted.layer, fitted.hook, fitted.tokens);
-/// let p_true: Vec<f64> = fitted.probe.probabilities(&states)?;
+/// let p_true: Vec<f64> = fitted.probe.pair_probabilities(&states)?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]

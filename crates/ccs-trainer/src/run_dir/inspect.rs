@@ -11,9 +11,9 @@ use tch::Kind;
 use crate::Result;
 use crate::run_dir::reader::RunDir;
 use crate::settings::Settings;
-use ccs::calibrate::Platt;
 use ccs::normalize::Normalization;
-use ccs::probe::{Probe, Readout, Sign};
+use ccs::probe::{Probe, ProbeInput, Sign};
+use ccs::stats::calibrate::Platt;
 use ccs_report::Method;
 use ccs_report::Report;
 
@@ -33,7 +33,7 @@ pub struct ProbeCard {
     /// Outputs of its hidden layers, from the states up; none for a linear probe.
     pub hidden: Vec<i64>,
     /// How its weight is read.
-    pub readout: Readout,
+    pub readout: ProbeInput,
     /// Whether a high score means true.
     pub sign: Sign,
     /// |w|, in the coordinates of the normalised states.
@@ -63,7 +63,8 @@ impl ProbeCard {
     /// LibTorch's.
     pub fn of(probe: &Probe) -> Result<Self> {
         let text = |key: &str| probe.meta.get(key).and_then(Value::as_str).map(str::to_owned);
-        let hidden = probe.head.layers().iter().map(|l| l.bias.size().first().copied().unwrap_or_default());
+        let hidden =
+            probe.hidden_layers.layers().iter().map(|l| l.bias.size().first().copied().unwrap_or_default());
         Ok(Self {
             method: text("method"),
             layer: probe.meta.get("layer").and_then(Value::as_u64),
@@ -71,12 +72,12 @@ impl ProbeCard {
             tokens: text("tokens"),
             dim: probe.dim(),
             hidden: hidden.collect(),
-            readout: probe.readout,
+            readout: probe.input,
             sign: probe.sign,
             norm: probe.weight.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?,
             bias: probe.bias,
-            own_probabilities: probe.certainty.own,
-            platt: probe.certainty.platt,
+            own_probabilities: probe.calibration.own,
+            platt: probe.calibration.platt,
             normalization: probe.normalizer.kind(),
             templates: probe.normalizer.templates().to_vec(),
             templates_with_few_rows: probe.normalizer.templates_with_few_rows().to_vec(),
@@ -89,16 +90,16 @@ impl ProbeCard {
 /// The unit direction in normalised states along which a statement becomes true, of a linear probe; of concatenated
 /// pairs that of the difference. None where there is no such direction.
 fn direction(probe: &Probe) -> Result<Option<Vec<f64>>> {
-    if !probe.head.layers().is_empty() {
+    if !probe.hidden_layers.layers().is_empty() {
         return Ok(None);
     }
     let weight = Vec::<f64>::try_from(probe.weight.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
-    let weight = match probe.readout {
-        Readout::Concatenated => {
+    let weight = match probe.input {
+        ProbeInput::Concatenated => {
             let (plus, minus) = weight.split_at(weight.len() / 2);
             plus.iter().zip(minus).map(|(p, m)| p - m).collect()
         }
-        Readout::Pair | Readout::Difference | Readout::Statements => weight,
+        ProbeInput::Pair | ProbeInput::Difference | ProbeInput::Statements => weight,
     };
     let norm = weight.iter().map(|w| w * w).sum::<f64>().sqrt();
     let sign = f64::from(i8::from(probe.sign));

@@ -20,10 +20,10 @@ use crate::source::pooled::Pooled;
 use crate::transfer::evaluate::Evaluator;
 use crate::transfer::target::unknown_templates;
 use ccs::Contrast;
+use ccs::SeedTree;
 use ccs::baselines::{Predictions, random_directions_as, zero_shot};
 use ccs::pick;
 use ccs::probe::Probe;
-use ccs::rng::Stream;
 use ccs_report::Evaluation;
 use ccs_report::Method;
 
@@ -178,7 +178,7 @@ impl<'a> DataSets<'a> {
     /// Predictions of the probes that chose a layer, and of random directions there, on all test rows.
     fn layer(&self, layer: &Layer, scores: &mut Scores) -> Result<()> {
         let [own, within_all] = self.pairs(layer)?;
-        let stream = Stream::new(self.settings.seed).child(Method::RANDOM.name());
+        let stream = SeedTree::new(self.settings.seed).child(Method::RANDOM.name());
         for (from, run) in self.runs.iter().enumerate() {
             let mut probes = run.probes.iter().filter(|p| p.1 == layer.layer).peekable();
             if probes.peek().is_none() {

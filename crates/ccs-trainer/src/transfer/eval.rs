@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ccs::Contrast;
+use ccs::SeedTree;
 use ccs::baselines::{Predictions, majority_share};
 use ccs::probe::Probe;
-use ccs::rng::Stream;
 use ccs_report::{AnswerScore, Evaluation, Method, Report, Side};
 use tch::Device;
 
@@ -267,7 +267,7 @@ impl Evaluated<'_> {
     /// The run's random directions at a layer: every probe there is of the run's one normalisation.
     fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
         let settings = self.settings;
-        let stream = Stream::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);
+        let stream = SeedTree::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);
         self.evaluator.band(directions_at_their_best(&probe.normalizer, pairs, settings.directions, &stream)?)
     }
 }

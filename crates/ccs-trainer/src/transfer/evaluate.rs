@@ -5,10 +5,10 @@ use tch::Kind;
 use crate::Result;
 use crate::engine::evaluate::{At, Resampled, compare, evaluate, of_directions};
 use ccs::Contrast;
+use ccs::SeedTree;
 use ccs::baselines::{Directions, Predictions, Quality, RandomBand};
-use ccs::bootstrap::Resamples;
 use ccs::normalize::Normalizer;
-use ccs::rng::Stream;
+use ccs::stats::intervals::Resamples;
 use ccs_report::Difference;
 use ccs_report::Evaluation;
 
@@ -21,7 +21,7 @@ pub(crate) struct Evaluator {
 impl Evaluator {
     /// Of rows with these labels and groups, at least one; the resamples are those of a run with these test rows.
     pub(crate) fn new(labels: &[bool], groups: &[String], resamples: usize, seed: u64) -> Result<Self> {
-        let resamples = Resamples::draw(labels, groups, resamples, &Stream::new(seed).child("bootstrap"))?;
+        let resamples = Resamples::draw(labels, groups, resamples, &SeedTree::new(seed).child("bootstrap"))?;
         Ok(Self { labels: labels.to_vec(), resamples })
     }
 
@@ -59,7 +59,7 @@ pub(crate) fn directions_at_their_best(
     normalizer: &Normalizer,
     pairs: &Contrast,
     directions: usize,
-    stream: &Stream,
+    stream: &SeedTree,
 ) -> Result<Vec<Predictions>> {
     let differences = normalizer.differences(pairs, Kind::Float)?; // [N, D]
     let drawn = Directions::draw(directions, pairs.dim(), &mut stream.rng(), differences.device())?;

@@ -1,6 +1,6 @@
 //! Transfer as one flat table, a row a cell: `transfer.csv`.
 
-use ccs::bootstrap::Interval;
+use ccs::stats::intervals::Interval;
 use ccs_report::{Against, Difference, Estimate, Evaluation, Method, Transfer};
 use indexmap::IndexMap;
 

@@ -2,9 +2,9 @@
 
 use crate::data::run;
 use ccs::Contrast;
-use ccs::fit::ccs::{CcsOptions, ccs};
-use ccs::fit::logistic::{LrOptions, logistic};
-use ccs::rng::Stream;
+use ccs::SeedTree;
+use ccs::methods::ccs::{Ccs, ccs};
+use ccs::methods::logistic::{LrOptions, logistic};
 use ccs_report::Method;
 use ccs_trainer::Error;
 use ccs_trainer::{Compute, Memory, Rows, Settings, Source};
@@ -13,8 +13,8 @@ use crate::data::{Planted, three_layers};
 
 fn quick() -> Settings {
     let mut settings = Settings { directions: 20, resamples: 50, folds: 3, ..Settings::default() };
-    settings.ccs.epochs = 20;
-    settings.ccs.restarts = 2;
+    settings.ccs.max_iter = 20;
+    settings.ccs.n_init = 2;
     settings
 }
 
@@ -90,11 +90,11 @@ fn one_class_given_to_a_fit_directly() {
     let pairs = planted.contrast();
     let one =
         Contrast::new(pairs.plus().copy(), pairs.minus().copy(), vec![false; 10], planted.groups()).unwrap();
-    let options = CcsOptions { epochs: 1, ..CcsOptions::default() };
-    assert!(matches!(ccs(&one, &options, &Stream::new(0)), Err(ccs::Error::OneClass { label: false, .. })));
+    let options = Ccs { max_iter: 1, ..Ccs::default() };
+    assert!(matches!(ccs(&one, &options, &SeedTree::new(0)), Err(ccs::Error::OneClass { label: false, .. })));
     assert!(matches!(logistic(&one, &LrOptions::default()), Err(ccs::Error::OneClass { .. })));
-    let none = CcsOptions { restarts: 0, ..options };
-    assert!(matches!(ccs(&pairs, &none, &Stream::new(0)), Err(ccs::Error::Shape { .. })));
+    let none = Ccs { n_init: 0, ..options };
+    assert!(matches!(ccs(&pairs, &none, &SeedTree::new(0)), Err(ccs::Error::Shape { .. })));
 }
 
 #[test]
@@ -107,13 +107,12 @@ fn settings_that_cannot_be_meant() {
     };
     assert!(matches!(with(&|s| s.layers = "1-9".parse().unwrap()), Error::UnknownLayer { layer: 3, .. }));
     let setting = |error: Error| match error {
-        Error::Setting { name, .. } => name.to_owned(),
-        Error::Probe(ccs::Error::Setting { name, .. }) => name.trim_start_matches("--").replace('-', "_"),
+        Error::Setting { name, .. } | Error::Probe(ccs::Error::Setting { name, .. }) => name,
         other => panic!("{other:?}"),
     };
     assert_eq!(setting(with(&|s| s.test_fraction = 0.0)), "test_fraction");
     assert_eq!(setting(with(&|s| s.folds = 1)), "folds");
-    assert_eq!(setting(with(&|s| s.ccs.restarts = 0)), "restarts");
+    assert_eq!(setting(with(&|s| s.ccs.n_init = 0)), "n_init");
     assert!(matches!(with(&|s| s.directions = 0), Error::Setting { .. }));
     // Before any layer is loaded.
     assert_eq!(setting(with(&|s| s.ccs.learning_rate = f64::NAN)), "learning_rate");

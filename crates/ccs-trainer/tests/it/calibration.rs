@@ -2,7 +2,7 @@
 
 use crate::data::method;
 use ccs::Probe;
-use ccs::calibrate::Platt;
+use ccs::stats::calibrate::Platt;
 use ccs_report::Method;
 use ccs_trainer::{Fitted, Memory, Overwrite, Settings};
 
@@ -30,7 +30,7 @@ fn the_scaling_is_saved_with_every_probe_and_the_report_s_is_the_chosen_one_s() 
         [Method::CCS, Method::LR, method("lr_statements"), method("lr_pairs"), method("lda"), method("inlp")];
     for method in probes {
         let fitted = Fitted::open(&out, method, None).unwrap();
-        let platt = fitted.probe.certainty.platt.unwrap();
+        let platt = fitted.probe.calibration.platt.unwrap();
         let close = &done.report.close_ups[&method];
         let calibration = close.calibration.as_ref().unwrap();
         assert_eq!(
@@ -65,12 +65,12 @@ fn where_rows_are_fewer_than_dimensions_training_scores_are_not_believed() {
     assert_eq!(done.probes.len(), 2);
     for (method, _, probe) in &done.probes {
         assert!(probe.accuracy(&train).unwrap() > 0.99, "{method}");
-        let in_sample = Platt::fit(&probe.scores(&train).unwrap(), train.labels()).unwrap();
+        let in_sample = Platt::fit(&probe.score_pairs(&train).unwrap(), train.labels()).unwrap();
         let mean_certainty = |platt: &Platt| {
-            let p = platt.probabilities(&probe.scores(&test).unwrap());
+            let p = platt.probabilities(&probe.score_pairs(&test).unwrap());
             p.iter().map(|p| (p - 0.5).abs()).sum::<f64>() / p.len() as f64
         };
-        let held_out = probe.certainty.platt.unwrap();
+        let held_out = probe.calibration.platt.unwrap();
         assert!(mean_certainty(&in_sample) > 0.3, "{method}: {}", mean_certainty(&in_sample));
         assert!(mean_certainty(&held_out) < 0.15, "{method}: {}", mean_certainty(&held_out));
     }
@@ -84,7 +84,7 @@ fn a_turned_fold_is_read_with_its_own_sign() {
     for (method, _, probe) in &done.probes {
         let held_out = done.report.layers[0].methods[method].cross_validation.unwrap();
         assert!(held_out.accuracy > 0.95, "{method}");
-        let threshold = probe.readout.threshold();
+        let threshold = probe.input.threshold();
         let [above, below] = [0.4, -0.4].map(|by| probe.probability(threshold + by).unwrap());
         assert!(above > 0.55 && below < 0.45, "{method}: {above} {below}");
     }
@@ -94,11 +94,11 @@ fn a_turned_fold_is_read_with_its_own_sign() {
 fn a_probe_without_a_scaling_still_opens() {
     let done = fit(&one_layer(&Planted::new(80, 4, 2.0, 4)), &quick(&[Method::LR, method("tpc")]), 1);
     for (method, _, mut probe) in done.probes {
-        probe.certainty.platt = None;
+        probe.calibration.platt = None;
         let file = tempfile::NamedTempFile::new().unwrap();
         probe.save(file.path()).unwrap();
         let back = Probe::load(file.path()).unwrap();
-        assert_eq!(back.certainty, probe.certainty);
+        assert_eq!(back.calibration, probe.calibration);
         assert_eq!(back.probability(1.0).is_some(), method == Method::LR);
     }
 }
@@ -113,7 +113,7 @@ fn a_penalty_is_not_passed_over_in_what_is_said_of_too_few_rows_and_of_its_choic
     assert!(note.contains("was chosen on the same 3 folds"), "{note}");
     assert!(plain.layers[0].methods[&Method::CCS].note.is_none());
     settings.ccs.l2 = 0.01;
-    settings.ccs.optimizer = ccs::fit::ccs::Optimizer::Lbfgs;
+    settings.ccs.optimizer = ccs::methods::ccs::Optimizer::Lbfgs;
     let penalised = fit(&one_layer(&planted), &settings, 1).report;
     let note = &penalised.layers[0].notes[0];
     assert!(penalised.layers[0].underdetermined && note.contains("the L2 penalty of 0.01"), "{note}");

@@ -1,6 +1,6 @@
 //! Data with a known truth in it.
 
-use ccs::rng::Stream;
+use ccs::SeedTree;
 use ccs_trainer::{Compute, Fit, Memory, Rows, Run, Settings, Source};
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -18,7 +18,7 @@ pub(crate) struct Planted {
 impl Planted {
     /// Truth of the given strength along the first axis, with opposite signs on the two sides, in unit noise.
     pub(crate) fn new(rows: usize, dim: usize, strength: f32, seed: u64) -> Self {
-        let mut rng = Stream::new(seed).child("planted").rng();
+        let mut rng = SeedTree::new(seed).child("planted").rng();
         let labels: Vec<bool> = (0..rows).map(|_| rng.random_bool(0.5)).collect();
         let mut side = |sign: f32| -> Vec<f32> {
             let mut states = Vec::with_capacity(rows * dim);

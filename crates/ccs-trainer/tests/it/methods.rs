@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use crate::data::run;
 use ccs::Contrast;
+use ccs::SeedTree;
 use ccs::baselines::random_directions;
-use ccs::bootstrap::quantile;
-use ccs::fit::ccs::{CcsOptions, ccs};
+use ccs::methods::ccs::{Ccs, ccs};
 use ccs::normalize::Normalization;
-use ccs::rng::Stream;
+use ccs::stats::intervals::quantile;
 use ccs_report::Method;
 use ccs_report::Report;
 use ccs_report::sentences::Finding;
@@ -21,7 +21,7 @@ use crate::data::{Planted, three_layers};
 
 pub(crate) fn settings() -> Settings {
     let mut settings = Settings { directions: 100, resamples: 100, folds: 3, ..Settings::default() };
-    (settings.ccs.epochs, settings.ccs.restarts) = (200, 2);
+    (settings.ccs.max_iter, settings.ccs.n_init) = (200, 2);
     (settings.seeds, settings.shuffles, settings.recursive) = (3, 4, 3);
     Settings { methods: Some(ccs_trainer::method::all().collect()), ..settings }
 }
@@ -65,8 +65,8 @@ fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
         assert_eq!(fitted.probe.meta["method"], method.name());
         assert!(fitted.probe.meta["fit"]["layer_rule"].is_string() && fitted.probe.meta["seed"] == 0);
         let (_, _, own) = done.probes.iter().find(|(m, layer, _)| (*m, *layer) == (method, 2)).unwrap();
-        let scores = fitted.probe.scores(&test).unwrap();
-        assert_eq!(scores, own.scores(&test).unwrap(), "{method}");
+        let scores = fitted.probe.score_pairs(&test).unwrap();
+        assert_eq!(scores, own.score_pairs(&test).unwrap(), "{method}");
         let accuracy = fitted.probe.accuracy(&test).unwrap();
         assert_eq!(accuracy, report.layers[2].methods[&method].test.accuracy, "{method}");
         assert!(report.close_ups[&method].calibration.is_some());
@@ -211,14 +211,14 @@ fn comparisons_have_the_layers_looked_at_in_mind() {
 #[test]
 fn with_labels_that_mean_nothing_no_method_leaves_the_random_band() {
     let mut planted = Planted::new(600, 12, 2.0, 11);
-    planted.labels.shuffle(&mut Stream::new(3).rng());
+    planted.labels.shuffle(&mut SeedTree::new(3).rng());
     let mut settings = settings();
     settings.recursive = 0;
     let done = fit(&one_layer(&planted), &settings, 1);
     let all = planted.contrast();
     let select = |rows: &[usize]| all.select(rows).unwrap();
     let (train, test) = (select(&done.split.train.row), select(&done.split.test.row));
-    let band = random_directions(&train, &test, 4000, &Stream::new(2)).unwrap();
+    let band = random_directions(&train, &test, 4000, &SeedTree::new(2)).unwrap();
     let mut accuracies: Vec<f64> = band.test.iter().map(|q| q.accuracy).collect();
     accuracies.sort_by(f64::total_cmp);
     let found: Vec<(String, f64)> =
@@ -284,8 +284,8 @@ fn projecting_makes_ccs_determined_and_its_weights_lie_in_the_span() {
 
     // All directions that there are: nothing is projected away, only turned.
     let small = Planted::new(60, 6, 2.0, 9).contrast();
-    let options = CcsOptions { restarts: 2, epochs: 50, project: Some(3), ..CcsOptions::default() };
-    let fit = ccs(&small, &options, &Stream::new(0)).unwrap();
+    let options = Ccs { n_init: 2, max_iter: 50, project: Some(3), ..Ccs::default() };
+    let fit = ccs(&small, &options, &SeedTree::new(0)).unwrap();
     let differences = fit.probe.normalizer.differences(&small, tch::Kind::Double).unwrap();
     let (_, _, v) = differences.svd(true, true); // [6, 6]
     let rest = v.narrow(1, 3, 3).tr().mv(&fit.probe.weight.to_kind(tch::Kind::Double));
@@ -297,9 +297,9 @@ fn projecting_makes_ccs_determined_and_its_weights_lie_in_the_span() {
 /// D of a probe with a hidden layer on projected states.
 fn in_hidden_layers(pairs: &Contrast) -> usize {
     let hidden = vec![4];
-    let options = CcsOptions { restarts: 2, epochs: 20, project: Some(3), hidden, ..CcsOptions::default() };
-    let fit = ccs(pairs, &options, &Stream::new(0)).unwrap();
-    let p: Vec<f64> = fit.probe.scores(pairs).unwrap();
+    let options = Ccs { n_init: 2, max_iter: 20, project: Some(3), hidden, ..Ccs::default() };
+    let fit = ccs(pairs, &options, &SeedTree::new(0)).unwrap();
+    let p: Vec<f64> = fit.probe.score_pairs(pairs).unwrap();
     assert!(p.iter().all(|p| (0.0..=1.0).contains(p)));
     let terms = fit.probe.loss(pairs).unwrap();
     assert!((terms.total() - fit.terms.total()).abs() < 1e-5, "the lifted probe is the one that was fitted");
@@ -329,7 +329,7 @@ fn the_penalty_of_plain_logistic_regression_is_chosen_too_if_asked_for() {
     let done = fit(&one_layer(&planted), &chosen, 1);
     let found = &done.report.layers[0].methods;
     let l2 = found[&Method::LR].l2.unwrap();
-    let grid = ccs::fit::logistic::GRID;
+    let grid = ccs::methods::logistic::GRID;
     assert!(grid.contains(&l2) && grid.contains(&found[&method("lr_pairs")].l2.unwrap()));
     assert_eq!(done.probes[0].2.meta["fit"]["l2"], l2);
     let close = fit(&one_layer(&planted), &chosen, 2).report.close_ups;

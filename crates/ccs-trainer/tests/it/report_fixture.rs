@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::data::run;
-use ccs::rng::Stream;
+use ccs::SeedTree;
 use ccs_trainer::{Compute, Memory, Rows, Settings};
 use rand::RngExt;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use serde_json::Value;
 /// A constant layer, two of noise and one of truth, with log-probabilities.
 fn report() -> ccs_report::Report {
     let (rows, dim) = (60, 3);
-    let mut rng = Stream::new(1).rng();
+    let mut rng = SeedTree::new(1).rng();
     let labels: Vec<bool> = (0..rows).map(|i| i % 5 < 3).collect();
     let logprob = |sign: f64| labels.iter().map(|&l| if l { sign } else { -sign }).collect();
     let about = Rows {
@@ -32,7 +32,7 @@ fn report() -> ccs_report::Report {
         data = data.with_layer(&format!("blocks.{block}.hook_resid_post"), plus, minus);
     }
     let mut settings = Settings { directions: 30, resamples: 40, folds: 3, ..Settings::default() };
-    (settings.ccs.epochs, settings.ccs.restarts) = (40, 2);
+    (settings.ccs.max_iter, settings.ccs.n_init) = (40, 2);
     run(&data, &settings, Compute { threads: 1, ..Compute::default() }).unwrap().report
 }
 

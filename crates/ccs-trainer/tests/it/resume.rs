@@ -133,8 +133,8 @@ fn settings() -> Settings {
         Settings { directions: 50, resamples: 100, folds: 3, seeds: 2, shuffles: 2, ..Settings::default() };
     settings.methods =
         Some(vec![Method::CCS, Method::LR, Method::RANDOM, Method::ZERO_SHOT, Method::MAJORITY]);
-    settings.ccs.epochs = 100;
-    settings.ccs.restarts = 2;
+    settings.ccs.max_iter = 100;
+    settings.ccs.n_init = 2;
     settings
 }
 

@@ -15,8 +15,8 @@ use crate::store::every_file;
 
 fn settings() -> Settings {
     let mut settings = Settings { directions: 100, resamples: 200, folds: 3, ..Settings::default() };
-    settings.ccs.epochs = 300;
-    settings.ccs.restarts = 3;
+    settings.ccs.max_iter = 300;
+    settings.ccs.n_init = 3;
     settings
 }
 
@@ -365,7 +365,7 @@ fn threads_change_nothing_where_libtorch_would_share_out_a_sum() {
         data.with_layer("hook", layer.plus.clone(), layer.minus.clone())
     });
     let mut settings = Settings { directions: 10, resamples: 20, folds: 2, ..settings() };
-    (settings.ccs.epochs, settings.ccs.restarts) = (20, 2);
+    (settings.ccs.max_iter, settings.ccs.n_init) = (20, 2);
     let (one, two) = (fit(&data, &settings, 1), fit(&data, &settings, 2));
     assert_eq!(one.report, two.report);
     assert_eq!((one.probes.len(), two.probes.len()), (8, 8));

@@ -1,7 +1,7 @@
 //! Runs on questions under several templates, not all of them under each.
 
 use ccs::Probe;
-use ccs::rng::Stream;
+use ccs::SeedTree;
 use ccs_report::Ensembling;
 use ccs_report::Method;
 use ccs_report::Report;
@@ -17,7 +17,7 @@ const TEMPLATES: [&str; 3] = ["exam", "yes_no", "claim"];
 /// Question q has its template 0 always, template 1 but for every fifth, template 2 for every second. Each template moves
 /// the states of either side far, and only the truth along the first axis tells anything.
 fn ragged(questions: usize) -> Memory {
-    let mut rng = Stream::new(5).child("ragged").rng();
+    let mut rng = SeedTree::new(5).child("ragged").rng();
     let mut rows = Rows::default();
     let (mut plus, mut minus) = (Vec::new(), Vec::new());
     for question in 0..questions {

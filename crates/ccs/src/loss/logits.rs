@@ -18,7 +18,7 @@ use std::collections::HashMap;
 
 use tch::{Device, Kind, Tensor};
 
-use super::mix::{Mix, Weights};
+use super::ccs_loss::{CcsLoss, Weights};
 use crate::{Error, Result};
 
 /// Which rows are of one question, for [`super::Term::PromptVar`].
@@ -118,7 +118,7 @@ fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(b.f_sub(a)?.f_sign()?.f_add_scalar(1.0)?.f_mul_scalar(0.5)?)
 }
 
-impl Mix {
+impl CcsLoss {
     /// The objective of R probes from their logits. Without `questions` every row is a question of its own, whose
     /// `prompt_var` is 0.
     ///
@@ -143,7 +143,7 @@ impl Mix {
     /// `z_plus`, `z_minus` and the two results: \[N, R\].
     ///
     /// # Errors
-    /// As [`Mix::values`].
+    /// As [`CcsLoss::values`].
     pub fn slopes(
         &self,
         z_plus: &Tensor,
@@ -260,7 +260,7 @@ mod tests {
         (column(&plus), column(&minus), vec![4, 9, 4, 9, 4, 9, 1])
     }
 
-    fn mix(text: &str) -> Mix {
+    fn mix(text: &str) -> CcsLoss {
         text.parse().unwrap()
     }
 

@@ -3,17 +3,17 @@
 //! With p⁺ = σ(θᵀφ⁺ + b) and p⁻ = σ(θᵀφ⁻ + b):
 //! L = mean over rows of (p⁺ + p⁻ − 1)² (consistency) + min(p⁺, p⁻)² (confidence).
 //!
-//! [`Mix`] is any weighted sum of this and the other terms of the field; its gradients are written out in the logits.
+//! [`CcsLoss`] is any weighted sum of this and the other terms of the field; its gradients are written out in the logits.
 
+mod ccs_loss;
 mod logits;
-mod mix;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+pub(crate) use ccs_loss::Weights;
+pub use ccs_loss::{CcsLoss, Term};
 pub use logits::Questions;
-pub(crate) use mix::Weights;
-pub use mix::{Mix, Term};
 
 use crate::Result;
 

@@ -6,6 +6,7 @@
 //! which cluster a new row belongs to is not asked. One number scales everything, at fit and later. Where clusters
 //! coincide with answers, this takes the truth away with them.
 
+#[cfg(feature = "hdbscan")]
 use hdbscan::{DistanceMetric, Hdbscan, HdbscanHyperParams};
 use tch::{Device, Kind, Tensor};
 
@@ -44,24 +45,41 @@ pub fn clusters(pairs: &Contrast, min_cluster_size: usize) -> Result<Vec<Option<
     if rows > MOST_CLUSTERED {
         let bytes = 8 * rows as u128 * rows as u128;
         return Err(Error::Setting {
-            name: "--normalize",
+            name: "normalization",
             value: format!("cluster for {rows} training pairs, whose distances take {bytes} bytes"),
             reason: "at most 16384 pairs are clustered, whose distances take 2147483648 bytes (2 GiB)",
-            hint: "extract fewer pairs (`--limit`) or templates, or take another normalisation such as element_wise",
+            hint: "fit fewer pairs or templates, or take another normalisation such as element_wise",
         });
     }
     if rows < 2 * min_cluster_size {
         return Ok(vec![None; rows]); // too few for two clusters, and one is none
     }
     let Some(distances) = distances(pairs)? else { return Ok(vec![None; rows]) };
+    let labels = hdbscan(&distances, min_cluster_size)?;
+    let labels = labels.ok_or_else(|| refused("HDBSCAN refused the distances between the pairs"))?;
+    Ok(labels.into_iter().map(|label| usize::try_from(label).ok()).collect())
+}
+
+/// Every pair's cluster, −1 for none; `None` where the distances are refused.
+#[cfg(feature = "hdbscan")]
+#[allow(clippy::unnecessary_wraps, reason = "without the feature it is an error")]
+fn hdbscan(distances: &[Vec<f64>], min_cluster_size: usize) -> Result<Option<Vec<i32>>> {
     let settings = HdbscanHyperParams::builder()
         .min_cluster_size(min_cluster_size)
         .min_samples(min_cluster_size)
         .dist_metric(DistanceMetric::Precalculated)
         .build();
-    let labels = Hdbscan::new(&distances, settings).cluster();
-    let labels = labels.map_err(|_| refused("HDBSCAN refused the distances between the pairs"))?;
-    Ok(labels.into_iter().map(|label| usize::try_from(label).ok()).collect())
+    Ok(Hdbscan::new(distances, settings).cluster().ok())
+}
+
+#[cfg(not(feature = "hdbscan"))]
+fn hdbscan(_distances: &[Vec<f64>], _min_cluster_size: usize) -> Result<Option<Vec<i32>>> {
+    Err(Error::Setting {
+        name: "normalization",
+        value: "cluster".to_owned(),
+        reason: "this build has no HDBSCAN",
+        hint: "build with the feature `hdbscan`, or take another normalization such as element_wise",
+    })
 }
 
 /// Distances between midpoints, symmetrical to the last bit; `None` if all are zero. N rows of N.
@@ -181,7 +199,7 @@ mod tests {
     fn more_pairs_than_distances_have_room_for_are_refused_with_their_bytes() {
         let error = clusters(&pairs(&vec![0.0; MOST_CLUSTERED + 1]), 5).unwrap_err().to_string();
         assert!(error.contains("16385 training pairs") && error.contains("2147745800 bytes"), "{error}");
-        assert!(error.contains("hint: extract fewer pairs"), "{error}");
+        assert!(error.contains("hint: fit fewer pairs"), "{error}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! of all of them together.
 
 mod cluster;
+pub mod erase;
 mod file;
 mod moments;
 mod templates;
@@ -17,7 +18,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::erase::{LeaceOptions, erased, leace};
+use crate::normalize::erase::{LeaceOptions, erased, leace};
 use crate::{Contrast, Error, Result};
 
 pub use cluster::{MIN_CLUSTER_SIZE, MOST_CLUSTERED, clusters};
@@ -38,7 +39,7 @@ pub enum Normalization {
     /// Each side loses its mean, and one number scales both sides and all dimensions so that the mean length of a
     /// pair (φ⁺, φ⁻) is √(2D) (the paper's code). The same number is used at fit and later.
     Burns,
-    /// LEACE of template × side ([`crate::erase`]), then the mean that all of them share is taken away: which side and
+    /// LEACE of template × side ([`crate::normalize::erase`]), then the mean that all of them share is taken away: which side and
     /// template a state is of cannot be told linearly. One affine map for all rows, whatever their template.
     Leace,
     /// Each side loses the mean of its pair's cluster, at fit ([`Normalizer::fit_transform`]); all other rows, later,
@@ -74,7 +75,7 @@ impl FromStr for Normalization {
     fn from_str(name: &str) -> Result<Self> {
         let plain = name.trim().to_lowercase().replace('-', "_");
         Self::ALL.into_iter().find(|n| n.name() == plain).ok_or_else(|| Error::Setting {
-            name: "--normalize",
+            name: "normalization",
             value: name.to_owned(),
             reason: "no normalisation has this name",
             hint: "give mean_only, element_wise, burns, leace or cluster",

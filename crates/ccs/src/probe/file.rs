@@ -13,7 +13,7 @@
 //! | `platt` | \[2\] | a and b of p(true) = σ(a·score + b); not in files of version 0.1, nor where no scaling could be fitted |
 //!
 //! The metadata entry `ccs_probe` is one JSON object: `schema`; `readout`, which makes a score of w, b and a pair's φ±
-//! ([`Readout`]); `sign`, 1 or −1, where −1 turns a score into that of the opposite answer (1 − p̃ of `pair`, else
+//! ([`ProbeInput`]); `sign`, 1 or −1, where −1 turns a score into that of the opposite answer (1 − p̃ of `pair`, else
 //! −score); `own_probabilities`, whether the scores are probabilities or logits before any scaling; `hidden`, the number of
 //! hidden layers; `normalizer`; `meta`, where the probe comes from, with what `platt` was fitted on under `fit`; and
 //! `check`, which stands for all of it: the BLAKE3 of this object without it, and of every tensor. `platt` takes scores with
@@ -26,10 +26,10 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{Certainty, Probe, Readout, Sign};
-use crate::calibrate::Platt;
-use crate::head::Head;
+use super::{Calibration, Probe, ProbeInput, Sign};
 use crate::normalize::{self, Normalizer};
+use crate::probe::HiddenLayers;
+use crate::stats::calibrate::Platt;
 use crate::{Error, Result};
 
 /// The version of the probe file. Versions 1 and 2, which are still read, have no `check`; version 1 knew element-wise
@@ -44,12 +44,13 @@ const CHECKED: u32 = 3;
 #[derive(Serialize, Deserialize)]
 struct Header {
     schema: u32,
-    readout: Readout,
+    #[serde(rename = "readout")]
+    input: ProbeInput,
     sign: Sign,
     /// Hidden layers.
     #[serde(default, skip_serializing_if = "none")]
     hidden: usize,
-    /// [`Certainty::own`]; files that do not say it are asked for their method.
+    /// [`Calibration::own`]; files that do not say it are asked for their method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     own_probabilities: Option<bool>,
     #[serde(default)]
@@ -92,10 +93,10 @@ impl Probe {
     /// LibTorch's.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let bias = Tensor::f_from_slice(&[self.bias])?;
-        let platt = self.certainty.platt.map(|Platt { a, b }| Tensor::f_from_slice(&[a, b])).transpose()?;
+        let platt = self.calibration.platt.map(|Platt { a, b }| Tensor::f_from_slice(&[a, b])).transpose()?;
         let parts = [("weight", &self.weight), ("bias", &bias)].into_iter().chain(self.normalizer.tensors());
         let parts = parts.chain(platt.as_ref().map(|platt| ("platt", platt)));
-        let parts = parts.map(|(name, tensor)| (name.to_owned(), tensor)).chain(self.head.tensors());
+        let parts = parts.map(|(name, tensor)| (name.to_owned(), tensor)).chain(self.hidden_layers.tensors());
         let data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = parts
             .map(|(name, t)| Ok((name, dtype(t), t.size().iter().map(|&n| n as usize).collect(), bytes(t)?)))
             .collect::<Result<_>>()?;
@@ -106,10 +107,10 @@ impl Probe {
         }
         let header = Header {
             schema: SCHEMA,
-            readout: self.readout,
+            input: self.input,
             sign: self.sign,
-            hidden: self.head.layers().len(),
-            own_probabilities: Some(self.certainty.own),
+            hidden: self.hidden_layers.layers().len(),
+            own_probabilities: Some(self.calibration.own),
             normalizer: self.normalizer.header(),
             meta: self.meta.clone(),
         };
@@ -165,15 +166,15 @@ impl Probe {
             _ => {}
         }
         let length = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
-        let (head, dim) = Head::read(&file, header.hidden, length)?;
-        let dim = match (header.readout, &head) {
-            (Readout::Concatenated, Head::Mlp(_)) => {
+        let (hidden_layers, dim) = HiddenLayers::read(&file, header.hidden, length)?;
+        let dim = match (header.input, &hidden_layers) {
+            (ProbeInput::Concatenated, HiddenLayers::Mlp(_)) => {
                 return Err("hidden layers on concatenated pairs".to_owned());
             }
-            (Readout::Concatenated, Head::Linear) if dim % 2 == 1 => {
+            (ProbeInput::Concatenated, HiddenLayers::Linear) if dim % 2 == 1 => {
                 return Err(format!("its {dim} weights are not those of two sides"));
             }
-            (Readout::Concatenated, Head::Linear) => dim / 2,
+            (ProbeInput::Concatenated, HiddenLayers::Linear) => dim / 2,
             _ => dim,
         };
         if dim == 0 {
@@ -186,17 +187,17 @@ impl Probe {
         } else {
             None
         };
-        let certainty = Certainty {
-            own: header.own_probabilities.unwrap_or_else(|| own(header.readout, &header.meta)),
+        let calibration = Calibration {
+            own: header.own_probabilities.unwrap_or_else(|| own(header.input, &header.meta)),
             platt: platt.map(|[a, b]| Platt { a, b }),
         };
         Ok(Self {
-            certainty,
+            calibration,
             weight: get("weight", &[Some(length)])?,
             bias,
-            head,
+            hidden_layers,
             sign: header.sign,
-            readout: header.readout,
+            input: header.input,
             normalizer: Normalizer::from_file(header.normalizer, dim, get)?,
             meta: header.meta,
         })
@@ -204,9 +205,9 @@ impl Probe {
 }
 
 /// Whether the scores of a probe whose file does not say so are probabilities or logits: of differences, by the method.
-fn own(readout: Readout, meta: &BTreeMap<String, serde_json::Value>) -> bool {
+fn own(input: ProbeInput, meta: &BTreeMap<String, serde_json::Value>) -> bool {
     let method = meta.get("method").and_then(serde_json::Value::as_str);
-    readout != Readout::Difference || matches!(method, Some("lr" | "lda" | "inlp"))
+    input != ProbeInput::Difference || matches!(method, Some("lr" | "lda" | "inlp"))
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>, String> {
@@ -266,25 +267,25 @@ mod tests {
 
     #[test]
     fn a_file_gives_the_same_probe_and_the_same_bytes() {
-        let probe = probe(Readout::Pair, Sign::Minus);
+        let probe = probe(ProbeInput::Pair, Sign::Minus);
         let bytes = probe.to_bytes().unwrap();
         assert_eq!(bytes, probe.to_bytes().unwrap());
         let back = Probe::parse(&bytes).unwrap();
         assert_eq!(bytes, back.to_bytes().unwrap());
-        assert_eq!((back.sign, back.readout, back.bias, back.dim()), (Sign::Minus, Readout::Pair, 0.5, 1));
-        assert_eq!((back.meta, back.certainty), (probe.meta, Certainty::OWN));
+        assert_eq!((back.sign, back.input, back.bias, back.dim()), (Sign::Minus, ProbeInput::Pair, 0.5, 1));
+        assert_eq!((back.meta, back.calibration), (probe.meta, Calibration::OWN));
     }
 
     #[test]
     fn what_makes_probabilities_comes_back() {
-        let mut probe = probe(Readout::Difference, Sign::Minus);
+        let mut probe = probe(ProbeInput::Difference, Sign::Minus);
         let platt = Some(Platt { a: 1.0 / 3.0, b: -0.1 });
-        for certainty in [Certainty::NONE, Certainty::OWN, Certainty { own: false, platt }] {
-            probe.certainty = certainty;
+        for calibration in [Calibration::NONE, Calibration::OWN, Calibration { own: false, platt }] {
+            probe.calibration = calibration;
             let bytes = probe.to_bytes().unwrap();
-            assert_eq!(Probe::parse(&bytes).unwrap().certainty, certainty);
+            assert_eq!(Probe::parse(&bytes).unwrap().calibration, calibration);
             let names = SafeTensors::deserialize(&bytes).unwrap().names().len();
-            assert_eq!(names, 6 + usize::from(certainty.platt.is_some()));
+            assert_eq!(names, 6 + usize::from(calibration.platt.is_some()));
         }
     }
 
@@ -292,10 +293,10 @@ mod tests {
     fn files_that_do_not_say_whether_scores_are_probabilities_are_asked_for_their_method() {
         let of = |method: &str| BTreeMap::from([("method".to_owned(), method.into())]);
         for (method, expected) in [("lr", true), ("lda", true), ("tpc", false), ("mean_difference", false)] {
-            assert_eq!(own(Readout::Difference, &of(method)), expected, "{method}");
+            assert_eq!(own(ProbeInput::Difference, &of(method)), expected, "{method}");
         }
-        assert!(own(Readout::Pair, &of("ccs")) && own(Readout::Statements, &of("lr_statements")));
-        assert!(!own(Readout::Difference, &BTreeMap::new()));
+        assert!(own(ProbeInput::Pair, &of("ccs")) && own(ProbeInput::Statements, &of("lr_statements")));
+        assert!(!own(ProbeInput::Difference, &BTreeMap::new()));
     }
 
     #[test]
@@ -307,14 +308,14 @@ mod tests {
         let data = Contrast::new(wave(1.7), wave(0.9) * 2.0, labels, text("g", |i| i / 2)).unwrap();
         let data = data.with_variants(text("q", |i| i / 2), text("t", |i| i % 2)).unwrap();
         for kind in normalize::Normalization::ALL {
-            let mut probe = probe(Readout::Pair, Sign::Plus);
+            let mut probe = probe(ProbeInput::Pair, Sign::Plus);
             probe.weight = Tensor::from_slice(&[1.0f32, -2.0, 0.5]);
             probe.normalizer = Normalizer::fit_as(kind, &data).unwrap();
             let bytes = probe.to_bytes().unwrap();
             let back = Probe::parse(&bytes).unwrap();
             assert_eq!(back.normalizer.kind(), kind);
             assert_eq!(back.normalizer.templates(), probe.normalizer.templates());
-            assert_eq!(back.scores(&data).unwrap(), probe.scores(&data).unwrap());
+            assert_eq!(back.score_pairs(&data).unwrap(), probe.score_pairs(&data).unwrap());
             assert_eq!(back.to_bytes().unwrap(), bytes);
             let mut anew = back;
             anew.normalizer = anew.normalizer.reestimated(&data).unwrap();
@@ -327,7 +328,7 @@ mod tests {
         let text = |name: &str| vec![name.to_owned(), format!("{name}2")];
         let data =
             pairs([1.0, -1.0], [-1.0, 1.0]).with_variants(text("q"), vec!["exam".to_owned(); 2]).unwrap();
-        let mut probe = probe(Readout::Pair, Sign::Plus);
+        let mut probe = probe(ProbeInput::Pair, Sign::Plus);
         probe.normalizer = Normalizer::fit(&data).unwrap();
         let bytes = probe.to_bytes().unwrap();
         let back = Probe::parse(&bytes).unwrap();
@@ -340,16 +341,16 @@ mod tests {
         });
         let old = Probe::parse(&old).unwrap();
         assert!(old.normalizer.templates().is_empty());
-        assert_eq!(old.scores(&data).unwrap(), probe.scores(&data).unwrap());
+        assert_eq!(old.score_pairs(&data).unwrap(), probe.score_pairs(&data).unwrap());
     }
 
     #[test]
     fn a_leace_that_has_nothing_to_erase_comes_back() {
         let same = pairs([1.0, -1.0], [1.0, -1.0]);
-        let mut probe = probe(Readout::Pair, Sign::Plus);
+        let mut probe = probe(ProbeInput::Pair, Sign::Plus);
         probe.normalizer = Normalizer::fit_as(normalize::Normalization::Leace, &same).unwrap();
         let back = Probe::parse(&probe.to_bytes().unwrap()).unwrap();
-        assert_eq!(back.scores(&same).unwrap(), probe.scores(&same).unwrap());
+        assert_eq!(back.score_pairs(&same).unwrap(), probe.score_pairs(&same).unwrap());
     }
 
     #[test]
@@ -372,8 +373,11 @@ mod tests {
         assert_eq!(probe.normalizer.kind(), normalize::Normalization::ElementWise);
         // −(2·((7 − 3)/4 − (5 − 1)/2) + 0.5)
         let data = pairs([7.0, 3.0], [5.0, 1.0]);
-        assert_eq!(probe.scores(&data).unwrap(), [1.5, -0.5]);
-        assert_eq!(Probe::parse(&probe.to_bytes().unwrap()).unwrap().scores(&data).unwrap(), [1.5, -0.5]);
+        assert_eq!(probe.score_pairs(&data).unwrap(), [1.5, -0.5]);
+        assert_eq!(
+            Probe::parse(&probe.to_bytes().unwrap()).unwrap().score_pairs(&data).unwrap(),
+            [1.5, -0.5]
+        );
     }
 
     /// A probe's file with another header.
@@ -387,7 +391,7 @@ mod tests {
     /// Whatever bit is changed: an error, or the probe that was written.
     #[test]
     fn no_changed_bit_makes_another_probe() {
-        let original = probe(Readout::Pair, Sign::Plus);
+        let original = probe(ProbeInput::Pair, Sign::Plus);
         let bytes = original.to_bytes().unwrap();
         let mut read = 0;
         for at in 0..bytes.len() {
@@ -407,7 +411,7 @@ mod tests {
 
     #[test]
     fn foreign_and_damaged_files_are_refused() {
-        let bytes = probe(Readout::Pair, Sign::Plus).to_bytes().unwrap();
+        let bytes = probe(ProbeInput::Pair, Sign::Plus).to_bytes().unwrap();
         for end in 0..bytes.len() {
             assert!(Probe::parse(&bytes[..end]).is_err(), "cut at {end}");
         }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use ccs::Contrast;
 use ccs::Probe;
-use ccs::erase::{LeaceOptions, leace, sal};
-use ccs::fit::inlp::{InlpOptions, inlp};
-use ccs::fit::kmeans::{KMeansOptions, kmeans};
-use ccs::fit::logistic::LrOptions;
-use ccs::fit::means::{Shrinkage, lda, mean_difference};
-use ccs::fit::quadratic::{Objective, quadratic};
-use ccs::fit::salience::{BssOptions, bss_from};
+use ccs::SeedTree;
+use ccs::methods::bss::{Bss, bss_from};
+use ccs::methods::inlp::{Inlp, inlp};
+use ccs::methods::kmeans::{KMeans, kmeans};
+use ccs::methods::logistic::LrOptions;
+use ccs::methods::means::{Shrinkage, lda, mean_difference};
+use ccs::methods::quadratic::{Objective, quadratic};
+use ccs::normalize::erase::{LeaceOptions, leace, sal};
 use ccs::normalize::{MIN_CLUSTER_SIZE, Normalization, Normalizer, clusters};
-use ccs::rng::Stream;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
@@ -21,8 +21,8 @@ struct Oracle {
     cluster: Vec<Clustered>,
     means: Vec<Means>,
     kmeans: Vec<TwoMeans>,
-    bss: Vec<Bss>,
-    inlp: Vec<Inlp>,
+    bss: Vec<BssCase>,
+    inlp: Vec<InlpCase>,
     quadratic: Vec<Quadratic>,
     normalisation: Vec<Normalised>,
     erasure: Vec<Erasure>,
@@ -88,7 +88,7 @@ struct TwoMeans {
 }
 
 #[derive(Deserialize)]
-struct Bss {
+struct BssCase {
     pairs: Pairs,
     start: Vec<f64>,
     starts: usize,
@@ -98,7 +98,7 @@ struct Bss {
 }
 
 #[derive(Deserialize)]
-struct Inlp {
+struct InlpCase {
     pairs: Pairs,
     weights: Vec<Vec<f64>>,
     biases: Vec<f64>,
@@ -227,9 +227,9 @@ fn mean_difference_and_lda_agree_with_scikit_learn() {
 #[test]
 fn two_means_agree_with_scikit_learn() {
     for case in oracle().kmeans {
-        let options = KMeansOptions { restarts: 50, ..KMeansOptions::default() };
+        let options = KMeans { n_init: 50, normalization: Normalization::MeanOnly, ..KMeans::default() };
         let pairs = case.pairs.contrast();
-        let fit = kmeans(&pairs, &options, Normalization::MeanOnly, &Stream::new(0)).unwrap();
+        let fit = kmeans(&pairs, &options, &SeedTree::new(0)).unwrap();
         near(fit.inertia, case.inertia, 1e-9, "inertia");
         assert_eq!(fit.sizes, case.sizes);
         let sign = fit.probe.weight.double_value(&[0]).signum() * case.between[0].signum();
@@ -244,11 +244,11 @@ fn salience_search_follows_pytorch() {
     for case in oracle().bss {
         let pairs = case.pairs.contrast();
         let start = Tensor::from_slice(&case.start).reshape([case.pairs.dim, case.starts as i64]);
-        let options = BssOptions { epochs: case.epochs, ..BssOptions::default() };
-        let all = bss_from(&pairs, &start, &options, ELEMENT_WISE).unwrap();
+        let options = Bss { max_iter: case.epochs, normalization: ELEMENT_WISE, ..Bss::default() };
+        let all = bss_from(&pairs, &start, &options).unwrap();
         close(&Tensor::from_slice(&all.losses), &case.losses, 1e-9, "losses of all starts");
         for (r, want) in case.theta.iter().enumerate() {
-            let fit = bss_from(&pairs, &start.narrow(1, r as i64, 1), &options, ELEMENT_WISE).unwrap();
+            let fit = bss_from(&pairs, &start.narrow(1, r as i64, 1), &options).unwrap();
             let sign = fit.probe.weight.double_value(&[0]).signum() * want[0].signum();
             close(&(&fit.probe.weight * sign), want, 1e-9, "theta");
             if r == all.restart {
@@ -267,12 +267,12 @@ fn direction(probe: &Probe) -> Vec<f64> {
 #[test]
 fn null_space_projection_agrees_with_scikit_learn() {
     for case in oracle().inlp {
-        let options = InlpOptions {
+        let options = Inlp {
             epsilon: f64::NEG_INFINITY, // (1 − ε)·H is out of reach: go on
             max_directions: case.weights.len(),
-            regression: LrOptions { tolerance: 1e-9, ..LrOptions::default() },
+            regression: LrOptions { tolerance: 1e-9, normalization: ELEMENT_WISE, ..LrOptions::default() },
         };
-        let fit = inlp(&case.pairs.contrast(), &options, ELEMENT_WISE).unwrap();
+        let fit = inlp(&case.pairs.contrast(), &options).unwrap();
         assert_eq!(fit.probes.len(), case.weights.len());
         for (k, probe) in fit.probes.iter().enumerate() {
             close(&probe.weight, &case.weights[k], 1e-6, "weight");

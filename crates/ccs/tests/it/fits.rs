@@ -1,10 +1,10 @@
 //! Against PyTorch's AdamW and L-BFGS, scikit-learn and scipy (`fixtures/make_probes.py`).
 
 use ccs::Contrast;
-use ccs::fit::Precision;
-use ccs::fit::ccs::{CcsOptions, Optimizer, Start, ccs_from};
+use ccs::SeedTree;
+use ccs::methods::Precision;
+use ccs::methods::ccs::{Ccs, Optimizer, Start, ccs_from};
 use ccs::normalize::Normalizer;
-use ccs::rng::Stream;
 use serde::Deserialize;
 use tch::nn::{self, OptimizerConfig as _};
 use tch::{Device, Kind, Tensor};
@@ -97,14 +97,14 @@ fn adamw_follows_pytorch_under_every_loss_penalty_and_without_bias() {
         let count = case.theta.len();
         let start = case.data.start(&case.start, count);
         for (precision, exact) in [(Precision::F64, 1e-9), (Precision::F32, 1e-4)] {
-            let options = CcsOptions {
-                epochs: case.epochs,
+            let options = Ccs {
+                max_iter: case.epochs,
                 precision,
                 loss: case.loss.parse().unwrap(),
                 bias: case.use_bias,
                 l2: case.l2,
                 trace: true,
-                ..CcsOptions::default()
+                ..Ccs::default()
             };
             let fit = ccs_from(&train, &start, &options).unwrap();
             close(&fit.objectives, &case.values, exact, &case.loss);
@@ -137,13 +137,13 @@ fn lbfgs_ends_where_pytorchs_does_or_lower() {
         assert!(case.l2 >= 0.01, "without a penalty θ is not determined");
         for (precision, exact) in [(Precision::F64, 1e-8), (Precision::F32, 5e-7)] {
             let theta = (2.0 * exact / case.l2).sqrt();
-            let options = CcsOptions {
+            let options = Ccs {
                 optimizer: Optimizer::Lbfgs,
                 loss: case.loss.parse().unwrap(),
                 l2: case.l2,
                 precision,
                 trace: true,
-                ..CcsOptions::default()
+                ..Ccs::default()
             };
             let fit = ccs_from(&train, &start, &options).unwrap();
             println!(
@@ -173,8 +173,8 @@ fn a_layer_of_llama_7b_follows_libtorchs_own_adamw() {
     // The size of the plain loop that we are measured beside, and its penalty: 1,000 pairs of 4,096, in strips and blocks.
     let planted = Planted::new(1000, 4096, 2.0, 3);
     let train = planted.contrast();
-    let options = CcsOptions { epochs: 301, trace: true, ..CcsOptions::default() };
-    let start = Start::unit_sphere(4096, 3, &Stream::new(1)).unwrap();
+    let options = Ccs { max_iter: 301, trace: true, ..Ccs::default() };
+    let start = Start::unit_sphere(4096, 3, &SeedTree::new(1)).unwrap();
     let fit = ccs_from(&train, &start, &options).unwrap();
 
     let (plus, minus) = Normalizer::fit(&train).unwrap().apply(&train, Kind::Float).unwrap();

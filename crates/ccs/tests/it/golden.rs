@@ -7,14 +7,14 @@ use std::path::Path;
 
 use ccs::Contrast;
 use ccs::baselines::majority_share;
-use ccs::fit::Precision;
-use ccs::fit::ccs::{CcsOptions, Optimizer, Start, ccs_from};
-use ccs::fit::logistic::{LrOptions, logistic};
-use ccs::fit::means::mean_difference;
-use ccs::fit::quadratic::{Objective, quadratic};
-use ccs::metrics::Scored;
+use ccs::methods::Precision;
+use ccs::methods::ccs::{Ccs, Optimizer, Start, ccs_from};
+use ccs::methods::logistic::{LrOptions, logistic};
+use ccs::methods::means::mean_difference;
+use ccs::methods::quadratic::{Objective, quadratic};
 use ccs::normalize::Normalization;
 use ccs::probe::Probe;
+use ccs::stats::metrics::Scored;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -70,8 +70,8 @@ fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn auroc(probe: &Probe, pairs: &Contrast) -> f64 {
-    let scores = probe.scores(pairs).unwrap();
-    Scored::new(&scores, pairs.labels(), probe.readout.threshold()).unwrap().auroc().unwrap()
+    let scores = probe.score_pairs(pairs).unwrap();
+    Scored::new(&scores, pairs.labels(), probe.input.threshold()).unwrap().auroc().unwrap()
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn ccs_reproduces_the_trace_theta_and_quality() {
                 weight: Tensor::from_slice(&golden.init).unsqueeze(1),
                 bias: Tensor::zeros([1], (Kind::Double, Device::Cpu)),
             };
-            let options = CcsOptions { epochs: 300, trace: true, precision, ..CcsOptions::default() };
+            let options = Ccs { max_iter: 300, trace: true, precision, ..Ccs::default() };
             let fit = ccs_from(&golden.train, &start, &options).unwrap();
             let off = largest_difference(&parameters(&fit.probe), &golden.theta);
             println!("{precision:?}: theta off by {off:.2e}");
@@ -121,8 +121,8 @@ fn lbfgs_ends_below_adamw() {
         for (rows, precision) in [(whole, Precision::F64), (whole, Precision::F32), (few, Precision::F32)] {
             let train = golden.train.select(&(0..rows).collect::<Vec<_>>()).unwrap();
             let fit = |options| ccs_from(&train, &start, &options).unwrap().terms.total();
-            let adamw = fit(CcsOptions { epochs: 300, precision, ..CcsOptions::default() });
-            let lbfgs = fit(CcsOptions { optimizer: Optimizer::Lbfgs, precision, ..CcsOptions::default() });
+            let adamw = fit(Ccs { max_iter: 300, precision, ..Ccs::default() });
+            let lbfgs = fit(Ccs { optimizer: Optimizer::Lbfgs, precision, ..Ccs::default() });
             println!("{rows} rows in {precision:?}: {lbfgs:.3e} and {adamw:.3e}");
             assert!(lbfgs < adamw, "{rows} rows in {precision:?}: {lbfgs} and {adamw}");
             if rows == whole {

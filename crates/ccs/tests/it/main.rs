@@ -5,6 +5,7 @@
 #![allow(clippy::float_cmp, reason = "these values are exact")]
 
 mod closed_forms;
+mod conformance;
 mod data;
 mod direction;
 mod fits;

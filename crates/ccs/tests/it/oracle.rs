@@ -1,22 +1,22 @@
 //! Against PyTorch's AdamW and scikit-learn's logistic regression and AUROC (`fixtures/make_fixtures.py`).
 
 use ccs::Contrast;
-use ccs::fit::Precision;
-use ccs::fit::ccs::{CcsOptions, Start, ccs_from};
-use ccs::fit::logistic::{LrOptions, logistic};
-use ccs::metrics::Scored;
+use ccs::methods::Precision;
+use ccs::methods::ccs::{Ccs, Start, ccs_from};
+use ccs::methods::logistic::{LrOptions, logistic};
+use ccs::stats::metrics::Scored;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 #[derive(Deserialize)]
 struct Oracle {
-    ccs: Vec<Ccs>,
+    ccs: Vec<CcsCase>,
     logistic: Vec<Logistic>,
     auroc: Vec<Auroc>,
 }
 
 #[derive(Deserialize)]
-struct Ccs {
+struct CcsCase {
     rows: i64,
     dim: i64,
     epochs: usize,
@@ -76,7 +76,7 @@ fn adamw_follows_pytorch_start_by_start_and_together() {
         let starts = case.theta.len();
         let start = Tensor::from_slice(&case.start).reshape([case.dim, starts as i64]);
         for (precision, tolerance) in [(Precision::F64, 1e-9), (Precision::F32, 1e-4)] {
-            let options = CcsOptions { epochs: case.epochs, trace: true, precision, ..CcsOptions::default() };
+            let options = Ccs { max_iter: case.epochs, trace: true, precision, ..Ccs::default() };
             let zeros = |n: usize| Tensor::zeros([n as i64], (Kind::Double, Device::Cpu));
             for r in 0..starts {
                 let one = Start { weight: start.narrow(1, r as i64, 1), bias: zeros(1) };
@@ -117,7 +117,7 @@ fn logistic_regression_agrees_with_scikit_learn_with_more_rows_than_dimensions_a
         assert!(fit.gradient <= 1e-6, "{}", fit.gradient);
         close(&Vec::<f64>::try_from(&fit.probe.weight).unwrap(), &case.weight, 1e-5, "coefficients");
         close(&[fit.probe.bias], &[case.bias], 1e-5, "intercept");
-        let scores = fit.probe.scores(&train).unwrap();
+        let scores = fit.probe.score_pairs(&train).unwrap();
         let scored = Scored::new(&scores, train.labels(), 0.0).unwrap();
         assert_eq!(scored.accuracy(), case.accuracy);
         close(&[scored.auroc().unwrap()], &[case.auroc], 1e-12, "AUROC");

@@ -1,17 +1,17 @@
 //! The methods without an optimiser of their own, on data whose truth is known.
 
+use ccs::SeedTree;
 use ccs::baselines::random_directions;
-use ccs::bootstrap::quantile;
-use ccs::fit::ccs::{CcsOptions, Optimizer, ccs};
-use ccs::fit::inlp::{InlpOptions, inlp};
-use ccs::fit::kmeans::{KMeansOptions, kmeans};
-use ccs::fit::logistic::{LrOptions, logistic};
-use ccs::fit::means::{Shrinkage, lda, mean_difference};
-use ccs::fit::quadratic::{Objective, quadratic};
-use ccs::fit::salience::{BssOptions, bss};
+use ccs::methods::bss::{Bss, bss};
+use ccs::methods::ccs::{Ccs, Optimizer, ccs};
+use ccs::methods::inlp::{Inlp, inlp};
+use ccs::methods::kmeans::{KMeans, kmeans};
+use ccs::methods::logistic::{LrOptions, logistic};
+use ccs::methods::means::{Shrinkage, lda, mean_difference};
+use ccs::methods::quadratic::{Objective, quadratic};
 use ccs::normalize::Normalization;
-use ccs::rng::Stream;
-use ccs::split::Split;
+use ccs::stats::intervals::quantile;
+use ccs::stats::split::Split;
 use ccs::{Contrast, Error, Probe, Result};
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -24,7 +24,7 @@ use crate::direction::cosine;
 const METHODS: [&str; 9] = ["tpc", "drc", "rrc", "vinc", "vinc_s", "bss", "kmeans", "mean_difference", "lda"];
 
 fn fit(method: &str, train: &Contrast, normalization: Normalization) -> Result<Probe> {
-    let stream = Stream::new(7).child(method);
+    let stream = SeedTree::new(7).child(method);
     let form = |objective| Ok(quadratic(train, objective, normalization)?.probe);
     match method {
         "tpc" => form(Objective::TPC),
@@ -32,10 +32,10 @@ fn fit(method: &str, train: &Contrast, normalization: Normalization) -> Result<P
         "rrc" => form(Objective::RRC),
         "vinc" => form(Objective::VINC),
         "vinc_s" => form(Objective::VINC_S),
-        "bss" => Ok(bss(train, &BssOptions::default(), normalization, &stream)?.probe),
-        "kmeans" => Ok(kmeans(train, &KMeansOptions::default(), normalization, &stream)?.probe),
+        "bss" => Ok(bss(train, &Bss { normalization, ..Bss::default() }, &stream)?.probe),
+        "kmeans" => Ok(kmeans(train, &KMeans { normalization, ..KMeans::default() }, &stream)?.probe),
         "mean_difference" => mean_difference(train, normalization),
-        "ccs" => Ok(ccs(train, &CcsOptions { normalization, ..CcsOptions::default() }, &stream)?.probe),
+        "ccs" => Ok(ccs(train, &Ccs { normalization, ..Ccs::default() }, &stream)?.probe),
         "ccs_lbfgs" => Ok(ccs(train, &lbfgs(normalization), &stream)?.probe),
         "lr" => Ok(logistic(train, &LrOptions { normalization, ..LrOptions::default() })?.probe),
         "lda" => Ok(lda(train, Shrinkage::LedoitWolf, normalization)?.probe),
@@ -44,13 +44,13 @@ fn fit(method: &str, train: &Contrast, normalization: Normalization) -> Result<P
 }
 
 /// elk's: a penalty chooses where the rows leave a choice.
-fn lbfgs(normalization: Normalization) -> CcsOptions {
+fn lbfgs(normalization: Normalization) -> Ccs {
     let optimizer = Optimizer::Lbfgs;
-    CcsOptions { optimizer, epochs: 100, l2: 0.01, normalization, ..CcsOptions::default() }
+    Ccs { optimizer, max_iter: 100, l2: 0.01, normalization, ..Ccs::default() }
 }
 
 fn split(pairs: &Contrast) -> (Contrast, Contrast) {
-    let split = Split::grouped(pairs.labels(), pairs.groups(), 0.4, &Stream::new(5)).unwrap();
+    let split = Split::grouped(pairs.labels(), pairs.groups(), 0.4, &SeedTree::new(5)).unwrap();
     (pairs.select(&split.train).unwrap(), pairs.select(&split.test).unwrap())
 }
 
@@ -116,9 +116,9 @@ fn a_planted_direction_is_found_with_fewer_rows_than_dimensions_as_well_as_theor
             assert!(probe.accuracy(&test).unwrap() > 0.99, "{method} {normalization}");
         }
         // What is offered there instead.
-        let projected = CcsOptions { project: Some(5), normalization, ..CcsOptions::default() };
+        let projected = Ccs { project: Some(5), normalization, ..Ccs::default() };
         for options in [lbfgs(normalization), projected] {
-            let fit = ccs(&train, &options, &Stream::new(0)).unwrap();
+            let fit = ccs(&train, &options, &SeedTree::new(0)).unwrap();
             let cosine = cosine(&fit.probe, &train, 0);
             assert!(cosine > 0.95 && fit.probe.accuracy(&test).unwrap() > 0.99, "{normalization}: {cosine}");
         }
@@ -129,9 +129,9 @@ fn a_planted_direction_is_found_with_fewer_rows_than_dimensions_as_well_as_theor
 #[test]
 fn with_shuffled_labels_no_method_leaves_the_random_band() {
     let mut planted = Planted::new(800, 16, 3.0, 0);
-    planted.labels.shuffle(&mut Stream::new(1).rng());
+    planted.labels.shuffle(&mut SeedTree::new(1).rng());
     let (train, test) = split(&planted.contrast());
-    let band = random_directions(&train, &test, 4000, &Stream::new(2)).unwrap();
+    let band = random_directions(&train, &test, 4000, &SeedTree::new(2)).unwrap();
     let mut accuracies: Vec<f64> = band.test.iter().map(|q| q.accuracy).collect();
     accuracies.sort_by(f64::total_cmp);
     let tail = 0.025 / METHODS.len() as f64;
@@ -146,7 +146,7 @@ fn with_shuffled_labels_no_method_leaves_the_random_band() {
 /// questions that also sets their midpoints apart.
 fn distracted(rows: usize, dim: usize) -> Contrast {
     let planted = Planted::new(rows, dim, 2.0, 8);
-    let mut rng = Stream::new(9).rng();
+    let mut rng = SeedTree::new(9).rng();
     let (mut plus, mut minus) = (planted.plus.clone(), planted.minus.clone());
     for row in 0..rows {
         let feature = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
@@ -194,7 +194,7 @@ fn under_cluster_normalisation_the_boundary_is_where_later_rows_are() {
     let train = planted.contrast();
     for method in ["tpc", "drc", "bss", "mean_difference"] {
         for normalization in Normalization::ALL {
-            let scores = fit(method, &train, normalization).unwrap().scores(&train).unwrap();
+            let scores = fit(method, &train, normalization).unwrap().score_pairs(&train).unwrap();
             let (mean, size) =
                 (scores.iter().sum::<f64>() / 72.0, scores.iter().map(|s| s.abs()).fold(0.0, f64::max));
             assert!(mean.abs() < 1e-9 * size, "{method} {normalization}: {mean} of {size}");
@@ -224,7 +224,7 @@ fn asked(changed: &[usize]) -> Contrast {
 #[test]
 fn test_rows_that_change_the_order_of_templates_and_questions_reach_no_probe() {
     let original = asked(&[]);
-    let split = Split::grouped(original.labels(), original.groups(), 0.4, &Stream::new(0)).unwrap();
+    let split = Split::grouped(original.labels(), original.groups(), 0.4, &SeedTree::new(0)).unwrap();
     let changed = asked(&split.test);
     let numbers = |pairs: &Contrast| pairs.select(&split.train).unwrap().templates().to_vec();
     assert_ne!(numbers(&original), numbers(&changed), "otherwise nothing is tested");
@@ -253,7 +253,7 @@ fn a_seed_gives_the_same_bytes() {
 #[test]
 fn inlp_stops_once_labels_cannot_be_told() {
     let (train, test) = split(&Planted::new(600, 8, 3.0, 0).contrast());
-    let fit = inlp(&train, &InlpOptions::default(), Normalization::ElementWise).unwrap();
+    let fit = inlp(&train, &Inlp::default().normalized(Normalization::ElementWise)).unwrap();
     assert!(fit.exhausted && fit.probes.len() < 8, "{:?}", fit.losses);
     assert!(cosine(&fit.probes[0], &train, 0) > 0.95 && fit.probes[0].accuracy(&test).unwrap() > 0.98);
     assert!(fit.losses[0] < 0.1 && *fit.losses.last().unwrap() >= 0.99 * fit.entropy);
@@ -287,14 +287,14 @@ fn rows_that_cannot_be_fitted_are_errors() {
     let nothing = Objective::Vinc { variance: f64::NAN, negation: 0.5, supervision: 0.0, centroids: true };
     let refused = quadratic(&pairs, nothing, Normalization::MeanOnly);
     assert!(matches!(refused, Err(Error::Setting { .. })));
-    let none = BssOptions { restarts: 0, ..BssOptions::default() };
-    assert!(bss(&pairs, &none, Normalization::MeanOnly, &Stream::new(0)).is_err());
-    let none = KMeansOptions { restarts: 0, ..KMeansOptions::default() };
-    assert!(kmeans(&pairs, &none, Normalization::MeanOnly, &Stream::new(0)).is_err());
+    let none = Bss { n_init: 0, ..Bss::default() };
+    assert!(bss(&pairs, &none, &SeedTree::new(0)).is_err());
+    let none = KMeans { n_init: 0, ..KMeans::default() };
+    assert!(kmeans(&pairs, &none, &SeedTree::new(0)).is_err());
     let above = Shrinkage::Fixed(1.5);
     assert!(matches!(lda(&pairs, above, Normalization::MeanOnly), Err(Error::Setting { .. })));
     let probe = fit("tpc", &pairs, Normalization::Leace).unwrap();
-    assert!(matches!(probe.scores(&Planted::new(4, 5, 1.0, 4).contrast()), Err(Error::Shape { .. })));
+    assert!(matches!(probe.score_pairs(&Planted::new(4, 5, 1.0, 4).contrast()), Err(Error::Shape { .. })));
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn very_few_rows_give_a_probe_or_an_error() {
             for normalization in Normalization::ALL {
                 match fit(method, &pairs, normalization) {
                     Ok(probe) => {
-                        assert!(probe.scores(&pairs).unwrap().iter().all(|s| s.is_finite()));
+                        assert!(probe.score_pairs(&pairs).unwrap().iter().all(|s| s.is_finite()));
                         fitted += 1;
                     }
                     Err(error) => assert!(
@@ -318,7 +318,7 @@ fn very_few_rows_give_a_probe_or_an_error() {
                 }
             }
         }
-        let found = inlp(&pairs, &InlpOptions::default(), Normalization::MeanOnly).unwrap();
+        let found = inlp(&pairs, &Inlp::default().normalized(Normalization::MeanOnly)).unwrap();
         assert!(found.losses.iter().all(|loss| loss.is_finite()));
     }
     assert!(2 * fitted > 4 * METHODS.len() * Normalization::ALL.len(), "{fitted}");

@@ -1,11 +1,11 @@
 //! Logistic regressions, their penalty, Platt scaling and calibrated zero-shot against scikit-learn and scipy
 //! (`fixtures/make_probes.py`).
 
+use ccs::SeedTree;
 use ccs::baselines::zero_shot_threshold;
-use ccs::calibrate::{Platt, Reliability};
-use ccs::fit::logistic::{GRID, LrInput, LrOptions, cross_validated, logistic, logistic_on, penalised};
-use ccs::rng::Stream;
-use ccs::split::{Split, grouped_folds};
+use ccs::methods::logistic::{GRID, LrInput, LrOptions, cross_validated, logistic, logistic_on, penalised};
+use ccs::stats::calibrate::{Platt, Reliability};
+use ccs::stats::split::{Split, grouped_folds};
 use ccs::{Error, Probe};
 use serde::Deserialize;
 
@@ -90,16 +90,16 @@ fn statements_and_concatenated_pairs_are_scikit_learns() {
             close(&[fit.probe.bias], &[want.bias], 1e-5, "intercept");
             assert_eq!(fit.probe.dim(), train.dim());
             // Scikit-learn's scores are of its own solution, which is another within the tolerance.
-            close(&fit.probe.scores(&train).unwrap(), scores, 1e-3, "scores");
+            close(&fit.probe.score_pairs(&train).unwrap(), scores, 1e-3, "scores");
             // Statement by statement, the two logits make the pair's.
             let (plus, minus) = fit.probe.statement_logits(&train).unwrap();
             let difference: Vec<f64> = plus.iter().zip(&minus).map(|(p, m)| p - m).collect();
-            close(&difference, &fit.probe.scores(&train).unwrap(), 1e-12, "statement logits");
+            close(&difference, &fit.probe.score_pairs(&train).unwrap(), 1e-12, "statement logits");
         }
         let differences = logistic(&train, &options).unwrap().probe;
         let (plus, minus) = differences.statement_logits(&train).unwrap();
         let difference: Vec<f64> = plus.iter().zip(&minus).map(|(p, m)| p - m).collect();
-        close(&difference, &differences.scores(&train).unwrap(), 1e-12, "statement logits");
+        close(&difference, &differences.score_pairs(&train).unwrap(), 1e-12, "statement logits");
     }
 }
 
@@ -134,7 +134,7 @@ fn the_penalty_is_the_one_with_the_lowest_held_out_loss() {
 #[test]
 fn every_input_reads_planted_truth_with_a_chosen_penalty() {
     let (train, test) = (Planted::new(120, 40, 2.0, 1).contrast(), Planted::new(120, 40, 2.0, 2).contrast());
-    let folds = grouped_folds(train.labels(), train.groups(), 5, &Stream::new(0)).unwrap();
+    let folds = grouped_folds(train.labels(), train.groups(), 5, &SeedTree::new(0)).unwrap();
     for input in [LrInput::Differences, LrInput::Statements, LrInput::Concatenated] {
         let choice = cross_validated(&train, input, &folds, &LrOptions::default()).unwrap();
         let accuracy = choice.fit.probe.accuracy(&test).unwrap();
@@ -144,7 +144,7 @@ fn every_input_reads_planted_truth_with_a_chosen_penalty() {
         let path = tempfile::tempdir().unwrap().keep().join("probe.safetensors");
         std::fs::write(&path, &bytes).unwrap();
         let back = Probe::load(&path).unwrap();
-        assert_eq!(back.scores(&test).unwrap(), choice.fit.probe.scores(&test).unwrap());
+        assert_eq!(back.score_pairs(&test).unwrap(), choice.fit.probe.score_pairs(&test).unwrap());
         assert_eq!((back.to_bytes().unwrap(), back.dim()), (bytes, 40));
     }
 }
@@ -190,7 +190,7 @@ fn separable(wrong: usize) -> ccs::Contrast {
 fn without_a_minimum_no_penalty_does_not_win_and_is_an_error_of_its_own() {
     let options = LrOptions::default();
     let (easy, mixed) = (separable(0), separable(6));
-    let folds = grouped_folds(easy.labels(), easy.groups(), 5, &Stream::new(0)).unwrap();
+    let folds = grouped_folds(easy.labels(), easy.groups(), 5, &SeedTree::new(0)).unwrap();
     for input in [LrInput::Differences, LrInput::Statements, LrInput::Concatenated] {
         // Its held-out loss would be the lowest of all.
         let choice = cross_validated(&easy, input, &folds, &options).unwrap();
@@ -219,7 +219,7 @@ fn without_a_minimum_no_penalty_does_not_win_and_is_an_error_of_its_own() {
 #[test]
 fn penalties_and_tolerances_that_cannot_be_used_are_refused_by_name() {
     let train = separable(3);
-    let folds = grouped_folds(train.labels(), train.groups(), 3, &Stream::new(0)).unwrap();
+    let folds = grouped_folds(train.labels(), train.groups(), 3, &SeedTree::new(0)).unwrap();
     for l2 in [f64::NAN, f64::INFINITY, -1e-9] {
         let error = penalised(&train, LrInput::Differences, l2, &LrOptions::default()).unwrap_err();
         assert!(matches!(error, Error::Setting { name: "l2", .. }), "{error}");

@@ -1,0 +1,8 @@
+//! Statistics: how well scores agree with labels, how sure that is, and how rows are divided before it is asked.
+
+pub mod calibrate;
+pub mod intervals;
+pub mod judgement;
+pub mod metrics;
+pub mod select;
+pub mod split;
