@@ -29,7 +29,7 @@ use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
 use llama_ccs::ccs::Probe;
 use llama_ccs::ccs_report::Method;
 use llama_ccs::ccs_trainer::StoreSource;
-use llama_ccs::ccs_trainer::{Execution, Fitted, LayerSelection, Overwrite, Settings, run};
+use llama_ccs::ccs_trainer::{Compute, Fit, Fitted, LayerSelection, NewRunDir, Overwrite, Settings};
 use llama_ccs::llama_core::tch::{self, Device, Kind, Tensor};
 use llama_ccs::llama_core::{
     Batch, Capture, Change, Checkpoint, Edit, Edits, Forward, HookPoint, IdentityCache, Llama, Precision,
@@ -187,8 +187,10 @@ fn fit(
     extraction.identities(IdentityCache::of_user()).run(pairs, &store, &mut ())?;
     let methods = Some(vec![Method::CCS, Method::LR]);
     let settings = Settings { methods, layers: LayerSelection::All, seed: args.seed, ..Settings::default() };
-    let done = run(&StoreSource::open(&store)?, &settings, Execution { device, threads: 0 }, &|_| {})?;
-    done.write(&folder, Overwrite::Yes)?;
+    let out = NewRunDir::reserve(&folder, Overwrite::Yes)?;
+    let source = StoreSource::open(&store)?;
+    let compute = Compute { device, ..Compute::default() };
+    Fit::new(&source).settings(settings).compute(compute).run_to(out)?;
     Ok(folder)
 }
 
@@ -196,10 +198,10 @@ fn fit(
 /// pointing to where what is claimed is true. \[D\]
 fn direction(llama: &Llama, probe: &Probe, layer: usize, pairs: &[TokenizedPair]) -> Result<Tensor> {
     let point = HookPoint::of_layer(layer);
-    let weight = probe.weight.f_to_kind(Kind::Double)?.f_mul_scalar(f64::from(i8::from(probe.sign)))?;
+    let weight = probe.weight().f_to_kind(Kind::Double)?.f_mul_scalar(f64::from(i8::from(probe.sign())))?;
     let unit = weight.f_div(&weight.f_norm()?)?; // [D]
     let mut along = Vec::new();
-    let sides = [&probe.normalizer.plus, &probe.normalizer.minus];
+    let sides = [&probe.normalizer().plus, &probe.normalizer().minus];
     for chunk in pairs[..pairs.len().min(64)].chunks(16) {
         let plus: Vec<_> = chunk.iter().map(|pair| &pair.plus.ids[..]).collect();
         let minus: Vec<_> = chunk.iter().map(|pair| &pair.minus.ids[..]).collect();
@@ -216,7 +218,7 @@ fn direction(llama: &Llama, probe: &Probe, layer: usize, pairs: &[TokenizedPair]
 
 /// The spread of each dimension, the mean of both sides'. \[D\]
 fn sigma(probe: &Probe) -> Result<Tensor> {
-    Ok(probe.normalizer.plus.std.f_add(&probe.normalizer.minus.std)?.f_mul_scalar(0.5)?)
+    Ok(probe.normalizer().plus.std.f_add(&probe.normalizer().minus.std)?.f_mul_scalar(0.5)?)
 }
 
 /// A random direction among those that states vary in, as long as `found`. \[D\]

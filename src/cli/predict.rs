@@ -271,8 +271,8 @@ fn before_answer(pair: &ContrastPair) -> String {
 
 /// What p(true) is.
 fn certainty(fitted: &Fitted) -> &'static str {
-    let certainty = &fitted.probe.calibration;
-    match (certainty.platt, certainty.own) {
+    let calibration = fitted.probe.calibration();
+    match (calibration.platt, calibration.own) {
         (Some(_), _) => "p(true) is calibrated on held-out training rows",
         (None, true) => "p(true) is not calibrated: no Platt scaling is saved with the probe",
         (None, false) => {
@@ -299,8 +299,8 @@ fn as_json(
         "probe": {
             "method": fitted.method, "layer": fitted.layer, "hook": fitted.hook, "tokens": fitted.tokens,
         },
-        "calibrated": fitted.probe.calibration.platt.is_some(),
-        "platt": fitted.probe.calibration.platt,
+        "calibrated": fitted.probe.calibration().platt.is_some(),
+        "platt": fitted.probe.calibration().platt,
         "threshold": found.threshold,
         "zero_shot_score": found.zero_shot_score,
         "warnings": found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),

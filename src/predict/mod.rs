@@ -191,7 +191,7 @@ pub fn predict(
             progress(done, pairs.len());
         }
     }
-    let threshold = fitted.probe.input.threshold();
+    let threshold = fitted.probe.input().threshold();
     Ok(Predicted { rows, warnings, threshold, zero_shot_score: score })
 }
 
@@ -217,7 +217,7 @@ fn tolerated(mismatches: impl Iterator<Item = Mismatch>, any_model: bool) -> Res
 
 /// Pairs of templates that a probe of several templates has no statistics of.
 fn without_statistics(fitted: &Fitted, pairs: &[TokenizedPair]) -> Option<Mismatch> {
-    let normalizer = &fitted.probe.normalizer;
+    let normalizer = fitted.probe.normalizer();
     let known = normalizer.templates();
     let unknown = pairs.iter().filter(|p| normalizer.template(&p.pair.template).is_none()).count();
     (!known.is_empty() && unknown > 0).then(|| Mismatch::Statistics { known: known.to_vec(), rows: unknown })

@@ -408,12 +408,12 @@ fn every_command_speaks_json() {
 
 /// A run of the last layer, quickly.
 fn fit(store: &std::path::Path, out: &std::path::Path) {
-    use llama_ccs::ccs_trainer::{Execution, LayerSelection, Overwrite, Settings, run};
+    use llama_ccs::ccs_trainer::{Fit, LayerSelection, NewRunDir, Overwrite, Settings};
     let source = llama_ccs::ccs_trainer::StoreSource::open(store).expect("store");
     let mut settings = Settings { layers: LayerSelection::Ranges(vec![(4, 4)]), ..Settings::default() };
     (settings.ccs.max_iter, settings.directions, settings.resamples) = (100, 10, 100);
-    let fitted = run(&source, &settings, Execution::default(), &|_| {}).expect("fit");
-    fitted.write(out, Overwrite::No).expect("write");
+    let out = NewRunDir::reserve(out, Overwrite::No).expect("a free folder");
+    Fit::new(&source).settings(settings).run_to(out).expect("fit");
 }
 
 #[test]

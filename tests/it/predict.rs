@@ -9,8 +9,8 @@ use llama_ccs::ccs::Contrast;
 use llama_ccs::ccs_report::Method;
 use llama_ccs::ccs_trainer::StoreSource;
 use llama_ccs::ccs_trainer::{
-    self as runs, EvalOptions, Execution, Fitted, LayerSelection, Overwrite, Pooled, Settings, Source, eval,
-    run,
+    self as runs, EvalOptions, Fit, Fitted, LayerSelection, NewRunDir, Overwrite, Pooled, Settings, Source,
+    eval, run,
 };
 use llama_ccs::llama_core::tch::{Device, Kind, Tensor, no_grad};
 use llama_ccs::llama_core::{Checkpoint, Llama, Precision, Tokenizer, save_meta};
@@ -97,8 +97,8 @@ fn fit(source: &dyn Source, to: &Path) {
         Some(vec![Method::CCS, "tpc".parse().unwrap(), Method::LR, Method::RANDOM, Method::ZERO_SHOT]);
     let mut settings = Settings { layers, methods, directions: 20, ..Settings::default() };
     (settings.ccs.n_init, settings.seeds, settings.shuffles) = (5, 0, 0);
-    let fitted = run(source, &settings, Execution::default(), &|_| {}).expect("fit");
-    fitted.write(to, Overwrite::No).expect("write");
+    let out = NewRunDir::reserve(to, Overwrite::No).expect("a free folder");
+    Fit::new(source).settings(settings).run_to(out).expect("fit");
 }
 
 fn json(command: &mut assert_cmd::Command) -> (Value, String) {
@@ -153,7 +153,7 @@ fn held_out_questions_are_predicted_as_the_report_says() {
             assert!((p - expected[row]).abs() < 1e-3, "row {row}: {p} vs {}", expected[row]);
             let score = prediction["score"].as_f64().expect("score");
             assert_eq!(fitted.probe.probability(score), Some(p), "calibrated, from the score beside it");
-            assert_eq!(prediction["judged_true"], score > fitted.probe.input.threshold());
+            assert_eq!(prediction["judged_true"], score > fitted.probe.input().threshold());
             assert_eq!(prediction["label"], pair.pair.label);
             assert_eq!(prediction["question_id"], pair.pair.question_id.as_str());
         }
@@ -224,7 +224,7 @@ fn each_template_is_read_with_its_own_statistics() {
     let quiz = Quiz::with(150, &templates(), &[TokenRule::Last]);
     for method in [Method::CCS, "tpc".parse().unwrap(), Method::LR] {
         let fitted = Fitted::open(quiz.path("run-last"), method, None).expect("run");
-        assert_eq!(fitted.probe.normalizer.templates().len(), 2);
+        assert_eq!(fitted.probe.normalizer().templates().len(), 2);
         let found = quiz.predict(&fitted, &quiz.pairs);
         assert_eq!(found.warnings, []);
         let names = quiz.pairs.iter().map(|p| p.pair.template.clone()).collect();
@@ -282,7 +282,7 @@ fn a_pool_of_data_sets_knows_its_templates_by_their_own_names() {
     let pool = [("a", &a), ("b", &b)].map(|(name, source)| runs::Dataset { name, source });
     fit(&Pooled::new(&pool, &LayerSelection::All).expect("pool"), &one.path("pool"));
     let fitted = Fitted::open(one.path("pool"), Method::LR, None).expect("run");
-    assert_eq!(fitted.probe.normalizer.templates(), ["a/llama-ccs", "b/other"]);
+    assert_eq!(fitted.probe.normalizer().templates(), ["a/llama-ccs", "b/other"]);
     for (quiz, name) in [(&one, "a/llama-ccs"), (&two, "b/other")] {
         let found = quiz.predict(&fitted, &quiz.pairs);
         assert_eq!(found.warnings, []);

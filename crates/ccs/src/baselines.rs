@@ -4,6 +4,7 @@ use rand::RngExt;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::SeedTree;
 use crate::contrast::both_labels;
@@ -179,11 +180,11 @@ impl Directions {
     /// # Shapes
     /// `differences`: \[N, D\], N at least 1, f32; the result: R times N scores.
     pub fn scores(&self, differences: &Tensor) -> Result<Vec<Predictions>> {
-        let rows = differences.size().first().map_or(1, |&rows| rows.max(1) as usize);
+        let (rows, _) = differences.dims2("differences")?;
         let scores = self.0.f_mm(&differences.f_tr()?)?.f_to_device(Device::Cpu)?; // [R, N]
         let scores = Vec::<f64>::try_from(scores.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
         let one = |scores: &[f64]| Predictions { scores: scores.to_vec(), threshold: 0.0 };
-        Ok(scores.chunks(rows).map(one).collect())
+        Ok(scores.chunks(rows.max(1) as usize).map(one).collect())
     }
 }
 

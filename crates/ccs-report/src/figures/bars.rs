@@ -80,11 +80,8 @@ pub(crate) fn reliability(found: &Reliability, ink: Ink, label: &str) -> String 
     canvas.dashes((x.at(0.0), y.at(0.0)), (x.at(1.0), y.at(1.0)), TEXT);
     canvas.text((LEFT + 6.0, y.at(0.9)), SIZE, Anchor::Start, QUIET, "share of true rows");
     let rows: usize = found.bins.iter().map(|b| b.rows).sum();
-    let points: Vec<(usize, At)> = found
-        .bins
-        .iter()
-        .filter_map(|b| Some((b.rows, (x.at(b.probability?), y.at(b.share?)))))
-        .collect();
+    let points: Vec<(usize, At)> =
+        found.bins.iter().filter_map(|b| Some((b.rows, (x.at(b.probability?), y.at(b.share?))))).collect();
     let line: Vec<At> = points.iter().map(|p| p.1).collect();
     if line.len() > 1 {
         canvas.polyline(&line, ink, 1.6);

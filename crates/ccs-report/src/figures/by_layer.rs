@@ -105,7 +105,8 @@ impl Chart {
     fn band(&mut self, points: &[Point], ink: Ink, opacity: f64) {
         let with: Vec<Option<(&Point, [f64; 2])>> = points.iter().map(|p| Some((p, p.ci?))).collect();
         for run in with.split(Option::is_none).filter(|run| !run.is_empty()) {
-            let side = |end: usize| run.iter().flatten().flat_map(move |(p, ci)| p.reach.map(|x| (x, ci[end])));
+            let side =
+                |end: usize| run.iter().flatten().flat_map(move |(p, ci)| p.reach.map(|x| (x, ci[end])));
             let outline: Vec<At> = side(1)
                 .chain(side(0).collect::<Vec<_>>().into_iter().rev())
                 .map(|(x, y)| self.at(x, y))

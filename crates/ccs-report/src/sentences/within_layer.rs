@@ -28,9 +28,7 @@ impl WithinLayer {
 
     fn start(&self) -> String {
         match &self.oracle_restart {
-            Some(best) if best.restart == best.kept => {
-                "They would have selected the same start.".to_owned()
-            }
+            Some(best) if best.restart == best.kept => "They would have selected the same start.".to_owned(),
             Some(best) => format!(
                 "They would have selected start {} instead of {} (accuracy {:.3}, {:.3} higher).",
                 best.restart + 1,

@@ -109,9 +109,7 @@ fn methods_help() -> String {
         names.collect::<Vec<_>>().join(", ")
     };
     let (quick, further) = (names(&|known| known.by_default), names(&|known| !known.by_default));
-    format!(
-        "Methods, separated by commas, or `all`. Without it the quick ones: {quick}. Further: {further}"
-    )
+    format!("Methods, separated by commas, or `all`. Without it the quick ones: {quick}. Further: {further}")
 }
 
 impl SettingsArgs {

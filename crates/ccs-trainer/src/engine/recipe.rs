@@ -3,7 +3,8 @@
 use crate::settings::Settings;
 use crate::{Error, Result};
 use ccs::methods::inlp::Inlp;
-use ccs::methods::logistic::{LogisticRegression, LrInput, PenaltyRule};
+use ccs::methods::logistic::LrInput;
+use ccs::methods::logistic_regression::{LogisticRegression, PenaltyRule};
 use ccs::methods::{Fit, Fitted, find};
 use ccs::stats::split::Split;
 use ccs::{Contrast, SeedTree};

@@ -9,9 +9,7 @@ use serde_json::Value;
 use tch::Kind;
 
 use crate::Result;
-use crate::run_dir::fitted::probe_of;
-use crate::run_dir::probe_path;
-use crate::run_dir::sums::Sums;
+use crate::run_dir::reader::RunDir;
 use crate::settings::Settings;
 use ccs::normalize::Normalization;
 use ccs::probe::{Probe, ProbeInput, Sign};
@@ -64,27 +62,27 @@ impl ProbeCard {
     /// # Errors
     /// LibTorch's.
     pub fn of(probe: &Probe) -> Result<Self> {
-        let text = |key: &str| probe.meta.get(key).and_then(Value::as_str).map(str::to_owned);
+        let text = |key: &str| probe.meta().get(key).and_then(Value::as_str).map(str::to_owned);
         let hidden =
-            probe.hidden_layers.layers().iter().map(|l| l.bias.size().first().copied().unwrap_or_default());
+            probe.hidden_layers().layers().iter().map(|l| l.bias.size().first().copied().unwrap_or_default());
         Ok(Self {
             method: text("method"),
-            layer: probe.meta.get("layer").and_then(Value::as_u64),
+            layer: probe.meta().get("layer").and_then(Value::as_u64),
             hook: text("hook"),
             tokens: text("tokens"),
             dim: probe.dim(),
             hidden: hidden.collect(),
-            readout: probe.input,
-            sign: probe.sign,
-            norm: probe.weight.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?,
-            bias: probe.bias,
-            own_probabilities: probe.calibration.own,
-            platt: probe.calibration.platt,
-            normalization: probe.normalizer.kind(),
-            templates: probe.normalizer.templates().to_vec(),
-            templates_with_few_rows: probe.normalizer.templates_with_few_rows().to_vec(),
-            reestimated: probe.normalizer.is_reestimated(),
-            meta: probe.meta.clone(),
+            readout: probe.input(),
+            sign: probe.sign(),
+            norm: probe.weight().f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?,
+            bias: probe.bias(),
+            own_probabilities: probe.calibration().own,
+            platt: probe.calibration().platt,
+            normalization: probe.normalizer().kind(),
+            templates: probe.normalizer().templates().to_vec(),
+            templates_with_few_rows: probe.normalizer().templates_with_few_rows().to_vec(),
+            reestimated: probe.normalizer().is_reestimated(),
+            meta: probe.meta().clone(),
         })
     }
 }
@@ -92,11 +90,11 @@ impl ProbeCard {
 /// The unit direction in normalised states along which a statement becomes true, of a linear probe; of concatenated
 /// pairs that of the difference. None where there is no such direction.
 fn direction(probe: &Probe) -> Result<Option<Vec<f64>>> {
-    if !probe.hidden_layers.layers().is_empty() {
+    if !probe.hidden_layers().layers().is_empty() {
         return Ok(None);
     }
-    let weight = Vec::<f64>::try_from(probe.weight.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
-    let weight = match probe.input {
+    let weight = Vec::<f64>::try_from(probe.weight().f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
+    let weight = match probe.input() {
         ProbeInput::Concatenated => {
             let (plus, minus) = weight.split_at(weight.len() / 2);
             plus.iter().zip(minus).map(|(p, m)| p - m).collect()
@@ -104,7 +102,7 @@ fn direction(probe: &Probe) -> Result<Option<Vec<f64>>> {
         ProbeInput::Pair | ProbeInput::Difference | ProbeInput::Statements => weight,
     };
     let norm = weight.iter().map(|w| w * w).sum::<f64>().sqrt();
-    let sign = f64::from(i8::from(probe.sign));
+    let sign = f64::from(i8::from(probe.sign()));
     Ok((norm > 0.0).then(|| weight.into_iter().map(|w| sign * w / norm).collect()))
 }
 
@@ -161,14 +159,13 @@ impl RunCard {
     /// A folder that is no run; [`Error::RunFile`](crate::Error::RunFile) for a file that is missing or not as it was
     /// written.
     pub fn open(run: impl AsRef<Path>) -> Result<Self> {
-        let run = run.as_ref();
-        let sums = Sums::open(run)?;
-        sums.check_all()?;
-        let report = super::report(run, &sums)?;
+        let run = RunDir::open(run)?;
+        run.check()?;
+        let report = run.report()?;
         let mut chosen = IndexMap::new();
         for (&method, choice) in &report.chosen {
             let probe = match choice.layer {
-                Some(layer) => Some(ProbeCard::of(&probe_of(run, &sums, &probe_path(method, layer))?)?),
+                Some(layer) => Some(ProbeCard::of(&run.probe(method, layer)?)?),
                 None => None,
             };
             let card = ChosenCard {
@@ -183,7 +180,7 @@ impl RunCard {
         let layers: BTreeSet<usize> = report.chosen.values().filter_map(|c| c.layer).collect();
         let mut cosines = Vec::new();
         for layer in layers {
-            cosines.extend(cosines_at(run, &sums, &report, layer)?);
+            cosines.extend(cosines_at(&run, &report, layer)?);
         }
         let layers = report.layers.iter().map(|l| l.layer).collect();
         let settings = Settings::of(&report)?;
@@ -195,15 +192,15 @@ impl RunCard {
 /// A method's direction in states of one normalisation.
 type Direction = (Method, Normalization, Vec<f64>);
 
-fn cosines_at(run: &Path, sums: &Sums, report: &Report, layer: usize) -> Result<Vec<Cosines>> {
+fn cosines_at(run: &RunDir, report: &Report, layer: usize) -> Result<Vec<Cosines>> {
     let Some(fitted) = report.layers.iter().find(|l| l.layer == layer) else { return Ok(Vec::new()) };
     let mut by_kind: BTreeMap<&str, Vec<Direction>> = BTreeMap::new();
     for (&method, found) in &fitted.methods {
         if found.probe.is_none() {
             continue;
         }
-        let probe = probe_of(run, sums, &probe_path(method, layer))?;
-        let kind = probe.normalizer.kind();
+        let probe = run.probe(method, layer)?;
+        let kind = probe.normalizer().kind();
         if let Some(direction) = direction(&probe)? {
             by_kind.entry(kind.name()).or_default().push((method, kind, direction));
         }

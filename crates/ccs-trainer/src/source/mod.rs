@@ -136,7 +136,7 @@ pub trait Source: Sync {
     }
 
     /// What the data is, for the report: what made it, hashes; no absolute path and no clock time. It must differ where
-    /// the states differ: a run that is continued goes by it ([`Pausing`](super::Pausing)).
+    /// the states differ: a run that is continued goes by it ([`Fit::run_in`](crate::Fit::run_in)).
     fn identity(&self) -> serde_json::Value;
 
     /// Which states they are, in words: `at the last token, computed in bf16 and kept in f32`.
@@ -163,7 +163,7 @@ pub trait Source: Sync {
     }
 
     /// Of a source that is made of others: what to call the one that a row is of, and the row's number in it.
-    fn place(&self, _row: usize) -> Option<(String, usize)> {
+    fn locate(&self, _row: usize) -> Option<(String, usize)> {
         None
     }
 
@@ -221,7 +221,7 @@ impl Source for Memory {
     fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
         let Some((plus, minus)) = self.states.get(layer.layer) else {
             let available = format!("0 to {}", self.states.len().saturating_sub(1));
-            return Err(Error::UnknownLayer { layer: layer.layer, place: self.describe(), available });
+            return Err(Error::UnknownLayer { layer: layer.layer, data: self.describe(), available });
         };
         let n = self.rows.labels.len();
         Ok((matrix("the plus states", plus, n)?, matrix("the minus states", minus, n)?))

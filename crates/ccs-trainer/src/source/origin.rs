@@ -67,18 +67,18 @@ fn named(origin: Origin<'_>, what: &str, identity: &str) -> String {
     name.map_or_else(|| short.clone(), |name| format!("{short} ({name})"))
 }
 
-fn unsaid(place: &str, what: &str) -> String {
-    format!("{place} does not say what {what} is: whether it is the same is not checked")
+fn unsaid(name: &str, what: &str) -> String {
+    format!("{name} does not say what {what} is: whether it is the same is not checked")
 }
 
 pub(crate) fn differ(
-    place: &str,
+    name: &str,
     what: &'static str,
     found: String,
     reference: &str,
     expected: &str,
 ) -> Error {
-    Error::OtherStates { place: place.to_owned(), what, found, other: format!("{reference} is {expected}") }
+    Error::OtherStates { data: name.to_owned(), what, found, other: format!("{reference} is {expected}") }
 }
 
 /// The layer of `source` that a probe of `layer`, `hook`, `tokens` and `dim` reads.
@@ -87,9 +87,8 @@ pub(crate) fn layer_of(
     (layer, hook, tokens): (usize, &str, &str),
     dim: usize,
 ) -> Result<Layer> {
-    let place = source.describe();
-    let refuse =
-        |what, found: String, expected: String| differ(&place, what, found, "the probe's", &expected);
+    let name = source.describe();
+    let refuse = |what, found: String, expected: String| differ(&name, what, found, "the probe's", &expected);
     if let Some(found) = source.tokens().filter(|found| *found != tokens) {
         return Err(refuse("the token rule", found.to_owned(), tokens.to_owned()));
     }
@@ -110,13 +109,13 @@ pub(crate) fn layer_of(
 }
 
 /// An error of `source`'s row, told of the source that the row comes from.
-pub(crate) fn placed(source: &dyn Source, error: impl Into<Error>) -> Error {
+pub(crate) fn locate(source: &dyn Source, error: impl Into<Error>) -> Error {
     let (what, row, column) = match error.into() {
         Error::Probe(ccs::Error::NotFinite { what, row, column }) => (what, row, column),
         other => return other,
     };
-    let (what, row) = match source.place(row) {
-        Some((place, row)) => (format!("{place}: {what}"), row),
+    let (what, row) = match source.locate(row) {
+        Some((name, row)) => (format!("{name}: {what}"), row),
         None => (what, row),
     };
     ccs::Error::NotFinite { what, row, column }.into()

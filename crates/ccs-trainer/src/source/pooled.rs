@@ -53,10 +53,10 @@ impl<'a> Pooled<'a> {
         let mut names = BTreeSet::new();
         if let Some(twice) = parts.iter().find(|part| !names.insert(part.name)) {
             return Err(Error::Setting {
-                name: "STORE",
+                name: "datasets",
                 value: format!("two data sets called `{}`", twice.name),
                 reason: "results are told apart by their names",
-                hint: "name them: `NAME=STORE`",
+                hint: "give each a name of its own",
             });
         }
         let mut notes = BTreeSet::new();
@@ -316,7 +316,7 @@ impl Source for Pooled<'_> {
         self.parts.first()?.source.tokens()
     }
 
-    fn place(&self, row: usize) -> Option<(String, usize)> {
+    fn locate(&self, row: usize) -> Option<(String, usize)> {
         let part = (0..self.parts.len()).find(|part| self.range(*part).contains(&row))?;
         Some((self.parts.get(part)?.name.to_owned(), row - self.range(part).start))
     }

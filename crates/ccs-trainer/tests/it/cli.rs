@@ -265,7 +265,7 @@ fn flags_reach_the_settings_and_all_means_all_that_the_store_allows() {
     let report: Value = serde_json::from_slice(&ccs(dir.path(), &hidden).stdout).unwrap();
     assert_eq!(report["settings"]["ccs"]["hidden"], serde_json::json!([8, 4]));
     let probe = Fitted::open(dir.path().join("mlp"), Method::CCS, None).unwrap().probe;
-    assert_eq!((probe.hidden_layers.layers().len(), probe.dim()), (2, DIM));
+    assert_eq!((probe.hidden_layers().layers().len(), probe.dim()), (2, DIM));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Templates with few training rows, and templates that a probe was not fitted on, through runs and their folders.
 
 use crate::data::method;
+use crate::data::run;
 use ccs_report::Method;
-use ccs_trainer::{EvalOptions, Fitted, Memory, Overwrite, Rows, Settings, eval, run};
+use ccs_trainer::{EvalOptions, Fitted, Memory, Overwrite, Rows, Settings, eval};
 
 use crate::data::Planted;
 use crate::methods::settings;
@@ -26,7 +27,7 @@ fn under(rows: usize, seed: u64, template: impl Fn(usize) -> (&'static str, f32)
 fn fitted(data: &Memory) -> ccs_trainer::Run {
     let methods = Some(vec![Method::CCS, Method::LR, method("tpc")]);
     let settings = Settings { methods, recursive: 0, seeds: 0, shuffles: 0, ..settings() };
-    run(data, &settings, ccs_trainer::Execution::default(), &|_| {}).unwrap()
+    run(data, &settings, ccs_trainer::Compute::default()).unwrap()
 }
 
 #[test]
@@ -42,13 +43,13 @@ fn a_report_and_its_probes_say_which_templates_had_few_rows_and_still_read_them(
     assert!(notes.iter().any(|note| note.starts_with(&said)), "{notes:?}");
     assert_eq!(done.probes.len(), done.report.chosen.len());
     for (method, _, probe) in &done.probes {
-        let mut names = probe.normalizer.templates().to_vec();
+        let mut names = probe.normalizer().templates().to_vec();
         names.sort();
         assert_eq!(names, ["rare", "usual"], "{method}");
-        assert_eq!(probe.normalizer.templates_with_few_rows(), ["rare"], "{method}");
+        assert_eq!(probe.normalizer().templates_with_few_rows(), ["rare"], "{method}");
         assert!(done.report.layers[0].methods[method].test.accuracy > 0.95, "{method}");
         // Unseen rows of it stand where others stand, not many spreads off.
-        let (plus, _) = probe.normalizer.apply(&pairs(&data, &done), tch::Kind::Double).unwrap();
+        let (plus, _) = probe.normalizer().apply(&pairs(&data, &done), tch::Kind::Double).unwrap();
         assert!(plus.abs().max().double_value(&[]) < 6.0, "{method}");
     }
     let dir = tempfile::tempdir().unwrap();
@@ -72,7 +73,7 @@ fn a_probe_of_one_template_says_so_when_it_is_applied_to_another() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     fitted(&under(80, 1, |_| ("exam", 3.0))).write(&out, Overwrite::No).unwrap();
-    assert_eq!(Fitted::open(&out, Method::LR, None).unwrap().probe.normalizer.templates(), ["exam"]);
+    assert_eq!(Fitted::open(&out, Method::LR, None).unwrap().probe.normalizer().templates(), ["exam"]);
     let notes = |name: &'static str| {
         eval(&out, &under(40, 2, move |_| (name, 3.0)), &EvalOptions::default()).unwrap().notes
     };

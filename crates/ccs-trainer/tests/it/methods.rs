@@ -1,9 +1,10 @@
 //! Every method through a whole run: saved, read back, the same again, and blind to the test rows.
 
 use crate::data::method;
-use ccs_trainer::read_report;
+use ccs_trainer::RunDir;
 use std::collections::BTreeSet;
 
+use crate::data::run;
 use ccs::Contrast;
 use ccs::SeedTree;
 use ccs::baselines::random_directions;
@@ -13,7 +14,7 @@ use ccs::stats::intervals::quantile;
 use ccs_report::Method;
 use ccs_report::Report;
 use ccs_report::sentences::Finding;
-use ccs_trainer::{Execution, Fitted, Memory, Overwrite, Rows, Run, Settings, run};
+use ccs_trainer::{Compute, Fitted, Memory, Overwrite, Rows, Run, Settings};
 use rand::seq::SliceRandom;
 
 use crate::data::{Planted, three_layers};
@@ -30,7 +31,7 @@ pub(crate) fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
     if settings.methods.as_ref().is_some_and(|methods| !methods.contains(&Method::CCS)) {
         settings.recursive = 0; // refused without CCS
     }
-    run(data, &settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
+    run(data, &settings, Compute { threads, ..Compute::default() }).unwrap()
 }
 
 fn probes() -> impl Iterator<Item = Method> {
@@ -54,15 +55,15 @@ fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
     let done = fit(&data, &settings(), 2);
     let out = dir.path().join("run");
     done.write(&out, Overwrite::No).unwrap();
-    let report = read_report(&out).unwrap();
+    let report = RunDir::open(&out).and_then(|run| run.report()).unwrap();
     assert_eq!(report, done.report, "every number comes back from its file");
     let test = Planted::new(160, 10, 3.0, 1).contrast().select(&done.split.test.row).unwrap();
     for method in probes() {
         assert_eq!(report.chosen[&method].layer, Some(2), "{method}");
         assert!(report.chosen[&method].test.as_ref().unwrap().accuracy > 0.95, "{method}");
         let fitted = Fitted::open(&out, method, None).unwrap();
-        assert_eq!(fitted.probe.meta["method"], method.name());
-        assert!(fitted.probe.meta["fit"]["layer_rule"].is_string() && fitted.probe.meta["seed"] == 0);
+        assert_eq!(fitted.probe.meta()["method"], method.name());
+        assert!(fitted.probe.meta()["fit"]["layer_rule"].is_string() && fitted.probe.meta()["seed"] == 0);
         let (_, _, own) = done.probes.iter().find(|(m, layer, _)| (*m, *layer) == (method, 2)).unwrap();
         let scores = fitted.probe.score_pairs(&test).unwrap();
         assert_eq!(scores, own.score_pairs(&test).unwrap(), "{method}");
@@ -272,7 +273,7 @@ fn projecting_makes_ccs_determined_and_its_weights_lie_in_the_span() {
     let wide = fit(&one_layer(&planted), &settings, 1).report;
     let marked = |v: &&ccs_report::sentences::Verdict| v.finding == Finding::Underdetermined;
     let mark = wide.verdicts.iter().find(marked).unwrap();
-    assert!(mark.text.contains("--l2") && mark.text.contains("--project"), "{}", mark.text);
+    assert!(mark.text.contains("regularize CCS with L2, project"), "{}", mark.text);
     settings.ccs.project = Some(5);
     let done = fit(&one_layer(&planted), &settings, 1);
     assert!(!done.report.layers[0].underdetermined && !done.report.verdicts.iter().any(|v| marked(&v)));
@@ -285,9 +286,9 @@ fn projecting_makes_ccs_determined_and_its_weights_lie_in_the_span() {
     let small = Planted::new(60, 6, 2.0, 9).contrast();
     let options = Ccs { n_init: 2, max_iter: 50, project: Some(3), ..Ccs::default() };
     let fit = ccs(&small, &options, &SeedTree::new(0)).unwrap();
-    let differences = fit.probe.normalizer.differences(&small, tch::Kind::Double).unwrap();
+    let differences = fit.probe.normalizer().differences(&small, tch::Kind::Double).unwrap();
     let (_, _, v) = differences.svd(true, true); // [6, 6]
-    let rest = v.narrow(1, 3, 3).tr().mv(&fit.probe.weight.to_kind(tch::Kind::Double));
+    let rest = v.narrow(1, 3, 3).tr().mv(&fit.probe.weight().to_kind(tch::Kind::Double));
     assert!(rest.abs().max().double_value(&[]) < 1e-5, "{rest:?}");
     assert_eq!(fit.probe.dim(), 6);
     assert_eq!(in_hidden_layers(&small), 6);
@@ -313,7 +314,7 @@ fn every_normalisation_reaches_every_method() {
         let done = fit(&one_layer(&planted), &settings, 1);
         assert_eq!(done.probes.len(), probes().count());
         for (method, _, probe) in &done.probes {
-            assert_eq!(probe.normalizer.kind(), kind, "{method}");
+            assert_eq!(probe.normalizer().kind(), kind, "{method}");
             let accuracy = done.report.layers[0].methods[method].test.accuracy;
             assert!(accuracy > 0.9, "{method} under {kind}: {accuracy}");
         }
@@ -340,8 +341,7 @@ fn parts_that_a_run_does_not_have_are_optional() {
     let planted = Planted::new(80, 4, 2.0, 14);
     let done = fit(&one_layer(&planted), &Settings { methods: None, ..settings() }, 1);
     let mut bare = serde_json::to_value(&done.report).unwrap();
-    let parts =
-        ["diagnostics", "seeds", "shuffled", "recursive", "comparisons", "chosen_without_labels"];
+    let parts = ["diagnostics", "seeds", "shuffled", "recursive", "comparisons", "chosen_without_labels"];
     for part in parts {
         bare.as_object_mut().unwrap().remove(part);
     }

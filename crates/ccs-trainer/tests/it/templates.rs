@@ -62,13 +62,13 @@ fn every_template_has_its_statistics_and_all_methods_read_through_them() {
         ccs_trainer::method::ALL.iter().filter(|m| m.fits_probes).map(|m| m.method()).count()
     );
     for (method, _, probe) in &done.probes {
-        let mut names = probe.normalizer.templates().to_vec();
+        let mut names = probe.normalizer().templates().to_vec();
         names.sort();
         assert_eq!(names, ["claim", "exam", "yes_no"], "{method}");
         let accuracy = done.report.chosen[method].test.as_ref().unwrap().accuracy;
         assert!(accuracy > 0.9, "{method}: {accuracy}");
         let back = Probe::load(saved(probe).path()).unwrap();
-        assert_eq!(back.normalizer.templates(), probe.normalizer.templates());
+        assert_eq!(back.normalizer().templates(), probe.normalizer().templates());
     }
 }
 
@@ -139,7 +139,7 @@ fn a_question_twice_under_one_template_is_refused() {
     let (plus, minus) = ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap();
     let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
     let data = Memory::new(rows).with_layer("hook_embed", values(&plus), values(&minus));
-    let error = ccs_trainer::run(&data, &quick(), ccs_trainer::Execution::default(), &|_| {}).unwrap_err();
+    let error = crate::data::run(&data, &quick(), ccs_trainer::Compute::default()).unwrap_err();
     let ccs_trainer::Error::InLayer { source, .. } = error else { panic!("{error}") };
     assert!(matches!(*source, ccs_trainer::Error::Probe(ccs::Error::Variant { row: 1, .. })), "{source}");
 }

@@ -7,10 +7,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::ccs::Start;
 use super::direction::{Train, canonical};
-use super::{Fit, Fitted};
+use super::fit::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
 use crate::{Contrast, Error, Result, SeedTree};
@@ -56,6 +57,7 @@ impl Fit for Bss {
 
 /// A fitted BSS direction.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct BssFit {
     /// The probe; its weight has unit length, its sign is chosen on the training rows.
     pub probe: Probe,
@@ -161,7 +163,7 @@ fn loss(blocks: &[Tensor], theta: &Tensor) -> Result<(Tensor, Tensor)> {
 /// The loss of scores \[N, R\] and its derivative by each: with g the side of row i, `m_g` and `n_g` its mean and
 /// size, `∂L/∂sᵢ = (2(sᵢ − m_g)/n_g − L·2(sᵢ − m)/N) / var(s)`. Which side a row is on is taken as given.
 fn salience(scores: &Tensor) -> Result<(Tensor, Tensor)> {
-    let rows = scores.size().first().copied().unwrap_or(1) as f64;
+    let rows = scores.dims2("scores")?.0 as f64;
     let sum = |t: &Tensor| t.f_sum_dim_intlist(0, true, Kind::Double); // [1, R]
     let above = scores.f_ge(0.0)?.f_to_kind(Kind::Double)?;
     let below = above.f_neg()?.f_add_scalar(1.0)?;

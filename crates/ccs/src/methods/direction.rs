@@ -6,8 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::contrast::both_labels;
 use crate::normalize::{Normalization, Normalizer};
-use crate::probe::HiddenLayers;
-use crate::probe::{Calibration, Probe, ProbeInput, Sign};
+use crate::probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 use crate::{Contrast, Result};
 
 /// Training rows as the methods of this module's neighbours take them.

@@ -8,9 +8,9 @@
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
-use crate::SeedTree;
-use crate::{Error, Result};
+use crate::{Error, Result, SeedTree};
 
 /// Rows B \[R, D\] and their signed weights w \[R\], f64.
 pub(super) struct SignedRows {
@@ -49,9 +49,9 @@ impl SignedRows {
     /// Maximises θᵀAθ over unit vectors θ in the rows' span.
     pub(super) fn top(&self) -> Result<Top> {
         let squares = self.squares()?;
-        let size = self.rows.size();
-        if size.iter().copied().min() > Some(SMALL) {
-            let noise = gaussian(size.first().copied().unwrap_or_default(), &self.rows)?;
+        let (rows, dim) = self.rows.dims2("rows")?;
+        if rows.min(dim) > SMALL {
+            let noise = gaussian(rows, &self.rows)?;
             let product = |x: &Tensor| -> Result<Tensor> {
                 Ok(self.rows.f_tr()?.f_mv(&self.rows.f_mv(x)?.f_mul(&self.weights)?)?)
             };
@@ -71,7 +71,7 @@ impl SignedRows {
     pub(super) fn top_relative_to(&self, v: &Tensor, ridge: f64) -> Result<Top> {
         let squares = self.squares()?;
         let (coordinates, basis) = self.span()?;
-        let size = coordinates.size().get(1).copied().unwrap_or_default();
+        let (_, size) = coordinates.dims2("coordinates")?;
         let eye = Tensor::f_eye(size, (Kind::Double, coordinates.device()))?;
         let below = matrix(&coordinates, v)?.f_add(&eye.f_mul_scalar(ridge)?)?;
         let (factor, info) = below.f_linalg_cholesky_ex(false, false)?; // L
@@ -89,7 +89,7 @@ impl SignedRows {
             Some(q) => q.f_mm(&unwhiten)?,
             None => unwhiten,
         };
-        let size = symmetric.size().first().copied().unwrap_or_default();
+        let (size, _) = symmetric.dims2("whitened")?;
         if size > SMALL
             && let Some(top) = lanczos(&|x| Ok(symmetric.f_mv(x)?), &gaussian(size, &symmetric)?)?
         {
@@ -119,7 +119,7 @@ impl SignedRows {
             let x = root(x)?;
             root(&above.f_tr()?.f_mv(&above.f_mv(&x)?)?.f_add(&x.f_mul_scalar(ridge)?)?)
         };
-        let noise = gaussian(above.size().first().copied().unwrap_or_default(), above)?;
+        let noise = gaussian(above.dims2("differences")?.0, above)?;
         let start = root(&above.f_tr()?.f_mv(&noise)?.f_add(&below.f_tr()?.f_mv(&noise)?)?)?;
         let Some(top) = lanczos(&product, &start)? else { return Ok(None) };
         let vector = root(&top.vector)?;
@@ -150,7 +150,7 @@ impl SignedRows {
     /// The first eigenvector, by descending eigenvalue, along which rows vary; `basis` maps it back to D dimensions.
     fn dense(&self, matrix: &Tensor, basis: Option<&Tensor>, squares: f64) -> Result<Top> {
         let (values, vectors) = matrix.f_linalg_eigh("L")?;
-        for at in (0..matrix.size().first().copied().unwrap_or_default()).rev() {
+        for at in (0..matrix.dims2("matrix")?.0).rev() {
             let vector = back(&vectors.f_select(1, at)?, basis)?;
             if self.carried(&vector)? > IN_SPAN * squares {
                 return Ok(Top { value: values.f_double_value(&[at])?, vector });
@@ -183,7 +183,7 @@ fn gaussian(length: i64, like: &Tensor) -> Result<Tensor> {
 
 /// Lanczos' method with full reorthogonalisation; `None` if it has not converged after [`STEPS`].
 fn lanczos(product: &dyn Fn(&Tensor) -> Result<Tensor>, start: &Tensor) -> Result<Option<Top>> {
-    let length = start.size().first().copied().unwrap_or_default();
+    let length = start.dims1("start")?;
     let basis = Tensor::f_zeros([STEPS, length], (Kind::Double, start.device()))?; // rows v₀, v₁, …
     let mut next = start.f_div(&start.f_norm()?)?;
     let (mut diagonal, mut beside): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());

@@ -6,8 +6,8 @@ use serde_json::json;
 use tch::{Kind, Tensor};
 
 use super::direction::Train;
+use super::fit::{Fit, Fitted};
 use super::logistic::{self, LrOptions};
-use super::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
 use crate::{Contrast, Error, Result, SeedTree};
@@ -66,6 +66,7 @@ impl Fit for Inlp {
 
 /// What INLP found.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct InlpFit {
     /// One probe per direction, in the order found; the first is plain logistic regression. Their weights are
     /// orthogonal to each other.

@@ -6,9 +6,10 @@ use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::direction::Train;
-use super::{Fit, Fitted};
+use super::fit::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
 use crate::{Contrast, Error, Result, SeedTree};
@@ -49,6 +50,7 @@ impl Fit for KMeans {
 
 /// Two fitted clusters.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct KMeansFit {
     /// The probe, with its sign chosen on the training rows.
     pub probe: Probe,
@@ -131,7 +133,7 @@ pub fn kmeans(train: &Contrast, options: &KMeans, seeds: &SeedTree) -> Result<KM
 
 /// Two rows, the second drawn with chances in proportion to its squared distance from the first.
 fn plus_plus(rows: &Tensor, squares: &Tensor, rng: &mut ChaCha12Rng) -> Result<[Tensor; 2]> {
-    let count = rows.size().first().copied().unwrap_or_default();
+    let (count, _) = rows.dims2("rows")?;
     let first = rng.random_range(0..count.max(1));
     let one = rows.f_select(0, first)?;
     let cross = rows.f_mv(&one)?.f_mul_scalar(-2.0)?;
@@ -168,7 +170,7 @@ fn nearer(rows: &Tensor, centres: &Tensor) -> Result<Tensor> {
 
 /// How many rows are on either side. `sides`: \[N, R\]; the result: \[R, 2\].
 fn counts(sides: &Tensor) -> Result<Tensor> {
-    let total = sides.size().first().copied().unwrap_or_default() as f64;
+    let total = sides.dims2("sides")?.0 as f64;
     let second = sides.f_sum_dim_intlist(0, false, Kind::Double)?;
     let first = second.f_neg()?.f_add_scalar(total)?;
     Ok(Tensor::f_stack(&[first, second], 1)?)

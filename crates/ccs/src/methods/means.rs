@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::direction::Train;
-use super::{Fit, Fitted};
+use super::fit::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::{Calibration, Probe};
 use crate::{Contrast, Error, Result, SeedTree};
@@ -39,7 +40,7 @@ impl Fit for MeanDifference {
 /// let groups = (0..4).map(|i| i.to_string()).collect();
 /// let pairs = Contrast::new(plus.copy(), -plus, vec![true, false, true, false], groups)?;
 /// let probe = mean_difference(&pairs, Normalization::MeanOnly)?;
-/// assert_eq!(Vec::<f64>::try_from(&probe.weight)?, [6.0, 2.0]);
+/// assert_eq!(Vec::<f64>::try_from(probe.weight())?, [6.0, 2.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -85,6 +86,7 @@ impl Fit for Lda {
 
 /// A fitted LDA.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct LdaFit {
     /// The probe; its sign is always plus.
     pub probe: Probe,
@@ -161,8 +163,7 @@ struct Within<'a> {
 
 impl<'a> Within<'a> {
     fn new(rows: &'a Tensor) -> Result<Self> {
-        let size = rows.size();
-        let (count, dim) = (size.first().copied().unwrap_or(1), size.get(1).copied().unwrap_or(1));
+        let (count, dim) = rows.dims2("rows")?;
         let gram = if count < dim { rows.f_mm(&rows.f_tr()?)? } else { rows.f_tr()?.f_mm(rows)? };
         let trace = gram.f_trace()?.f_double_value(&[])? / count as f64;
         Ok(Self { rows, gram, count: count as f64, dim: dim as f64, trace })
@@ -187,7 +188,7 @@ impl<'a> Within<'a> {
         if self.trace <= 0.0 || (wide && b <= 0.0) {
             return Err(singular());
         }
-        let size = self.gram.size().first().copied().unwrap_or_default();
+        let (size, _) = self.gram.dims2("gram")?;
         let eye = Tensor::f_eye(size, (Kind::Double, self.gram.device()))?;
         let matrix = self.gram.f_mul_scalar(a)?.f_add(&eye.f_mul_scalar(b)?)?;
         let (factor, info) = matrix.f_linalg_cholesky_ex(false, false)?;

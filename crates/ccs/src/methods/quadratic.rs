@@ -8,10 +8,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::direction::{Train, canonical};
 use super::eigen::{SMALL, SignedRows, Top};
-use super::{Fit, Fitted};
+use super::fit::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;
 use crate::{Contrast, Error, Result, SeedTree};
@@ -105,6 +106,7 @@ impl Fit for Quadratic {
 
 /// A fitted direction.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct QuadraticFit {
     /// The probe; its weight has unit length.
     pub probe: Probe,
@@ -165,14 +167,14 @@ fn block(rows: Tensor, weight: f64) -> Result<Option<(Tensor, Tensor)>> {
     if weight == 0.0 {
         return Ok(None);
     }
-    let count = rows.size().first().copied().unwrap_or_default();
+    let (count, _) = rows.dims2("rows")?;
     let weights = Tensor::f_full([count], weight, (Kind::Double, rows.device()))?;
     Ok(Some((rows, weights)))
 }
 
 /// αS − K = ½(1 + α)·DᵀD/N − ½(1 − α)·MᵀM/N with differences D and sums M.
 fn contrast(data: &Train, alpha: f64) -> Result<SignedRows> {
-    let half = 0.5 / data.plus.size().first().copied().unwrap_or(1) as f64;
+    let half = 0.5 / data.plus.dims2("states")?.0 as f64;
     let differences = block(data.differences()?, (1.0 + alpha) * half)?;
     let sums = block(data.plus.f_add(&data.minus)?, (alpha - 1.0) * half)?;
     form(&differences.into_iter().chain(sums).collect::<Vec<_>>())

@@ -11,8 +11,7 @@ use crate::SeedTree;
 use crate::contrast::both_labels;
 use crate::loss::CONSTANT_GUESS;
 use crate::normalize::{Normalization, Normalizer};
-use crate::probe::HiddenLayers;
-use crate::probe::{Calibration, Probe, ProbeInput, Sign};
+use crate::probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 use crate::{Contrast, Error, Result};
 
 /// When the iterations end.
@@ -91,7 +90,7 @@ pub fn recursive(
     }
     both_labels(train.labels(), "the training rows")?;
     let (mut states, normalizer) = States::new(train, options)?;
-    let mut found = Tensor::f_zeros([0, states.dim()], (Kind::Double, states.plus.device()))?;
+    let mut found = Tensor::f_zeros([0, states.dim()?], (Kind::Double, states.plus.device()))?;
     if recursion.without_mean_difference {
         let direction = mean_difference(&states, train.labels())?;
         found = take_out(&mut states, &found, &direction)?.ok_or(Error::Diverged)?;

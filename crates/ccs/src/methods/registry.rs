@@ -1,11 +1,11 @@
 //! All methods that fit probes.
 
-use super::Fit;
 use super::bss::Bss;
 use super::ccs::Ccs;
+use super::fit::Fit;
 use super::inlp::Inlp;
 use super::kmeans::KMeans;
-use super::logistic::LogisticRegression;
+use super::logistic_regression::LogisticRegression;
 use super::means::{Lda, MeanDifference};
 use super::quadratic::{Objective, Quadratic};
 use crate::normalize::Normalization;

@@ -8,6 +8,7 @@
 //! SAL (Shao et al. 2023) projects orthogonally off the columns of A.
 
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::{Error, Result};
 
@@ -53,7 +54,7 @@ impl Eraser {
     /// # Errors
     /// Another D.
     pub fn apply(&self, states: &Tensor) -> Result<Tensor> {
-        let dim = self.mean.size().first().copied().unwrap_or_default();
+        let dim = self.mean.dims1("mean")?;
         if states.size().get(1) != Some(&dim) || states.dim() != 2 {
             return Err(Error::Shape {
                 what: "the states".to_owned(),
@@ -226,8 +227,7 @@ impl Data {
     /// (a·S + b·I)⁻¹A. \[D, K\]
     fn solve(&self, a: f64, b: f64) -> Result<Tensor> {
         let gram = self.gram()?;
-        let ridge =
-            Tensor::f_eye(gram.size().first().copied().unwrap_or_default(), (Kind::Double, gram.device()))?;
+        let ridge = Tensor::f_eye(gram.dims2("gram")?.0, (Kind::Double, gram.device()))?;
         let matrix = gram.f_mul_scalar(a / self.rows)?.f_add(&ridge.f_mul_scalar(b)?)?;
         let (factor, info) = matrix.f_linalg_cholesky_ex(false, false)?;
         if info.f_int64_value(&[])? != 0 {

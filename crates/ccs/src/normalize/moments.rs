@@ -3,6 +3,7 @@
 //! drown every other dimension.
 
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::Normalization;
 use crate::Result;
@@ -49,7 +50,7 @@ pub(super) fn fit(kind: Normalization, plus: &Tensor, minus: &Tensor) -> Result<
 impl Estimate {
     /// Two passes in f64: the difference of large squares that a single pass takes would cancel.
     pub(super) fn of(kind: Normalization, plus: &Tensor, minus: &Tensor) -> Result<Self> {
-        let rows = plus.size().first().map_or(0, |&n| n as usize);
+        let rows = plus.dims2("plus")?.0 as usize;
         let (plus, plus_mean) = centre(plus)?;
         let (minus, minus_mean) = centre(minus)?;
         let variation = match kind {
@@ -68,7 +69,7 @@ impl Estimate {
         let (plus_std, minus_std) = match variation {
             Variation::Squares(plus, minus) => (spread(plus)?, spread(minus)?),
             Variation::Length(length) => {
-                let dim = self.plus.size().first().copied().unwrap_or_default();
+                let dim = self.plus.dims1("mean")?;
                 let std = self.plus.f_full_like(scale(*length, dim as f64))?;
                 (std.f_alias()?, std)
             }

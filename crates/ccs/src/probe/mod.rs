@@ -7,8 +7,10 @@ mod input;
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::normalize::Normalizer;
+use crate::stats::calibrate::Platt;
 use crate::stats::intervals::Resamples;
 use crate::stats::judgement::Judgement;
 use crate::stats::metrics::Scored;
@@ -22,24 +24,82 @@ pub use input::{Calibration, ProbeInput, Sign};
 #[derive(Debug)]
 pub struct Probe {
     /// w, of the kind it was fitted in: \[D\], \[2D\] on concatenated pairs, or as long as the last hidden layer.
-    pub weight: Tensor,
+    pub(crate) weight: Tensor,
     /// b.
-    pub bias: f64,
+    pub(crate) bias: f64,
     /// What is between the states and w.
-    pub hidden_layers: HiddenLayers,
+    pub(crate) hidden_layers: HiddenLayers,
     /// Chosen on training rows.
-    pub sign: Sign,
+    pub(crate) sign: Sign,
     /// How w and b are read.
-    pub input: ProbeInput,
+    pub(crate) input: ProbeInput,
     /// How scores become probabilities.
-    pub calibration: Calibration,
+    pub(crate) calibration: Calibration,
     /// Fitted on training rows.
-    pub normalizer: Normalizer,
+    pub(crate) normalizer: Normalizer,
     /// Where it comes from: method, layer, hook point, seed, data… Saved with it.
-    pub meta: BTreeMap<String, serde_json::Value>,
+    pub(crate) meta: BTreeMap<String, serde_json::Value>,
 }
 
 impl Probe {
+    /// w, of the kind it was fitted in.
+    ///
+    /// # Shapes
+    /// \[D\], \[2D\] on concatenated pairs, or as long as the last hidden layer.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// b.
+    pub fn bias(&self) -> f64 {
+        self.bias
+    }
+
+    /// What is between the states and w.
+    pub fn hidden_layers(&self) -> &HiddenLayers {
+        &self.hidden_layers
+    }
+
+    /// Whether a high score means true; chosen on training rows.
+    pub fn sign(&self) -> Sign {
+        self.sign
+    }
+
+    /// What w and b are applied to.
+    pub fn input(&self) -> ProbeInput {
+        self.input
+    }
+
+    /// How scores become probabilities.
+    pub fn calibration(&self) -> Calibration {
+        self.calibration
+    }
+
+    /// The normalization, fitted on training rows.
+    pub fn normalizer(&self) -> &Normalizer {
+        &self.normalizer
+    }
+
+    /// Where the probe comes from: method, layer, hook point, seed, data. Saved with it.
+    pub fn meta(&self) -> &BTreeMap<String, serde_json::Value> {
+        &self.meta
+    }
+
+    /// Gives the probe a scaling of scores to probabilities, or takes it away.
+    pub fn set_platt(&mut self, platt: Option<Platt>) {
+        self.calibration.platt = platt;
+    }
+
+    /// Gives the probe another normalization, such as one re-estimated on the data it is transferred to.
+    pub fn set_normalizer(&mut self, normalizer: Normalizer) {
+        self.normalizer = normalizer;
+    }
+
+    /// Says where the probe comes from.
+    pub fn set_meta(&mut self, meta: BTreeMap<String, serde_json::Value>) {
+        self.meta = meta;
+    }
+
     /// D.
     pub fn dim(&self) -> usize {
         let length = self.weight.size().first().map_or(0, |&d| d as usize);
@@ -180,7 +240,7 @@ impl Probe {
         }
         let weight = self.weight.f_to_device(plus.device())?.f_to_kind(Kind::Double)?;
         let half = |x: &Tensor, from: i64| -> Result<Tensor> {
-            let dim = x.size().get(1).copied().unwrap_or_default();
+            let (_, dim) = x.dims2("states")?;
             Ok(x.f_mv(&weight.f_narrow(0, from * dim, dim)?)?.f_add_scalar(0.5 * self.bias)?)
         };
         Ok((half(&plus, 0)?, half(&minus, 1)?.f_neg()?))

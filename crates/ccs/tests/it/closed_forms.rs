@@ -196,8 +196,8 @@ fn quadratic_forms_agree_with_dense_eigenproblems() {
             let what = format!("{} {} {}", want.name, want.normalization, case.pairs.dim);
             let fit = quadratic(&pairs, objective(&want.name), want.normalization).unwrap();
             assert!((fit.value - want.value).abs() < 1e-9, "{what}: {} and {}", fit.value, want.value);
-            let sign = fit.probe.weight.double_value(&[0]).signum();
-            close(&(&fit.probe.weight * sign), &want.direction, 1e-8, &what);
+            let sign = fit.probe.weight().double_value(&[0]).signum();
+            close(&(fit.probe.weight() * sign), &want.direction, 1e-8, &what);
         }
     }
 }
@@ -212,13 +212,13 @@ fn near(got: f64, want: f64, tolerance: f64, what: &str) {
 fn mean_difference_and_lda_agree_with_scikit_learn() {
     for case in oracle().means {
         let pairs = case.pairs.contrast();
-        close(&mean_difference(&pairs, ELEMENT_WISE).unwrap().weight, &case.difference, 1e-10, "difference");
+        close(mean_difference(&pairs, ELEMENT_WISE).unwrap().weight(), &case.difference, 1e-10, "difference");
         let fit = lda(&pairs, Shrinkage::LedoitWolf, ELEMENT_WISE).unwrap();
         near(fit.shrinkage, case.ledoit_wolf, 1e-10, "Ledoit and Wolf's shrinkage");
         for want in case.lda {
             let probe = lda(&pairs, Shrinkage::Fixed(want.shrinkage), ELEMENT_WISE).unwrap().probe;
-            close(&probe.weight, &want.weight, 1e-9, "LDA");
-            near(probe.bias, want.bias, 1e-9, "LDA's bias");
+            close(probe.weight(), &want.weight, 1e-9, "LDA");
+            near(probe.bias(), want.bias, 1e-9, "LDA's bias");
         }
     }
 }
@@ -232,9 +232,9 @@ fn two_means_agree_with_scikit_learn() {
         let fit = kmeans(&pairs, &options, &SeedTree::new(0)).unwrap();
         near(fit.inertia, case.inertia, 1e-9, "inertia");
         assert_eq!(fit.sizes, case.sizes);
-        let sign = fit.probe.weight.double_value(&[0]).signum() * case.between[0].signum();
-        close(&(&fit.probe.weight * sign), &case.between, 1e-9, "centres");
-        near(fit.probe.bias * sign, case.bias, 1e-9, "boundary");
+        let sign = fit.probe.weight().double_value(&[0]).signum() * case.between[0].signum();
+        close(&(fit.probe.weight() * sign), &case.between, 1e-9, "centres");
+        near(fit.probe.bias() * sign, case.bias, 1e-9, "boundary");
     }
 }
 
@@ -249,18 +249,18 @@ fn salience_search_follows_pytorch() {
         close(&Tensor::from_slice(&all.losses), &case.losses, 1e-9, "losses of all starts");
         for (r, want) in case.theta.iter().enumerate() {
             let fit = bss_from(&pairs, &start.narrow(1, r as i64, 1), &options).unwrap();
-            let sign = fit.probe.weight.double_value(&[0]).signum() * want[0].signum();
-            close(&(&fit.probe.weight * sign), want, 1e-9, "theta");
+            let sign = fit.probe.weight().double_value(&[0]).signum() * want[0].signum();
+            close(&(fit.probe.weight() * sign), want, 1e-9, "theta");
             if r == all.restart {
                 assert_eq!(all.loss, all.losses[r]);
-                close(&all.probe.weight, &direction(&fit.probe), 1e-9, "one start or all");
+                close(all.probe.weight(), &direction(&fit.probe), 1e-9, "one start or all");
             }
         }
     }
 }
 
 fn direction(probe: &Probe) -> Vec<f64> {
-    Vec::try_from(&probe.weight).unwrap()
+    Vec::try_from(probe.weight()).unwrap()
 }
 
 /// Both regressions end at gradients below 1e-8, and curvature is at least the penalty's 1.
@@ -275,8 +275,8 @@ fn null_space_projection_agrees_with_scikit_learn() {
         let fit = inlp(&case.pairs.contrast(), &options).unwrap();
         assert_eq!(fit.probes.len(), case.weights.len());
         for (k, probe) in fit.probes.iter().enumerate() {
-            close(&probe.weight, &case.weights[k], 1e-6, "weight");
-            near(probe.bias, case.biases[k], 1e-6, "bias");
+            close(probe.weight(), &case.weights[k], 1e-6, "weight");
+            near(probe.bias(), case.biases[k], 1e-6, "bias");
             near(fit.losses[k], case.losses[k], 1e-7, "loss");
         }
         let gram = fit.directions.mm(&fit.directions.tr());

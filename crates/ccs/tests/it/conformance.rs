@@ -117,10 +117,10 @@ fn at_least_half_of_the_training_rows_are_judged_rightly_whatever_the_labels() {
         assert!(one.accuracy(&pairs).unwrap() >= 0.5 && other.accuracy(&opposite).unwrap() >= 0.5);
         if !entry.uses_labels {
             // The same direction, judged the other way.
-            assert!(same_values(&one.weight, &other.weight), "{}", entry.name);
-            assert_ne!(i8::from(one.sign), i8::from(other.sign), "{}", entry.name);
+            assert!(same_values(one.weight(), other.weight()), "{}", entry.name);
+            assert_ne!(i8::from(one.sign()), i8::from(other.sign()), "{}", entry.name);
         }
-        assert!(matches!(one.sign, Sign::Plus | Sign::Minus));
+        assert!(matches!(one.sign(), Sign::Plus | Sign::Minus));
     }
 }
 

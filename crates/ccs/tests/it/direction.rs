@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 /// |cos| of the probe's weight with what its normalisation makes of an axis.
 pub(crate) fn cosine(probe: &Probe, pairs: &Contrast, axis: i64) -> f64 {
     let p = image_of_axes(probe, pairs);
-    let weight = probe.weight.to_kind(Kind::Double);
+    let weight = probe.weight().to_kind(Kind::Double);
     let (u, s, _) = p.tr().svd(true, true); // u: [D, D]
     let rank = s.gt(1e-6 * s.max().double_value(&[])).sum(Kind::Int64).int64_value(&[]);
     let range = u.narrow(1, 0, rank);
@@ -33,7 +33,7 @@ fn image_of_axes(probe: &Probe, pairs: &Contrast) -> Tensor {
             Some(name) => rows.with_variants(text.clone(), vec![name.clone(); dim]).unwrap(),
             None => rows,
         };
-        probe.normalizer.apply(&rows, Kind::Double).unwrap().0
+        probe.normalizer().apply(&rows, Kind::Double).unwrap().0
     };
     let options = (Kind::Double, Device::Cpu);
     let dim = dim as i64;

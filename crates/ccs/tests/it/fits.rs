@@ -111,7 +111,7 @@ fn adamw_follows_pytorch_under_every_loss_penalty_and_without_bias() {
             for (got, want) in rows(fit.directions.as_ref().unwrap()).iter().zip(&case.theta) {
                 close(got, want, exact, &case.loss);
             }
-            close(&[fit.probe.bias], &[case.bias[fit.restart]], exact, "bias");
+            close(&[fit.probe.bias()], &[case.bias[fit.restart]], exact, "bias");
             assert_eq!(fit.under_determined, case.data.rows < case.data.dim);
             for want in &case.trace[fit.restart] {
                 let got = fit.trace[want[0] as usize];

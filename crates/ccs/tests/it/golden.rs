@@ -59,8 +59,8 @@ fn golden(dir: &Path) -> Golden {
 }
 
 fn parameters(probe: &Probe) -> Vec<f64> {
-    let mut all = Vec::<f64>::try_from(probe.weight.to_kind(Kind::Double)).unwrap();
-    all.push(probe.bias);
+    let mut all = Vec::<f64>::try_from(probe.weight().to_kind(Kind::Double)).unwrap();
+    all.push(probe.bias());
     all
 }
 
@@ -71,7 +71,7 @@ fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
 
 fn auroc(probe: &Probe, pairs: &Contrast) -> f64 {
     let scores = probe.score_pairs(pairs).unwrap();
-    Scored::new(&scores, pairs.labels(), probe.input.threshold()).unwrap().auroc().unwrap()
+    Scored::new(&scores, pairs.labels(), probe.input().threshold()).unwrap().auroc().unwrap()
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn ccs_reproduces_the_trace_theta_and_quality() {
             let finals =
                 [want["final_consistency"].as_f64().unwrap(), want["final_confidence"].as_f64().unwrap()];
             assert!(largest_difference(&[fit.terms.consistency, fit.terms.confidence], &finals) <= tolerance);
-            assert_eq!(i64::from(i8::from(fit.probe.sign)), want["sign_from_train"].as_i64().unwrap());
+            assert_eq!(i64::from(i8::from(fit.probe.sign())), want["sign_from_train"].as_i64().unwrap());
             assert_eq!(fit.probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
             assert!((auroc(&fit.probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-3);
             if precision == Precision::F64 {
@@ -160,9 +160,9 @@ fn the_top_principal_component_reproduces_direction_and_quality() {
         let fit = quadratic(&golden.train, Objective::TPC, Normalization::ElementWise).unwrap();
         let explained = fit.value / fit.trace.unwrap();
         assert!((explained - want["explained_variance_ratio"].as_f64().unwrap()).abs() < 1e-9, "{explained}");
-        let off = largest_difference(&Vec::<f64>::try_from(&fit.probe.weight).unwrap(), &golden.tpc);
+        let off = largest_difference(&Vec::<f64>::try_from(fit.probe.weight()).unwrap(), &golden.tpc);
         assert!(off < 1e-8, "direction off by {off:.2e}");
-        assert_eq!(i64::from(i8::from(fit.probe.sign)), want["sign_from_train"].as_i64().unwrap());
+        assert_eq!(i64::from(i8::from(fit.probe.sign())), want["sign_from_train"].as_i64().unwrap());
         assert_eq!(fit.probe.accuracy(&golden.test).unwrap(), want["test_accuracy"].as_f64().unwrap());
         assert!((auroc(&fit.probe, &golden.test) - want["test_auroc"].as_f64().unwrap()).abs() < 1e-12);
     }

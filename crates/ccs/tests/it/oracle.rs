@@ -81,9 +81,9 @@ fn adamw_follows_pytorch_start_by_start_and_together() {
             for r in 0..starts {
                 let one = Start { weight: start.narrow(1, r as i64, 1), bias: zeros(1) };
                 let fit = ccs_from(&train, &one, &options).unwrap();
-                let weight = Vec::<f64>::try_from(fit.probe.weight.to_kind(Kind::Double)).unwrap();
+                let weight = Vec::<f64>::try_from(fit.probe.weight().to_kind(Kind::Double)).unwrap();
                 close(&weight, &case.theta[r], tolerance, "theta");
-                close(&[fit.probe.bias], &[case.bias[r]], tolerance, "bias");
+                close(&[fit.probe.bias()], &[case.bias[r]], tolerance, "bias");
                 close(
                     &[fit.terms.consistency, fit.terms.confidence],
                     &case.losses[r],
@@ -103,7 +103,7 @@ fn adamw_follows_pytorch_start_by_start_and_together() {
             close(&got, &totals, tolerance, "losses of all starts");
             let lowest = (0..starts).min_by(|&a, &b| totals[a].total_cmp(&totals[b])).unwrap();
             assert_eq!(fit.restart, lowest);
-            let weight = Vec::<f64>::try_from(fit.probe.weight.to_kind(Kind::Double)).unwrap();
+            let weight = Vec::<f64>::try_from(fit.probe.weight().to_kind(Kind::Double)).unwrap();
             close(&weight, &case.theta[lowest], tolerance, "kept theta");
         }
     }
@@ -115,8 +115,8 @@ fn logistic_regression_agrees_with_scikit_learn_with_more_rows_than_dimensions_a
         let train = contrast(case.rows, case.dim, &case.plus, &case.minus, &case.label);
         let fit = logistic(&train, &LrOptions::default()).unwrap();
         assert!(fit.gradient <= 1e-6, "{}", fit.gradient);
-        close(&Vec::<f64>::try_from(&fit.probe.weight).unwrap(), &case.weight, 1e-5, "coefficients");
-        close(&[fit.probe.bias], &[case.bias], 1e-5, "intercept");
+        close(&Vec::<f64>::try_from(fit.probe.weight()).unwrap(), &case.weight, 1e-5, "coefficients");
+        close(&[fit.probe.bias()], &[case.bias], 1e-5, "intercept");
         let scores = fit.probe.score_pairs(&train).unwrap();
         let scored = Scored::new(&scores, train.labels(), 0.0).unwrap();
         assert_eq!(scored.accuracy(), case.accuracy);

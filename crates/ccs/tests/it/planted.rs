@@ -44,7 +44,7 @@ fn shuffled_labels_give_chance() {
     let lr = logistic(&train, &LrOptions::default()).unwrap().probe;
     for probe in [ccs, lr] {
         let scores = probe.score_pairs(&test).unwrap();
-        let scored = Scored::new(&scores, test.labels(), probe.input.threshold()).unwrap();
+        let scored = Scored::new(&scores, test.labels(), probe.input().threshold()).unwrap();
         assert!((scored.accuracy() - 0.5).abs() < 0.08 && (scored.auroc().unwrap() - 0.5).abs() < 0.1);
     }
 }

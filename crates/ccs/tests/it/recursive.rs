@@ -23,7 +23,7 @@ fn twenty(train: &Contrast, options: &Ccs) -> Recursive {
     let recursion = RecursiveOptions { iterations: 20, until_loss: None, ..RecursiveOptions::default() };
     let found = recursive(train, options, &recursion, &SeedTree::new(0), |_, _| true).unwrap();
     assert_eq!((found.fits.len(), found.stop), (20, Stop::Iterations));
-    let weights: Vec<Tensor> = found.fits.iter().map(|f| f.probe.weight.to_kind(Kind::Double)).collect();
+    let weights: Vec<Tensor> = found.fits.iter().map(|f| f.probe.weight().to_kind(Kind::Double)).collect();
     let between = cosines(&Tensor::stack(&weights, 0)).unwrap();
     let worst = (0..20).flat_map(|i| between[i][..i].to_vec()).max_by(f64::total_cmp).unwrap();
     assert!(worst < 1e-4, "{options:?}: {worst:e}");
@@ -124,7 +124,7 @@ fn iterations_end_with_the_dimensions_or_at_a_loss() {
 fn untrained_directions_do_not_reach_the_constant_guess() {
     let train = Planted::new(200, 50, 0.5, 1).contrast();
     let probes = untrained(&train, 20, Normalization::MeanOnly, &SeedTree::new(0)).unwrap();
-    assert!(probes.iter().all(|p| p.normalizer.kind() == Normalization::MeanOnly));
+    assert!(probes.iter().all(|p| p.normalizer().kind() == Normalization::MeanOnly));
     let losses: Vec<f64> = probes.iter().map(|p| p.loss(&train).unwrap().total()).collect();
     assert!(losses.iter().all(|l| *l > CONSTANT_GUESS), "{losses:?}");
     assert!(probes.iter().all(|p| p.accuracy(&train).unwrap() >= 0.5));
@@ -137,7 +137,7 @@ fn every_start_with_a_slope_and_both_optimisers_find_planted_truth() {
         for init in [Init::UnitSphere, Init::Uniform, Init::Pca] {
             let options = Ccs { optimizer, init, l2: 0.01, ..Ccs::default() };
             let fit = ccs(&train, &options, &SeedTree::new(0)).unwrap();
-            let weight = fit.probe.weight.to_kind(Kind::Double);
+            let weight = fit.probe.weight().to_kind(Kind::Double);
             let cosine = weight.get(0).abs().double_value(&[]) / weight.norm().double_value(&[]);
             let accuracy = fit.probe.accuracy(&test).unwrap();
             assert!(cosine > 0.95 && accuracy > 0.95, "{optimizer:?} {init:?}: {cosine}, {accuracy}");
@@ -184,7 +184,7 @@ fn hidden_layers_read_planted_truth_and_come_back_from_a_file() {
         let fit = ccs(&train, &options, &SeedTree::new(0)).unwrap();
         assert!(
             fit.directions.is_none()
-                && matches!(&fit.probe.hidden_layers, HiddenLayers::Mlp(l) if l.len() == hidden.len())
+                && matches!(fit.probe.hidden_layers(), HiddenLayers::Mlp(l) if l.len() == hidden.len())
         );
         assert_eq!(fit.probe.dim(), 6);
         let accuracy = fit.probe.accuracy(&test).unwrap();
@@ -232,7 +232,7 @@ fn every_normalisation_reaches_the_fits_and_their_probes() {
         let fit = ccs(&train, &Ccs { normalization, ..quick() }, &SeedTree::new(0)).unwrap();
         let lr = logistic(&train, &LrOptions { normalization, ..LrOptions::default() }).unwrap();
         for probe in [&fit.probe, &lr.probe] {
-            assert_eq!(probe.normalizer.kind(), normalization);
+            assert_eq!(probe.normalizer().kind(), normalization);
             let accuracy = probe.accuracy(&test).unwrap();
             assert!(accuracy > 0.95, "{normalization:?}: {accuracy}");
         }

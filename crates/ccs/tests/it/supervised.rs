@@ -73,7 +73,7 @@ struct ZeroShot {
 }
 
 fn weights(probe: &Probe) -> Vec<f64> {
-    Vec::try_from(&probe.weight).unwrap()
+    Vec::try_from(probe.weight()).unwrap()
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn statements_and_concatenated_pairs_are_scikit_learns() {
         ] {
             let fit = logistic_on(&train, input, &options).unwrap();
             close(&weights(&fit.probe), &want.weight, 1e-5, "coefficients");
-            close(&[fit.probe.bias], &[want.bias], 1e-5, "intercept");
+            close(&[fit.probe.bias()], &[want.bias], 1e-5, "intercept");
             assert_eq!(fit.probe.dim(), train.dim());
             // Scikit-learn's scores are of its own solution, which is another within the tolerance.
             close(&fit.probe.score_pairs(&train).unwrap(), scores, 1e-3, "scores");
@@ -123,7 +123,7 @@ fn the_penalty_is_the_one_with_the_lowest_held_out_loss() {
         assert!(losses[0] > case.losses[case.best]);
         assert!((choice.l2 - case.grid[case.best]).abs() <= 1e-9 * choice.l2);
         close(&weights(&choice.fit.probe), &case.weight, 1e-5, "coefficients");
-        close(&[choice.fit.probe.bias], &[case.bias], 1e-5, "intercept");
+        close(&[choice.fit.probe.bias()], &[case.bias], 1e-5, "intercept");
         assert!(matches!(
             cross_validated(&train, LrInput::Differences, &[], &LrOptions::default()),
             Err(Error::Setting { .. })

@@ -2,6 +2,7 @@
 //! `ReLU` between layers. R probes at once; the first layer of all of them is one product with the states.
 
 use tch::Tensor;
+use torch_runtime::TensorExt as _;
 
 use super::parameters::Parameters;
 use crate::Result;
@@ -82,7 +83,7 @@ impl ProbeArchitecture {
             return Ok(());
         }
         cache.outputs.clear();
-        let rows = x.size().first().copied().unwrap_or_default();
+        let (rows, _) = x.dims2("states")?;
         let first = part(theta, 1)?.f_addmm(x, &first.weight)?.f_relu()?; // [s, R·H₁]
         let mut h = first.f_view([rows, self.probes, self.width(0)])?.f_transpose(0, 1)?; // [R, s, H₁]
         cache.outputs.push(first);
@@ -120,7 +121,7 @@ impl ProbeArchitecture {
         if self.hidden.is_empty() {
             return multiply_add(gradient, 0, &slope.f_tr()?, x);
         }
-        let rows = x.size().first().copied().unwrap_or_default();
+        let (rows, _) = x.dims2("states")?;
         let slope = slope.f_tr()?.f_unsqueeze(2)?; // [R, s, 1]
         let top = self.output(cache, self.hidden.len() - 1, rows)?; // [R, s, Hₖ]
         add(gradient, last, &top.f_transpose(1, 2)?.f_bmm(&slope)?.f_squeeze_dim(2)?)?;

@@ -21,9 +21,9 @@ pub use start::Start;
 
 pub(super) use solve::{Solution, States, linear, without};
 
-use super::{Fit, Fitted, Starts};
 use crate::contrast::both_labels;
 use crate::loss::Terms;
+use crate::methods::fit::{Fit, Fitted, Starts};
 use crate::normalize::Normalizer;
 use crate::probe::{Calibration, HiddenLayers, Layer, Probe, ProbeInput, Sign};
 use crate::{Contrast, Error, Result, SeedTree};
@@ -49,6 +49,7 @@ impl Fit for Ccs {
 
 /// A fitted CCS probe and how it came about.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct CcsFit {
     /// The probe, with its sign chosen on the training rows.
     pub probe: Probe,
@@ -70,6 +71,31 @@ pub struct CcsFit {
     /// Whether there were fewer training rows than dimensions: then the loss can be brought to zero along almost any
     /// direction, and says nothing. See [`under_determined`].
     pub under_determined: bool,
+}
+
+impl CcsFit {
+    /// The probe of one start, kept or not, with its sign chosen on the training rows; `None` for hidden layers, and where
+    /// there is no such start.
+    ///
+    /// # Errors
+    /// As [`Probe::accuracy`].
+    pub fn probe_of_start(&self, start: usize, train: &Contrast) -> Result<Option<Probe>> {
+        let (Some(directions), Some(&bias)) = (&self.directions, self.biases.get(start)) else {
+            return Ok(None);
+        };
+        let mut probe = Probe {
+            weight: directions.f_select(0, start as i64)?.f_contiguous()?,
+            bias,
+            hidden_layers: HiddenLayers::Linear,
+            sign: Sign::Plus,
+            input: ProbeInput::Pair,
+            calibration: Calibration::OWN,
+            normalizer: self.probe.normalizer.duplicate()?,
+            meta: BTreeMap::new(),
+        };
+        probe.orient(train)?;
+        Ok(Some(probe))
+    }
 }
 
 /// Whether a fit on `train` has fewer rows than dimensions.

@@ -2,6 +2,7 @@
 //! cache it serves the logits of all restarts and their gradients, so memory is read once an epoch.
 
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::architecture::{Cache, ProbeArchitecture};
 use super::parameters::Parameters;
@@ -39,8 +40,7 @@ impl Data {
     /// # Shapes
     /// `plus`, `minus`: \[N, D\].
     pub(super) fn new(plus: &Tensor, minus: &Tensor, whole: bool) -> Result<Self> {
-        let size = plus.size();
-        let (pairs, dim) = (size.first().copied().unwrap_or(0), size.get(1).copied().unwrap_or(0));
+        let (pairs, dim) = plus.dims2("plus")?;
         let kind = plus.kind();
         let bytes = if kind == Kind::Double { 8 } else { 4 };
         let rows_in = |all: usize| all as i64 / (dim * bytes).max(1);
@@ -145,7 +145,7 @@ impl<'a> Objective<'a> {
         let mut sums = vec![Terms { consistency: 0.0, confidence: 0.0 }; self.probes];
         for views in &self.views {
             let _ = views.z.f_sigmoid_out(&views.p)?;
-            let share = views.base.size().first().copied().unwrap_or_default() as f64 / self.pairs as f64;
+            let share = views.base.dims2("rows")?.0 as f64 / self.pairs as f64;
             for (sum, block) in sums.iter_mut().zip(terms(&views.p_plus, &views.p_minus)?) {
                 sum.consistency += share * block.consistency;
                 sum.confidence += share * block.confidence;
@@ -175,7 +175,7 @@ impl<'a> Objective<'a> {
 
 impl Views {
     fn new(block: &Block, body: &ProbeArchitecture, kind: Kind) -> Result<Self> {
-        let rows = block.x.size().first().copied().unwrap_or_default();
+        let (rows, _) = block.x.dims2("states")?;
         let (half, probes, options) = (rows / 2, body.probes, (kind, block.x.device()));
         let all = || Tensor::f_zeros([rows, probes], options);
         let (p, slope) = (all()?, all()?);

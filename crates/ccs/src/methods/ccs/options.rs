@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::loss::CcsLoss;
-use crate::methods::Precision;
+use crate::methods::fit::Precision;
 use crate::normalize::Normalization;
 use crate::{Error, Result};
 
@@ -83,6 +83,7 @@ impl Default for Ccs {
 /// What minimises the objective.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Optimizer {
     /// Full-batch AdamW, as in the paper.
     #[default]
@@ -96,6 +97,7 @@ pub enum Optimizer {
 /// Where the starts of a linear probe are. Hidden layers always start at [`Init::Uniform`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Init {
     /// Uniform on the unit sphere, with zero bias, as in the paper's code.
     #[default]

@@ -7,6 +7,7 @@
 //! of the start that the data do not have are kept.
 
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::Result;
 
@@ -33,8 +34,7 @@ impl SearchSpace {
     /// # Shapes
     /// `x`: \[2N, D\]; `start`: \[R, D\].
     pub(super) fn new(x: Tensor, start: &Tensor, l2: f64, bias: bool) -> Result<Self> {
-        let size = x.size();
-        let (rows, dim) = (size.first().copied().unwrap_or(0), size.get(1).copied().unwrap_or(0));
+        let (rows, dim) = x.dims2("states")?;
         let gram = if rows < dim {
             let image = start.f_mm(&x.f_tr()?)?;
             let squared = start.f_square()?.f_sum_dim_intlist(1, true, start.kind())?;
@@ -46,8 +46,8 @@ impl SearchSpace {
         Ok(Self { x, gram, length, l2, bias })
     }
 
-    fn rows(&self) -> i64 {
-        self.x.size().first().copied().unwrap_or_default()
+    fn rows(&self) -> Result<i64> {
+        Ok(self.x.dims2("states")?.0)
     }
 
     /// The start as a vector. `weight`: \[R, D\]; `bias`: \[R\].
@@ -56,8 +56,8 @@ impl SearchSpace {
         if self.gram.is_none() {
             return Ok(Tensor::f_cat(&[weight, &bias], 1)?);
         }
-        let probes = weight.size().first().copied().unwrap_or_default();
-        let a = Tensor::f_zeros([probes, self.rows()], (weight.kind(), weight.device()))?;
+        let (probes, _) = weight.dims2("start")?;
+        let a = Tensor::f_zeros([probes, self.rows()?], (weight.kind(), weight.device()))?;
         self.with_dual(&a, &bias.f_ones_like()?, &bias)
     }
 
@@ -78,7 +78,7 @@ impl SearchSpace {
     /// Xw + b. \[2N, R\]
     pub(super) fn logits(&self, vector: &Tensor) -> Result<Tensor> {
         let z = match &self.gram {
-            Some(_) => vector.f_narrow(1, self.length, self.rows())?.f_tr()?,
+            Some(_) => vector.f_narrow(1, self.length, self.rows()?)?.f_tr()?,
             None => self.x.f_mm(&vector.f_narrow(1, 0, self.length - 1)?.f_tr()?)?,
         };
         Ok(z.f_add(&self.bias(vector)?.f_tr()?)?.f_contiguous()?)
@@ -92,8 +92,8 @@ impl SearchSpace {
         }
         let slope = slope.f_tr()?.f_contiguous()?; // [R, 2N]
         if self.gram.is_some() {
-            let a = slope.f_add(&vector.f_narrow(1, 0, self.rows())?.f_mul_scalar(self.l2)?)?;
-            let c = vector.f_narrow(1, self.rows(), 1)?.f_mul_scalar(self.l2)?;
+            let a = slope.f_add(&vector.f_narrow(1, 0, self.rows()?)?.f_mul_scalar(self.l2)?)?;
+            let c = vector.f_narrow(1, self.rows()?, 1)?.f_mul_scalar(self.l2)?;
             return self.with_dual(&a, &c, &bias);
         }
         let weight = vector.f_narrow(1, 0, self.length - 1)?.f_mul_scalar(self.l2)?;
@@ -118,8 +118,8 @@ impl SearchSpace {
         let bias = self.bias(vector)?.f_squeeze_dim(1)?;
         let weight = match &self.gram {
             Some(gram) => {
-                let along = gram.start.f_mul(&vector.f_narrow(1, self.rows(), 1)?)?;
-                along.f_addmm(&vector.f_narrow(1, 0, self.rows())?, &self.x)?
+                let along = gram.start.f_mul(&vector.f_narrow(1, self.rows()?, 1)?)?;
+                along.f_addmm(&vector.f_narrow(1, 0, self.rows()?)?, &self.x)?
             }
             None => vector.f_narrow(1, 0, self.length - 1)?,
         };
@@ -136,7 +136,7 @@ pub(super) fn numbers(column: &Tensor) -> Result<Vec<f64>> {
 /// X·Xᵀ, only its lower half computed. `x`: \[2N, D\].
 fn gram(x: &Tensor) -> Result<Tensor> {
     const PARTS: i64 = 8;
-    let rows = x.size().first().copied().unwrap_or_default();
+    let (rows, _) = x.dims2("states")?;
     let step = (rows + PARTS - 1) / PARTS;
     let k = Tensor::f_zeros([rows, rows], (x.kind(), x.device()))?;
     let mut at = 0;

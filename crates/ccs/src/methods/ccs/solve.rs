@@ -1,6 +1,7 @@
 //! From normalised states and starts to every restart's final parameters.
 
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::adamw::AdamW;
 use super::architecture::ProbeArchitecture;
@@ -41,7 +42,7 @@ impl States {
         let mut states = Self { plus, minus, basis: None, questions };
         if let Some(count) = options.project {
             let directions = start::principal_directions(&states.differences()?)?;
-            let found = directions.size().get(1).copied().unwrap_or_default();
+            let (_, found) = directions.dims2("directions")?;
             if found == 0 {
                 return Err(Error::Constant);
             }
@@ -56,8 +57,8 @@ impl States {
     }
 
     /// D of the states as they are here.
-    pub(crate) fn dim(&self) -> i64 {
-        self.size().1
+    pub(crate) fn dim(&self) -> Result<i64> {
+        Ok(self.size()?.1)
     }
 
     /// \[N, D\]
@@ -65,9 +66,8 @@ impl States {
         Ok(self.plus.f_sub(&self.minus)?)
     }
 
-    fn size(&self) -> (i64, i64) {
-        let size = self.plus.size();
-        (size.first().copied().unwrap_or_default(), size.get(1).copied().unwrap_or_default())
+    fn size(&self) -> Result<(i64, i64)> {
+        Ok(self.plus.dims2("states")?)
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn linear(
     options: &Ccs,
     against: Option<&Tensor>,
 ) -> Result<Solution> {
-    let (_, dim) = states.size();
+    let (_, dim) = states.size()?;
     let size = start.weight.size();
     let restarts = size.get(1).copied().unwrap_or_default();
     if size != [dim, restarts] || restarts == 0 || start.bias.size() != [restarts] {
@@ -132,7 +132,7 @@ pub(crate) fn linear(
 
 /// Probes with hidden layers, from PyTorch's default starts.
 pub(crate) fn deep(states: &States, stream: &SeedTree, options: &Ccs) -> Result<Solution> {
-    let (_, dim) = states.size();
+    let (_, dim) = states.size()?;
     if options.n_init == 0 {
         return Err(Error::Setting {
             name: "n_init",
@@ -205,7 +205,7 @@ fn lbfgs(
     options: &Ccs,
     against: Option<&Tensor>,
 ) -> Result<Solution> {
-    let (pairs, _) = states.size();
+    let (pairs, _) = states.size()?;
     let x = Tensor::f_cat(&[&states.plus, &states.minus], 0)?; // [2N, D]
     let loss = || Loss { weights: options.loss.weights(), questions: states.questions.as_ref(), pairs };
     let space = SearchSpace::new(x.f_alias()?, weight, options.l2, options.bias)?;

@@ -3,6 +3,7 @@
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::architecture::ProbeArchitecture;
 use super::options::Init;
@@ -65,9 +66,9 @@ impl Start {
     /// # Errors
     /// LibTorch's.
     pub fn principal(differences: &Tensor, restarts: usize, stream: &SeedTree) -> Result<Self> {
-        let dim = differences.size().get(1).copied().unwrap_or(0);
+        let (_, dim) = differences.dims2("differences")?;
         let directions = principal_directions(differences)?;
-        let found = directions.size().get(1).copied().unwrap_or_default().min(restarts as i64);
+        let found = directions.dims2("directions")?.1.min(restarts as i64);
         let start = Self::unit_sphere(dim as usize, restarts, stream)?;
         let mut weight = start.weight.f_contiguous()?;
         weight.f_narrow(1, 0, found)?.f_copy_(&directions.f_narrow(1, 0, found)?)?;
@@ -77,7 +78,7 @@ impl Start {
     }
 
     pub(crate) fn of(init: Init, differences: &Tensor, restarts: usize, stream: &SeedTree) -> Result<Self> {
-        let dim = differences.size().get(1).map_or(0, |&d| d as usize);
+        let dim = differences.dims2("differences")?.1 as usize;
         match init {
             Init::UnitSphere => Self::unit_sphere(dim, restarts, stream),
             Init::Uniform => Self::uniform(dim, restarts, stream),
@@ -94,8 +95,7 @@ impl Start {
 pub(super) fn principal_directions(differences: &Tensor) -> Result<Tensor> {
     let x = differences.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
     let x = x.f_sub(&x.f_mean_dim(0, true, Kind::Double)?)?;
-    let size = x.size();
-    let (rows, dim) = (size.first().copied().unwrap_or(0), size.get(1).copied().unwrap_or(0));
+    let (rows, dim) = x.dims2("differences")?;
     // The smaller of the two Gram matrices has the same spectrum; both are ascending.
     if rows < dim {
         let (values, vectors) = x.f_mm(&x.f_tr()?)?.f_linalg_eigh("L")?;
@@ -110,7 +110,7 @@ pub(super) fn principal_directions(differences: &Tensor) -> Result<Tensor> {
 fn keep(values: &Tensor, vectors: &Tensor) -> Result<Tensor> {
     let largest = values.f_max()?.f_double_value(&[])?;
     let rank = values.f_gt(largest * 1e-12)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
-    let from = values.size().first().copied().unwrap_or_default() - rank;
+    let from = values.dims1("eigenvalues")? - rank;
     Ok(vectors.f_narrow(1, from, rank)?.f_flip([1])?)
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tch::Kind;
+use torch_runtime::TensorExt as _;
 
 use super::{LrFit, LrInput, LrOptions, Rows, check_tolerance};
 use crate::contrast::both_labels;
@@ -129,7 +130,7 @@ pub fn penalised(train: &Contrast, input: LrInput, l2: f64, options: &LrOptions)
 impl Rows {
     /// n times mean log loss + ½λ‖w‖², which keeps the gradient on the scale of a sum over rows.
     fn penalised(&mut self, l2: f64, options: &LrOptions) -> Result<super::Newton> {
-        let rows = self.targets.size().first().copied().unwrap_or_default() as f64;
+        let rows = self.targets.dims1("targets")? as f64;
         self.fit(l2 * rows, 1.0, options)
     }
 }

@@ -8,7 +8,6 @@
 //! which side is true; statements have two rows a pair, and their model says whether a statement is true.
 
 mod cv;
-mod method;
 mod newton;
 
 use std::collections::BTreeMap;
@@ -17,13 +16,11 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 pub use cv::{GRID, Penalty, PenaltyChoice, cross_validated, penalised};
-pub use method::{LogisticRegression, PenaltyRule};
 
-use super::Precision;
+use super::fit::Precision;
 use crate::contrast::both_labels;
 use crate::normalize::{Normalization, Normalizer};
-use crate::probe::HiddenLayers;
-use crate::probe::{Calibration, Probe, ProbeInput, Sign};
+use crate::probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 use crate::{Contrast, Error, Result};
 use newton::{Newton, Problem, design, full_gradient, span, to_full};
 
@@ -58,6 +55,7 @@ impl Default for LrOptions {
 
 /// A fitted logistic regression and how well it converged.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct LrFit {
     /// The probe; its sign is always plus.
     pub probe: Probe,

@@ -1,6 +1,7 @@
 //! Newton's method for penalised logistic regression: ½κ‖w‖² + c·Σ log(1 + exp(−yᵢ(wᵀxᵢ + b))) with yᵢ = ±1.
 
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use super::LrOptions;
 use crate::{Error, Result};
@@ -20,7 +21,7 @@ pub(super) fn span(x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
 
 /// The weights in the original coordinates. `theta`: \[K + 1\], bias last; the result: \[D\].
 pub(super) fn to_full(theta: &Tensor, basis: Option<&Tensor>) -> Result<Tensor> {
-    let length = theta.size().first().copied().unwrap_or_default() - 1;
+    let length = theta.dims1("theta")? - 1;
     let weight = theta.f_narrow(0, 0, length)?;
     Ok(match basis {
         Some(q) => q.f_mv(&weight)?,
@@ -43,7 +44,7 @@ pub(super) fn full_gradient(
 
 /// Coordinates with a last column of ones, for the bias. `coordinates`: \[N, K\]; the result: \[N, K + 1\].
 pub(super) fn design(coordinates: &Tensor) -> Result<Tensor> {
-    let rows = coordinates.size().first().copied().unwrap_or_default();
+    let (rows, _) = coordinates.dims2("coordinates")?;
     let ones = Tensor::f_ones([rows, 1], (coordinates.kind(), coordinates.device()))?;
     Ok(Tensor::f_cat(&[coordinates, &ones], 1)?)
 }
@@ -73,7 +74,7 @@ impl<'a> Problem<'a> {
     /// `x`: \[N, K + 1\] of [`design`]; `targets`: \[N\], 0 or 1; κ and c as above.
     pub(super) fn new(x: &'a Tensor, targets: &'a Tensor, penalised: f64, c: f64) -> Result<Self> {
         let options = (x.kind(), x.device());
-        let length = x.size().get(1).copied().unwrap_or_default();
+        let (_, length) = x.dims2("design")?;
         let penalty = Tensor::f_full([length], penalised, options)?;
         let _ = penalty.f_narrow(0, length - 1, 1)?.f_zero_()?;
         Ok(Self { x, targets, penalty, penalised, c, kind: x.kind() })
@@ -124,9 +125,7 @@ impl<'a> Problem<'a> {
 
     /// Xᵀ·diag(c)·X, with no more than a block of weighted rows beside X. \[K + 1, K + 1\]
     fn hessian(&self, curvature: &Tensor) -> Result<Tensor> {
-        let size = self.x.size();
-        let (rows, length) =
-            (size.first().copied().unwrap_or_default(), size.get(1).copied().unwrap_or_default());
+        let (rows, length) = self.x.dims2("design")?;
         let mut hessian = Tensor::f_zeros([length, length], (self.kind, self.x.device()))?;
         let weighted = Tensor::f_empty([BLOCK.min(rows), length], (self.kind, self.x.device()))?;
         let mut at = 0;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::super::{Convergence, Fit, Fitted};
-use super::{LrInput, LrOptions, cross_validated, logistic_on, penalised};
+use super::fit::{Convergence, Fit, Fitted};
+use super::logistic::{LrInput, LrOptions, cross_validated, logistic_on, penalised};
 use crate::normalize::Normalization;
 use crate::stats::split::{Split, grouped_folds};
 use crate::{Contrast, Result, SeedTree};
@@ -13,6 +13,7 @@ const FOLDS: usize = 5;
 
 /// Where the penalty comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
 pub enum PenaltyRule {
     /// [`LrOptions::c`].
     #[default]
