@@ -9,10 +9,10 @@ use clap::{Parser, Subcommand};
 use host::program::Signals;
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
-mod beside;
 mod data;
 mod doctor;
 mod extract;
+mod flags;
 mod generate;
 mod hashing;
 mod hooks;
@@ -20,6 +20,7 @@ mod model;
 mod output;
 mod predict;
 mod prompts;
+mod sidecar;
 mod store;
 
 /// Any error of a command; its chain is what the user reads.
@@ -70,7 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Err(code) => return code,
     };
     output::listen(cli.verbose);
-    run(cli).unwrap_or_else(|error| {
+    run(cli).map_err(flags::named).unwrap_or_else(|error| {
         output::error(error.as_ref());
         ExitCode::FAILURE
     })
@@ -117,7 +118,6 @@ fn precision(name: &str) -> Result<llama_core::Precision, String> {
     name.parse()
 }
 
-/// A count that is not 0.
 /// `4GiB`, `500MB`, `2000000000`: bytes.
 fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 10] = [
@@ -140,6 +140,7 @@ fn size(text: &str) -> Result<u64, String> {
     if bytes >= 1.0 && bytes <= u64::MAX as f64 { Ok(bytes as u64) } else { Err(wrong()) }
 }
 
+/// A count that is not 0.
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("it must be at least 1".to_owned()),

@@ -36,14 +36,14 @@ pub enum Error {
         loaded: String,
     },
     /// A device name that is none of the known forms.
-    #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `--device cuda:0`")]
+    #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `cuda:0`")]
     UnknownDevice {
         /// What was asked for.
         name: String,
     },
     /// CUDA was asked for and cannot be had.
     #[error(
-        "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `--device cpu` always works"
+        "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `cpu` always works"
     )]
     NoCuda {
         /// What was asked for.

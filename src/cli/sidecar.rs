@@ -1,4 +1,4 @@
-//! The templates that a prompts file was made with, kept beside it, so that a store can record them and `predict` can
+//! The sidecar of a prompts file: the templates that made the prompts, so that a store can record them and `predict` can
 //! write new questions with them.
 
 use std::io::ErrorKind;
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::AnyError;
 
 /// `prompts.csv` → `prompts.templates.json`.
-fn place(prompts: &Path) -> PathBuf {
+fn path_of(prompts: &Path) -> PathBuf {
     prompts.with_extension("templates.json")
 }
 
 #[derive(Serialize, Deserialize)]
-struct Beside {
-    /// Of the prompts file: templates of another file are none of its.
+struct Sidecar {
+    /// Of the prompts file: a sidecar of other prompts is not used.
     blake3: String,
     templates: Vec<(String, TemplateText)>,
 }
@@ -28,35 +28,35 @@ fn hash(prompts: &Path) -> Result<String, AnyError> {
     Ok(blake3::hash(&fs_err::read(prompts)?).to_hex().to_string())
 }
 
-/// Keeps the templates beside the prompts they made.
+/// Writes the templates that made the prompts into their sidecar.
 pub(crate) fn save(prompts: &Path, templates: &[Template]) -> Result<(), AnyError> {
     let templates = templates.iter().map(|t| (t.name().to_owned(), t.text())).collect();
-    let beside = Beside { blake3: hash(prompts)?, templates };
-    Ok(host::files::replace(place(prompts), (serde_json::to_string_pretty(&beside)? + "\n").as_bytes())?)
+    let sidecar = Sidecar { blake3: hash(prompts)?, templates };
+    Ok(host::files::replace(path_of(prompts), (serde_json::to_string_pretty(&sidecar)? + "\n").as_bytes())?)
 }
 
-/// The templates that made these prompts; none if nothing beside them says so, or says it of other prompts.
+/// The templates that made these prompts; none if they have no sidecar, or one of other prompts.
 ///
 /// # Errors
 /// A file that is there and cannot be read.
 pub(crate) fn load(prompts: &Path) -> Result<Vec<Template>, AnyError> {
-    let place = place(prompts);
-    let text = match host::files::read(&place, LARGEST) {
+    let path = path_of(prompts);
+    let text = match host::files::read(&path, LARGEST) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         text => text?,
     };
     let damaged = |why: &dyn std::fmt::Display| {
-        let place = place.display();
+        let path = path.display();
         format!(
-            "{place}: not the templates of prompts: {why}\nhint: make the prompts again, or remove that file: \
+            "{path}: not the templates of prompts: {why}\nhint: make the prompts again, or remove that file: \
              `--template` records a template too"
         )
     };
-    let beside: Beside = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
-    if beside.blake3 != hash(prompts)? {
+    let sidecar: Sidecar = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
+    if sidecar.blake3 != hash(prompts)? {
         return Ok(Vec::new());
     }
-    let templates = beside.templates.iter().map(|(name, text)| Template::from_text(name, text));
+    let templates = sidecar.templates.iter().map(|(name, text)| Template::from_text(name, text));
     Ok(templates.collect::<Result<_, _>>().map_err(|error| {
         let said = error.to_string();
         damaged(&said.split("\nhint:").next().unwrap_or_default())
