@@ -99,7 +99,7 @@ fn names(stores: &[(Option<&str>, &Path, StoreSource)]) -> Vec<String> {
     let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let parent = |path: &Path| last(path.parent()?);
     let ways: [Naming<'_>; 3] =
-        [&|_, source| source.dataset().map(str::to_owned), &|path, _| last(path), &|path, _| parent(path)];
+        [&|_, source| source.dataset(), &|path, _| last(path), &|path, _| parent(path)];
     for way in ways {
         let all = stores.iter().map(|(name, path, source)| {
             let found = name.map(str::to_owned).or_else(|| way(path, source))?;

@@ -111,7 +111,7 @@ fn provenance(plan: &Plan<'_>, method: Method, data: &LayerData<'_>, fit: Value)
         ("train_rows".to_owned(), data.train.rows().into()),
         ("train_split".to_owned(), plan.split.train_id.as_str().into()),
         ("fit".to_owned(), fit),
-        ("states".to_owned(), plan.source.made_by()),
+        ("states".to_owned(), plan.source.made_by().map_or(Value::Null, Value::from)),
     ]);
     known.into_iter().chain(tokens).collect()
 }

@@ -65,7 +65,7 @@ pub(crate) fn assemble(
         states: source.states(),
         about: source.about(),
         data_notes: source.notes(),
-        data: source.identity(),
+        data: serde_json::Value::Object(source.identity().into()),
     };
     report.verdicts = sentences::verdicts(&report);
     Ok(Run { report, split: split.report.clone(), probes })

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use activations::provenance::Provenance;
 use serde_json::Value;
 
 use crate::run::probe_path;
@@ -73,10 +74,9 @@ impl Fitted {
         Ok(Self { method, layer, hook, tokens, probe, train_groups, report })
     }
 
-    /// What made the states that the probe was fitted on, in the words of the run's source: for a store the settings
-    /// of its manifest.
-    pub fn made_by(&self) -> &Value {
-        self.probe.meta().get("states").unwrap_or(&Value::Null)
+    /// What made the states that the probe was fitted on: for a store the settings of its manifest.
+    pub fn made_by(&self) -> Provenance {
+        self.probe.meta().get("states").map(Provenance::from_json).unwrap_or_default()
     }
 }
 

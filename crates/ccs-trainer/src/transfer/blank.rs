@@ -1,12 +1,13 @@
 //! The control without passages: a run's probes on its own test questions with the passage left blank.
 
+use activations::provenance::short;
+
 use crate::method;
 use crate::settings::Settings;
 use ccs_report::Blank;
 use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::Value;
 use tch::Device;
 
 use crate::engine::compute::one_thread;
@@ -15,7 +16,7 @@ use crate::run::Run;
 use crate::settings::LayerSelection;
 use crate::source::Rows;
 use crate::source::Source;
-use crate::source::origin::{Origin, layer_of, same_model};
+use crate::source::origin::{layer_of, same_model};
 use crate::transfer::evaluate::Evaluator;
 use crate::transfer::target::Target;
 use crate::{Error, Result};
@@ -35,7 +36,7 @@ impl Run {
         let found = self::blank(self, source, blank)?;
         let (matched, test) =
             (counterparts(&self.split.test.row, source.rows(), blank.rows())?.len(), self.report.rows.test);
-        let which = fingerprint(blank).map(|f| format!(" ({})", f.chars().take(12).collect::<String>()));
+        let which = fingerprint(blank).map(|f| format!(" ({})", short(&f)));
         self.report.notes.push(format!(
             "{matched} of {test} test rows have a counterpart in the store with blank passages{}",
             which.unwrap_or_default()
@@ -46,7 +47,7 @@ impl Run {
 }
 
 fn fingerprint(source: &dyn Source) -> Option<String> {
-    Some(source.identity().get("fingerprint")?.as_str()?.to_owned())
+    source.identity().fingerprint
 }
 
 /// Whether `blank` can be what [`blank()`] wants of a run of `source` at `layers`, to ask before the work is done.
@@ -56,9 +57,8 @@ fn fingerprint(source: &dyn Source) -> Option<String> {
 /// it is `source` itself, where no row of `source` has a counterpart in it, and where one has another label or, as far as
 /// the prompts tell, still its passage.
 pub fn check_blank(source: &dyn Source, blank: &dyn Source, layers: &LayerSelection) -> Result<()> {
-    let (made_by, own): (Value, Value) = (blank.made_by(), source.made_by());
-    let reference = Origin { name: "the run's store", made_by: &own };
-    same_model(Origin { name: NAME, made_by: &made_by }, reference)?;
+    let (made_by, own) = (blank.made_by(), source.made_by());
+    same_model((NAME, made_by.as_ref()), ("the run's store", own.as_ref()))?;
     blank.rows().check()?;
     if fingerprint(source).is_some_and(|own| fingerprint(blank) == Some(own)) {
         return Err(refused("it is the run's own store".to_owned()));

@@ -15,7 +15,7 @@ use crate::engine::evaluate::{Resampled, predict};
 use crate::run_dir::fitted::Fitted;
 use crate::run_dir::reader::RunDir;
 use crate::settings::Settings;
-use crate::source::origin::{Origin, layer_of, same_model};
+use crate::source::origin::{layer_of, same_model};
 use crate::source::{Rows, Source};
 use crate::transfer::evaluate::{Evaluator, directions_at_their_best};
 use crate::transfer::report::{EvalReport, EvaluatedProbe};
@@ -118,7 +118,7 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
     };
     Ok(EvalReport {
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
-        data: Side { train: report.data.clone(), test: source.identity() },
+        data: Side { train: report.data.clone(), test: serde_json::Value::Object(source.identity().into()) },
         rows: target.labels.len(),
         groups: BTreeSet::from_iter(&target.groups).len(),
         positives: target.labels.iter().filter(|&&l| l).count(),
@@ -138,8 +138,7 @@ fn made_alike(source: &dyn Source, name: &str, fitted: &[Fitted]) -> Result<Vec<
     let made_by = source.made_by();
     let mut notes = Vec::new();
     for probe in fitted {
-        let reference = Origin { name: "the probe", made_by: probe.made_by() };
-        notes.extend(same_model(Origin { name, made_by: &made_by }, reference)?);
+        notes.extend(same_model((name, made_by.as_ref()), ("the probe", Some(&probe.made_by())))?);
     }
     Ok(notes)
 }

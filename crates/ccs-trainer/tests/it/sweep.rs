@@ -255,7 +255,9 @@ fn what_the_first_store_does_not_say_is_asked_of_the_others() {
         let names = ["first", "second", "third"];
         let parts: Vec<Dataset<'_>> =
             names.iter().zip(sources).map(|(name, source)| Dataset { name, source: *source }).collect();
-        Pooled::new(&parts, &LayerSelection::All).map(|pooled| (pooled.made_by(), pooled.notes().to_vec()))
+        let pooled = Pooled::new(&parts, &LayerSelection::All)?;
+        let made_by = serde_json::Value::from(pooled.made_by().unwrap());
+        Ok::<_, Error>((made_by, pooled.notes().to_vec()))
     };
     let error = pool(&[&silent, &a, &b]).unwrap_err().to_string();
     assert!(error.contains("third: the model is bbbb; second is aaaa"), "{error}");
