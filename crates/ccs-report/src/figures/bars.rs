@@ -48,7 +48,7 @@ fn level(canvas: &mut Canvas, y: &Axis, value: f64) {
 /// Rows labeled true above the line, rows labeled false below it.
 pub(crate) fn histogram(found: &Histogram, ink: Ink, label: &str) -> String {
     let mut canvas = canvas();
-    let most = found.positives.iter().chain(&found.negatives).copied().max().unwrap_or(1).max(1);
+    let most = found.positives.iter().chain(&found.negatives).copied().fold(1, usize::max);
     let y = Axis::new([-coordinate(most), coordinate(most)], UP, 34.0);
     grid(&mut canvas, &y, ACROSS, SIZE, |tick| whole(tick, f64::NEG_INFINITY));
     let title = if found.calibrated { "p, after Platt scaling" } else { "p, before calibration" };
@@ -80,11 +80,8 @@ pub(crate) fn reliability(found: &Reliability, ink: Ink, label: &str) -> String 
     canvas.dashes((x.at(0.0), y.at(0.0)), (x.at(1.0), y.at(1.0)), TEXT);
     canvas.text((LEFT + 6.0, y.at(0.9)), SIZE, Anchor::Start, QUIET, "share of true rows");
     let rows: usize = found.bins.iter().map(|b| b.rows).sum();
-    let points: Vec<(usize, At)> = found
-        .bins
-        .iter()
-        .filter_map(|b| Some((b.rows, (x.at(b.probability?), y.at(b.share?)))))
-        .collect();
+    let points: Vec<(usize, At)> =
+        found.bins.iter().filter_map(|b| Some((b.rows, (x.at(b.probability?), y.at(b.share?))))).collect();
     let line: Vec<At> = points.iter().map(|p| p.1).collect();
     if line.len() > 1 {
         canvas.polyline(&line, ink, 1.6);

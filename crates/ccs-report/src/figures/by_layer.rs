@@ -80,7 +80,7 @@ impl Chart {
         grid(canvas, y, [left, right], size, |tick| Some(quantity.tick(tick)));
         canvas.line((left, bottom), (right, bottom), LINE, 1.0);
         canvas.line((left, bottom), (left, top), LINE, 1.0);
-        below(canvas, x, bottom, size - 1, "Layer (0 is the embedding)", |tick| whole(tick, 0.0));
+        below(canvas, x, bottom, size, "Layer (0 is the embedding)", |tick| whole(tick, 0.0));
     }
 
     fn fill(&mut self, series: &Series) {
@@ -105,7 +105,8 @@ impl Chart {
     fn band(&mut self, points: &[Point], ink: Ink, opacity: f64) {
         let with: Vec<Option<(&Point, [f64; 2])>> = points.iter().map(|p| Some((p, p.ci?))).collect();
         for run in with.split(Option::is_none).filter(|run| !run.is_empty()) {
-            let side = |end: usize| run.iter().flatten().flat_map(move |(p, ci)| p.reach.map(|x| (x, ci[end])));
+            let side =
+                |end: usize| run.iter().flatten().flat_map(move |(p, ci)| p.reach.map(|x| (x, ci[end])));
             let outline: Vec<At> = side(1)
                 .chain(side(0).collect::<Vec<_>>().into_iter().rev())
                 .map(|(x, y)| self.at(x, y))

@@ -107,7 +107,7 @@ fn draw(rows: &[Row], panels: &[Panel], shown: &[usize], format: &Format, label:
     let width = f64::from(format.width);
     let bottom = HEAD + format.row * coordinate(rows.len());
     let mut canvas = Canvas::new(Target::Page, (width, bottom + FOOT));
-    let widest = rows.iter().map(|r| label_width(r, format.text)).max().unwrap_or_default().min(LABELS);
+    let widest = rows.iter().map(|r| label_width(r, format.text)).fold(0, i32::max).min(LABELS);
     let left = if format.above { EDGE } else { f64::from(widest) + 22.0 };
     let room = (width - EDGE - left - GAP * (coordinate(shown.len()) - 1.0)) / coordinate(shown.len().max(1));
     for (place, &index) in shown.iter().enumerate() {
@@ -178,8 +178,11 @@ fn points(canvas: &mut Canvas, cell: &Cell, axis: &Axis, y: f64, half: f64) {
     for mark in &cell.marks {
         let x = axis.at(mark.value);
         // Two intervals in one row lie beside each other.
-        let place = full.iter().position(|m| std::ptr::eq(*m, mark)).unwrap_or_default();
-        let shift = if full.len() == 2 { half * if place == 0 { -0.45 } else { 0.45 } } else { 0.0 };
+        let shift = match full.as_slice() {
+            [first, _] if std::ptr::eq(*first, mark) => -0.45 * half,
+            [_, second] if std::ptr::eq(*second, mark) => 0.45 * half,
+            _ => 0.0,
+        };
         if let Some([low, high]) = mark.ci {
             canvas.line((axis.at(low), y + shift), (axis.at(high), y + shift), mark.ink, 1.6);
         }

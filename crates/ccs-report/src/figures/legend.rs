@@ -22,13 +22,7 @@ const BETWEEN: i32 = 16;
 const MARGIN: i32 = 8;
 
 /// Draws marks and texts from `top` on, in as many rows as `width` needs, and returns where they end.
-pub(super) fn draw(
-    canvas: &mut Canvas,
-    items: &[(Swatch, String)],
-    width: i32,
-    size: i32,
-    top: i32,
-) -> i32 {
+pub(super) fn draw(canvas: &mut Canvas, items: &[(Swatch, String)], width: i32, size: i32, top: i32) -> i32 {
     let row = size + 8;
     let (mut x, mut y) = (MARGIN, top + row / 2);
     for (swatch, text) in items {

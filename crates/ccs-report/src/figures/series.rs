@@ -116,9 +116,8 @@ impl Series {
     }
 
     pub(super) fn legend(&self, report: &Report) -> Vec<(Swatch, String)> {
-        let of = |points: &[Point], swatch, method| {
-            (!points.is_empty()).then(|| (swatch, report.title(method)))
-        };
+        let of =
+            |points: &[Point], swatch, method| (!points.is_empty()).then(|| (swatch, report.title(method)));
         let band = self.random.iter().any(|p| p.ci.is_some());
         let chosen: Vec<String> = [(Method::CCS, "CCS"), (Method::LR, "LR")]
             .into_iter()

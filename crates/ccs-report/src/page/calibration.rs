@@ -32,7 +32,11 @@ pub(super) fn calibrations(report: &Report) -> Parted<CalibrationView> {
             histogram: histogram
                 .map(|h| bars::histogram(h, method_ink(method), &format!("{title}: probabilities by label"))),
             reliability: calibration.map(|c| {
-                bars::reliability(&c.reliability, method_ink(method), &format!("{title}: reliability diagram"))
+                bars::reliability(
+                    &c.reliability,
+                    method_ink(method),
+                    &format!("{title}: reliability diagram"),
+                )
             }),
             ece: calibration.map(|c| (c.ece_before.map(decimal), decimal(c.reliability.ece))),
         };

@@ -47,8 +47,7 @@ pub(super) fn recursive(report: &Report) -> Option<RecursiveView> {
     let found = report.recursive.as_ref().filter(|r| !r.iterations.is_empty())?;
     let low = |t: &Evaluation| t.accuracy_ci.map_or(t.accuracy, |ci| ci[0]);
     let above = |[_, high]: Interval| found.iterations.iter().filter(|i| low(&i.test) > high).count();
-    let loss_below =
-        |bound: f64| found.iterations.iter().filter(|i| i.test_loss.total() < bound).count();
+    let loss_below = |bound: f64| found.iterations.iter().filter(|i| i.test_loss.total() < bound).count();
     let row = |i: &RecursiveIteration| RecursiveRow {
         scores: Scores::new(&i.test),
         train: terms(&i.train_loss),

@@ -109,7 +109,8 @@ fn strip(report: &Report, method: Method, found: &Repetitions) -> Row {
     };
     let cell = |values: Vec<f64>, band: Option<Interval>| {
         let mark = |value, shape, ink| Mark { value, ci: None, shape, ink };
-        let median = low_median_high(values.iter().copied()).map(|[_, median, _]| mark(median, Shape::Bar, TEXT));
+        let median =
+            low_median_high(values.iter().copied()).map(|[_, median, _]| mark(median, Shape::Bar, TEXT));
         let each = values.into_iter().map(|v| mark(v, Shape::Faint, method_ink(method)));
         Cell { band, marks: each.chain(median).collect() }
     };

@@ -42,7 +42,8 @@ pub(super) struct Parted<T> {
 
 impl<T> Parted<T> {
     pub(super) fn new(items: impl IntoIterator<Item = (Method, T)>) -> Self {
-        let (first, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|(method, _)| matches!(*method, Method::CCS | Method::LR));
+        let (first, others): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|(method, _)| matches!(*method, Method::CCS | Method::LR));
         let [first, others] =
             [first, others].map(|of| of.into_iter().map(|(_, item)| item).collect::<Vec<_>>());
         if first.is_empty() { Self { first: others, others: first } } else { Self { first, others } }

@@ -6,7 +6,10 @@ pub const FEWEST_GROUPS: usize = 10;
 /// Caveats about a run with so many test groups and layers.
 pub fn notes(test_groups: usize, layers: usize) -> Vec<String> {
     let few = (test_groups < FEWEST_GROUPS).then(|| {
-        format!("the test rows come from {}: intervals are rough, and no conclusion is drawn from them", too_few(test_groups))
+        format!(
+            "the test rows come from {}: intervals are rough, and no conclusion is drawn from them",
+            too_few(test_groups)
+        )
     });
     let many = (layers > 1).then(|| {
         format!(

@@ -95,7 +95,8 @@ fn against_random(report: &Report, method: Method) -> Option<Verdict> {
     let comparison = report.comparisons.iter().find(of)?;
     let layer = comparison.difference.first_layer;
     let (metric, estimate) = ranking(&comparison.difference);
-    let corrected = if comparison.difference.auroc.is_some() { comparison.auroc_ci } else { comparison.accuracy_ci };
+    let corrected =
+        if comparison.difference.auroc.is_some() { comparison.auroc_ci } else { comparison.accuracy_ci };
     let corrected = corrected.filter(|_| comparison.layers > 1);
     let corrected =
         corrected.map(|ci| format!("{} corrected for {} layers", from_to(ci, difference), comparison.layers));
@@ -173,8 +174,7 @@ fn numbers(test: &Evaluation) -> String {
 fn by(metric: &str, estimate: &Estimate, more: Option<String>) -> String {
     let plain = estimate.ci.map(|ci| format!("95% interval {}", from_to(ci, difference)));
     let intervals: Vec<String> = plain.into_iter().chain(more).collect();
-    let intervals =
-        if intervals.is_empty() { String::new() } else { format!(" ({})", intervals.join("; ")) };
+    let intervals = if intervals.is_empty() { String::new() } else { format!(" ({})", intervals.join("; ")) };
     format!("the difference in {metric} is {}{intervals}", difference(estimate.value))
 }
 
@@ -222,6 +222,9 @@ mod tests {
             by("AUROC", &estimate, Some("more".to_owned())),
             "the difference in AUROC is \u{2212}0.200 (95% interval \u{2212}0.300 to 0.000; more)"
         );
-        assert_eq!(by("accuracy", &Estimate { value: 0.1, ci: None }, None), "the difference in accuracy is +0.100");
+        assert_eq!(
+            by("accuracy", &Estimate { value: 0.1, ci: None }, None),
+            "the difference in accuracy is +0.100"
+        );
     }
 }

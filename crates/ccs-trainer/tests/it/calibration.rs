@@ -154,10 +154,7 @@ fn a_guess_in_place_of_a_fit_is_marked_in_tables_and_on_the_page() {
     assert!(layer.contains(" †"), "{summary}");
     assert!(summary.contains("† not fitted, the majority class instead: tpc at 0"), "{summary}");
     let page = std::fs::read_to_string(out.join("report.html")).unwrap();
-    assert!(
-        page.contains("fit failed</span> – the numbers") && page.contains(" †<"),
-        "legend and mark"
-    );
+    assert!(page.contains("fit failed</span> – the numbers") && page.contains(" †<"), "legend and mark");
 }
 
 #[test]

@@ -340,8 +340,7 @@ fn parts_that_a_run_does_not_have_are_optional() {
     let planted = Planted::new(80, 4, 2.0, 14);
     let done = fit(&one_layer(&planted), &Settings { methods: None, ..settings() }, 1);
     let mut bare = serde_json::to_value(&done.report).unwrap();
-    let parts =
-        ["diagnostics", "seeds", "shuffled", "recursive", "comparisons", "chosen_without_labels"];
+    let parts = ["diagnostics", "seeds", "shuffled", "recursive", "comparisons", "chosen_without_labels"];
     for part in parts {
         bare.as_object_mut().unwrap().remove(part);
     }
