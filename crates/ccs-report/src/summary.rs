@@ -22,7 +22,7 @@ impl Report {
     }
 }
 
-/// Methods beside each other in the table of layers.
+/// Methods in the table of layers, which has room for no more.
 const COLUMNS: usize = 3;
 
 fn by_layer(report: &Report) -> Vec<String> {

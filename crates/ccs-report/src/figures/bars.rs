@@ -6,7 +6,7 @@ use super::canvas::{Anchor, At, Canvas, Target};
 use super::palette::{CCS, Ink, QUIET, RANDOM, TEXT};
 use crate::report::{Histogram, Interval, RecursiveReport, Reliability};
 
-/// All of these figures are as wide; the page shows one or two beside each other.
+/// All of these figures have the same size; the page shows one or two in a row.
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 250.0;
 const SIZE: i32 = 12;
