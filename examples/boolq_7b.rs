@@ -12,12 +12,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use host::program::{self, Bar};
+use host::program::{self, Bar, Errors, Program};
 use llama_ccs::boolq::{self, DatasetOptions, Selection, Template, TokenizedPair};
-use llama_ccs::ccs::run::{
-    Execution, LayerSelection, Overwrite, Pausing, Report, Settings, Source, run_pausing,
-};
-use llama_ccs::ccs::store::StoreSource;
+use llama_ccs::ccs_report::Report;
+use llama_ccs::ccs_trainer::StoreSource;
+use llama_ccs::ccs_trainer::{Execution, LayerSelection, Overwrite, Pausing, Settings, Source, run_pausing};
 use llama_ccs::llama_core::tch::Device;
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, torch_runtime};
@@ -58,6 +57,8 @@ struct Args {
     seed: u64,
 }
 
+torch_runtime::wait_passively!();
+
 type AnyError = Box<dyn std::error::Error>;
 
 const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
@@ -66,10 +67,7 @@ const TEACHING_MODEL: &str = "a teaching model of under a million parameters, tr
      models know";
 
 fn main() -> std::process::ExitCode {
-    match program::parse::<Args>() {
-        Ok(args) => program::end(job(&args)),
-        Err(code) => code,
-    }
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| job(&args))
 }
 
 fn job(args: &Args) -> Result<(), AnyError> {
@@ -120,8 +118,7 @@ fn pairs(args: &Args, templates: &[Template], tokenizer: &Tokenizer) -> Result<V
 
 /// Pairs → hidden states of every layer at the answer, on disk.
 fn extract(extraction: &Extraction<'_>, pairs: &[TokenizedPair], store: &Path) -> Result<(), AnyError> {
-    let mut bar =
-        Progress(Bar::new(pairs.len(), "{bar:32} {pos}/{len} pairs extracted  {per_sec}  {eta} left"));
+    let mut bar = Progress(Bar::of(pairs.len(), "pairs", "extracting"));
     let outcome = extraction.run(pairs, store, &mut bar)?;
     bar.0.clear();
     match outcome {
@@ -134,10 +131,8 @@ fn extract(extraction: &Extraction<'_>, pairs: &[TokenizedPair], store: &Path) -
 fn fit(args: &Args, layers: LayerSelection, device: Device, store: &Path) -> Result<Report, AnyError> {
     let source = StoreSource::open(store)?;
     let settings = Settings { layers, seed: args.seed, ..Settings::default() };
-    let bar = Bar::new(
-        settings.layers.of(source.layers(), &source.describe())?.len(),
-        "{bar:32} {pos}/{len} layers fitted",
-    );
+    let layers = settings.layers.of(source.layers(), &source.describe())?.len();
+    let bar = Bar::of(layers, "layers", "fitting");
     let out = args.out.join("run");
     let pausing = Pausing { out: Some(&out), ..Pausing::default() }; // killed, it goes on from the last finished layer
     let done = run_pausing(&source, &settings, Execution { device, threads: 0 }, pausing, &|_| bar.step())?;

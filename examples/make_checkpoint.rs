@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use host::program;
+use host::program::{self, Errors, Program};
 use llama_ccs::llama_core::tch::Kind;
 use llama_ccs::llama_core::{Config, save_random_meta};
 
@@ -63,10 +63,10 @@ fn shape(name: &str) -> Result<Config, String> {
 }
 
 fn main() -> ExitCode {
-    let args = match program::parse::<Args>() {
-        Ok(args) => args,
-        Err(code) => return code,
-    };
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| job(args))
+}
+
+fn job(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let name = format!("random-{:.1}b", args.shape.n_params() as f64 / 1e9);
     let out = args.out.unwrap_or_else(|| PathBuf::from(".models").join(name));
     let kind = match args.dtype {
@@ -75,12 +75,10 @@ fn main() -> ExitCode {
         Stored::F32 => Kind::Float,
     };
     let started = Instant::now();
-    let saved = save_random_meta(&args.shape, args.seed, &out, kind, args.mp);
-    if saved.is_ok() {
-        let (parameters, seconds) = (args.shape.n_params() as f64 / 1e6, started.elapsed().as_secs_f64());
-        program::note(&format!("{}: {parameters:.0} million parameters in {seconds:.0} s", out.display()));
-    }
-    program::end(saved.map_err(Into::into))
+    save_random_meta(&args.shape, args.seed, &out, kind, args.mp)?;
+    let (parameters, seconds) = (args.shape.n_params() as f64 / 1e6, started.elapsed().as_secs_f64());
+    program::note(&format!("{}: {parameters:.0} million parameters in {seconds:.0} s", out.display()));
+    Ok(())
 }
 
 #[cfg(test)]

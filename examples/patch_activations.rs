@@ -16,7 +16,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use host::program;
+use host::program::{self, Errors, Program};
 use llama_ccs::llama_core::tch::{Device, Tensor};
 use llama_ccs::llama_core::{
     Batch, Capture, Change, Checkpoint, Edit, Edits, Forward, HookPoint, HookSet, Llama, Precision, Tokens,
@@ -58,14 +58,10 @@ const CORRUPTED: &str = "The cup is red. The cup is in the garden. The cup is ma
      passage, I have a question: is the cup in the attic?\n\nTrue or False: True";
 
 fn main() -> std::process::ExitCode {
-    let shown = |args: &Args| -> Result<()> {
-        let found = job(args)?;
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| {
+        let found = job(&args)?;
         Ok(program::page(found.table(args.all).trim_end())?)
-    };
-    match program::parse::<Args>() {
-        Ok(args) => program::end(shown(&args)),
-        Err(code) => code,
-    }
+    })
 }
 
 /// What patching brought back.

@@ -24,11 +24,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
-use host::program;
+use host::program::{self, Errors, Program};
 use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
-use llama_ccs::ccs::run::{Execution, Fitted, LayerSelection, Overwrite, Settings, run};
-use llama_ccs::ccs::store::StoreSource;
-use llama_ccs::ccs::{Method, Probe};
+use llama_ccs::ccs::Probe;
+use llama_ccs::ccs_report::Method;
+use llama_ccs::ccs_trainer::StoreSource;
+use llama_ccs::ccs_trainer::{Execution, Fitted, LayerSelection, Overwrite, Settings, run};
 use llama_ccs::llama_core::tch::{self, Device, Kind, Tensor};
 use llama_ccs::llama_core::{
     Batch, Capture, Change, Checkpoint, Edit, Edits, Forward, HookPoint, IdentityCache, Llama, Precision,
@@ -96,14 +97,10 @@ const SCALES: [f64; 9] = [-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0];
 const CONTROLS: usize = 5;
 
 fn main() -> std::process::ExitCode {
-    let shown = |args: &Args| -> Result<()> {
-        let found = job(args)?;
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| {
+        let found = job(&args)?;
         Ok(program::page(found.table().trim_end())?)
-    };
-    match program::parse::<Args>() {
-        Ok(args) => program::end(shown(&args)),
-        Err(code) => code,
-    }
+    })
 }
 
 fn job(args: &Args) -> Result<Effect> {
@@ -116,7 +113,7 @@ fn job(args: &Args) -> Result<Effect> {
         Some(folder) => folder.clone(),
         None => fit(args, &checkpoint, &tokenizer, device, first)?,
     };
-    let method = Method::ALL.into_iter().find(|m| m.name() == args.method).ok_or("--method is ccs or lr")?;
+    let method = llama_ccs::ccs_trainer::method::parse(&args.method)?;
     let Fitted { layer, tokens, probe, train_groups, .. } =
         &fitted_on(&folder, method, args.layer, &checkpoint)?;
     let layer = *layer;
@@ -188,7 +185,7 @@ fn fit(
     program::note(&format!("fitting probes on {} questions …", pairs.len()));
     let extraction = Extraction::new(checkpoint, tokenizer).precision(args.dtype).device(device);
     extraction.identities(IdentityCache::of_user()).run(pairs, &store, &mut ())?;
-    let methods = Some(vec![Method::Ccs, Method::Lr]);
+    let methods = Some(vec![Method::CCS, Method::LR]);
     let settings = Settings { methods, layers: LayerSelection::All, seed: args.seed, ..Settings::default() };
     let done = run(&StoreSource::open(&store)?, &settings, Execution { device, threads: 0 }, &|_| {})?;
     done.write(&folder, Overwrite::Yes)?;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Parser;
-use host::program;
+use host::program::{self, Errors, Program};
 use llama_ccs::llama_core::tch::{COptimizer, Kind, Tensor};
 use llama_ccs::llama_core::{
     Batch, Config, Forward, Llama, Precision, Tokenizer, Tokens, save_meta, word_model,
@@ -112,10 +112,7 @@ fn words() -> Vec<String> {
 }
 
 fn main() -> std::process::ExitCode {
-    match program::parse::<Args>() {
-        Ok(args) => program::end(job(&args)),
-        Err(code) => code,
-    }
+    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| job(&args))
 }
 
 fn job(args: &Args) -> Result<()> {

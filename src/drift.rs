@@ -51,11 +51,17 @@ fn layers(
     let llama = Llama::load(checkpoint, precision, device)?;
     let hooks = HookSet::residual_stream(checkpoint.config().n_layers);
     let rules = [TokenRule::Last];
-    let pass =
-        batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true, stop: None };
+    let runner = batch::BatchRunner {
+        llama: &llama,
+        hooks: &hooks,
+        rules: &rules,
+        edits: None,
+        sharing: true,
+        stop: None,
+    };
     let mut all: Vec<ColumnStates> = Vec::new();
     for rows in plan::batches(pairs, Extraction::BATCH_TOKENS, plan::Grouping::Questions) {
-        let Some(BatchStates { columns }) = pass.states(pairs, &[rows])?.pop() else { continue };
+        let Some(BatchStates { columns }) = runner.states(pairs, &[rows])?.pop() else { continue };
         if all.is_empty() {
             all = columns;
             continue;

@@ -21,6 +21,9 @@ pub enum Error {
     /// A probe or its run.
     #[error(transparent)]
     Probe(#[from] ccs::Error),
+    /// A run of the trainer.
+    #[error(transparent)]
+    Trainer(#[from] ccs_trainer::Error),
     /// LibTorch itself.
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
@@ -29,12 +32,12 @@ pub enum Error {
     Io(#[from] std::io::Error),
     /// Nothing to run a model over.
     #[error(
-        "there are no prompts\nhint: every pair was dropped, or the file is empty; look at --max-seq-len, --limit and --offset"
+        "there are no prompts\nhint: every pair was dropped, or the file is empty; look at the limits and the offset"
     )]
     NoPairs,
     /// Even with its blocks on disk a model needs more memory than there may be.
     #[error(
-        "the model needs {needed} bytes of memory with its blocks read from disk, and {limit} are allowed\nhint: allow more with --max-memory, choose a narrower --dtype or fewer --batch-tokens"
+        "the model needs {needed} bytes of memory with its blocks read from disk, and {limit} are allowed\nhint: allow more memory, compute in a narrower type, or take fewer tokens a batch"
     )]
     TooLittleMemory {
         /// Bytes allowed.
@@ -70,14 +73,14 @@ pub enum Error {
     },
     /// A probe is used on another model, or with another tokenizer, than it was fitted on.
     #[error(
-        "{mismatch}\nhint: give the model that the run's store was extracted from; `--any-model` goes on all the same, and its probabilities mean nothing unless the two models share their directions"
+        "{mismatch}\nhint: give the model that the run's store was extracted from; on another, probabilities mean nothing unless the two share their directions"
     )]
     OtherModel {
         /// What differs.
         mismatch: Mismatch,
     },
     /// A run does not say how to write a question.
-    #[error("{why}\nhint: say how to write the question with `--template NAME|FILE`")]
+    #[error("{why}\nhint: name the template that writes the question")]
     NoTemplate {
         /// What is not known.
         why: String,

@@ -35,7 +35,10 @@
 pub use activations;
 pub use boolq;
 pub use ccs;
+pub use ccs_report;
+pub use ccs_trainer;
 pub use llama_core;
+pub use tch;
 pub use torch_runtime;
 
 mod drift;

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 mod cli;
 
+torch_runtime::wait_passively!();
+
 fn main() -> ExitCode {
     cli::main()
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use llama_ccs::boolq::{self, Dataset, DatasetOptions, Template};
+use llama_ccs::boolq::{Dataset, DatasetOptions, Template};
 
 use super::AnyError;
 
@@ -52,38 +52,6 @@ impl Columns {
                 options = decide(options, value.clone());
             }
         }
-        options.load(path).map_err(|error| with_flags(&error))
-    }
-}
-
-/// The error with the flags that its hint means.
-fn with_flags(error: &boolq::Error) -> AnyError {
-    let flags = match error {
-        boolq::Error::SeveralLabels { columns: [one, other], .. } => {
-            format!(": --label {} or --label {}", quoted(one), quoted(other))
-        }
-        boolq::Error::LabelNotNamed { column, .. } => format!(": --label {}", quoted(column)),
-        boolq::Error::MissingColumns { missing, .. }
-            if missing.iter().any(|names| names.contains("label")) =>
-        {
-            ": --label COLUMN".to_owned()
-        }
-        boolq::Error::Classes { names, .. } => {
-            let first = names.first().map_or_else(|| "CLASS".to_owned(), |name| quoted(name));
-            format!(": --positive {first}, for example")
-        }
-        boolq::Error::Unlabelled { .. } => ": --skip-unlabeled, or --positive CLASS".to_owned(),
-        _ => String::new(),
-    };
-    format!("{error}{flags}").into()
-}
-
-/// A name as a shell takes it.
-fn quoted(name: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
-    if !name.is_empty() && name.chars().all(plain) {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
+        Ok(options.load(path)?)
     }
 }

@@ -14,7 +14,7 @@ use llama_ccs::{Drift, Extraction, Observer, Outcome, TokenRule, boolq, drift, t
 use serde_json::json;
 
 use super::hashing::Hashing;
-use super::{AnyError, at_least_one, beside, output, precision, size, tokenizer};
+use super::{AnyError, at_least_one, output, precision, sidecar, size, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     dtype: Option<Precision>,
     /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
     #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
-    store_dtype: Kept,
+    store_dtype: StoreDtypeArg,
     /// Changes of activations on the way, in a file such as the one below; recorded in the store.
     #[arg(long, value_name = "FILE")]
     edits: Option<PathBuf>,
@@ -94,9 +94,18 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Kept {
+enum StoreDtypeArg {
     F32,
     F16,
+}
+
+impl From<StoreDtypeArg> for StoreDtype {
+    fn from(dtype: StoreDtypeArg) -> Self {
+        match dtype {
+            StoreDtypeArg::F32 => Self::F32,
+            StoreDtypeArg::F16 => Self::F16,
+        }
+    }
 }
 
 impl Args {
@@ -105,33 +114,18 @@ impl Args {
         let edits = self.edits.as_ref().map(Edits::load).transpose()?;
         let mut templates = Template::resolve_all(&self.template)?;
         if templates.is_empty() {
-            templates = beside::load(&self.prompts)?;
+            templates = sidecar::load(&self.prompts)?;
         }
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         let dtype = self.dtype.map_or_else(|| checkpoint.suited_precision(device), Ok)?;
-        let mut extraction = Extraction::new(&checkpoint, &tokenizer)
+        let mut extraction = self
+            .extraction(Extraction::new(&checkpoint, &tokenizer), checkpoint.config().n_layers)?
             .precision(dtype)
             .device(device)
-            .deterministic(self.deterministic)
-            .sharing(!self.no_sharing)
-            .identities(IdentityCache::of_user())
-            .tokens(self.tokens.iter().copied())
-            .store_dtype(match self.store_dtype {
-                Kept::F32 => StoreDtype::F32,
-                Kept::F16 => StoreDtype::F16,
-            });
-        if let Some(tokens) = self.batch_tokens {
-            extraction = extraction.batch_tokens(tokens);
-        }
-        if let Some(bytes) = self.max_memory {
-            extraction = extraction.max_memory(bytes);
-        }
+            .stop(signals.stop());
         if let Some(edits) = &edits {
             extraction = extraction.edits(edits);
-        }
-        if !self.hooks.is_empty() {
-            extraction = extraction.hooks(HookSet::parse(&self.hooks, checkpoint.config().n_layers)?);
         }
         extraction = templates.iter().fold(extraction, Extraction::template);
         let prompts = boolq::prompts::read(&self.prompts)?;
@@ -150,31 +144,63 @@ impl Args {
         }
         let mut watch =
             Watch { bar: output::progress(pairs.len(), "extracting"), signals, hashing: Hashing::default() };
-        let outcome = extraction.stop(signals.stop()).run(&pairs, &self.out, &mut watch);
+        let outcome = extraction.run(&pairs, &self.out, &mut watch);
         watch.bar.clear();
         let outcome = outcome?;
-        let (done, total, finished) = match &outcome {
-            Outcome::Finished(_) => (pairs.len(), pairs.len(), true),
-            Outcome::Stopped { done, total } => (*done, *total, false),
+        self.report(&outcome, pairs.len(), &drift, json)?;
+        Ok(match outcome {
+            Outcome::Finished(_) => ExitCode::SUCCESS,
+            Outcome::Stopped { .. } => ExitCode::from(signals.exit_code()),
+        })
+    }
+
+    /// What the flags say of an extraction, but for what has to be opened first.
+    fn extraction<'a>(
+        &self,
+        extraction: Extraction<'a>,
+        n_layers: usize,
+    ) -> Result<Extraction<'a>, AnyError> {
+        let mut extraction = extraction
+            .deterministic(self.deterministic)
+            .sharing(!self.no_sharing)
+            .identities(IdentityCache::of_user())
+            .tokens(self.tokens.iter().copied())
+            .store_dtype(self.store_dtype.into());
+        if let Some(tokens) = self.batch_tokens {
+            extraction = extraction.batch_tokens(tokens);
+        }
+        if let Some(bytes) = self.max_memory {
+            extraction = extraction.max_memory(bytes);
+        }
+        if !self.hooks.is_empty() {
+            extraction = extraction.hooks(HookSet::parse(&self.hooks, n_layers)?);
+        }
+        Ok(extraction)
+    }
+
+    /// Says how it ended.
+    fn report(&self, outcome: &Outcome, pairs: usize, drift: &[Drift], json: bool) -> Result<(), AnyError> {
+        let (done, total, columns) = match outcome {
+            Outcome::Finished(store) => {
+                (pairs, pairs, store.manifest().columns.iter().map(Column::name).collect())
+            }
+            Outcome::Stopped { done, total } => (*done, *total, Vec::new()),
         };
+        let finished = matches!(outcome, Outcome::Finished(_));
         if json {
-            let hooks: Vec<String> = match &outcome {
-                Outcome::Finished(store) => store.manifest().columns.iter().map(Column::name).collect(),
-                Outcome::Stopped { .. } => Vec::new(),
-            };
             output::json(
-                &json!({ "out": in_json(&self.out), "rows": total, "done": done, "finished": finished, "columns": hooks, "drift": drift }),
+                &json!({ "out": in_json(&self.out), "rows": total, "done": done, "finished": finished, "columns": columns, "drift": drift }),
             )?;
         } else if finished {
             output::say(&format!("{total} pairs in {}", self.out.display()));
         }
         if !finished {
-            let place = self.out.display();
+            let out = self.out.display();
             output::warn(&format!(
-                "interrupted: {done} of {total} pairs are in {place}; the same command continues"
+                "interrupted: {done} of {total} pairs are in {out}; the same command continues"
             ));
         }
-        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(signals.exit_code()) })
+        Ok(())
     }
 }
 

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use host::program::Signals;
+use host::program::{Errors, Program, Signals};
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
-mod beside;
 mod data;
 mod doctor;
 mod extract;
+mod flags;
 mod generate;
 mod hashing;
 mod hooks;
@@ -20,6 +20,7 @@ mod model;
 mod output;
 mod predict;
 mod prompts;
+mod sidecar;
 mod store;
 
 /// Any error of a command; its chain is what the user reads.
@@ -65,24 +66,17 @@ enum Command {
 
 /// Parses the command line, runs the command, and turns an error into its message and exit code.
 pub(crate) fn main() -> ExitCode {
-    let cli = match host::program::parse::<Cli>() {
-        Ok(cli) => cli,
-        Err(code) => return code,
-    };
-    output::listen(cli.verbose);
-    run(cli).unwrap_or_else(|error| {
-        output::error(error.as_ref());
-        ExitCode::FAILURE
+    Program::new(Errors::new().flags::<Cli>()).run(|cli: Cli, signals| {
+        output::listen(cli.verbose);
+        run(cli, signals).map_err(flags::named)
     })
 }
 
-fn run(cli: Cli) -> Result<ExitCode, AnyError> {
-    let signals = Signals::listen()?;
-    host::threads::check(THREADS_A_CORE * host::threads::cores())?;
+fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, AnyError> {
     let json = cli.json;
     match cli.command {
         Command::Prompts(args) => args.run(json),
-        Command::Extract(args) => args.run(json, &signals),
+        Command::Extract(args) => args.run(json, signals),
         Command::Predict(args) => args.run(json),
         Command::Generate(args) => args.run(json),
         Command::Store(args) => args.run(json),
@@ -91,9 +85,6 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         Command::Doctor => doctor::run(json),
     }
 }
-
-/// LibTorch's, polars' and our own, each with one for every core: the first two end the program where they get none.
-const THREADS_A_CORE: usize = 3;
 
 /// The tokenizer given, or the one in or beside the model.
 fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Tokenizer, AnyError> {
@@ -117,7 +108,6 @@ fn precision(name: &str) -> Result<llama_core::Precision, String> {
     name.parse()
 }
 
-/// A count that is not 0.
 /// `4GiB`, `500MB`, `2000000000`: bytes.
 fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 10] = [
@@ -140,6 +130,7 @@ fn size(text: &str) -> Result<u64, String> {
     if bytes >= 1.0 && bytes <= u64::MAX as f64 { Ok(bytes as u64) } else { Err(wrong()) }
 }
 
+/// A count that is not 0.
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("it must be at least 1".to_owned()),

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::filter::LevelFilter;
 
-pub(crate) use host::program::{Bar, data, error, json, page, say, warn};
+pub(crate) use host::program::{Bar, data, json, page, say, warn};
 
 /// Shows on stderr what the libraries have to say: warnings, or with `verbose` every step.
 pub(crate) fn listen(verbose: bool) {
@@ -18,7 +18,5 @@ pub(crate) fn listen(verbose: bool) {
 
 /// A progress bar on a terminal, nothing in a pipe.
 pub(crate) fn progress(total: usize, what: &str) -> Bar {
-    let bar = Bar::new(total, "{msg:>12} {bar:32} {pos}/{len} pairs  {per_sec}  {eta} left");
-    bar.message(what);
-    bar
+    Bar::of(total, "pairs", what)
 }

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::ArgGroup;
 use llama_ccs::boolq::{self, ContrastPair, Dataset, Kind, Question, Selection, Template, TokenizedPair};
-use llama_ccs::ccs::Method;
-use llama_ccs::ccs::bootstrap::FEWEST_GROUPS;
-use llama_ccs::ccs::run::{AnswerScore, Evaluation, Fitted};
+use llama_ccs::ccs_report::sentences::FEWEST_GROUPS;
+use llama_ccs::ccs_report::{AnswerScore, Evaluation, Method};
+use llama_ccs::ccs_trainer::{self, Fitted};
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{
     Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, predict, tokenize_all,
@@ -35,7 +35,7 @@ Examples:
 p(true) is the probability that the positive answer is the right one, calibrated: σ(a·score + b), with a and b fitted on \
 training rows of the run that were held out (Platt scaling) and saved with the probe. The score is the probe's own \
 number, of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe a logit, of tpc and its like a length without a fixed scale; it \
-decides what counts as true, as in the run's report. A probe of an older run has no a and b: p(true) is then its own, \
+decides what counts as true, as in the run's report. A probe that was not calibrated has no a and b: p(true) is then its own, \
 not calibrated, and `-` where its scores are no probabilities. zero-shot is what the model itself says, of the two \
 whole answers. Accuracies are of the rows given but those of passages that the probe was trained on, as in `ccs eval`, with \
 intervals from resampled passages.
@@ -115,13 +115,13 @@ struct Asked {
 struct Accuracy {
     probe: Evaluation,
     zero_shot: Evaluation,
-    /// Which rows are judged.
+    /// Which rows are counted.
     rows: Vec<bool>,
 }
 
 impl Accuracy {
-    fn judged(&self) -> usize {
-        self.rows.iter().filter(|&&judged| judged).count()
+    fn counted(&self) -> usize {
+        self.rows.iter().filter(|&&counted| counted).count()
     }
 }
 
@@ -257,7 +257,7 @@ impl Args {
 
 /// `--method`.
 fn method(name: &str) -> Result<Method, String> {
-    name.parse::<Method>().map_err(|e| e.to_string())
+    ccs_trainer::method::parse(name).map_err(|e| e.to_string())
 }
 
 /// The end of the text before the answer: in most templates the question.
@@ -305,7 +305,7 @@ fn as_json(
         "zero_shot_score": found.zero_shot_score,
         "warnings": found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "trained_on": asked.labelled.then_some(found.trained_on()),
-        "evaluation": accuracy.map(|a| json!({ "rows": a.judged(), "probe": a.probe, "zero_shot": a.zero_shot })),
+        "evaluation": accuracy.map(|a| json!({ "rows": a.counted(), "probe": a.probe, "zero_shot": a.zero_shot })),
         "predictions": rows.collect::<Vec<_>>(),
     })
 }
@@ -343,14 +343,14 @@ fn table(
     let Fitted { method, layer, hook, tokens, .. } = fitted;
     output::page(&format!(
         "{} at layer {layer} ({hook}, tokens {tokens}): {} of {} rows; zero-shot by the {}: {}",
-        method.title(),
+        fitted.report.title(*method),
         line(&accuracy.probe),
-        accuracy.judged(),
+        accuracy.counted(),
         found.zero_shot_score,
         line(&accuracy.zero_shot)
     ))?;
-    let judged = asked.pairs.iter().zip(&accuracy.rows).filter(|(_, judged)| **judged);
-    let groups: std::collections::BTreeSet<&str> = judged.map(|(p, _)| p.pair.group.as_str()).collect();
+    let counted = asked.pairs.iter().zip(&accuracy.rows).filter(|(_, counted)| **counted);
+    let groups: std::collections::BTreeSet<&str> = counted.map(|(p, _)| p.pair.group.as_str()).collect();
     if groups.len() < FEWEST_GROUPS {
         output::warn(&format!("{} passages are too few for an interval to be relied on", groups.len()));
     }

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use host::files::in_json;
 use llama_ccs::PairTokenizer;
-use llama_ccs::boolq::{self, Selection, Template, TokenizedPair, preview};
+use llama_ccs::boolq::{self, Dataset, Selected, Selection, Template, TokenizedPair, preview};
 use llama_ccs::llama_core::Checkpoint;
 use serde_json::json;
 
 use super::data::Columns;
-use super::{AnyError, beside, output, tokenizer};
+use super::{AnyError, output, sidecar, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -132,47 +132,61 @@ impl Args {
             selected.pairs = tokenized.collect::<Result<_, _>>()?;
         }
         boolq::prompts::write(&self.out, selected.pairs.iter().map(|p| &p.pair))?;
-        beside::save(&self.out, &templates)?;
+        sidecar::save(&self.out, &templates)?;
 
         if json {
-            let templates: Vec<_> = templates
-                .iter()
-                .map(|template| json!({ "name": template.name(), "identity": template.identity() }))
-                .collect();
-            output::json(&json!({
-                "out": in_json(&self.out), "kept": selected.kept, "considered": selected.considered,
-                "pairs": selected.pairs.len(), "true_share": share(&selected.pairs),
-                "dropped": selected.dropped, "warnings": warnings, "blank_passage": self.blank_passage,
-                "data": {
-                    "name": data.name, "identity": data.identity, "classes": data.classes, "unlabelled": data.unlabelled,
-                },
-                "templates": templates,
-            }))?;
+            output::json(&self.as_json(&data, &selected, &templates, &warnings))?;
         } else {
             for pair in selected.pairs.iter().take(self.preview) {
                 output::page(&preview(pair, &tokenizer))?;
             }
             report(&warnings, &selected.dropped, templates.len());
-            if data.unlabelled > 0 {
-                output::warn(&format!("{} rows have no label and were left out", data.unlabelled));
-            }
-            if let Some([plus, minus]) = &data.classes {
-                output::say(&format!("plus stands for the class {plus:?}, minus for {minus:?}"));
-            }
-            let questions = match templates.len() {
-                1 => String::new(),
-                templates => format!(" of {} questions under {templates} templates", selected.kept),
-            };
-            output::say(&format!(
-                "{} pairs{questions}{} ({:.1} % true) in {}; {} dropped",
-                selected.pairs.len(),
-                if self.blank_passage { " with the passage left blank" } else { "" },
-                100.0 * share(&selected.pairs),
-                self.out.display(),
-                selected.dropped.len()
-            ));
+            self.say_what_was_made(&data, &selected, templates.len());
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn as_json(
+        &self,
+        data: &Dataset,
+        selected: &Selected,
+        templates: &[Template],
+        warnings: &[String],
+    ) -> serde_json::Value {
+        let templates: Vec<_> = templates
+            .iter()
+            .map(|template| json!({ "name": template.name(), "identity": template.identity() }))
+            .collect();
+        json!({
+            "out": in_json(&self.out), "kept": selected.kept, "considered": selected.considered,
+            "pairs": selected.pairs.len(), "true_share": share(&selected.pairs),
+            "dropped": selected.dropped, "warnings": warnings, "blank_passage": self.blank_passage,
+            "data": {
+                "name": data.name, "identity": data.identity, "classes": data.classes, "unlabelled": data.unlabelled,
+            },
+            "templates": templates,
+        })
+    }
+
+    fn say_what_was_made(&self, data: &Dataset, selected: &Selected, templates: usize) {
+        if data.unlabelled > 0 {
+            output::warn(&format!("{} rows have no label and were left out", data.unlabelled));
+        }
+        if let Some([plus, minus]) = &data.classes {
+            output::say(&format!("plus stands for the class {plus:?}, minus for {minus:?}"));
+        }
+        let questions = match templates {
+            1 => String::new(),
+            templates => format!(" of {} questions under {templates} templates", selected.kept),
+        };
+        output::say(&format!(
+            "{} pairs{questions}{} ({:.1} % true) in {}; {} dropped",
+            selected.pairs.len(),
+            if self.blank_passage { " with the passage left blank" } else { "" },
+            100.0 * share(&selected.pairs),
+            self.out.display(),
+            selected.dropped.len()
+        ));
     }
 
     /// The templates asked for, with the prefix, and warnings of those of their files that make no pairs.

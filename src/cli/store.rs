@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use host::files::in_json;
+use llama_ccs::activations::provenance::short;
 use llama_ccs::activations::{self, Manifest, Status, Store};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{AnyError, output};
 
@@ -68,7 +69,7 @@ fn info(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
             .collect();
         output::json(&json!({
             "rows": status.rows, "done": status.rows_done, "dtype": manifest.dtype, "bytes": manifest.bytes(),
-            "columns": columns, "tokens": manifest.token_rules(), "settings": manifest.settings,
+            "columns": columns, "tokens": manifest.token_rules(), "settings": manifest.provenance(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -90,50 +91,39 @@ fn info(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
 }
 
 /// What made the store, as people ask for it. The manifest has the rest.
-fn described(manifest: &Manifest) -> Vec<(String, String)> {
-    let settings = Value::Object(manifest.settings.clone());
-    let text = |pointer: &str| match settings.pointer(pointer)? {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    };
-    let short = |pointer: &str| text(pointer).map(|hash| hash.chars().take(12).collect::<String>());
-    let list = |parts: &[Option<String>]| {
-        let parts: Vec<&str> = parts.iter().flatten().map(String::as_str).collect();
+fn described(manifest: &Manifest) -> Vec<(&'static str, String)> {
+    let made_by = manifest.provenance();
+    let model = made_by.model.clone().unwrap_or_default();
+    let extraction = made_by.extraction.clone().unwrap_or_default();
+    let hash = |hash: Option<&str>| hash.map(|hash| format!("identity {}…", short(hash)));
+    let list = |parts: Vec<Option<String>>| {
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     };
-    let with =
-        |before: &str, value: Option<String>, after: &str| value.map(|v| format!("{before}{v}{after}"));
-    let model = list(&[
-        text("/model/name"),
-        text("/model/layout"),
-        with("weights in ", text("/model/weights"), ""),
-        with("identity ", short("/model/identity"), "…"),
-    ]);
-    let computed = list(&[
-        with("in ", text("/extraction/precision"), ""),
-        with("on ", text("/extraction/device"), ""),
-        with("threads ", text("/extraction/threads"), ""),
-        with("at most ", text("/extraction/batch_tokens"), " tokens a batch"),
+    let computed = list(vec![
+        extraction.precision.map(|precision| format!("in {precision}")),
+        extraction.device.map(|device| format!("on {device}")),
+        extraction.threads.map(|threads| format!("threads {threads}")),
+        extraction.batch_tokens.map(|tokens| format!("at most {tokens} tokens a batch")),
     ]);
     let rules = Some(manifest.token_rules().join(", ")).filter(|rules| !rules.is_empty());
-    let versions = settings.get("versions").and_then(Value::as_object).map(|versions| {
-        let version =
-            |(name, version): (&String, &Value)| format!("{name} {}", version.as_str().unwrap_or("?"));
-        versions.iter().map(version).collect::<Vec<_>>().join(", ")
+    let versions = made_by.versions.as_ref().map(|versions| {
+        versions.iter().map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")
     });
+    let identity = hash(made_by.model_identity());
+    let weights = model.weights.map(|weights| format!("weights in {weights}"));
     let lines = [
-        ("model", model),
-        ("note", text("/model/note")),
-        ("edits", text("/edits")),
+        ("model", list(vec![model.name, model.layout, weights, identity])),
+        ("note", model.note),
+        ("edits", made_by.edits.as_ref().map(ToString::to_string)),
         ("computed", computed),
         ("tokens", rules),
-        ("dataset", text("/dataset")),
-        ("template", text("/template")),
-        ("tokenizer", with("identity ", short("/tokenizer/identity"), "…")),
+        ("dataset", made_by.dataset.clone()),
+        ("template", made_by.template.clone()),
+        ("tokenizer", hash(made_by.tokenizer_identity())),
         ("made by", versions),
     ];
-    lines.into_iter().filter_map(|(what, text)| Some((what.to_owned(), text?))).collect()
+    lines.into_iter().filter_map(|(what, text)| Some((what, text?))).collect()
 }
 
 fn verify(path: &Path, json: bool) -> Result<ExitCode, AnyError> {

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use activations::{BatchStates, ColumnStates};
+use activations::{BatchStates, ColumnStates, SideOf};
 use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::tch::kind::Element;
 use llama_core::tch::{Device, Kind, Tensor};
@@ -12,12 +12,12 @@ use llama_core::{
     Site, Tokens,
 };
 
-use super::plan::{self, Side};
+use super::plan;
 use super::rule::TokenRule;
 use crate::error::{Error, Result};
 
-/// What is done to every batch of pairs.
-pub(crate) struct Pass<'a> {
+/// Runs the model over batches of pairs, each in the same way.
+pub(crate) struct BatchRunner<'a> {
     pub(crate) llama: &'a Llama,
     pub(crate) hooks: &'a HookSet,
     pub(crate) rules: &'a [TokenRule],
@@ -40,7 +40,7 @@ pub(super) fn asked_to_stop(error: &Error) -> bool {
 }
 
 /// Pairs laid out for one forward pass.
-pub(super) struct Prepared<'p> {
+pub(super) struct PreparedBatch<'p> {
     pairs: &'p [TokenizedPair],
     rows: Vec<usize>,
     sharing: bool,
@@ -55,27 +55,27 @@ pub(super) struct Prepared<'p> {
 
 /// What a forward pass showed, on its device. Everything that LibTorch computes is done: whoever reads it only copies, since
 /// two threads with LibTorch's own threads each would wait for one another's cores.
-pub(super) struct Shown {
+pub(super) struct Outputs {
     pub(super) captured: Vec<Captured>,
     /// log P of the answers' tokens, prompt after prompt, in f64. \[S\]
     pub(super) answers: Option<Tensor>,
 }
 
-impl Pass<'_> {
+impl BatchRunner<'_> {
     /// The columns of some batches, in the manifest's order: every hook point under every rule, then the answer's
     /// log-probability as a sum and as a mean.
     pub(crate) fn states(&self, pairs: &[TokenizedPair], batches: &[Vec<usize>]) -> Result<Vec<BatchStates>> {
-        let prepare = |rows: &Vec<usize>| Prepared::new(pairs, rows.clone(), self.sharing);
+        let prepare = |rows: &Vec<usize>| PreparedBatch::new(pairs, rows.clone(), self.sharing);
         let group = batches.iter().map(prepare).collect::<Result<Vec<_>>>()?;
         let shown = self.forward(&group)?;
         group.iter().zip(shown).map(|(prepared, shown)| prepared.read(shown, self.rules)).collect()
     }
 
     /// Runs the model over some batches, in one pass over its weights if they are streamed.
-    pub(super) fn forward(&self, group: &[Prepared<'_>]) -> Result<Vec<Shown>> {
+    pub(super) fn forward(&self, group: &[PreparedBatch<'_>]) -> Result<Vec<Outputs>> {
         let edit = || self.edits.map(|e| e.hook(self.llama.config(), self.llama.device())).transpose();
         let mut edits = group.iter().map(|_| edit()).collect::<Result<Vec<_>, _>>()?;
-        let capture = |prepared: &Prepared<'_>| -> Vec<Capture> {
+        let capture = |prepared: &PreparedBatch<'_>| -> Vec<Capture> {
             let rules = self.rules.iter();
             rules
                 .map(|rule| {
@@ -85,7 +85,7 @@ impl Pass<'_> {
         };
         let mut captures: Vec<Vec<Capture>> = group.iter().map(capture).collect();
         // What logits are made of, and not the logits: those of whole answers would not fit beside the model.
-        let before_answer = |prepared: &Prepared<'_>| {
+        let before_answer = |prepared: &PreparedBatch<'_>| {
             Capture::new(HookPoint::FinalOut, Tokens::At(prepared.before_answer.clone()))
         };
         let mut finals: Vec<Capture> = group.iter().map(before_answer).collect();
@@ -113,7 +113,7 @@ impl Pass<'_> {
             let normed = last.finish().take(HookPoint::FinalOut); // [S, D]
             let answers =
                 normed.map(|normed| self.llama.log_probs(&normed, &prepared.answer_ids())).transpose()?;
-            Ok(Shown { captured: captures.into_iter().map(Capture::finish).collect(), answers })
+            Ok(Outputs { captured: captures.into_iter().map(Capture::finish).collect(), answers })
         });
         shown.collect()
     }
@@ -128,16 +128,16 @@ impl Pass<'_> {
     }
 }
 
-impl<'p> Prepared<'p> {
+impl<'p> PreparedBatch<'p> {
     pub(super) fn new(pairs: &'p [TokenizedPair], rows: Vec<usize>, sharing: bool) -> Result<Self> {
         let groups = if sharing { plan::shared_groups(pairs, &rows) } else { plan::lone_groups(&rows) };
-        // The prompts in the layout's order, each with its place among "plus of all rows, then minus of all rows".
+        // The prompts in the layout's order, each with its index among "plus of all rows, then minus of all rows".
         let laid_out: Vec<(usize, &TokenizedPrompt)> = groups
             .iter()
             .flatten()
             .map(|&(at, side)| match side {
-                Side::Plus => (at, &pairs[rows[at]].plus),
-                Side::Minus => (rows.len() + at, &pairs[rows[at]].minus),
+                SideOf::Plus => (at, &pairs[rows[at]].plus),
+                SideOf::Minus => (rows.len() + at, &pairs[rows[at]].minus),
             })
             .collect();
         let prompts: Vec<&TokenizedPrompt> = laid_out.iter().map(|(_, prompt)| *prompt).collect();
@@ -154,8 +154,8 @@ impl<'p> Prepared<'p> {
         &self.rows
     }
 
-    /// Places of the layout, padding included.
-    pub(super) fn places(&self) -> usize {
+    /// Tokens of the layout, padding included.
+    pub(super) fn layout_tokens(&self) -> usize {
         let (rows, width) = self.batch.shape();
         (rows * width) as usize
     }
@@ -193,7 +193,7 @@ impl<'p> Prepared<'p> {
     }
 
     /// The columns of these pairs, read from the device.
-    pub(super) fn read(&self, shown: Shown, rules: &[TokenRule]) -> Result<BatchStates> {
+    pub(super) fn read(&self, shown: Outputs, rules: &[TokenRule]) -> Result<BatchStates> {
         let points = shown.captured.first().map_or(0, Captured::len);
         let mut captured: Vec<_> = shown.captured.into_iter().map(Captured::into_iter).collect();
         let mut columns = Vec::with_capacity(points * rules.len() + 2);
@@ -226,8 +226,8 @@ impl<'p> Prepared<'p> {
     /// `states` \[2B, …\] in the layout's order → twice \[B, …\], flat
     fn sides(&self, states: &[f32]) -> ColumnStates {
         let width = states.len() / self.order.len().max(1);
-        let side = |places: &[usize]| {
-            places.iter().flat_map(|&place| &states[place * width..(place + 1) * width]).copied().collect()
+        let side = |prompts: &[usize]| {
+            prompts.iter().flat_map(|&at| &states[at * width..(at + 1) * width]).copied().collect()
         };
         let (plus, minus) = self.order.split_at(self.rows.len());
         ColumnStates { plus: side(plus), minus: side(minus) }
@@ -237,8 +237,8 @@ impl<'p> Prepared<'p> {
 /// Where the layout has plus of all rows, then minus of all rows.
 fn in_order(laid_out: &[(usize, &TokenizedPrompt)]) -> Vec<usize> {
     let mut order = vec![0; laid_out.len()];
-    for (place, (at, _)) in laid_out.iter().enumerate() {
-        order[*at] = place;
+    for (index, (at, _)) in laid_out.iter().enumerate() {
+        order[*at] = index;
     }
     order
 }

@@ -1,14 +1,14 @@
 //! Contrast pairs through a model into a store: planned before the first forward, committed a batch at a time,
 //! continued where it stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use activations::{Store, StoreDtype, StoreWriter};
-use boolq::{ContrastPair, Template, TokenizedPair};
-use llama_core::tch::{self, Device};
+use activations::{Manifest, Store, StoreDtype, StoreWriter};
+use boolq::{Template, TokenizedPair};
+use llama_core::tch::Device;
 use llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision, Tokenizer};
 use serde_json::json;
 
@@ -18,16 +18,11 @@ pub(crate) mod batch;
 mod log;
 mod pipeline;
 pub(crate) mod plan;
+mod provenance;
 pub(crate) mod residency;
 mod rule;
 
 pub use rule::TokenRule;
-
-/// The store's column with the log-probability of the whole answer: the sum over its tokens.
-pub(crate) const ANSWER_LOGPROB: &str = "answer_logprob";
-
-/// The store's column with its mean over the answer's tokens.
-pub(crate) const ANSWER_LOGPROB_MEAN: &str = "answer_logprob_mean";
 
 /// Watches an extraction and may stop it between batches.
 pub trait Observer {
@@ -257,34 +252,13 @@ impl<'a> Extraction<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let out = out.as_ref();
-        if pairs.is_empty() {
-            return Err(Error::NoPairs);
-        }
-        self.tokenizer.check_fits(self.checkpoint.config())?;
-        self.hooks.check_blocks(self.checkpoint.config().n_layers)?;
-        if let Some(hook) = self.hooks.iter().find(|p| !plan::storable(*p)) {
-            return Err(Error::NotStorable { hook: hook.to_string() });
-        }
-        if let Some(stranger) =
-            self.templates.iter().find(|t| pairs.iter().all(|p| p.pair.template != t.name()))
-        {
-            let named = named(pairs, |pair| &pair.template);
-            return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
-        }
-        let batches = plan::batches(pairs, self.tokens_of_batch(), self.grouping());
-        let rows = plan::rows(pairs, self.tokenizer);
-        let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config());
-        let identity =
-            self.checkpoint.identity(&self.identities, &mut |done, total| observer.hashing(done, total))?;
-        let settings = self.settings(pairs, &identity)?;
-        let manifest = activations::Manifest::new(self.store_dtype, columns, batches, settings);
-        // Edits that do not fit the model are refused before anything is written.
-        self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
-        let total = rows.len();
+        self.check(pairs)?;
+        let manifest = self.manifest(pairs, observer)?;
         announce_check(out, &manifest, observer);
-        let mut writer = StoreWriter::open(out, manifest, &rows)?;
+        let mut writer = StoreWriter::open(out, manifest, &plan::rows(pairs, self.tokenizer))?;
         writer.repairs().iter().for_each(|repair| observer.notice(repair));
 
+        let total = pairs.len();
         let missing: usize =
             writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
         let mut done = total - missing;
@@ -297,26 +271,7 @@ impl<'a> Extraction<'a> {
             log.write("repairs", &json!({ "found": writer.repairs() }))?;
         }
         if observer.rows(done, total).is_continue() && missing > 0 {
-            let (llama, group_places) = residency::load(
-                self.checkpoint,
-                self.precision,
-                self.device,
-                self.max_memory,
-                self.tokens_of_batch(),
-                observer,
-            )?;
-            let pass = batch::Pass {
-                llama: &llama,
-                hooks: &self.hooks,
-                rules: &self.rules,
-                edits: self.edits,
-                sharing: self.grouping() != plan::Grouping::Prompts,
-                // A pass over a model in memory is over soon.
-                stop: self.stop.filter(|_| group_places > 0),
-            };
-            let (alone, stop) = (self.deterministic, self.stop);
-            let pipeline = pipeline::Pipeline { pass, pairs, alone, group_places, stop };
-            done = pipeline.run(&mut writer, total, observer, &log)?;
+            done = self.compute(pairs, &mut writer, observer, &log)?;
         }
         if done < total {
             drop(writer); // makes durable what was committed
@@ -328,64 +283,69 @@ impl<'a> Extraction<'a> {
         Ok(Outcome::Finished(store))
     }
 
-    /// What the manifest says of how its numbers came about, compared when a store is continued.
-    fn settings(
+    /// Refuses what cannot be extracted, before anything is computed or written.
+    fn check(&self, pairs: &[TokenizedPair]) -> Result<()> {
+        if pairs.is_empty() {
+            return Err(Error::NoPairs);
+        }
+        self.tokenizer.check_fits(self.checkpoint.config())?;
+        self.hooks.check_blocks(self.checkpoint.config().n_layers)?;
+        if let Some(hook) = self.hooks.iter().find(|p| !plan::storable(*p)) {
+            return Err(Error::NotStorable { hook: hook.to_string() });
+        }
+        if let Some(stranger) =
+            self.templates.iter().find(|t| pairs.iter().all(|p| p.pair.template != t.name()))
+        {
+            let named = provenance::names(pairs, |pair| &pair.template);
+            return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
+        }
+        self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
+        Ok(())
+    }
+
+    /// The plan, and what made it; reads the model's weights where their hash is not remembered.
+    fn manifest(&self, pairs: &[TokenizedPair], observer: &mut dyn Observer) -> Result<Manifest> {
+        let batches = plan::batches(pairs, self.tokens_of_batch(), self.grouping());
+        let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config());
+        let identity =
+            self.checkpoint.identity(&self.identities, &mut |done, total| observer.hashing(done, total))?;
+        let provenance = self.provenance(pairs, &identity)?;
+        Ok(Manifest::new(self.store_dtype, columns, batches, provenance.into()))
+    }
+
+    /// Loads the model and runs it over the batches that the store lacks; gives the rows that are in the store then.
+    fn compute(
         &self,
         pairs: &[TokenizedPair],
-        identity: &str,
-    ) -> Result<serde_json::Map<String, serde_json::Value>> {
-        let mut settings = json!({
-            "dataset": named(pairs, |pair| &pair.dataset),
-            "template": named(pairs, |pair| &pair.template),
-            "model": {
-                "name": format!("LLaMA, {} parameters", rounded(self.checkpoint.config().n_params())),
-                "identity": identity,
-                "layout": self.checkpoint.layout(),
-                "weights": self.checkpoint.stored_as().unwrap_or_default().join(", "),
-                "config": self.checkpoint.config(),
-            },
-            "tokenizer": {
-                "identity": self.tokenizer.identity(),
-                "vocab_size": self.tokenizer.vocab_size(),
-            },
-            "extraction": {
-                "tokens": self.rules,
-                "precision": self.precision,
-                "device": device_name(self.device),
-                "threads": tch::get_num_threads(),
-                "cpu_capability": torch_runtime::cpu_capability(),
-                "kernels": torch_runtime::machine::kernels().into_iter().collect::<BTreeMap<_, _>>(),
-                "batch_tokens": self.tokens_of_batch(),
-                "padding": "right",
-                "sharing": self.grouping() != plan::Grouping::Prompts,
-                "deterministic": self.deterministic,
-                "answer_logprob": "sum over all tokens of the whole answer, natural logarithm",
-                "answer_logprob_mean": "mean over the same tokens",
-            },
-            "versions": {
-                "llama-ccs": env!("CARGO_PKG_VERSION"),
-                "libtorch": torch_runtime::loaded_version(),
-            },
-        });
-        if let Some(note) = &self.note {
-            settings["model"]["note"] = json!(note);
-        }
-        for template in &self.templates {
-            settings["templates"][template.name()] =
-                json!({ "identity": template.identity(), "text": template.text() });
-        }
-        if let Some(edits) = self.edits {
-            settings["edits"] = edits.to_json()?;
-        }
-        match settings {
-            serde_json::Value::Object(map) => Ok(map),
-            _ => Ok(serde_json::Map::new()),
-        }
+        writer: &mut StoreWriter,
+        observer: &mut dyn Observer,
+        log: &log::Log,
+    ) -> Result<usize> {
+        let (llama, group_tokens) = residency::load(
+            self.checkpoint,
+            self.precision,
+            self.device,
+            self.max_memory,
+            self.tokens_of_batch(),
+            observer,
+        )?;
+        let runner = batch::BatchRunner {
+            llama: &llama,
+            hooks: &self.hooks,
+            rules: &self.rules,
+            edits: self.edits,
+            sharing: self.grouping() != plan::Grouping::Prompts,
+            // A pass over a model in memory is over soon.
+            stop: self.stop.filter(|_| group_tokens > 0),
+        };
+        let (one_pair_a_pass, stop) = (self.deterministic, self.stop);
+        let pipeline = pipeline::Pipeline { runner, pairs, one_pair_a_pass, group_tokens, stop };
+        pipeline.run(writer, pairs.len(), observer, log)
     }
 }
 
 /// Says that a store which is there is read before it is continued, where that takes a while.
-fn announce_check(out: &Path, manifest: &activations::Manifest, observer: &mut dyn Observer) {
+fn announce_check(out: &Path, manifest: &Manifest, observer: &mut dyn Observer) {
     const NOTICED: u64 = 8 << 30;
     let Ok(status) = activations::Status::of(out) else { return };
     let share = status.rows_done as f64 / status.rows.max(1) as f64;
@@ -393,27 +353,5 @@ fn announce_check(out: &Path, manifest: &activations::Manifest, observer: &mut d
     if bytes >= NOTICED {
         let gigabytes = bytes as f64 / 1e9;
         observer.notice(&format!("comparing {gigabytes:.0} GB of states that are there with the journal"));
-    }
-}
-
-/// The names that pairs bear, sorted, each once.
-fn named(pairs: &[TokenizedPair], name: fn(&ContrastPair) -> &String) -> String {
-    let names: BTreeSet<&str> = pairs.iter().map(|p| name(&p.pair).as_str()).collect();
-    names.into_iter().collect::<Vec<_>>().join(", ")
-}
-
-/// `6.7 billion`: what people call a model by.
-fn rounded(parameters: i64) -> String {
-    let parameters = parameters as f64;
-    let (unit, name) = if parameters >= 1e9 { (1e9, "billion") } else { (1e6, "million") };
-    format!("{:.1} {name}", parameters / unit)
-}
-
-/// A device as `--device` names it.
-fn device_name(device: Device) -> String {
-    match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        Device::Cpu => "cpu".to_owned(),
-        other => format!("{other:?}"),
     }
 }

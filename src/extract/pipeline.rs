@@ -10,7 +10,7 @@ use boolq::TokenizedPair;
 use host::threads::spawn_scoped;
 use llama_core::tch;
 
-use super::batch::{Pass, Prepared, Shown, asked_to_stop};
+use super::batch::{BatchRunner, Outputs, PreparedBatch, asked_to_stop};
 use super::rule::TokenRule;
 use super::{Observer, log};
 use crate::error::{Error, Result};
@@ -21,23 +21,23 @@ const QUEUE: usize = 2;
 /// A batch of the plan: usually one layout, several where a batch had to be divided.
 struct Work<'p> {
     number: usize,
-    pieces: Vec<Prepared<'p>>,
+    pieces: Vec<PreparedBatch<'p>>,
 }
 
 /// A batch that the model has been through.
 struct Computed<'p> {
     number: usize,
-    pieces: Vec<(Prepared<'p>, Shown)>,
+    pieces: Vec<(PreparedBatch<'p>, Outputs)>,
 }
 
 /// What the model does with the batches.
 pub(super) struct Pipeline<'a> {
-    pub(super) pass: Pass<'a>,
+    pub(super) runner: BatchRunner<'a>,
     pub(super) pairs: &'a [TokenizedPair],
-    /// Each pair in a pass of its own, so that no row's bytes depend on its neighbours.
-    pub(super) alone: bool,
-    /// Places that one pass over a streamed model's weights is made for; 0 where the model is in memory.
-    pub(super) group_places: usize,
+    /// Each pair has a pass of its own, so that no row's bytes depend on its neighbours.
+    pub(super) one_pair_a_pass: bool,
+    /// Tokens, padding included, that one pass over a streamed model's weights is made for; 0 where the model is in memory.
+    pub(super) group_tokens: usize,
     /// Once true, no further batch is begun.
     pub(super) stop: Option<&'a AtomicBool>,
 }
@@ -58,10 +58,10 @@ impl Pipeline<'_> {
         let done = AtomicUsize::new(total - missing);
         std::thread::scope(|scope| {
             let (prepared, laid_out) = sync_channel(QUEUE);
-            let (pairs, sharing, alone) = (self.pairs, self.pass.sharing, self.alone);
+            let (pairs, sharing, one_pair_a_pass) = (self.pairs, self.runner.sharing, self.one_pair_a_pass);
             let prepare = move || {
                 for number in remaining {
-                    let work = prepare(pairs, number, &batches[number], sharing, alone);
+                    let work = prepare(pairs, number, &batches[number], sharing, one_pair_a_pass);
                     let failed = work.is_err();
                     // Nobody listens any more after an error or an interruption.
                     if prepared.send(work).is_err() || failed {
@@ -70,15 +70,15 @@ impl Pipeline<'_> {
                 }
             };
             let (computed, to_read) = sync_channel(QUEUE);
-            let (rules, read_rows) = (self.pass.rules, &done);
-            let keep = move || keep(&to_read, rules, writer, read_rows);
+            let (rules, read_rows) = (self.runner.rules, &done);
+            let commit = move || commit(&to_read, rules, writer, read_rows);
             spawn_scoped(scope, "layout", prepare)?;
-            let keeper = spawn_scoped(scope, "states", keep)?;
+            let committer = spawn_scoped(scope, "states", commit)?;
             let driven = self.drive(&laid_out, &computed, &done, total, observer, log);
             drop((laid_out, computed)); // both threads end
             // An error of the disk is why the model could not go on, so it comes first.
-            match keeper.join() {
-                Ok(kept) => kept.and(driven)?,
+            match committer.join() {
+                Ok(committed) => committed.and(driven)?,
                 Err(panic) => std::panic::resume_unwind(panic),
             }
             let done = done.load(Ordering::Acquire);
@@ -102,14 +102,14 @@ impl Pipeline<'_> {
         while !finished && !self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             // As many batches as one pass over the weights is made for; the last group has what is left.
             let mut group: Vec<Work<'p>> = Vec::new();
-            let mut places = 0;
-            while group.is_empty() || places < self.group_places {
+            let mut tokens = 0;
+            while group.is_empty() || tokens < self.group_tokens {
                 let Ok(work) = laid_out.recv() else {
                     finished = true;
                     break;
                 };
                 let work = work?;
-                places += work.pieces.iter().map(Prepared::places).sum::<usize>();
+                tokens += work.pieces.iter().map(PreparedBatch::layout_tokens).sum::<usize>();
                 group.push(work);
             }
             let through = match self.through(group, &mut limit, observer, log) {
@@ -118,7 +118,7 @@ impl Pipeline<'_> {
             };
             for done in through {
                 if computed.send(done).is_err() {
-                    return Ok(()); // the keeper says why
+                    return Ok(()); // the committing thread says why
                 }
             }
             if observer.rows(done.load(Ordering::Acquire), total).is_break() {
@@ -142,11 +142,11 @@ impl Pipeline<'_> {
             numbers.extend(work.pieces.iter().map(|piece| (work.number, piece.rows().len())));
             pieces.extend(work.pieces);
         }
-        let mut forward = |pieces: &[Prepared<'p>]| self.pass.forward(pieces);
-        let shown = limit.divide(pieces, &mut forward, &mut |places| {
-            let text = format!("out of memory with {places} tokens at once; going on with half as many");
+        let mut forward = |pieces: &[PreparedBatch<'p>]| self.runner.forward(pieces);
+        let shown = limit.divide(pieces, &mut forward, &mut |tokens| {
+            let text = format!("out of memory with {tokens} tokens at once; going on with half as many");
             observer.notice(&text);
-            log.write("out_of_memory", &serde_json::json!({ "tokens": places }))
+            log.write("out_of_memory", &serde_json::json!({ "tokens": tokens }))
         })?;
         // Pieces come back in order, perhaps divided further: each batch takes its rows' worth.
         let mut shown = shown.into_iter();
@@ -172,18 +172,18 @@ fn prepare<'p>(
     number: usize,
     rows: &[usize],
     sharing: bool,
-    alone: bool,
+    one_pair_a_pass: bool,
 ) -> Result<Work<'p>> {
-    let pieces: Result<Vec<_>> = if alone {
-        rows.iter().map(|&row| Prepared::new(pairs, vec![row], sharing)).collect()
+    let pieces: Result<Vec<_>> = if one_pair_a_pass {
+        rows.iter().map(|&row| PreparedBatch::new(pairs, vec![row], sharing)).collect()
     } else {
-        Prepared::new(pairs, rows.to_vec(), sharing).map(|piece| vec![piece])
+        PreparedBatch::new(pairs, rows.to_vec(), sharing).map(|piece| vec![piece])
     };
     Ok(Work { number, pieces: pieces? })
 }
 
 /// Reads states from the device and commits them, batch after batch.
-fn keep(
+fn commit(
     computed: &Receiver<Computed<'_>>,
     rules: &[TokenRule],
     writer: &mut StoreWriter,
@@ -217,7 +217,7 @@ fn append(whole: &mut BatchStates, part: BatchStates) {
 /// The most tokens that one pass takes, once memory has run out.
 #[derive(Debug, Default)]
 struct Limit {
-    places: Option<usize>,
+    tokens: Option<usize>,
 }
 
 impl Limit {
@@ -225,12 +225,12 @@ impl Limit {
     /// all later pieces.
     fn divide<'p>(
         &mut self,
-        pieces: Vec<Prepared<'p>>,
-        forward: &mut dyn FnMut(&[Prepared<'p>]) -> Result<Vec<Shown>>,
+        pieces: Vec<PreparedBatch<'p>>,
+        forward: &mut dyn FnMut(&[PreparedBatch<'p>]) -> Result<Vec<Outputs>>,
         notice: &mut dyn FnMut(usize) -> Result<()>,
-    ) -> Result<Vec<(Prepared<'p>, Shown)>> {
-        let places = pieces.iter().map(Prepared::places).sum::<usize>();
-        let error = if self.places.is_some_and(|limit| places > limit) {
+    ) -> Result<Vec<(PreparedBatch<'p>, Outputs)>> {
+        let tokens = pieces.iter().map(PreparedBatch::layout_tokens).sum::<usize>();
+        let error = if self.tokens.is_some_and(|limit| tokens > limit) {
             None
         } else {
             match forward(&pieces) {
@@ -242,8 +242,8 @@ impl Limit {
         match (halves(pieces)?, error) {
             (Ok([first, second]), error) => {
                 if error.is_some() {
-                    notice(places)?;
-                    self.places = Some(places / 2);
+                    notice(tokens)?;
+                    self.tokens = Some(tokens / 2);
                 }
                 let mut shown = self.divide(first, forward, notice)?;
                 shown.extend(self.divide(second, forward, notice)?);
@@ -261,12 +261,14 @@ impl Limit {
 
 /// Pieces as two halves: of their number, or of a single piece's rows. Given back if they are one pair.
 #[allow(clippy::type_complexity)] // two lists, or the one that cannot be divided
-fn halves(mut pieces: Vec<Prepared<'_>>) -> Result<Result<[Vec<Prepared<'_>>; 2], Vec<Prepared<'_>>>> {
+fn halves(
+    mut pieces: Vec<PreparedBatch<'_>>,
+) -> Result<Result<[Vec<PreparedBatch<'_>>; 2], Vec<PreparedBatch<'_>>>> {
     if pieces.len() > 1 {
         let second = pieces.split_off(pieces.len() / 2);
         return Ok(Ok([pieces, second]));
     }
-    let divided = pieces.first().map(Prepared::halves).transpose()?.flatten();
+    let divided = pieces.first().map(PreparedBatch::halves).transpose()?.flatten();
     Ok(match divided {
         Some([first, second]) => Ok([vec![first], vec![second]]),
         None => Err(pieces),
@@ -305,30 +307,30 @@ mod tests {
     }
 
     /// A device with room for some tokens.
-    fn forward(room: usize, seen: &mut Vec<usize>, pieces: &[Prepared<'_>]) -> Result<Vec<Shown>> {
-        let places = pieces.iter().map(Prepared::places).sum::<usize>();
-        seen.push(places);
-        if places > room {
+    fn forward(room: usize, seen: &mut Vec<usize>, pieces: &[PreparedBatch<'_>]) -> Result<Vec<Outputs>> {
+        let tokens = pieces.iter().map(PreparedBatch::layout_tokens).sum::<usize>();
+        seen.push(tokens);
+        if tokens > room {
             let text = "CUDA out of memory. Tried to allocate 2.00 GiB.".to_owned();
             return Err(llama_core::Error::from(TchError::Torch(text)).into());
         }
-        Ok(pieces.iter().map(|_| Shown { captured: Vec::new(), answers: None }).collect())
+        Ok(pieces.iter().map(|_| Outputs { captured: Vec::new(), answers: None }).collect())
     }
 
     #[test]
     fn memory_that_runs_out_halves_batches_and_keeps_their_rows_in_order() {
         let pairs = pairs(12);
         let work =
-            |rows: std::ops::Range<usize>| Prepared::new(&pairs, rows.collect(), true).expect("layout");
+            |rows: std::ops::Range<usize>| PreparedBatch::new(&pairs, rows.collect(), true).expect("layout");
         let (mut limit, mut seen, mut notices) = (Limit::default(), Vec::new(), Vec::new());
-        // Five places a pair: eight pairs are 40, four 20, two 10; then a limit of 10 is known.
+        // Five tokens a pair: eight pairs are 40, four 20, two 10; then a limit of 10 is known.
         let mut divide = |pieces| {
-            limit.divide(pieces, &mut |pieces| forward(17, &mut seen, pieces), &mut |places| {
-                notices.push(places);
+            limit.divide(pieces, &mut |pieces| forward(17, &mut seen, pieces), &mut |tokens| {
+                notices.push(tokens);
                 Ok(())
             })
         };
-        let rows = |shown: &[(Prepared<'_>, Shown)]| -> Vec<usize> {
+        let rows = |shown: &[(PreparedBatch<'_>, Outputs)]| -> Vec<usize> {
             shown.iter().flat_map(|(piece, _)| piece.rows().to_vec()).collect()
         };
         let shown = divide(vec![work(0..8)]).expect("in halves");
@@ -337,13 +339,13 @@ mod tests {
         assert_eq!(rows(&shown), (0..12).collect::<Vec<_>>());
         assert_eq!(notices, [40, 20]);
         assert_eq!(&seen[..3], [40, 20, 10]);
-        assert!(seen[3..].iter().all(|&places| places <= 10), "{seen:?}");
+        assert!(seen[3..].iter().all(|&tokens| tokens <= 10), "{seen:?}");
     }
 
     #[test]
     fn a_single_pair_that_does_not_fit_is_the_devices_own_error() {
         let pairs = pairs(2);
-        let piece = Prepared::new(&pairs, vec![0, 1], true).expect("layout");
+        let piece = PreparedBatch::new(&pairs, vec![0, 1], true).expect("layout");
         let mut seen = Vec::new();
         let error = Limit::default()
             .divide(vec![piece], &mut |pieces| forward(4, &mut seen, pieces), &mut |_| Ok(()))

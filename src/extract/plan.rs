@@ -2,22 +2,15 @@
 
 use std::collections::HashMap;
 
-use activations::{Column, Row};
+use activations::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Row, SideOf};
 use boolq::{TokenizedPair, TokenizedPrompt};
 use llama_core::{Axis, Batch, Config, HookPoint, HookSet, Tokenizer};
 
-use super::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, TokenRule};
+use super::TokenRule;
 
 /// Whether every token has an activation at this point, of one shape for all prompts.
 pub(crate) fn storable(point: HookPoint) -> bool {
     matches!(point.axes(), [Axis::Batch, Axis::Token, ..])
-}
-
-/// A side of a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Plus,
-    Minus,
 }
 
 /// Which prompts share a row of a batch's layout, and in it what they begin with in common.
@@ -104,18 +97,15 @@ fn prompts<'p>(pairs: &'p [TokenizedPair], rows: &[usize]) -> Vec<&'p [u32]> {
 }
 
 /// A batch's prompts, by their rows' positions in it, in the groups that share a row of the layout.
-pub(super) fn shared_groups(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<(usize, Side)>> {
+pub(super) fn shared_groups(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<(usize, SideOf)>> {
     let position: HashMap<usize, usize> = rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
-    let sides = |row: &usize| [(position[row], Side::Plus), (position[row], Side::Minus)];
+    let sides = |row: &usize| [(position[row], SideOf::Plus), (position[row], SideOf::Minus)];
     alike(pairs, rows).iter().map(|group| group.iter().flat_map(sides).collect()).collect()
 }
 
 /// A batch's prompts, each in a row of its own: plus of all rows, then minus.
-pub(super) fn lone_groups(rows: &[usize]) -> Vec<Vec<(usize, Side)>> {
-    [Side::Plus, Side::Minus]
-        .into_iter()
-        .flat_map(|side| (0..rows.len()).map(move |at| vec![(at, side)]))
-        .collect()
+pub(super) fn lone_groups(rows: &[usize]) -> Vec<Vec<(usize, SideOf)>> {
+    SideOf::BOTH.into_iter().flat_map(|side| (0..rows.len()).map(move |at| vec![(at, side)])).collect()
 }
 
 /// One column for each hook point and token rule, then the answer's log-probability as a sum and as a mean, if the model
@@ -205,13 +195,13 @@ mod tests {
                 let groups = if sharing { shared_groups(&pairs, batch) } else { lone_groups(batch) };
                 // Both sides of every row once, and those of a pair in one row of the layout if anything is shared.
                 let mut prompts = groups.concat();
-                prompts.sort_unstable_by_key(|&(at, side)| (at, side == Side::Minus));
-                let expected: Vec<_> = (0..batch.len()).flat_map(|at| [(at, Side::Plus), (at, Side::Minus)]).collect();
+                prompts.sort_unstable_by_key(|&(at, side)| (at, side == SideOf::Minus));
+                let expected: Vec<_> = (0..batch.len()).flat_map(|at| [(at, SideOf::Plus), (at, SideOf::Minus)]).collect();
                 prop_assert_eq!(prompts, expected);
                 let width = groups.iter().map(|group| {
-                    let ids = |&(at, side): &(usize, Side)| {
+                    let ids = |&(at, side): &(usize, SideOf)| {
                         let pair = &pairs[batch[at]];
-                        if side == Side::Plus { pair.plus.ids.clone() } else { pair.minus.ids.clone() }
+                        if side == SideOf::Plus { pair.plus.ids.clone() } else { pair.minus.ids.clone() }
                     };
                     Batch::shared_len(&group.iter().map(ids).collect::<Vec<_>>())
                 });

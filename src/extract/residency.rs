@@ -31,7 +31,7 @@ pub(super) fn batch_tokens(
     usual.min(fitting as usize).max(256)
 }
 
-/// A model ready to run, and the places one pass over its weights is made for: 0 if they are in memory.
+/// A model ready to run, and the tokens, padding included, that one pass over its weights is made for: 0 if they are in memory.
 pub(crate) fn load(
     checkpoint: &Checkpoint,
     precision: Precision,
@@ -65,7 +65,7 @@ pub(crate) fn load(
     Ok((Llama::streamed(checkpoint, precision, device)?, group))
 }
 
-/// Bytes that a token's activations take at the widest place of a pass: the stream three times over, what an MLP reads and
+/// Bytes that a token's activations take at the widest point of a pass: the stream three times over, what an MLP reads and
 /// makes, a row of a mask.
 fn bytes_per_token(config: &Config, precision: Precision) -> u64 {
     let (stream, product) = (precision.stream(), precision.product());

@@ -4,7 +4,8 @@ use activations::BatchStates;
 use boolq::TokenizedPair;
 use ccs::Contrast;
 use ccs::baselines::Predictions;
-use ccs::run::{AnswerScore, Evaluation, Fitted};
+use ccs_report::{AnswerScore, Evaluation};
+use ccs_trainer::{Fitted, Settings, evaluation};
 use llama_core::tch::{Device, Tensor};
 use llama_core::{Checkpoint, HookPoint, HookSet, IdentityCache, Precision, Tokenizer};
 
@@ -49,7 +50,7 @@ impl Default for PredictOptions {
 /// What the probe, and the model itself, say of a pair: how probable its plus side is, as the true one of the two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
-    /// The probe's score, which judges: true above [`ccs::probe::Readout::threshold`]. CCS's p̃, a logit, or a number of
+    /// The probe's score: true above [`ccs::probe::Readout::threshold`]. CCS's p̃, a logit, or a number of
     /// no fixed scale, by the probe's method.
     pub score: f64,
     /// The probability by the probe's Platt scaling, fitted on held-out training rows; of a probe without one, as its fit
@@ -69,7 +70,7 @@ pub struct Predicted {
     pub rows: Vec<Prediction>,
     /// What differs from what the probe was fitted on, and so may make it wrong.
     pub warnings: Vec<Mismatch>,
-    /// The score above which the probe judges a pair true.
+    /// The score above which the probe takes a pair for true.
     pub threshold: f64,
     /// What of an answer's log-probability zero-shot goes by.
     pub zero_shot_score: AnswerScore,
@@ -97,16 +98,16 @@ impl Predicted {
             let (expected, found) = (self.rows.len(), pairs.len());
             return Err(ccs::Error::Length { what: "pairs", expected, found }.into());
         }
-        let judged = || pairs.iter().zip(&self.rows).filter(|(_, row)| keep_trained || !row.trained_on);
-        let labels: Vec<bool> = judged().map(|(pair, _)| pair.pair.label).collect();
+        let evaluated = || pairs.iter().zip(&self.rows).filter(|(_, row)| keep_trained || !row.trained_on);
+        let labels: Vec<bool> = evaluated().map(|(pair, _)| pair.pair.label).collect();
         if labels.is_empty() {
             return Ok(None);
         }
-        let groups: Vec<String> = judged().map(|(pair, _)| pair.pair.group.clone()).collect();
+        let groups: Vec<String> = evaluated().map(|(pair, _)| pair.pair.group.clone()).collect();
         let of = |score: fn(&Prediction) -> f64, threshold: f64| {
             let predictions =
-                Predictions { scores: judged().map(|(_, row)| score(row)).collect(), threshold };
-            Evaluation::of(&predictions, &labels, &groups, RESAMPLES, seed)
+                Predictions { scores: evaluated().map(|(_, row)| score(row)).collect(), threshold };
+            evaluation(&predictions, &labels, &groups, RESAMPLES, seed)
         };
         Ok(Some((of(|row| row.score, self.threshold)?, of(|row| row.zero_shot, 0.5)?)))
     }
@@ -119,9 +120,9 @@ const RESAMPLES: usize = 1000;
 /// on. `progress` is called with the pairs done and their number, before the first batch and after each one.
 ///
 /// ```no_run
-/// use llama_ccs::{PredictOptions, boolq, ccs, llama_core, predict, tokenize_all};
+/// use llama_ccs::{PredictOptions, boolq, ccs_report, ccs_trainer, llama_core, predict, tokenize_all};
 ///
-/// let fitted = ccs::run::Fitted::open("out/run", ccs::Method::Ccs, None)?;
+/// let fitted = ccs_trainer::Fitted::open("out/run", ccs_report::Method::CCS, None)?;
 /// let checkpoint = llama_core::Checkpoint::open("llama-7b")?;
 /// let tokenizer = checkpoint.tokenizer()?;
 /// let pairs = tokenize_all(boolq::prompts::read("new.csv")?.pairs, &tokenizer)?;
@@ -147,13 +148,8 @@ pub fn predict(
         return Err(Error::NoPairs);
     }
     let origin = Origin::of(fitted);
-    let point: HookPoint = fitted.hook.parse()?;
-    if !plan::storable(point) {
-        return Err(Error::NotStorable { hook: fitted.hook.clone() });
-    }
+    let (point, rule) = what_it_reads(fitted)?;
     let hooks = HookSet::from(point);
-    let rule: TokenRule =
-        fitted.tokens.parse().map_err(|_| Error::UnknownTokenRule { rule: fitted.tokens.clone() })?;
     tokenizer.check_fits(checkpoint.config())?;
     hooks.check_blocks(checkpoint.config().n_layers)?;
     let precision = options.precision.or(origin.precision).unwrap_or(Precision::F32);
@@ -165,31 +161,29 @@ pub fn predict(
         Some(_) => checkpoint.identity(&options.identities, &mut |_, _| {})?,
         None => String::new(),
     };
-    let (serious, warnings): (Vec<Mismatch>, Vec<Mismatch>) = origin
-        .mismatches(&model, tokenizer, precision, pairs)
-        .into_iter()
-        .chain(without_statistics(fitted, pairs))
-        .partition(Mismatch::is_of_the_model);
-    if !options.any_model
-        && let Some(mismatch) = serious.first()
-    {
-        return Err(Error::OtherModel { mismatch: mismatch.clone() });
-    }
+    let mismatches = origin.mismatches(&model, tokenizer, precision, pairs);
+    let statistics = without_statistics(fitted, pairs);
+    let warnings = tolerated(mismatches.into_iter().chain(statistics), options.any_model)?;
 
     let batch_tokens = options.batch_tokens.max(1);
     // A model that does not fit is read from disk, once for a group of batches.
     let (llama, group) = residency::load(checkpoint, precision, options.device, None, batch_tokens, &mut ())?;
-    let score = options.zero_shot.unwrap_or(fitted.report.settings.zero_shot);
-    let rules = [rule];
-    let pass =
-        batch::Pass { llama: &llama, hooks: &hooks, rules: &rules, edits: None, sharing: true, stop: None };
+    let score = options.zero_shot.unwrap_or(Settings::of(&fitted.report)?.zero_shot);
+    let runner = batch::BatchRunner {
+        llama: &llama,
+        hooks: &hooks,
+        rules: &[rule],
+        edits: None,
+        sharing: true,
+        stop: None,
+    };
     let unread = Prediction { score: f64::NAN, p_true: None, zero_shot: f64::NAN, trained_on: false };
     let mut rows = vec![unread; pairs.len()];
     let mut done = 0;
     progress(done, pairs.len());
     let batches = plan::batches(pairs, batch_tokens, plan::Grouping::Questions);
     for group in batches.chunks((group / batch_tokens).max(1)) {
-        for (batch, states) in group.iter().zip(pass.states(pairs, group)?) {
+        for (batch, states) in group.iter().zip(runner.states(pairs, group)?) {
             for (row, prediction) in batch.iter().zip(read(fitted, &states, score, pairs, batch)?) {
                 rows[*row] = prediction;
             }
@@ -197,9 +191,28 @@ pub fn predict(
             progress(done, pairs.len());
         }
     }
-    let warnings = serious.into_iter().chain(warnings).collect();
     let threshold = fitted.probe.readout.threshold();
     Ok(Predicted { rows, warnings, threshold, zero_shot_score: score })
+}
+
+/// The hook point and the token rule of the states that the probe was fitted on.
+fn what_it_reads(fitted: &Fitted) -> Result<(HookPoint, TokenRule)> {
+    let point: HookPoint = fitted.hook.parse()?;
+    if !plan::storable(point) {
+        return Err(Error::NotStorable { hook: fitted.hook.clone() });
+    }
+    let rule = fitted.tokens.parse();
+    Ok((point, rule.map_err(|_| Error::UnknownTokenRule { rule: fitted.tokens.clone() })?))
+}
+
+/// What differs from what the probe was fitted on, as warnings, those of the model first. Another model is an error unless
+/// `any_model` allows it.
+fn tolerated(mismatches: impl Iterator<Item = Mismatch>, any_model: bool) -> Result<Vec<Mismatch>> {
+    let (of_the_model, others): (Vec<_>, Vec<_>) = mismatches.partition(Mismatch::is_of_the_model);
+    match of_the_model.first() {
+        Some(mismatch) if !any_model => Err(Error::OtherModel { mismatch: mismatch.clone() }),
+        _ => Ok(of_the_model.into_iter().chain(others).collect()),
+    }
 }
 
 /// Pairs of templates that a probe of several templates has no statistics of.

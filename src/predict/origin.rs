@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use activations::provenance::{self, Provenance, short};
 use boolq::{Template, TemplateText, TokenizedPair};
-use ccs::run::Fitted;
+use ccs_trainer::Fitted;
 use llama_core::{Precision, Tokenizer};
-use serde_json::Value;
 
 use crate::error::{Error, Result};
 
@@ -31,30 +31,22 @@ pub struct Origin {
 impl Origin {
     /// What the probe says of itself. What it does not say stays empty, and is then not compared.
     pub fn of(fitted: &Fitted) -> Self {
-        Self::of_settings(fitted.made_by())
+        Self::of_provenance(&Provenance::from_json(fitted.made_by()))
     }
 
-    fn of_settings(settings: &Value) -> Self {
-        let text = |pointer: &str| settings.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let template = |(name, value): (&String, &Value)| {
-            let text = serde_json::from_value(value.get("text")?.clone()).ok()?;
-            Some((name.clone(), value.get("identity")?.as_str()?.to_owned(), text))
+    fn of_provenance(provenance: &Provenance) -> Self {
+        let template = |(name, template): (&String, &provenance::Template)| {
+            let text = serde_json::from_value(template.text.clone()?).ok()?;
+            Some((name.clone(), template.identity.clone()?, text))
         };
-        let recorded = settings.get("templates").and_then(Value::as_object);
-        let recorded: Vec<_> = recorded.into_iter().flatten().filter_map(template).collect();
-        let names = text("/template").unwrap_or_default();
-        // A name may hold what stands between names.
-        let own: Vec<&str> = recorded.iter().map(|(name, ..)| name.as_str()).collect();
-        let names = if own.join(", ") == names { own } else { names.split(", ").collect() };
-        let templates = names.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect();
         Self {
-            model_name: text("/model/name"),
-            model: text("/model/identity"),
-            tokenizer: text("/tokenizer/identity"),
-            edits: settings.get("edits").filter(|edits| !edits.is_null()).map(Value::to_string),
-            precision: text("/extraction/precision").and_then(|name| name.parse().ok()),
-            templates,
-            recorded,
+            model_name: provenance.model_name().map(str::to_owned),
+            model: provenance.model_identity().map(str::to_owned),
+            tokenizer: provenance.tokenizer_identity().map(str::to_owned),
+            edits: provenance.edits.as_ref().map(ToString::to_string),
+            precision: provenance.precision().and_then(|name| name.parse().ok()),
+            templates: provenance.template_names().into_iter().map(str::to_owned).collect(),
+            recorded: provenance.templates.iter().flatten().filter_map(template).collect(),
         }
     }
 
@@ -93,10 +85,7 @@ impl Origin {
         let (name, identity, ..) = self.recorded.iter().find(|(name, ..)| name == template.name())?;
         (*identity != template.identity()).then(|| Mismatch::Template {
             fitted: name.clone(),
-            found: format!(
-                "another text of that name ({}…)",
-                template.identity().chars().take(12).collect::<String>()
-            ),
+            found: format!("another text of that name ({}…)", short(&template.identity())),
         })
     }
 
@@ -185,7 +174,6 @@ impl Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let short = |hash: &str| hash.chars().take(12).collect::<String>();
         let other = |what: &str, fitted: &str, found: &str| {
             format!("the probe was fitted on another {what}: {}…, this is {}…", short(fitted), short(found))
         };
@@ -216,12 +204,12 @@ impl fmt::Display for Mismatch {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn origin(settings: &Value) -> Origin {
-        Origin::of_settings(settings)
+        Origin::of_provenance(&Provenance::from_json(settings))
     }
 
     #[test]
@@ -248,10 +236,7 @@ mod tests {
         assert_eq!(of("statement").expect("built in").name(), "statement");
         for (name, why) in [("mine", "`mine` is not built in"), ("a, b", "several templates: a, b")] {
             let error = of(name).expect_err(name).to_string();
-            assert!(
-                error.contains(why) && error.contains("hint: ") && error.contains("--template"),
-                "{error}"
-            );
+            assert!(error.contains(why) && error.contains("hint: name the template"), "{error}");
         }
         assert!(
             origin(&Value::Null).template(None).expect_err("none").to_string().contains("names no template")

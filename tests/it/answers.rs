@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use llama_ccs::activations::{SideOf, Store};
 use llama_ccs::boolq::{self, DatasetOptions, Template, TokenizedPair, prompts};
-use llama_ccs::ccs::Method;
-use llama_ccs::ccs::run::{AnswerScore, Execution, LayerSelection, Report, Settings, run};
-use llama_ccs::ccs::store::StoreSource;
+use llama_ccs::ccs_report::Method;
+use llama_ccs::ccs_report::{AnswerScore, Report};
+use llama_ccs::ccs_trainer::StoreSource;
+use llama_ccs::ccs_trainer::{Execution, LayerSelection, Settings, run};
 use llama_ccs::llama_core::tch::{Device, Kind};
 use llama_ccs::llama_core::{
     Batch, Capture, Checkpoint, Forward, HookPoint, HookSet, Llama, Precision, Tokenizer, Tokens,
@@ -240,11 +241,11 @@ fn zero_shot_prefers_what_the_whole_answer_says() {
     scene.store(&Extraction::new(&scene.checkpoint, &scene.tokenizer), &pairs, "store");
     let source = StoreSource::open(scene.path("store")).expect("store");
     let fit = |zero_shot: AnswerScore| -> (Report, f64) {
-        let methods = Some(vec![Method::ZeroShot, Method::CalibratedZeroShot]);
+        let methods = Some(vec![Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT]);
         let layers = LayerSelection::Ranges(vec![(4, 4)]);
         let settings = Settings { methods, layers, zero_shot, ..Settings::default() };
         let report = run(&source, &settings, Execution::default(), &|_| {}).expect("fit").report;
-        let found = &report.layers[0].methods[&Method::ZeroShot];
+        let found = &report.layers[0].methods[&Method::ZERO_SHOT];
         let rows = (report.rows.train as f64, report.rows.test as f64);
         let right = found.train.accuracy * rows.0 + found.test.accuracy * rows.1;
         (report.clone(), right / (rows.0 + rows.1))
@@ -323,11 +324,11 @@ fn the_commands_carry_the_whole_answer() {
 /// A run's probe on the same questions: the model's own answers, as the run reads them or otherwise.
 fn predicts(scene: &Scene, pairs: &[TokenizedPair]) {
     let source = StoreSource::open(scene.path("store")).expect("store");
-    let methods = Some(vec![Method::Lr, Method::ZeroShot]);
+    let methods = Some(vec![Method::LR, Method::ZERO_SHOT]);
     let layers = LayerSelection::Ranges(vec![(4, 4)]);
     let settings = Settings { methods, layers, seeds: 0, shuffles: 0, ..Settings::default() };
     let fitted = run(&source, &settings, Execution::default(), &|_| {}).expect("fit");
-    fitted.write(scene.path("run"), llama_ccs::ccs::run::Overwrite::No).expect("write");
+    fitted.write(scene.path("run"), llama_ccs::ccs_trainer::Overwrite::No).expect("write");
     let expected = by_hand(scene, pairs);
     let of = |arguments: &[&str]| {
         let mut command = llama_ccs();

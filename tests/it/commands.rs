@@ -212,12 +212,12 @@ fn blank_passages_and_prefixes_keep_the_questions() {
     let source = |name: &str| {
         let store = dir.join(name);
         extract(&dir.join(format!("{name}.csv")), &store).assert().success();
-        ccs::store::StoreSource::open(store).expect("a store")
+        ccs_trainer::StoreSource::open(store).expect("a store")
     };
     let (plain, blank) = (source("plain"), source("blank"));
-    let all = ccs::run::LayerSelection::All;
-    ccs::run::check_blank(&plain, &blank, &all).expect("a blank store");
-    assert!(ccs::run::check_blank(&plain, &plain, &all).is_err());
+    let all = ccs_trainer::LayerSelection::All;
+    ccs_trainer::check_blank(&plain, &blank, &all).expect("a blank store");
+    assert!(ccs_trainer::check_blank(&plain, &plain, &all).is_err());
     let manifest = llama_ccs::activations::Manifest::read({
         source("misled");
         dir.join("misled")
@@ -410,8 +410,8 @@ fn every_command_speaks_json() {
 
 /// A run of the last layer, quickly.
 fn fit(store: &std::path::Path, out: &std::path::Path) {
-    use llama_ccs::ccs::run::{Execution, LayerSelection, Overwrite, Settings, run};
-    let source = llama_ccs::ccs::store::StoreSource::open(store).expect("store");
+    use llama_ccs::ccs_trainer::{Execution, LayerSelection, Overwrite, Settings, run};
+    let source = llama_ccs::ccs_trainer::StoreSource::open(store).expect("store");
     let mut settings = Settings { layers: LayerSelection::Ranges(vec![(4, 4)]), ..Settings::default() };
     (settings.ccs.epochs, settings.directions, settings.resamples) = (100, 10, 100);
     let fitted = run(&source, &settings, Execution::default(), &|_| {}).expect("fit");

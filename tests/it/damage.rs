@@ -166,20 +166,20 @@ fn what_comes_out_otherwise_is_not_written() {
 fn predict_takes_no_damaged_run() {
     let folder = tempfile::tempdir().expect("folder");
     let (prompts, store) = store(folder.path());
-    let source = ccs::store::StoreSource::open(&store).expect("source");
-    let settings = ccs::run::Settings {
-        methods: Some(vec![ccs::Method::MeanDifference]),
+    let source = ccs_trainer::StoreSource::open(&store).expect("source");
+    let settings = ccs_trainer::Settings {
+        methods: Some(vec!["mean_difference".parse().unwrap()]),
         directions: 10,
         resamples: 20,
         folds: 2,
         seeds: 0,
         shuffles: 0,
         recursive: 0,
-        ..ccs::run::Settings::default()
+        ..ccs_trainer::Settings::default()
     };
     let run = folder.path().join("run");
-    let done = ccs::run::run(&source, &settings, ccs::run::Execution::default(), &|_| {}).expect("fit");
-    done.write(&run, ccs::run::Overwrite::No).expect("write");
+    let done = ccs_trainer::run(&source, &settings, ccs_trainer::Execution::default(), &|_| {}).expect("fit");
+    done.write(&run, ccs_trainer::Overwrite::No).expect("write");
     let predict = || {
         let mut command = llama_ccs();
         command.args(["predict", "--run"]).arg(&run).arg("--model").arg(quiz().join("model"));

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use llama_ccs::activations::{SideOf, Store};
 use llama_ccs::boolq::{self, Dataset, Template, TokenizedPair};
-use llama_ccs::ccs::run::{
-    self as runs, EvalOptions, Execution, Fitted, LayerSelection, Overwrite, Pooled, Report, Settings,
-    Source, SplitReport, eval, run,
+use llama_ccs::ccs::Contrast;
+use llama_ccs::ccs_report::Method;
+use llama_ccs::ccs_trainer::StoreSource;
+use llama_ccs::ccs_trainer::{
+    self as runs, EvalOptions, Execution, Fitted, LayerSelection, Overwrite, Pooled, Settings, Source, eval,
+    run,
 };
-use llama_ccs::ccs::store::StoreSource;
-use llama_ccs::ccs::{Contrast, Method};
 use llama_ccs::llama_core::tch::{Device, Kind, Tensor, no_grad};
 use llama_ccs::llama_core::{Checkpoint, Llama, Precision, Tokenizer, save_meta};
 use llama_ccs::{Extraction, Mismatch, Outcome, PredictOptions, Predicted, TokenRule, predict, tokenize_all};
@@ -92,7 +93,8 @@ impl Quiz {
 /// A quick run of the last two layers.
 fn fit(source: &dyn Source, to: &Path) {
     let layers = LayerSelection::Ranges(vec![(3, 4)]);
-    let methods = Some(vec![Method::Ccs, Method::Tpc, Method::Lr, Method::Random, Method::ZeroShot]);
+    let methods =
+        Some(vec![Method::CCS, "tpc".parse().unwrap(), Method::LR, Method::RANDOM, Method::ZERO_SHOT]);
     let mut settings = Settings { layers, methods, directions: 20, ..Settings::default() };
     (settings.ccs.restarts, settings.seeds, settings.shuffles) = (5, 0, 0);
     let fitted = run(source, &settings, Execution::default(), &|_| {}).expect("fit");
@@ -114,15 +116,15 @@ fn refusal(command: &mut assert_cmd::Command) -> String {
 #[test]
 fn held_out_questions_are_predicted_as_the_report_says() {
     let quiz = Quiz::new(600, &Template::named("llama-ccs").expect("built in"));
-    let report = Report::read(quiz.path("run-last")).expect("report");
+    let report = ccs_trainer::read_report(quiz.path("run-last")).expect("report");
     let held_out: HashSet<usize> =
-        SplitReport::read(quiz.path("run-last")).expect("split").test.row.into_iter().collect();
+        ccs_trainer::read_split(quiz.path("run-last")).expect("split").test.row.into_iter().collect();
     assert_eq!(held_out.len(), 240);
     let rows = quiz.pairs.iter().enumerate().filter(|(row, _)| held_out.contains(row));
     let held_out_pairs: Vec<_> = rows.clone().map(|(_, pair)| &pair.pair).collect();
     boolq::prompts::write(quiz.path("new.csv"), held_out_pairs).expect("prompts");
 
-    for (name, method) in [("ccs", Method::Ccs), ("lr", Method::Lr)] {
+    for (name, method) in [("ccs", Method::CCS), ("lr", Method::LR)] {
         let fitted = Fitted::open(quiz.path("run-last"), method, None).expect("run");
         let mut command = quiz.command("run-last");
         let (found, said) = json(command.args(["--method", name]).arg("--prompts").arg(quiz.path("new.csv")));
@@ -137,7 +139,7 @@ fn held_out_questions_are_predicted_as_the_report_says() {
             interval[0].as_f64() <= Some(reported.accuracy)
                 && interval[1].as_f64() >= Some(reported.accuracy)
         );
-        let own = &report.layers[0].methods[&Method::ZeroShot].test;
+        let own = &report.layers[0].methods[&Method::ZERO_SHOT].test;
         assert_eq!(found["evaluation"]["zero_shot"]["accuracy"], own.accuracy);
         assert_eq!((&found["trained_on"], &found["calibrated"]), (&Value::from(0), &Value::Bool(true)));
 
@@ -163,7 +165,7 @@ fn in_the_stores_batches_the_states_are_the_stores() {
     for rule in [TokenRule::Last, TokenRule::Mean] {
         let quiz = Quiz::with(300, &[Template::named("llama-ccs").expect("built in")], &[rule]);
         let run = format!("run-{rule}");
-        let fitted = Fitted::open(quiz.path(&run), Method::Ccs, None).expect("run");
+        let fitted = Fitted::open(quiz.path(&run), Method::CCS, None).expect("run");
         let mut seen = Vec::new();
         let found = predict(
             &fitted,
@@ -220,7 +222,7 @@ fn templates() -> [Template; 2] {
 #[test]
 fn each_template_is_read_with_its_own_statistics() {
     let quiz = Quiz::with(150, &templates(), &[TokenRule::Last]);
-    for method in [Method::Ccs, Method::Tpc, Method::Lr] {
+    for method in [Method::CCS, "tpc".parse().unwrap(), Method::LR] {
         let fitted = Fitted::open(quiz.path("run-last"), method, None).expect("run");
         assert_eq!(fitted.probe.normalizer.templates().len(), 2);
         let found = quiz.predict(&fitted, &quiz.pairs);
@@ -255,7 +257,7 @@ fn each_template_is_read_with_its_own_statistics() {
     }
 
     // A third template: said, and not passed over.
-    let fitted = Fitted::open(quiz.path("run-last"), Method::Ccs, None).expect("run");
+    let fitted = Fitted::open(quiz.path("run-last"), Method::CCS, None).expect("run");
     let mut strange = quiz.pairs[..6].to_vec();
     strange.iter_mut().step_by(2).for_each(|pair| pair.pair.template = "third".to_owned());
     let said: Vec<String> =
@@ -277,7 +279,7 @@ fn a_pool_of_data_sets_knows_its_templates_by_their_own_names() {
     let [a, b] = [&one, &two].map(|quiz| StoreSource::open(quiz.path("store")).expect("store"));
     let pool = [("a", &a), ("b", &b)].map(|(name, source)| runs::Dataset { name, source });
     fit(&Pooled::new(&pool, &LayerSelection::All).expect("pool"), &one.path("pool"));
-    let fitted = Fitted::open(one.path("pool"), Method::Lr, None).expect("run");
+    let fitted = Fitted::open(one.path("pool"), Method::LR, None).expect("run");
     assert_eq!(fitted.probe.normalizer.templates(), ["a/llama-ccs", "b/other"]);
     for (quiz, name) in [(&one, "a/llama-ccs"), (&two, "b/other")] {
         let found = quiz.predict(&fitted, &quiz.pairs);
@@ -354,7 +356,7 @@ fn questions_on_the_command_line_are_written_as_the_runs() {
     assert_eq!(said, "");
     assert_eq!((&found["predictions"][0]["label"], &found["evaluation"]), (&Value::Null, &Value::Null));
     // The same question, written by `prompts` before the extraction.
-    let fitted = Fitted::open(quiz.path("run-last"), Method::Ccs, None).expect("run");
+    let fitted = Fitted::open(quiz.path("run-last"), Method::CCS, None).expect("run");
     let p = found["predictions"][0]["p_true"].as_f64().expect("p");
     assert!((p - quiz.store_says(&fitted)[0]).abs() < 1e-3, "{p}");
 
@@ -385,7 +387,7 @@ fn a_template_of_ones_own_is_known_from_the_store() {
         "{# answers: True right | False wrong #}\n{{ passage }}\n\nis it so {{ question }}? {{ answer }}";
     let own = Template::from_source("own", source).expect("template");
     let quiz = Quiz::with(60, std::slice::from_ref(&own), &[TokenRule::Last, TokenRule::Mean]);
-    let fitted = Fitted::open(quiz.path("run-mean"), Method::Lr, None).expect("run");
+    let fitted = Fitted::open(quiz.path("run-mean"), Method::LR, None).expect("run");
     assert_eq!(llama_ccs::Origin::of(&fitted).template(None).expect("recorded").identity(), own.identity());
     let (found, said) =
         json(quiz.command("run-mean").args(["--passage", "The cup is red.", "is the cup red"]));

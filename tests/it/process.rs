@@ -364,3 +364,26 @@ fn terminals_are_told_nothing_by_data() {
     let output = ccs().args(["fit", evil, "--out", "x"]).output().expect("run");
     assert!(safe(&output.stderr).contains("\\u{1b}"));
 }
+
+#[test]
+fn threads_wait_passively_and_the_process_keeps_its_name() {
+    let folder = tempfile::tempdir().expect("folder");
+    let pipe = folder.path().join("questions.jsonl");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    // Both ends, so that the program waits for what is never written.
+    let _open = fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("pipe");
+    let mut command = Command::new(llama_ccs().get_program());
+    command.arg("prompts").arg("--data").arg(&pipe).arg("--out").arg(folder.path().join("x.csv"));
+    let mut child =
+        command.env_remove("OMP_WAIT_POLICY").env_remove("GOMP_SPINCOUNT").spawn().expect("program");
+    let of = |name: &str| fs::read(format!("/proc/{}/{name}", child.id())).unwrap_or_default();
+    let passive = || of("environ").split(|byte| *byte == 0).any(|text| text == b"OMP_WAIT_POLICY=passive");
+    let found = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        passive()
+    });
+    let name = of("comm");
+    child.kill().expect("kill");
+    child.wait().expect("its end");
+    assert!(found && name == b"llama-ccs\n", "{found}, {}", String::from_utf8_lossy(&name));
+}

@@ -1,8 +1,8 @@
 //! The built-in model, from questions to probes: what `cargo xtask demo` shows.
 
-use llama_ccs::ccs::Method;
-use llama_ccs::ccs::run::{Execution, Settings, run};
-use llama_ccs::ccs::store::StoreSource;
+use llama_ccs::ccs_report::Method;
+use llama_ccs::ccs_trainer::StoreSource;
+use llama_ccs::ccs_trainer::{Execution, Settings, run};
 use llama_ccs::llama_core::Checkpoint;
 use llama_ccs::{Extraction, Outcome, PairTokenizer, boolq};
 
@@ -27,12 +27,12 @@ fn ccs_reads_truth_out_of_the_quiz_model() {
 
     // The bar for the model: held-out questions about passages that it was not trained on.
     let chosen = |method| report.chosen[&method].test.clone().expect("a layer is chosen");
-    assert!(chosen(Method::Ccs).accuracy >= 0.90, "CCS {}", chosen(Method::Ccs).accuracy);
-    assert!(chosen(Method::Lr).accuracy >= 0.95, "LR {}", chosen(Method::Lr).accuracy);
+    assert!(chosen(Method::CCS).accuracy >= 0.90, "CCS {}", chosen(Method::CCS).accuracy);
+    assert!(chosen(Method::LR).accuracy >= 0.95, "LR {}", chosen(Method::LR).accuracy);
     // The embedding of one and the same answer token carries nothing.
     let embedding = &report.layers[0];
     assert!(embedding.degenerate && embedding.hook == "hook_embed");
-    assert!(embedding.methods[&Method::Ccs].test.accuracy < 0.6);
+    assert!(embedding.methods[&Method::CCS].test.accuracy < 0.6);
 }
 
 #[test]

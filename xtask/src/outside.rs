@@ -18,9 +18,7 @@ const MAIN: &str = include_str!("../outside/main.rs");
 const LAST_LINE: &str = "blocks.3.hook_resid_post [2, 128]";
 
 pub fn run(args: &[String]) -> Result {
-    if !args.is_empty() {
-        return Err(format!("outside takes no arguments, not {args:?}"));
-    }
+    shell::none("outside", args)?;
     libtorch::ready()?;
     check()
 }

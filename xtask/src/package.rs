@@ -7,7 +7,7 @@ use crate::shell::{self, Result};
 const PACKAGE: [&str; 6] = ["package", "--workspace", "--exclude", "xtask", "--allow-dirty", "--quiet"];
 
 pub fn run(args: &[String]) -> Result {
-    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match shell::words(args).as_slice() {
         [] => list(),
         ["--verify"] => shell::cargo(PACKAGE),
         other => Err(format!("package takes nothing or `--verify`, not {other:?}")),

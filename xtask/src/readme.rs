@@ -11,9 +11,7 @@ const LONGEST: usize = 25;
 
 /// Writes `crates/*/README.md`.
 pub fn run(args: &[String]) -> Result {
-    if !args.is_empty() {
-        return Err(format!("readme takes no arguments, not {args:?}"));
-    }
+    shell::none("readme", args)?;
     for (path, text) in all()? {
         at("write", &path, fs::write(&path, text))?;
     }

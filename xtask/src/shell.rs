@@ -61,6 +61,16 @@ pub fn find_in_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|d| d.join(program)).find(|p| p.is_file())
 }
 
+/// The arguments of a task, to be compared with what it takes.
+pub fn words(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+/// Refuses arguments, for a task that takes none.
+pub fn none(task: &str, args: &[String]) -> Result {
+    if args.is_empty() { Ok(()) } else { Err(format!("{task} takes no arguments, not {args:?}")) }
+}
+
 /// Adds the path to a file-system error, and says what was being done.
 pub fn at<T>(doing: &str, path: &Path, result: std::io::Result<T>) -> Result<T> {
     result.map_err(|e| format!("could not {doing} {}: {e}", path.display()))

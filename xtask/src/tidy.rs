@@ -1,20 +1,25 @@
 //! `cargo xtask tidy`: the tree is formatted, lint-free, documented, and keeps the repository's rules.
 
 use crate::shell::{self, Result};
-use crate::{deny, docs, readme, rules, tch};
+use crate::{deny, docs, readme, rules, tch, typos};
 
 pub fn run(args: &[String]) -> Result {
-    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match shell::words(args).as_slice() {
         [] => all(),
+        ["--lower"] => rules::check(true),
+        ["--circles", package] => rules::circles::show(package),
         ["--tch", version] => tch::check(version),
-        other => Err(format!("tidy takes nothing or `--tch VERSION`, not {other:?}")),
+        other => {
+            Err(format!("tidy takes nothing, `--lower`, `--circles CRATE` or `--tch VERSION`, not {other:?}"))
+        }
     }
 }
 
 fn all() -> Result {
-    rules::check()?;
+    rules::check(false)?;
     readme::check()?;
     shell::cargo(["fmt", "--all", "--check"])?;
+    typos::check()?;
     deny::check()?;
     shell::cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     docs::check()

@@ -1,4 +1,6 @@
 //! Everything that can go wrong with a store, each with the thing at fault and a hint.
+//!
+//! Long because all errors of the crate are one enum, so that a caller finds them in one place.
 
 use std::io;
 use std::ops::Range;
@@ -107,7 +109,7 @@ pub enum Error {
 
     /// Written by another version of the format.
     #[error(
-        "{path} has schema {found}, this build reads schema {supported}\nhint: use the version of llama-ccs that wrote the store, or extract again"
+        "{path} has schema {found}, and this version reads schema {supported}\nhint: make the store again in another folder, with the command that made it"
     )]
     Schema {
         /// The manifest.
@@ -185,6 +187,21 @@ pub enum Error {
     )]
     RowText {
         /// What would be refused.
+        what: String,
+    },
+
+    /// A row does not say where its answer is.
+    #[error(
+        "row {row} (idx {idx}), {side}: {what}\nhint: give the first token of the answer and the one after its last; nothing has been written"
+    )]
+    AnswerSpan {
+        /// The row.
+        row: usize,
+        /// Its `idx`.
+        idx: u64,
+        /// Plus or minus.
+        side: SideOf,
+        /// What is wrong.
         what: String,
     },
 
@@ -306,7 +323,7 @@ pub enum Error {
 
     /// A hidden state is NaN or infinite.
     #[error(
-        "row {row} (idx {idx}), {hook}, {side}: the model gave {value} at position {position} of the row; nothing of this batch has been written\nhint: a non-finite state usually means an overflow in half precision: compute with `--dtype f32`, or look at this prompt"
+        "row {row} (idx {idx}), {hook}, {side}: the model gave {value} at position {position} of the row; nothing of this batch has been written\nhint: a non-finite state usually means an overflow in half precision: look at this prompt, or compute in f32"
     )]
     NonFinite {
         /// The row.
@@ -325,7 +342,7 @@ pub enum Error {
 
     /// A finite value does not fit into half precision.
     #[error(
-        "row {row} (idx {idx}), {hook}, {side}: {value} at position {position} of the row is beyond half precision (65504); nothing of this batch has been written\nhint: keep the states with `--store-dtype f32`"
+        "row {row} (idx {idx}), {hook}, {side}: {value} at position {position} of the row is beyond half precision (65504); nothing of this batch has been written\nhint: keep the states in f32"
     )]
     Overflow {
         /// The row.
@@ -356,6 +373,19 @@ pub enum Error {
         "the writer has stopped at an earlier error\nhint: fix that error and open the store again, it continues at the last durable batch"
     )]
     Stopped,
+
+    /// The store has no such layer under that token rule.
+    #[error(
+        "no layer {layer} under the token rule {tokens:?} in the store; it has {known}\nhint: `llama-ccs store info` lists the columns"
+    )]
+    UnknownLayer {
+        /// The layer asked for.
+        layer: usize,
+        /// The token rule asked for.
+        tokens: String,
+        /// The layers there are under that rule, or the rules there are.
+        known: String,
+    },
 
     /// The store has no such column.
     #[error("no column {name:?} in the store{}; it has {known}\nhint: `llama-ccs store info` lists the columns", match nearest { Some(name) => format!(", the nearest is {name:?}"), None => String::new() })]

@@ -285,7 +285,7 @@ fn split(line: &[u8]) -> Option<(&[u8], &str)> {
 }
 
 /// As [`split`], by where things stand in a line, whatever bytes of it are damaged.
-fn by_place(line: &[u8]) -> Option<(&[u8], Cow<'_, str>)> {
+fn by_position(line: &[u8]) -> Option<(&[u8], Cow<'_, str>)> {
     let (rest, _) = line.split_at_checked(line.len().checked_sub(b"\"}\n".len())?)?;
     let (rest, check) = rest.split_at_checked(rest.len().checked_sub(HASH_LEN)?)?;
     let (body, _) = rest.split_at_checked(rest.len().checked_sub(BEFORE_CHECK.len())?)?;
@@ -313,7 +313,7 @@ pub(crate) fn builds_on(bytes: &[u8], last: &str) -> bool {
 fn holds_record(rest: &[u8], last: &str, batch: usize, batches: usize, files: usize) -> bool {
     let mut before = vec![last.to_owned()];
     for (number, line) in rest.split_inclusive(|&b| b == b'\n').enumerate() {
-        let Some((body, stated)) = by_place(line) else {
+        let Some((body, stated)) = by_position(line) else {
             before.clear();
             continue;
         };

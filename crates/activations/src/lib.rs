@@ -27,7 +27,7 @@
 //! writer.finish()?;
 //!
 //! let store = Store::open(&dir)?;
-//! assert_eq!(store.column("hook_embed")?.read(SideOf::Plus)?, [0.0, 0.5, 1.0, 0.5, 2.0, 0.5]);
+//! assert_eq!(store.layer(0, "last")?.read(SideOf::Plus)?, [0.0, 0.5, 1.0, 0.5, 2.0, 0.5]);
 //! assert!(activations::verify(&dir)?.is_sound());
 //! # Ok(()) }
 //! ```
@@ -42,6 +42,7 @@ mod manifest;
 mod mend;
 mod npy;
 mod open;
+pub mod provenance;
 mod rows;
 mod store;
 mod values;
@@ -51,7 +52,10 @@ mod writer;
 
 pub use error::{Error, Result};
 pub use export::export_llama_ccs;
-pub use manifest::{Column, Difference, Differences, Manifest, SCHEMA, StoreDtype};
+pub use manifest::{
+    ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Difference, Differences, Manifest, SCHEMA, StoreDtype,
+};
+pub use provenance::Provenance;
 pub use rows::{Row, Side, SideOf};
 pub use store::{ColumnReader, Mapped, MappedSlice, Status, Store};
 pub use verify::{Problem, Verification, verify};

@@ -10,9 +10,15 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::json;
+use crate::provenance::Provenance;
 
 /// The version of the format this build writes and reads.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+
+/// The column with the log-probability of the whole answer: the sum over its tokens.
+pub const ANSWER_LOGPROB: &str = "answer_logprob";
+/// The column with the mean of the log-probabilities of the answer's tokens.
+pub const ANSWER_LOGPROB_MEAN: &str = "answer_logprob_mean";
 
 /// Names become folder names; file systems end at 255 bytes.
 const MAX_NAME: usize = 120;
@@ -41,6 +47,14 @@ impl StoreDtype {
         }
     }
 
+    /// `f32` or `f16`, as in `manifest.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
     /// The type in a `.npy` header.
     pub(crate) fn descr(self) -> &'static str {
         match self {
@@ -62,7 +76,7 @@ impl StoreDtype {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
-    /// `TransformerLens`' name of the hook point, or a name such as `answer_logprob`.
+    /// `TransformerLens`' name of the hook point, or a name such as [`ANSWER_LOGPROB`].
     pub hook: String,
     /// The token rule: `last`, or another rule's name.
     pub tokens: String,
@@ -170,7 +184,7 @@ pub struct Manifest {
     pub rows: usize,
     /// BLAKE3 of `rows.parquet`; filled in by the writer.
     pub rows_hash: String,
-    /// What else made the numbers: sections named by the caller (model, tokenizer, prompts, versions, …).
+    /// What else made the numbers, as JSON: whatever the caller says of it. [`Manifest::provenance`] reads it.
     /// A store is continued only with equal settings.
     pub settings: Map<String, Value>,
     /// The columns, in the order of [`BatchStates`](crate::BatchStates).
@@ -188,7 +202,13 @@ impl Manifest {
         Ok(Files::new(dir.as_ref()).read_manifest()?.0)
     }
 
-    /// A manifest of this build's schema; the number of rows follows from the plan.
+    /// What made the states: the settings as typed fields.
+    pub fn provenance(&self) -> Provenance {
+        Provenance::from(self.settings.clone())
+    }
+
+    /// A manifest of this build's schema; the number of rows follows from the plan, `settings` from a [`Provenance`] or
+    /// from whatever else the caller has to say.
     pub fn new(
         dtype: StoreDtype,
         columns: Vec<Column>,
@@ -285,6 +305,10 @@ impl Manifest {
                 return Err(format!("column {} is there twice", column.name()));
             }
             self.array_bytes(column).ok_or_else(|| format!("column {} is too large", column.name()))?;
+        }
+        let [sum, mean] = [ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN].map(|name| names.contains(name));
+        if mean && !sum {
+            return Err(format!("it has the column {ANSWER_LOGPROB_MEAN} without {ANSWER_LOGPROB}"));
         }
         self.plan_rule()
     }
@@ -394,7 +418,7 @@ mod tests {
     fn the_file_is_readable_and_sorted() {
         let text = String::from_utf8(manifest().to_json().unwrap()).unwrap();
         let expected = r#"{
-  "schema": 1,
+  "schema": 2,
   "dtype": "f16",
   "rows": 3,
   "rows_hash": "",
@@ -491,5 +515,8 @@ mod tests {
         assert!(broken(|m| m.columns[1].shape = vec![usize::MAX]).contains("too large"));
         assert!(broken(|m| m.columns[1].shape = vec![0]).contains("length 0"));
         assert!(broken(|m| m.columns[1].axes.clear()).contains("0 axes"));
+        assert!(
+            broken(|m| m.columns[2].hook = ANSWER_LOGPROB_MEAN.to_owned()).contains("without answer_logprob")
+        );
     }
 }

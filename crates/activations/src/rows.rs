@@ -39,7 +39,7 @@ pub struct Side {
     pub prompt: String,
     /// How many tokens that is, BOS included.
     pub tokens: u32,
-    /// The first token of the answer.
+    /// The first token of the answer; every answer has at least one.
     pub answer_start: u32,
     /// One past the last token of the answer.
     pub answer_end: u32,
@@ -170,7 +170,17 @@ pub(crate) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<Row>, String> {
             minus: minus.next()?,
         })
     });
-    Ok(rows.collect())
+    let rows: Vec<Row> = rows.collect();
+    match first_without_answer(&rows) {
+        Some((row, side)) => Err(format!("row {row}, {side}: {}", rows[row].side(side).wrong_span())),
+        None => Ok(rows),
+    }
+}
+
+/// The first row, and its side, whose answer is not among the tokens of its prompt.
+pub(crate) fn first_without_answer(rows: &[Row]) -> Option<(usize, SideOf)> {
+    let on = |row: &Row| SideOf::BOTH.into_iter().find(|&side| !row.side(side).has_answer());
+    rows.iter().enumerate().find_map(|(number, row)| Some((number, on(row)?)))
 }
 
 fn sides(frame: &DataFrame, side: SideOf) -> Result<Vec<Side>, String> {
@@ -229,6 +239,20 @@ impl Row {
     }
 }
 
+impl Side {
+    fn has_answer(&self) -> bool {
+        self.answer_start < self.answer_end && self.answer_end <= self.tokens
+    }
+
+    /// What is wrong with the answer's tokens.
+    pub(crate) fn wrong_span(&self) -> String {
+        format!(
+            "the answer's tokens {}..{} are none of the {} tokens of its prompt",
+            self.answer_start, self.answer_end, self.tokens
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,5 +286,16 @@ mod tests {
         assert!(decode(&bytes, 4).unwrap_err().contains("it says it has 3 rows, the manifest has 4"));
         assert_eq!(encode(&rows).unwrap(), bytes, "the same rows give the same bytes");
         assert!(decode(b"PAR1 no", 3).is_err());
+    }
+
+    #[test]
+    fn every_answer_has_tokens_of_its_prompt() {
+        for (start, end) in [(10, 10), (11, 10), (11, 13)] {
+            let mut rows: Vec<Row> = [0, 1].map(row).into();
+            (rows[1].minus.answer_start, rows[1].minus.answer_end) = (start, end);
+            let error = decode(&encode(&rows).unwrap(), 2).unwrap_err();
+            let expected = format!("row 1, minus: the answer's tokens {start}..{end} are none of the 12");
+            assert!(error.starts_with(&expected), "{error}");
+        }
     }
 }

@@ -15,8 +15,10 @@ use crate::files::Files;
 use crate::journal::Sum;
 use crate::manifest::{Column, Manifest, StoreDtype};
 use crate::npy::Geometry;
+use crate::provenance::Provenance;
 use crate::rows::{Row, SideOf};
 use crate::values::Array;
+use crate::writer::ColumnStates;
 use crate::{journal, open};
 
 /// A finished store.
@@ -64,6 +66,11 @@ impl Store {
         &self.manifest
     }
 
+    /// What made the states.
+    pub fn provenance(&self) -> Provenance {
+        self.manifest.provenance()
+    }
+
     /// A hash that stands for the manifest, the rows and every value: two stores with one fingerprint are equal.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -86,6 +93,39 @@ impl Store {
         layers
     }
 
+    /// The reader of the residual stream at one layer and token rule: 0 is the embedding, l the stream leaving block l − 1.
+    ///
+    /// ```
+    /// # use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, Store, StoreDtype, StoreWriter};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let dir = folder.path().join("store");
+    /// # let side = || Side { prompt: "Is water wet? Yes".to_owned(), tokens: 6, answer_start: 5, answer_end: 6,
+    /// #     captured_id: 8, captured_text: "Yes".to_owned() };
+    /// # let rows: Vec<Row> = (0..2).map(|idx| Row { idx, label: true, question_id: String::new(), group: String::new(),
+    /// #     template: String::new(), dataset: String::new(), plus: side(), minus: side() }).collect();
+    /// # let columns = vec![Column::new("blocks.11.hook_resid_post", &["d_model"], &[2])];
+    /// # let manifest = Manifest::new(StoreDtype::F16, columns, vec![vec![0, 1]], serde_json::Map::new());
+    /// # let mut writer = StoreWriter::open(&dir, manifest, &rows)?;
+    /// # let states = ColumnStates { plus: vec![1.0, 2.0, 3.0, 4.0], minus: vec![5.0, 6.0, 7.0, 8.0] };
+    /// # writer.commit(0, BatchStates { columns: vec![states] })?;
+    /// # writer.finish()?;
+    /// let store = Store::open(&dir)?; // its states are kept in f16
+    /// let pair = store.layer(12, "last")?.row(1)?;
+    /// assert_eq!(pair.plus, [3.0, 4.0]); // f32, after the positive answer
+    /// assert_eq!(pair.minus, [7.0, 8.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`] with the layers, or the token rules, that there are.
+    pub fn layer(&self, layer: usize, tokens: &str) -> Result<ColumnReader> {
+        let mut columns = self.manifest.columns.iter().enumerate();
+        match columns.find(|(_, column)| column.layer == Some(layer) && column.tokens == tokens) {
+            Some((number, column)) => self.reader(number, column),
+            None => Err(self.unknown_layer(layer, tokens)),
+        }
+    }
+
     /// The reader of one column, by [`Column::name`].
     ///
     /// # Errors
@@ -105,18 +145,29 @@ impl Store {
         Ok(ColumnReader { column: column.clone(), number, geometry, plus, minus, manifest, records })
     }
 
+    fn unknown_layer(&self, layer: usize, tokens: &str) -> Error {
+        let layers: Vec<String> = self.layers(tokens).iter().map(|(layer, _)| layer.to_string()).collect();
+        let known = if layers.is_empty() {
+            format!(
+                "no layers there, and states under the token rules {}",
+                self.manifest.token_rules().join(", ")
+            )
+        } else {
+            format!("the layers {}", layers.join(", "))
+        };
+        Error::UnknownLayer { layer, tokens: tokens.to_owned(), known }
+    }
+
     fn unknown(&self, name: &str) -> Error {
         const SHOWN: usize = 6;
         let names: Vec<String> = self.manifest.columns.iter().map(Column::name).collect();
-        let near = |known: &String| (strsim::normalized_damerau_levenshtein(known, name), known.clone());
-        let best =
-            names.iter().map(near).filter(|(score, _)| *score > 0.6).max_by(|a, b| a.0.total_cmp(&b.0));
+        let nearest = host::nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
         let mut known = names.iter().take(SHOWN).cloned().collect::<Vec<_>>();
         if names.len() > SHOWN {
             known.push(format!("and {} more", names.len() - SHOWN));
         }
         let known = known.join(", ");
-        Error::UnknownColumn { name: name.to_owned(), nearest: best.map(|(_, name)| name), known }
+        Error::UnknownColumn { name: name.to_owned(), nearest, known }
     }
 }
 
@@ -187,6 +238,19 @@ impl ColumnReader {
             return Err(Error::RowRange { range: rows, rows: self.rows() });
         }
         self.array(side).rows(&self.open(side)?, rows)
+    }
+
+    /// Both sides of one row, widened to f32. Its batch is read and checked: for many rows, [`ColumnReader::read`].
+    ///
+    /// # Shapes
+    /// Both sides are [D] in C order.
+    ///
+    /// # Errors
+    /// As [`ColumnReader::read_rows`].
+    pub fn row(&self, row: usize) -> Result<ColumnStates> {
+        let rows = row..row.saturating_add(1);
+        let side = |side| self.read_rows(side, rows.clone());
+        Ok(ColumnStates { plus: side(SideOf::Plus)?, minus: side(SideOf::Minus)? })
     }
 
     /// The rows of one batch of the manifest's plan, in its order, widened to f32; nothing else is read.

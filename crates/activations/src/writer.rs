@@ -107,6 +107,10 @@ impl StoreWriter {
             let what = format!("{} rows were given, the manifest plans {}", rows.len(), manifest.rows);
             return Err(Error::RowCount { what });
         }
+        if let Some((row, side)) = rows::first_without_answer(rows) {
+            let what = rows[row].side(side).wrong_span();
+            return Err(Error::AnswerSpan { row, idx: rows[row].idx, side, what });
+        }
         let mut journal = files.lock(&manifest)?;
         if files.inspect(Some(&manifest))? != Found::Store {
             files.create(&manifest, rows, &mut journal)?;

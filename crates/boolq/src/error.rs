@@ -1,4 +1,6 @@
 //! The crate's error type. Every message names the file, row, column or template at fault and ends in a hint.
+//!
+//! Long because all errors of the crate are one enum, so that a caller finds them in one place.
 
 use crate::answer::SpanFault;
 use std::path::PathBuf;
@@ -242,7 +244,7 @@ pub enum Error {
         template: String,
     },
 
-    /// `--template` names neither a built-in template nor a file.
+    /// A name that is neither a built-in template nor a file.
     #[error("no template `{name}`: built in are {}\nhint: {}", known.join(", "), match suggestion {
         Some(near) => format!("did you mean `{near}`? Or give the path of a Jinja file"),
         None => "give one of these names, a Jinja file, or promptsource's as FILE.yaml or FILE.yaml:NAME".to_owned(),

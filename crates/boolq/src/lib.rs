@@ -41,7 +41,7 @@
 //!
 //! # Templates
 //!
-//! What [`Template::resolve`] takes, and with it every `--template`:
+//! What [`Template::resolve`] takes:
 //!
 //! | name or file | what it is | variables | plus, minus |
 //! |---|---|---|---|
@@ -114,7 +114,6 @@ mod pair;
 mod preview;
 pub mod prompts;
 mod select;
-mod suggest;
 mod template;
 mod tokenize;
 mod warning;

@@ -120,17 +120,17 @@ pub fn select<T: Tokenizer + Sync + ?Sized>(
     let questions = pairs.chunk_by(|a, b| a.idx == b.idx && a.dataset == b.dataset);
     let candidates: Vec<Candidate> = questions.enumerate().skip(selection.offset).collect();
     let templates = candidates.first().map_or(0, |(_, pairs)| pairs.len());
-    let mut kept = match selection.balance {
-        None => keep(&candidates, selection.limit, tokenizer, selection)?,
-        Some(seed) => keep_balanced(candidates, seed, tokenizer, selection)?,
+    let mut checked = match selection.balance {
+        None => first_fitting(&candidates, selection.limit, tokenizer, selection)?,
+        Some(seed) => balanced(candidates, seed, tokenizer, selection)?,
     };
-    kept.questions.sort_by_key(|(position, _)| *position);
-    kept.dropped.sort_by_key(|(position, _)| *position);
-    let considered = kept.questions.len() + kept.dropped.len();
+    checked.fitting.sort_by_key(|(position, _)| *position);
+    checked.dropped.sort_by_key(|(position, _)| *position);
+    let considered = checked.fitting.len() + checked.dropped.len();
     let mut selected = Selected {
-        kept: kept.questions.len(),
-        pairs: kept.questions.into_iter().flat_map(|(_, pairs)| pairs).collect(),
-        dropped: kept.dropped.into_iter().map(|(_, dropped)| dropped).collect(),
+        kept: checked.fitting.len(),
+        pairs: checked.fitting.into_iter().flat_map(|(_, pairs)| pairs).collect(),
+        dropped: checked.dropped.into_iter().map(|(_, dropped)| dropped).collect(),
         considered,
         warnings: Vec::new(),
     };
@@ -141,47 +141,47 @@ pub fn select<T: Tokenizer + Sync + ?Sized>(
 /// The pairs of a question, with its position in the data.
 type Candidate<'a> = (usize, &'a [ContrastPair]);
 
-/// Questions with their positions in the data.
+/// Questions that fit and questions that do not, with their positions in the data.
 #[derive(Default)]
-struct Kept {
-    questions: Vec<(usize, Vec<TokenizedPair>)>,
+struct Checked {
+    fitting: Vec<(usize, Vec<TokenizedPair>)>,
     dropped: Vec<(usize, Dropped)>,
 }
 
-/// The first `limit` candidates that fit. Of the last chunk, what follows the last one kept is forgotten.
-fn keep<T: Tokenizer + Sync + ?Sized>(
+/// The first `limit` candidates that fit. Of the last chunk, what follows the last one is left out.
+fn first_fitting<T: Tokenizer + Sync + ?Sized>(
     candidates: &[Candidate],
     limit: Option<usize>,
     tokenizer: &T,
     selection: &Selection,
-) -> Result<Kept> {
-    let mut kept = Kept::default();
+) -> Result<Checked> {
+    let mut checked = Checked::default();
     let pool = host::threads::pool()?;
     for chunk in candidates.chunks(CHUNK) {
-        let judge = |(position, pairs): &Candidate<'_>| (*position, judge_all(pairs, tokenizer, selection));
-        let judged: Vec<_> = pool.install(|| chunk.par_iter().map(judge).collect());
-        for (position, verdict) in judged {
-            if limit.is_some_and(|limit| kept.questions.len() >= limit) {
-                return Ok(kept);
+        let check = |(position, pairs): &Candidate<'_>| (*position, check_all(pairs, tokenizer, selection));
+        let results: Vec<_> = pool.install(|| chunk.par_iter().map(check).collect());
+        for (position, result) in results {
+            if limit.is_some_and(|limit| checked.fitting.len() >= limit) {
+                return Ok(checked);
             }
-            match verdict? {
-                Ok(pairs) => kept.questions.push((position, pairs)),
-                Err(dropped) => kept.dropped.push((position, dropped)),
+            match result? {
+                Ok(pairs) => checked.fitting.push((position, pairs)),
+                Err(dropped) => checked.dropped.push((position, dropped)),
             }
         }
     }
-    Ok(kept)
+    Ok(checked)
 }
 
 /// The pairs tokenised, or why the first that does not fit cannot be used.
-fn judge_all<T: Tokenizer + ?Sized>(
+fn check_all<T: Tokenizer + ?Sized>(
     pairs: &[ContrastPair],
     tokenizer: &T,
     selection: &Selection,
 ) -> Result<Result<Vec<TokenizedPair>, Dropped>> {
     let mut tokenized = Vec::with_capacity(pairs.len());
     for pair in pairs {
-        match judge(pair, tokenizer, selection)? {
+        match check(pair, tokenizer, selection)? {
             Ok(pair) => tokenized.push(pair),
             Err(reason) => {
                 return Ok(Err(Dropped { idx: pair.idx, template: Some(pair.template.clone()), reason }));
@@ -192,7 +192,7 @@ fn judge_all<T: Tokenizer + ?Sized>(
 }
 
 /// The pair tokenised, or why it cannot be used.
-fn judge<T: Tokenizer + ?Sized>(
+fn check<T: Tokenizer + ?Sized>(
     pair: &ContrastPair,
     tokenizer: &T,
     selection: &Selection,
@@ -213,27 +213,27 @@ fn judge<T: Tokenizer + ?Sized>(
 }
 
 /// As many true as false questions, each class in the order of its keys.
-fn keep_balanced<T: Tokenizer + Sync + ?Sized>(
+fn balanced<T: Tokenizer + Sync + ?Sized>(
     mut candidates: Vec<Candidate>,
     seed: u64,
     tokenizer: &T,
     selection: &Selection,
-) -> Result<Kept> {
+) -> Result<Checked> {
     let first = |(_, pairs): &Candidate| pairs.first().map_or((0, false), |pair| (pair.idx, pair.label));
     candidates.sort_by_cached_key(|candidate| (key(seed, first(candidate).0), candidate.0));
     let (trues, falses): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| first(candidate).1);
     let half = selection.limit.map(|limit| limit / 2);
-    let mut kept = keep(&trues, half, tokenizer, selection)?;
-    let mut falses = keep(&falses, half, tokenizer, selection)?;
-    let size = kept.questions.len().min(falses.questions.len());
-    let surplus = kept.questions.drain(size..).chain(falses.questions.drain(size..));
+    let mut checked = first_fitting(&trues, half, tokenizer, selection)?;
+    let mut falses = first_fitting(&falses, half, tokenizer, selection)?;
+    let size = checked.fitting.len().min(falses.fitting.len());
+    let surplus = checked.fitting.drain(size..).chain(falses.fitting.drain(size..));
     let dropped = surplus.filter_map(|(position, pairs)| {
         let idx = pairs.first()?.pair.idx;
         Some((position, Dropped { idx, template: None, reason: DropReason::Balance }))
     });
-    kept.dropped.extend(dropped.chain(falses.dropped));
-    kept.questions.append(&mut falses.questions);
-    Ok(kept)
+    checked.dropped.extend(dropped.chain(falses.dropped));
+    checked.fitting.append(&mut falses.fitting);
+    Ok(checked)
 }
 
 fn key(seed: u64, idx: u64) -> [u8; 32] {

@@ -129,32 +129,15 @@ impl fmt::Display for Warning {
             Self::SubjectByPosition { column } => {
                 write!(f, "the column `{column}` after the label is taken as the statements' subject")
             }
-            Self::BothLabels { texts, text, rows: [one, other] } => {
-                let (what, is) =
-                    if *texts == 1 { ("text is", "it is") } else { ("texts are", "the first is") };
-                write!(
-                    f,
-                    "{texts} {what} labelled both true and false, and one of the labels must be wrong: {is} {}, in rows \
-                     {one} and {other} (counted from 0)",
-                    quoted(text)
-                )
-            }
+            Self::BothLabels { texts, text, rows } => both_labels(f, *texts, text, *rows),
             Self::Repeated { rows, of } => {
                 write!(
                     f,
                     "{rows} of {of} rows repeat an earlier row, label and all: accuracies count them again"
                 )
             }
-            Self::AnswerColumn { label } => write!(
-                f,
-                "the data have a column `answer` beside the label `{label}`: {{{{ answer }}}} in a template is the \
-                 template's own answer, never that column; rename the column to print it"
-            ),
-            Self::AnswersReversed { plus, minus } => write!(
-                f,
-                "the plus answer {plus:?} counts as right where the label is true, and {minus:?} where it is false: \
-                 unless the template asks whether something is not so, write its answers the other way round"
-            ),
+            Self::AnswerColumn { label } => answer_column(f, label),
+            Self::AnswersReversed { plus, minus } => answers_reversed(f, plus, minus),
             Self::GroupFromPrompt { pairs } => write!(
                 f,
                 "{pairs} pairs have no passage or subject: their group is a hash of the text before the answer, \
@@ -163,25 +146,9 @@ impl fmt::Display for Warning {
             Self::SingleGroup { pairs } => {
                 write!(f, "all {pairs} pairs are in one group: no split can keep groups whole")
             }
-            Self::AnswerNotExact { pairs } => write!(
-                f,
-                "in {pairs} pairs the template chooses its own words by `answer`, so the words in which the two \
-                 prompts differ are taken for the answers, without those that they share: print {{{{ answer }}}}, or \
-                 the text that depends on it as one value, {{{{ 'yes it is' if answer == 'True' else 'no it is' }}}}"
-            ),
-            Self::AnswersUnknown { pairs } => write!(
-                f,
-                "the prompts file has no columns `plus_answer` and `minus_answer`: in {pairs} pairs the words in which \
-                 the two prompts differ are taken for the answers, which may be longer; the log-probability of the \
-                 answer, zero-shot and the token rule answer_mean are then of a part of them (make the prompts anew, \
-                 or add the columns as START:END, counted in characters)"
-            ),
-            Self::SpansDoubtful { pairs, first } => write!(
-                f,
-                "in {pairs} pairs (the first: idx {first}) the answer's span begins or ends inside a word, or the text \
-                 after it differs between the two prompts: were prompts changed without `plus_answer` and \
-                 `minus_answer`?"
-            ),
+            Self::AnswerNotExact { pairs } => answer_not_exact(f, *pairs),
+            Self::AnswersUnknown { pairs } => answers_unknown(f, *pairs),
+            Self::SpansDoubtful { pairs, first } => spans_doubtful(f, *pairs, *first),
             Self::TwoQuestionMarks { pairs } => write!(
                 f,
                 "{pairs} pairs ask with two question marks: promptsource's templates take questions as they are and \
@@ -213,4 +180,59 @@ impl fmt::Display for Warning {
             ),
         }
     }
+}
+
+fn both_labels(f: &mut fmt::Formatter<'_>, texts: usize, text: &str, rows: [u64; 2]) -> fmt::Result {
+    let (what, is) = if texts == 1 { ("text is", "it is") } else { ("texts are", "the first is") };
+    let [one, other] = rows;
+    write!(
+        f,
+        "{texts} {what} labelled both true and false, and one of the labels must be wrong: {is} {}, in rows {one} and \
+         {other} (counted from 0)",
+        quoted(text)
+    )
+}
+
+fn answer_column(f: &mut fmt::Formatter<'_>, label: &str) -> fmt::Result {
+    write!(
+        f,
+        "the data have a column `answer` beside the label `{label}`: {{{{ answer }}}} in a template is the \
+                 template's own answer, never that column; rename the column to print it"
+    )
+}
+
+fn answers_reversed(f: &mut fmt::Formatter<'_>, plus: &str, minus: &str) -> fmt::Result {
+    write!(
+        f,
+        "the plus answer {plus:?} counts as right where the label is true, and {minus:?} where it is false: \
+                 unless the template asks whether something is not so, write its answers the other way round"
+    )
+}
+
+fn answer_not_exact(f: &mut fmt::Formatter<'_>, pairs: usize) -> fmt::Result {
+    write!(
+        f,
+        "in {pairs} pairs the template chooses its own words by `answer`, so the words in which the two \
+                 prompts differ are taken for the answers, without those that they share: print {{{{ answer }}}}, or \
+                 the text that depends on it as one value, {{{{ 'yes it is' if answer == 'True' else 'no it is' }}}}"
+    )
+}
+
+fn answers_unknown(f: &mut fmt::Formatter<'_>, pairs: usize) -> fmt::Result {
+    write!(
+        f,
+        "the prompts file has no columns `plus_answer` and `minus_answer`: in {pairs} pairs the words in which \
+                 the two prompts differ are taken for the answers, which may be longer; the log-probability of the \
+                 answer, zero-shot and the token rule answer_mean are then of a part of them (make the prompts anew, \
+                 or add the columns as START:END, counted in characters)"
+    )
+}
+
+fn spans_doubtful(f: &mut fmt::Formatter<'_>, pairs: usize, first: u64) -> fmt::Result {
+    write!(
+        f,
+        "in {pairs} pairs (the first: idx {first}) the answer's span begins or ends inside a word, or the text \
+                 after it differs between the two prompts: were prompts changed without `plus_answer` and \
+                 `minus_answer`?"
+    )
 }

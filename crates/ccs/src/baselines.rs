@@ -31,7 +31,7 @@ impl Predictions {
     }
 
     /// The opposite answers.
-    pub(crate) fn turned(&self) -> Self {
+    pub fn turned(&self) -> Self {
         let scores = self.scores.iter().map(|score| 2.0 * self.threshold - score).collect();
         Self { scores, threshold: self.threshold }
     }
@@ -163,11 +163,12 @@ impl Band {
 }
 
 /// Gaussian directions.
-pub(crate) struct Directions(Tensor); // [R, D], f32
+#[derive(Debug)]
+pub struct Directions(Tensor); // [R, D], f32
 
 impl Directions {
     /// The next `count` of `rng`, on the device of the states they are for.
-    pub(crate) fn draw(count: usize, dim: usize, rng: &mut impl rand::Rng, device: Device) -> Result<Self> {
+    pub fn draw(count: usize, dim: usize, rng: &mut impl rand::Rng, device: Device) -> Result<Self> {
         let numbers: Vec<f32> = (0..count * dim).map(|_| rng.sample(StandardNormal)).collect();
         let directions = Tensor::f_from_slice(&numbers)?.f_reshape([count as i64, dim as i64])?;
         Ok(Self(directions.f_to_device(device)?))
@@ -177,7 +178,7 @@ impl Directions {
     ///
     /// # Shapes
     /// `differences`: \[N, D\], N at least 1, f32; the result: R times N scores.
-    pub(crate) fn scores(&self, differences: &Tensor) -> Result<Vec<Predictions>> {
+    pub fn scores(&self, differences: &Tensor) -> Result<Vec<Predictions>> {
         let rows = differences.size().first().map_or(1, |&rows| rows.max(1) as usize);
         let scores = self.0.f_mm(&differences.f_tr()?)?.f_to_device(Device::Cpu)?; // [R, N]
         let scores = Vec::<f64>::try_from(scores.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;

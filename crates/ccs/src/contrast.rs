@@ -138,7 +138,7 @@ impl Contrast {
     }
 
     /// The same pairs under other labels.
-    pub(crate) fn relabelled(&self, labels: Vec<bool>) -> Result<Self> {
+    pub fn relabelled(&self, labels: Vec<bool>) -> Result<Self> {
         if labels.len() != self.rows() {
             return Err(Error::Length { what: "labels", expected: self.rows(), found: labels.len() });
         }
@@ -283,7 +283,7 @@ fn by_number(numbers: &[usize]) -> Vec<(usize, Vec<usize>)> {
 }
 
 /// The elements at `rows`.
-pub(crate) fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Result<Vec<T>> {
+pub fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Result<Vec<T>> {
     rows.iter().map(|&row| values.get(row).cloned()).collect::<Option<Vec<T>>>().ok_or_else(|| {
         Error::TooFewRows {
             purpose: "the rows asked for".to_owned(),
@@ -294,7 +294,7 @@ pub(crate) fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Result<Vec<T>> {
 }
 
 /// Errors if the rows carry only one label.
-pub(crate) fn both_labels(labels: &[bool], part: &str) -> Result<()> {
+pub fn both_labels(labels: &[bool], part: &str) -> Result<()> {
     match labels.first() {
         None => Err(Error::TooFewRows { purpose: part.to_owned(), needed: 2, found: 0 }),
         Some(&label) if labels.iter().all(|&l| l == label) => {

@@ -1,6 +1,6 @@
-//! Contrast-Consistent Search (Burns et al. 2022) with honest controls: from the hidden states of contrast pairs to
-//! a probe for truth, and to a report that says how accurate it really is on rows that nothing was fitted on.
-//! The crate knows no model: it takes tensors, or a store that the `activations` crate wrote.
+//! Contrast-Consistent Search (Burns et al. 2022) and its relatives: from the hidden states of contrast pairs to a probe for
+//! truth, and to how accurate it is on rows that nothing was fitted on. Tensors in, probe and accuracy out: the crate knows
+//! no model, no store and no report.
 //!
 //! ```
 //! use ccs::fit::ccs::{CcsOptions, ccs};
@@ -25,8 +25,7 @@
 //! # Ok::<(), ccs::Error>(())
 //! ```
 //!
-//! [`run::run`] does all of it for every layer of a [`run::Source`]: grouped splits, methods and controls, layers
-//! chosen inside the training rows, intervals over resampled groups, paired differences, a run folder.
+//! The crate `ccs-trainer` does all of it for every layer of a store.
 
 pub mod baselines;
 pub mod bootstrap;
@@ -35,22 +34,19 @@ mod contrast;
 pub mod ensemble;
 pub mod erase;
 mod error;
-mod file;
 pub mod fit;
 pub mod head;
 pub mod loss;
-mod method;
 pub mod metrics;
 pub mod normalize;
-pub mod page;
 pub mod probe;
 pub mod rng;
-pub mod run;
 pub mod select;
 pub mod split;
-pub mod store;
 
 pub use contrast::Contrast;
+#[doc(hidden)]
+pub use contrast::{both_labels, pick};
 pub use error::{Error, Result};
-pub use method::Method;
 pub use probe::Probe;
+pub use tch;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::Scored;
 use crate::probe::Probe;
 use crate::split::Split;
-use crate::{Contrast, Result};
+use crate::{Contrast, Error, Result};
 
 /// How a method does on held-out folds of the training rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -38,11 +38,11 @@ pub struct HeldOut {
 ///
 /// # Errors
 /// Those of `fit`.
-pub fn cross_validate(
+pub fn cross_validate<E: From<Error>>(
     train: &Contrast,
     folds: &[Split],
-    fit: impl Fn(&Contrast, usize) -> Result<(Probe, f64)>,
-) -> Result<(CrossValidation, HeldOut)> {
+    fit: impl Fn(&Contrast, usize) -> Result<(Probe, f64), E>,
+) -> Result<(CrossValidation, HeldOut), E> {
     let mut all = HeldOut { rows: Vec::new(), scores: Vec::new() };
     let (mut right, mut rows, mut losses) = (0usize, 0usize, 0.0);
     let (mut area, mut ranked) = (0.0, 0usize);

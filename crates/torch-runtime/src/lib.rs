@@ -10,6 +10,8 @@
 //! A program calls [`open`] (or [`check`]) once, before its first tensor. tch reads calls through
 //! C++ headers of one LibTorch release; on another release the same calls can return wrong shapes
 //! without any error, so a mismatch is refused.
+//!
+//! A program that shares its machine with others has [`wait_passively!`] in its main source file.
 
 #[cfg(not(feature = "doc-only"))]
 use std::ffi::CStr;
@@ -21,6 +23,7 @@ use tch::{Cuda, Device};
 mod chain;
 pub mod machine;
 mod shape;
+pub mod waiting;
 
 pub use chain::{Operand, TensorChain};
 pub use shape::TensorExt;
@@ -41,14 +44,14 @@ pub enum Error {
         loaded: String,
     },
     /// A device name that is none of the known forms.
-    #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `--device cuda:0`")]
+    #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `device = cuda:0`")]
     UnknownDevice {
         /// What was asked for.
         name: String,
     },
     /// CUDA was asked for and cannot be had.
     #[error(
-        "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `--device cpu` always works"
+        "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `device = cpu` always works"
     )]
     NoCuda {
         /// What was asked for.

@@ -140,8 +140,15 @@ fn another_schema_is_named() {
     plan.complete(dir.path()).unwrap();
     let path = dir.path().join("manifest.json");
     let text = fs_err::read_to_string(&path).unwrap();
-    fs_err::write(&path, text.replace("\"schema\": 1", "\"schema\": 2, \"future\": true")).unwrap();
-    assert!(message(Store::open(dir.path())).contains("has schema 2, this build reads schema 1"));
+    for (schema, more) in [(1, ""), (3, ", \"future\": true")] {
+        let other = text.replace("\"schema\": 2", &format!("\"schema\": {schema}{more}"));
+        fs_err::write(&path, other).unwrap();
+        let refused = [message(Store::open(dir.path())), message(plan.open(dir.path()))];
+        for refused in refused {
+            let expected = format!("has schema {schema}, and this version reads schema 2");
+            assert!(refused.contains(&expected) && refused.contains("make the store again"), "{refused}");
+        }
+    }
     fs_err::write(&path, text.replace("aaaa", "bbbb")).unwrap();
     assert!(
         message(Store::open(dir.path())).contains("manifest.json is not the one the store was begun with")

@@ -33,6 +33,15 @@ fn other_settings_are_refused_with_the_difference() {
 }
 
 #[test]
+fn every_row_says_where_its_answer_is() {
+    let (dir, mut plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    plan.rows[3].minus.answer_end = plan.rows[3].minus.answer_start;
+    let text = message(plan.open(dir.path()));
+    assert!(text.contains("row 3 (idx 103), minus: the answer's tokens 8..8 are none of the 12"), "{text}");
+    assert!(snapshot(dir.path()).is_empty(), "nothing has been written");
+}
+
+#[test]
 fn folders_with_other_files_are_left_alone() {
     let plan = plan(StoreDtype::F32);
     let cases: [(&str, &str); 7] = [

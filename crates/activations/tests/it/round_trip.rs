@@ -32,6 +32,16 @@ fn every_value_comes_back() {
                 assert_eq!(header % 64, 0, "data is aligned");
             }
         }
+        for layer in 0..3 {
+            let reader = store.layer(layer, "last").unwrap();
+            for row in 0..7 {
+                let pair = reader.row(row).unwrap();
+                assert_eq!(pair.plus, reader.read_rows(SideOf::Plus, row..row + 1).unwrap());
+                assert_eq!(pair.minus, reader.read_rows(SideOf::Minus, row..row + 1).unwrap());
+            }
+            assert!(matches!(reader.row(7), Err(Error::RowRange { .. })));
+            assert!(matches!(reader.row(usize::MAX), Err(Error::RowRange { .. })));
+        }
         assert_eq!(store.column("answer_logprob").unwrap().dtype(), StoreDtype::F32, "scalars stay f32");
         assert_eq!(store.rows().unwrap(), plan.rows);
         assert_eq!(store.manifest().settings, plan.manifest.settings);
@@ -64,6 +74,8 @@ fn wrong_names_and_rows_are_refused() {
     // The token rule is part of the name.
     assert!(store.column("blocks.0.attn.hook_z").is_err());
     assert!(store.column("blocks.0.attn.hook_z@first").is_ok());
+    assert!(message(store.layer(3, "last")).contains("it has the layers 0, 1, 2"));
+    assert!(message(store.layer(0, "mean")).contains("states under the token rules last, first"));
     let reader = store.column("hook_embed").unwrap();
     assert!(
         message(reader.read_rows(SideOf::Plus, 3..8)).contains("rows 3..8 were asked for, the store has 7")

@@ -2,13 +2,22 @@
 
 use minijinja::{Error, ErrorKind, Value};
 use polars_arrow::array::{
-    Array, BooleanArray, FixedSizeListArray, ListArray, NullArray, PrimitiveArray, StructArray, Utf8ViewArray,
+    Array, BooleanArray, FixedSizeListArray, ListArray, PrimitiveArray, StructArray, Utf8ViewArray,
 };
 use polars_arrow::datatypes::{ArrowDataType, Field, TimeUnit};
 use polars_arrow::types::NativeType;
 
 /// The most bytes of text in a column.
 const MOST_TEXT: usize = 1 << 30;
+
+/// Why values are not appended.
+#[derive(Debug)]
+pub(super) enum AppendError {
+    /// The bound that they exceed.
+    TooMuch(&'static str),
+    /// They are not of the type that their column states.
+    OtherType,
+}
 
 /// What a column may still hold.
 #[derive(Default)]
@@ -18,18 +27,22 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    fn values(&mut self, more: usize) -> Result<(), &'static str> {
+    fn values(&mut self, more: usize) -> Result<(), AppendError> {
         self.values = self.values.saturating_add(more);
-        if self.values <= super::table::MOST_VALUES { Ok(()) } else { Err("50000000 values") }
+        if self.values <= super::table::MOST_VALUES {
+            Ok(())
+        } else {
+            Err(AppendError::TooMuch("50000000 values"))
+        }
     }
 
-    fn text(&mut self, text: &str) -> Result<Value, &'static str> {
+    fn text(&mut self, text: &str) -> Result<Value, AppendError> {
         self.text = self.text.saturating_add(text.len());
         if self.text > MOST_TEXT {
-            return Err("1073741824 bytes of text in a column");
+            return Err(AppendError::TooMuch("1073741824 bytes of text in a column"));
         }
         if text.len() > super::table::LONGEST_CELL {
-            return Err("16777216 bytes in a cell");
+            return Err(AppendError::TooMuch("16777216 bytes in a cell"));
         }
         Ok(Value::from(text))
     }
@@ -82,18 +95,44 @@ pub(super) fn refused(column: &str, what: &str) -> Value {
 /// Appends the values of `array`; null is none.
 ///
 /// # Errors
-/// What is exceeded.
-pub(super) fn append(
-    array: &dyn Array,
-    to: &mut Vec<Value>,
-    budget: &mut Budget,
-) -> Result<(), &'static str> {
+/// More than the budget allows, or values that are not of the array's stated type.
+pub(super) fn append(array: &dyn Array, to: &mut Vec<Value>, budget: &mut Budget) -> Result<(), AppendError> {
     use ArrowDataType as T;
     budget.values(array.len())?;
     match array.dtype() {
-        T::Boolean => {
-            plain(array.as_any().downcast_ref::<BooleanArray>().map(BooleanArray::iter), to, Value::from);
+        T::Null => to.extend((0..array.len()).map(|_| none())),
+        T::Boolean => plain(of_type::<BooleanArray>(array)?.iter(), to, Value::from),
+        T::Decimal(_, scale) => numbers::<i128>(array, to, |v| decimal(v, *scale))?,
+        T::Date32 => numbers::<i32>(array, to, |days| Value::from(date(i64::from(days))))?,
+        T::Timestamp(unit, zone) => {
+            let (unit, utc) = (*unit, zone.is_some());
+            numbers::<i64>(array, to, |time| Value::from(timestamp(time, unit, utc)))?;
         }
+        T::Utf8View => {
+            for text in of_type::<Utf8ViewArray>(array)? {
+                to.push(text.map_or(Ok(none()), |text| budget.text(text))?);
+            }
+        }
+        T::LargeList(_) => {
+            for list in of_type::<ListArray<i64>>(array)? {
+                to.push(list.map_or(Ok(none()), |list| sequence(list.as_ref(), budget))?);
+            }
+        }
+        T::FixedSizeList(..) => {
+            for list in of_type::<FixedSizeListArray>(array)? {
+                to.push(list.map_or(Ok(none()), |list| sequence(list.as_ref(), budget))?);
+            }
+        }
+        T::Struct(fields) => append_structs(of_type::<StructArray>(array)?, fields, to, budget)?,
+        _ => append_numbers(array, to)?,
+    }
+    Ok(())
+}
+
+/// The values of an array of numbers. Of types that are not read nothing is appended: [`unreadable`] names them before.
+fn append_numbers(array: &dyn Array, to: &mut Vec<Value>) -> Result<(), AppendError> {
+    use ArrowDataType as T;
+    match array.dtype() {
         T::Int8 => numbers::<i8>(array, to, |v| Value::from(i64::from(v))),
         T::Int16 => numbers::<i16>(array, to, |v| Value::from(i64::from(v))),
         T::Int32 => numbers::<i32>(array, to, |v| Value::from(i64::from(v))),
@@ -105,55 +144,24 @@ pub(super) fn append(
         T::UInt64 => numbers::<u64>(array, to, |v| whole(i128::from(v))),
         T::UInt128 => numbers::<u128>(array, to, Value::from),
         T::Float16 => {
-            numbers::<polars_utils::float16::pf16>(array, to, |v| Value::from(f64::from(f32::from(v))));
+            numbers::<polars_utils::float16::pf16>(array, to, |v| Value::from(f64::from(f32::from(v))))
         }
         T::Float32 => numbers::<f32>(array, to, |v| Value::from(f64::from(v))),
         T::Float64 => numbers::<f64>(array, to, Value::from),
-        T::Decimal(_, scale) => numbers::<i128>(array, to, |v| decimal(v, *scale)),
-        T::Date32 => numbers::<i32>(array, to, |days| Value::from(date(i64::from(days)))),
-        T::Timestamp(unit, zone) => {
-            let (unit, utc) = (*unit, zone.is_some());
-            numbers::<i64>(array, to, |time| Value::from(timestamp(time, unit, utc)));
-        }
-        T::Utf8View => {
-            for text in
-                array.as_any().downcast_ref::<Utf8ViewArray>().into_iter().flat_map(|texts| texts.iter())
-            {
-                to.push(text.map_or(Ok(none()), |text| budget.text(text))?);
-            }
-        }
-        T::LargeList(_) => {
-            if let Some(lists) = array.as_any().downcast_ref::<ListArray<i64>>() {
-                for list in lists {
-                    to.push(list.map_or(Ok(none()), |list| sequence(list.as_ref(), budget))?);
-                }
-            }
-        }
-        T::FixedSizeList(..) => {
-            if let Some(lists) = array.as_any().downcast_ref::<FixedSizeListArray>() {
-                for list in lists {
-                    to.push(list.map_or(Ok(none()), |list| sequence(list.as_ref(), budget))?);
-                }
-            }
-        }
-        T::Struct(fields) => {
-            if let Some(structs) = array.as_any().downcast_ref::<StructArray>() {
-                append_structs(structs, fields, to, budget)?;
-            }
-        }
-        T::Null => to.extend(
-            array.as_any().downcast_ref::<NullArray>().into_iter().flat_map(|a| vec![none(); a.len()]),
-        ),
-        _ => {}
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// The array as the type that its `dtype` stands for.
+fn of_type<A: Array>(array: &dyn Array) -> Result<&A, AppendError> {
+    array.as_any().downcast_ref().ok_or(AppendError::OtherType)
 }
 
 fn none() -> Value {
     Value::from(())
 }
 
-fn sequence(array: &dyn Array, budget: &mut Budget) -> Result<Value, &'static str> {
+fn sequence(array: &dyn Array, budget: &mut Budget) -> Result<Value, AppendError> {
     let mut values = Vec::new();
     append(array, &mut values, budget)?;
     Ok(Value::from(values))
@@ -164,7 +172,7 @@ fn append_structs(
     fields: &[Field],
     to: &mut Vec<Value>,
     budget: &mut Budget,
-) -> Result<(), &'static str> {
+) -> Result<(), AppendError> {
     let mut columns = Vec::new();
     for values in structs.values() {
         let mut column = Vec::new();
@@ -173,25 +181,25 @@ fn append_structs(
     }
     for row in 0..structs.len() {
         let members = fields.iter().zip(&mut columns);
-        let members: Vec<(String, Value)> = members
-            .map(|(field, column)| (field.name.to_string(), column.next().unwrap_or_default()))
-            .collect();
+        let members: Option<Vec<(String, Value)>> =
+            members.map(|(field, column)| Some((field.name.to_string(), column.next()?))).collect();
+        let members = members.ok_or(AppendError::OtherType)?;
         to.push(if structs.is_null(row) { none() } else { Value::from_pairs(members) });
     }
     Ok(())
 }
 
-fn plain<T>(
-    values: Option<impl Iterator<Item = Option<T>>>,
-    to: &mut Vec<Value>,
-    value: impl Fn(T) -> Value,
-) {
-    to.extend(values.into_iter().flatten().map(|cell| cell.map_or_else(none, &value)));
+fn plain<T>(values: impl Iterator<Item = Option<T>>, to: &mut Vec<Value>, value: impl Fn(T) -> Value) {
+    to.extend(values.map(|cell| cell.map_or_else(none, &value)));
 }
 
-fn numbers<T: NativeType>(array: &dyn Array, to: &mut Vec<Value>, value: impl Fn(T) -> Value) {
-    let array = array.as_any().downcast_ref::<PrimitiveArray<T>>();
-    plain(array.map(|array| array.iter().map(Option::<&T>::copied)), to, value);
+fn numbers<T: NativeType>(
+    array: &dyn Array,
+    to: &mut Vec<Value>,
+    value: impl Fn(T) -> Value,
+) -> Result<(), AppendError> {
+    plain(of_type::<PrimitiveArray<T>>(array)?.iter().map(Option::<&T>::copied), to, value);
+    Ok(())
 }
 
 /// A whole number, in 64 bits if it fits.

@@ -7,7 +7,6 @@ use super::classes::{self, Sides};
 use super::options::DatasetOptions;
 use super::table::{Column, Table};
 use crate::error::{Error, Result, quoted};
-use crate::suggest::nearest;
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
@@ -167,7 +166,7 @@ pub(super) fn existing(table: &Table, column: &str, role: &'static str) -> Resul
         path: table.path().to_owned(),
         column: column.to_owned(),
         role,
-        suggestion: nearest(column, table.names().iter().map(String::as_str)).map(str::to_owned),
+        suggestion: host::nearest(column, table.names().iter().map(String::as_str)).map(str::to_owned),
         found: table.names().to_vec(),
     })
 }

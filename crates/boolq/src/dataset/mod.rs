@@ -34,7 +34,7 @@ use label::existing;
 use minijinja::Value;
 use minijinja::value::ValueKind;
 use options::Answers;
-use rows::{Rows, repeats, subjects_by_place};
+use rows::{Rows, repeats, subjects_by_position};
 use std::path::Path;
 
 /// A column that names what a row is about, in the order in which they are looked for.
@@ -197,27 +197,19 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         kept.iter().map(|(row, answer)| rows.question(*row, *answer)).collect::<Result<Vec<_>>>()?;
     let mut warnings = Vec::new();
     if rows.subject.is_none() && rows.passage.is_none() {
-        warnings.extend(subjects_by_place(&table, &mut questions));
+        warnings.extend(subjects_by_position(&table, &mut questions));
     }
-    let groups = match &group {
-        Some(column) => {
-            let text = |(row, sides): (usize, &Option<Sides>)| {
-                sides.as_ref().map(|_| table.text(column, row)).transpose()
-            };
-            Some(labels.sides.iter().enumerate().map(text).collect::<Result<Vec<_>>>()?)
-        }
-        None => None,
-    };
+    let groups = group.map(|column| groups_in(&table, &column, &labels.sides)).transpose()?;
     warnings.extend(repeats(&table, &questions, kind, &rows, &labels));
     warnings.extend(of_templates(&table, &labels, &options.templates));
     let text = text.map_or_else(|| "statement".to_owned(), |column| column.0);
-    let held = [&rows.passage, &rows.title].map(|column| column.as_ref().map(|column| column.0.clone()));
-    let mut taken: Vec<&str> = held.iter().flatten().map(String::as_str).collect();
-    taken.push(&labels.column);
-    taken.extend(labels.hidden.iter().map(String::as_str));
+    let held = [&rows.passage, &rows.title].into_iter().flatten().map(|column| column.0.clone());
+    // Columns that templates get by other ways.
+    let mut taken: Vec<String> = held.chain([labels.column.clone()]).chain(labels.hidden.clone()).collect();
     if ["question", "statement"].contains(&text.as_str()) {
-        taken.push(&text);
+        taken.push(text.clone());
     }
+    let taken: Vec<&str> = taken.iter().map(String::as_str).collect();
     let other = if kind == Kind::Questions { "statement" } else { "question" };
     let alias = (options.text.is_some()).then_some((other, text.as_str()));
     Ok(Dataset {
@@ -231,6 +223,13 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         sides: labels.sides,
         ..Dataset::new(stem(path), kind, questions)
     })
+}
+
+/// The group of each row that has a label.
+fn groups_in(table: &Table, column: &Column, sides: &[Option<Sides>]) -> Result<Vec<Option<String>>> {
+    let text =
+        |(row, sides): (usize, &Option<Sides>)| sides.as_ref().map(|_| table.text(column, row)).transpose();
+    sides.iter().enumerate().map(text).collect()
 }
 
 /// What the rows are, and the column of the questions or statements.
@@ -377,16 +376,16 @@ mod tests {
     }
 
     #[test]
-    fn subjects_by_name_then_by_place() {
+    fn subjects_by_name_then_by_position() {
         let subject = |text: &str| {
             let data = load("s.csv", text).expect("readable");
             (data.questions[0].subject.clone(), data.warnings)
         };
         assert_eq!(subject("statement,label,city\ns,1,Oslo\n"), (Some("Oslo".into()), vec![]));
         assert_eq!(subject("statement,label,relation,subject\ns,1,r,Ada\n"), (Some("Ada".into()), vec![]));
-        let by_place = Warning::SubjectByPosition { column: "company".into() };
+        let by_position = Warning::SubjectByPosition { column: "company".into() };
         let companies = "statement,label,company\nAcme is in Oslo.,1,Acme\n";
-        assert_eq!(subject(companies), (Some("Acme".into()), vec![by_place]));
+        assert_eq!(subject(companies), (Some("Acme".into()), vec![by_position]));
         assert_eq!(subject("statement,label,agreement\nAcme is in Oslo.,1,high\n"), (None, vec![]));
         assert_eq!(subject("statement,label\ns,1\n"), (None, vec![]));
     }

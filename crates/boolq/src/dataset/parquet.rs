@@ -5,7 +5,7 @@
 //! sizes of pages before they are unpacked. What the footer claims is held against a bound, and against the pages,
 //! before memory is asked for.
 
-use super::cells;
+use super::cells::{self, AppendError};
 use super::source::LARGEST;
 use super::table::{MOST_COLUMNS, MOST_VALUES, too_many_columns, too_many_values};
 use crate::error::{Error, Result};
@@ -20,6 +20,8 @@ use polars_parquet::read::{
 };
 use polars_parquet_format::PageHeader;
 use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::path::Path;
@@ -102,10 +104,17 @@ impl File<'_> {
             let chunks: Vec<&ColumnChunkMetadata> = chunks.collect();
             let before = values.len();
             for array in self.arrays(&chunks, field, group.num_rows())? {
-                cells::append(array.as_ref(), &mut values, &mut budget).map_err(|too_much| {
-                    let found = format!("the values of the column `{}`", field.name);
-                    let limit = too_much.to_owned();
-                    Error::TooLarge { path: self.path.to_owned(), found, limit, hint: "leave the column out" }
+                cells::append(array.as_ref(), &mut values, &mut budget).map_err(|error| match error {
+                    AppendError::TooMuch(limit) => Error::TooLarge {
+                        path: self.path.to_owned(),
+                        found: format!("the values of the column `{}`", field.name),
+                        limit: limit.to_owned(),
+                        hint: "leave the column out",
+                    },
+                    AppendError::OtherType => self.damaged(format!(
+                        "the column `{}` holds values of another type than the file says",
+                        field.name
+                    )),
                 })?;
             }
             if values.len() - before != group.num_rows() {
@@ -222,13 +231,35 @@ fn plain(dtype: ArrowDataType) -> ArrowDataType {
 fn class_names(metadata: &FileMetadata) -> BTreeMap<String, Vec<String>> {
     let entries = metadata.key_value_metadata.iter().flatten();
     let text = entries.filter(|entry| entry.key == "huggingface").find_map(|entry| entry.value.as_deref());
-    let Some(Ok(json)) = text.map(serde_json::from_str::<serde_json::Value>) else { return BTreeMap::new() };
-    let features = json.pointer("/info/features").and_then(serde_json::Value::as_object);
-    let classes = features.into_iter().flatten().filter_map(|(column, feature)| {
-        let names =
-            feature.get("names").filter(|_| feature.get("_type").is_some_and(|t| t == "ClassLabel"))?;
-        let names = names.as_array()?.iter().map(|name| Some(name.as_str()?.to_owned()));
-        Some((column.clone(), names.collect::<Option<Vec<_>>>()?))
+    let Some(Ok(HuggingFace { info })) = text.map(serde_json::from_str) else { return BTreeMap::new() };
+    let classes = info.features.into_iter().filter_map(|(column, feature)| match feature {
+        Feature::ClassLabel(ClassLabel { kind, names }) if kind == "ClassLabel" => Some((column, names)),
+        _ => None,
     });
     classes.collect()
+}
+
+#[derive(Deserialize)]
+struct HuggingFace {
+    info: Info,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    features: BTreeMap<String, Feature>,
+}
+
+/// What `datasets` says of a column.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Feature {
+    ClassLabel(ClassLabel),
+    Other(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct ClassLabel {
+    #[serde(rename = "_type")]
+    kind: String,
+    names: Vec<String>,
 }

@@ -58,7 +58,7 @@ impl Rows<'_> {
 }
 
 /// The third column of a table `statement,label,…` as the statements' subject, if each contains it.
-pub(super) fn subjects_by_place(table: &Table, questions: &mut [Question]) -> Option<Warning> {
+pub(super) fn subjects_by_position(table: &Table, questions: &mut [Question]) -> Option<Warning> {
     let [statement, label, third, ..] = table.names() else { return None };
     if statement != "statement" || label != "label" {
         return None;

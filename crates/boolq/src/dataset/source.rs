@@ -50,7 +50,7 @@ pub(super) fn read(path: &Path) -> Result<Contents> {
 /// Standard input and the pipes a shell opens for `<(…)`: somebody writes them already, so opening them cannot wait.
 fn is_open_already(path: &Path) -> bool {
     let pipe = fs_err::metadata(path).is_ok_and(|m| m.file_type().is_fifo());
-    pipe && ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|place| path.starts_with(place))
+    pipe && ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|folder| path.starts_with(folder))
 }
 
 /// Everything that `reader` gives; `None` if that is more than `most` bytes.
@@ -95,70 +95,73 @@ fn unpacked(path: &Path, bytes: Vec<u8>, most: u64) -> Result<Vec<u8>> {
     }
 }
 
+const EXPORT: &str = "export it as CSV: in the program, or with pandas' `read_excel` and `to_csv`";
+const PANDAS: &str = "load it where it was made, and write it with pandas' `to_parquet`";
+/// How files of other kinds begin, what they are, and what to do about them.
+const MAGIC: [(&[u8], &str, &str); 22] = [
+    (b"PARE", "an encrypted Parquet file", "write it without encryption"),
+    (b"BZh", "a bzip2 archive", "unpack it first: `bunzip2`"),
+    (b"\xfd7zXZ\0", "an xz archive", "unpack it first: `unxz`"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first: `7z x`"),
+    (b"\x04\x22\x4d\x18", "an lz4 archive", "unpack it first: `unlz4`"),
+    (b"Rar!", "a RAR archive", "unpack it first: `unrar x`"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel or other Office file", EXPORT),
+    (b"ARROW1", "an Arrow (Feather) file", "write it as Parquet: pandas' `read_feather` and `to_parquet`"),
+    (b"FEA1", "a Feather file", "write it as Parquet: pandas' `read_feather` and `to_parquet`"),
+    (
+        b"\xff\xff\xff\xff",
+        "an Arrow stream, as `datasets` keeps in its cache",
+        "write it as Parquet: `Dataset.from_file(FILE).to_parquet(NEW)` of the package datasets",
+    ),
+    (b"ORC\n\x06", "an ORC file", PANDAS),
+    (b"Obj\x01", "an Avro file", "write it as Parquet or JSON lines"),
+    (b"SQLite format 3", "an SQLite data base", "export the table: `sqlite3 -header -csv FILE 'select …'`"),
+    (b"%PDF", "a PDF", "give the data that it shows, as CSV"),
+    (b"\x93NUMPY", "a NumPy array", PANDAS),
+    (b"\x89HDF", "an HDF5 file", PANDAS),
+    (b"\x80\x02", "a pickle", PANDAS),
+    (b"\x80\x03", "a pickle", PANDAS),
+    (b"\x80\x04", "a pickle", PANDAS),
+    (b"\x80\x05", "a pickle", PANDAS),
+    (b"GGUF", "a model", "give a file of labelled rows"),
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "a Git LFS pointer, not the file itself",
+        "fetch it: `git lfs pull`, or download the file from the site",
+    ),
+];
+
 /// What a file holds that is neither JSON, CSV nor Parquet, with what to do about it.
 fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
-    const EXPORT: &str = "export it as CSV: in the program, or with pandas' `read_excel` and `to_csv`";
-    const PANDAS: &str = "load it where it was made, and write it with pandas' `to_parquet`";
-    const MAGIC: [(&[u8], &str, &str); 22] = [
-        (b"PARE", "an encrypted Parquet file", "write it without encryption"),
-        (b"BZh", "a bzip2 archive", "unpack it first: `bunzip2`"),
-        (b"\xfd7zXZ\0", "an xz archive", "unpack it first: `unxz`"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first: `7z x`"),
-        (b"\x04\x22\x4d\x18", "an lz4 archive", "unpack it first: `unlz4`"),
-        (b"Rar!", "a RAR archive", "unpack it first: `unrar x`"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel or other Office file", EXPORT),
-        (
-            b"ARROW1",
-            "an Arrow (Feather) file",
-            "write it as Parquet: pandas' `read_feather` and `to_parquet`",
-        ),
-        (b"FEA1", "a Feather file", "write it as Parquet: pandas' `read_feather` and `to_parquet`"),
-        (
-            b"\xff\xff\xff\xff",
-            "an Arrow stream, as `datasets` keeps in its cache",
-            "write it as Parquet: `Dataset.from_file(FILE).to_parquet(NEW)` of the package datasets",
-        ),
-        (b"ORC\n\x06", "an ORC file", PANDAS),
-        (b"Obj\x01", "an Avro file", "write it as Parquet or JSON lines"),
-        (
-            b"SQLite format 3",
-            "an SQLite data base",
-            "export the table: `sqlite3 -header -csv FILE 'select …'`",
-        ),
-        (b"%PDF", "a PDF", "give the data that it shows, as CSV"),
-        (b"\x93NUMPY", "a NumPy array", PANDAS),
-        (b"\x89HDF", "an HDF5 file", PANDAS),
-        (b"\x80\x02", "a pickle", PANDAS),
-        (b"\x80\x03", "a pickle", PANDAS),
-        (b"\x80\x04", "a pickle", PANDAS),
-        (b"\x80\x05", "a pickle", PANDAS),
-        (b"GGUF", "a model", "give a file of labelled rows"),
-        (
-            b"version https://git-lfs.github.com/spec/",
-            "a Git LFS pointer, not the file itself",
-            "fetch it: `git lfs pull`, or download the file from the site",
-        ),
-    ];
     if let Some((_, what, hint)) = MAGIC.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
         return Some((what, hint));
     }
     if bytes.starts_with(b"PK\x03\x04") {
-        // The first entries of a workbook are its parts; what is in them is packed, their names are not.
-        let head = bytes.get(..bytes.len().min(4096))?;
-        let has = |part: &[u8]| head.windows(part.len()).any(|window| window == part);
-        return Some(if has(b"[Content_Types].xml") || has(b"xl/") {
-            ("an Excel or other Office file", EXPORT)
-        } else if has(b".npy") {
-            ("a NumPy archive", PANDAS)
-        } else {
-            ("a zip archive", "unpack it first: `unzip`")
-        });
+        return Some(zipped(bytes));
     }
     if bytes.get(257..262) == Some(b"ustar") {
         return Some(("a tar archive", "unpack it first: `tar -xf`"));
     }
+    marked_up(bytes)
+}
+
+/// What a zip archive holds, by the names of its first entries: what is in them is packed, their names are not.
+fn zipped(bytes: &[u8]) -> (&'static str, &'static str) {
+    let head = bytes.get(..4096).unwrap_or(bytes);
+    let has = |part: &[u8]| head.windows(part.len()).any(|window| window == part);
+    if has(b"[Content_Types].xml") || has(b"xl/") {
+        ("an Excel or other Office file", EXPORT)
+    } else if has(b".npy") {
+        ("a NumPy archive", PANDAS)
+    } else {
+        ("a zip archive", "unpack it first: `unzip`")
+    }
+}
+
+/// HTML and XML.
+fn marked_up(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let head = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let head = String::from_utf8_lossy(head.get(..head.len().min(512))?).trim_start().to_ascii_lowercase();
+    let head = String::from_utf8_lossy(head.get(..512).unwrap_or(head)).trim_start().to_ascii_lowercase();
     if head.starts_with("<!doctype html") || head.starts_with("<html") || head.starts_with("<head") {
         return Some((
             "a web page, not data",

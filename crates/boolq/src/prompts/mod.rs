@@ -143,37 +143,41 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     };
     let groups = groups.unwrap_or_else(|| plus.iter().zip(&answers).map(around).collect());
 
-    let classes = match (optional(CLASSES[0])?, optional(CLASSES[1])?) {
-        (Some(plus), Some(minus)) => {
-            plus.into_iter().zip(minus).map(|(plus, minus)| Some([plus, minus])).collect()
-        }
-        _ => vec![None; table.height()],
-    };
+    let classes = classes(optional(CLASSES[0])?, optional(CLASSES[1])?, table.height());
     let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels.into_iter().zip(answers));
     let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets)).zip(classes);
-    let pairs: Vec<_> = prompts
-        .zip(names)
-        .map(|((prompts, (label, answers)), (((question_id, group), (template, dataset)), classes))| {
-            let (idx, (plus_prompt, minus_prompt)) = prompts;
-            ContrastPair {
-                idx,
-                plus_prompt,
-                minus_prompt,
-                answers,
-                label,
-                question_id,
-                group,
-                template,
-                dataset,
-                classes,
-            }
-        })
-        .collect();
+    let pair = |((prompts, (label, answers)), (((question_id, group), (template, dataset)), classes))| {
+        let (idx, (plus_prompt, minus_prompt)) = prompts;
+        let (label, question_id): (bool, String) = (label, question_id);
+        ContrastPair {
+            idx,
+            plus_prompt,
+            minus_prompt,
+            answers,
+            label,
+            question_id,
+            group,
+            template,
+            dataset,
+            classes,
+        }
+    };
+    let pairs: Vec<_> = prompts.zip(names).map(pair).collect();
     refuse_duplicates(path, &pairs)?;
     let mut warnings = group_warnings(&pairs, guessed);
     warnings.extend(if said { spans::doubtful(&pairs) } else { spans::unknown(&pairs) });
     warnings.extend(both_labels(&pairs));
     Ok(Pairs { pairs, warnings })
+}
+
+/// What the answers of each pair stand for, if the file says it of both.
+fn classes(plus: Option<Vec<String>>, minus: Option<Vec<String>>, rows: usize) -> Vec<Option<[String; 2]>> {
+    match (plus, minus) {
+        (Some(plus), Some(minus)) => {
+            plus.into_iter().zip(minus).map(|(plus, minus)| Some([plus, minus])).collect()
+        }
+        _ => vec![None; rows],
+    }
 }
 
 fn refuse_missing(path: &Path, table: &Table, needed: &[&str]) -> Result<()> {

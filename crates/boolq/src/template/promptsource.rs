@@ -12,7 +12,6 @@
 use super::jinja::{newlines, strip};
 use super::{Style, Template};
 use crate::error::{Error, Result};
-use crate::suggest::nearest;
 use crate::warning::Warning;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
@@ -230,7 +229,7 @@ pub(super) fn chosen(path: &Path, listed: Vec<Listed>, wanted: &str) -> Result<T
             Err(Error::TemplateNotInFile {
                 path: path.to_owned(),
                 name: wanted.to_owned(),
-                suggestion: nearest(wanted, known.iter().map(String::as_str)).map(str::to_owned),
+                suggestion: host::nearest(wanted, known.iter().map(String::as_str)).map(str::to_owned),
                 known: known.clone(),
             })
         },

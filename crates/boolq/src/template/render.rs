@@ -5,7 +5,6 @@ use super::{Sides, Style, Template, message, promptsource, span};
 use crate::answer::AnswerSpans;
 use crate::dataset::{Dataset, Kind, LABELS, Question, without_question_mark};
 use crate::error::{Error, Result};
-use crate::suggest::nearest;
 use minijinja::value::ValueKind;
 use minijinja::{ErrorKind, Value};
 use std::borrow::Cow;
@@ -196,7 +195,7 @@ impl Compiled<'_> {
             return self.template.row_error(row.question, format!("the data has no `{name}`"), &hint);
         }
         let plain = matches!(self.template.style, Style::Plain { .. });
-        let hint = match nearest(name, known.iter().map(String::as_str)) {
+        let hint = match host::nearest(name, known.iter().map(String::as_str)) {
             _ if LABELS.contains(&name) && plain => {
                 "the label stays out of the prompt; {{ answer }} is each of the two answers in turn"
                     .to_owned()

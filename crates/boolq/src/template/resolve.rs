@@ -1,9 +1,8 @@
-//! What `--template` means: a built-in name, a Jinja file, a promptsource file, or one template of the latter.
+//! What the name of a template means: a built-in name, a Jinja file, a promptsource file, or one template of the latter.
 
 use super::{Template, jinja, promptsource};
 use crate::dataset::stem;
 use crate::error::{Error, Result};
-use crate::suggest::nearest;
 use crate::warning::Warning;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -32,7 +31,7 @@ impl Template {
             Some((_, source)) => Self::from_source(name, source),
             None => Err(Error::UnknownTemplate {
                 name: name.to_owned(),
-                suggestion: nearest(name, Self::built_in()).map(str::to_owned),
+                suggestion: host::nearest(name, Self::built_in()).map(str::to_owned),
                 known: Self::built_in().into_iter().map(str::to_owned).collect(),
             }),
         }
@@ -50,7 +49,7 @@ impl Template {
         Ok(all_in(path.as_ref())?.0)
     }
 
-    /// What one `--template` means: a built-in name; a Jinja file; or a promptsource file, as `FILE.yaml` with those of
+    /// What one name means: a built-in name; a Jinja file; or a promptsource file, as `FILE.yaml` with those of
     /// its templates that can make pairs, or as `FILE.yaml:NAME` with one (its id, and `...` for `…`, will do).
     ///
     /// # Errors
@@ -59,7 +58,7 @@ impl Template {
         Ok(resolved(spec)?.0)
     }
 
-    /// All templates that several `--template` mean, in their order.
+    /// All templates that several names mean, in their order.
     ///
     /// # Errors
     /// As [`resolve`](Self::resolve); two templates of one name, which the rows of a prompts file could not tell

@@ -23,8 +23,8 @@ use crate::{Contrast, Error, Result};
 pub use cluster::{MIN_CLUSTER_SIZE, MOST_CLUSTERED, clusters};
 pub(crate) use file::Header;
 pub use moments::{Moments, SMALLEST_STD};
-pub use templates::{FEWEST_FOR_MEAN, FEWEST_FOR_SPREAD};
-pub(crate) use templates::{Templates, few_rows_note};
+pub(crate) use templates::Templates;
+pub use templates::{FEWEST_FOR_MEAN, FEWEST_FOR_SPREAD, few_rows_note};
 
 /// What is done to states before a probe sees them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -216,7 +216,7 @@ impl Normalizer {
     }
 
     /// The same normaliser once more.
-    pub(crate) fn duplicate(&self) -> Result<Self> {
+    pub fn duplicate(&self) -> Result<Self> {
         let templates = self.templates.as_ref().map(Templates::duplicate).transpose()?;
         let erasure = match &self.erasure {
             Some((left, right)) => Some((left.f_alias_copy()?, right.f_alias_copy()?)),

@@ -109,7 +109,7 @@ pub(super) fn few(kind: Normalization, train: &Contrast) -> Vec<String> {
 }
 
 /// What a report says of templates with few rows.
-pub(crate) fn few_rows_note(kind: Normalization, train: &Contrast) -> Option<String> {
+pub fn few_rows_note(kind: Normalization, train: &Contrast) -> Option<String> {
     let few: Vec<String> =
         with_few(kind, train).into_iter().map(|(name, rows)| format!("`{name}` ({rows})")).collect();
     let scaled = match kind {

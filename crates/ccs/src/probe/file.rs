@@ -30,11 +30,13 @@ use super::{Certainty, Probe, Readout, Sign};
 use crate::calibrate::Platt;
 use crate::head::Head;
 use crate::normalize::{self, Normalizer};
-use crate::{Error, Result, file};
+use crate::{Error, Result};
 
 /// The version of the probe file. Versions 1 and 2, which are still read, have no `check`; version 1 knew element-wise
 /// normalisation only and so did not say which it was.
 const SCHEMA: u32 = 3;
+/// The most bytes of a probe.
+const LARGEST: u64 = 2 << 30;
 /// The first version with a `check`.
 const CHECKED: u32 = 3;
 
@@ -136,12 +138,12 @@ impl Probe {
     /// A file that cannot be read, is not such a file, or was changed since; the path is named.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = file::read(path)?;
+        let bytes = host::files::read(path, LARGEST)?;
         Self::parse(&bytes).map_err(|reason| Error::ProbeFile { path: path.to_owned(), reason })
     }
 
     /// Reads the bytes of a probe file.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let text = metadata
             .metadata()

@@ -169,7 +169,7 @@ impl Probe {
     }
 
     /// Sets the sign under which at least half of the training rows are judged rightly.
-    pub(crate) fn orient(&mut self, train: &Contrast) -> Result<()> {
+    pub fn orient(&mut self, train: &Contrast) -> Result<()> {
         self.sign = Sign::Plus;
         if self.accuracy(train)? < 0.5 {
             self.sign = Sign::Minus;

@@ -1,7 +1,6 @@
 //! Data with a known truth in it.
 
 use ccs::rng::Stream;
-use ccs::run::{Memory, Rows};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use tch::Tensor;
@@ -45,34 +44,4 @@ impl Planted {
         ccs::Contrast::new(matrix(&self.plus), matrix(&self.minus), self.labels.clone(), self.groups())
             .unwrap()
     }
-
-    pub(crate) fn rows(&self) -> Rows {
-        Rows {
-            ids: (0..self.rows).map(|i| i.to_string()).collect(),
-            labels: self.labels.clone(),
-            groups: self.groups(),
-            answer_logprob: None,
-            ..Rows::default()
-        }
-    }
-}
-
-/// Three layers: one and the same state for all rows, noise, truth. With log-probabilities that know the truth.
-pub(crate) fn three_layers(rows: usize, dim: usize) -> Memory {
-    three_layers_and(rows, dim, 0.0)
-}
-
-/// The same with one state of the last layer changed by so much.
-pub(crate) fn three_layers_and(rows: usize, dim: usize, change: f32) -> Memory {
-    let mut truth = Planted::new(rows, dim, 3.0, 1);
-    truth.minus[3] += change;
-    let noise = Planted::new(rows, dim, 0.0, 2);
-    let constant: Vec<f32> = (0..rows * dim).map(|i| (i % dim) as f32).collect();
-    let mut about = truth.rows();
-    let logprob = |sign: f64| truth.labels.iter().map(|&l| if l { sign } else { -sign }).collect();
-    about.answer_logprob = Some((logprob(1.0), logprob(-1.0)));
-    Memory::new(about)
-        .with_layer("hook_embed", constant.clone(), constant.iter().map(|x| x + 1.0).collect())
-        .with_layer("blocks.0.hook_resid_post", noise.plus, noise.minus)
-        .with_layer("blocks.1.hook_resid_post", truth.plus, truth.minus)
 }

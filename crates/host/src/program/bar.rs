@@ -20,6 +20,16 @@ pub struct Bar {
 }
 
 impl Bar {
+    /// A bar of so many things, and what is being done with them.
+    pub fn of(steps: usize, things: &str, message: &str) -> Self {
+        let bar = Self::new(
+            steps,
+            &format!("{{msg:>12}} {{bar:32}} {{pos}}/{{len}} {things}  {{per_sec}}  {{eta}} left"),
+        );
+        bar.message(message);
+        bar
+    }
+
     /// A bar of so many steps, in indicatif's words.
     pub fn new(steps: usize, style: &str) -> Self {
         if !std::io::stderr().is_terminal() {

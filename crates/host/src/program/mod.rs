@@ -4,10 +4,12 @@ mod arguments;
 mod bar;
 mod errors;
 mod output;
+mod run;
 mod signals;
 
 pub use arguments::parse;
 pub use bar::Bar;
-pub use errors::message;
+pub use errors::Errors;
 pub use output::{Stderr, data, end, error, json, note, page, say, warn};
+pub use run::Program;
 pub use signals::Signals;

@@ -9,16 +9,16 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::errors::message;
+use super::errors::Errors;
 use crate::hint::refused;
 use crate::text;
 
-/// Writes text for people to standard output, safe to be shown, with a newline behind it.
+/// Writes text for people to standard output, safe to be shown, with one newline behind it.
 ///
 /// # Errors
 /// Standard output cannot be written. A reader such as `head` that has seen enough is no error.
 pub fn page(text: &str) -> io::Result<()> {
-    raw(&format!("{}\n", text::shown(text)))
+    raw(&format!("{}\n", text::shown(text.strip_suffix('\n').unwrap_or(text))))
 }
 
 /// Writes data to standard output, with a newline behind it: as it is, unless a terminal shows it.
@@ -82,7 +82,7 @@ pub fn end(done: Result<(), Box<dyn Error>>) -> ExitCode {
 
 /// `error: …`, with its causes and what to do about it.
 pub fn error(error: &(dyn Error + 'static)) {
-    stderr(&format!("{}\n", message(error)));
+    note(&Errors::new().message(error));
 }
 
 /// A line on standard error, for whoever reads along.

@@ -108,9 +108,9 @@ impl Reader<'_> {
             }
             None => {}
         }
-        let place = format!(" at line {} column {}", error.line(), error.column());
+        let position = format!(" at line {} column {}", error.line(), error.column());
         let message = error.to_string();
-        let message = message.strip_suffix(&place).unwrap_or(&message);
+        let message = message.strip_suffix(&position).unwrap_or(&message);
         let reason = format!("{message}, at column {}", error.column());
         let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
         line_error(self.path, before + error.line().max(1), reason, hint(message, line))

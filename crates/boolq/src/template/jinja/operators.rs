@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use super::collections::items;
 use super::{filters, limits, ordering, python, undefined};
 
-/// The names of the filters that [`engine`](super::engine) puts in the operators' places. No template can write them.
+/// The names of the filters that [`engine`](super::engine) puts in place of the operators. No template can write them.
 pub(super) fn add(environment: &mut Environment) {
     type Operator = fn(&State, &Value, &Value) -> Result<Value, Error>;
     let operators: [(&str, Operator); 10] = [
@@ -160,39 +160,39 @@ fn slice(state: &State, value: &Value, bounds: [&Value; 3]) -> Result<Value, Err
     if let Some(text) = value.as_str() {
         limits::charge(state, text.len())?;
         let characters: Vec<char> = text.chars().collect();
-        let places = Places::of(characters.len(), start, stop, step);
-        return Ok(Value::from(places.filter_map(|at| characters.get(at)).collect::<String>()));
+        let indices = Indices::of(characters.len(), start, stop, step);
+        return Ok(Value::from(indices.filter_map(|at| characters.get(at)).collect::<String>()));
     }
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         return Err(refused(format!("{} cannot be sliced", value.kind())));
     }
     let items = items(state, value)?;
-    let places = Places::of(items.len(), start, stop, step);
-    let cut: Vec<Value> = places.filter_map(|at| items.get(at).cloned()).collect();
+    let indices = Indices::of(items.len(), start, stop, step);
+    let cut: Vec<Value> = indices.filter_map(|at| items.get(at).cloned()).collect();
     Ok(if value.is_tuple() { Value::from(Tuple::from(cut)) } else { Value::from(cut) })
 }
 
-/// The places of a slice, as `slice.indices` gives them.
-struct Places {
+/// The indices of a slice, as `slice.indices` gives them.
+struct Indices {
     at: i128,
     stop: i128,
     step: i128,
 }
 
-impl Places {
+impl Indices {
     fn of(length: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> Self {
         let length = length as i128;
         let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
-        let place = |bound: i64| {
+        let index = |bound: i64| {
             let bound = i128::from(bound);
             (if bound < 0 { bound + length } else { bound }).clamp(low, high)
         };
         let (first, last) = if step > 0 { (low, high) } else { (high, low) };
-        Self { at: start.map_or(first, place), stop: stop.map_or(last, place), step: i128::from(step) }
+        Self { at: start.map_or(first, index), stop: stop.map_or(last, index), step: i128::from(step) }
     }
 }
 
-impl Iterator for Places {
+impl Iterator for Indices {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {

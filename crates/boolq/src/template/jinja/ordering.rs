@@ -164,7 +164,7 @@ pub(super) fn unique(state: &State, value: &Value, args: &[Value]) -> Result<Val
 
 pub(super) fn dictsort(state: &State, value: &Value, args: &[Value]) -> Result<Value, Error> {
     let [case, by, reverse] = named(args, ["case_sensitive", "by", "reverse"])?;
-    let place = match text_of(by.as_ref(), "key")? {
+    let index = match text_of(by.as_ref(), "key")? {
         "key" => "0",
         "value" => "1",
         _ => return Err(Error::new(ErrorKind::InvalidOperation, "dictsort sorts by 'key' or 'value'")),
@@ -174,7 +174,7 @@ pub(super) fn dictsort(state: &State, value: &Value, args: &[Value]) -> Result<V
     }
     let pair = |key: Value| Ok(Value::from(Tuple::from([key.clone(), value.get_item(&key)?])));
     let pairs: Value = value.try_iter()?.map(pair).collect::<Result<Vec<_>, Error>>()?.into_iter().collect();
-    let sorted = By::of(Some(&Value::from(place)), case.as_ref()).sorted(state, &pairs, is_true(reverse))?;
+    let sorted = By::of(Some(&Value::from(index)), case.as_ref()).sorted(state, &pairs, is_true(reverse))?;
     Ok(sorted.into_iter().map(|(_, item)| item).collect())
 }
 

@@ -274,15 +274,15 @@ fn window(text: &str, start: Option<i64>, end: Option<i64>) -> (usize, Option<&s
         return (0, Some(text));
     }
     let length = text.chars().count();
-    let place = |place: i64| match usize::try_from(place) {
-        Ok(place) => place,
-        Err(_) => usize::try_from(place.saturating_add(length as i64)).unwrap_or(0),
+    let index = |index: i64| match usize::try_from(index) {
+        Ok(index) => index,
+        Err(_) => usize::try_from(index.saturating_add(length as i64)).unwrap_or(0),
     };
-    let (start, end) = (start.map_or(0, place), end.map_or(length, place).min(length));
+    let (start, end) = (start.map_or(0, index), end.map_or(length, index).min(length));
     if start > end {
         return (start, None);
     }
-    let byte = |place: usize| text.char_indices().nth(place).map_or(text.len(), |(at, _)| at);
+    let byte = |index: usize| text.char_indices().nth(index).map_or(text.len(), |(at, _)| at);
     (start, text.get(byte(start)..byte(end)))
 }
 

@@ -146,7 +146,11 @@ impl FromStr for Init {
 }
 
 impl CcsOptions {
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses numbers that cannot be used.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], with the field.
+    pub fn check(&self) -> Result<()> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let not_negative = |x: f64| x.is_finite() && x >= 0.0;
         let unusable = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });

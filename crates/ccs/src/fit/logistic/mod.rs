@@ -130,7 +130,7 @@ pub fn logistic_on(train: &Contrast, input: LrInput, options: &LrOptions) -> Res
 }
 
 /// Refuses settings that cannot be used.
-pub(crate) fn check(options: &LrOptions) -> Result<()> {
+pub fn check(options: &LrOptions) -> Result<()> {
     if options.c.is_finite() && options.c > 0.0 {
         return check_tolerance(options);
     }

@@ -1,0 +1,68 @@
+//! The page of a run, `report.html`, made from nothing but the [`Report`].
+//!
+//! It is one file without scripts and without anything to load; the same report gives the same bytes.
+//!
+//! ```no_run
+//! let report = ccs_report::Report::from_json(&std::fs::read("run/report.json")?)?;
+//! std::fs::write("report.html", ccs_report::page::html(&report)?)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod blank;
+mod calibration;
+mod choices;
+mod differences;
+mod directions;
+mod heat;
+mod layers;
+mod loss;
+mod methods;
+mod recursive;
+mod repetitions;
+mod scores;
+mod templates;
+mod transfer;
+mod view;
+
+use minijinja::Environment;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+
+use crate::error::{Error, Result};
+use crate::report::Report;
+use view::View;
+
+/// Its name ends in `.html.j2`, so that everything in it is escaped.
+const TEMPLATE: &str = "report.html.j2";
+/// Its parts, in their order on the page.
+const SOURCE: &str = concat!(
+    include_str!("template/macros.html.j2"),
+    include_str!("template/head.html.j2"),
+    include_str!("template/results.html.j2"),
+    include_str!("template/diagnostics.html.j2"),
+    include_str!("template/layers.html.j2"),
+    include_str!("template/details.html.j2"),
+);
+
+/// The report as one HTML page: verdicts, methods against each other, figures by layer, whatever diagnostics and controls
+/// the run has (calibration, templates, seeds, shuffled labels, recursive CCS, blank passages, transfer), tables of every
+/// layer, and what was chosen on which rows. Light or dark as the reader's system is; printable.
+///
+/// # Errors
+/// None for a report made by this crate.
+pub fn html(report: &Report) -> Result<String> {
+    let view = View::new(report)?;
+    // Names in a report come from data: control and bidi characters in them are written out. The template has none.
+    render(view)
+        .map(|page| host::text::shown(&page).into_owned())
+        .map_err(|e| Error::Write { what: "report.html", reason: e.to_string() })
+}
+
+fn render(view: View) -> std::result::Result<String, minijinja::Error> {
+    let syntax =
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?;
+    let mut environment = Environment::new();
+    environment.set_syntax(syntax);
+    environment.add_template(TEMPLATE, SOURCE)?;
+    environment.get_template(TEMPLATE)?.render(Serde(view))
+}

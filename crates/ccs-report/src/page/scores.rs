@@ -1,0 +1,70 @@
+//! Metrics with their intervals, as the page's tables hold them.
+
+use serde::Serialize;
+
+use crate::method::Method;
+use crate::numbers::{decimal, decimals, difference, interval, percent, percents, points};
+use crate::report::{Difference, Evaluation, Report, Terms};
+
+/// A metric with its interval.
+#[derive(Debug, Serialize)]
+pub(super) struct Metric {
+    value: String,
+    ci: Option<String>,
+}
+
+/// Accuracy and AUROC.
+#[derive(Debug, Serialize)]
+pub(super) struct Scores {
+    accuracy: Metric,
+    auroc: Option<Metric>,
+}
+
+impl Scores {
+    pub(super) fn new(test: &Evaluation) -> Self {
+        Self {
+            accuracy: accuracy(test),
+            auroc: test.auroc.map(|v| Metric { value: decimal(v), ci: test.auroc_ci.map(decimals) }),
+        }
+    }
+}
+
+pub(super) fn accuracy(test: &Evaluation) -> Metric {
+    Metric { value: percent(test.accuracy), ci: test.accuracy_ci.map(percents) }
+}
+
+/// CCS and logistic regression first; the other methods behind a click. Where the run has neither, all come first.
+#[derive(Debug, Serialize)]
+pub(super) struct Parted<T> {
+    pub(super) first: Vec<T>,
+    pub(super) others: Vec<T>,
+}
+
+impl<T> Parted<T> {
+    pub(super) fn new(items: impl IntoIterator<Item = (Method, T)>) -> Self {
+        let (first, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|(method, _)| matches!(*method, Method::CCS | Method::LR));
+        let [first, others] =
+            [first, others].map(|of| of.into_iter().map(|(_, item)| item).collect::<Vec<_>>());
+        if first.is_empty() { Self { first: others, others: first } } else { Self { first, others } }
+    }
+}
+
+/// Whether a method has a number for each layer; the others are the same at every layer.
+pub(super) fn has_layers(report: &Report, method: Method) -> bool {
+    report.fits_probes(method) || method == Method::RANDOM
+}
+
+/// A difference of accuracies, in points.
+pub(super) fn difference_in_points(d: &Difference) -> Metric {
+    Metric { value: points(d.accuracy.value), ci: d.accuracy.ci.map(|ci| interval(ci, points)) }
+}
+
+/// A difference of AUROCs.
+pub(super) fn difference_of_aurocs(d: &Difference) -> Option<Metric> {
+    d.auroc.map(|e| Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) })
+}
+
+/// Consistency, confidence and their sum.
+pub(super) fn terms(terms: &Terms) -> [String; 3] {
+    [terms.consistency, terms.confidence, terms.total()].map(decimal)
+}

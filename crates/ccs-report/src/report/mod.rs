@@ -1,0 +1,223 @@
+//! What a run found: the types behind `report.json` and `split.json`.
+//!
+//! No clock time and no path is in here: the same data and settings give the same bytes.
+
+mod blank;
+mod calibration;
+mod chosen;
+mod diagnostics;
+mod evaluation;
+mod layer;
+mod recursive;
+mod repetitions;
+mod settings;
+mod split;
+mod transfer;
+mod verdict;
+mod within_layer;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+pub use blank::Blank;
+pub use calibration::{Bin, Calibration, Histogram, Platt, Reliability};
+pub use chosen::{Chosen, Oracle};
+pub use diagnostics::{Diagnostics, EnsembleReport, Ensembling, TemplateReport};
+pub use evaluation::{
+    Comparison, Confusion, CrossValidation, Difference, Estimate, Evaluation, Interval, Sign, Terms,
+};
+pub use layer::{LayerReport, LossReport, MethodReport};
+pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
+pub use repetitions::{Repetitions, SeedCosines, ShuffledBand};
+pub use settings::{AnswerScore, RecordedSettings, ZeroShot};
+pub use split::{SplitReport, SplitRows};
+pub use transfer::{Against, Transfer};
+pub use verdict::{Finding, Verdict};
+pub use within_layer::{OracleRestart, OracleSign, WithinLayer};
+
+use crate::error::{Error, Result};
+use crate::method::{Method, MethodInfo};
+
+/// `report.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of this document.
+    pub schema: u32,
+    /// The program and its version.
+    pub program: String,
+    /// Every method of the run, in the order of its tables.
+    pub methods: IndexMap<Method, MethodInfo>,
+    /// What the numbers say, in sentences.
+    pub verdicts: Vec<Verdict>,
+    /// Caveats about the whole run.
+    pub notes: Vec<String>,
+    /// The share of the more frequent label among the test rows: the accuracy of the best constant prediction.
+    pub majority: f64,
+    /// Rows on each side of the split.
+    pub rows: Side<usize>,
+    /// Groups (passages) on each side; they are what intervals resample.
+    pub groups: Side<usize>,
+    /// Rows labelled true on each side.
+    pub positives: Side<usize>,
+    /// Resamples drawn again because they held one label only.
+    pub redrawn_resamples: usize,
+    /// The layer chosen for each method that fits probes.
+    pub chosen: IndexMap<Method, Chosen>,
+    /// Layers chosen without labels, in addition to those above: CCS's by its training loss.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    pub chosen_without_labels: IndexMap<Method, Chosen>,
+    /// How the model's own answers were scored, where they were.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zero_shot: Option<ZeroShot>,
+    /// CCS at its layer minus logistic regression at its own, paired.
+    pub chosen_difference: Option<Difference>,
+    /// Every method that fits probes, at its chosen layer, minus random directions there and minus logistic regression at
+    /// its own.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub comparisons: Vec<Comparison>,
+    /// Calibration and templates, at each method's chosen layer.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    pub diagnostics: IndexMap<Method, Diagnostics>,
+    /// The same fits under other seeds.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    pub seeds: IndexMap<Method, Repetitions>,
+    /// Every method with the labels of both sides shuffled; methods that fit without labels take only their sign from
+    /// them. Each with a band of random directions that contains all results at once with 95% probability.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    pub shuffled: IndexMap<Method, Repetitions>,
+    /// Recursive CCS.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recursive: Option<RecursiveReport>,
+    /// CCS's sign and start, and those that the test rows would have selected.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub within_layer: Option<WithinLayer>,
+    /// The probes at their chosen layers on the same test questions with a blank passage.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub blank: Option<IndexMap<Method, Blank>>,
+    /// Transfer from data set to data set.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    pub transfer: IndexMap<Method, Transfer>,
+    /// The model's own answers on each data set's test rows, in the order of `transfer`'s columns; calibrated on that data
+    /// set's training rows.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    pub transfer_answers: IndexMap<Method, Vec<Option<Evaluation>>>,
+    /// Every layer, ascending.
+    pub layers: Vec<LayerReport>,
+    /// The settings of the run.
+    pub settings: RecordedSettings,
+    /// A hash of `split.json`'s rows.
+    pub split: String,
+    /// Which hidden states were used, in words: `at the last token, computed in bf16 and kept in f32`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub states: Option<String>,
+    /// The data in a few words each: data set, model, states, rows.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub about: Vec<String>,
+    /// Notes from the makers of the data.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub data_notes: Vec<String>,
+    /// The data in full, as its source describes itself.
+    pub data: serde_json::Value,
+}
+
+impl Report {
+    /// The version this crate reads and writes.
+    pub const SCHEMA: u32 = 2;
+
+    /// Reads the text of a `report.json`.
+    ///
+    /// # Errors
+    /// [`Error::Report`]: text that is not a report, or a report of another version.
+    pub fn from_json(text: &[u8]) -> Result<Self> {
+        /// All that may be asked of a report of any version.
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let refused = |reason: String| Error::Report { reason };
+        let Version { schema } = serde_json::from_slice(text).map_err(|e| refused(e.to_string()))?;
+        if schema != Self::SCHEMA {
+            return Err(refused(format!("its schema is {schema}, and this version reads {}", Self::SCHEMA)));
+        }
+        serde_json::from_slice(text).map_err(|e| refused(e.to_string()))
+    }
+
+    /// The report as written: indented JSON with a final newline.
+    ///
+    /// # Errors
+    /// None for a report whose numbers came from a run.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::Write { what: "report.json", reason: e.to_string() })?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// What a method is called in sentences; its bare name where the report does not say.
+    pub fn title(&self, method: Method) -> String {
+        self.methods.get(&method).map_or_else(|| method.to_string(), |info| info.title.clone())
+    }
+
+    /// Whether a method fits one probe per layer, so that a layer has to be chosen.
+    pub fn fits_probes(&self, method: Method) -> bool {
+        self.methods.get(&method).is_some_and(|info| info.fits_probes)
+    }
+
+    /// Whether a method that fits probes has none at a layer, so that its numbers are those of a constant guess.
+    pub fn lacks_fit(&self, layer: &LayerReport, method: Method) -> bool {
+        self.fits_probes(method) && layer.methods.get(&method).is_some_and(|found| found.probe.is_none())
+    }
+
+    /// Whether a method could not be fitted at a layer that others can be fitted to.
+    pub fn failed(&self, layer: &LayerReport, method: Method) -> bool {
+        !layer.degenerate && self.lacks_fit(layer, method)
+    }
+
+    /// A layer's report.
+    pub fn layer(&self, layer: usize) -> Option<&LayerReport> {
+        self.layers.iter().find(|l| l.layer == layer)
+    }
+
+    /// The layer chosen for a method, if there is one.
+    pub fn chosen_layer(&self, method: Method) -> Option<usize> {
+        self.chosen.get(&method).and_then(|choice| choice.layer)
+    }
+}
+
+/// A value for the training rows and one for the test rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side<T> {
+    /// Of the training rows.
+    pub train: T,
+    /// Of the test rows.
+    pub test: T,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIXTURE: &[u8] = include_bytes!("../../tests/fixtures/report.json");
+
+    #[test]
+    fn reports_of_other_versions_are_refused_by_their_number() {
+        let report = Report::from_json(FIXTURE).unwrap();
+        assert_eq!(Report::from_json(&report.to_json().unwrap()).unwrap(), report);
+        let mut other: serde_json::Value = serde_json::from_slice(FIXTURE).unwrap();
+        other["schema"] = 1.into();
+        other.as_object_mut().unwrap().remove("layers");
+        let error = Report::from_json(other.to_string().as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("its schema is 1"), "{error}");
+        assert!(error.hint().contains("make it again"), "{}", error.hint());
+    }
+
+    #[test]
+    fn a_report_without_a_required_key_is_refused() {
+        for key in ["notes", "layers", "methods", "verdicts"] {
+            let mut without: serde_json::Value = serde_json::from_slice(FIXTURE).unwrap();
+            without.as_object_mut().unwrap().remove(key);
+            let error = Report::from_json(without.to_string().as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What a report says in sentences: verdicts on the methods, caveats about the run.
+
+mod caveats;
+mod verdicts;
+mod within_layer;
+
+pub use caveats::{FEWEST_GROUPS, notes};
+pub use verdicts::verdicts;
+
+pub use crate::report::{Finding, Verdict};

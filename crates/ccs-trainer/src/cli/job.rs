@@ -1,0 +1,82 @@
+//! What commands that fit have in common: where the work goes, what it is done with, the bar, and the log.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use ccs_trainer::LAST;
+use ccs_trainer::{Execution, Overwrite, Run, Settings};
+use clap::Args;
+use host::program::Bar;
+
+use super::settings::SettingsArgs;
+
+#[derive(Debug, Args)]
+pub(crate) struct Job {
+    /// The folder to write: probes, report.json, report.html, plots, results.csv, results.parquet, split.json.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The token whose states are read: one of the rules that `llama-ccs extract` was given.
+    #[arg(long, value_name = "RULE", default_value = LAST)]
+    pub(crate) tokens: String,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Where to compute: cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Layers worked on at once; 0 is one for each core. Does not change results.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Replace the run or sweep that --out already holds.
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the report as JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// When a job began.
+pub(crate) struct Started(SystemTime, Instant);
+
+impl Job {
+    /// Finds mistakes in the settings and in the place for results, which come before those in a store.
+    pub(crate) fn begin(&self) -> Result<Started, Box<dyn Error>> {
+        let started = Started(SystemTime::now(), Instant::now());
+        self.settings.settings(true)?;
+        Run::check_folder(&self.out, self.overwrite())?;
+        Ok(started)
+    }
+
+    /// The settings, for stores that hold the model's own answers or not.
+    pub(crate) fn settings(&self, with_answers: bool) -> ccs_trainer::Result<Settings> {
+        self.settings.settings(with_answers)
+    }
+
+    pub(crate) fn overwrite(&self) -> Overwrite {
+        if self.overwrite { Overwrite::Yes } else { Overwrite::No }
+    }
+
+    pub(crate) fn execution(&self) -> Result<Execution, Box<dyn Error>> {
+        Ok(Execution { device: torch_runtime::open(&self.device)?, threads: self.threads })
+    }
+
+    /// Appends to `log.jsonl` what may differ from run to run, and is therefore not in the report; `about` says what was
+    /// asked for.
+    pub(crate) fn log(&self, started: &Started, mut about: serde_json::Value) -> Result<(), Box<dyn Error>> {
+        let Started(at, since) = started;
+        about["unix_time"] = at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()).into();
+        about["seconds"] = since.elapsed().as_secs_f64().into();
+        about["libtorch"] = torch_runtime::loaded_version().into();
+        about["device"] = self.device.clone().into();
+        about["threads"] = self.threads.into();
+        let log = self.out.join("log.jsonl");
+        let mut file = fs_err::OpenOptions::new().create(true).append(true).open(log)?;
+        Ok(file.write_all(format!("{about}\n").as_bytes())?)
+    }
+}
+
+/// A bar of layers, and of closer looks at them, on a terminal; nothing anywhere else.
+pub(crate) fn progress(layers: usize) -> Bar {
+    Bar::new(layers, "{bar:30} {pos}/{len}  {elapsed}  {msg}")
+}

@@ -1,0 +1,79 @@
+//! The command line: arguments in, exit code out; errors as one chain and a hint.
+
+mod eval;
+mod fit;
+mod inspect;
+mod job;
+mod output;
+mod report;
+mod settings;
+mod sweep;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use host::program::Signals;
+
+/// Fits Contrast-Consistent Search probes on stored hidden states and reports how accurate they really are.
+#[derive(Debug, Parser)]
+#[command(name = "ccs", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fit probes and controls on every layer of a store, and write a run folder.
+    Fit(Box<fit::Fit>),
+    /// Judge a run's probes on another store of the same model.
+    Eval(eval::Eval),
+    /// Fit several stores, each and all together, and judge each one's probes on the others.
+    Sweep(Box<sweep::Sweep>),
+    /// Say what a run or a probe is: model, layers, normalisation, directions.
+    Inspect(inspect::Inspect),
+    /// Draw a run's page and plots anew.
+    Report(report::Report),
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let cli = match host::program::parse::<Cli>() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return failed(&error),
+    };
+    match run(cli, &signals) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = failed(error.as_ref());
+            match error.downcast_ref() {
+                Some(ccs_trainer::Error::Stopped { .. }) => ExitCode::from(signals.exit_code()),
+                _ => code,
+            }
+        }
+    }
+}
+
+fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
+    host::threads::check(THREADS_A_CORE * host::threads::cores())?;
+    match cli.command {
+        Command::Fit(fit) => fit.run(signals),
+        Command::Eval(eval) => eval.run(),
+        Command::Sweep(sweep) => sweep.run(signals),
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Report(report) => report.run(),
+    }
+}
+
+/// LibTorch's, polars' and our own, each with one for every core: the first two end the program where they get none.
+const THREADS_A_CORE: usize = 3;
+
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    host::program::error(error);
+    ExitCode::FAILURE
+}

@@ -1,0 +1,45 @@
+//! Results on standard output.
+
+use std::error::Error;
+
+use ccs_report::{Estimate, Evaluation};
+
+/// Writes a result for people to standard output.
+pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    Ok(host::program::page(text.strip_suffix('\n').unwrap_or(text))?)
+}
+
+/// What is said of something kept of an earlier run that is damaged, and is done again.
+pub(crate) fn damaged(path: &std::path::Path) -> String {
+    format!("{} was changed after it was written, and is made again", path.display())
+}
+
+/// Writes a result as JSON, indented.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Box<dyn Error>> {
+    Ok(host::program::json(value)?)
+}
+
+/// `0.812 [0.770, 0.851]` for accuracy and for AUROC.
+pub(crate) fn numbers(test: &Evaluation) -> (String, String) {
+    let with = |value: f64, ci: Option<[f64; 2]>| {
+        let interval = ci.map(|[low, high]| format!(" [{low:.3}, {high:.3}]")).unwrap_or_default();
+        format!("{value:.3}{interval}")
+    };
+    let auroc = test.auroc.map_or_else(|| "–".to_owned(), |auroc| with(auroc, test.auroc_ci));
+    (with(test.accuracy, test.accuracy_ci), auroc)
+}
+
+/// Cells of a table, each two spaces further and aligned to the right.
+pub(crate) fn cells(width: usize, texts: impl Iterator<Item = String>) -> String {
+    texts.fold(String::new(), |mut line, text| {
+        line.push_str("  ");
+        line.extend(std::iter::repeat_n(' ', width.saturating_sub(text.chars().count())));
+        line + &text
+    })
+}
+
+/// A difference of accuracies in points: `-3.1 [-5.0, -1.2]`.
+pub(crate) fn points(difference: &Estimate) -> String {
+    let ci = difference.ci.map(|[low, high]| format!(" [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high));
+    format!("{:+.1}{}", 100.0 * difference.value, ci.unwrap_or_default())
+}

@@ -1,0 +1,212 @@
+//! The flags that say how a run is fitted.
+
+use ccs::fit::Precision;
+use ccs::fit::ccs::{Init, Optimizer};
+use ccs::loss::Mix;
+use ccs::normalize::Normalization;
+use ccs_report::AnswerScore;
+use ccs_report::Method;
+use ccs_trainer::{Error, method};
+use ccs_trainer::{LayerSelection, Settings};
+use clap::Args;
+
+/// Directions of recursive CCS where nothing is said: few fits beside those of all layers and folds.
+const RECURSIVE: usize = 5;
+
+#[derive(Debug, Args)]
+#[allow(clippy::doc_markdown, reason = "this is the help as it is shown, without backticks")]
+pub(crate) struct SettingsArgs {
+    /// Methods, separated by commas, or `all`. Without it the quick ones: ccs, tpc, lr, mean_difference, random, zero_shot,
+    /// calibrated_zero_shot, majority. Further: bss, kmeans, drc, rrc, vinc, vinc_s, lr_statements, lr_pairs, lda, inlp.
+    #[arg(long, value_delimiter = ',')]
+    methods: Option<Vec<String>>,
+    /// Layers, such as 0,5-12; 0 is the embedding.
+    #[arg(long, default_value = "all")]
+    layers: String,
+    /// The split, the starts, the random directions and the resamples follow from it.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Share of rows kept for testing; rows of one group (passage) stay together.
+    #[arg(long, default_value_t = 0.4)]
+    test_fraction: f64,
+    /// Folds of the cross-validation inside the training rows that chooses layers and penalties.
+    #[arg(long, default_value_t = 5)]
+    folds: usize,
+    /// How states are normalised, for every method: mean_only, element_wise, burns, leace or cluster; by template where
+    /// there are several.
+    #[arg(long, value_name = "HOW", default_value_t = Normalization::default())]
+    normalize: Normalization,
+    /// Random starts of CCS; the one with the lowest final training loss is kept [default: 10; 1 with --init zero]
+    #[arg(long, value_name = "N", help_heading = "CCS")]
+    restarts: Option<usize>,
+    /// Steps of CCS; of L-BFGS at most so many.
+    #[arg(long, default_value_t = 1000, help_heading = "CCS")]
+    epochs: usize,
+    /// What CCS minimises, such as `ccs+0.5*js`: consistency, confidence, symmetric_confidence, js, js_confidence,
+    /// prompt_var, and their sums ccs and ccs_prompt_var.
+    #[arg(long, value_name = "MIX", default_value_t = Mix::default(), help_heading = "CCS")]
+    loss: Mix,
+    /// adamw, or lbfgs with a line search.
+    #[arg(long, default_value = "adamw", help_heading = "CCS")]
+    optimizer: Optimizer,
+    /// AdamW's step size [default: 0.01]
+    #[arg(long, value_name = "SIZE", help_heading = "CCS")]
+    learning_rate: Option<f64>,
+    /// AdamW's decoupled weight decay [default: 0.01]
+    #[arg(long, value_name = "DECAY", help_heading = "CCS")]
+    weight_decay: Option<f64>,
+    /// Where the starts are: unit_sphere, uniform, pca or zero [default: unit_sphere; uniform with --hidden]
+    #[arg(long, help_heading = "CCS")]
+    init: Option<Init>,
+    /// Probes without a bias.
+    #[arg(long, help_heading = "CCS")]
+    no_bias: bool,
+    /// λ of a penalty ½λ‖w‖² on the weights.
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, help_heading = "CCS")]
+    l2: f64,
+    /// Widths of hidden layers, separated by commas, such as 100; without it the probe is linear.
+    #[arg(long, value_name = "WIDTHS", value_delimiter = ',', help_heading = "CCS")]
+    hidden: Vec<usize>,
+    /// Fit in the span of the first K principal directions of the training rows' differences.
+    #[arg(long, value_name = "K", help_heading = "CCS")]
+    project: Option<usize>,
+    /// What CCS is fitted in: f32 or f64.
+    #[arg(long, default_value = "f32", help_heading = "CCS")]
+    precision: Precision,
+    /// C of logistic regression on differences and of INLP: the weight of the data against the penalty [default: 0.1]
+    #[arg(long, value_name = "C", help_heading = "Supervised methods")]
+    lr_c: Option<f64>,
+    /// Choose the penalty of `lr` by cross-validation too, instead of C.
+    #[arg(long, help_heading = "Supervised methods")]
+    lr_cross_validated: bool,
+    /// Random directions in the band.
+    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Controls and intervals")]
+    directions: usize,
+    /// The share of rows that calibrated_zero_shot takes to be true [default: 0.5]
+    #[arg(long, value_name = "SHARE", help_heading = "Controls and intervals")]
+    true_share: Option<f64>,
+    /// What of an answer's log-probability zero-shot goes by: sum, of the whole answer, or mean, over its tokens, which
+    /// does not count how long answers are [default: sum]
+    #[arg(long, value_name = "SCORE", help_heading = "Controls and intervals")]
+    zero_shot: Option<AnswerScore>,
+    /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 where
+    /// ccs is fitted without --hidden]
+    #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
+    recursive: Option<usize>,
+    /// Other seeds under which what is random is fitted again at its chosen layer.
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls and intervals")]
+    seeds: usize,
+    /// How often labels are shuffled at every method's chosen layer, for training and for judging.
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls and intervals")]
+    shuffles: usize,
+    /// Resamples of passages behind each interval [default: 400 for each layer, 1000 to 20,000]
+    #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
+    resamples: Option<usize>,
+}
+
+impl SettingsArgs {
+    /// The settings, where `with_answers` says whether the data has the model's answers, which `all` depends on.
+    pub(crate) fn settings(&self, with_answers: bool) -> Result<Settings, Error> {
+        let mut settings = Settings::default().normalized(self.normalize);
+        settings.methods = match self.methods.as_deref() {
+            None => None,
+            Some([all]) if all.trim() == "all" => {
+                let usable = |m: &Method| with_answers || !needs_answers(m);
+                Some(method::all().filter(usable).collect())
+            }
+            Some(names) => Some(names.iter().map(|name| method::parse(name)).collect::<Result<_, _>>()?),
+        };
+        settings.layers = self.layers.parse::<LayerSelection>()?;
+        settings.seed = self.seed;
+        settings.test_fraction = self.test_fraction;
+        settings.folds = self.folds;
+        self.ccs(&mut settings)?;
+        settings.lr_cross_validated = self.lr_cross_validated;
+        if let Some(c) = self.lr_c {
+            settings.lr.c = c;
+        }
+        settings.directions = self.directions;
+        let fits_ccs = settings.methods.as_ref().is_none_or(|methods| methods.contains(&Method::CCS));
+        let linear_ccs = fits_ccs && self.hidden.is_empty();
+        settings.recursive = self.recursive.unwrap_or(if linear_ccs { RECURSIVE } else { 0 });
+        settings.seeds = self.seeds;
+        settings.shuffles = self.shuffles;
+        if let Some(share) = self.true_share {
+            settings.true_share = share;
+        }
+        settings.zero_shot = self.zero_shot.unwrap_or_default();
+        match self.resamples {
+            Some(0) => {
+                let hint = "leave it out for the default";
+                return Err(refused("--resamples", "0".to_owned(), "at least one is needed", hint));
+            }
+            Some(resamples) => settings.resamples = resamples,
+            None => {}
+        }
+        self.check_used(&settings)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn ccs(&self, settings: &mut Settings) -> Result<(), Error> {
+        let ccs = &mut settings.ccs;
+        ccs.epochs = self.epochs;
+        ccs.loss = self.loss.clone();
+        ccs.optimizer = self.optimizer;
+        ccs.bias = !self.no_bias;
+        ccs.l2 = self.l2;
+        ccs.hidden.clone_from(&self.hidden);
+        ccs.project = self.project;
+        ccs.precision = self.precision;
+        if let Some(init) = self.init {
+            if !self.hidden.is_empty() && init != Init::Uniform {
+                let reason = "hidden layers start at random, uniformly";
+                let value = "another than uniform".to_owned();
+                return Err(refused("--init", value, reason, "leave out `--init` or `--hidden`"));
+            }
+            ccs.init = init;
+        }
+        if ccs.init == Init::Zero {
+            ccs.restarts = 1;
+        }
+        ccs.restarts = self.restarts.unwrap_or(ccs.restarts);
+        let of_adamw = [("--learning-rate", self.learning_rate), ("--weight-decay", self.weight_decay)];
+        for (name, given) in of_adamw {
+            if let Some(value) = given.filter(|_| self.optimizer == Optimizer::Lbfgs) {
+                let hint = "leave it out; L-BFGS takes `--l2`";
+                return Err(refused(name, value.to_string(), "L-BFGS does not use it", hint));
+            }
+        }
+        ccs.learning_rate = self.learning_rate.unwrap_or(ccs.learning_rate);
+        ccs.weight_decay = self.weight_decay.unwrap_or(ccs.weight_decay);
+        Ok(())
+    }
+
+    /// Refuses what was given and would have no effect.
+    fn check_used(&self, settings: &Settings) -> Result<(), Error> {
+        let methods = settings.methods.clone().unwrap_or_else(|| method::default().collect());
+        let with_c = (methods.contains(&Method::LR) && !self.lr_cross_validated)
+            || methods.iter().any(|m| m.name() == "inlp");
+        if let Some(c) = self.lr_c.filter(|_| !with_c) {
+            let reason = "no method takes it: lr with a penalty that is not chosen, or inlp";
+            return Err(refused("--lr-c", c.to_string(), reason, "leave it out, or `--lr-cross-validated`"));
+        }
+        if let Some(share) = self.true_share.filter(|_| !methods.contains(&Method::CALIBRATED_ZERO_SHOT)) {
+            let reason = "calibrated_zero_shot is not among the methods";
+            return Err(refused("--true-share", share.to_string(), reason, "add it to `--methods`"));
+        }
+        if let Some(score) = self.zero_shot.filter(|_| !methods.iter().any(|m| needs_answers(m))) {
+            let reason = "neither zero_shot nor calibrated_zero_shot is among the methods";
+            return Err(refused("--zero-shot", score.to_string(), reason, "add one to `--methods`"));
+        }
+        Ok(())
+    }
+}
+
+fn needs_answers(method: &Method) -> bool {
+    method::known(*method).is_some_and(|known| known.needs_answers)
+}
+
+fn refused(name: &'static str, value: String, reason: &'static str, hint: &'static str) -> Error {
+    Error::Setting { name, value, reason, hint }
+}

@@ -1,0 +1,6 @@
+//! What is looked at more closely at the layers that were chosen: calibration, templates, seeds, shuffled labels, further
+//! directions.
+
+mod controls;
+pub(crate) mod look;
+pub(crate) mod shuffled;

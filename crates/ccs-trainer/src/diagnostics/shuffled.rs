@@ -1,0 +1,271 @@
+//! Shuffled labels: what every method finds at its chosen layer when labels say nothing.
+//!
+//! Both the labels that training goes by and those that a probe is judged by are shuffled, each among the rows of its own
+//! side. A method that fits to labels is fitted anew, its penalty chosen anew too; one that fits without keeps its
+//! direction and takes a sign from the shuffled labels. Whatever is right then is right by luck.
+
+use indexmap::IndexMap;
+use std::collections::BTreeMap;
+
+use rand::seq::SliceRandom;
+use tch::Kind;
+
+use crate::Result;
+use crate::diagnostics::controls::add;
+use crate::engine::context::{Context, Data};
+use crate::engine::evaluate::predict;
+use crate::engine::recipe::{Recipe, possible};
+use crate::method::Ask as _;
+use ccs::Contrast;
+use ccs::baselines::{Directions, Predictions};
+use ccs::bootstrap::{Interval, quantile};
+use ccs::normalize::Normalizer;
+use ccs::probe::Probe;
+use ccs::rng::Stream;
+use ccs_report::Method;
+use ccs_report::Repetitions;
+use ccs_report::ShuffledBand;
+
+/// The share of bands that may miss one of all results.
+const MISS: f64 = 0.05;
+/// Directions scored at once.
+const BATCH: usize = 256;
+
+/// Rows that share their label, whatever it is: a passage's where all of them do, else a question's, else single ones.
+struct Units(Vec<(Vec<usize>, bool)>);
+
+impl Units {
+    fn of(pairs: &Contrast) -> Self {
+        let labels = pairs.labels();
+        let label = |rows: &[usize]| -> Option<bool> {
+            let mut found = rows.iter().filter_map(|&row| labels.get(row).copied());
+            let first = found.next()?;
+            found.all(|label| label == first).then_some(first)
+        };
+        let agreeing = |units: Vec<Vec<usize>>| -> Option<Vec<(Vec<usize>, bool)>> {
+            units.into_iter().map(|rows| label(&rows).map(|label| (rows, label))).collect()
+        };
+        let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (row, group) in pairs.groups().iter().enumerate() {
+            groups.entry(group).or_default().push(row);
+        }
+        let questions = || pairs.rows_by_question().into_iter().map(|(_, rows)| rows).collect();
+        let single = || labels.iter().enumerate().map(|(row, &label)| (vec![row], label)).collect();
+        let units = agreeing(groups.into_values().collect()).or_else(|| agreeing(questions()));
+        Self(units.unwrap_or_else(single))
+    }
+
+    /// The rows' labels with those of the units in another order.
+    fn shuffled(&self, stream: &Stream) -> Vec<bool> {
+        let mut labels: Vec<bool> = self.0.iter().map(|unit| unit.1).collect();
+        labels.shuffle(&mut stream.rng());
+        let mut found = vec![false; self.0.iter().map(|unit| unit.0.len()).sum()];
+        for ((rows, _), label) in self.0.iter().zip(labels) {
+            for &row in rows {
+                if let Some(place) = found.get_mut(row) {
+                    *place = label;
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Labels of both sides of a layer that mean nothing.
+pub(crate) struct Shuffler {
+    train: Units,
+    test: Units,
+}
+
+impl Shuffler {
+    pub(crate) fn of(data: &Data<'_>) -> Self {
+        Self { train: Units::of(&data.train), test: Units::of(&data.test) }
+    }
+
+    /// Of the training rows and of the test rows.
+    fn labels(&self, stream: &Stream) -> [Vec<bool>; 2] {
+        [self.train.shuffled(&stream.child("train")), self.test.shuffled(&stream.child("test"))]
+    }
+}
+
+/// Random directions under shuffled labels.
+pub(crate) struct RandomShuffles {
+    accuracies: Vec<f64>,
+    aurocs: Option<Vec<f64>>,
+}
+
+impl RandomShuffles {
+    /// What `results` results are held against.
+    fn band(&self, results: usize, found: &Repetitions) -> Option<ShuffledBand> {
+        let tail = MISS / (2.0 * results.max(1) as f64);
+        let ends = |sorted: &[f64]| Some([quantile(sorted, tail)?, quantile(sorted, 1.0 - tail)?]);
+        let accuracy: Interval = ends(&self.accuracies)?;
+        let auroc = self.aurocs.as_deref().and_then(ends);
+        let is_outside = |value: f64, [low, high]: Interval| value < low || value > high;
+        let outside = found.accuracies.iter().zip(&found.aurocs).filter(|(a, auc)| match auc.zip(auroc) {
+            Some((auc, band)) => is_outside(auc, band),
+            None => is_outside(**a, accuracy),
+        });
+        Some(ShuffledBand {
+            results,
+            draws: self.accuracies.len(),
+            accuracy,
+            auroc,
+            outside: outside.count(),
+        })
+    }
+}
+
+impl Context<'_> {
+    /// Random directions at a layer, as many as a joint band of `results` results needs: one of them at least lies beyond
+    /// either end.
+    pub(crate) fn random_shuffles(
+        &self,
+        data: &Data<'_>,
+        shuffler: &Shuffler,
+        results: usize,
+    ) -> Result<RandomShuffles> {
+        let needed = (2.0 * results as f64 / MISS).ceil() as usize;
+        let draws = self.settings.directions.max(needed);
+        let stream =
+            self.stream.child("random directions, shuffled labels").indexed("layer", data.layer.layer);
+        let normalizer = Normalizer::fit_as(self.settings.normalization, &data.train)?;
+        let train = normalizer.differences(&data.train, Kind::Float)?;
+        let test = normalizer.differences(&data.test, Kind::Float)?;
+        let dim = data.train.dim();
+        let (mut accuracies, mut aurocs) = (Vec::with_capacity(draws), Vec::with_capacity(draws));
+        let mut rng = stream.child("directions").rng();
+        for first in (0..draws).step_by(BATCH) {
+            let count = BATCH.min(draws - first);
+            let directions = Directions::draw(count, dim, &mut rng, train.device())?;
+            let scores = directions.scores(&train)?.into_iter().zip(directions.scores(&test)?);
+            for (draw, (on_train, on_test)) in (first..).zip(scores) {
+                let [train_labels, test_labels] = shuffler.labels(&stream.indexed("shuffle", draw));
+                let on_test = oriented(&on_train, &train_labels, on_test)?;
+                let scored = on_test.against(&test_labels)?;
+                accuracies.push(scored.accuracy());
+                aurocs.push(scored.auroc());
+            }
+        }
+        accuracies.sort_unstable_by(f64::total_cmp);
+        let mut aurocs = aurocs.into_iter().collect::<Option<Vec<f64>>>();
+        if let Some(values) = &mut aurocs {
+            values.sort_unstable_by(f64::total_cmp);
+        }
+        Ok(RandomShuffles { accuracies, aurocs })
+    }
+
+    /// A method under every shuffle, against random directions: `results` results of all methods are to lie in their bands
+    /// at once.
+    pub(crate) fn shuffled(
+        &self,
+        recipe: Recipe<'_>,
+        data: &Data<'_>,
+        probe: &Probe,
+        shuffler: &Shuffler,
+        (random, results): (&RandomShuffles, usize),
+    ) -> Result<Repetitions> {
+        let shuffles = self.settings.shuffles;
+        let mut found = Repetitions { layer: data.layer.layer, asked: shuffles, ..Repetitions::default() };
+        let (on_train, on_test) = (predict(probe, &data.train)?, predict(probe, &data.test)?);
+        for shuffle in 0..shuffles {
+            // The same for every method and layer.
+            let stream = self.stream.child("shuffled labels").indexed("shuffle", shuffle);
+            let [train_labels, test_labels] = shuffler.labels(&stream);
+            if recipe.method.is_supervised() {
+                self.kept.next(
+                    recipe.method,
+                    data.layer,
+                    &format!("shuffle {} of {shuffles}", shuffle + 1),
+                )?;
+                let train = data.train.relabelled(train_labels)?;
+                let stream = self.stream(recipe.method, data.layer).indexed("shuffle", shuffle);
+                let fit = Recipe::new(recipe.method, self.settings, &train, self.folds)
+                    .and_then(|recipe| recipe.briefly().fit(&train, &stream));
+                if let Ok(fit) = possible(fit)? {
+                    add(&mut found, &predict(&fit.probe, &data.test)?, &test_labels)?;
+                }
+            } else {
+                add(&mut found, &oriented(&on_train, &train_labels, on_test.clone())?, &test_labels)?;
+            }
+        }
+        found.band = random.band(results, &found);
+        Ok(found)
+    }
+}
+
+/// Whether any result leaves its band, in a sentence.
+pub(crate) fn note(found: &IndexMap<Method, Repetitions>) -> Option<String> {
+    let outside = |(method, repeated): (&Method, &Repetitions)| {
+        let count = repeated.band.as_ref()?.outside;
+        (count > 0).then(|| format!("{} {count} of {} times", method.title(), repeated.accuracies.len()))
+    };
+    let names: Vec<String> = found.iter().filter_map(outside).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "with shuffled labels, which say nothing, results lie outside what random directions give (all of them \
+             together should with 5 %): {}; rows of different passages may not be independent",
+            names.join(", ")
+        )
+    })
+}
+
+/// The answers, or the opposite ones where those are wrong on most training rows.
+fn oriented(on_train: &Predictions, labels: &[bool], on_test: Predictions) -> Result<Predictions> {
+    let wrong = on_train.against(labels)?.accuracy() < 0.5;
+    Ok(if wrong { on_test.turned() } else { on_test })
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Tensor;
+
+    use super::*;
+
+    /// Rows with these labels, groups and questions.
+    fn pairs(labels: &[bool], groups: &[usize], questions: &[usize]) -> Contrast {
+        let rows = labels.len();
+        let states = Tensor::from_slice(&vec![1.0f32; rows]).reshape([rows as i64, 1]);
+        let names = |of: &[usize]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let templates = (0..rows).map(|row| format!("template {row}")).collect();
+        let made = Contrast::new(states.copy(), states, labels.to_vec(), names(groups)).unwrap();
+        made.with_variants(names(questions), templates).unwrap()
+    }
+
+    #[test]
+    fn what_shares_a_label_keeps_sharing_it() {
+        let (t, f) = (true, false);
+        let units = |pairs: &Contrast| Units::of(pairs).0.len();
+        let groups = [0, 0, 1, 1, 2, 2];
+        assert_eq!(units(&pairs(&[t, t, f, f, t, t], &groups, &[0, 1, 2, 2, 3, 4])), 3, "by passage");
+        assert_eq!(units(&pairs(&[t, f, f, f, t, t], &groups, &[0, 1, 2, 2, 3, 3])), 4, "by question");
+        assert_eq!(units(&pairs(&[t, f, f, f, t, t], &groups, &[0, 0, 2, 2, 3, 3])), 6, "row by row");
+
+        let all = pairs(&[t, t, f, f, t, t], &groups, &[0, 1, 2, 2, 3, 4]);
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..40 {
+            let labels = Units::of(&all).shuffled(&Stream::new(seed));
+            assert!(labels.chunks(2).all(|pair| pair[0] == pair[1]));
+            assert_eq!(labels.iter().filter(|&&l| l).count(), 4);
+            seen.insert(labels);
+        }
+        assert_eq!(seen.len(), 3, "every order occurs");
+    }
+
+    #[test]
+    fn a_band_of_many_results_is_wider_and_auroc_decides() {
+        let values: Vec<f64> = (0..=1000).map(|i| f64::from(i) / 1000.0).collect();
+        let random = RandomShuffles { accuracies: values.clone(), aurocs: Some(values) };
+        let found = Repetitions {
+            accuracies: vec![0.999, 0.5, 0.5],
+            aurocs: vec![Some(0.5), Some(0.99), Some(0.9999)],
+            ..Repetitions::default()
+        };
+        let band = random.band(1, &found).unwrap();
+        assert!((band.accuracy[0] - 0.025).abs() < 1e-12 && band.outside == 2, "{band:?}");
+        let band = random.band(10, &found).unwrap();
+        assert!((band.auroc.unwrap()[1] - 0.9975).abs() < 1e-12 && band.outside == 1, "{band:?}");
+        let no_auroc = RandomShuffles { aurocs: None, ..random };
+        assert_eq!(no_auroc.band(10, &found).unwrap().outside, 1, "by accuracy: the first");
+    }
+}

@@ -1,0 +1,211 @@
+//! What can go wrong, with the row, file or setting at fault.
+
+use std::path::PathBuf;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of this crate. Messages name the thing at fault and end in a line `hint: …`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A probe could not be fitted, read or applied.
+    #[error(transparent)]
+    Probe(#[from] ccs::Error),
+    /// A report could not be made or read.
+    #[error(transparent)]
+    Report(#[from] ccs_report::Error),
+    /// A folder that holds no run.
+    #[error("no run in {path}: it has no report.json\nhint: `ccs fit` makes a run; give its folder", path = path.display())]
+    NoRun {
+        /// The folder as given.
+        path: PathBuf,
+    },
+    /// A file or folder could not be read or written; the message names it.
+    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
+    Io(#[from] std::io::Error),
+    /// A method's name is not known.
+    #[error("unknown method `{name}`\nhint: {}", suggest(suggestion.as_deref()))]
+    UnknownMethod {
+        /// What was asked for.
+        name: String,
+        /// The nearest known name.
+        suggestion: Option<String>,
+    },
+    /// A layer that the data does not have.
+    #[error("layer {layer} is not in {place}\nhint: it has the layers {available}; name some of these")]
+    UnknownLayer {
+        /// What was asked for.
+        layer: usize,
+        /// Where it was looked for.
+        place: String,
+        /// The layers there are.
+        available: String,
+    },
+    /// A token rule that the store does not have.
+    #[error(
+        "the store has no states under the token rule `{rule}`; it has {}\nhint: {}",
+        if known.is_empty() { "none at all".to_owned() } else { known.join(", ") },
+        known.first().map_or_else(|| "extract hook points, such as `blocks.*.hook_resid_post`".to_owned(), |rule| format!("fit on the rule `{rule}`, or extract others"))
+    )]
+    TokenRule {
+        /// What was asked for.
+        rule: String,
+        /// The rules there are.
+        known: Vec<String>,
+    },
+    /// A run holds no probe of that method, or none at that layer.
+    #[error("{} has no probe: {what}\nhint: {hint}", run.display())]
+    NoProbe {
+        /// The run's folder.
+        run: PathBuf,
+        /// Which probe was asked for, and why there is none.
+        what: String,
+        /// What there is.
+        hint: String,
+    },
+    /// States are not of the kind that they must be, such as of another model than a probe was fitted on.
+    #[error(
+        "{place}: {what} is {found}; {other}\nhint: a direction means something only in the states of one model at one hook point and token; extract with the same model, tokenizer, hook points and token rule"
+    )]
+    OtherStates {
+        /// Whose states.
+        place: String,
+        /// What differs: the model, the hook point, …
+        what: &'static str,
+        /// What it is there.
+        found: String,
+        /// Whose it was compared with, and what it is there.
+        other: String,
+    },
+    /// A run was asked to stop.
+    #[error(
+        "stopped with {done} of {layers} layers done\nhint: {}",
+        if *kept { "the same command goes on where this one ended" } else { "nothing was kept" }
+    )]
+    Stopped {
+        /// Layers that are done.
+        done: usize,
+        /// Layers that were asked for.
+        layers: usize,
+        /// Whether what is done was kept.
+        kept: bool,
+    },
+    /// No row is left to judge a probe on.
+    #[error("{place}: {why}\nhint: {hint}")]
+    NoRows {
+        /// Which data.
+        place: String,
+        /// Why there are none.
+        why: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A method that fits no probe was to be fitted.
+    #[error("{method} fits no probe\nhint: it is a control; give a method such as ccs or lr")]
+    NoFit {
+        /// The method.
+        method: ccs_report::Method,
+    },
+    /// A setting has a value that cannot be used.
+    #[error("`{name}` cannot be {value}: {reason}\nhint: {hint}")]
+    Setting {
+        /// The setting: the field's name.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong.
+        reason: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Zero-shot was asked for where the data holds no answer log-probabilities.
+    #[error(
+        "the data holds no `answer_logprob`, which `zero_shot` and `calibrated_zero_shot` need\nhint: extract it with the states, or leave these methods out"
+    )]
+    NoAnswerLogprob,
+    /// Zero-shot by the mean over an answer's tokens was asked for where the data holds their sum alone.
+    #[error(
+        "the data holds no `answer_logprob_mean`, which zero-shot by the mean needs\nhint: extract it again, or go by the sum"
+    )]
+    NoAnswerMean,
+    /// A file is not a report, or not a split, that this version reads.
+    #[error("{}: not a report: {reason}\nhint: `report.json` and `split.json` are what `ccs fit` writes; fit again if they were changed", path.display())]
+    ReportFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file of a run is missing or not as it was written.
+    #[error("{}: {reason}\nhint: the files of a run belong together and are compared with its sums.json; restore this one from a copy, or fit again", path.display())]
+    RunFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The run folder is in use.
+    #[error("{} already holds {content}\nhint: choose another folder, or replace the earlier run on purpose", path.display())]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it.
+        content: &'static str,
+    },
+    /// Another process is writing the same run folder.
+    #[error("another `ccs` is writing {}\nhint: wait until it is done, or choose another folder", path.display())]
+    OutInUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Something failed while a layer was worked on; the source says what.
+    #[error("layer {layer} (`{hook}`)")]
+    InLayer {
+        /// The layer.
+        layer: usize,
+        /// Its hook point.
+        hook: String,
+        /// What failed.
+        source: Box<Error>,
+    },
+    /// The store of hidden states could not be read.
+    #[error("the store cannot be read")]
+    Store(#[from] Box<activations::Error>),
+    /// A table or a JSON document could not be written.
+    #[error("{what} cannot be written: {reason}\nhint: please report it, with the command")]
+    Write {
+        /// Which file.
+        what: &'static str,
+        /// What the writer said.
+        reason: String,
+    },
+    /// The worker threads could not be started.
+    #[error("cannot start {threads} worker threads: {reason}\nhint: ask for fewer")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        ccs::Error::from(error).into()
+    }
+}
+
+impl From<torch_runtime::Error> for Error {
+    fn from(error: torch_runtime::Error) -> Self {
+        ccs::Error::from(error).into()
+    }
+}
+
+fn suggest(name: Option<&str>) -> String {
+    let known = crate::method::ALL.map(|m| m.name).join(", ");
+    match name {
+        Some(name) => format!("did you mean `{name}`? The methods are {known}"),
+        None => format!("the methods are {known}"),
+    }
+}

@@ -1,0 +1,256 @@
+//! Where a run's data comes from: anything that knows its rows and loads one layer at a time.
+
+pub(crate) mod described;
+pub(crate) mod origin;
+pub(crate) mod pooled;
+pub(crate) mod store;
+
+use tch::Tensor;
+
+use crate::{Error, Result};
+use ccs_report::AnswerScore;
+
+/// The rows of a data source.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    /// Names of the rows, for the saved split. N
+    pub ids: Vec<String>,
+    /// Whether the plus side is the true one. N
+    pub labels: Vec<bool>,
+    /// What must stay together in splits and resamples. N
+    pub groups: Vec<String>,
+    /// Which question each row is of; rows of one question differ in their template. N, or none where each row is a
+    /// question of its own.
+    pub questions: Vec<String>,
+    /// The template each row was written with. N, or none where there is one.
+    pub templates: Vec<String>,
+    /// The model's log-probability of the whole answer (the sum over its tokens) on the plus and on the minus side, N
+    /// each.
+    pub answer_logprob: Option<(Vec<f64>, Vec<f64>)>,
+    /// Its mean over the answer's tokens, likewise.
+    pub answer_logprob_mean: Option<(Vec<f64>, Vec<f64>)>,
+    /// How long a row's two prompts are together, in bytes: what tells a passage from a blank one. N, or none where it
+    /// is not known.
+    pub prompt_lengths: Vec<usize>,
+    /// A sentence for the report on prompts that have both labels.
+    pub both_labels: Option<String>,
+}
+
+impl Rows {
+    /// Checks lengths.
+    ///
+    /// # Errors
+    /// Lists of different lengths.
+    pub fn check(&self) -> Result<()> {
+        let expected = self.labels.len();
+        let logprob =
+            self.answer_logprob.iter().chain(&self.answer_logprob_mean).flat_map(|(plus, minus)| {
+                [("plus log-probabilities", plus.len()), ("minus log-probabilities", minus.len())]
+            });
+        let variants = [("questions", self.questions.len()), ("templates", self.templates.len())];
+        let variants = variants.into_iter().filter(|(_, found)| *found > 0);
+        for (what, found) in [("ids", self.ids.len()), ("groups", self.groups.len())]
+            .into_iter()
+            .chain(logprob)
+            .chain(variants)
+        {
+            if found != expected {
+                return Err(ccs::Error::Length { what, expected, found }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What the model's own answers are read from, on the plus and on the minus side; `None` where the rows have no
+    /// log-probabilities at all.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswerMean`] where they have the sum and not the mean.
+    pub fn answers(&self, score: AnswerScore) -> Result<Option<&(Vec<f64>, Vec<f64>)>> {
+        match score {
+            AnswerScore::Sum => Ok(self.answer_logprob.as_ref()),
+            AnswerScore::Mean if self.answer_logprob.is_some() && self.answer_logprob_mean.is_none() => {
+                Err(Error::NoAnswerMean)
+            }
+            AnswerScore::Mean => Ok(self.answer_logprob_mean.as_ref()),
+        }
+    }
+
+    /// Checks that log-probabilities are numbers; what reads no answers needs none.
+    ///
+    /// # Errors
+    /// A log-probability that is NaN or infinite, with its row; as [`Rows::answers`].
+    pub fn check_answers(&self, score: AnswerScore) -> Result<()> {
+        for (side, values) in self.answers(score)?.iter().flat_map(|(p, m)| [("plus", p), ("minus", m)]) {
+            if let Some(row) = values.iter().position(|v| !v.is_finite()) {
+                let what = format!("the answer's log-probability on the {side} side");
+                return Err(ccs::Error::NotFinite { what, row, column: None }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Every row's question and template, if either is known.
+    pub(crate) fn variants(&self) -> Option<(Vec<String>, Vec<String>)> {
+        if self.questions.is_empty() && self.templates.is_empty() {
+            return None;
+        }
+        let rows = self.labels.len();
+        let own = || (0..rows).map(|row| row.to_string()).collect();
+        let questions = if self.questions.is_empty() { own() } else { self.questions.clone() };
+        let templates =
+            if self.templates.is_empty() { vec![String::new(); rows] } else { self.templates.clone() };
+        Some((questions, templates))
+    }
+}
+
+/// A layer of a data source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// 0 is the embedding, l ≥ 1 the residual stream after block l − 1.
+    pub layer: usize,
+    /// The hook point's name.
+    pub hook: String,
+}
+
+/// Data to fit on. Only [`Source::load`] brings states into memory, one layer a call.
+pub trait Source: Sync {
+    /// The rows, the same for every layer.
+    fn rows(&self) -> &Rows;
+
+    /// The layers there are, ascending.
+    fn layers(&self) -> &[Layer];
+
+    /// The plus and minus states of one layer.
+    ///
+    /// # Shapes
+    /// Two tensors \[N, D\] on the CPU, of a floating-point kind.
+    ///
+    /// # Errors
+    /// Whatever keeps the layer from being read.
+    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)>;
+
+    /// D of a layer where it is known without loading it; what memory is planned by.
+    fn dim(&self, _layer: &Layer) -> Option<usize> {
+        None
+    }
+
+    /// What the data is, for the report: what made it, hashes; no absolute path and no clock time. It must differ where
+    /// the states differ: a run that is continued goes by it ([`Pausing`](super::Pausing)).
+    fn identity(&self) -> serde_json::Value;
+
+    /// Which states they are, in words: `at the last token, computed in bf16 and kept in f32`.
+    fn states(&self) -> Option<String> {
+        described::states(&self.identity())
+    }
+
+    /// What the data is, in a few words each.
+    fn about(&self) -> Vec<String> {
+        described::about(&self.identity(), self.states())
+    }
+
+    /// What those who made the data want its readers to know.
+    fn notes(&self) -> Vec<String> {
+        described::notes(&self.identity())
+    }
+
+    /// What made the states, for the probes; unlike [`Source::identity`] nothing that changes with test rows.
+    fn made_by(&self) -> serde_json::Value;
+
+    /// The token rule that the states are of, where the source knows it: `last`, `mean`, …
+    fn tokens(&self) -> Option<&str> {
+        None
+    }
+
+    /// Of a source that is made of others: what to call the one that a row is of, and the row's number in it.
+    fn place(&self, _row: usize) -> Option<(String, usize)> {
+        None
+    }
+
+    /// What to call the source in errors.
+    fn describe(&self) -> String {
+        "the data".to_owned()
+    }
+}
+
+/// States that are in memory already.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    rows: Rows,
+    layers: Vec<Layer>,
+    /// Plus and minus of each layer, row after row.
+    states: Vec<(Vec<f32>, Vec<f32>)>,
+    /// Of all states so far.
+    hasher: blake3::Hasher,
+}
+
+impl Memory {
+    /// Rows without any layer yet.
+    pub fn new(rows: Rows) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
+    /// Adds the next layer.
+    ///
+    /// # Shapes
+    /// `plus`, `minus`: \[N, D\], row after row, for N rows and any D.
+    #[must_use]
+    pub fn with_layer(mut self, hook: &str, plus: Vec<f32>, minus: Vec<f32>) -> Self {
+        for side in [&plus, &minus] {
+            self.hasher.update(&(side.len() as u64).to_le_bytes());
+            for part in side.chunks(1 << 14) {
+                let bytes: Vec<u8> = part.iter().flat_map(|x| x.to_le_bytes()).collect();
+                self.hasher.update(&bytes);
+            }
+        }
+        self.layers.push(Layer { layer: self.layers.len(), hook: hook.to_owned() });
+        self.states.push((plus, minus));
+        self
+    }
+}
+
+impl Source for Memory {
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
+        let Some((plus, minus)) = self.states.get(layer.layer) else {
+            let available = format!("0 to {}", self.states.len().saturating_sub(1));
+            return Err(Error::UnknownLayer { layer: layer.layer, place: self.describe(), available });
+        };
+        let n = self.rows.labels.len();
+        Ok((matrix("the plus states", plus, n)?, matrix("the minus states", minus, n)?))
+    }
+
+    fn dim(&self, layer: &Layer) -> Option<usize> {
+        self.states.get(layer.layer)?.0.len().checked_div(self.rows.labels.len())
+    }
+
+    fn identity(&self) -> serde_json::Value {
+        let states = self.hasher.finalize().to_hex();
+        serde_json::json!({ "kind": "memory", "rows": self.rows.labels.len(), "states": states.as_str() })
+    }
+
+    fn made_by(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
+/// A matrix of `rows` rows from its values. \[N, D\]
+pub(crate) fn matrix(what: &str, values: &[f32], rows: usize) -> Result<Tensor> {
+    if rows == 0 || values.is_empty() || !values.len().is_multiple_of(rows) {
+        return Err(ccs::Error::Shape {
+            what: what.to_owned(),
+            expected: format!("a multiple of {rows} values, one row each"),
+            found: vec![values.len() as i64],
+            hint: "every row has a state of the same length",
+        }
+        .into());
+    }
+    Ok(Tensor::f_from_slice(values)?.f_reshape([rows as i64, -1])?)
+}

@@ -1,0 +1,327 @@
+//! Several data sources as one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::{Map, Value, json};
+use tch::Tensor;
+
+use crate::settings::LayerSelection;
+use crate::source::Layer;
+use crate::source::Rows;
+use crate::source::Source;
+use crate::source::origin::{Origin, differ, same_model};
+use crate::{Error, Result};
+
+/// A data set with the name that it has in reports.
+#[derive(Clone, Copy)]
+pub struct Dataset<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its rows and states.
+    pub source: &'a dyn Source,
+}
+
+impl std::fmt::Debug for Dataset<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dataset").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Data sets one after the other, as one source: all of one model, at the layers that were asked for.
+///
+/// Rows of one passage stay together across data sets. A template is another one in every data set
+/// (`NAME/TEMPLATE`), so that normalisation has statistics for each (Burns et al. 2022).
+#[derive(Debug)]
+pub struct Pooled<'a> {
+    parts: Vec<Dataset<'a>>,
+    rows: Rows,
+    layers: Vec<Layer>,
+    notes: Vec<String>,
+}
+
+impl<'a> Pooled<'a> {
+    /// Puts data sets together.
+    ///
+    /// # Errors
+    /// [`Error::OtherStates`] where they differ in model, tokenizer, token rule, hook points or state length at the layers
+    /// selected; a name that occurs twice; no data set.
+    pub fn new(parts: &[Dataset<'a>], layers: &LayerSelection) -> Result<Self> {
+        let Some(first) = parts.first() else {
+            let purpose = "a pool of data sets".to_owned();
+            return Err(ccs::Error::TooFewRows { purpose, needed: 1, found: 0 }.into());
+        };
+        let mut names = BTreeSet::new();
+        if let Some(twice) = parts.iter().find(|part| !names.insert(part.name)) {
+            return Err(Error::Setting {
+                name: "STORE",
+                value: format!("two data sets called `{}`", twice.name),
+                reason: "results are told apart by their names",
+                hint: "name them: `NAME=STORE`",
+            });
+        }
+        let mut notes = BTreeSet::new();
+        let selected = layers.of(first.source.layers(), first.name)?;
+        for (at, part) in parts.iter().enumerate() {
+            part.source.rows().check().map_err(|error| of_part(part.name, error))?;
+            notes.extend(compatible(part, first, layers, &selected)?);
+            // What the first does not say, another may.
+            for other in parts.iter().take(at).skip(1) {
+                notes.extend(made_alike(part, other)?);
+            }
+        }
+        let rows = rows(parts);
+        Ok(Self { parts: parts.to_vec(), rows, layers: selected, notes: notes.into_iter().collect() })
+    }
+
+    /// What could not be compared between the data sets, in sentences.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The data sets.
+    pub fn parts(&self) -> &[Dataset<'a>] {
+        &self.parts
+    }
+
+    /// The rows of one part, by their numbers among all.
+    pub(crate) fn range(&self, part: usize) -> std::ops::Range<usize> {
+        let length = |part: &Dataset<'_>| part.source.rows().labels.len();
+        let start: usize = self.parts.iter().take(part).map(length).sum();
+        start..start + self.parts.get(part).map_or(0, length)
+    }
+}
+
+/// Refuses a data set whose states are not of the kind of the first one's.
+fn compatible(
+    part: &Dataset<'_>,
+    first: &Dataset<'_>,
+    asked: &LayerSelection,
+    selected: &[Layer],
+) -> Result<Vec<String>> {
+    let notes = made_alike(part, first)?;
+    let refuse =
+        |what, found: String, expected: String| differ(part.name, what, found, first.name, &expected);
+    let found = asked.of(part.source.layers(), part.name)?;
+    let names = |layers: &[Layer]| -> BTreeSet<(usize, String)> {
+        layers.iter().map(|l| (l.layer, l.hook.clone())).collect()
+    };
+    let (here, there) = (names(&found), names(selected));
+    if let Some((layer, hook)) = here.symmetric_difference(&there).next() {
+        let has = |layers: &BTreeSet<(usize, String)>| {
+            let at = layers.iter().find(|(l, _)| l == layer);
+            at.map_or_else(
+                || format!("without layer {layer} (`{hook}`)"),
+                |(l, h)| format!("`{h}` at layer {l}"),
+            )
+        };
+        return Err(refuse("the list of hook points", has(&here), has(&there)));
+    }
+    for layer in selected {
+        let dim = |source: &dyn Source| source.dim(layer);
+        if let (Some(a), Some(b)) = (dim(part.source), dim(first.source))
+            && a != b
+        {
+            return Err(refuse("the length of a state", a.to_string(), b.to_string()));
+        }
+    }
+    Ok(notes)
+}
+
+/// Refuses a data set of another model, tokenizer, edit or token rule than another's, as far as both say.
+fn made_alike(part: &Dataset<'_>, other: &Dataset<'_>) -> Result<Vec<String>> {
+    let (made_by, reference) = (part.source.made_by(), other.source.made_by());
+    let of = |name, made_by| Origin { name, made_by };
+    let notes = same_model(of(part.name, &made_by), of(other.name, &reference))?;
+    match (part.source.tokens(), other.source.tokens()) {
+        (Some(found), Some(expected)) if found != expected => {
+            Err(differ(part.name, "the token rule", found.to_owned(), other.name, expected))
+        }
+        _ => Ok(notes),
+    }
+}
+
+/// An error about rows of a data set, with its name.
+pub(crate) fn of_part(name: &str, error: impl Into<Error>) -> Error {
+    use ccs::Error::{NotFinite, OneClass, TooFewGroups, TooFewRows};
+    let error = match error.into() {
+        Error::Probe(error) => error,
+        Error::InLayer { layer, hook, source } => {
+            return Error::InLayer { layer, hook, source: Box::new(of_part(name, *source)) };
+        }
+        other => return other,
+    };
+    Error::Probe(match error {
+        NotFinite { what, row, column } => NotFinite { what: format!("{name}: {what}"), row, column },
+        TooFewRows { purpose, needed, found } => {
+            TooFewRows { purpose: format!("{purpose}, of {name}"), needed, found }
+        }
+        TooFewGroups { purpose, needed, found } => {
+            TooFewGroups { purpose: format!("{purpose} of {name}"), needed, found }
+        }
+        OneClass { part, label, rows } => OneClass { part: format!("{part} of {name}"), label, rows },
+        other => other,
+    })
+}
+
+fn rows(parts: &[Dataset<'_>]) -> Rows {
+    let own_questions = contradicting(parts);
+    let mut all = Rows::default();
+    let (mut logprob, mut mean) = (Some((Vec::new(), Vec::new())), Some((Vec::new(), Vec::new())));
+    for Dataset { name, source } in parts {
+        let rows = source.rows();
+        let within = |text: &String| format!("{name}/{text}");
+        all.ids.extend(rows.ids.iter().map(within));
+        all.labels.extend(&rows.labels);
+        all.groups.extend(rows.groups.iter().cloned());
+        match rows.questions.as_slice() {
+            [] => all.questions.extend(rows.ids.iter().map(within)),
+            questions if own_questions => all.questions.extend(questions.iter().map(within)),
+            questions => all.questions.extend(questions.iter().cloned()),
+        }
+        match rows.templates.as_slice() {
+            [] => all.templates.extend(rows.labels.iter().map(|_| (*name).to_owned())),
+            templates => all.templates.extend(templates.iter().map(within)),
+        }
+        for (all, own) in [(&mut logprob, &rows.answer_logprob), (&mut mean, &rows.answer_logprob_mean)] {
+            *all = all.take().zip(own.as_ref()).map(|((mut plus, mut minus), (p, m))| {
+                plus.extend(p);
+                minus.extend(m);
+                (plus, minus)
+            });
+        }
+    }
+    (all.answer_logprob, all.answer_logprob_mean) = (logprob, mean);
+    let named =
+        |part: &Dataset<'_>| Some(format!("{}: {}", part.name, part.source.rows().both_labels.as_ref()?));
+    let notes: Vec<String> = parts.iter().filter_map(named).collect();
+    all.both_labels = (!notes.is_empty()).then(|| notes.join(" "));
+    all
+}
+
+/// The templates that data sets record, by name. Where one name stands for several texts, each is called
+/// `NAME/TEMPLATE`, as its rows are.
+fn templates(parts: &[Dataset<'_>], settings: &[Value]) -> Map<String, Value> {
+    let mut texts: BTreeMap<&str, Vec<(&str, &Value)>> = BTreeMap::new();
+    for (part, settings) in parts.iter().zip(settings) {
+        let Some(recorded) = settings.get("templates").and_then(Value::as_object) else { continue };
+        for (name, text) in recorded {
+            texts.entry(name).or_default().push((part.name, text));
+        }
+    }
+    let mut found = Map::new();
+    for (name, texts) in texts {
+        let identity = |text: &Value| text.get("identity").cloned().unwrap_or_else(|| text.clone());
+        let one =
+            texts.iter().all(|(_, text)| texts.iter().all(|(_, other)| identity(text) == identity(other)));
+        for (part, text) in texts {
+            let name = if one { name.to_owned() } else { format!("{part}/{name}") };
+            found.insert(name, text.clone());
+        }
+    }
+    found
+}
+
+/// Whether data sets have questions of one name that differ in group or label, and so are not one question.
+fn contradicting(parts: &[Dataset<'_>]) -> bool {
+    let mut known: HashMap<&str, (&str, bool)> = HashMap::new();
+    parts.iter().any(|part| {
+        let rows = part.source.rows();
+        let about = rows.groups.iter().map(String::as_str).zip(rows.labels.iter().copied());
+        rows.questions
+            .iter()
+            .zip(about)
+            .any(|(question, about)| *known.entry(question).or_insert(about) != about)
+    })
+}
+
+impl Source for Pooled<'_> {
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
+        let (mut plus, mut minus) = (Vec::new(), Vec::new());
+        for part in &self.parts {
+            let (p, m) = part.source.load(layer)?;
+            let width = |t: &Tensor| t.size().get(1).copied();
+            if let Some(first) = plus.first().filter(|first| width(first) != width(&p)) {
+                let text = |t: &Tensor| width(t).unwrap_or_default().to_string();
+                let reference = self.parts.first().map_or("", |part| part.name);
+                return Err(differ(part.name, "the length of a state", text(&p), reference, &text(first)));
+            }
+            plus.push(p);
+            minus.push(m);
+        }
+        Ok((Tensor::f_cat(&plus, 0)?, Tensor::f_cat(&minus, 0)?))
+    }
+
+    fn dim(&self, layer: &Layer) -> Option<usize> {
+        self.parts.first()?.source.dim(layer)
+    }
+
+    fn identity(&self) -> Value {
+        let one = |part: &Dataset<'_>| json!({ "name": part.name, "data": part.source.identity() });
+        let mut identity = json!({
+            "kind": "pooled",
+            "rows": self.rows.labels.len(),
+            "datasets": self.parts.iter().map(one).collect::<Vec<_>>(),
+            "made_by": self.made_by(),
+        });
+        let first = self.parts.first().map(|part| part.source.identity()).unwrap_or_default();
+        for key in ["tokens", "dtype"] {
+            if let Some(value) = first.get(key) {
+                identity[key] = value.clone();
+            }
+        }
+        identity
+    }
+
+    /// The first part's settings, with the data sets and templates of all, and what others say where it is silent.
+    fn made_by(&self) -> Value {
+        let settings: Vec<Value> = self.parts.iter().map(|part| part.source.made_by()).collect();
+        let Some(Value::Object(mut merged)) = settings.first().cloned() else { return Value::Null };
+        for key in ["model", "tokenizer", "extraction"] {
+            if let Some(said) = settings.iter().find_map(|s| s.get(key)).filter(|_| !merged.contains_key(key))
+            {
+                merged.insert(key.to_owned(), said.clone());
+            }
+        }
+        let names = |key: &str, settings: &Value| -> Vec<String> {
+            let names = settings.get(key).and_then(Value::as_str).unwrap_or_default();
+            names.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let recorded = templates(&self.parts, &settings);
+        let unrecorded = settings.iter().filter(|s| s.get("templates").is_none());
+        let unrecorded = unrecorded.flat_map(|s| names("template", s));
+        let listed = [
+            ("dataset", settings.iter().flat_map(|s| names("dataset", s)).collect::<BTreeSet<String>>()),
+            ("template", recorded.keys().cloned().chain(unrecorded).collect()),
+        ];
+        for (key, names) in listed {
+            if !names.is_empty() {
+                merged.insert(key.to_owned(), names.into_iter().collect::<Vec<_>>().join(", ").into());
+            }
+        }
+        if !recorded.is_empty() {
+            merged.insert("templates".to_owned(), recorded.into());
+        }
+        merged.into()
+    }
+
+    fn tokens(&self) -> Option<&str> {
+        self.parts.first()?.source.tokens()
+    }
+
+    fn place(&self, row: usize) -> Option<(String, usize)> {
+        let part = (0..self.parts.len()).find(|part| self.range(*part).contains(&row))?;
+        Some((self.parts.get(part)?.name.to_owned(), row - self.range(part).start))
+    }
+
+    fn describe(&self) -> String {
+        "the stores".to_owned()
+    }
+}

@@ -1,0 +1,155 @@
+//! A store of hidden states as a data source.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use activations::{Column, Row, SideOf, Store};
+use tch::Tensor;
+
+use crate::source::{Layer, Rows, Source, matrix};
+use crate::{Error, Result};
+
+/// The token rule of a store's states unless another is asked for.
+pub const LAST: &str = "last";
+
+/// The columns of the model's log-probabilities of the answers: the sum over their tokens, and the mean.
+const ANSWER_LOGPROB: &str = "answer_logprob";
+const ANSWER_LOGPROB_MEAN: &str = "answer_logprob_mean";
+
+/// A finished [`activations::Store`] at one token rule; layers are read when they are worked on.
+#[derive(Debug)]
+pub struct StoreSource {
+    store: Store,
+    tokens: String,
+    rows: Rows,
+    layers: Vec<Layer>,
+}
+
+impl StoreSource {
+    /// Opens a store, whose states are those of the last token, and reads its rows.
+    ///
+    /// # Errors
+    /// As [`StoreSource::open_at`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::open_at(dir, LAST)
+    }
+
+    /// Opens a store at one of its token rules (`last`, `mean`, …) and reads its rows.
+    ///
+    /// # Errors
+    /// What the store reports: not a store, not finished, damaged. [`Error::TokenRule`] where it holds no states under
+    /// that rule, with the rules it has.
+    pub fn open_at(dir: impl AsRef<Path>, tokens: &str) -> Result<Self> {
+        let store = Store::open(dir).map_err(Box::new)?;
+        let known = store.manifest().token_rules();
+        if !known.contains(&tokens) {
+            let (rule, known) = (tokens.to_owned(), known.into_iter().map(str::to_owned).collect());
+            return Err(Error::TokenRule { rule, known });
+        }
+        let mut rows = Rows::default();
+        let stored = store.rows().map_err(Box::new)?;
+        rows.both_labels = both_labels(&stored);
+        for row in stored {
+            rows.ids.push(row.idx.to_string());
+            rows.labels.push(row.label);
+            rows.prompt_lengths.push(row.plus.prompt.len() + row.minus.prompt.len());
+            let question = format!("{}/{}/{}", row.dataset, row.question_id, row.idx);
+            rows.templates.push(row.template);
+            // A store without groups has each question for itself, which no question of another store is part of.
+            rows.groups.push(if row.group.is_empty() { format!("row {question}") } else { row.group });
+            rows.questions.push(question);
+        }
+        rows.answer_logprob = numbers(&store, ANSWER_LOGPROB)?;
+        rows.answer_logprob_mean = numbers(&store, ANSWER_LOGPROB_MEAN)?;
+        let layers = store.layers(tokens).into_iter();
+        let layers = layers.map(|(layer, column)| Layer { layer, hook: column.hook.clone() }).collect();
+        Ok(Self { store, tokens: tokens.to_owned(), rows, layers })
+    }
+
+    /// The names of the data sets that the rows are of, as whoever made the store gave them.
+    pub fn dataset(&self) -> Option<&str> {
+        self.store.manifest().settings.get("dataset")?.as_str().filter(|name| !name.is_empty())
+    }
+
+    /// The column that a layer is read from.
+    fn column(&self, layer: &Layer) -> Option<&Column> {
+        self.store.manifest().columns.iter().find(|c| c.hook == layer.hook && c.tokens == self.tokens)
+    }
+}
+
+/// A column of one number a row, on both sides, if the store has it.
+fn numbers(store: &Store, name: &str) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
+    if !store.manifest().columns.iter().any(|column| column.name() == name) {
+        return Ok(None);
+    }
+    let reader = store.column(name).map_err(Box::new)?;
+    let side = |side| -> Result<Vec<f64>> {
+        Ok(reader.read(side).map_err(Box::new)?.into_iter().map(f64::from).collect())
+    };
+    Ok(Some((side(SideOf::Plus)?, side(SideOf::Minus)?)))
+}
+
+/// A sentence on prompts that have both labels, if there are such.
+fn both_labels(rows: &[Row]) -> Option<String> {
+    let mut first: HashMap<(&str, &str), (&Row, bool)> = HashMap::new();
+    let (mut prompts, mut shown) = (0, None);
+    for row in rows {
+        let key = (row.plus.prompt.trim(), row.minus.prompt.trim());
+        let (earlier, counted) = first.entry(key).or_insert((row, false));
+        if earlier.label != row.label && !*counted {
+            *counted = true;
+            prompts += 1;
+            shown.get_or_insert((earlier.idx, row.idx));
+        }
+    }
+    let (one, other) = shown?;
+    Some(format!(
+        "{prompts} of the prompts stand in the store with both labels, the first with idx {one} and {other}: at most one \
+         of the two labels can be right."
+    ))
+}
+
+impl Source for StoreSource {
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
+        let name = self.column(layer).map_or_else(|| layer.hook.clone(), Column::name);
+        let reader = self.store.column(&name).map_err(Box::new)?;
+        let side = |what, side| matrix(what, &reader.read(side).map_err(Box::new)?, self.rows.labels.len());
+        Ok((side("the plus states", SideOf::Plus)?, side("the minus states", SideOf::Minus)?))
+    }
+
+    fn dim(&self, layer: &Layer) -> Option<usize> {
+        self.column(layer).map(Column::row_len)
+    }
+
+    fn identity(&self) -> serde_json::Value {
+        let manifest = self.store.manifest();
+        serde_json::json!({
+            "kind": "store",
+            "fingerprint": self.store.fingerprint(),
+            "rows": manifest.rows,
+            "dtype": manifest.dtype,
+            "tokens": self.tokens,
+            "made_by": manifest.settings,
+        })
+    }
+
+    fn made_by(&self) -> serde_json::Value {
+        self.store.manifest().settings.clone().into()
+    }
+
+    fn tokens(&self) -> Option<&str> {
+        Some(&self.tokens)
+    }
+
+    fn describe(&self) -> String {
+        "the store".to_owned()
+    }
+}

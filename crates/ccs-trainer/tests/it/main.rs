@@ -1,0 +1,23 @@
+//! The crate from outside: whole runs on planted data, stopped, damaged and continued, and as a program.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
+#![allow(clippy::float_cmp, reason = "these values are exact")]
+
+mod bad_input;
+mod both_labels;
+mod calibration;
+mod cli;
+mod damage;
+mod data;
+mod eval;
+mod few_rows;
+mod inspect;
+mod methods;
+mod report_fixture;
+mod resume;
+mod runs;
+mod store;
+mod sweep;
+mod templates;
+mod zero_shot;

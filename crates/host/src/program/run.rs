@@ -1,0 +1,91 @@
+//! A program from its command line to its exit code.
+
+use std::error::Error;
+use std::fmt;
+use std::process::{ExitCode, Termination};
+
+use clap::Parser;
+
+use super::{Errors, Signals, arguments, output};
+use crate::threads;
+
+/// LibTorch's, polars' and our own, each with one for every core: the first two end the program where they get none.
+const THREADS_A_CORE: usize = 3;
+
+type IsStop = Box<dyn Fn(&(dyn Error + 'static)) -> bool>;
+
+/// A program: how it shows errors, and which of them are none of its own.
+///
+/// ```no_run
+/// # #[derive(clap::Parser)]
+/// # struct Cli;
+/// use host::program::{Errors, Program};
+///
+/// fn main() -> std::process::ExitCode {
+///     let errors = Errors::new().flags::<Cli>();
+///     Program::new(errors).run(|cli: Cli, signals| {
+///         // … work that looks at `signals.drains()` …
+///         Ok(())
+///     })
+/// }
+/// ```
+pub struct Program {
+    errors: Errors,
+    stops: Vec<IsStop>,
+}
+
+impl Program {
+    /// A program that shows errors so.
+    pub fn new(errors: Errors) -> Self {
+        Self { errors, stops: Vec::new() }
+    }
+
+    /// Which errors of a type say that a signal stopped the work: the exit code is then the signal's.
+    #[must_use]
+    pub fn stopped<E: Error + 'static>(mut self, is_stop: impl Fn(&E) -> bool + 'static) -> Self {
+        self.stops.push(Box::new(move |error| error.downcast_ref().is_some_and(&is_stop)));
+        self
+    }
+
+    /// Reads the command line, listens to signals, checks that threads can be had, works, and says what went wrong.
+    pub fn run<T: Parser, R: Termination>(
+        &self,
+        work: impl FnOnce(T, &Signals) -> Result<R, Box<dyn Error>>,
+    ) -> ExitCode {
+        let arguments = match arguments::parse() {
+            Ok(arguments) => arguments,
+            Err(code) => return code,
+        };
+        let begun = threads_can_be_had().and_then(|()| Ok(Signals::listen()?));
+        let signals = match begun {
+            Ok(signals) => signals,
+            Err(error) => return self.failed(error.as_ref(), ExitCode::FAILURE),
+        };
+        match work(arguments, &signals) {
+            Ok(done) => done.report(),
+            Err(error) if self.is_stop(error.as_ref()) => {
+                self.failed(error.as_ref(), ExitCode::from(signals.exit_code()))
+            }
+            Err(error) => self.failed(error.as_ref(), ExitCode::FAILURE),
+        }
+    }
+
+    fn is_stop(&self, error: &(dyn Error + 'static)) -> bool {
+        self.stops.iter().any(|is_stop| is_stop(error))
+    }
+
+    fn failed(&self, error: &(dyn Error + 'static), code: ExitCode) -> ExitCode {
+        output::note(&self.errors.message(error));
+        code
+    }
+}
+
+fn threads_can_be_had() -> Result<(), Box<dyn Error>> {
+    Ok(threads::check(THREADS_A_CORE * threads::cores())?)
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("errors", &self.errors).finish_non_exhaustive()
+    }
+}

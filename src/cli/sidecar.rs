@@ -1,0 +1,64 @@
+//! The sidecar of a prompts file: the templates that made the prompts, so that a store can record them and `predict` can
+//! write new questions with them.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use llama_ccs::boolq::{Template, TemplateText};
+use serde::{Deserialize, Serialize};
+
+use super::AnyError;
+
+/// `prompts.csv` → `prompts.templates.json`.
+fn path_of(prompts: &Path) -> PathBuf {
+    prompts.with_extension("templates.json")
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sidecar {
+    /// Of the prompts file: a sidecar of other prompts is not used.
+    blake3: String,
+    templates: Vec<(String, TemplateText)>,
+}
+
+/// The most bytes of such a file: templates are pages of text.
+const LARGEST: u64 = 64 << 20;
+
+fn hash(prompts: &Path) -> Result<String, AnyError> {
+    Ok(blake3::hash(&fs_err::read(prompts)?).to_hex().to_string())
+}
+
+/// Writes the templates that made the prompts into their sidecar.
+pub(crate) fn save(prompts: &Path, templates: &[Template]) -> Result<(), AnyError> {
+    let templates = templates.iter().map(|t| (t.name().to_owned(), t.text())).collect();
+    let sidecar = Sidecar { blake3: hash(prompts)?, templates };
+    Ok(host::files::replace(path_of(prompts), (serde_json::to_string_pretty(&sidecar)? + "\n").as_bytes())?)
+}
+
+/// The templates that made these prompts; none if they have no sidecar, or one of other prompts.
+///
+/// # Errors
+/// A file that is there and cannot be read.
+pub(crate) fn load(prompts: &Path) -> Result<Vec<Template>, AnyError> {
+    let path = path_of(prompts);
+    let text = match host::files::read(&path, LARGEST) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text?,
+    };
+    let damaged = |why: &dyn std::fmt::Display| {
+        let path = path.display();
+        format!(
+            "{path}: not the templates of prompts: {why}\nhint: make the prompts again, or remove that file: \
+             `--template` records a template too"
+        )
+    };
+    let sidecar: Sidecar = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
+    if sidecar.blake3 != hash(prompts)? {
+        return Ok(Vec::new());
+    }
+    let templates = sidecar.templates.iter().map(|(name, text)| Template::from_text(name, text));
+    Ok(templates.collect::<Result<_, _>>().map_err(|error| {
+        let said = error.to_string();
+        damaged(&said.split("\nhint:").next().unwrap_or_default())
+    })?)
+}

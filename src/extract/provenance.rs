@@ -1,0 +1,100 @@
+//! What the manifest says of how its states were made; compared when a store is continued.
+
+use std::collections::BTreeSet;
+
+use activations::provenance::{self, Model, ModelConfig, Provenance};
+use boolq::{ContrastPair, TokenizedPair};
+use llama_core::tch::{self, Device};
+use serde_json::{Value, json};
+
+use super::{Extraction, plan};
+use crate::error::Result;
+
+impl Extraction<'_> {
+    /// Everything that states depend on: no clock time and no path. `identity` is the checkpoint's.
+    pub(super) fn provenance(&self, pairs: &[TokenizedPair], identity: &str) -> Result<Provenance> {
+        let template = |template: &&boolq::Template| {
+            let (identity, text) = (Some(template.identity()), Some(json!(template.text())));
+            (template.name().to_owned(), provenance::Template { identity, text, ..Default::default() })
+        };
+        Ok(Provenance {
+            dataset: Some(names(pairs, |pair| &pair.dataset)),
+            edits: self.edits.map(llama_core::Edits::to_json).transpose()?,
+            extraction: Some(self.computation()),
+            model: Some(self.model(identity)?),
+            template: Some(names(pairs, |pair| &pair.template)),
+            templates: (!self.templates.is_empty()).then(|| self.templates.iter().map(template).collect()),
+            tokenizer: Some(provenance::Tokenizer {
+                identity: Some(self.tokenizer.identity().to_owned()),
+                vocab_size: Some(self.tokenizer.vocab_size() as u64),
+                ..Default::default()
+            }),
+            versions: Some(
+                [
+                    ("llama-ccs", env!("CARGO_PKG_VERSION").to_owned()),
+                    ("libtorch", torch_runtime::loaded_version()),
+                ]
+                .map(|(name, version)| (name.to_owned(), version))
+                .into(),
+            ),
+            ..Provenance::default()
+        })
+    }
+
+    fn model(&self, identity: &str) -> Result<Model> {
+        let config = match json!(self.checkpoint.config()) {
+            Value::Object(config) => Some(ModelConfig::from(config)),
+            _ => None,
+        };
+        Ok(Model {
+            name: Some(format!("LLaMA, {} parameters", rounded(self.checkpoint.config().n_params()))),
+            identity: Some(identity.to_owned()),
+            layout: Some(self.checkpoint.layout()),
+            weights: Some(self.checkpoint.stored_as()?.join(", ")),
+            config,
+            note: self.note.clone(),
+            ..Model::default()
+        })
+    }
+
+    fn computation(&self) -> provenance::Extraction {
+        let kernels = torch_runtime::machine::kernels().into_iter();
+        provenance::Extraction {
+            tokens: Some(self.rules.iter().map(ToString::to_string).collect()),
+            precision: Some(self.precision.to_string()),
+            device: Some(device_name(self.device)),
+            threads: Some(tch::get_num_threads() as u64),
+            cpu_capability: Some(torch_runtime::cpu_capability()),
+            kernels: Some(kernels.map(|(name, value)| (name.to_owned(), value)).collect()),
+            batch_tokens: Some(self.tokens_of_batch() as u64),
+            padding: Some("right".to_owned()),
+            sharing: Some(self.grouping() != plan::Grouping::Prompts),
+            deterministic: Some(self.deterministic),
+            answer_logprob: Some("sum over all tokens of the whole answer, natural logarithm".to_owned()),
+            answer_logprob_mean: Some("mean over the same tokens".to_owned()),
+            ..Default::default()
+        }
+    }
+}
+
+/// The names that pairs bear, sorted, each once.
+pub(super) fn names(pairs: &[TokenizedPair], name: fn(&ContrastPair) -> &String) -> String {
+    let names: BTreeSet<&str> = pairs.iter().map(|p| name(&p.pair).as_str()).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// `6.7 billion`: what people call a model by.
+fn rounded(parameters: i64) -> String {
+    let parameters = parameters as f64;
+    let (unit, name) = if parameters >= 1e9 { (1e9, "billion") } else { (1e6, "million") };
+    format!("{:.1} {name}", parameters / unit)
+}
+
+/// A device as [`torch_runtime::open`] names it.
+fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        Device::Cpu => "cpu".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
