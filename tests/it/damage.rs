@@ -178,8 +178,8 @@ fn predict_takes_no_damaged_run() {
         ..ccs_trainer::Settings::default()
     };
     let run = folder.path().join("run");
-    let done = ccs_trainer::run(&source, &settings, ccs_trainer::Execution::default(), &|_| {}).expect("fit");
-    done.write(&run, ccs_trainer::Overwrite::No).expect("write");
+    let out = ccs_trainer::NewRunDir::reserve(&run, ccs_trainer::Overwrite::No).expect("a free folder");
+    ccs_trainer::Fit::new(&source).settings(settings).run_to(out).expect("fit");
     let predict = || {
         let mut command = llama_ccs();
         command.args(["predict", "--run"]).arg(&run).arg("--model").arg(quiz().join("model"));

@@ -9,8 +9,8 @@ use llama_ccs::ccs::Contrast;
 use llama_ccs::ccs_report::Method;
 use llama_ccs::ccs_trainer::StoreSource;
 use llama_ccs::ccs_trainer::{
-    self as runs, EvalOptions, Fit, Fitted, LayerSelection, NewRunDir, Overwrite, Pooled, Settings, Source,
-    eval, run,
+    self as runs, EvalOptions, Fit, Fitted, LayerSelection, NewRunDir, Overwrite, Pooled, RunDir, Settings,
+    Source, eval,
 };
 use llama_ccs::llama_core::tch::{Device, Kind, Tensor, no_grad};
 use llama_ccs::llama_core::{Checkpoint, Llama, Precision, Tokenizer, save_meta};
@@ -116,9 +116,14 @@ fn refusal(command: &mut assert_cmd::Command) -> String {
 #[test]
 fn held_out_questions_are_predicted_as_the_report_says() {
     let quiz = Quiz::new(600, &Template::named("llama-ccs").expect("built in"));
-    let report = ccs_trainer::read_report(quiz.path("run-last")).expect("report");
-    let held_out: HashSet<usize> =
-        ccs_trainer::read_split(quiz.path("run-last")).expect("split").test.row.into_iter().collect();
+    let report = RunDir::open(quiz.path("run-last")).and_then(|run| run.report()).expect("report");
+    let held_out: HashSet<usize> = RunDir::open(quiz.path("run-last"))
+        .and_then(|run| run.split())
+        .expect("split")
+        .test
+        .row
+        .into_iter()
+        .collect();
     assert_eq!(held_out.len(), 240);
     let rows = quiz.pairs.iter().enumerate().filter(|(row, _)| held_out.contains(row));
     let held_out_pairs: Vec<_> = rows.clone().map(|(_, pair)| &pair.pair).collect();

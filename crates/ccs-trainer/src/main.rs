@@ -2,6 +2,8 @@
 
 mod cli;
 
+torch_runtime::wait_passively!();
+
 fn main() -> std::process::ExitCode {
     cli::main()
 }

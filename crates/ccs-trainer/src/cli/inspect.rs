@@ -132,7 +132,7 @@ fn of_run(card: &RunCard) -> String {
             method.name(),
             number(chosen.accuracy),
             number(chosen.auroc),
-            i8::from(probe.sign()),
+            i8::from(probe.sign),
             probe.norm,
             probe.normalization.name(),
             probe.hook.as_deref().unwrap_or_default(),

@@ -83,5 +83,5 @@ impl Job {
 
 /// A bar of layers, and then of diagnostics, on a terminal; nothing anywhere else.
 pub(crate) fn progress(layers: usize) -> Bar {
-    Bar::new(layers, "{bar:30} {pos}/{len}  {elapsed}  {msg}")
+    Bar::of(layers, "layers", "fitting")
 }

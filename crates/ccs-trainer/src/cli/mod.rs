@@ -14,7 +14,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use host::program::Signals;
+use host::program::{Program, Signals};
 
 use advice::Stopped;
 
@@ -42,28 +42,12 @@ enum Command {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let cli = match host::program::parse::<Cli>() {
-        Ok(cli) => cli,
-        Err(code) => return code,
-    };
-    let signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => return failed(&error),
-    };
-    match run(cli, &signals) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let code = failed(error.as_ref());
-            match error.downcast_ref() {
-                Some(Stopped { .. }) => ExitCode::from(signals.exit_code()),
-                None => code,
-            }
-        }
-    }
+    Program::new(advice::errors())
+        .stopped(|_: &Stopped| true)
+        .run(|cli: Cli, signals| run(cli, signals).map_err(advice::named))
 }
 
 fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
-    host::threads::check(THREADS_A_CORE * host::threads::cores())?;
     match cli.command {
         Command::Fit(fit) => fit.run(signals),
         Command::Eval(eval) => eval.run(),
@@ -71,12 +55,4 @@ fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
         Command::Inspect(inspect) => inspect.run(),
         Command::Report(report) => report.run(),
     }
-}
-
-/// LibTorch's, polars' and our own, each with one for every core: the first two end the program where they get none.
-const THREADS_A_CORE: usize = 3;
-
-fn failed(error: &(dyn Error + 'static)) -> ExitCode {
-    host::program::note(&advice::message(error));
-    ExitCode::FAILURE
 }

@@ -3,16 +3,18 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use ccs_report::{CloseUp, Method, RecursiveReport, Repeated, TemplateReport, WithinLayer};
+use ccs_report::{
+    Diagnostics as MethodDiagnostics, Method, RecursiveReport, Repetitions, TemplateReport, WithinLayer,
+};
 
 use crate::method::Ask as _;
 
 /// Diagnostics of methods at their chosen layers: of some at one layer, or of all.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Diagnostics {
-    pub(crate) close_ups: IndexMap<Method, CloseUp>,
-    pub(crate) seeds: IndexMap<Method, Repeated>,
-    pub(crate) shuffled: IndexMap<Method, Repeated>,
+    pub(crate) by_method: IndexMap<Method, MethodDiagnostics>,
+    pub(crate) seeds: IndexMap<Method, Repetitions>,
+    pub(crate) shuffled: IndexMap<Method, Repetitions>,
     pub(crate) recursive: Option<RecursiveReport>,
     pub(crate) within: Option<WithinLayer>,
     /// What was asked for and could not be done, in sentences.
@@ -22,7 +24,7 @@ pub(crate) struct Diagnostics {
 impl Diagnostics {
     /// Adds those of other methods.
     pub(crate) fn extend(&mut self, other: Self) {
-        self.close_ups.extend(other.close_ups);
+        self.by_method.extend(other.by_method);
         self.seeds.extend(other.seeds);
         self.shuffled.extend(other.shuffled);
         self.recursive = self.recursive.take().or(other.recursive);
@@ -43,7 +45,7 @@ impl Diagnostics {
                 ));
             }
         }
-        let templates = self.close_ups.get(&method).map(|c| c.templates.as_slice()).unwrap_or_default();
+        let templates = self.by_method.get(&method).map(|c| c.templates.as_slice()).unwrap_or_default();
         let list = |which: &dyn Fn(&TemplateReport) -> bool| {
             let names = templates.iter().filter(|t| which(t)).map(|t| format!("`{}`", t.template));
             Some(names.collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
@@ -78,7 +80,7 @@ mod tests {
             pooled: Evaluation { auroc, ..Evaluation::default() },
             own,
         };
-        let close_up = CloseUp {
+        let of_method = MethodDiagnostics {
             layer: 4,
             calibration: None,
             histogram: None,
@@ -89,9 +91,9 @@ mod tests {
             ],
             ensembles: Vec::new(),
         };
-        let fewer = Repeated { layer: 4, asked: 3, accuracies: vec![0.5], ..Repeated::default() };
+        let fewer = Repetitions { layer: 4, asked: 3, accuracies: vec![0.5], ..Repetitions::default() };
         let found = Diagnostics {
-            close_ups: IndexMap::from([(Method::LR, close_up)]),
+            by_method: IndexMap::from([(Method::LR, of_method)]),
             shuffled: IndexMap::from([(Method::LR, fewer)]),
             ..Diagnostics::default()
         };

@@ -1,7 +1,7 @@
 //! Diagnostics at one layer, of every method that chose it.
 
 use ccs::probe::Probe;
-use ccs_report::{CloseUp, Method};
+use ccs_report::{Diagnostics as MethodDiagnostics, Method};
 
 use crate::Result;
 use crate::control::{RunControl, Work};
@@ -59,7 +59,7 @@ impl<'a> ChosenLayer<'a> {
         let recipe = Recipe::known(method, &plan.settings, l2).briefly();
         control.begin(method, data.layer.layer, "calibration and templates")?;
         let mut found = Diagnostics::default();
-        found.close_ups.insert(method, self.close_up(recipe, probe, control)?);
+        found.by_method.insert(method, self.of_method(recipe, probe, control)?);
         let seeds = other_seeds(plan, recipe, data, probe, control)?;
         let cosine = seeds.as_ref().and_then(|seeds| seeds.cosines.as_ref()).map(|cosines| cosines.mean);
         found.seeds.extend(seeds.map(|seeds| (method, seeds)));
@@ -74,14 +74,19 @@ impl<'a> ChosenLayer<'a> {
         Ok(found)
     }
 
-    fn close_up(&self, recipe: Recipe<'_>, probe: &Probe, control: RunControl<'_>) -> Work<CloseUp> {
+    fn of_method(
+        &self,
+        recipe: Recipe<'_>,
+        probe: &Probe,
+        control: RunControl<'_>,
+    ) -> Work<MethodDiagnostics> {
         let (plan, data) = (self.plan, &self.data);
         let predictions = predict(probe, &data.test)?;
         let (calibration, histogram) =
             calibration(probe, &predictions.scores, data.test.labels(), plan.settings.folds)?;
         let templates = by_template(plan, recipe, data, &self.templates, &predictions, control)?;
         let ensembles = if templates.is_empty() { Vec::new() } else { ensembles(plan, data, probe)? };
-        Ok(CloseUp { layer: data.layer.layer, calibration, histogram, templates, ensembles })
+        Ok(MethodDiagnostics { layer: data.layer.layer, calibration, histogram, templates, ensembles })
     }
 
     /// What only CCS has: further directions, and its sign and start.

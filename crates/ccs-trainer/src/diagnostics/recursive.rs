@@ -55,7 +55,7 @@ pub(crate) fn recursive_ccs(
         constant_guess: CONSTANT_GUESS,
         stop,
         seeds_cosine,
-        untrained: Some(untrained_directions(plan, data)?),
+        untrained: untrained_directions(plan, data)?,
     };
     Ok(found.fits.into_iter().next().map(|first| (report, first)))
 }

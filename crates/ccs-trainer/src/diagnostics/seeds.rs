@@ -5,7 +5,7 @@ use ccs::methods::recursive::cosines;
 use ccs::probe::HiddenLayers;
 use ccs::probe::Probe;
 use ccs::stats::intervals::quantile;
-use ccs_report::{Method, Repeated, SeedCosines};
+use ccs_report::{Method, Repetitions, SeedCosines};
 use tch::{Device, Kind, Tensor};
 
 use crate::Result;
@@ -16,7 +16,7 @@ use crate::engine::plan::Plan;
 use crate::engine::recipe::{Recipe, possible};
 
 /// Adds how well one repetition's predictions agree with labels.
-pub(crate) fn add(repeated: &mut Repeated, predictions: &Predictions, labels: &[bool]) -> Result<()> {
+pub(crate) fn add(repeated: &mut Repetitions, predictions: &Predictions, labels: &[bool]) -> Result<()> {
     let scored = predictions.against(labels)?;
     repeated.accuracies.push(scored.accuracy());
     repeated.aurocs.push(scored.auroc());
@@ -30,13 +30,13 @@ pub(crate) fn other_seeds(
     data: &LayerData<'_>,
     probe: &Probe,
     control: RunControl<'_>,
-) -> Work<Option<Repeated>> {
+) -> Work<Option<Repetitions>> {
     let (method, seeds) = (recipe.method, plan.settings.seeds);
     if seeds == 0 || !recipe.draws_from_seeds()? {
         return Ok(None);
     }
     let stream = plan.stream_of(method, data.layer);
-    let mut repeated = Repeated { layer: data.layer.layer, asked: seeds, ..Repeated::default() };
+    let mut repeated = Repetitions { layer: data.layer.layer, asked: seeds, ..Repetitions::default() };
     // On one device, wherever a probe was fitted or read from.
     let weight = |probe: &Probe| -> Result<Tensor> {
         Ok(probe.weight().f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?)

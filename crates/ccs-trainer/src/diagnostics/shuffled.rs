@@ -24,7 +24,7 @@ use ccs::normalize::Normalizer;
 use ccs::probe::Probe;
 use ccs::stats::intervals::{Interval, quantile};
 use ccs_report::Method;
-use ccs_report::Repeated;
+use ccs_report::Repetitions;
 use ccs_report::ShuffledBand;
 
 /// The share of bands that may miss one of all results.
@@ -99,7 +99,7 @@ pub(crate) struct RandomShuffles {
 
 impl RandomShuffles {
     /// The band that all results lie in at once, and how many of a method's lie outside.
-    fn band(&self, found: &Repeated) -> Option<ShuffledBand> {
+    fn band(&self, found: &Repetitions) -> Option<ShuffledBand> {
         let results = self.results;
         let tail = MISS / (2.0 * results.max(1) as f64);
         let ends = |sorted: &[f64]| Some([quantile(sorted, tail)?, quantile(sorted, 1.0 - tail)?]);
@@ -166,9 +166,9 @@ pub(crate) fn shuffled_labels(
     shuffler: &Shuffler,
     random: &RandomShuffles,
     control: RunControl<'_>,
-) -> Work<Repeated> {
+) -> Work<Repetitions> {
     let shuffles = plan.settings.shuffles;
-    let mut found = Repeated { layer: data.layer.layer, asked: shuffles, ..Repeated::default() };
+    let mut found = Repetitions { layer: data.layer.layer, asked: shuffles, ..Repetitions::default() };
     let (on_train, on_test) = (predict(probe, &data.train)?, predict(probe, &data.test)?);
     for shuffle in 0..shuffles {
         // The same for every method and layer.
@@ -193,8 +193,8 @@ pub(crate) fn shuffled_labels(
 }
 
 /// Whether any result leaves its band, in a sentence.
-pub(crate) fn note(found: &IndexMap<Method, Repeated>) -> Option<String> {
-    let outside = |(method, repeated): (&Method, &Repeated)| {
+pub(crate) fn note(found: &IndexMap<Method, Repetitions>) -> Option<String> {
+    let outside = |(method, repeated): (&Method, &Repetitions)| {
         let count = repeated.band.as_ref()?.outside;
         (count > 0).then(|| format!("{} {count} of {} times", method.title(), repeated.accuracies.len()))
     };
@@ -254,10 +254,10 @@ mod tests {
     fn a_band_of_many_results_is_wider_and_auroc_decides() {
         let values: Vec<f64> = (0..=1000).map(|i| f64::from(i) / 1000.0).collect();
         let random = RandomShuffles { accuracies: values.clone(), aurocs: Some(values), results: 1 };
-        let found = Repeated {
+        let found = Repetitions {
             accuracies: vec![0.999, 0.5, 0.5],
             aurocs: vec![Some(0.5), Some(0.99), Some(0.9999)],
-            ..Repeated::default()
+            ..Repetitions::default()
         };
         let band = random.band(&found).unwrap();
         assert!((band.accuracy[0] - 0.025).abs() < 1e-12 && band.outside == 2, "{band:?}");

@@ -51,7 +51,7 @@ pub(crate) fn assemble(
         zero_shot: answers.then_some(ZeroShot { score: settings.zero_shot }),
         chosen_difference: choices.ccs_and_lr,
         comparisons: choices.comparisons,
-        close_ups: method::in_order(diagnostics.close_ups),
+        diagnostics: method::in_order(diagnostics.by_method),
         seeds: method::in_order(diagnostics.seeds),
         shuffled: method::in_order(diagnostics.shuffled),
         recursive: diagnostics.recursive,

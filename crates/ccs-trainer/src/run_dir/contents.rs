@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ccs_report::{Report, page};
+use ccs_report::{Report, figures, page};
 
 use crate::error::write_error;
 use crate::run::{Run, probe_path};
@@ -50,8 +50,8 @@ pub(crate) fn draw(report: &Report, dir: &Path) -> Result<()> {
 fn drawn(report: &Report) -> Result<[(&'static str, String); 3]> {
     Ok([
         ("report.html", page::html(report)?),
-        ("plots/accuracy.svg", page::accuracy_svg(report)?),
-        ("plots/auroc.svg", page::auroc_svg(report)?),
+        ("plots/accuracy.svg", figures::accuracy_svg(report)),
+        ("plots/auroc.svg", figures::auroc_svg(report)),
     ])
 }
 

@@ -114,7 +114,7 @@ pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<Index
         let (a, b) = (evaluator.resampled(&without)?, evaluator.resampled(&with)?);
         let change = evaluator.difference((method, layer, &a), (method, layer, &b));
         let (without, with) = (evaluator.test(&without)?, evaluator.test(&with)?);
-        Ok(Blank { without, with: Some(with), change: Some(change) })
+        Ok(Blank { without, with, change })
     };
 
     let chosen = run.report.chosen.iter().filter_map(|(method, chosen)| Some((chosen.layer?, *method)));

@@ -331,7 +331,7 @@ fn the_penalty_of_plain_logistic_regression_is_chosen_too_if_asked_for() {
     let l2 = found[&Method::LR].l2.unwrap();
     let grid = ccs::methods::logistic::GRID;
     assert!(grid.contains(&l2) && grid.contains(&found[&method("lr_pairs")].l2.unwrap()));
-    assert_eq!(done.probes[0].2.meta["fit"]["l2"], l2);
+    assert_eq!(done.probes[0].2.meta()["fit"]["l2"], l2);
     let close = fit(&one_layer(&planted), &chosen, 2).report.diagnostics;
     assert_eq!(close, done.report.diagnostics);
 }
