@@ -212,7 +212,7 @@ fn near(got: f64, want: f64, tolerance: f64, what: &str) {
 fn mean_difference_and_lda_agree_with_scikit_learn() {
     for case in oracle().means {
         let pairs = case.pairs.contrast();
-        close(&mean_difference(&pairs, ELEMENT_WISE).unwrap().weight, &case.difference, 1e-10, "difference");
+        close(mean_difference(&pairs, ELEMENT_WISE).unwrap().weight(), &case.difference, 1e-10, "difference");
         let fit = lda(&pairs, Shrinkage::LedoitWolf, ELEMENT_WISE).unwrap();
         near(fit.shrinkage, case.ledoit_wolf, 1e-10, "Ledoit and Wolf's shrinkage");
         for want in case.lda {

@@ -124,7 +124,7 @@ fn iterations_end_with_the_dimensions_or_at_a_loss() {
 fn untrained_directions_do_not_reach_the_constant_guess() {
     let train = Planted::new(200, 50, 0.5, 1).contrast();
     let probes = untrained(&train, 20, Normalization::MeanOnly, &SeedTree::new(0)).unwrap();
-    assert!(probes.iter().all(|p| p.normalizer.kind() == Normalization::MeanOnly));
+    assert!(probes.iter().all(|p| p.normalizer().kind() == Normalization::MeanOnly));
     let losses: Vec<f64> = probes.iter().map(|p| p.loss(&train).unwrap().total()).collect();
     assert!(losses.iter().all(|l| *l > CONSTANT_GUESS), "{losses:?}");
     assert!(probes.iter().all(|p| p.accuracy(&train).unwrap() >= 0.5));
