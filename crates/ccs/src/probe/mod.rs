@@ -297,7 +297,6 @@ impl Probe {
 #[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
-    use crate::stats::calibrate::Platt;
 
     /// Two rows, one dimension, mean 0 and std 1 on both sides.
     pub(super) fn pairs(plus: [f64; 2], minus: [f64; 2]) -> Contrast {
@@ -333,6 +332,29 @@ mod tests {
         assert!((inverted[0] + scores[0] - 1.0).abs() < 1e-12);
         assert_eq!(probe(ProbeInput::Difference, Sign::Plus).score_pairs(&data).unwrap(), [4.5, -1.0]);
         assert_eq!(probe(ProbeInput::Difference, Sign::Minus).score_pairs(&data).unwrap(), [-4.5, 1.0]);
+    }
+
+    #[test]
+    fn states_score_without_labels_as_pairs_do() {
+        let data = pairs([1.0, -0.5], [-1.0, 0.25]);
+        let probe = probe(ProbeInput::Pair, Sign::Plus);
+        let (plus, minus) = (data.plus(), data.minus());
+        assert_eq!(probe.scores(plus, minus).unwrap(), probe.score_pairs(&data).unwrap());
+        assert_eq!(probe.probabilities(plus, minus).unwrap(), probe.pair_probabilities(&data).unwrap());
+        let wide = Tensor::zeros([2, 3], (Kind::Double, Device::Cpu));
+        for (plus, minus) in
+            [(&wide, &wide), (plus, &wide), (&(plus * f64::NAN), minus), (&plus.reshape([2]), minus)]
+        {
+            assert!(probe.scores(plus, minus).is_err());
+        }
+    }
+
+    #[test]
+    fn a_judgement_has_both_intervals_and_counts_groups() {
+        let data = pairs([1.0, -0.5], [-1.0, 0.25]);
+        let found = probe(ProbeInput::Pair, Sign::Plus).evaluate(&data, 50, &SeedTree::new(0)).unwrap();
+        assert_eq!((found.rows, found.groups, found.accuracy, found.auroc), (2, 2, 1.0, Some(1.0)));
+        assert_eq!((found.accuracy_interval, found.auroc_interval), (Some([1.0, 1.0]), Some([1.0, 1.0])));
     }
 
     #[test]
