@@ -32,6 +32,7 @@ impl Predictions {
     }
 
     /// The opposite answers.
+    #[must_use]
     pub fn turned(&self) -> Self {
         let scores = self.scores.iter().map(|score| 2.0 * self.threshold - score).collect();
         Self { scores, threshold: self.threshold }
