@@ -12,11 +12,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use host::program::{self, Bar, Errors, Program};
+use host::program::{self, Bar};
 use llama_ccs::boolq::{self, DatasetOptions, Selection, Template, TokenizedPair};
 use llama_ccs::ccs_report::Report;
 use llama_ccs::ccs_trainer::StoreSource;
-use llama_ccs::ccs_trainer::{Execution, LayerSelection, Overwrite, Pausing, Settings, Source, run_pausing};
+use llama_ccs::ccs_trainer::{
+    Compute, Event, Fit, LayerSelection, NewRunDir, Outcome as FitOutcome, Overwrite, RunControl, Settings,
+    Source,
+};
 use llama_ccs::llama_core::tch::Device;
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, torch_runtime};
@@ -57,8 +60,6 @@ struct Args {
     seed: u64,
 }
 
-torch_runtime::wait_passively!();
-
 type AnyError = Box<dyn std::error::Error>;
 
 const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
@@ -67,7 +68,10 @@ const TEACHING_MODEL: &str = "a teaching model of under a million parameters, tr
      models know";
 
 fn main() -> std::process::ExitCode {
-    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| job(&args))
+    match program::parse::<Args>() {
+        Ok(args) => program::end(job(&args)),
+        Err(code) => code,
+    }
 }
 
 fn job(args: &Args) -> Result<(), AnyError> {
@@ -118,7 +122,8 @@ fn pairs(args: &Args, templates: &[Template], tokenizer: &Tokenizer) -> Result<V
 
 /// Pairs → hidden states of every layer at the answer, on disk.
 fn extract(extraction: &Extraction<'_>, pairs: &[TokenizedPair], store: &Path) -> Result<(), AnyError> {
-    let mut bar = Progress(Bar::of(pairs.len(), "pairs", "extracting"));
+    let mut bar =
+        Progress(Bar::new(pairs.len(), "{bar:32} {pos}/{len} pairs extracted  {per_sec}  {eta} left"));
     let outcome = extraction.run(pairs, store, &mut bar)?;
     bar.0.clear();
     match outcome {
@@ -131,14 +136,27 @@ fn extract(extraction: &Extraction<'_>, pairs: &[TokenizedPair], store: &Path) -
 fn fit(args: &Args, layers: LayerSelection, device: Device, store: &Path) -> Result<Report, AnyError> {
     let source = StoreSource::open(store)?;
     let settings = Settings { layers, seed: args.seed, ..Settings::default() };
-    let layers = settings.layers.of(source.layers(), &source.describe())?.len();
-    let bar = Bar::of(layers, "layers", "fitting");
-    let out = args.out.join("run");
-    let pausing = Pausing { out: Some(&out), ..Pausing::default() }; // killed, it goes on from the last finished layer
-    let done = run_pausing(&source, &settings, Execution { device, threads: 0 }, pausing, &|_| bar.step())?;
+    let bar = Bar::new(
+        settings.layers.of(source.layers(), &source.describe())?.len(),
+        "{bar:32} {pos}/{len} layers fitted",
+    );
+    let observe = |event: Event<'_>| {
+        if let Event::Layer { .. } = event {
+            bar.step();
+        }
+    };
+    let control = RunControl { observer: Some(&observe), ..RunControl::default() };
+    let compute = Compute { device, ..Compute::default() };
+    let out = NewRunDir::reserve(args.out.join("run"), Overwrite::Yes)?;
+    // Killed, it goes on from the last finished layer.
+    let outcome = Fit::new(&source).settings(settings).compute(compute).control(control).run_to(out)?;
     bar.clear();
-    done.write(&out, Overwrite::Yes)?;
-    Ok(done.report)
+    match outcome {
+        FitOutcome::Finished(run) => Ok(run.report),
+        FitOutcome::Stopped { done, layers, .. } => {
+            Err(format!("stopped after {done} of {layers} layers").into())
+        }
+    }
 }
 
 struct Progress(Bar);

@@ -29,7 +29,7 @@ use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
 use llama_ccs::ccs::Probe;
 use llama_ccs::ccs_report::Method;
 use llama_ccs::ccs_trainer::StoreSource;
-use llama_ccs::ccs_trainer::{Execution, Fitted, LayerSelection, Overwrite, Settings, run};
+use llama_ccs::ccs_trainer::{Compute, Fit, Fitted, LayerSelection, NewRunDir, Overwrite, Settings};
 use llama_ccs::llama_core::tch::{self, Device, Kind, Tensor};
 use llama_ccs::llama_core::{
     Batch, Capture, Change, Checkpoint, Edit, Edits, Forward, HookPoint, IdentityCache, Llama, Precision,
@@ -187,8 +187,10 @@ fn fit(
     extraction.identities(IdentityCache::of_user()).run(pairs, &store, &mut ())?;
     let methods = Some(vec![Method::CCS, Method::LR]);
     let settings = Settings { methods, layers: LayerSelection::All, seed: args.seed, ..Settings::default() };
-    let done = run(&StoreSource::open(&store)?, &settings, Execution { device, threads: 0 }, &|_| {})?;
-    done.write(&folder, Overwrite::Yes)?;
+    let out = NewRunDir::reserve(&folder, Overwrite::Yes)?;
+    let source = StoreSource::open(&store)?;
+    let compute = Compute { device, ..Compute::default() };
+    Fit::new(&source).settings(settings).compute(compute).run_to(out)?;
     Ok(folder)
 }
 

@@ -1,6 +1,6 @@
 //! Libraries speak of settings; here their errors get the flags that set them.
 
-use llama_ccs::{Error, activations, boolq};
+use llama_ccs::{Error, activations, boolq, llama_core};
 
 use super::AnyError;
 
@@ -16,17 +16,34 @@ fn meant(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<Error>() {
         return of_ours(error);
     }
-    error.downcast_ref().and_then(of_store).or_else(|| error.downcast_ref().and_then(of_data))
+    let of_data = || error.downcast_ref().and_then(of_data);
+    error
+        .downcast_ref()
+        .and_then(of_store)
+        .or_else(|| error.downcast_ref().and_then(of_model))
+        .or_else(of_data)
 }
 
 fn of_ours(error: &Error) -> Option<String> {
     let flags = match error {
         Error::Store(error) => return of_store(error),
         Error::Boolq(error) => return of_data(error),
+        Error::Llama(error) => return of_model(error),
         Error::NoPairs => ": --max-seq-len, --limit, --offset",
         Error::TooLittleMemory { .. } => ": --max-memory, --dtype, --batch-tokens",
         Error::OtherModel { .. } => "; to go on all the same: --any-model",
         Error::NoTemplate { .. } => ": --template NAME|FILE",
+        _ => return None,
+    };
+    Some(flags.to_owned())
+}
+
+fn of_model(error: &llama_core::Error) -> Option<String> {
+    use llama_core::Error::{NoEmbedding, NoTokenizer, Tokenizer, Vocabulary, Window};
+    let flags = match error {
+        NoTokenizer { .. } | Vocabulary { .. } | NoEmbedding { .. } => ": --tokenizer FILE",
+        Tokenizer { hint, .. } if hint.contains("the model's own tokenizer") => ": --tokenizer FILE",
+        Window { .. } => ": --max-seq-len",
         _ => return None,
     };
     Some(flags.to_owned())

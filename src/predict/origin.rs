@@ -31,7 +31,7 @@ pub struct Origin {
 impl Origin {
     /// What the probe says of itself. What it does not say stays empty, and is then not compared.
     pub fn of(fitted: &Fitted) -> Self {
-        Self::of_provenance(&Provenance::from_json(fitted.made_by()))
+        Self::of_provenance(&fitted.made_by())
     }
 
     fn of_provenance(provenance: &Provenance) -> Self {

@@ -8,7 +8,7 @@ use llama_ccs::boolq::{self, DatasetOptions, Template, TokenizedPair, prompts};
 use llama_ccs::ccs_report::Method;
 use llama_ccs::ccs_report::{AnswerScore, Report};
 use llama_ccs::ccs_trainer::StoreSource;
-use llama_ccs::ccs_trainer::{Execution, LayerSelection, Settings, run};
+use llama_ccs::ccs_trainer::{Fit, LayerSelection, NewRunDir, Overwrite, Settings};
 use llama_ccs::llama_core::tch::{Device, Kind};
 use llama_ccs::llama_core::{
     Batch, Capture, Checkpoint, Forward, HookPoint, HookSet, Llama, Precision, Tokenizer, Tokens,
@@ -244,7 +244,13 @@ fn zero_shot_prefers_what_the_whole_answer_says() {
         let methods = Some(vec![Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT]);
         let layers = LayerSelection::Ranges(vec![(4, 4)]);
         let settings = Settings { methods, layers, zero_shot, ..Settings::default() };
-        let report = run(&source, &settings, Execution::default(), &|_| {}).expect("fit").report;
+        let report = Fit::new(&source)
+            .settings(settings)
+            .run()
+            .expect("fit")
+            .finished()
+            .expect("the whole run")
+            .report;
         let found = &report.layers[0].methods[&Method::ZERO_SHOT];
         let rows = (report.rows.train as f64, report.rows.test as f64);
         let right = found.train.accuracy * rows.0 + found.test.accuracy * rows.1;
@@ -327,8 +333,8 @@ fn predicts(scene: &Scene, pairs: &[TokenizedPair]) {
     let methods = Some(vec![Method::LR, Method::ZERO_SHOT]);
     let layers = LayerSelection::Ranges(vec![(4, 4)]);
     let settings = Settings { methods, layers, seeds: 0, shuffles: 0, ..Settings::default() };
-    let fitted = run(&source, &settings, Execution::default(), &|_| {}).expect("fit");
-    fitted.write(scene.path("run"), llama_ccs::ccs_trainer::Overwrite::No).expect("write");
+    let out = NewRunDir::reserve(scene.path("run"), Overwrite::No).expect("a free folder");
+    Fit::new(&source).settings(settings).run_to(out).expect("fit");
     let expected = by_hand(scene, pairs);
     let of = |arguments: &[&str]| {
         let mut command = llama_ccs();

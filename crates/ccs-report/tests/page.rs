@@ -1,5 +1,7 @@
 //! The page and the figures of small runs, of runs made hostile, and of runs of every size.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod sample;
 
 use ccs_report::figures::{accuracy_svg, auroc_svg};

@@ -33,12 +33,12 @@ pub enum Error {
         suggestion: Option<String>,
     },
     /// A layer that the data does not have.
-    #[error("layer {layer} is not in {place}\nhint: it has the layers {available}; name some of these")]
+    #[error("layer {layer} is not in {data}\nhint: it has the layers {available}; name some of these")]
     UnknownLayer {
         /// What was asked for.
         layer: usize,
         /// Where it was looked for.
-        place: String,
+        data: String,
         /// The layers there are.
         available: String,
     },
@@ -66,11 +66,11 @@ pub enum Error {
     },
     /// States are not of the kind that they must be, such as of another model than a probe was fitted on.
     #[error(
-        "{place}: {what} is {found}; {other}\nhint: a direction means something only in the states of one model at one hook point and token; extract with the same model, tokenizer, hook points and token rule"
+        "{data}: {what} is {found}; {other}\nhint: a direction means something only in the states of one model at one hook point and token; extract with the same model, tokenizer, hook points and token rule"
     )]
     OtherStates {
         /// Whose states.
-        place: String,
+        data: String,
         /// What differs: the model, the hook point, …
         what: &'static str,
         /// What it is there.
@@ -78,24 +78,11 @@ pub enum Error {
         /// Whose it was compared with, and what it is there.
         other: String,
     },
-    /// A run was asked to stop.
-    #[error(
-        "stopped with {done} of {layers} layers done\nhint: {}",
-        if *kept { "the same command goes on where this one ended" } else { "nothing was kept" }
-    )]
-    Stopped {
-        /// Layers that are done.
-        done: usize,
-        /// Layers that were asked for.
-        layers: usize,
-        /// Whether what is done was kept.
-        kept: bool,
-    },
-    /// No row is left to judge a probe on.
-    #[error("{place}: {why}\nhint: {hint}")]
+    /// No row is left to evaluate a probe on.
+    #[error("{data}: {why}\nhint: {hint}")]
     NoRows {
         /// Which data.
-        place: String,
+        data: String,
         /// Why there are none.
         why: String,
         /// What to do.
@@ -200,6 +187,11 @@ impl From<torch_runtime::Error> for Error {
     fn from(error: torch_runtime::Error) -> Self {
         ccs::Error::from(error).into()
     }
+}
+
+/// A document that could not be written.
+pub(crate) fn write_error(what: &'static str, reason: &dyn std::fmt::Display) -> Error {
+    Error::Write { what, reason: reason.to_string() }
 }
 
 fn suggest(name: Option<&str>) -> String {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use ccs_report::{AnswerScore, RecordedSettings, Report};
 
-use crate::engine::evaluate::write_error;
+use crate::error::write_error;
 use crate::method::{self, Ask as _};
 use crate::source::Layer;
 use crate::{Error, Result};
@@ -161,10 +161,10 @@ impl Settings {
     /// Refuses what cannot be meant: numbers that cannot be used, and settings that would have no effect.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the name of the flag.
+    /// [`Error::Setting`] with the field's name.
     pub fn check(&self) -> Result<()> {
         let refuse = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });
-        for (name, value) in [("--restarts", self.ccs.n_init), ("--directions", self.directions)] {
+        for (name, value) in [("n_init", self.ccs.n_init), ("directions", self.directions)] {
             if value == 0 {
                 let hint = "leave it out for the default";
                 return refuse(name, "0".to_owned(), "at least one is needed", hint);
@@ -174,36 +174,36 @@ impl Settings {
         logistic::check(&self.lr)?;
         if !(0.0..=1.0).contains(&self.true_share) {
             let hint = "give a number from 0 to 1; 0.5 for balanced data";
-            return refuse("--true-share", self.true_share.to_string(), "it is a share of rows", hint);
+            return refuse("true_share", self.true_share.to_string(), "it is a share of rows", hint);
         }
         if self.recursive > 0 && !self.ccs.hidden.is_empty() {
             let reason = "probes with hidden layers have no direction to take out";
-            let hint = "leave out `--hidden` or `--recursive`";
-            return refuse("--recursive", self.recursive.to_string(), reason, hint);
+            let hint = "leave out `hidden` or `recursive`";
+            return refuse("recursive", self.recursive.to_string(), reason, hint);
         }
         let fits = |method| self.methods(true).contains(&method);
         if self.recursive > 0 && !fits(Method::CCS) {
-            let (reason, hint) = ("ccs is not among the methods", "add ccs to `--methods`, or leave it out");
-            return refuse("--recursive", self.recursive.to_string(), reason, hint);
+            let (reason, hint) = ("ccs is not among the methods", "add ccs to `methods`, or leave it out");
+            return refuse("recursive", self.recursive.to_string(), reason, hint);
         }
         if self.lr_cross_validated && !fits(Method::LR) {
             let reason =
                 "lr is not among the methods; every other logistic regression chooses its penalty so anyway";
             return refuse(
-                "--lr-cross-validated",
+                "lr_cross_validated",
                 "given".to_owned(),
                 reason,
-                "add lr to `--methods`, or leave it out",
+                "add lr to `methods`, or leave it out",
             );
         }
         if !self.ccs.hidden.is_empty() && matches!(self.ccs.init, Init::Pca | Init::Zero) {
             let init = if self.ccs.init == Init::Pca { "pca" } else { "zero" };
             let reason = "hidden layers start at random, uniformly";
-            return refuse("--init", init.to_owned(), reason, "leave out `--init` or `--hidden`");
+            return refuse("init", init.to_owned(), reason, "leave out `init` or `hidden`");
         }
         if self.ccs.init == Init::Zero && self.ccs.n_init > 1 {
-            let reason = "with `--init zero` all starts are the same";
-            return refuse("--restarts", self.ccs.n_init.to_string(), reason, "give `--restarts 1`");
+            let reason = "all starts at zero are the same";
+            return refuse("n_init", self.ccs.n_init.to_string(), reason, "give `n_init = 1`");
         }
         Ok(())
     }
@@ -220,15 +220,15 @@ pub enum LayerSelection {
 }
 
 impl LayerSelection {
-    /// The layers selected from those available, ascending, each once. `place` is what has them, for errors.
+    /// The layers selected from those available, ascending, each once. `data` is what to call what has them, in errors.
     ///
     /// # Errors
     /// A layer that is not available.
-    pub fn of(&self, available: &[Layer], place: &str) -> Result<Vec<Layer>> {
+    pub fn of(&self, available: &[Layer], data: &str) -> Result<Vec<Layer>> {
         if available.is_empty() {
             return Err(Error::UnknownLayer {
                 layer: 0,
-                place: place.to_owned(),
+                data: data.to_owned(),
                 available: "none".to_owned(),
             });
         }
@@ -236,7 +236,7 @@ impl LayerSelection {
         for &(first, last) in ranges {
             if let Some(layer) = (first..=last).find(|l| available.iter().all(|a| a.layer != *l)) {
                 let available = named(available);
-                return Err(Error::UnknownLayer { layer, place: place.to_owned(), available });
+                return Err(Error::UnknownLayer { layer, data: data.to_owned(), available });
             }
         }
         let within = |layer: usize| ranges.iter().any(|&(first, last)| (first..=last).contains(&layer));
@@ -275,10 +275,10 @@ impl FromStr for LayerSelection {
             return Ok(Self::All);
         }
         let wrong = || Error::Setting {
-            name: "--layers",
+            name: "layers",
             value: format!("`{text}`"),
             reason: "it is a list of layers and ranges",
-            hint: "write for example `--layers 0,5-12`, or `--layers all`",
+            hint: "write for example `layers = 0,5-12`, or `layers = all`",
         };
         let range = |part: &str| -> Result<(usize, usize)> {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -347,28 +347,29 @@ mod tests {
     }
 
     #[test]
-    fn what_would_have_no_effect_is_refused_by_its_flag() {
+    fn what_would_have_no_effect_is_refused_by_its_field() {
         let refused = |change: &dyn Fn(&mut Settings)| {
             let mut settings = Settings::default();
             change(&mut settings);
             match settings.check() {
                 Err(Error::Setting { name, .. }) => name,
+                Err(Error::Probe(ccs::Error::Setting { name, .. })) => name,
                 other => panic!("{other:?}"),
             }
         };
         assert!(Settings::default().check().is_ok());
         let only = |method| Some(vec![method]);
-        assert_eq!(refused(&|s| (s.recursive, s.methods) = (5, only(Method::LR))), "--recursive");
-        assert_eq!(refused(&|s| (s.recursive, s.ccs.hidden) = (5, vec![3])), "--recursive");
+        assert_eq!(refused(&|s| (s.recursive, s.methods) = (5, only(Method::LR))), "recursive");
+        assert_eq!(refused(&|s| (s.recursive, s.ccs.hidden) = (5, vec![3])), "recursive");
         assert_eq!(
             refused(&|s| (s.lr_cross_validated, s.methods) = (true, only(Method::CCS))),
-            "--lr-cross-validated"
+            "lr_cross_validated"
         );
-        assert_eq!(refused(&|s| (s.ccs.init, s.ccs.hidden) = (Init::Pca, vec![3])), "--init");
-        assert_eq!(refused(&|s| s.ccs.init = Init::Zero), "--restarts");
-        assert_eq!(refused(&|s| s.ccs.learning_rate = f64::NAN), "--learning-rate");
-        assert_eq!(refused(&|s| s.lr.c = 0.0), "--lr-c");
-        assert_eq!(refused(&|s| s.true_share = 1.5), "--true-share");
+        assert_eq!(refused(&|s| (s.ccs.init, s.ccs.hidden) = (Init::Pca, vec![3])), "init");
+        assert_eq!(refused(&|s| s.ccs.init = Init::Zero), "n_init");
+        assert_eq!(refused(&|s| s.ccs.learning_rate = f64::NAN), "learning_rate");
+        assert_eq!(refused(&|s| s.lr.c = 0.0), "c");
+        assert_eq!(refused(&|s| s.true_share = 1.5), "true_share");
         let mut zero = Settings::default();
         (zero.ccs.init, zero.ccs.n_init) = (Init::Zero, 1);
         assert!(zero.check().is_ok());

@@ -142,7 +142,7 @@ fn numbers_that_must_not_be_kept_are_located() {
     );
     let text = refused(0, SideOf::Plus, 0, -70000.0);
     assert!(text.contains("row 6 (idx 106), hook_embed, plus: -70000 at position 0"), "{text}");
-    assert!(text.contains("--store-dtype f32"), "{text}");
+    assert!(text.contains("keep the states in f32"), "{text}");
     assert!(refused(2, SideOf::Plus, 1, f32::INFINITY).contains("row 2 (idx 102), answer_logprob, plus"));
 
     // Scalars are f32 in every store, and a refused batch costs nothing.

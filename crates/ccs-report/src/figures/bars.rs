@@ -6,7 +6,7 @@ use super::canvas::{Anchor, At, Canvas, Target};
 use super::palette::{CCS, Ink, QUIET, RANDOM, TEXT};
 use crate::report::{Histogram, Interval, RecursiveReport, Reliability};
 
-/// All of these figures are as wide; the page shows one or two beside each other.
+/// All of these figures have the same size; the page shows one or two in a row.
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 250.0;
 const SIZE: i32 = 12;
@@ -48,7 +48,7 @@ fn level(canvas: &mut Canvas, y: &Axis, value: f64) {
 /// Rows labeled true above the line, rows labeled false below it.
 pub(crate) fn histogram(found: &Histogram, ink: Ink, label: &str) -> String {
     let mut canvas = canvas();
-    let most = found.positives.iter().chain(&found.negatives).copied().max().unwrap_or(1).max(1);
+    let most = found.positives.iter().chain(&found.negatives).copied().fold(1, usize::max);
     let y = Axis::new([-coordinate(most), coordinate(most)], UP, 34.0);
     grid(&mut canvas, &y, ACROSS, SIZE, |tick| whole(tick, f64::NEG_INFINITY));
     let title = if found.calibrated { "p, after Platt scaling" } else { "p, before calibration" };

@@ -80,7 +80,7 @@ impl Chart {
         grid(canvas, y, [left, right], size, |tick| Some(quantity.tick(tick)));
         canvas.line((left, bottom), (right, bottom), LINE, 1.0);
         canvas.line((left, bottom), (left, top), LINE, 1.0);
-        below(canvas, x, bottom, size - 1, "Layer (0 is the embedding)", |tick| whole(tick, 0.0));
+        below(canvas, x, bottom, size, "Layer (0 is the embedding)", |tick| whole(tick, 0.0));
     }
 
     fn fill(&mut self, series: &Series) {
@@ -94,7 +94,7 @@ impl Chart {
         let spacing = series.step * self.x.unit();
         let (radius, whiskers) = ((0.3 * spacing).clamp(1.4, 4.0), spacing >= WHISKERS_FROM);
         let mark = Mark { radius, whiskers, shift: 0.0 };
-        // Two intervals at one layer stand beside each other.
+        // Two intervals at one layer must not overlap.
         let both = !series.ccs.is_empty() && !series.lr.is_empty() && mark.whiskers;
         let dodge = if both { (0.14 * spacing).clamp(2.0, 6.0) } else { 0.0 };
         self.probe(&series.lr, LR, &Mark { shift: dodge, ..mark }, Shape::Square);

@@ -6,7 +6,7 @@ use super::palette::{Ink, LINE, QUIET, RANDOM, TEXT};
 use super::text::{fitting, text_width};
 use crate::report::{Evaluation, Interval};
 
-/// A thing and its points.
+/// A label and its points.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) label: String,
@@ -53,9 +53,9 @@ pub(crate) struct Mark {
 pub(crate) enum Shape {
     Full,
     Hollow,
-    /// One of many that may lie on each other.
+    /// One of many that may overlap.
     Faint,
-    /// An upright line.
+    /// A vertical line.
     Bar,
 }
 
@@ -77,12 +77,11 @@ impl Panel {
     }
 }
 
-/// Panels beside each other on wide pages, below each other on phones.
+/// Panels side by side on wide pages, one below another on phones.
 pub(crate) fn figure(rows: &[Row], panels: &[Panel], label: &str) -> Figure {
-    let all: Vec<usize> = (0..panels.len()).collect();
-    let wide = draw(rows, panels, &all, &WIDE, label);
-    let narrow = all.iter().map(|&panel| draw(rows, panels, &[panel], &NARROW, label)).collect();
-    Figure { wide, narrow }
+    let all: Vec<(usize, &Panel)> = panels.iter().enumerate().collect();
+    let narrow = all.chunks(1).map(|one| draw(rows, one, &NARROW, label)).collect();
+    Figure { wide: draw(rows, &all, &WIDE, label), narrow }
 }
 
 /// Sizes in pixels.
@@ -91,27 +90,28 @@ struct Format {
     /// Between rows.
     row: f64,
     text: i32,
-    /// Labels stand over their rows instead of beside them.
+    /// Labels are above their rows, not to the left.
     above: bool,
 }
 
 const WIDE: Format = Format { width: 960, row: 25.0, text: 13, above: false };
 const NARROW: Format = Format { width: 360, row: 41.0, text: 12, above: true };
-const LABELS: i32 = 360; // at most, where they stand beside their rows
+const LABELS: i32 = 360; // at most, to the left of their rows
 const GAP: f64 = 48.0; // between panels
 const EDGE: f64 = 18.0; // half a number at the end of an axis
 const HEAD: f64 = 30.0;
 const FOOT: f64 = 26.0;
 
-fn draw(rows: &[Row], panels: &[Panel], shown: &[usize], format: &Format, label: &str) -> String {
+/// Draws panels, each with its index among the cells of a row.
+fn draw(rows: &[Row], panels: &[(usize, &Panel)], format: &Format, label: &str) -> String {
     let width = f64::from(format.width);
     let bottom = HEAD + format.row * coordinate(rows.len());
     let mut canvas = Canvas::new(Target::Page, (width, bottom + FOOT));
-    let widest = rows.iter().map(|r| label_width(r, format.text)).max().unwrap_or_default().min(LABELS);
+    let widest = rows.iter().map(|r| label_width(r, format.text)).fold(0, i32::max).min(LABELS);
     let left = if format.above { EDGE } else { f64::from(widest) + 22.0 };
-    let room = (width - EDGE - left - GAP * (coordinate(shown.len()) - 1.0)) / coordinate(shown.len().max(1));
-    for (place, &index) in shown.iter().enumerate() {
-        let Some(panel) = panels.get(index) else { continue };
+    let count = coordinate(panels.len());
+    let room = (width - EDGE - left - GAP * (count - 1.0)) / count;
+    for (place, &(index, panel)) in panels.iter().enumerate() {
         let from = left + coordinate(place) * (room + GAP);
         let axis = Axis::new(range(rows, index, panel), [from, from + room], 48.0);
         frame(&mut canvas, panel, &axis, [HEAD, bottom], format.text);
@@ -177,9 +177,12 @@ fn points(canvas: &mut Canvas, cell: &Cell, axis: &Axis, y: f64, half: f64) {
     let full: Vec<&Mark> = cell.marks.iter().filter(|m| m.ci.is_some()).collect();
     for mark in &cell.marks {
         let x = axis.at(mark.value);
-        // Two intervals in one row lie beside each other.
-        let place = full.iter().position(|m| std::ptr::eq(*m, mark)).unwrap_or_default();
-        let shift = if full.len() == 2 { half * if place == 0 { -0.45 } else { 0.45 } } else { 0.0 };
+        // Two intervals in one row must not overlap.
+        let shift = match full.as_slice() {
+            [first, _] if std::ptr::eq(*first, mark) => -0.45 * half,
+            [_, second] if std::ptr::eq(*second, mark) => 0.45 * half,
+            _ => 0.0,
+        };
         if let Some([low, high]) = mark.ci {
             canvas.line((axis.at(low), y + shift), (axis.at(high), y + shift), mark.ink, 1.6);
         }

@@ -7,7 +7,7 @@ use crate::method::Method;
 use crate::numbers::percent;
 use crate::report::{Chosen, Report, WithinLayer};
 
-/// A method's chosen layer beside the oracle's.
+/// A method's chosen layer, and the oracle's.
 #[derive(Debug, Serialize)]
 pub(super) struct Choice {
     method: String,
@@ -35,7 +35,7 @@ pub(super) struct Choices {
     rules: Vec<(String, Vec<String>)>,
     /// Penalties chosen by cross-validation within the training rows.
     penalties: Vec<(String, String)>,
-    /// CCS's sign and start beside the oracle's.
+    /// CCS's sign and start, and the oracle's.
     within_layer: Option<String>,
     /// What Platt scaling was fitted on.
     calibrated: Option<String>,
@@ -44,8 +44,8 @@ pub(super) struct Choices {
 impl Choices {
     pub(super) fn new(report: &Report) -> Self {
         let all = || {
-            let beside = report.chosen_without_labels.iter().map(|(&m, c)| (m, c, true));
-            report.chosen.iter().map(|(&m, c)| (m, c, false)).chain(beside)
+            let without = report.chosen_without_labels.iter().map(|(&m, c)| (m, c, true));
+            report.chosen.iter().map(|(&m, c)| (m, c, false)).chain(without)
         };
         let mut rules: Vec<(String, Vec<String>)> = Vec::new();
         for (method, chosen, without_labels) in all() {

@@ -7,6 +7,7 @@ use crate::method::Method;
 use crate::numbers::{difference, interval, points};
 use crate::report::{Comparison, Report};
 
+/// A method as one side of a difference.
 fn side(report: &Report, method: Method, layer: usize) -> String {
     match method {
         Method::RANDOM => "random directions".to_owned(),
@@ -21,8 +22,8 @@ fn side(report: &Report, method: Method, layer: usize) -> String {
 pub(super) fn over(report: &Report, first: Method, second: Method) -> Option<Metric> {
     let layer = report.chosen_layer(first)?;
     let there = report.layer(layer)?.differences.iter();
-    let beside = there.filter(|_| second == Method::RANDOM);
-    let compared = report.comparisons.iter().chain(beside).map(|c| &c.difference);
+    let of_layer = there.filter(|_| second == Method::RANDOM);
+    let compared = report.comparisons.iter().chain(of_layer).map(|c| &c.difference);
     compared
         .chain(&report.chosen_difference)
         .find(|d| d.first == first && d.first_layer == layer && d.second == second)

@@ -10,7 +10,7 @@ use crate::figures::palette::{class, method_ink};
 use crate::method::Method;
 use crate::report::{Chosen, Confusion, Evaluation, Report, Sign};
 
-/// A method at its layer, beside random directions and logistic regression.
+/// A method at its layer, compared with random directions and logistic regression.
 #[derive(Debug, Serialize)]
 pub(super) struct KeyNumber {
     method: String,

@@ -1,4 +1,4 @@
-//! What is measured beside the fits, for each method at its chosen layer.
+//! Diagnostics of each method at its chosen layer: calibration, templates.
 
 use serde::{Deserialize, Serialize};
 

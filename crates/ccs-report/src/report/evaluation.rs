@@ -112,7 +112,7 @@ pub struct Estimate {
 }
 
 /// `first` minus `second` on the same test rows and the same resamples. Against random directions each resample
-/// draws its own direction, so the interval covers both.
+/// draws its own direction, so the interval covers both sources of variation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The minuend.

@@ -21,7 +21,7 @@ pub struct LayerReport {
     /// Fewer training rows than dimensions, overall or in a fold of the cross-validation: CCS reaches zero loss along almost
     /// any direction.
     pub underdetermined: bool,
-    /// What a reader should know about this layer.
+    /// Caveats about this layer.
     pub notes: Vec<String>,
     /// By method.
     pub methods: IndexMap<Method, MethodReport>,
@@ -40,7 +40,7 @@ pub struct MethodReport {
     /// Within the training rows; the basis of choosing a layer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cross_validation: Option<CrossValidation>,
-    /// CCS: the loss.
+    /// The loss, for CCS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub loss: Option<LossReport>,
     /// Whether a high score means true, according to the training rows.
@@ -52,7 +52,7 @@ pub struct MethodReport {
     /// Logistic regression: Newton iterations.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub iterations: Option<usize>,
-    /// Logistic regression: the penalty λ of mean log loss + ½λ‖w‖² that cross-validation inside the training rows chose.
+    /// Logistic regression: the penalty λ of mean log loss + ½λ‖w‖² that cross-validation within the training rows chose.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub l2: Option<f64>,
     /// INLP: every direction on the test rows, in the order found; the first is the probe's.
@@ -61,7 +61,7 @@ pub struct MethodReport {
     /// The saved probe, relative to the run's folder.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probe: Option<String>,
-    /// How to read the numbers, where that differs from method to method.
+    /// How to read the numbers, where the method needs it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
 }

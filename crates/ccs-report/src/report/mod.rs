@@ -57,7 +57,7 @@ pub struct Report {
     pub rows: Side<usize>,
     /// Groups (passages) on each side; they are what intervals resample.
     pub groups: Side<usize>,
-    /// Rows labelled true on each side.
+    /// Rows labeled true on each side.
     pub positives: Side<usize>,
     /// Resamples drawn again because they held one label only.
     pub redrawn_resamples: usize,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A run's settings: those that the page names, and all others by name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RecordedSettings {
     /// Random directions in the band.
     pub directions: usize,

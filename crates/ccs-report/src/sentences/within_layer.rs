@@ -5,39 +5,32 @@ use crate::report::WithinLayer;
 impl WithinLayer {
     /// The selected sign and start, then those that the test rows would have selected. Starts are counted from 1.
     pub fn sentence(&self) -> String {
-        let Self { layer, accuracy, sign_rule, restart_rule, .. } = self;
-        format!(
-            "CCS at layer {layer} has accuracy {accuracy:.3}. Sign: {sign_rule}. Start: {restart_rule}. {} {}",
-            self.sign(),
-            self.start()
-        )
-        .trim_end()
-        .to_owned()
-    }
-
-    fn sign(&self) -> String {
-        let oracle = &self.oracle_sign;
-        if oracle.sign == self.sign {
-            return "The test rows would have selected the same sign.".to_owned();
+        let Self { layer, accuracy, sign_rule, restart_rule, oracle_sign, oracle_restart, .. } = self;
+        let mut same = Vec::new();
+        let mut other = Vec::new();
+        if oracle_sign.sign == self.sign {
+            same.push("sign");
+        } else {
+            other.push(("the opposite sign".to_owned(), oracle_sign.accuracy, oracle_sign.gap));
         }
-        format!(
-            "The test rows would have selected the opposite sign (accuracy {:.3}, {:.3} higher).",
-            oracle.accuracy, oracle.gap
-        )
-    }
-
-    fn start(&self) -> String {
-        match &self.oracle_restart {
-            Some(best) if best.restart == best.kept => "They would have selected the same start.".to_owned(),
-            Some(best) => format!(
-                "They would have selected start {} instead of {} (accuracy {:.3}, {:.3} higher).",
-                best.restart + 1,
-                best.kept + 1,
-                best.accuracy,
-                best.gap
-            ),
-            None => String::new(),
+        match oracle_restart {
+            Some(best) if best.restart == best.kept => same.push("start"),
+            Some(best) => {
+                let start = format!("start {} instead of {}", best.restart + 1, best.kept + 1);
+                other.push((start, best.accuracy, best.gap));
+            }
+            None => {}
         }
+        let same = (!same.is_empty()).then(|| format!("the same {}", same.join(" and ")));
+        let other = other
+            .into_iter()
+            .map(|(what, accuracy, gap)| format!("{what} (accuracy {accuracy:.3}, {gap:.3} higher)"));
+        let oracle: Vec<String> = same.into_iter().chain(other).collect();
+        format!(
+            "CCS at layer {layer} has accuracy {accuracy:.3}. Sign: {sign_rule}. Start: {restart_rule}. The test rows \
+             would have selected {}.",
+            oracle.join(" and ")
+        )
     }
 }
 
@@ -59,14 +52,17 @@ mod tests {
         assert_eq!(
             within.sentence(),
             "CCS at layer 7 has accuracy 0.400. Sign: sign rule. Start: start rule. The test rows would have selected \
-             the opposite sign (accuracy 0.600, 0.200 higher). They would have selected the same start."
+             the same start and the opposite sign (accuracy 0.600, 0.200 higher)."
         );
         within.oracle_sign.sign = Sign::Plus;
+        assert!(within.sentence().ends_with("would have selected the same sign and start."));
         within.oracle_restart = Some(OracleRestart { kept: 1, restart: 4, accuracy: 0.5, gap: 0.1 });
-        assert!(within.sentence().ends_with(
-            "selected the same sign. They would have selected start 5 instead of 2 (accuracy 0.500, 0.100 higher)."
-        ));
+        assert!(
+            within
+                .sentence()
+                .ends_with("selected the same sign and start 5 instead of 2 (accuracy 0.500, 0.100 higher).")
+        );
         within.oracle_restart = None;
-        assert!(within.sentence().ends_with("The test rows would have selected the same sign."));
+        assert!(within.sentence().ends_with("would have selected the same sign."));
     }
 }

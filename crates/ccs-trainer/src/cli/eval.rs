@@ -28,7 +28,7 @@ Examples:
 pub(crate) struct Eval {
     /// The run, from `ccs fit`.
     run: PathBuf,
-    /// The store to judge its probes on, from `llama-ccs extract`.
+    /// The store to evaluate its probes on, from `llama-ccs extract`.
     store: PathBuf,
     /// Methods, separated by commas [default: every method whose layer the run chose].
     #[arg(long, value_delimiter = ',', value_name = "METHODS")]
@@ -36,7 +36,7 @@ pub(crate) struct Eval {
     /// The layer [default: the one that the run chose, method by method].
     #[arg(long)]
     layer: Option<usize>,
-    /// Also judge every probe with means and scales taken from the rows it is judged on (transductive), as
+    /// Also evaluate every probe with means and scales of the evaluated rows (transductive), as
     /// `METHOD_reestimated`.
     #[arg(long)]
     reestimate: bool,
@@ -81,8 +81,8 @@ impl Eval {
 /// The run reads other tokens than the store has; the run cannot be asked for others.
 fn other_tokens(rule: &str, known: &[String]) -> ccs_trainer::Error {
     let found = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    let (place, other) = ("the store".to_owned(), format!("the probe's is {rule}"));
-    ccs_trainer::Error::OtherStates { place, what: "the token rule", found, other }
+    let (data, other) = ("the store".to_owned(), format!("the probe's is {rule}"));
+    ccs_trainer::Error::OtherStates { data, what: "the token rule", found, other }
 }
 
 fn table(found: &EvalReport) -> String {
@@ -102,28 +102,38 @@ fn table(found: &EvalReport) -> String {
     let with_answers = found.zero_shot.is_some();
     let over_answers = if with_answers { "minus zero_shot" } else { "" };
     row(["", "layer", "accuracy [95 %]", "AUROC [95 %]", "random [95 %]", "minus random", over_answers]);
-    for (name, judged) in &found.probes {
-        let (accuracy, auroc) = numbers(&judged.test);
-        let band = judged.random.as_ref().map(|random| numbers(random).0).unwrap_or_default();
+    for (name, evaluated) in &found.probes {
+        let (accuracy, auroc) = numbers(&evaluated.test);
+        let band = evaluated.random.as_ref().map(|random| numbers(random).0).unwrap_or_default();
         let over = |difference: &Option<Difference>| {
             difference.as_ref().map(|d| points(&d.accuracy)).unwrap_or_default()
         };
-        let (random, zero_shot) = (over(&judged.over_random), over(&judged.over_zero_shot));
-        row([name, &judged.layer.to_string(), &accuracy, &auroc, &band, &random, &zero_shot]);
+        let (random, zero_shot) = (over(&evaluated.over_random), over(&evaluated.over_zero_shot));
+        row([name, &evaluated.layer.to_string(), &accuracy, &auroc, &band, &random, &zero_shot]);
     }
     for (name, test) in answers {
         let (accuracy, auroc) = numbers(test);
         row([name, "", &accuracy, &auroc, "", "", ""]);
     }
     row(["majority", "", &format!("{:.3}", found.majority), "", "", "", ""]);
+    text += &about_rows(found);
+    for note in &found.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
+
+/// Which rows these are, and what a reader must know of them.
+fn about_rows(found: &EvalReport) -> String {
+    let mut text = String::new();
     let (rows, groups, positives) = (found.rows, found.groups, found.positives);
     let _ = writeln!(
         text,
         "\n{rows} rows in {groups} groups (passages), {positives} of them true. Differences are paired, in points of accuracy [95 %]."
     );
-    let own = found.probes.values().filter(|judged| !judged.reestimated);
+    let own = found.probes.values().filter(|evaluated| !evaluated.reestimated);
     let own: Vec<String> = own
-        .filter_map(|judged| Some(format!("{} {}", judged.method, numbers(judged.own.as_ref()?).0)))
+        .filter_map(|evaluated| Some(format!("{} {}", evaluated.method, numbers(evaluated.own.as_ref()?).0)))
         .collect();
     if !own.is_empty() {
         let _ = writeln!(text, "accuracy on the run's own test rows: {}", own.join(", "));
@@ -143,9 +153,6 @@ fn table(found: &EvalReport) -> String {
     }
     if let Some(score) = found.zero_shot_score {
         let _ = writeln!(text, "zero-shot goes by {}", score.describe());
-    }
-    for note in &found.notes {
-        let _ = writeln!(text, "note: {note}");
     }
     text
 }

@@ -5,17 +5,18 @@ use std::path::PathBuf;
 
 use ccs_report::AnswerScore;
 use ccs_trainer::StoreSource;
-use ccs_trainer::{Out, Pausing, Source as _, Step, run_pausing};
+use ccs_trainer::{Event, RunControl, Source as _};
 use clap::Args;
 use host::files::in_json;
-use host::program::Signals;
+use host::program::{Bar, Signals};
 use serde_json::json;
 
+use super::advice::Stopped;
 use super::job::{Job, progress};
-use super::output::{print, print_json};
+use super::output::{damaged, print, print_json};
 
 const EXAMPLES: &str = "\
-The bar counts layers, and then a closer look at each method's chosen one. Ctrl-C stops after the layers or fits under \
+The bar counts layers, and then the diagnostics of each method at its chosen one. Ctrl-C stops after the layers or fits under \
 way (a second one at once); SIGTERM too, for ten seconds at most. What is done is kept in DIR.partial: the same command \
 goes on from there, and gives the bytes of a run that was never stopped.
 
@@ -53,29 +54,19 @@ impl Fit {
                 blank.rows().answers(AnswerScore::Mean)?;
             }
         }
-        let execution = self.job.execution()?;
+        let compute = self.job.compute()?;
 
         let bar = progress(settings.layers.of(source.layers(), &source.describe())?.len());
-        let out = Out::reserve(&self.job.out, self.job.overwrite())?; // what cannot be written is found before the work
-        let watch = |step: Step<'_>| match step {
-            Step::Looks(looks) => bar.more(looks),
-            Step::Doing { method, layer, what } => {
-                bar.message(&format!("{method} at layer {layer}: {what}"));
-            }
-            Step::Looked(..) => bar.step(),
-            Step::Damaged { path } => bar.warn(&super::output::damaged(path)),
-        };
-        let pausing = Pausing { out: Some(&self.job.out), stop: Some(signals.drains()), watch: Some(&watch) };
-        let done = run_pausing(&source, &settings, execution, pausing, &|layer| {
-            bar.message(&layer.hook);
-            bar.step();
-        });
-        bar.clear();
-        let mut done = done?;
-        if let Some(blank) = blank {
-            done.add_blank(&source, &blank)?;
+        let out = self.job.reserve()?;
+        let observe = |event: Event<'_>| show(&bar, event);
+        let control = RunControl { stop: Some(signals.drains()), observer: Some(&observe) };
+        let mut fit = ccs_trainer::Fit::new(&source).settings(settings).compute(compute).control(control);
+        if let Some(blank) = &blank {
+            fit = fit.blank(blank);
         }
-        done.write_to(out)?;
+        let done = fit.run_to(out);
+        bar.clear();
+        let done = Stopped::or_finished(done?)?;
         let layers = done.report.layers.len();
         self.job.log(
             &started,
@@ -83,5 +74,22 @@ impl Fit {
         )?;
 
         if self.job.json { print_json(&done.report) } else { print(&done.report.summary()) }
+    }
+}
+
+/// What a fit does, on the bar.
+fn show(bar: &Bar, event: Event<'_>) {
+    match event {
+        Event::Layer { layer, .. } => {
+            bar.message(&layer.hook);
+            bar.step();
+        }
+        Event::Diagnostics { methods } => bar.more(methods),
+        Event::Diagnosing { method, layer, what } => {
+            bar.message(&format!("{method} at layer {layer}: {what}"));
+        }
+        Event::Diagnosed { .. } => bar.step(),
+        Event::Damaged { path } => bar.warn(&damaged(path)),
+        _ => {}
     }
 }

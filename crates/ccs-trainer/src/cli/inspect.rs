@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use activations::provenance::{DataRecord, NamedData, Provenance};
 use ccs::Probe;
 use ccs_trainer::{Cosines, ProbeCard, RunCard};
 use clap::Args;
@@ -54,19 +55,17 @@ impl Lines {
     }
 
     /// The model and what else made the states.
-    fn made_by(&mut self, made_by: Option<&Value>) {
-        let text = |pointer: &str| made_by?.pointer(pointer)?.as_str();
-        let model = match (text("/model/name"), text("/model/identity")) {
+    fn made_by(&mut self, made_by: &Provenance) {
+        let model = match (made_by.model_name(), made_by.model_identity()) {
             (Some(name), Some(identity)) => Some(format!("{name}, {identity}")),
             (name, identity) => name.or(identity).map(str::to_owned),
         };
         self.maybe("model", model);
-        self.maybe("tokenizer", text("/tokenizer/identity"));
-        self.maybe("data set", text("/dataset"));
-        self.maybe("template", text("/template"));
-        self.maybe("precision", text("/extraction/precision"));
-        let edits = made_by.and_then(|m| m.get("edits")).filter(|e| !e.is_null());
-        self.maybe("edits", edits);
+        self.maybe("tokenizer", made_by.tokenizer_identity());
+        self.maybe("data set", made_by.dataset.as_ref());
+        self.maybe("template", made_by.template.as_ref());
+        self.maybe("precision", made_by.precision());
+        self.maybe("edits", made_by.edits.as_ref());
     }
 }
 
@@ -92,7 +91,7 @@ fn of_probe(card: &ProbeCard) -> String {
     let anew = if card.reestimated { ", taken anew from the rows it was applied to" } else { "" };
     lines.add("normalisation", format!("{}{anew}", card.normalization));
     lines.maybe("  of templates", Some(card.templates.join(", ")).filter(|names| !names.is_empty()));
-    lines.made_by(card.meta.get("states"));
+    lines.made_by(&card.meta.get("states").map(Provenance::from_json).unwrap_or_default());
     for key in ["program", "seed", "train_rows", "train_split", "fit"] {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         lines.maybe(&key.replace('_', " "), card.meta.get(key).map(text));
@@ -109,17 +108,13 @@ fn name(value: &impl serde::Serialize) -> String {
 fn of_run(card: &RunCard) -> String {
     let mut lines = Lines(String::new());
     lines.add("program", &card.program);
-    lines.made_by(card.data.get("made_by"));
-    let text = |key: &str| card.data.get(key).and_then(Value::as_str);
-    lines.maybe("tokens", text("tokens"));
-    lines.maybe("fingerprint", text("fingerprint"));
-    let parts = card.data.get("datasets").and_then(Value::as_array).into_iter().flatten();
-    for part in parts {
-        let of = |pointer: &str| {
-            part.pointer(pointer).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
-        };
-        let rows = of("/data/rows").unwrap_or_default();
-        lines.add("data set", format!("{}, {rows} rows", of("/name").unwrap_or_default()));
+    let data = DataRecord::from_json(&card.data);
+    lines.made_by(&data.made_by.unwrap_or_default());
+    lines.maybe("tokens", data.tokens);
+    lines.maybe("fingerprint", data.fingerprint);
+    for NamedData { name, data } in data.datasets.unwrap_or_default() {
+        let rows = data.rows.map(|rows| rows.to_string()).unwrap_or_default();
+        lines.add("data set", format!("{name}, {rows} rows"));
     }
     lines.add("seed", card.settings.seed);
     let layers: Vec<String> = card.layers.iter().map(ToString::to_string).collect();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ccs_trainer::LAST;
-use ccs_trainer::{Execution, Overwrite, Run, Settings};
+use ccs_trainer::{Compute, NewRunDir, Overwrite, Settings};
 use clap::Args;
 use host::program::Bar;
 
@@ -40,11 +40,11 @@ pub(crate) struct Job {
 pub(crate) struct Started(SystemTime, Instant);
 
 impl Job {
-    /// Finds mistakes in the settings and in the place for results, which come before those in a store.
+    /// Finds mistakes in the settings and in the output folder before the store is opened.
     pub(crate) fn begin(&self) -> Result<Started, Box<dyn Error>> {
         let started = Started(SystemTime::now(), Instant::now());
         self.settings.settings(true)?;
-        Run::check_folder(&self.out, self.overwrite())?;
+        NewRunDir::check(&self.out, self.overwrite())?;
         Ok(started)
     }
 
@@ -53,12 +53,17 @@ impl Job {
         self.settings.settings(with_answers)
     }
 
-    pub(crate) fn overwrite(&self) -> Overwrite {
+    fn overwrite(&self) -> Overwrite {
         if self.overwrite { Overwrite::Yes } else { Overwrite::No }
     }
 
-    pub(crate) fn execution(&self) -> Result<Execution, Box<dyn Error>> {
-        Ok(Execution { device: torch_runtime::open(&self.device)?, threads: self.threads })
+    /// Reserves the folder: what cannot be written is found before the work.
+    pub(crate) fn reserve(&self) -> ccs_trainer::Result<NewRunDir> {
+        NewRunDir::reserve(&self.out, self.overwrite())
+    }
+
+    pub(crate) fn compute(&self) -> Result<Compute, Box<dyn Error>> {
+        Ok(Compute { device: torch_runtime::open(&self.device)?, threads: self.threads })
     }
 
     /// Appends to `log.jsonl` what may differ from run to run, and is therefore not in the report; `about` says what was
@@ -76,7 +81,7 @@ impl Job {
     }
 }
 
-/// A bar of layers, and of closer looks at them, on a terminal; nothing anywhere else.
+/// A bar of layers, and then of diagnostics, on a terminal; nothing anywhere else.
 pub(crate) fn progress(layers: usize) -> Bar {
     Bar::new(layers, "{bar:30} {pos}/{len}  {elapsed}  {msg}")
 }

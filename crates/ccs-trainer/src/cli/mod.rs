@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out; errors as one chain and a hint.
 
+mod advice;
 mod eval;
 mod fit;
 mod inspect;
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use host::program::Signals;
 
+use advice::Stopped;
+
 /// Fits Contrast-Consistent Search probes on stored hidden states and reports how accurate they really are.
 #[derive(Debug, Parser)]
 #[command(name = "ccs", version, max_term_width = 100)]
@@ -27,11 +30,11 @@ struct Cli {
 enum Command {
     /// Fit probes and controls on every layer of a store, and write a run folder.
     Fit(Box<fit::Fit>),
-    /// Judge a run's probes on another store of the same model.
+    /// Evaluate a run's probes on another store of the same model.
     Eval(eval::Eval),
-    /// Fit several stores, each and all together, and judge each one's probes on the others.
+    /// Fit several stores, each and all together, and evaluate each one's probes on the others.
     Sweep(Box<sweep::Sweep>),
-    /// Say what a run or a probe is: model, layers, normalisation, directions.
+    /// Say what a run or a probe is: model, layers, normalization, directions.
     Inspect(inspect::Inspect),
     /// Draw a run's page and plots anew.
     Report(report::Report),
@@ -52,8 +55,8 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             let code = failed(error.as_ref());
             match error.downcast_ref() {
-                Some(ccs_trainer::Error::Stopped { .. }) => ExitCode::from(signals.exit_code()),
-                _ => code,
+                Some(Stopped { .. }) => ExitCode::from(signals.exit_code()),
+                None => code,
             }
         }
     }
@@ -74,6 +77,6 @@ fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
 const THREADS_A_CORE: usize = 3;
 
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
-    host::program::error(error);
+    host::program::note(&advice::message(error));
     ExitCode::FAILURE
 }

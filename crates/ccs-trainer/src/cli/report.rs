@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use ccs_trainer::{read_report, render};
+use ccs_trainer::RunDir;
 use clap::Args;
 
 const EXAMPLES: &str = "\
@@ -28,12 +28,12 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
-        let report = read_report(&self.run)?;
+        let run = RunDir::open(&self.run)?;
         if self.json {
-            return super::output::print_json(&report);
+            return super::output::print_json(&run.report()?);
         }
         let out = self.out.as_ref().unwrap_or(&self.run);
-        render(&report, out)?;
+        run.draw(out)?;
         super::output::print(&out.join("report.html").display().to_string())
     }
 }

@@ -7,17 +7,18 @@ use std::path::Path;
 
 use ccs_report::{Against, Evaluation, Report};
 use ccs_trainer::StoreSource;
-use ccs_trainer::{Dataset, Pausing, Pooled, Source as _, Step, sweep};
+use ccs_trainer::{Dataset, Event, Pooled, RunControl, Source as _};
 use clap::Args;
 use host::program::Signals;
 use serde_json::json;
 
+use super::advice::Stopped;
 use super::job::{Job, progress};
-use super::output::{cells, points, print, print_json};
+use super::output::{cells, damaged, points, print, print_json};
 
 const EXAMPLES: &str = "\
 Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training \
-rows, are judged on the test rows of the others. The sides of the split are decided once for all stores: a passage trains \
+rows, are evaluated on the test rows of the others. The sides of the split are decided once for all stores: a passage trains \
 in all of them or tests in all of them. The folder is the run of all stores, with the matrix in its report and \
 in transfer.csv; the single runs are in DIR/runs.
 
@@ -51,28 +52,22 @@ impl Sweep {
         let datasets: Vec<Dataset<'_>> =
             names.iter().zip(&stores).map(|(name, (.., source))| Dataset { name, source }).collect();
         let layers = Pooled::new(&datasets, &settings.layers)?.layers().len();
-        let execution = self.job.execution()?;
+        let compute = self.job.compute()?;
 
         let bar = progress(layers * (datasets.len() + 1));
-        let watch = |step: Step<'_>| {
-            if let Step::Damaged { path } = step {
-                bar.warn(&super::output::damaged(path));
-            }
-        };
-        let done = sweep(
-            &datasets,
-            &settings,
-            execution,
-            &self.job.out,
-            self.job.overwrite(),
-            Pausing { stop: Some(signals.drains()), watch: Some(&watch), ..Pausing::default() },
-            &|name, layer| {
-                bar.message(&format!("{name}: {}", layer.hook));
+        let observe = |event: Event<'_>| match event {
+            Event::Layer { dataset, layer } => {
+                bar.message(&format!("{}: {}", dataset.unwrap_or_default(), layer.hook));
                 bar.step();
-            },
-        );
+            }
+            Event::Damaged { path } => bar.warn(&damaged(path)),
+            _ => {}
+        };
+        let control = RunControl { stop: Some(signals.drains()), observer: Some(&observe) };
+        let sweep = ccs_trainer::Sweep::new(&datasets).settings(settings).compute(compute).control(control);
+        let done = self.job.reserve().and_then(|out| sweep.run_to(out));
         bar.clear();
-        let report = done?;
+        let report = Stopped::or_finished(done?)?;
         let layers = report.layers.len();
         self.job.log(&started, json!({ "command": "ccs sweep", "stores": self.stores, "layers": layers }))?;
         if self.job.json { print_json(&report) } else { print(&table(&report)) }
@@ -91,8 +86,8 @@ fn split(text: &str) -> (Option<&str>, &Path) {
     }
 }
 
-/// A way to name a store.
-type Way<'a> = &'a dyn Fn(&Path, &StoreSource) -> Option<String>;
+/// How a store may be named.
+type Naming<'a> = &'a dyn Fn(&Path, &StoreSource) -> Option<String>;
 
 /// What to call each store: as asked; else all by their data sets, by their folders or by number, the first of these
 /// that tells them apart. Fit to be a folder's name.
@@ -103,8 +98,8 @@ fn names(stores: &[(Option<&str>, &Path, StoreSource)]) -> Vec<String> {
     };
     let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let parent = |path: &Path| last(path.parent()?);
-    let ways: [Way<'_>; 3] =
-        [&|_, source| source.dataset().map(str::to_owned), &|path, _| last(path), &|path, _| parent(path)];
+    let ways: [Naming<'_>; 3] =
+        [&|_, source| source.dataset(), &|path, _| last(path), &|path, _| parent(path)];
     for way in ways {
         let all = stores.iter().map(|(name, path, source)| {
             let found = name.map(str::to_owned).or_else(|| way(path, source))?;
@@ -121,7 +116,7 @@ fn names(stores: &[(Option<&str>, &Path, StoreSource)]) -> Vec<String> {
     stores.iter().enumerate().map(number).collect()
 }
 
-/// For each method a matrix of accuracies, and what the cells are held against.
+/// For each method a matrix of accuracies, and what the cells are compared with.
 fn table(report: &Report) -> String {
     let mut text = String::new();
     for (method, transfer) in &report.transfer {
@@ -138,7 +133,7 @@ fn table(report: &Report) -> String {
             test.as_ref().map_or_else(|| "-".to_owned(), |test| format!("{:.3}", test.accuracy))
         };
         line(
-            &format!("{}: accuracy by what it is judged on (across)", report.title(*method)),
+            &format!("{}: accuracy by evaluation data (across)", report.title(*method)),
             "",
             0,
             &mut std::iter::empty(),
@@ -174,10 +169,10 @@ fn table(report: &Report) -> String {
     text + &report.summary()
 }
 
-/// Something that a cell is held against, and how it is shown.
-type Held = (&'static str, fn(&Against) -> Option<String>);
+/// Something that a cell is compared with, and how it is shown.
+type Compared = (&'static str, fn(&Against) -> Option<String>);
 
-const AGAINST: [Held; 3] = [
+const AGAINST: [Compared; 3] = [
     ("less the accuracy of what was fitted there, points, paired [95 %]", |cell| {
         cell.over_own.as_ref().map(|d| points(&d.accuracy))
     }),

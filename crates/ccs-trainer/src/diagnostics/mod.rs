@@ -1,6 +1,10 @@
-//! What is looked at more closely at the layers that were chosen: calibration, templates, seeds, shuffled labels, further
-//! directions.
+//! Diagnostics of every method at its chosen layer: calibration, templates, seeds, shuffled labels, further directions.
 
-mod controls;
-pub(crate) mod look;
+pub(crate) mod calibration;
+pub(crate) mod found;
+pub(crate) mod layer;
+pub(crate) mod recursive;
+pub(crate) mod seeds;
 pub(crate) mod shuffled;
+pub(crate) mod templates;
+pub(crate) mod within;

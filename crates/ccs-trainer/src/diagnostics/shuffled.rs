@@ -1,7 +1,6 @@
 //! Shuffled labels: what every method finds at its chosen layer when labels say nothing.
 //!
-//! Both the labels that training goes by and those that a probe is judged by are shuffled, each among the rows of its own
-//! side. A method that fits to labels is fitted anew, its penalty chosen anew too; one that fits without keeps its
+//! The labels of the training rows and those of the test rows are shuffled, each among the rows of their own side. A method that fits to labels is fitted anew, its penalty chosen anew too; one that fits without keeps its
 //! direction and takes a sign from the shuffled labels. Whatever is right then is right by luck.
 
 use indexmap::IndexMap;
@@ -11,9 +10,11 @@ use rand::seq::SliceRandom;
 use tch::Kind;
 
 use crate::Result;
-use crate::diagnostics::controls::add;
-use crate::engine::context::{Context, Data};
+use crate::control::{RunControl, Work};
+use crate::diagnostics::seeds::add;
+use crate::engine::data::LayerData;
 use crate::engine::evaluate::predict;
+use crate::engine::plan::Plan;
 use crate::engine::recipe::{Recipe, possible};
 use crate::method::Ask as _;
 use ccs::Contrast;
@@ -23,7 +24,7 @@ use ccs::normalize::Normalizer;
 use ccs::probe::Probe;
 use ccs::stats::intervals::{Interval, quantile};
 use ccs_report::Method;
-use ccs_report::Repetitions;
+use ccs_report::Repeated;
 use ccs_report::ShuffledBand;
 
 /// The share of bands that may miss one of all results.
@@ -62,8 +63,8 @@ impl Units {
         let mut found = vec![false; self.0.iter().map(|unit| unit.0.len()).sum()];
         for ((rows, _), label) in self.0.iter().zip(labels) {
             for &row in rows {
-                if let Some(place) = found.get_mut(row) {
-                    *place = label;
+                if let Some(shuffled) = found.get_mut(row) {
+                    *shuffled = label;
                 }
             }
         }
@@ -78,7 +79,7 @@ pub(crate) struct Shuffler {
 }
 
 impl Shuffler {
-    pub(crate) fn of(data: &Data<'_>) -> Self {
+    pub(crate) fn of(data: &LayerData<'_>) -> Self {
         Self { train: Units::of(&data.train), test: Units::of(&data.test) }
     }
 
@@ -92,11 +93,14 @@ impl Shuffler {
 pub(crate) struct RandomShuffles {
     accuracies: Vec<f64>,
     aurocs: Option<Vec<f64>>,
+    /// Results of all methods, which are to lie in the band at once.
+    results: usize,
 }
 
 impl RandomShuffles {
-    /// What `results` results are held against.
-    fn band(&self, results: usize, found: &Repetitions) -> Option<ShuffledBand> {
+    /// The band that all results lie in at once, and how many of a method's lie outside.
+    fn band(&self, found: &Repeated) -> Option<ShuffledBand> {
+        let results = self.results;
         let tail = MISS / (2.0 * results.max(1) as f64);
         let ends = |sorted: &[f64]| Some([quantile(sorted, tail)?, quantile(sorted, 1.0 - tail)?]);
         let accuracy: Interval = ends(&self.accuracies)?;
@@ -116,87 +120,81 @@ impl RandomShuffles {
     }
 }
 
-impl Context<'_> {
-    /// Random directions at a layer, as many as a joint band of `results` results needs: one of them at least lies beyond
-    /// either end.
-    pub(crate) fn random_shuffles(
-        &self,
-        data: &Data<'_>,
-        shuffler: &Shuffler,
-        results: usize,
-    ) -> Result<RandomShuffles> {
-        let needed = (2.0 * results as f64 / MISS).ceil() as usize;
-        let draws = self.settings.directions.max(needed);
-        let stream =
-            self.stream.child("random directions, shuffled labels").indexed("layer", data.layer.layer);
-        let normalizer = Normalizer::fit_as(self.settings.normalization, &data.train)?;
-        let train = normalizer.differences(&data.train, Kind::Float)?;
-        let test = normalizer.differences(&data.test, Kind::Float)?;
-        let dim = data.train.dim();
-        let (mut accuracies, mut aurocs) = (Vec::with_capacity(draws), Vec::with_capacity(draws));
-        let mut rng = stream.child("directions").rng();
-        for first in (0..draws).step_by(BATCH) {
-            let count = BATCH.min(draws - first);
-            let directions = Directions::draw(count, dim, &mut rng, train.device())?;
-            let scores = directions.scores(&train)?.into_iter().zip(directions.scores(&test)?);
-            for (draw, (on_train, on_test)) in (first..).zip(scores) {
-                let [train_labels, test_labels] = shuffler.labels(&stream.indexed("shuffle", draw));
-                let on_test = oriented(&on_train, &train_labels, on_test)?;
-                let scored = on_test.against(&test_labels)?;
-                accuracies.push(scored.accuracy());
-                aurocs.push(scored.auroc());
-            }
+/// Random directions at a layer, as many as a joint band of `results` results needs: one of them at least lies beyond
+/// either end.
+pub(crate) fn random_directions(
+    plan: &Plan<'_>,
+    data: &LayerData<'_>,
+    shuffler: &Shuffler,
+    results: usize,
+) -> Result<RandomShuffles> {
+    let needed = (2.0 * results as f64 / MISS).ceil() as usize;
+    let draws = plan.settings.directions.max(needed);
+    let stream = plan.stream.child("random directions, shuffled labels").indexed("layer", data.layer.layer);
+    let normalizer = Normalizer::fit_as(plan.settings.normalization, &data.train)?;
+    let train = normalizer.differences(&data.train, Kind::Float)?;
+    let test = normalizer.differences(&data.test, Kind::Float)?;
+    let dim = data.train.dim();
+    let (mut accuracies, mut aurocs) = (Vec::with_capacity(draws), Vec::with_capacity(draws));
+    let mut rng = stream.child("directions").rng();
+    for first in (0..draws).step_by(BATCH) {
+        let count = BATCH.min(draws - first);
+        let directions = Directions::draw(count, dim, &mut rng, train.device())?;
+        let scores = directions.scores(&train)?.into_iter().zip(directions.scores(&test)?);
+        for (draw, (on_train, on_test)) in (first..).zip(scores) {
+            let [train_labels, test_labels] = shuffler.labels(&stream.indexed("shuffle", draw));
+            let on_test = oriented(&on_train, &train_labels, on_test)?;
+            let scored = on_test.against(&test_labels)?;
+            accuracies.push(scored.accuracy());
+            aurocs.push(scored.auroc());
         }
-        accuracies.sort_unstable_by(f64::total_cmp);
-        let mut aurocs = aurocs.into_iter().collect::<Option<Vec<f64>>>();
-        if let Some(values) = &mut aurocs {
-            values.sort_unstable_by(f64::total_cmp);
-        }
-        Ok(RandomShuffles { accuracies, aurocs })
     }
+    accuracies.sort_unstable_by(f64::total_cmp);
+    let mut aurocs = aurocs.into_iter().collect::<Option<Vec<f64>>>();
+    if let Some(values) = &mut aurocs {
+        values.sort_unstable_by(f64::total_cmp);
+    }
+    Ok(RandomShuffles { accuracies, aurocs, results })
+}
 
-    /// A method under every shuffle, against random directions: `results` results of all methods are to lie in their bands
-    /// at once.
-    pub(crate) fn shuffled(
-        &self,
-        recipe: Recipe<'_>,
-        data: &Data<'_>,
-        probe: &Probe,
-        shuffler: &Shuffler,
-        (random, results): (&RandomShuffles, usize),
-    ) -> Result<Repetitions> {
-        let shuffles = self.settings.shuffles;
-        let mut found = Repetitions { layer: data.layer.layer, asked: shuffles, ..Repetitions::default() };
-        let (on_train, on_test) = (predict(probe, &data.train)?, predict(probe, &data.test)?);
-        for shuffle in 0..shuffles {
-            // The same for every method and layer.
-            let stream = self.stream.child("shuffled labels").indexed("shuffle", shuffle);
-            let [train_labels, test_labels] = shuffler.labels(&stream);
-            if recipe.method.is_supervised() {
-                self.kept.next(
-                    recipe.method,
-                    data.layer,
-                    &format!("shuffle {} of {shuffles}", shuffle + 1),
-                )?;
-                let train = data.train.relabelled(train_labels)?;
-                let stream = self.stream(recipe.method, data.layer).indexed("shuffle", shuffle);
-                let fit = Recipe::new(recipe.method, self.settings, &train, self.folds)
-                    .and_then(|recipe| recipe.briefly().fit(&train, &stream));
-                if let Ok(fit) = possible(fit)? {
-                    add(&mut found, &predict(&fit.probe, &data.test)?, &test_labels)?;
-                }
-            } else {
-                add(&mut found, &oriented(&on_train, &train_labels, on_test.clone())?, &test_labels)?;
+/// A method under every shuffle, against random directions.
+pub(crate) fn shuffled_labels(
+    plan: &Plan<'_>,
+    recipe: Recipe<'_>,
+    data: &LayerData<'_>,
+    probe: &Probe,
+    shuffler: &Shuffler,
+    random: &RandomShuffles,
+    control: RunControl<'_>,
+) -> Work<Repeated> {
+    let shuffles = plan.settings.shuffles;
+    let mut found = Repeated { layer: data.layer.layer, asked: shuffles, ..Repeated::default() };
+    let (on_train, on_test) = (predict(probe, &data.train)?, predict(probe, &data.test)?);
+    for shuffle in 0..shuffles {
+        // The same for every method and layer.
+        let stream = plan.stream.child("shuffled labels").indexed("shuffle", shuffle);
+        let [train_labels, test_labels] = shuffler.labels(&stream);
+        if recipe.method.is_supervised() {
+            let what = format!("shuffle {} of {shuffles}", shuffle + 1);
+            control.begin(recipe.method, data.layer.layer, &what)?;
+            let train = data.train.relabelled(train_labels)?;
+            let stream = plan.stream_of(recipe.method, data.layer).indexed("shuffle", shuffle);
+            let fit = Recipe::new(recipe.method, &plan.settings, &train, &plan.split.folds)
+                .and_then(|recipe| recipe.briefly().fit(&train, &stream));
+            if let Ok(fit) = possible(fit)? {
+                add(&mut found, &predict(&fit.probe, &data.test)?, &test_labels)?;
             }
+        } else {
+            add(&mut found, &oriented(&on_train, &train_labels, on_test.clone())?, &test_labels)?;
         }
-        found.band = random.band(results, &found);
-        Ok(found)
     }
+    found.band = random.band(&found);
+    Ok(found)
 }
 
 /// Whether any result leaves its band, in a sentence.
-pub(crate) fn note(found: &IndexMap<Method, Repetitions>) -> Option<String> {
-    let outside = |(method, repeated): (&Method, &Repetitions)| {
+pub(crate) fn note(found: &IndexMap<Method, Repeated>) -> Option<String> {
+    let outside = |(method, repeated): (&Method, &Repeated)| {
         let count = repeated.band.as_ref()?.outside;
         (count > 0).then(|| format!("{} {count} of {} times", method.title(), repeated.accuracies.len()))
     };
@@ -255,17 +253,18 @@ mod tests {
     #[test]
     fn a_band_of_many_results_is_wider_and_auroc_decides() {
         let values: Vec<f64> = (0..=1000).map(|i| f64::from(i) / 1000.0).collect();
-        let random = RandomShuffles { accuracies: values.clone(), aurocs: Some(values) };
-        let found = Repetitions {
+        let random = RandomShuffles { accuracies: values.clone(), aurocs: Some(values), results: 1 };
+        let found = Repeated {
             accuracies: vec![0.999, 0.5, 0.5],
             aurocs: vec![Some(0.5), Some(0.99), Some(0.9999)],
-            ..Repetitions::default()
+            ..Repeated::default()
         };
-        let band = random.band(1, &found).unwrap();
+        let band = random.band(&found).unwrap();
         assert!((band.accuracy[0] - 0.025).abs() < 1e-12 && band.outside == 2, "{band:?}");
-        let band = random.band(10, &found).unwrap();
+        let random = RandomShuffles { results: 10, ..random };
+        let band = random.band(&found).unwrap();
         assert!((band.auroc.unwrap()[1] - 0.9975).abs() < 1e-12 && band.outside == 1, "{band:?}");
         let no_auroc = RandomShuffles { aurocs: None, ..random };
-        assert_eq!(no_auroc.band(10, &found).unwrap().outside, 1, "by accuracy: the first");
+        assert_eq!(no_auroc.band(&found).unwrap().outside, 1, "by accuracy: the first");
     }
 }

@@ -1,18 +1,14 @@
 //! Predictions against test labels: metrics with their intervals, and paired differences.
 
-use indexmap::IndexMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::engine::context::Context;
-use crate::engine::layer::LayerOutcome;
-use crate::{Error, Result, convert};
+use crate::{Result, convert};
 use ccs::Contrast;
 use ccs::baselines::{Band, Predictions, Quality, RandomBand};
 use ccs::probe::Probe;
 use ccs::stats::intervals::{Interval, Resamples};
 use ccs_report::Method;
-use ccs_report::{Chosen, Comparison, Difference, Estimate, Evaluation};
+use ccs_report::{Comparison, Difference, Estimate, Evaluation};
 
 /// Metrics of predictions; with intervals where resamples are given.
 pub(crate) fn evaluate(
@@ -99,7 +95,7 @@ impl Resampled {
 /// A method at a layer, in every resample.
 pub(crate) type At<'a> = (Method, usize, &'a Resampled);
 
-/// `first` minus `second`, with `layers` looked at. Against the majority, which ranks nothing, of accuracies alone.
+/// `first` minus `second`, where `layers` layers were evaluated. The majority ranks nothing, so it is compared by accuracy alone.
 pub(crate) fn compare(
     (first, first_layer, a): At<'_>,
     (second, second_layer, b): At<'_>,
@@ -116,57 +112,6 @@ pub(crate) fn compare(
     let auroc = auroc.map(|(a, b)| Estimate { value: a - b, ci: plain[1] });
     let difference = Difference { first, first_layer, second, second_layer, accuracy, auroc };
     Comparison { difference, layers, accuracy_ci: wide[0], auroc_ci: wide[1] }
-}
-
-/// What probes are compared with at their own layer.
-pub(crate) const BESIDE: [Method; 4] =
-    [Method::RANDOM, Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Method::MAJORITY];
-
-/// The choices compared.
-pub(crate) struct Choices {
-    /// CCS at its chosen layer minus logistic regression at its own.
-    pub(crate) ccs_and_lr: Option<Difference>,
-    /// Every chosen probe against [`BESIDE`] at its layer and logistic regression at its own.
-    pub(crate) comparisons: Vec<Comparison>,
-}
-
-/// Compares methods at their chosen layers.
-pub(crate) fn between_choices(
-    context: &Context<'_>,
-    chosen: &IndexMap<Method, Chosen>,
-    outcomes: &[LayerOutcome],
-) -> Result<Choices> {
-    let mut at_choice = IndexMap::new();
-    for (&method, choice) in chosen {
-        let outcome = choice.layer.and_then(|layer| outcomes.iter().find(|o| o.report.layer == layer));
-        if let Some(outcome) = outcome
-            && let Some(resampled) = outcome.resampled(method, context)?
-        {
-            at_choice.insert(method, (outcome, resampled));
-        }
-    }
-    let lr = at_choice.get(&Method::LR).map(|(outcome, r)| (Method::LR, outcome.report.layer, r));
-    let mut choices = Choices { ccs_and_lr: None, comparisons: Vec::new() };
-    for (&method, (outcome, resampled)) in &at_choice {
-        let layer = outcome.report.layer;
-        let mut beside = Vec::new();
-        for other in BESIDE {
-            beside.extend(outcome.resampled(other, context)?.map(|r| (other, r)));
-        }
-        let beside = beside.iter().map(|(other, r)| (*other, layer, r));
-        for second in beside.chain(lr.filter(|_| method != Method::LR)) {
-            let comparison = compare((method, layer, resampled), second, context.layers, context.resamples);
-            if (method, second.0) == (Method::CCS, Method::LR) {
-                choices.ccs_and_lr = Some(comparison.difference.clone());
-            }
-            choices.comparisons.push(comparison);
-        }
-    }
-    Ok(choices)
-}
-
-pub(crate) fn write_error(what: &'static str, reason: &dyn std::fmt::Display) -> Error {
-    Error::Write { what, reason: reason.to_string() }
 }
 
 #[cfg(test)]

@@ -1,16 +1,70 @@
-//! What a report says of a split.
+//! Which rows train and which test, and what follows from that: folds, resamples, what a report says of it.
 
 use std::collections::BTreeSet;
 
+use ccs::SeedTree;
 use ccs::pick;
-use ccs::stats::split::Split;
+use ccs::stats::intervals::Resamples;
+use ccs::stats::split::{Split, grouped_folds};
 use ccs_report::{Side, SplitReport, SplitRows};
 use serde::Serialize;
 
-use crate::engine::evaluate::write_error;
+use crate::error::write_error;
 use crate::settings::Settings;
 use crate::source::Rows;
 use crate::{Error, Result};
+
+/// A run's split of the rows, the same at every layer.
+pub(crate) struct DataSplit {
+    /// The rows of each side.
+    pub(crate) rows: Split,
+    /// Folds of the training rows, numbered within them.
+    pub(crate) folds: Vec<Split>,
+    /// Resamples of the test rows' groups.
+    pub(crate) resamples: Resamples,
+    /// The labels of the test rows.
+    pub(crate) test_labels: Vec<bool>,
+    /// `split.json`.
+    pub(crate) report: SplitReport,
+    /// A hash of the training rows' side of `split.json`.
+    pub(crate) train_id: String,
+}
+
+impl DataSplit {
+    /// Splits the rows by groups; `tested` are the groups that test, where another than this run decides it.
+    pub(crate) fn new(
+        rows: &Rows,
+        settings: &Settings,
+        tested: Option<&BTreeSet<String>>,
+        stream: &SeedTree,
+    ) -> Result<Self> {
+        let Rows { labels, groups, .. } = rows;
+        let split = match tested {
+            Some(tested) => Split::of_groups(labels, groups, tested)?,
+            None => Split::grouped(labels, groups, settings.test_fraction, &stream.child("split"))?,
+        };
+        let (train_labels, train_groups) = (pick(labels, &split.train)?, pick(groups, &split.train)?);
+        let (test_labels, test_groups) = (pick(labels, &split.test)?, pick(groups, &split.test)?);
+        let folds = grouped_folds(&train_labels, &train_groups, settings.folds, &stream.child("folds"))?;
+        let resamples =
+            Resamples::draw(&test_labels, &test_groups, settings.resamples, &stream.child("bootstrap"))?;
+        let report = report(rows, &split, settings)?;
+        let train_id = hash(&report.train)?;
+        Ok(Self { rows: split, folds, resamples, test_labels, report, train_id })
+    }
+
+    /// The sizes of both sides.
+    pub(crate) fn counts(&self, Rows { labels, groups, .. }: &Rows) -> Result<Counts> {
+        let positives = |rows: &[usize]| Ok::<_, Error>(pick(labels, rows)?.iter().filter(|&&l| l).count());
+        let distinct = |rows: &[usize]| Ok::<_, Error>(BTreeSet::from_iter(pick(groups, rows)?).len());
+        let Split { train, test } = &self.rows;
+        Ok(Counts {
+            rows: Side { train: train.len(), test: test.len() },
+            groups: Side { train: distinct(train)?, test: distinct(test)? },
+            positives: Side { train: positives(train)?, test: positives(test)? },
+        })
+    }
+}
 
 /// Sizes of a split.
 pub(crate) struct Counts {
@@ -18,24 +72,11 @@ pub(crate) struct Counts {
     pub(crate) rows: Side<usize>,
     /// Groups.
     pub(crate) groups: Side<usize>,
-    /// Rows labelled true.
+    /// Rows labeled true.
     pub(crate) positives: Side<usize>,
 }
 
-impl Counts {
-    pub(crate) fn new(labels: &[bool], groups: &[String], split: &Split) -> Result<Self> {
-        let positives = |rows: &[usize]| Ok::<_, Error>(pick(labels, rows)?.iter().filter(|&&l| l).count());
-        let distinct = |rows: &[usize]| Ok::<_, Error>(BTreeSet::from_iter(pick(groups, rows)?).len());
-        Ok(Self {
-            rows: Side { train: split.train.len(), test: split.test.len() },
-            groups: Side { train: distinct(&split.train)?, test: distinct(&split.test)? },
-            positives: Side { train: positives(&split.train)?, test: positives(&split.test)? },
-        })
-    }
-}
-
-/// `split.json`: which rows trained and which tested.
-pub(crate) fn report(rows: &Rows, split: &Split, settings: &Settings) -> Result<SplitReport> {
+fn report(rows: &Rows, split: &Split, settings: &Settings) -> Result<SplitReport> {
     let side = |at: &[usize]| {
         let (id, group) = (pick(&rows.ids, at)?, pick(&rows.groups, at)?);
         Ok::<_, Error>(SplitRows { row: at.to_vec(), id, group })
@@ -46,7 +87,7 @@ pub(crate) fn report(rows: &Rows, split: &Split, settings: &Settings) -> Result<
 }
 
 /// A hash of rows of a split.
-pub(crate) fn hash(rows: &impl Serialize) -> Result<String> {
+fn hash(rows: &impl Serialize) -> Result<String> {
     let text = serde_json::to_vec(rows).map_err(|e| write_error("split.json", &e))?;
     Ok(blake3::hash(&text).to_hex().as_str().to_owned())
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use activations::provenance::Provenance;
 use serde_json::Value;
 
-use crate::run_dir::probe_path;
-use crate::run_dir::sums::Sums;
+use crate::run::probe_path;
+use crate::run_dir::reader::RunDir;
 use crate::source::store::LAST;
 use crate::{Error, Result};
 use ccs::probe::Probe;
@@ -51,42 +52,32 @@ impl Fitted {
     /// fitted or could not be, and where no layer could be chosen; [`Error::RunFile`] for a file that is not the one that
     /// was written.
     pub fn open(run: impl AsRef<Path>, method: Method, layer: Option<usize>) -> Result<Self> {
-        let run = run.as_ref();
-        let sums = Sums::open(run)?;
-        let report = super::report(run, &sums)?;
-        let layer = choose(run, &report, method, layer)?;
-        let name = probe_path(method, layer);
-        let (path, probe) = (run.join(&name), probe_of(run, &sums, &name)?);
+        let run = RunDir::open(run)?;
+        let report = run.report()?;
+        let layer = choose(run.path(), &report, method, layer)?;
+        let probe = run.probe(method, layer)?;
+        let wrong = |reason: String| {
+            let path = run.path().join(probe_path(method, layer));
+            Error::from(ccs::Error::ProbeFile { path, reason })
+        };
         let meta = |key: &str| probe.meta().get(key);
         let (is_method, is_layer) = (Some(&Value::from(method.name())), Some(&Value::from(layer)));
         if meta("method") != is_method || meta("layer") != is_layer {
-            let reason =
-                format!("it says that it is of another method or layer than {method} at layer {layer}");
-            return Err(ccs::Error::ProbeFile { path, reason }.into());
+            let reason = "it says that it is of another method or layer than";
+            return Err(wrong(format!("{reason} {method} at layer {layer}")));
         }
         let Some(hook) = meta("hook").and_then(Value::as_str).map(str::to_owned) else {
-            return Err(ccs::Error::ProbeFile {
-                path,
-                reason: "it does not say which hook point it reads".to_owned(),
-            }
-            .into());
+            return Err(wrong("it does not say which hook point it reads".to_owned()));
         };
         let tokens = meta("tokens").and_then(Value::as_str).unwrap_or(LAST).to_owned();
-        let train_groups = super::split(run, &sums)?.train.group.into_iter().collect();
+        let train_groups = run.split()?.train.group.into_iter().collect();
         Ok(Self { method, layer, hook, tokens, probe, train_groups, report })
     }
 
-    /// What made the states that the probe was fitted on, in the words of the run's source: for a store the settings
-    /// of its manifest.
-    pub fn made_by(&self) -> &Value {
-        self.probe.meta().get("states").unwrap_or(&Value::Null)
+    /// What made the states that the probe was fitted on: for a store the settings of its manifest.
+    pub fn made_by(&self) -> Provenance {
+        self.probe.meta().get("states").map(Provenance::from_json).unwrap_or_default()
     }
-}
-
-/// A run's probe, if its file is the one that was written.
-pub(crate) fn probe_of(run: &Path, sums: &Sums, name: &str) -> Result<Probe> {
-    let wrong = |reason| ccs::Error::ProbeFile { path: run.join(name), reason };
-    Ok(Probe::parse(&sums.read(name)?).map_err(wrong)?)
 }
 
 /// The layer whose probe is meant.
@@ -95,7 +86,9 @@ fn choose(run: &Path, report: &Report, method: Method, layer: Option<usize>) -> 
     let methods: Vec<&str> = report.chosen.keys().map(|m| m.name()).collect();
     let Some(chosen) = report.chosen.get(&method) else {
         let hint = match methods.join(", ") {
-            none if none.is_empty() => "fit again with `--methods ccs,lr`".to_owned(),
+            none if none.is_empty() => {
+                "fit again with methods that fit a probe, such as ccs and lr".to_owned()
+            }
             fitted => format!("the run fitted {fitted}"),
         };
         return Err(none(format!("{method} was not fitted, or is no method that fits a probe"), hint));

@@ -9,9 +9,7 @@ use serde_json::Value;
 use tch::Kind;
 
 use crate::Result;
-use crate::run_dir::fitted::probe_of;
-use crate::run_dir::probe_path;
-use crate::run_dir::sums::Sums;
+use crate::run_dir::reader::RunDir;
 use crate::settings::Settings;
 use ccs::normalize::Normalization;
 use ccs::probe::{Probe, ProbeInput, Sign};
@@ -161,14 +159,13 @@ impl RunCard {
     /// A folder that is no run; [`Error::RunFile`](crate::Error::RunFile) for a file that is missing or not as it was
     /// written.
     pub fn open(run: impl AsRef<Path>) -> Result<Self> {
-        let run = run.as_ref();
-        let sums = Sums::open(run)?;
-        sums.check_all()?;
-        let report = super::report(run, &sums)?;
+        let run = RunDir::open(run)?;
+        run.check()?;
+        let report = run.report()?;
         let mut chosen = IndexMap::new();
         for (&method, choice) in &report.chosen {
             let probe = match choice.layer {
-                Some(layer) => Some(ProbeCard::of(&probe_of(run, &sums, &probe_path(method, layer))?)?),
+                Some(layer) => Some(ProbeCard::of(&run.probe(method, layer)?)?),
                 None => None,
             };
             let card = ChosenCard {
@@ -183,7 +180,7 @@ impl RunCard {
         let layers: BTreeSet<usize> = report.chosen.values().filter_map(|c| c.layer).collect();
         let mut cosines = Vec::new();
         for layer in layers {
-            cosines.extend(cosines_at(run, &sums, &report, layer)?);
+            cosines.extend(cosines_at(&run, &report, layer)?);
         }
         let layers = report.layers.iter().map(|l| l.layer).collect();
         let settings = Settings::of(&report)?;
@@ -195,14 +192,14 @@ impl RunCard {
 /// A method's direction in states of one normalisation.
 type Direction = (Method, Normalization, Vec<f64>);
 
-fn cosines_at(run: &Path, sums: &Sums, report: &Report, layer: usize) -> Result<Vec<Cosines>> {
+fn cosines_at(run: &RunDir, report: &Report, layer: usize) -> Result<Vec<Cosines>> {
     let Some(fitted) = report.layers.iter().find(|l| l.layer == layer) else { return Ok(Vec::new()) };
     let mut by_kind: BTreeMap<&str, Vec<Direction>> = BTreeMap::new();
     for (&method, found) in &fitted.methods {
         if found.probe.is_none() {
             continue;
         }
-        let probe = probe_of(run, sums, &probe_path(method, layer))?;
+        let probe = run.probe(method, layer)?;
         let kind = probe.normalizer().kind();
         if let Some(direction) = direction(&probe)? {
             by_kind.entry(kind.name()).or_default().push((method, kind, direction));

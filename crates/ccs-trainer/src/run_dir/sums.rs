@@ -9,13 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::evaluate::write_error;
-use crate::run_dir::REPORT;
-use crate::run_dir::file;
-use crate::{Error, Result};
-
-/// The file's name.
-pub(crate) const SUMS: &str = "sums.json";
+use crate::error::write_error;
+use crate::run_dir::layout::{REPORT, SUMS};
+use crate::{Error, Result, files};
 
 /// Its version.
 const SCHEMA: u32 = 1;
@@ -53,7 +49,7 @@ pub(crate) struct Summing(BTreeMap<String, String>);
 
 impl Summing {
     pub(crate) fn add(&mut self, name: &str, bytes: &[u8]) {
-        self.0.insert(name.to_owned(), file::hash(bytes));
+        self.0.insert(name.to_owned(), files::hash(bytes));
     }
 
     /// The bytes of `sums.json`.
@@ -63,6 +59,7 @@ impl Summing {
 }
 
 /// The sums of a run, and so the only way to its files.
+#[derive(Debug)]
 pub(crate) struct Sums {
     run: PathBuf,
     files: BTreeMap<String, String>,
@@ -84,7 +81,7 @@ impl Sums {
                 "it is missing, and nothing else shows that the run's files are those that were written",
             );
         }
-        let text = file::read(&path)?;
+        let text = files::read(&path)?;
         let Ok(written) = serde_json::from_slice::<Written>(&text) else {
             return wrong("it is not as it was written");
         };
@@ -109,8 +106,8 @@ impl Sums {
         if !path.exists() {
             return Err(wrong("it is missing"));
         }
-        let bytes = file::read(&path)?;
-        if file::hash(&bytes) == *hash {
+        let bytes = files::read(&path)?;
+        if files::hash(&bytes) == *hash {
             Ok(bytes)
         } else {
             Err(wrong("it was changed after it was written"))
@@ -128,5 +125,5 @@ impl Sums {
 
 /// Whether a folder has a run's sums, be they right or not: its files are a run's, and not somebody's.
 pub(crate) fn are_there(run: &Path) -> bool {
-    file::read(&run.join(SUMS)).is_ok_and(|text| serde_json::from_slice::<Written>(&text).is_ok())
+    files::read(&run.join(SUMS)).is_ok_and(|text| serde_json::from_slice::<Written>(&text).is_ok())
 }

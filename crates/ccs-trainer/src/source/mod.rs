@@ -1,10 +1,11 @@
 //! Where a run's data comes from: anything that knows its rows and loads one layer at a time.
 
-pub(crate) mod described;
+pub(crate) mod notes;
 pub(crate) mod origin;
 pub(crate) mod pooled;
 pub(crate) mod store;
 
+use activations::provenance::{DataRecord, Provenance};
 use tch::Tensor;
 
 use crate::{Error, Result};
@@ -136,26 +137,27 @@ pub trait Source: Sync {
     }
 
     /// What the data is, for the report: what made it, hashes; no absolute path and no clock time. It must differ where
-    /// the states differ: a run that is continued goes by it ([`Pausing`](super::Pausing)).
-    fn identity(&self) -> serde_json::Value;
+    /// the states differ: a run that is continued goes by it ([`Fit::run_in`](crate::Fit::run_in)).
+    fn identity(&self) -> DataRecord;
 
     /// Which states they are, in words: `at the last token, computed in bf16 and kept in f32`.
     fn states(&self) -> Option<String> {
-        described::states(&self.identity())
+        self.identity().states()
     }
 
     /// What the data is, in a few words each.
     fn about(&self) -> Vec<String> {
-        described::about(&self.identity(), self.states())
+        self.identity().description()
     }
 
     /// What those who made the data want its readers to know.
     fn notes(&self) -> Vec<String> {
-        described::notes(&self.identity())
+        notes::of(&self.identity())
     }
 
-    /// What made the states, for the probes; unlike [`Source::identity`] nothing that changes with test rows.
-    fn made_by(&self) -> serde_json::Value;
+    /// What made the states, for the probes; unlike [`Source::identity`] nothing that changes with test rows. None where
+    /// nothing is recorded.
+    fn made_by(&self) -> Option<Provenance>;
 
     /// The token rule that the states are of, where the source knows it: `last`, `mean`, …
     fn tokens(&self) -> Option<&str> {
@@ -163,7 +165,7 @@ pub trait Source: Sync {
     }
 
     /// Of a source that is made of others: what to call the one that a row is of, and the row's number in it.
-    fn place(&self, _row: usize) -> Option<(String, usize)> {
+    fn locate(&self, _row: usize) -> Option<(String, usize)> {
         None
     }
 
@@ -221,7 +223,7 @@ impl Source for Memory {
     fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
         let Some((plus, minus)) = self.states.get(layer.layer) else {
             let available = format!("0 to {}", self.states.len().saturating_sub(1));
-            return Err(Error::UnknownLayer { layer: layer.layer, place: self.describe(), available });
+            return Err(Error::UnknownLayer { layer: layer.layer, data: self.describe(), available });
         };
         let n = self.rows.labels.len();
         Ok((matrix("the plus states", plus, n)?, matrix("the minus states", minus, n)?))
@@ -231,13 +233,18 @@ impl Source for Memory {
         self.states.get(layer.layer)?.0.len().checked_div(self.rows.labels.len())
     }
 
-    fn identity(&self) -> serde_json::Value {
-        let states = self.hasher.finalize().to_hex();
-        serde_json::json!({ "kind": "memory", "rows": self.rows.labels.len(), "states": states.as_str() })
+    fn identity(&self) -> DataRecord {
+        let states = self.hasher.finalize().to_hex().as_str().into();
+        DataRecord {
+            kind: Some("memory".to_owned()),
+            rows: Some(self.rows.labels.len() as u64),
+            other: [("states".to_owned(), states)].into_iter().collect(),
+            ..DataRecord::default()
+        }
     }
 
-    fn made_by(&self) -> serde_json::Value {
-        serde_json::Value::Null
+    fn made_by(&self) -> Option<Provenance> {
+        None
     }
 }
 

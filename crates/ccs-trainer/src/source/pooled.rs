@@ -1,15 +1,15 @@
 //! Several data sources as one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use serde_json::{Map, Value, json};
+use activations::provenance::{DataRecord, NamedData, Provenance};
 use tch::Tensor;
 
 use crate::settings::LayerSelection;
 use crate::source::Layer;
 use crate::source::Rows;
 use crate::source::Source;
-use crate::source::origin::{Origin, differ, same_model};
+use crate::source::origin::{differ, same_model};
 use crate::{Error, Result};
 
 /// A data set with the name that it has in reports.
@@ -53,10 +53,10 @@ impl<'a> Pooled<'a> {
         let mut names = BTreeSet::new();
         if let Some(twice) = parts.iter().find(|part| !names.insert(part.name)) {
             return Err(Error::Setting {
-                name: "STORE",
+                name: "datasets",
                 value: format!("two data sets called `{}`", twice.name),
                 reason: "results are told apart by their names",
-                hint: "name them: `NAME=STORE`",
+                hint: "give each a name of its own",
             });
         }
         let mut notes = BTreeSet::new();
@@ -130,8 +130,7 @@ fn compatible(
 /// Refuses a data set of another model, tokenizer, edit or token rule than another's, as far as both say.
 fn made_alike(part: &Dataset<'_>, other: &Dataset<'_>) -> Result<Vec<String>> {
     let (made_by, reference) = (part.source.made_by(), other.source.made_by());
-    let of = |name, made_by| Origin { name, made_by };
-    let notes = same_model(of(part.name, &made_by), of(other.name, &reference))?;
+    let notes = same_model((part.name, made_by.as_ref()), (other.name, reference.as_ref()))?;
     match (part.source.tokens(), other.source.tokens()) {
         (Some(found), Some(expected)) if found != expected => {
             Err(differ(part.name, "the token rule", found.to_owned(), other.name, expected))
@@ -198,29 +197,6 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
     all
 }
 
-/// The templates that data sets record, by name. Where one name stands for several texts, each is called
-/// `NAME/TEMPLATE`, as its rows are.
-fn templates(parts: &[Dataset<'_>], settings: &[Value]) -> Map<String, Value> {
-    let mut texts: BTreeMap<&str, Vec<(&str, &Value)>> = BTreeMap::new();
-    for (part, settings) in parts.iter().zip(settings) {
-        let Some(recorded) = settings.get("templates").and_then(Value::as_object) else { continue };
-        for (name, text) in recorded {
-            texts.entry(name).or_default().push((part.name, text));
-        }
-    }
-    let mut found = Map::new();
-    for (name, texts) in texts {
-        let identity = |text: &Value| text.get("identity").cloned().unwrap_or_else(|| text.clone());
-        let one =
-            texts.iter().all(|(_, text)| texts.iter().all(|(_, other)| identity(text) == identity(other)));
-        for (part, text) in texts {
-            let name = if one { name.to_owned() } else { format!("{part}/{name}") };
-            found.insert(name, text.clone());
-        }
-    }
-    found
-}
-
 /// Whether data sets have questions of one name that differ in group or label, and so are not one question.
 fn contradicting(parts: &[Dataset<'_>]) -> bool {
     let mut known: HashMap<&str, (&str, bool)> = HashMap::new();
@@ -263,60 +239,26 @@ impl Source for Pooled<'_> {
         self.parts.first()?.source.dim(layer)
     }
 
-    fn identity(&self) -> Value {
-        let one = |part: &Dataset<'_>| json!({ "name": part.name, "data": part.source.identity() });
-        let mut identity = json!({
-            "kind": "pooled",
-            "rows": self.rows.labels.len(),
-            "datasets": self.parts.iter().map(one).collect::<Vec<_>>(),
-            "made_by": self.made_by(),
-        });
-        let first = self.parts.first().map(|part| part.source.identity()).unwrap_or_default();
-        for key in ["tokens", "dtype"] {
-            if let Some(value) = first.get(key) {
-                identity[key] = value.clone();
-            }
-        }
-        identity
+    fn identity(&self) -> DataRecord {
+        let parts = self
+            .parts
+            .iter()
+            .map(|part| NamedData { name: part.name.to_owned(), data: part.source.identity() });
+        DataRecord::pooled(parts.collect())
     }
 
-    /// The first part's settings, with the data sets and templates of all, and what others say where it is silent.
-    fn made_by(&self) -> Value {
-        let settings: Vec<Value> = self.parts.iter().map(|part| part.source.made_by()).collect();
-        let Some(Value::Object(mut merged)) = settings.first().cloned() else { return Value::Null };
-        for key in ["model", "tokenizer", "extraction"] {
-            if let Some(said) = settings.iter().find_map(|s| s.get(key)).filter(|_| !merged.contains_key(key))
-            {
-                merged.insert(key.to_owned(), said.clone());
-            }
-        }
-        let names = |key: &str, settings: &Value| -> Vec<String> {
-            let names = settings.get(key).and_then(Value::as_str).unwrap_or_default();
-            names.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect()
-        };
-        let recorded = templates(&self.parts, &settings);
-        let unrecorded = settings.iter().filter(|s| s.get("templates").is_none());
-        let unrecorded = unrecorded.flat_map(|s| names("template", s));
-        let listed = [
-            ("dataset", settings.iter().flat_map(|s| names("dataset", s)).collect::<BTreeSet<String>>()),
-            ("template", recorded.keys().cloned().chain(unrecorded).collect()),
-        ];
-        for (key, names) in listed {
-            if !names.is_empty() {
-                merged.insert(key.to_owned(), names.into_iter().collect::<Vec<_>>().join(", ").into());
-            }
-        }
-        if !recorded.is_empty() {
-            merged.insert("templates".to_owned(), recorded.into());
-        }
-        merged.into()
+    fn made_by(&self) -> Option<Provenance> {
+        let made_by: Vec<Option<Provenance>> = self.parts.iter().map(|part| part.source.made_by()).collect();
+        let names = self.parts.iter().map(|part| part.name);
+        let parts: Vec<_> = names.zip(made_by.iter().map(Option::as_ref)).collect();
+        Provenance::pooled(&parts)
     }
 
     fn tokens(&self) -> Option<&str> {
         self.parts.first()?.source.tokens()
     }
 
-    fn place(&self, row: usize) -> Option<(String, usize)> {
+    fn locate(&self, row: usize) -> Option<(String, usize)> {
         let part = (0..self.parts.len()).find(|part| self.range(*part).contains(&row))?;
         Some((self.parts.get(part)?.name.to_owned(), row - self.range(part).start))
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use activations::provenance::{DataRecord, Provenance};
 use activations::{Column, Row, SideOf, Store};
 use tch::Tensor;
 
@@ -67,8 +68,8 @@ impl StoreSource {
     }
 
     /// The names of the data sets that the rows are of, as whoever made the store gave them.
-    pub fn dataset(&self) -> Option<&str> {
-        self.store.manifest().settings.get("dataset")?.as_str().filter(|name| !name.is_empty())
+    pub fn dataset(&self) -> Option<String> {
+        self.store.provenance().dataset.filter(|name| !name.is_empty())
     }
 
     /// The column that a layer is read from.
@@ -129,20 +130,12 @@ impl Source for StoreSource {
         self.column(layer).map(Column::row_len)
     }
 
-    fn identity(&self) -> serde_json::Value {
-        let manifest = self.store.manifest();
-        serde_json::json!({
-            "kind": "store",
-            "fingerprint": self.store.fingerprint(),
-            "rows": manifest.rows,
-            "dtype": manifest.dtype,
-            "tokens": self.tokens,
-            "made_by": manifest.settings,
-        })
+    fn identity(&self) -> DataRecord {
+        DataRecord::of_store(&self.store, &self.tokens)
     }
 
-    fn made_by(&self) -> serde_json::Value {
-        self.store.manifest().settings.clone().into()
+    fn made_by(&self) -> Option<Provenance> {
+        Some(self.store.provenance())
     }
 
     fn tokens(&self) -> Option<&str> {

@@ -1,31 +1,31 @@
 //! The control without passages: a run's probes on its own test questions with the passage left blank.
 
+use activations::provenance::short;
+
 use crate::method;
 use crate::settings::Settings;
 use ccs_report::Blank;
 use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::Value;
 use tch::Device;
 
-use crate::engine::Run;
+use crate::engine::compute::one_thread;
 use crate::engine::evaluate::predict;
-use crate::engine::one_thread;
+use crate::run::Run;
 use crate::settings::LayerSelection;
 use crate::source::Rows;
 use crate::source::Source;
-use crate::source::origin::{Origin, layer_of, same_model};
-use crate::transfer::eval::Target;
-use crate::transfer::judge::Judge;
+use crate::source::origin::{layer_of, same_model};
+use crate::transfer::evaluate::Evaluator;
+use crate::transfer::target::Target;
 use crate::{Error, Result};
 use ccs::Contrast;
 use ccs::baselines::Predictions;
-use ccs::probe::Probe;
 use ccs_report::Method;
 
 /// What to call the store.
-const PLACE: &str = "the blank store";
+const NAME: &str = "the blank store";
 
 impl Run {
     /// Puts what [`blank()`] finds into the report, with a note of what it was found on.
@@ -36,7 +36,7 @@ impl Run {
         let found = self::blank(self, source, blank)?;
         let (matched, test) =
             (counterparts(&self.split.test.row, source.rows(), blank.rows())?.len(), self.report.rows.test);
-        let which = fingerprint(blank).map(|f| format!(" ({})", f.chars().take(12).collect::<String>()));
+        let which = fingerprint(blank).map(|f| format!(" ({})", short(&f)));
         self.report.notes.push(format!(
             "{matched} of {test} test rows have a counterpart in the store with blank passages{}",
             which.unwrap_or_default()
@@ -47,7 +47,7 @@ impl Run {
 }
 
 fn fingerprint(source: &dyn Source) -> Option<String> {
-    Some(source.identity().get("fingerprint")?.as_str()?.to_owned())
+    source.identity().fingerprint
 }
 
 /// Whether `blank` can be what [`blank()`] wants of a run of `source` at `layers`, to ask before the work is done.
@@ -57,9 +57,8 @@ fn fingerprint(source: &dyn Source) -> Option<String> {
 /// it is `source` itself, where no row of `source` has a counterpart in it, and where one has another label or, as far as
 /// the prompts tell, still its passage.
 pub fn check_blank(source: &dyn Source, blank: &dyn Source, layers: &LayerSelection) -> Result<()> {
-    let (made_by, own): (Value, Value) = (blank.made_by(), source.made_by());
-    let reference = Origin { name: "the run's store", made_by: &own };
-    same_model(Origin { name: PLACE, made_by: &made_by }, reference)?;
+    let (made_by, own) = (blank.made_by(), source.made_by());
+    same_model((NAME, made_by.as_ref()), ("the run's store", own.as_ref()))?;
     blank.rows().check()?;
     if fingerprint(source).is_some_and(|own| fingerprint(blank) == Some(own)) {
         return Err(refused("it is the run's own store".to_owned()));
@@ -76,8 +75,8 @@ pub fn check_blank(source: &dyn Source, blank: &dyn Source, layers: &LayerSelect
 }
 
 fn refused(why: String) -> Error {
-    let hint = "make its prompts with `llama-ccs prompts --blank-passage`, of the same data and templates";
-    Error::NoRows { place: PLACE.to_owned(), why, hint }
+    let hint = "make its prompts of the same data and templates, with blank passages";
+    Error::NoRows { data: NAME.to_owned(), why, hint }
 }
 
 /// Fails if a row's prompts hold as much text in `there` as in `here`, where both say how long they are.
@@ -105,17 +104,17 @@ pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<Index
     let settings = &Settings::of(&run.report)?;
     check_blank(source, blank, &settings.layers)?;
     let matched = counterparts(&run.split.test.row, source.rows(), blank.rows())?;
-    let side = |source, place, rows: Vec<usize>| Target::new(source, place, rows, Device::Cpu);
+    let side = |source, name, rows: Vec<usize>| Target::new(source, name, rows, Device::Cpu);
     let here = side(source, "the run's store", matched.iter().map(|m| m.0).collect())?;
-    let mut there = side(blank, PLACE, matched.iter().map(|m| m.1).collect())?;
+    let mut there = side(blank, NAME, matched.iter().map(|m| m.1).collect())?;
     // Passages, which are what a run resamples; a blank one has none of its own.
     there.groups.clone_from(&here.groups);
-    let judge = Judge::new(&here.labels, &here.groups, settings.resamples, settings.seed)?;
+    let evaluator = Evaluator::new(&here.labels, &here.groups, settings.resamples, settings.seed)?;
     let compare = |method: Method, layer: usize, [without, with]: [Predictions; 2]| -> Result<Blank> {
-        let (a, b) = (judge.resampled(&without)?, judge.resampled(&with)?);
-        let change = judge.difference((method, layer, &a), (method, layer, &b));
-        let (without, with) = (judge.test(&without)?, judge.test(&with)?);
-        Ok(Blank { without, with, change })
+        let (a, b) = (evaluator.resampled(&without)?, evaluator.resampled(&with)?);
+        let change = evaluator.difference((method, layer, &a), (method, layer, &b));
+        let (without, with) = (evaluator.test(&without)?, evaluator.test(&with)?);
+        Ok(Blank { without, with: Some(with), change: Some(change) })
     };
 
     let chosen = run.report.chosen.iter().filter_map(|(method, chosen)| Some((chosen.layer?, *method)));
@@ -126,8 +125,7 @@ pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<Index
         for part in chosen.chunk_by(|a, b| a.0 == b.0) {
             let mut pairs: Option<[Contrast; 2]> = None;
             for &(layer, method) in part {
-                let at = |(m, l, _): &&(Method, usize, Probe)| (*m, *l) == (method, layer);
-                let Some((.., probe)) = run.probes.iter().find(at) else { continue };
+                let Some(probe) = run.probe(method, layer) else { continue };
                 let Some(own) = source.layers().iter().find(|l| l.layer == layer) else { continue };
                 let tokens = source.tokens().or(blank.tokens()).unwrap_or_default();
                 let other = layer_of(blank, (layer, &own.hook, tokens), probe.dim())?;
@@ -176,7 +174,7 @@ fn counterparts(of: &[usize], here: &Rows, there: &Rows) -> Result<Vec<(usize, u
         let why = "no row asks a question of the run's rows with the same template".to_owned();
         let hint =
             "make its prompts of the same data (same `dataset`, `question_id` and `idx`) and templates";
-        return Err(Error::NoRows { place: PLACE.to_owned(), why, hint });
+        return Err(Error::NoRows { data: NAME.to_owned(), why, hint });
     }
     Ok(found)
 }

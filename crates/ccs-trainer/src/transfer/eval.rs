@@ -1,35 +1,26 @@
 //! A run's probes on other data, applied as they are: `ccs eval`.
 
-use crate::run_dir::read_report;
-use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tch::Device;
-
-use crate::engine::answers::Thresholds;
-use crate::engine::evaluate::{Resampled, predict};
-use crate::engine::one_thread;
-use crate::run_dir::fitted::Fitted;
-use crate::source::Layer;
-use crate::source::Rows;
-use crate::source::Source;
-use crate::source::origin::{Origin, layer_of, same_model};
-use crate::transfer::judge::{Judge, directions_at_their_best};
-use crate::{Error, Result};
 use ccs::Contrast;
 use ccs::SeedTree;
-use ccs::baselines::{Predictions, majority_share, zero_shot};
-use ccs::pick;
+use ccs::baselines::{Predictions, majority_share};
 use ccs::probe::Probe;
-use ccs_report::AnswerScore;
-use ccs_report::Difference;
-use ccs_report::Evaluation;
-use ccs_report::Method;
-use ccs_report::Report;
-use ccs_report::Side;
+use ccs_report::{AnswerScore, Evaluation, Method, Report, Side};
+use tch::Device;
+
+use crate::engine::compute::one_thread;
+use crate::engine::evaluate::{Resampled, predict};
+use crate::run_dir::fitted::Fitted;
+use crate::run_dir::reader::RunDir;
+use crate::settings::Settings;
+use crate::source::origin::{layer_of, same_model};
+use crate::source::{Rows, Source};
+use crate::transfer::evaluate::{Evaluator, directions_at_their_best};
+use crate::transfer::report::{EvalReport, EvaluatedProbe};
+use crate::transfer::target::{Target, unknown_templates};
+use crate::{Error, Result};
 
 /// What [`eval()`] is asked to do.
 #[derive(Debug, Clone)]
@@ -38,8 +29,8 @@ pub struct EvalOptions {
     pub methods: Option<Vec<Method>>,
     /// The layer; none is each method's chosen one.
     pub layer: Option<usize>,
-    /// Also judge every probe with its normalisation taken anew from the rows it is judged on. That is transductive:
-    /// what a row is given then depends on the rows it comes with.
+    /// Also evaluate every probe with its normalization estimated on the evaluated rows. That is transductive: a row's
+    /// score then depends on the other rows.
     pub reestimate: bool,
     /// Keep rows of groups (passages) that the probe was trained on.
     pub keep_trained: bool,
@@ -56,77 +47,15 @@ impl Default for EvalOptions {
     }
 }
 
-/// What probes of a run do on other data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EvalReport {
-    /// The program and its version.
-    pub program: String,
-    /// What the run was fitted on, and what it is judged on.
-    pub data: Side<Value>,
-    /// Rows that are judged.
-    pub rows: usize,
-    /// Their groups, which intervals resample.
-    pub groups: usize,
-    /// Those labelled true.
-    pub positives: usize,
-    /// Rows of the data that are of groups (passages) the run was trained on.
-    pub trained_rows: usize,
-    /// Whether those are among the judged.
-    pub trained_kept: bool,
-    /// The share of the more frequent label among the judged: what the best constant answer reaches.
-    pub majority: f64,
-    /// By name: the method's, with `_reestimated` where the normalisation is not the run's.
-    pub probes: BTreeMap<String, Judged>,
-    /// The model's own answer, where the data has its log-probabilities.
-    pub zero_shot: Option<Evaluation>,
-    /// What that goes by.
-    #[serde(default)]
-    pub zero_shot_score: Option<AnswerScore>,
-    /// The same against a threshold at which the run's `true_share` of the judged rows of each template is true. Labels
-    /// are not asked, but the rows are those that it is judged on.
-    #[serde(default)]
-    pub calibrated_zero_shot: Option<Evaluation>,
-    /// What a reader should know.
-    pub notes: Vec<String>,
-}
-
-/// One probe on other data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Judged {
-    /// How it was fitted.
-    pub method: Method,
-    /// Its layer.
-    pub layer: usize,
-    /// The hook point it reads.
-    pub hook: String,
-    /// Whether its normalisation was taken anew from the judged rows.
-    pub reestimated: bool,
-    /// On the run's own test rows, as its report has it.
-    pub own: Option<Evaluation>,
-    /// On the judged rows.
-    pub test: Evaluation,
-    /// Random directions at the layer on the judged rows, normalised as the probe's states are: their median and central
-    /// 95 %. The run's training rows, which could give them their signs, are not at hand: each is the way round that
-    /// ranks the judged rows better, which errs in favour of the directions.
-    #[serde(default)]
-    pub random: Option<Evaluation>,
-    /// The probe minus those, on the same rows and resamples.
-    #[serde(default)]
-    pub over_random: Option<Difference>,
-    /// The probe minus the model's own answer, paired.
-    #[serde(default)]
-    pub over_zero_shot: Option<Difference>,
-}
-
 /// The token rule that a run's probes read.
 ///
 /// # Errors
 /// A folder that is no run, or a run without probes.
 pub fn tokens_of(run: impl AsRef<Path>, options: &EvalOptions) -> Result<String> {
-    let run = run.as_ref();
-    let report = read_report(run)?;
-    let method = asked(run, &report, options)?.remove(0);
-    Ok(Fitted::open(run, method, options.layer)?.tokens)
+    let run = RunDir::open(run)?;
+    let report = run.report()?;
+    let method = asked(run.path(), &report, options)?.remove(0);
+    Ok(Fitted::open(run.path(), method, options.layer)?.tokens)
 }
 
 /// Applies a run's probes, with the normalisation of their training rows, to the rows of another source.
@@ -146,74 +75,50 @@ pub fn tokens_of(run: impl AsRef<Path>, options: &EvalOptions) -> Result<String>
 /// [`Error::OtherStates`] where the source is of another model, tokenizer, hook point, layer, token rule or state length
 /// than a probe; [`Error::NoRows`] where every row trained the probes; [`Error::NoProbe`].
 pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -> Result<EvalReport> {
-    let run = run.as_ref();
-    let report = read_report(run)?;
+    let run = RunDir::open(run)?;
+    let report = run.report()?;
     let rows = source.rows();
     rows.check()?;
-    let mut fitted = Vec::new();
-    for method in asked(run, &report, options)? {
-        fitted.push(Fitted::open(run, method, options.layer)?);
-    }
-    let (place, made_by) = (source.describe(), source.made_by());
+    let methods = asked(run.path(), &report, options)?;
+    let fitted = methods.into_iter().map(|method| Fitted::open(run.path(), method, options.layer));
+    let fitted: Vec<Fitted> = fitted.collect::<Result<_>>()?;
+    let name = source.describe();
     let mut notes: BTreeSet<String> = rows.both_labels.iter().cloned().collect();
-    for probe in &fitted {
-        let reference = Origin { name: "the probe", made_by: probe.made_by() };
-        notes.extend(same_model(Origin { name: &place, made_by: &made_by }, reference)?);
-    }
+    notes.extend(made_alike(source, &name, &fitted)?);
     let trained = fitted.first().map(|f| &f.train_groups);
-    let is_trained = |row: &usize| {
-        let group = rows.groups.get(*row);
-        trained.zip(group).is_some_and(|(groups, group)| groups.contains(group))
-    };
-    let all = 0..rows.labels.len();
-    let trained_rows = all.clone().filter(is_trained).count();
-    let judged: Vec<usize> = all.filter(|row| options.keep_trained || !is_trained(row)).collect();
-    if judged.is_empty() {
+    let (chosen, trained_rows) = untrained(rows, trained, options.keep_trained);
+    if chosen.is_empty() {
         let why = format!("all {trained_rows} rows are of groups (passages) that the probes were trained on");
-        let hint = "`--keep-trained` judges on them all the same, which says little";
-        return Err(Error::NoRows { place, why, hint });
+        let hint = "`keep_trained` evaluates on them all the same, which says little";
+        return Err(Error::NoRows { data: name, why, hint });
     }
 
-    let target = Target::new(source, &place, judged, options.device)?;
+    let target = Target::new(source, &name, chosen, options.device)?;
     let settings = &Settings::of(&report)?;
-    let judge = Judge::new(&target.labels, &target.groups, settings.resamples, settings.seed)?;
+    let evaluator = Evaluator::new(&target.labels, &target.groups, settings.resamples, settings.seed)?;
     let (score, lacking) = score(rows, settings.zero_shot, options.zero_shot)?;
     notes.extend(lacking);
     let answers = target.zero_shot(score)?;
-    let zero_shot_score = answers.as_ref().map(|_| score);
-    let scene = Scene {
+    let calibrated =
+        answers.as_ref().map(|answers| target.calibrated(answers, settings.true_share)).transpose()?;
+    notes.extend(reading(settings, target.labels.len(), options.reestimate, calibrated.is_some()));
+    let evaluated = Evaluated {
         target: &target,
         report: &report,
         settings,
-        answers: answers.as_ref().map(|answers| judge.resampled(answers)).transpose()?,
-        judge,
+        answers: answers.as_ref().map(|answers| evaluator.resampled(answers)).transpose()?,
+        evaluator,
         reestimate: options.reestimate,
     };
     // The order of sums must not depend on the number of cores.
-    let (probes, found) = one_thread(|| scene.probes(fitted))?;
+    let (probes, found) = one_thread(|| evaluated.probes(fitted))?;
     notes.extend(found);
-    notes.insert(format!(
-        "random: {} random directions at the probe's layer, normalised as its states are; their median and central 95 %. The run's training rows, which give them their signs in its report, are not at hand: each is the way round that ranks the judged rows better, which flatters it",
-        settings.directions
-    ));
-    if options.reestimate {
-        let rows = target.labels.len();
-        notes.insert(format!(
-            "`_reestimated` is transductive: means and scales are those of the {rows} judged rows, not of the training rows"
-        ));
-    }
-    let calibrated =
-        answers.as_ref().map(|answers| target.calibrated(answers, settings.true_share)).transpose()?;
-    if calibrated.is_some() {
-        notes.insert(format!(
-            "calibrated_zero_shot is calibrated on the judged rows: at its threshold a share of {} of those of each template is true; their labels are not asked",
-            settings.true_share
-        ));
-    }
-    let test = |predictions: Option<Predictions>| predictions.map(|p| scene.judge.test(&p)).transpose();
+    let test = |predictions: &Option<Predictions>| {
+        predictions.as_ref().map(|p| evaluated.evaluator.test(p)).transpose()
+    };
     Ok(EvalReport {
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
-        data: Side { train: report.data.clone(), test: source.identity() },
+        data: Side { train: report.data.clone(), test: serde_json::Value::Object(source.identity().into()) },
         rows: target.labels.len(),
         groups: BTreeSet::from_iter(&target.groups).len(),
         positives: target.labels.iter().filter(|&&l| l).count(),
@@ -221,11 +126,52 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
         trained_kept: options.keep_trained && trained_rows > 0,
         majority: majority_share(&target.labels),
         probes,
-        zero_shot: test(answers)?,
-        zero_shot_score,
-        calibrated_zero_shot: test(calibrated)?,
+        zero_shot: test(&answers)?,
+        zero_shot_score: answers.is_some().then_some(score),
+        calibrated_zero_shot: test(&calibrated)?,
         notes: notes.into_iter().collect(),
     })
+}
+
+/// Refuses states of another model than the probes', and says what could not be compared.
+fn made_alike(source: &dyn Source, name: &str, fitted: &[Fitted]) -> Result<Vec<String>> {
+    let made_by = source.made_by();
+    let mut notes = Vec::new();
+    for probe in fitted {
+        notes.extend(same_model((name, made_by.as_ref()), ("the probe", Some(&probe.made_by())))?);
+    }
+    Ok(notes)
+}
+
+/// The rows to evaluate, and how many rows are of groups that the probes were trained on.
+fn untrained(rows: &Rows, trained: Option<&BTreeSet<String>>, keep_trained: bool) -> (Vec<usize>, usize) {
+    let is_trained = |row: &usize| {
+        let group = rows.groups.get(*row);
+        trained.zip(group).is_some_and(|(groups, group)| groups.contains(group))
+    };
+    let all = 0..rows.labels.len();
+    let trained_rows = all.clone().filter(is_trained).count();
+    (all.filter(|row| keep_trained || !is_trained(row)).collect(), trained_rows)
+}
+
+/// How the results are to be read, in sentences.
+fn reading(settings: &Settings, rows: usize, reestimated: bool, calibrated: bool) -> Vec<String> {
+    let mut notes = vec![format!(
+        "random: {} random directions at the probe's layer, normalized as its states are; their median and central 95 %. The run's training rows, which give them their signs in its report, are not at hand: each has the sign that ranks the evaluated rows better, which flatters it",
+        settings.directions
+    )];
+    if reestimated {
+        notes.push(format!(
+            "`_reestimated` is transductive: means and scales are those of the {rows} evaluated rows, not of the training rows"
+        ));
+    }
+    if calibrated {
+        notes.push(format!(
+            "calibrated_zero_shot is calibrated on the evaluated rows: at its threshold a share of {} of those of each template is true; their labels are not used",
+            settings.true_share
+        ));
+    }
+    notes
 }
 
 /// What zero-shot goes by: what is asked for, else what the run went by, else what the data has, with a note.
@@ -242,23 +188,26 @@ fn score(rows: &Rows, run: AnswerScore, asked: Option<AnswerScore>) -> Result<(A
     }
 }
 
-/// What probes are judged on, and held against.
-struct Scene<'a> {
+/// The rows that probes are evaluated on, and what they are compared with there.
+struct Evaluated<'a> {
     target: &'a Target<'a>,
     report: &'a Report,
     settings: &'a Settings,
-    judge: Judge,
+    evaluator: Evaluator,
     /// The model's own.
     answers: Option<Resampled>,
     reestimate: bool,
 }
 
-/// What probes of one layer and normalisation are held against.
+/// Random directions at one layer and normalization: their quality, and that in each resample.
 type Directions = (Evaluation, Resampled);
 
-impl Scene<'_> {
-    /// Every probe on the judged rows, and what a reader should know. One layer in memory at a time, each read once.
-    fn probes(&self, mut fitted: Vec<Fitted>) -> Result<(BTreeMap<String, Judged>, BTreeSet<String>)> {
+impl Evaluated<'_> {
+    /// Every probe on these rows, and what a reader should know. One layer in memory at a time, each read once.
+    fn probes(
+        &self,
+        mut fitted: Vec<Fitted>,
+    ) -> Result<(BTreeMap<String, EvaluatedProbe>, BTreeSet<String>)> {
         let (mut probes, mut notes) = (BTreeMap::new(), BTreeSet::new());
         fitted.sort_by_key(|f| (f.layer, f.method));
         for part in fitted.chunk_by_mut(|a, b| a.layer == b.layer && a.hook == b.hook) {
@@ -273,41 +222,41 @@ impl Scene<'_> {
                 };
                 let unknown = unknown_templates(&one.probe, pairs);
                 notes.extend(unknown.map(|(rows, what)| format!("{rows} {what}")));
-                probes.insert(one.method.to_string(), self.judged(one, pairs, false, &mut random)?);
+                probes.insert(one.method.to_string(), self.evaluate(one, pairs, false, &mut random)?);
                 if self.reestimate {
                     one.probe.set_normalizer(one.probe.normalizer().reestimated(pairs)?);
-                    let judged = self.judged(one, pairs, true, &mut random_anew)?;
-                    probes.insert(format!("{}_reestimated", one.method), judged);
+                    let evaluated = self.evaluate(one, pairs, true, &mut random_anew)?;
+                    probes.insert(format!("{}_reestimated", one.method), evaluated);
                 }
             }
         }
         Ok((probes, notes))
     }
 
-    fn judged(
+    fn evaluate(
         &self,
         one: &Fitted,
         pairs: &Contrast,
         reestimated: bool,
         random: &mut Option<Directions>,
-    ) -> Result<Judged> {
+    ) -> Result<EvaluatedProbe> {
         let (method, layer) = (one.method, one.layer);
         let predictions = predict(&one.probe, pairs)?;
-        let resampled = self.judge.resampled(&predictions)?;
+        let resampled = self.evaluator.resampled(&predictions)?;
         let (band, directions) = match random {
             Some(random) => &*random,
             None => random.insert(self.random(&one.probe, layer, pairs)?),
         };
         let first = (method, layer, &resampled);
-        let over = |second, other| self.judge.difference(first, (second, layer, other));
+        let over = |second, other| self.evaluator.difference(first, (second, layer, other));
         let own = self.report.layers.iter().find(|l| l.layer == layer);
-        Ok(Judged {
+        Ok(EvaluatedProbe {
             method,
             layer,
             hook: one.hook.clone(),
             reestimated,
             own: own.and_then(|l| Some(l.methods.get(&method)?.test.clone())),
-            test: self.judge.test(&predictions)?,
+            test: self.evaluator.test(&predictions)?,
             random: Some(band.clone()),
             over_random: Some(over(Method::RANDOM, directions)),
             over_zero_shot: self.answers.as_ref().map(|answers| over(Method::ZERO_SHOT, answers)),
@@ -318,21 +267,13 @@ impl Scene<'_> {
     fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
         let settings = self.settings;
         let stream = SeedTree::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);
-        self.judge.band(directions_at_their_best(probe.normalizer(), pairs, settings.directions, &stream)?)
+        self.evaluator.band(directions_at_their_best(
+            probe.normalizer(),
+            pairs,
+            settings.directions,
+            &stream,
+        )?)
     }
-}
-
-/// How many rows are of templates that a probe was not fitted on, and what it makes of them, where it knows its own.
-pub(crate) fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<(usize, String)> {
-    let (known, names, numbers) = (probe.normalizer().templates(), pairs.template_names(), pairs.templates());
-    let is_known =
-        |number: &&usize| names.get(**number).is_none_or(|name| probe.normalizer().template(name).is_some());
-    let unknown = numbers.len() - numbers.iter().filter(is_known).count();
-    let like = if known.len() > 1 { "all templates together are" } else { "that one is" };
-    (!known.is_empty() && unknown > 0).then(|| {
-        let known = known.join(", ");
-        (unknown, format!("rows are of templates that the probes were not fitted on ({known}): they are normalised as {like}"))
-    })
 }
 
 /// The methods meant, at least one.
@@ -344,76 +285,6 @@ fn asked(run: &Path, report: &Report, options: &EvalOptions) -> Result<Vec<Metho
     if !methods.is_empty() {
         return Ok(methods);
     }
-    let hint = "fit with a method that has a probe, such as `--methods ccs,lr`".to_owned();
+    let hint = "fit with a method that has a probe, such as ccs or lr".to_owned();
     Err(Error::NoProbe { run: run.to_owned(), what: "no method has a chosen layer".to_owned(), hint })
-}
-
-/// Rows of a source that probes are judged on.
-pub(crate) struct Target<'a> {
-    source: &'a dyn Source,
-    /// What to call the source.
-    place: &'a str,
-    rows: Vec<usize>,
-    pub(crate) labels: Vec<bool>,
-    pub(crate) groups: Vec<String>,
-    device: Device,
-}
-
-impl<'a> Target<'a> {
-    pub(crate) fn new(
-        source: &'a dyn Source,
-        place: &'a str,
-        rows: Vec<usize>,
-        device: Device,
-    ) -> Result<Self> {
-        let (labels, groups) = (pick(&source.rows().labels, &rows)?, pick(&source.rows().groups, &rows)?);
-        Ok(Self { source, place, rows, labels, groups, device })
-    }
-
-    /// The rows' pairs at one layer.
-    pub(crate) fn load(&self, layer: &Layer) -> Result<Contrast> {
-        let (plus, minus) = self.source.load(layer)?;
-        let index: Vec<i64> = self.rows.iter().map(|&row| row as i64).collect();
-        let index = tch::Tensor::f_from_slice(&index)?;
-        let side = |states: tch::Tensor| states.f_index_select(0, &index)?.f_to_device(self.device);
-        let (plus, minus) = (side(plus)?, side(minus)?);
-        let pairs = Contrast::new(plus, minus, self.labels.clone(), self.groups.clone())
-            .map_err(|error| self.named(error))?;
-        match self.source.rows().variants() {
-            Some((questions, templates)) => {
-                Ok(pairs.with_variants(pick(&questions, &self.rows)?, pick(&templates, &self.rows)?)?)
-            }
-            None => Ok(pairs),
-        }
-    }
-
-    /// An error of a judged row, told of the source's row.
-    fn named(&self, error: ccs::Error) -> ccs::Error {
-        match error {
-            ccs::Error::NotFinite { what, row, column } => {
-                let row = self.rows.get(row).copied().unwrap_or(row);
-                ccs::Error::NotFinite { what: format!("{}: {what}", self.place), row, column }
-            }
-            other => other,
-        }
-    }
-
-    /// The model's own answers, where they are known.
-    pub(crate) fn zero_shot(&self, score: AnswerScore) -> Result<Option<Predictions>> {
-        let rows = self.source.rows();
-        let Some((plus, minus)) = rows.answers(score)? else { return Ok(None) };
-        rows.check_answers(score)?;
-        Ok(Some(zero_shot(&pick(plus, &self.rows)?, &pick(minus, &self.rows)?)?))
-    }
-
-    /// Those answers, each template's against a threshold at which a share of them is true.
-    fn calibrated(&self, answers: &Predictions, true_share: f64) -> Result<Predictions> {
-        let templates = match self.source.rows().variants() {
-            Some((_, templates)) => pick(&templates, &self.rows)?,
-            None => vec![String::new(); self.rows.len()],
-        };
-        let mut answers = answers.clone();
-        Thresholds::of(&answers, &templates, true_share)?.take_from(&mut answers, &templates);
-        Ok(answers)
-    }
 }

@@ -1,12 +1,13 @@
 //! Data and settings that cannot be used: each gives one error that names what is wrong.
 
+use crate::data::run;
 use ccs::Contrast;
 use ccs::SeedTree;
 use ccs::methods::ccs::{Ccs, ccs};
 use ccs::methods::logistic::{LrOptions, logistic};
 use ccs_report::Method;
 use ccs_trainer::Error;
-use ccs_trainer::{Execution, Memory, Rows, Settings, Source, run};
+use ccs_trainer::{Compute, Memory, Rows, Settings, Source};
 
 use crate::data::{Planted, three_layers};
 
@@ -18,7 +19,7 @@ fn quick() -> Settings {
 }
 
 fn error_of(source: &dyn Source, settings: &Settings) -> Error {
-    run(source, settings, Execution::default(), &|_| {}).unwrap_err()
+    run(source, settings, Compute::default()).unwrap_err()
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn a_log_probability_that_is_not_a_number_is_located() {
     let data = Memory::new(rows).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone());
     assert!(matches!(error_of(&data, &quick()), Error::Probe(ccs::Error::NotFinite { row: 7, .. })));
     let without = Settings { methods: Some(vec![Method::CCS, Method::LR]), ..quick() };
-    assert!(run(&data, &without, Execution::default(), &|_| {}).is_ok(), "nobody reads them");
+    assert!(run(&data, &without, Compute::default()).is_ok(), "nobody reads them");
     let with = Settings { methods: Some(vec![Method::LR, Method::CALIBRATED_ZERO_SHOT]), ..quick() };
     assert!(matches!(error_of(&data, &with), Error::Probe(ccs::Error::NotFinite { row: 7, .. })));
 }
@@ -105,15 +106,18 @@ fn settings_that_cannot_be_meant() {
         error_of(&data, &settings)
     };
     assert!(matches!(with(&|s| s.layers = "1-9".parse().unwrap()), Error::UnknownLayer { layer: 3, .. }));
-    assert!(matches!(with(&|s| s.test_fraction = 0.0), Error::Setting { name: "--test-fraction", .. }));
-    assert!(matches!(with(&|s| s.folds = 1), Error::Setting { name: "--folds", .. }));
-    assert!(matches!(with(&|s| s.ccs.n_init = 0), Error::Setting { name: "--restarts", .. }));
+    let setting = |error: Error| match error {
+        Error::Setting { name, .. } | Error::Probe(ccs::Error::Setting { name, .. }) => name,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(setting(with(&|s| s.test_fraction = 0.0)), "test_fraction");
+    assert_eq!(setting(with(&|s| s.folds = 1)), "folds");
+    assert_eq!(setting(with(&|s| s.ccs.n_init = 0)), "n_init");
     assert!(matches!(with(&|s| s.directions = 0), Error::Setting { .. }));
     // Before any layer is loaded.
-    let rate = with(&|s| s.ccs.learning_rate = f64::NAN);
-    assert!(matches!(rate, Error::Setting { name: "--learning-rate", .. }), "{rate}");
+    assert_eq!(setting(with(&|s| s.ccs.learning_rate = f64::NAN)), "learning_rate");
     let alone = with(&|s| (s.recursive, s.methods) = (3, Some(vec![Method::LR])));
-    assert!(matches!(alone, Error::Setting { name: "--recursive", .. }), "{alone}");
+    assert_eq!(setting(alone), "recursive");
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn zero_shot_without_log_probabilities_is_refused_only_when_asked_for() {
     let data =
         Memory::new(planted.rows()).with_layer("hook_embed", planted.plus.clone(), planted.minus.clone());
     let mut settings = quick();
-    let done = run(&data, &settings, Execution::default(), &|_| {}).unwrap();
+    let done = run(&data, &settings, Compute::default()).unwrap();
     assert!(!done.report.layers[0].methods.contains_key(&Method::ZERO_SHOT));
     settings.methods = Some(vec![Method::ZERO_SHOT]);
     assert!(matches!(error_of(&data, &settings), Error::NoAnswerLogprob));

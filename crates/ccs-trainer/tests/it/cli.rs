@@ -123,7 +123,7 @@ fn a_token_rule_is_chosen_and_its_probe_says_so() {
         (1, "blocks.0.hook_resid_post", "mean")
     );
     assert_eq!(mean.report.layers.len(), 1, "the embedding is not kept under this rule");
-    assert_eq!(last.made_by()["model"]["name"], "planted");
+    assert_eq!(last.made_by().model_name(), Some("planted"));
     // The rule's own states were read: truth is in those of the last token only.
     let accuracy = |fitted: &Fitted| fitted.report.chosen[&Method::CCS].test.clone().unwrap().accuracy;
     assert!(accuracy(&last) > 0.9 && accuracy(&mean) < 0.8, "{} {}", accuracy(&last), accuracy(&mean));

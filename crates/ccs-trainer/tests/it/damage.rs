@@ -2,15 +2,16 @@
 //! gives the bytes that it gave before. Never another number.
 
 use crate::data::method;
-use ccs_trainer::read_report;
+use ccs_trainer::RunDir;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::data::run;
 use activations::Store;
 use ccs_report::Method;
 use ccs_trainer::Result;
 use ccs_trainer::StoreSource;
-use ccs_trainer::{EvalOptions, Execution, Fitted, Overwrite, RunCard, Settings, eval, run};
+use ccs_trainer::{Compute, EvalOptions, Fitted, Overwrite, RunCard, Settings, eval};
 
 use crate::store::{Stored, every_file, files, refused};
 
@@ -108,8 +109,8 @@ fn fit(store: &Path) -> Result<ccs_trainer::Run> {
         recursive: 0,
         ..Settings::default()
     };
-    let one = Execution { threads: 1, ..Execution::default() };
-    run(&StoreSource::open(store)?, &settings, one, &|_| {})
+    let one = Compute { threads: 1, ..Compute::default() };
+    run(&StoreSource::open(store)?, &settings, one)
 }
 
 /// Damages each file in each way and asks everybody.
@@ -183,7 +184,8 @@ fn a_damaged_run_gives_its_own_numbers_or_none() {
     let options = EvalOptions { keep_trained: true, ..EvalOptions::default() };
     let evaluated = || given(eval(&run, &source, &options).map(|found| json(&found)));
     let inspected = || given(RunCard::open(&run).map(|card| json(&card)));
-    let reported = || given(read_report(&run).and_then(|report| Ok(report.to_json()?)));
+    let reported =
+        || given(RunDir::open(&run).and_then(|run| run.report()).and_then(|report| Ok(report.to_json()?)));
     // What `llama-ccs predict` takes from a run.
     let predicted = || {
         let fitted = Fitted::open(&run, method("mean_difference"), None);

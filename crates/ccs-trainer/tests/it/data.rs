@@ -1,7 +1,7 @@
 //! Data with a known truth in it.
 
 use ccs::SeedTree;
-use ccs_trainer::{Memory, Rows};
+use ccs_trainer::{Compute, Fit, Memory, Rows, Run, Settings, Source};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use tch::Tensor;
@@ -80,4 +80,10 @@ pub(crate) fn three_layers_and(rows: usize, dim: usize, change: f32) -> Memory {
 /// A method by its name.
 pub(crate) fn method(name: &str) -> ccs_report::Method {
     name.parse().unwrap()
+}
+
+/// A fit in memory.
+pub(crate) fn run(source: &dyn Source, settings: &Settings, compute: Compute) -> ccs_trainer::Result<Run> {
+    let fit = Fit::new(source).settings(settings.clone()).compute(compute);
+    Ok(fit.run()?.finished().expect("nothing stops it"))
 }

@@ -1,11 +1,10 @@
 //! `ccs eval` and `ccs fit --blank`: a run's probes on other stores.
 
+use crate::data::run;
 use assert_cmd::Command;
 use ccs_report::Method;
 use ccs_trainer::Error;
-use ccs_trainer::{
-    Dataset, EvalOptions, Execution, LayerSelection, Memory, Overwrite, Pooled, Settings, run,
-};
+use ccs_trainer::{Compute, Dataset, EvalOptions, LayerSelection, Memory, Overwrite, Pooled, Settings};
 use serde_json::json;
 
 use crate::data::Planted;
@@ -108,7 +107,7 @@ fn states_of_another_kind_are_refused() {
     refused(dir.path(), &["eval", "run", "store", "--method", "random"], &["the run fitted ccs, lr"]);
     refused(dir.path(), &["eval", "run", "store", "--layer", "7"], &["layer 7 was not fitted"]);
     // Nothing but rows that trained.
-    let split = ccs_trainer::read_split(dir.path().join("run")).unwrap();
+    let split = ccs_trainer::RunDir::open(dir.path().join("run")).unwrap().split().unwrap();
     let passage: usize = split.train.group[0].trim_start_matches("passage ").parse().unwrap();
     let trained = Stored { rows: 2, passages_from: passage, ..Stored::default() };
     expect("trained", trained, &["all 2 rows are of groups (passages)", "--keep-trained"]);
@@ -268,7 +267,7 @@ fn a_broken_row_is_named_by_its_number_in_the_store() {
     let mut settings = Settings { methods: Some(vec![Method::LR]), ..Settings::default() };
     settings.folds = 3;
     let whole = source(&broken);
-    let fitted = run(&whole, &settings, Execution::default(), &|_| {}).unwrap();
+    let fitted = run(&whole, &settings, Compute::default()).unwrap();
     let out = dir.path().join("run");
     fitted.write(&out, Overwrite::No).unwrap();
     let row = *fitted.split.test.row.last().unwrap();
@@ -281,7 +280,7 @@ fn a_broken_row_is_named_by_its_number_in_the_store() {
     // In a pool: the store, and its row.
     let parts = [Dataset { name: "a", source: &whole }, Dataset { name: "b", source: &source(&broken) }];
     let pooled = Pooled::new(&parts, &LayerSelection::All).unwrap();
-    let error = match run(&pooled, &settings, Execution::default(), &|_| {}) {
+    let error = match run(&pooled, &settings, Compute::default()) {
         Err(Error::InLayer { source, .. }) => source.to_string(),
         other => panic!("{other:?}"),
     };

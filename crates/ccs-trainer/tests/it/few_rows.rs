@@ -1,8 +1,9 @@
 //! Templates with few training rows, and templates that a probe was not fitted on, through runs and their folders.
 
 use crate::data::method;
+use crate::data::run;
 use ccs_report::Method;
-use ccs_trainer::{EvalOptions, Fitted, Memory, Overwrite, Rows, Settings, eval, run};
+use ccs_trainer::{EvalOptions, Fitted, Memory, Overwrite, Rows, Settings, eval};
 
 use crate::data::Planted;
 use crate::methods::settings;
@@ -26,7 +27,7 @@ fn under(rows: usize, seed: u64, template: impl Fn(usize) -> (&'static str, f32)
 fn fitted(data: &Memory) -> ccs_trainer::Run {
     let methods = Some(vec![Method::CCS, Method::LR, method("tpc")]);
     let settings = Settings { methods, recursive: 0, seeds: 0, shuffles: 0, ..settings() };
-    run(data, &settings, ccs_trainer::Execution::default(), &|_| {}).unwrap()
+    run(data, &settings, ccs_trainer::Compute::default()).unwrap()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `ccs inspect` and `ccs report`.
 
-use ccs_trainer::read_report;
+use ccs_trainer::RunDir;
 use serde_json::json;
 
 use crate::store::{Stored, ccs, json_of, quick, refused, succeeds, text};
@@ -61,7 +61,7 @@ fn a_page_is_drawn_anew_from_the_report_alone() {
     assert!(!dir.path().join("run/report.html.new").exists());
 
     // What is drawn is what the run wrote, and no other hand.
-    let mut report = read_report(dir.path().join("run")).unwrap();
+    let mut report = RunDir::open(dir.path().join("run")).and_then(|run| run.report()).unwrap();
     report.notes.push("a note of another hand".to_owned());
     std::fs::write(dir.path().join("run/report.json"), report.to_json().unwrap()).unwrap();
     refused(dir.path(), &["report", "run"], &["run/report.json", "changed after it was written", "hint: "]);

@@ -1,9 +1,10 @@
 //! Every method through a whole run: saved, read back, the same again, and blind to the test rows.
 
 use crate::data::method;
-use ccs_trainer::read_report;
+use ccs_trainer::RunDir;
 use std::collections::BTreeSet;
 
+use crate::data::run;
 use ccs::Contrast;
 use ccs::SeedTree;
 use ccs::baselines::random_directions;
@@ -13,7 +14,7 @@ use ccs::stats::intervals::quantile;
 use ccs_report::Method;
 use ccs_report::Report;
 use ccs_report::sentences::Finding;
-use ccs_trainer::{Execution, Fitted, Memory, Overwrite, Rows, Run, Settings, run};
+use ccs_trainer::{Compute, Fitted, Memory, Overwrite, Rows, Run, Settings};
 use rand::seq::SliceRandom;
 
 use crate::data::{Planted, three_layers};
@@ -30,7 +31,7 @@ pub(crate) fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
     if settings.methods.as_ref().is_some_and(|methods| !methods.contains(&Method::CCS)) {
         settings.recursive = 0; // refused without CCS
     }
-    run(data, &settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
+    run(data, &settings, Compute { threads, ..Compute::default() }).unwrap()
 }
 
 fn probes() -> impl Iterator<Item = Method> {
@@ -54,7 +55,7 @@ fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
     let done = fit(&data, &settings(), 2);
     let out = dir.path().join("run");
     done.write(&out, Overwrite::No).unwrap();
-    let report = read_report(&out).unwrap();
+    let report = RunDir::open(&out).and_then(|run| run.report()).unwrap();
     assert_eq!(report, done.report, "every number comes back from its file");
     let test = Planted::new(160, 10, 3.0, 1).contrast().select(&done.split.test.row).unwrap();
     for method in probes() {
@@ -272,7 +273,7 @@ fn projecting_makes_ccs_determined_and_its_weights_lie_in_the_span() {
     let wide = fit(&one_layer(&planted), &settings, 1).report;
     let marked = |v: &&ccs_report::sentences::Verdict| v.finding == Finding::Underdetermined;
     let mark = wide.verdicts.iter().find(marked).unwrap();
-    assert!(mark.text.contains("--l2") && mark.text.contains("--project"), "{}", mark.text);
+    assert!(mark.text.contains("regularize CCS with L2, project"), "{}", mark.text);
     settings.ccs.project = Some(5);
     let done = fit(&one_layer(&planted), &settings, 1);
     assert!(!done.report.layers[0].underdetermined && !done.report.verdicts.iter().any(|v| marked(&v)));

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::data::run;
 use ccs::SeedTree;
-use ccs_trainer::{Execution, Memory, Rows, Settings, run};
+use ccs_trainer::{Compute, Memory, Rows, Settings};
 use rand::RngExt;
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ fn report() -> ccs_report::Report {
     }
     let mut settings = Settings { directions: 30, resamples: 40, folds: 3, ..Settings::default() };
     (settings.ccs.max_iter, settings.ccs.n_init) = (40, 2);
-    run(&data, &settings, Execution { threads: 1, ..Execution::default() }, &|_| {}).unwrap().report
+    run(&data, &settings, Compute { threads: 1, ..Compute::default() }).unwrap().report
 }
 
 /// Every key, by its path; places in lists apart.

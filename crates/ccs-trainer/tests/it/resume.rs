@@ -7,9 +7,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::data::run;
 use ccs_report::Method;
 use ccs_trainer::Error;
-use ccs_trainer::{Execution, Memory, Overwrite, Pausing, Run, Settings, Step, run, run_pausing};
+use ccs_trainer::{
+    Compute, Event, Fit, Memory, NewRunDir, Outcome, Overwrite, Run, RunControl, Settings, Sweep,
+};
 use serde_json::Value;
 
 use crate::data::{three_layers, three_layers_and};
@@ -135,22 +138,39 @@ fn settings() -> Settings {
     settings
 }
 
-const ONE: Execution = Execution { device: tch::Device::Cpu, threads: 1 };
+const ONE: Compute = Compute { device: tch::Device::Cpu, threads: 1 };
+
+/// A fit into a folder that is not written: finished parts stay beside it.
+fn fit_in(
+    data: &Memory,
+    settings: &Settings,
+    out: &Path,
+    control: RunControl<'_>,
+) -> ccs_trainer::Result<Outcome<Run>> {
+    let out = NewRunDir::reserve(out, Overwrite::Yes)?;
+    Fit::new(data).settings(settings.clone()).compute(ONE).control(control).run_in(&out)
+}
 
 /// Stops after the first layer.
 fn begin(data: &Memory, settings: &Settings, out: &Path) {
     let stop = AtomicBool::new(false);
-    let pausing = Pausing { out: Some(out), stop: Some(&stop), watch: None };
-    let found = run_pausing(data, settings, ONE, pausing, &|_| stop.store(true, Ordering::Relaxed));
-    assert!(matches!(found, Err(Error::Stopped { done: 1, layers: 3, kept: true })), "{found:?}");
+    let observe = |event: Event<'_>| stop.store(matches!(event, Event::Layer { .. }), Ordering::Relaxed);
+    let control = RunControl { stop: Some(&stop), observer: Some(&observe) };
+    let found = fit_in(data, settings, out, control).unwrap();
+    assert!(matches!(found, Outcome::Stopped { done: 1, layers: 3, kept: true }), "{found:?}");
 }
 
 fn go_on(data: &Memory, settings: &Settings, out: &Path) -> Run {
     let layers = Mutex::new(Vec::new());
-    let pausing = Pausing { out: Some(out), ..Pausing::default() };
-    let done = run_pausing(data, settings, ONE, pausing, &|layer| layers.lock().unwrap().push(layer.layer));
+    let observe = |event: Event<'_>| {
+        if let Event::Layer { dataset: None, layer } = event {
+            layers.lock().unwrap().push(layer.layer);
+        }
+    };
+    let control = RunControl { observer: Some(&observe), ..RunControl::default() };
+    let done = fit_in(data, settings, out, control).unwrap();
     assert_eq!(layers.into_inner().unwrap(), [0, 1, 2], "layers that were kept are told of too");
-    done.unwrap()
+    done.finished().unwrap()
 }
 
 #[test]
@@ -188,44 +208,45 @@ fn what_is_kept_is_taken_and_only_by_the_same_run() {
 }
 
 #[test]
-fn a_closer_look_stops_between_fits_and_keeps_what_is_done() {
+fn diagnostics_stop_between_fits_and_keep_what_is_done() {
     let data = three_layers(80, 6);
     let settings = Settings { recursive: 3, ..settings() };
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
-    run(&data, &settings, ONE, &|_| {}).unwrap().write(&whole, Overwrite::No).unwrap();
+    run(&data, &settings, ONE).unwrap().write(&whole, Overwrite::No).unwrap();
 
     let out = dir.path().join("run");
     let steps = |stop_at: &(dyn Fn(&str) -> bool + Sync)| {
         let (stop, told) = (AtomicBool::new(false), Mutex::new(Vec::new()));
-        let watch = |step: Step<'_>| {
-            let text = match step {
-                Step::Looks(looks) => format!("{looks} looks"),
-                Step::Doing { method, layer, what } => format!("{method} at {layer}: {what}"),
-                Step::Looked(method, _) => format!("{method} done"),
-                Step::Damaged { path } => panic!("{} is damaged", path.display()),
+        let observe = |event: Event<'_>| {
+            let text = match event {
+                Event::Diagnostics { methods } => format!("diagnostics of {methods}"),
+                Event::Diagnosing { method, layer, what } => format!("{method} at {layer}: {what}"),
+                Event::Diagnosed { method, .. } => format!("{method} done"),
+                Event::Damaged { path } => panic!("{} is damaged", path.display()),
+                _ => return,
             };
             stop.fetch_or(stop_at(&text), Ordering::Relaxed);
             told.lock().unwrap().push(text);
         };
-        let pausing = Pausing { out: Some(&out), stop: Some(&stop), watch: Some(&watch) };
-        let done = run_pausing(&data, &settings, ONE, pausing, &|_| {});
+        let control = RunControl { stop: Some(&stop), observer: Some(&observe) };
+        let done = fit_in(&data, &settings, &out, control).unwrap();
         (done, told.lock().unwrap().clone())
     };
-    // In the middle of recursive CCS nothing of the look is kept; after it, it is.
+    // In the middle of recursive CCS nothing of the diagnostics is kept; after it, they are.
     let (stopped, told) = steps(&|text| text == "ccs at 2: recursive CCS, direction 2 of 3");
-    assert!(matches!(stopped, Err(Error::Stopped { done: 3, layers: 3, kept: true })));
-    assert_eq!(told[0], "2 looks");
+    assert!(matches!(stopped, Outcome::Stopped { done: 3, layers: 3, kept: true }));
+    assert_eq!(told[0], "diagnostics of 2");
     assert!(told.contains(&"ccs at 2: seed 2 of 2".to_owned()), "{told:?}");
     assert_eq!(told.last().unwrap(), "ccs at 2: recursive CCS, direction 2 of 3", "and no further");
     assert_eq!(kept(dir.path(), "run").len(), 3);
     let (stopped, told) = steps(&|text| text == "ccs done");
-    assert!(matches!(stopped, Err(Error::Stopped { .. })) && told.last().unwrap() == "ccs done");
+    assert!(matches!(stopped, Outcome::Stopped { .. }) && told.last().unwrap() == "ccs done");
     assert_eq!(kept(dir.path(), "run").len(), 4);
     let (done, told) = steps(&|_| false);
     assert_eq!(told[1], "ccs done", "taken from the folder");
     assert!(told.contains(&"lr at 2: shuffle 2 of 2".to_owned()), "{told:?}");
-    done.unwrap().write(&out, Overwrite::No).unwrap();
+    done.finished().unwrap().write(&out, Overwrite::No).unwrap();
     assert!(files(&out) == files(&whole));
 }
 
@@ -234,12 +255,12 @@ fn every_part_comes_back_to_the_last_digit_and_damaged_ones_are_made_again() {
     let data = three_layers(80, 6);
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
-    run(&data, &settings(), ONE, &|_| {}).unwrap().write(&whole, Overwrite::No).unwrap();
+    run(&data, &settings(), ONE).unwrap().write(&whole, Overwrite::No).unwrap();
     let out = dir.path().join("run");
     // Everything is done, and the write is all that is left.
     go_on(&data, &settings(), &out);
     let parts = kept(dir.path(), "run");
-    assert_eq!(parts.len(), 5, "three layers, two closer looks: {parts:?}");
+    assert_eq!(parts.len(), 5, "three layers, diagnostics of two methods: {parts:?}");
     let read = go_on(&data, &settings(), &out);
     read.write(&out, Overwrite::No).unwrap();
     assert!(files(&out) == files(&whole));
@@ -265,7 +286,7 @@ fn every_part_comes_back_to_the_last_digit_and_damaged_ones_are_made_again() {
     // A folder of that name that no fit left behind is not touched.
     let mine = dir.path().join("run.partial/layers/mine");
     std::fs::create_dir_all(&mine).unwrap();
-    let error = Run::check_folder(&out, Overwrite::Yes).unwrap_err();
+    let error = NewRunDir::check(&out, Overwrite::Yes).unwrap_err();
     assert!(matches!(&error, Error::RunExists { path, .. } if path.ends_with("run.partial")), "{error}");
     assert!(mine.exists());
 }
@@ -278,13 +299,13 @@ fn no_changed_byte_of_what_is_kept_reaches_a_run() {
         Settings { methods: Some(vec![method("mean_difference"), Method::MAJORITY]), ..settings() };
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
-    run(&data, &settings, ONE, &|_| {}).unwrap().write(&whole, Overwrite::No).unwrap();
+    run(&data, &settings, ONE).unwrap().write(&whole, Overwrite::No).unwrap();
     let whole = files(&whole);
     let out = dir.path().join("run");
     go_on(&data, &settings, &out);
     let layers = dir.path().join("run.partial/layers");
     let kept = files(&layers);
-    assert!(kept.len() >= 5, "outcomes, probes and closer looks: {:?}", kept.keys());
+    assert!(kept.len() >= 5, "outcomes, probes and diagnostics: {:?}", kept.keys());
     let every = if std::env::var_os("LLAMA_CCS_LONG").is_some() { 1 } else { 4 };
     let mut random = 7u64;
     for (name, bytes) in &kept {
@@ -301,13 +322,13 @@ fn no_changed_byte_of_what_is_kept_reaches_a_run() {
             }
             std::fs::write(layers.join(name), changed).unwrap();
             let said = Mutex::new(Vec::new());
-            let watch = |step: Step<'_>| {
-                if let Step::Damaged { path } = step {
+            let observe = |event: Event<'_>| {
+                if let Event::Damaged { path } = event {
                     said.lock().unwrap().push(path.to_owned());
                 }
             };
-            let pausing = Pausing { out: Some(&out), watch: Some(&watch), ..Pausing::default() };
-            let done = run_pausing(&data, &settings, ONE, pausing, &|_| {}).unwrap();
+            let control = RunControl { observer: Some(&observe), ..RunControl::default() };
+            let done = fit_in(&data, &settings, &out, control).unwrap().finished().unwrap();
             let said = said.into_inner().unwrap();
             assert_eq!(said, [layers.join(name).canonicalize().unwrap()], "{name}, damage {damage} at {at}");
             let written = dir.path().join("written");
@@ -334,19 +355,23 @@ fn a_sweep_goes_on_too() {
     settings.methods = Some(vec![Method::CCS, Method::LR]);
     let sweep = |out: &str, stop_after: usize| {
         let (stop, layers) = (AtomicBool::new(false), Mutex::new(0));
-        let pausing = Pausing { stop: Some(&stop), ..Pausing::default() };
-        ccs_trainer::sweep(&datasets, &settings, ONE, &dir.join(out), Overwrite::No, pausing, &|_, _| {
-            let mut layers = layers.lock().unwrap();
-            *layers += 1;
-            stop.store(*layers == stop_after, Ordering::Relaxed);
-        })
+        let observe = |event: Event<'_>| {
+            if let Event::Layer { .. } = event {
+                let mut layers = layers.lock().unwrap();
+                *layers += 1;
+                stop.store(*layers == stop_after, Ordering::Relaxed);
+            }
+        };
+        let control = RunControl { stop: Some(&stop), observer: Some(&observe) };
+        let sweep = Sweep::new(&datasets).settings(settings.clone()).compute(ONE).control(control);
+        sweep.run_to(NewRunDir::reserve(dir.join(out), Overwrite::No).unwrap()).unwrap()
     };
-    sweep("uninterrupted", 0).unwrap();
+    assert!(sweep("uninterrupted", 0).finished().is_some());
     for stop_after in [1, 3, 5] {
-        assert!(matches!(sweep("torn", stop_after), Err(Error::Stopped { kept: true, .. })));
+        assert!(matches!(sweep("torn", stop_after), Outcome::Stopped { kept: true, .. }));
         assert!(!dir.join("torn").exists());
     }
-    sweep("torn", 0).unwrap();
+    assert!(sweep("torn", 0).finished().is_some());
     assert!(files(&dir.join("torn")) == files(&dir.join("uninterrupted")));
     assert!(!dir.join("torn.partial").exists());
 }

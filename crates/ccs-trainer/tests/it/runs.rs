@@ -1,12 +1,13 @@
 //! Whole runs on data in memory: what the report says, and that it says the same again.
 
+use crate::data::run;
 use ccs::Probe;
 use ccs_report::Method;
 use ccs_report::Report;
 use ccs_report::sentences::Finding;
 use ccs_trainer::Error;
-use ccs_trainer::read_report;
-use ccs_trainer::{Execution, Memory, Out, Overwrite, Run, Settings, run};
+use ccs_trainer::RunDir;
+use ccs_trainer::{Compute, Memory, NewRunDir, Overwrite, Run, Settings};
 use serde_json::Value;
 
 use crate::data::{Planted, three_layers};
@@ -20,7 +21,7 @@ fn settings() -> Settings {
 }
 
 fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
-    run(data, settings, Execution { threads, ..Execution::default() }, &|_| {}).unwrap()
+    run(data, settings, Compute { threads, ..Compute::default() }).unwrap()
 }
 
 #[test]
@@ -175,7 +176,7 @@ fn a_folder_holds_what_the_run_found() {
     let out = dir.path().join("run");
     let done = fit(&data, &settings(), 0);
     done.write(&out, Overwrite::No).unwrap();
-    assert_eq!(read_report(&out).unwrap(), done.report);
+    assert_eq!(RunDir::open(&out).and_then(|run| run.report()).unwrap(), done.report);
 
     // The keys that others read.
     let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
@@ -257,8 +258,8 @@ fn a_place_is_held_by_one_and_found_unwritable_before_the_fit() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let listed = || std::fs::read_dir(dir.path()).unwrap().count();
-    let held = Out::reserve(&out, Overwrite::No).unwrap();
-    let error = Out::reserve(&out, Overwrite::No).unwrap_err();
+    let held = NewRunDir::reserve(&out, Overwrite::No).unwrap();
+    let error = NewRunDir::reserve(&out, Overwrite::No).unwrap_err();
     assert!(matches!(&error, Error::OutInUse { path } if path.ends_with("run")), "{error}");
     assert!(error.to_string().contains("\nhint: wait until it is done"), "{error}");
     let done = fit(&data, &Settings { layers: "2".parse().unwrap(), ..settings() }, 0);
@@ -267,18 +268,18 @@ fn a_place_is_held_by_one_and_found_unwritable_before_the_fit() {
     drop(held);
     assert_eq!(listed(), 0, "nothing stays of a place that was not used");
 
-    let held = Out::reserve(&out, Overwrite::No).unwrap();
-    done.write_to(held).unwrap();
+    let held = NewRunDir::reserve(&out, Overwrite::No).unwrap();
+    held.write(&done).unwrap();
     let whole = every_file(&out);
     assert!(listed() == 1 && !whole.contains_key("unfinished"));
     // Somebody else's run came between.
-    let held = Out::reserve(dir.path().join("late"), Overwrite::No).unwrap();
+    let held = NewRunDir::reserve(dir.path().join("late"), Overwrite::No).unwrap();
     std::fs::rename(&out, dir.path().join("late")).unwrap();
-    assert!(matches!(done.write_to(held), Err(Error::RunExists { .. })));
+    assert!(matches!(held.write(&done), Err(Error::RunExists { .. })));
     assert!(every_file(&dir.path().join("late")) == whole, "it stays as it was");
 
     std::fs::write(dir.path().join("a file"), "").unwrap();
-    let error = Out::reserve(dir.path().join("a file/run"), Overwrite::No).unwrap_err();
+    let error = NewRunDir::reserve(dir.path().join("a file/run"), Overwrite::No).unwrap_err();
     assert!(error.to_string().contains("a file/run.partial"), "{error}");
 }
 

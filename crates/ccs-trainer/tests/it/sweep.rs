@@ -1,6 +1,6 @@
 //! `ccs sweep`: from store to store.
 
-use ccs_trainer::read_report;
+use ccs_trainer::RunDir;
 use std::path::Path;
 
 use ccs_report::Evaluation;
@@ -8,8 +8,7 @@ use ccs_report::Method;
 use ccs_trainer::Error;
 use ccs_trainer::StoreSource;
 use ccs_trainer::{
-    Dataset, Execution, Fitted, LayerSelection, Memory, Overwrite, Pausing, Pooled, Settings, Source as _,
-    sweep,
+    Dataset, Fitted, LayerSelection, Memory, NewRunDir, Overwrite, Pooled, Settings, Source as _, Sweep,
 };
 use serde_json::json;
 
@@ -29,9 +28,9 @@ fn probes_go_from_store_to_store() {
     let dir = tempfile::tempdir().unwrap();
     stores(dir.path());
     let done = quick(dir.path(), &["sweep", "one", "two", "three", "--out", "out"]);
-    assert!(text(&done.stdout).contains("CCS: accuracy by what it is judged on"), "{}", text(&done.stdout));
+    assert!(text(&done.stdout).contains("CCS: accuracy by evaluation data"), "{}", text(&done.stdout));
     let out = dir.path().join("out");
-    let report = read_report(&out).unwrap();
+    let report = RunDir::open(&out).and_then(|run| run.report()).unwrap();
     for method in [Method::CCS, Method::LR] {
         let found = &report.transfer[&method];
         assert_eq!(found.datasets, ["a", "b", "c", "all"]);
@@ -48,7 +47,7 @@ fn probes_go_from_store_to_store() {
         assert!((accuracy(0, 3) - 2.0 / 3.0).abs() < 0.15, "{method}: {}", accuracy(0, 3));
         // The diagonal is what each run says of itself, and so is the run of all.
         for (at, name) in ["a", "b", "c"].iter().enumerate() {
-            let own = read_report(out.join("runs").join(name)).unwrap();
+            let own = RunDir::open(out.join("runs").join(name)).and_then(|run| run.report()).unwrap();
             assert_eq!(own.chosen[&method].test.as_ref(), found.cells[at][at].as_ref(), "{method} {name}");
         }
         assert_eq!(report.chosen[&method].test.as_ref(), found.cells[3][3].as_ref());
@@ -64,7 +63,14 @@ fn probes_go_from_store_to_store() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing but the sweep stays");
 
     // A single run says where its split is from, and the sweep's folder is a run too.
-    assert!(read_report(out.join("runs/a")).unwrap().notes.iter().any(|note| note.contains("of the sweep")));
+    assert!(
+        RunDir::open(out.join("runs/a"))
+            .and_then(|run| run.report())
+            .unwrap()
+            .notes
+            .iter()
+            .any(|note| note.contains("of the sweep"))
+    );
     assert_eq!(
         Fitted::open(&out, Method::LR, None).unwrap().layer,
         report.chosen[&Method::LR].layer.unwrap()
@@ -96,10 +102,12 @@ fn a_passage_is_on_one_side_in_every_store() {
     let arguments =
         ["sweep", "one", "two", "--out", "out", "--methods", "ccs,lr,random,zero_shot,calibrated_zero_shot"];
     let done = succeeds(ccs(dir.path(), &[&arguments[..], &QUICK[..]].concat()));
-    let report = read_report(dir.path().join("out")).unwrap();
-    let run = |name: &str| ccs_trainer::read_split(dir.path().join("out/runs").join(name)).unwrap();
+    let report = RunDir::open(dir.path().join("out")).and_then(|run| run.report()).unwrap();
+    let run = |name: &str| {
+        ccs_trainer::RunDir::open(dir.path().join("out/runs").join(name)).unwrap().split().unwrap()
+    };
     let (a, b) = (run("a"), run("b"));
-    let all = ccs_trainer::read_split(dir.path().join("out")).unwrap();
+    let all = ccs_trainer::RunDir::open(dir.path().join("out")).unwrap().split().unwrap();
     for (tested, trained) in [(&a, &b), (&b, &a), (&a, &all), (&all, &a), (&all, &b)] {
         assert!(tested.test.group.iter().all(|group| !trained.train.group.contains(group)));
     }
@@ -122,7 +130,7 @@ fn a_passage_is_on_one_side_in_every_store() {
     assert!((over.accuracy.value - (accuracy(0, 1) - accuracy(1, 1))).abs() < 1e-12);
     assert!(over.accuracy.ci.is_some() && cell(1, 1).over_own.is_none());
     // On the diagonal the band of random directions and the model's answer are those of the run itself.
-    let own = read_report(dir.path().join("out/runs/b")).unwrap();
+    let own = RunDir::open(dir.path().join("out/runs/b")).and_then(|run| run.report()).unwrap();
     let at = |method: Method| {
         own.layers.iter().find(|l| Some(l.layer) == found.layers[1]).unwrap().methods[&method].test.clone()
     };
@@ -154,7 +162,7 @@ fn what_cannot_be_fitted_leaves_a_note_and_not_a_failure() {
     let flat = Stored { dataset: "c", passages_from: 200, ..Stored::default() };
     flat.write_states(&dir.path().join("three"), &labels, &constant, &constant);
     quick(dir.path(), &["sweep", "one", "two", "three", "--out", "out"]);
-    let report = read_report(dir.path().join("out")).unwrap();
+    let report = RunDir::open(dir.path().join("out")).and_then(|run| run.report()).unwrap();
     let found = &report.transfer[&Method::CCS];
     assert_eq!((found.layers[2], &found.cells[2]), (None, &vec![None; 4]));
     assert!(found.cells[0].iter().all(Option::is_some));
@@ -216,11 +224,10 @@ fn templates_that_are_new_to_a_probe_are_noted() {
     let mut settings = Settings { methods: Some(vec![Method::LR]), ..Settings::default() };
     settings.folds = 3;
     let out = dir.path().join("out");
-    let report =
-        sweep(&parts, &settings, Execution::default(), &out, Overwrite::No, Pausing::default(), &|_, _| {})
-            .unwrap();
+    let place = NewRunDir::reserve(&out, Overwrite::No).unwrap();
+    let report = Sweep::new(&parts).settings(settings).run_to(place).unwrap().finished().unwrap();
     let notes = report.notes.join("\n");
-    let half = ccs_trainer::read_split(out.join("runs/b")).unwrap().test.row.len() / 2;
+    let half = ccs_trainer::RunDir::open(out.join("runs/b")).unwrap().split().unwrap().test.row.len() / 2;
     assert!(
         notes.contains(&format!("from a to b: {half} of {} test rows are of templates", 2 * half)),
         "{notes}"
@@ -248,7 +255,9 @@ fn what_the_first_store_does_not_say_is_asked_of_the_others() {
         let names = ["first", "second", "third"];
         let parts: Vec<Dataset<'_>> =
             names.iter().zip(sources).map(|(name, source)| Dataset { name, source: *source }).collect();
-        Pooled::new(&parts, &LayerSelection::All).map(|pooled| (pooled.made_by(), pooled.notes().to_vec()))
+        let pooled = Pooled::new(&parts, &LayerSelection::All)?;
+        let made_by = serde_json::Value::from(pooled.made_by().unwrap());
+        Ok::<_, Error>((made_by, pooled.notes().to_vec()))
     };
     let error = pool(&[&silent, &a, &b]).unwrap_err().to_string();
     assert!(error.contains("third: the model is bbbb; second is aaaa"), "{error}");

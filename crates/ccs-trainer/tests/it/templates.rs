@@ -139,7 +139,7 @@ fn a_question_twice_under_one_template_is_refused() {
     let (plus, minus) = ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap();
     let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
     let data = Memory::new(rows).with_layer("hook_embed", values(&plus), values(&minus));
-    let error = ccs_trainer::run(&data, &quick(), ccs_trainer::Execution::default(), &|_| {}).unwrap_err();
+    let error = crate::data::run(&data, &quick(), ccs_trainer::Compute::default()).unwrap_err();
     let ccs_trainer::Error::InLayer { source, .. } = error else { panic!("{error}") };
     assert!(matches!(*source, ccs_trainer::Error::Probe(ccs::Error::Variant { row: 1, .. })), "{source}");
 }

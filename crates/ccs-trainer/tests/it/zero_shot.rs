@@ -98,31 +98,3 @@ fn a_store_without_the_mean_says_so_where_it_is_asked_for() {
     let notes = found["notes"].to_string();
     assert!(notes.contains("which these data lack: here it goes by their sum"), "{notes}");
 }
-
-#[test]
-fn what_older_versions_stored_is_a_mean_of_the_words_that_differ() {
-    let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path();
-    let mut settings = Stored::default().settings;
-    // As version 0.1's first stores say it; the answers of plus have four tokens, those of minus three.
-    settings["extraction"]["answer_logprob"] = "mean over the answer's tokens, natural logarithm".into();
-    let answers = |_| [-1.0, -1.2];
-    Stored { settings, answers, answer_tokens: [4, 3], ..Stored::default() }.write(&dir.join("store"));
-    let truths = |report: &Value| {
-        let confusion = &report["layers"][0]["methods"]["zero_shot"]["test"]["confusion"];
-        confusion["true_positive"].as_u64().unwrap() + confusion["false_positive"].as_u64().unwrap()
-    };
-    let mean = fit(dir, &["fit", "store", "--out", "mean", "--zero-shot", "mean"]);
-    let sum = fit(dir, &["fit", "store", "--out", "sum"]);
-    assert_eq!(Some(truths(&mean)), mean["rows"]["test"].as_u64(), "-1 is more than -1.2");
-    assert_eq!(truths(&sum), 0, "-4 is less than -3.6");
-    for report in [mean, sum] {
-        let notes = report["notes"].to_string();
-        assert!(notes.contains("older version") && notes.contains("extract it again"), "{notes}");
-    }
-    Stored { passages_from: 1000, ..Stored::default() }.write(&dir.join("new"));
-    let found = json_of(ccs(dir, &["eval", "sum", "store", "--keep-trained", "--json"]));
-    assert!(found["notes"].to_string().contains("older version"));
-    let found = json_of(ccs(dir, &["eval", "sum", "new", "--json"]));
-    assert!(!found["notes"].to_string().contains("older version"));
-}

@@ -15,7 +15,7 @@ use llama_core::{
 
 use test_material::shared;
 
-use crate::rounding::{Errors, Rounding};
+use crate::rounding::{Errors, ROUNDINGS, Rounding};
 use crate::support::relative;
 
 struct Golden {
@@ -251,10 +251,6 @@ fn hf_llama3_tiny_matches_the_reference() {
     assert_eq!(checkpoint.layout(), "Hugging Face, 3 files");
     check(&checkpoint, &golden(&folder), "hf-llama3-tiny", Precision::F32, F32);
 }
-
-/// How many times a number's own rounding is allowed: its weights are rounded, its inputs, itself, and on some machines
-/// what kernels keep on the way.
-const ROUNDINGS: f64 = 4.0;
 
 /// What moving every number by a rounding does to a model.
 fn rounding(exact: &Llama, ids: &[Vec<u32>], plain: &(Tensor, Tensor), precision: Precision) -> Errors {

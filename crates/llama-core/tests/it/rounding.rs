@@ -14,6 +14,10 @@ use crate::support::{relative, relative_l2};
 /// bf16 keeps 8 bits: rounding moves a number by at most this part of it.
 const UNIT: f64 = 1.0 / 512.0;
 
+/// How many times a number's own rounding is allowed: its weights are rounded, its inputs, itself, and on some machines
+/// what kernels keep on the way.
+pub(crate) const ROUNDINGS: f64 = 4.0;
+
 /// Where a product, a norm or a rotation leaves a number in bf16.
 const PRODUCTS: [Site; 13] = [
     Site::Ln1Normalized,

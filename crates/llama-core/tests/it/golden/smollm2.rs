@@ -7,8 +7,8 @@ use llama_core::{
 };
 use test_material::shared;
 
-use super::{F32, ROUNDINGS, golden, rounding, run, run_with};
-use crate::rounding::Errors;
+use super::{F32, golden, rounding, run, run_with};
+use crate::rounding::{Errors, ROUNDINGS};
 
 /// The reference's logits are kept in f16, which has 11 bits.
 const F16: f64 = 5e-4;

@@ -1,4 +1,4 @@
-//! Rows with labels that predictions are judged by, and random directions and answers to hold them against.
+//! Evaluating predictions on other data than a run's, and random directions to compare them with.
 
 use tch::Kind;
 
@@ -12,13 +12,13 @@ use ccs::stats::intervals::Resamples;
 use ccs_report::Difference;
 use ccs_report::Evaluation;
 
-/// Labels with the resamples of their groups: one set for all that is judged, so that differences are paired.
-pub(crate) struct Judge {
+/// Labels with the resamples of their groups: one set for all predictions, so that differences are paired.
+pub(crate) struct Evaluator {
     labels: Vec<bool>,
     resamples: Resamples,
 }
 
-impl Judge {
+impl Evaluator {
     /// Of rows with these labels and groups, at least one; the resamples are those of a run with these test rows.
     pub(crate) fn new(labels: &[bool], groups: &[String], resamples: usize, seed: u64) -> Result<Self> {
         let resamples = Resamples::draw(labels, groups, resamples, &SeedTree::new(seed).child("bootstrap"))?;
@@ -51,7 +51,7 @@ impl Judge {
 }
 
 /// Rows' scores by `directions` Gaussian directions on differences that `normalizer` gives, each the way round that ranks
-/// these rows better: where training rows are not at hand to say which, this errs in favour of the directions.
+/// these rows better: there are no training rows to give the sign, so this errs in favor of the directions.
 ///
 /// # Shapes
 /// The result: `directions` times N scores.
@@ -85,5 +85,5 @@ pub fn evaluation(
     resamples: usize,
     seed: u64,
 ) -> Result<Evaluation> {
-    Judge::new(labels, groups, resamples, seed)?.test(predictions)
+    Evaluator::new(labels, groups, resamples, seed)?.test(predictions)
 }

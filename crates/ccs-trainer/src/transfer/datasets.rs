@@ -1,5 +1,4 @@
-//! From data set to data set: every data set's chosen probes on the test rows of every other, and what to hold that
-//! against.
+//! Transfer: every data set's chosen probes on the test rows of every other, and what to compare that with.
 
 use crate::method;
 use ccs_report::{Against, Transfer};
@@ -10,16 +9,16 @@ use rayon::prelude::*;
 use tch::Device;
 
 use crate::Result;
-use crate::engine::Run;
+use crate::engine::compute::in_parallel;
 use crate::engine::evaluate::{Resampled, predict};
+use crate::run::Run;
 use crate::settings::Settings;
 use crate::source::Layer;
 use crate::source::Source as _;
-use crate::source::origin::placed;
+use crate::source::origin::locate;
 use crate::source::pooled::Pooled;
-use crate::transfer::eval::unknown_templates;
-use crate::transfer::judge::Judge;
-use crate::transfer::sweep::ALL;
+use crate::transfer::evaluate::Evaluator;
+use crate::transfer::target::unknown_templates;
 use ccs::Contrast;
 use ccs::SeedTree;
 use ccs::baselines::{Predictions, random_directions_as, zero_shot};
@@ -28,21 +27,24 @@ use ccs::probe::Probe;
 use ccs_report::Evaluation;
 use ccs_report::Method;
 
-/// What is needed of a fitted run to judge it elsewhere.
-pub(crate) struct Kept<'a> {
+/// The name of all data sets together.
+pub const ALL: &str = "all";
+
+/// What is needed of a fitted run to evaluate its probes elsewhere.
+pub(crate) struct FittedRun<'a> {
     name: &'a str,
     /// Rows by their numbers in its own source.
     train: &'a [usize],
     test: &'a [usize],
     /// The probes at their chosen layers.
     probes: Vec<&'a (Method, usize, Probe)>,
-    /// The model's own answers, as the run judged them.
+    /// The model's own answers, as the run evaluated them.
     answers: IndexMap<Method, Evaluation>,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> FittedRun<'a> {
     pub(crate) fn of(name: &'a str, run: &'a Run) -> Self {
-        let probes = run.probes.iter().filter(|(method, layer, _)| is_chosen(run, *method, *layer)).collect();
+        let probes = run.probes.iter().filter(|(method, layer, _)| run.is_chosen(*method, *layer)).collect();
         let found = |method: Method| {
             let report = run.report.layers.iter().find_map(|l| l.methods.get(&method))?;
             Some((method, report.test.clone()))
@@ -53,30 +55,27 @@ impl<'a> Kept<'a> {
     }
 }
 
-pub(crate) fn is_chosen(run: &Run, method: Method, layer: usize) -> bool {
-    run.report.chosen.get(&method).is_some_and(|chosen| chosen.layer == Some(layer))
-}
-
-/// What a sweep finds.
+/// The transfer between data sets.
 #[derive(Default)]
-pub(crate) struct Found {
-    pub(crate) transfer: IndexMap<Method, Transfer>,
+pub(crate) struct Transfers {
+    pub(crate) by_method: IndexMap<Method, Transfer>,
+    /// The model's own answers, by data set.
     pub(crate) answers: IndexMap<Method, Vec<Option<Evaluation>>>,
     pub(crate) notes: Vec<String>,
 }
 
 /// Runs of data sets that share the sides of their splits: no test row is of a group (passage) that any of them was
 /// fitted on.
-pub(crate) struct Matrix<'a> {
+struct DataSets<'a> {
     /// The data sets in order, then all of them.
-    kept: &'a [Kept<'a>],
+    runs: &'a [FittedRun<'a>],
     pooled: &'a Pooled<'a>,
     settings: &'a Settings,
     device: Device,
     /// The pooled numbers of all test rows, ascending.
     tested: Vec<usize>,
-    /// For each column its rows, as places in `tested`, and their judge.
-    columns: Vec<(Vec<usize>, Judge)>,
+    /// For each column its rows, as positions in `tested`, and their evaluator.
+    columns: Vec<(Vec<usize>, Evaluator)>,
 }
 
 /// What was found at the chosen layers, from data set to data set.
@@ -89,58 +88,69 @@ struct Scores {
     notes: BTreeSet<String>,
 }
 
-impl<'a> Matrix<'a> {
-    pub(crate) fn new(
-        kept: &'a [Kept<'a>],
+/// Evaluates every run's chosen probes on the test rows of every other: `runs` are those of the data sets in order, then
+/// that of all of them.
+pub(crate) fn transfers(
+    runs: &[FittedRun<'_>],
+    pooled: &Pooled<'_>,
+    settings: &Settings,
+    device: Device,
+) -> Result<Transfers> {
+    DataSets::new(runs, pooled, settings, device)?.transfers()
+}
+
+impl<'a> DataSets<'a> {
+    fn new(
+        runs: &'a [FittedRun<'a>],
         pooled: &'a Pooled<'a>,
         settings: &'a Settings,
         device: Device,
     ) -> Result<Self> {
         let rows = pooled.rows();
         let start = |at: usize| if at < pooled.parts().len() { pooled.range(at).start } else { 0 };
-        let tests = kept.iter().enumerate().map(|(at, kept)| {
+        let tests = runs.iter().enumerate().map(|(at, run)| {
             let start = start(at);
-            kept.test.iter().map(|row| start + row).collect::<Vec<usize>>()
+            run.test.iter().map(|row| start + row).collect::<Vec<usize>>()
         });
         let tests: Vec<Vec<usize>> = tests.collect();
         let tested: Vec<usize> =
             tests.iter().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
-        let place: HashMap<usize, usize> = tested.iter().enumerate().map(|(at, row)| (*row, at)).collect();
+        let position: HashMap<usize, usize> = tested.iter().enumerate().map(|(at, row)| (*row, at)).collect();
         let column = |test: &Vec<usize>| {
             let (labels, groups) = (pick(&rows.labels, test)?, pick(&rows.groups, test)?);
-            let judge = Judge::new(&labels, &groups, settings.resamples, settings.seed)?;
-            Ok((test.iter().filter_map(|row| place.get(row).copied()).collect(), judge))
+            let evaluator = Evaluator::new(&labels, &groups, settings.resamples, settings.seed)?;
+            Ok((test.iter().filter_map(|row| position.get(row).copied()).collect(), evaluator))
         };
         let columns = tests.iter().map(column).collect::<Result<_>>()?;
-        Ok(Self { kept, pooled, settings, device, tested, columns })
+        Ok(Self { runs, pooled, settings, device, tested, columns })
     }
 
-    pub(crate) fn judge(&self) -> Result<Found> {
+    fn transfers(&self) -> Result<Transfers> {
         let mut scores = Scores::default();
         let wanted: BTreeSet<usize> =
-            self.kept.iter().flat_map(|kept| kept.probes.iter().map(|p| p.1)).collect();
+            self.runs.iter().flat_map(|run| run.probes.iter().map(|p| p.1)).collect();
         for layer in self.pooled.layers().iter().filter(|l| wanted.contains(&l.layer)) {
             self.layer(layer, &mut scores)?;
         }
         let answers: Vec<Option<Resampled>> =
-            (0..self.kept.len()).map(|to| self.zero_shot(to)).collect::<Result<_>>()?;
-        let mut found = Found::default();
+            (0..self.runs.len()).map(|to| self.zero_shot(to)).collect::<Result<_>>()?;
+        let mut found = Transfers::default();
         let methods: BTreeSet<Method> = scores.predictions.keys().map(|(_, method)| *method).collect();
         for method in methods {
-            for kept in self.kept.iter().filter(|kept| !kept.probes.iter().any(|p| p.0 == method)) {
-                let note = format!("{method} has no chosen layer on {}: nothing goes from there", kept.name);
+            for run in self.runs.iter().filter(|run| !run.probes.iter().any(|p| p.0 == method)) {
+                let note = format!("{method} has no chosen layer on {}: nothing goes from there", run.name);
                 scores.notes.insert(note);
             }
-            found.transfer.insert(method, self.transfer(method, &scores, &answers)?);
+            found.by_method.insert(method, self.transfer(method, &scores, &answers)?);
         }
         for method in [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT] {
             let of: Vec<Option<Evaluation>> =
-                self.kept.iter().map(|kept| kept.answers.get(&method).cloned()).collect();
+                self.runs.iter().map(|run| run.answers.get(&method).cloned()).collect();
             if of.iter().any(Option::is_some) {
                 found.answers.insert(method, of);
             }
         }
-        found.transfer = method::in_order(found.transfer);
+        found.by_method = method::in_order(found.by_method);
         found.notes = scores.notes.into_iter().collect();
         Ok(found)
     }
@@ -153,7 +163,7 @@ impl<'a> Matrix<'a> {
         let make = || {
             let (plus, minus) = (plus.f_alias()?, minus.f_alias()?);
             Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone())
-                .map_err(|error| placed(self.pooled, error))
+                .map_err(|error| locate(self.pooled, error))
         };
         let own = self.pooled.parts().iter().flat_map(|part| {
             let rows = part.source.rows();
@@ -165,12 +175,12 @@ impl<'a> Matrix<'a> {
         Ok([own, within_all])
     }
 
-    /// What the probes that chose a layer, and random directions there, make of all test rows.
+    /// Predictions of the probes that chose a layer, and of random directions there, on all test rows.
     fn layer(&self, layer: &Layer, scores: &mut Scores) -> Result<()> {
         let [own, within_all] = self.pairs(layer)?;
         let stream = SeedTree::new(self.settings.seed).child(Method::RANDOM.name());
-        for (from, kept) in self.kept.iter().enumerate() {
-            let mut probes = kept.probes.iter().filter(|p| p.1 == layer.layer).peekable();
+        for (from, run) in self.runs.iter().enumerate() {
+            let mut probes = run.probes.iter().filter(|p| p.1 == layer.layer).peekable();
             if probes.peek().is_none() {
                 continue;
             }
@@ -182,21 +192,21 @@ impl<'a> Matrix<'a> {
             let test = pairs.select(&self.tested)?;
             for (method, _, probe) in probes {
                 scores.predictions.insert((from, *method), (layer.layer, predict(probe, &test)?));
-                self.note_templates(kept, probe, &test, &mut scores.notes)?;
+                self.note_templates(run, probe, &test, &mut scores.notes)?;
             }
             if !self.asked(Method::RANDOM) {
                 continue;
             }
-            let train: Vec<usize> = kept.train.iter().map(|row| start + row).collect();
+            let train: Vec<usize> = run.train.iter().map(|row| start + row).collect();
             let (train, stream) = (pairs.select(&train)?, stream.indexed("layer", layer.layer));
             let (normalization, count) = (self.settings.normalization, self.settings.directions);
             let directions = random_directions_as(normalization, &train, &test, count, &stream)?.predictions;
-            let band = |(rows, judge): &(Vec<usize>, Judge)| -> Result<(Evaluation, Resampled)> {
-                judge.band(directions.iter().map(|d| at(d, rows)).collect::<Result<_>>()?)
+            let band = |(rows, evaluator): &(Vec<usize>, Evaluator)| -> Result<(Evaluation, Resampled)> {
+                evaluator.band(directions.iter().map(|d| at(d, rows)).collect::<Result<_>>()?)
             };
             let columns = &self.columns;
             let bands = || columns.par_iter().map(band).collect::<Result<Vec<_>>>();
-            let columns = crate::engine::in_parallel(host::threads::cores(), bands)?;
+            let columns = in_parallel(host::threads::cores(), bands)?;
             for (to, found) in columns.into_iter().enumerate() {
                 scores.random.insert((from, layer.layer, to), found);
             }
@@ -211,14 +221,14 @@ impl<'a> Matrix<'a> {
     /// Notes test rows of templates that a probe has no statistics for.
     fn note_templates(
         &self,
-        kept: &Kept<'_>,
+        run: &FittedRun<'_>,
         probe: &Probe,
         test: &Contrast,
         notes: &mut BTreeSet<String>,
     ) -> Result<()> {
-        for (other, (rows, _)) in self.kept.iter().zip(&self.columns).filter(|(other, _)| other.name != ALL) {
+        for (other, (rows, _)) in self.runs.iter().zip(&self.columns).filter(|(other, _)| other.name != ALL) {
             if let Some((unknown, what)) = unknown_templates(probe, &test.select(rows)?) {
-                let (from, to, all) = (kept.name, other.name, rows.len());
+                let (from, to, all) = (run.name, other.name, rows.len());
                 notes.insert(format!("from {from} to {to}: {unknown} of {all} test {what}"));
             }
         }
@@ -228,7 +238,7 @@ impl<'a> Matrix<'a> {
     /// The model's own answers to a column's rows.
     fn zero_shot(&self, to: usize) -> Result<Option<Resampled>> {
         let source = self.pooled.parts().get(to).map_or(self.pooled.rows(), |part| part.source.rows());
-        let (Some(kept), Some((_, judge))) = (self.kept.get(to), self.columns.get(to)) else {
+        let (Some(run), Some((_, evaluator))) = (self.runs.get(to), self.columns.get(to)) else {
             return Ok(None);
         };
         if !self.asked(Method::ZERO_SHOT) {
@@ -236,23 +246,23 @@ impl<'a> Matrix<'a> {
         }
         match source.answers(self.settings.zero_shot)? {
             Some((plus, minus)) => {
-                let answers = zero_shot(&pick(plus, kept.test)?, &pick(minus, kept.test)?)?;
-                judge.resampled(&answers).map(Some)
+                let answers = zero_shot(&pick(plus, run.test)?, &pick(minus, run.test)?)?;
+                evaluator.resampled(&answers).map(Some)
             }
             None => Ok(None),
         }
     }
 
     fn transfer(&self, method: Method, scores: &Scores, answers: &[Option<Resampled>]) -> Result<Transfer> {
-        let all = 0..self.kept.len();
+        let all = 0..self.runs.len();
         let cell = |from: usize, to: usize| -> Result<Option<(usize, Evaluation, Resampled)>> {
             let Some((layer, predictions)) = scores.predictions.get(&(from, method)) else { return Ok(None) };
-            let Some((rows, judge)) = self.columns.get(to) else { return Ok(None) };
+            let Some((rows, evaluator)) = self.columns.get(to) else { return Ok(None) };
             let predictions = at(predictions, rows)?;
-            Ok(Some((*layer, judge.test(&predictions)?, judge.resampled(&predictions)?)))
+            Ok(Some((*layer, evaluator.test(&predictions)?, evaluator.resampled(&predictions)?)))
         };
         let (mut cells, mut against) = (vec![Vec::new(); all.len()], vec![Vec::new(); all.len()]);
-        for (to, (_, judge)) in self.columns.iter().enumerate() {
+        for (to, (_, evaluator)) in self.columns.iter().enumerate() {
             let own = cell(to, to)?;
             for (from, (cells, against)) in cells.iter_mut().zip(&mut against).enumerate() {
                 let Some((layer, test, resampled)) = cell(from, to)? else {
@@ -261,7 +271,7 @@ impl<'a> Matrix<'a> {
                     continue;
                 };
                 let over = |(second, layer_there): (Method, usize), other: &Resampled| {
-                    judge.difference((method, layer, &resampled), (second, layer_there, other))
+                    evaluator.difference((method, layer, &resampled), (second, layer_there, other))
                 };
                 let random = scores.random.get(&(from, layer, to));
                 let own = own.as_ref().filter(|_| from != to);
@@ -276,7 +286,7 @@ impl<'a> Matrix<'a> {
             }
         }
         let layers = all.map(|from| scores.predictions.get(&(from, method)).map(|found| found.0)).collect();
-        let datasets = self.kept.iter().map(|kept| kept.name.to_owned()).collect();
+        let datasets = self.runs.iter().map(|run| run.name.to_owned()).collect();
         Ok(Transfer { datasets, layers, cells, against })
     }
 }

@@ -1,0 +1,106 @@
+//! Diagnostics at one layer, of every method that chose it.
+
+use ccs::probe::Probe;
+use ccs_report::{CloseUp, Method};
+
+use crate::Result;
+use crate::control::{RunControl, Work};
+use crate::diagnostics::calibration::calibration;
+use crate::diagnostics::found::Diagnostics;
+use crate::diagnostics::recursive::recursive_ccs;
+use crate::diagnostics::seeds::other_seeds;
+use crate::diagnostics::shuffled::{RandomShuffles, Shuffler, random_directions, shuffled_labels};
+use crate::diagnostics::templates::{Template, by_template, ensembles, templates};
+use crate::diagnostics::within::chosen_by_test_rows;
+use crate::engine::data::{LayerData, load};
+use crate::engine::evaluate::predict;
+use crate::engine::outcome::LayerOutcome;
+use crate::engine::plan::Plan;
+use crate::engine::recipe::Recipe;
+use crate::source::Layer;
+
+/// A layer that methods chose, loaded for their diagnostics.
+pub(crate) struct ChosenLayer<'a> {
+    plan: &'a Plan<'a>,
+    outcome: &'a LayerOutcome,
+    data: LayerData<'a>,
+    templates: Vec<Template>,
+    shuffler: Shuffler,
+    /// Under shuffled labels, if those are asked for.
+    random: Option<RandomShuffles>,
+}
+
+impl<'a> ChosenLayer<'a> {
+    /// Loads the layer. `methods` is how many methods have a chosen layer, here or elsewhere.
+    pub(crate) fn load(
+        plan: &'a Plan<'a>,
+        layer: &'a Layer,
+        outcome: &'a LayerOutcome,
+        methods: usize,
+    ) -> Result<Self> {
+        let data = load(plan, layer)?;
+        let templates = templates(plan, &data)?;
+        let shuffler = Shuffler::of(&data);
+        let results = plan.settings.shuffles * methods;
+        let random =
+            if results > 0 { Some(random_directions(plan, &data, &shuffler, results)?) } else { None };
+        Ok(Self { plan, outcome, data, templates, shuffler, random })
+    }
+
+    /// The diagnostics of one method's probe.
+    pub(crate) fn diagnose(
+        &self,
+        method: Method,
+        probe: &Probe,
+        control: RunControl<'_>,
+    ) -> Work<Diagnostics> {
+        let (plan, data) = (self.plan, &self.data);
+        let l2 = self.outcome.report.methods.get(&method).and_then(|report| report.l2);
+        let recipe = Recipe::known(method, &plan.settings, l2).briefly();
+        control.begin(method, data.layer.layer, "calibration and templates")?;
+        let mut found = Diagnostics::default();
+        found.close_ups.insert(method, self.close_up(recipe, probe, control)?);
+        let seeds = other_seeds(plan, recipe, data, probe, control)?;
+        let cosine = seeds.as_ref().and_then(|seeds| seeds.cosines.as_ref()).map(|cosines| cosines.mean);
+        found.seeds.extend(seeds.map(|seeds| (method, seeds)));
+        if let Some(random) = &self.random {
+            let shuffled = shuffled_labels(plan, recipe, data, probe, &self.shuffler, random, control)?;
+            found.shuffled.insert(method, shuffled);
+        }
+        if method == Method::CCS {
+            self.of_ccs(probe, cosine, &mut found, control)?;
+        }
+        found.notes.extend(found.left_out(method));
+        Ok(found)
+    }
+
+    fn close_up(&self, recipe: Recipe<'_>, probe: &Probe, control: RunControl<'_>) -> Work<CloseUp> {
+        let (plan, data) = (self.plan, &self.data);
+        let predictions = predict(probe, &data.test)?;
+        let (calibration, histogram) =
+            calibration(probe, &predictions.scores, data.test.labels(), plan.settings.folds)?;
+        let templates = by_template(plan, recipe, data, &self.templates, &predictions, control)?;
+        let ensembles = if templates.is_empty() { Vec::new() } else { ensembles(plan, data, probe)? };
+        Ok(CloseUp { layer: data.layer.layer, calibration, histogram, templates, ensembles })
+    }
+
+    /// What only CCS has: further directions, and its sign and start.
+    fn of_ccs(
+        &self,
+        probe: &Probe,
+        seeds_cosine: Option<f64>,
+        found: &mut Diagnostics,
+        control: RunControl<'_>,
+    ) -> Work<()> {
+        let (plan, data) = (self.plan, &self.data);
+        let random = self.outcome.report.methods.get(&Method::RANDOM);
+        let band = random.and_then(|report| report.test.accuracy_ci);
+        let (recursive, fit) = recursive_ccs(plan, data, band, seeds_cosine, control)?.unzip();
+        found.recursive = recursive;
+        found.within = Some(chosen_by_test_rows(plan, data, probe, fit, control)?);
+        if found.recursive.is_none() && plan.settings.recursive > 0 {
+            found.notes.push("Recursive CCS could not be fitted.".to_owned());
+        }
+        Ok(())
+    }
+}

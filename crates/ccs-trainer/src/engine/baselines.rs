@@ -1,0 +1,54 @@
+//! What probes are measured by at their layer: the model's own answers, a constant guess, random directions.
+
+use ccs::baselines::{Predictions, RandomBand, majority_label, random_directions_as};
+use ccs_report::{Method, MethodReport};
+
+use crate::Result;
+use crate::engine::answers;
+use crate::engine::data::LayerData;
+use crate::engine::evaluate::{evaluate, of_directions};
+use crate::engine::outcome::MethodOutcome;
+use crate::engine::plan::Plan;
+
+/// The model's own answers.
+pub(crate) fn own_answers(plan: &Plan<'_>, method: Method, data: &LayerData<'_>) -> Result<MethodOutcome> {
+    let (rows, settings) = (plan.source.rows(), &plan.settings);
+    let [train, test] = answers::predictions(method, rows, settings, &plan.split.rows, data)?;
+    let report = MethodReport {
+        test: evaluate(&test, data.test.labels(), Some(&plan.split.resamples))?,
+        train: evaluate(&train, data.train.labels(), None)?,
+        note: Some(answers::note(method, settings)),
+        ..MethodReport::default()
+    };
+    Ok(MethodOutcome { report, predictions: test, probe: None })
+}
+
+/// The training rows' more frequent label for every row.
+pub(crate) fn constant(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<MethodOutcome> {
+    let answer = majority_label(data.train.labels());
+    let predictions = Predictions::constant(answer, data.test.rows());
+    let on_train = Predictions::constant(answer, data.train.rows());
+    let report = MethodReport {
+        test: evaluate(&predictions, data.test.labels(), Some(&plan.split.resamples))?,
+        train: evaluate(&on_train, data.train.labels(), None)?,
+        note: Some(format!("always {answer}, the more frequent label of the training rows")),
+        ..MethodReport::default()
+    };
+    Ok(MethodOutcome { report, predictions, probe: None })
+}
+
+/// Random directions, each with its sign from the training rows.
+pub(crate) fn random(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<(MethodReport, RandomBand)> {
+    let stream = plan.stream_of(Method::RANDOM, data.layer);
+    let (normalization, count) = (plan.settings.normalization, plan.settings.directions);
+    let band = random_directions_as(normalization, &data.train, &data.test, count, &stream)?;
+    let report = MethodReport {
+        test: of_directions(&band.test),
+        train: of_directions(&band.train),
+        note: Some(format!(
+            "median and central 95 % of {count} random directions, each with its sign from the training rows"
+        )),
+        ..MethodReport::default()
+    };
+    Ok((report, band))
+}

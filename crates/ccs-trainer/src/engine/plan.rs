@@ -1,0 +1,62 @@
+//! What a run does at every layer, and with which rows.
+
+use std::collections::BTreeSet;
+
+use ccs::SeedTree;
+use ccs_report::Method;
+use tch::Device;
+
+use crate::engine::split::DataSplit;
+use crate::method::Ask as _;
+use crate::settings::Settings;
+use crate::source::origin::locate;
+use crate::source::{Layer, Source};
+use crate::{Error, Result};
+
+/// What all layers of a run share.
+pub(crate) struct Plan<'a> {
+    pub(crate) source: &'a dyn Source,
+    /// With every number filled in.
+    pub(crate) settings: Settings,
+    /// In the order of reports.
+    pub(crate) methods: Vec<Method>,
+    /// Ascending.
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) split: DataSplit,
+    /// The root of all that is random.
+    pub(crate) stream: SeedTree,
+    pub(crate) device: Device,
+}
+
+impl<'a> Plan<'a> {
+    /// Checks the settings against the data, and splits the rows; `tested` are the groups that test, where another than
+    /// this run decides it.
+    pub(crate) fn new(
+        source: &'a dyn Source,
+        settings: &Settings,
+        device: Device,
+        tested: Option<&BTreeSet<String>>,
+    ) -> Result<Self> {
+        settings.check()?;
+        let rows = source.rows();
+        rows.check()?;
+        let layers = settings.layers.of(source.layers(), &source.describe())?;
+        let settings = settings.resolved(layers.len());
+        let with_logprob = rows.answer_logprob.is_some();
+        if !with_logprob && settings.requires_answers() {
+            return Err(Error::NoAnswerLogprob);
+        }
+        let methods = settings.methods(with_logprob);
+        if methods.iter().any(|method| method.needs_answers()) {
+            rows.check_answers(settings.zero_shot).map_err(|error| locate(source, error))?;
+        }
+        let stream = SeedTree::new(settings.seed);
+        let split = DataSplit::new(rows, &settings, tested, &stream)?;
+        Ok(Self { source, settings, methods, layers, split, stream, device })
+    }
+
+    /// The randomness of one method at one layer.
+    pub(crate) fn stream_of(&self, method: Method, layer: &Layer) -> SeedTree {
+        self.stream.child(method.name()).indexed("layer", layer.layer)
+    }
+}

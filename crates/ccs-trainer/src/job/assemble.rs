@@ -1,0 +1,95 @@
+//! The report of a run from what its layers and diagnostics found.
+
+use ccs::baselines::majority_share;
+use ccs_report::{Chosen, LayerReport, Method, Report, ZeroShot, sentences};
+use indexmap::IndexMap;
+
+use crate::Result;
+use crate::diagnostics::found::Diagnostics;
+use crate::diagnostics::shuffled;
+use crate::engine::outcome::LayerOutcome;
+use crate::engine::plan::Plan;
+use crate::engine::split::Counts;
+use crate::engine::{choose, compare};
+use crate::method::{self, Ask as _};
+use crate::run::Run;
+
+/// Compares the choices, and puts the report together.
+pub(crate) fn assemble(
+    plan: &Plan<'_>,
+    chosen: IndexMap<Method, Chosen>,
+    outcomes: Vec<LayerOutcome>,
+    mut diagnostics: Diagnostics,
+) -> Result<Run> {
+    let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
+    let without_labels = choose::without_labels(&layers).map(|choice| (Method::CCS, choice));
+    let choices = compare::between_choices(&plan.split, &chosen, &outcomes)?;
+    let counts = plan.split.counts(plan.source.rows())?;
+    let notes = notes(plan, &counts, &mut diagnostics);
+    let (mut probes, mut reports) = (Vec::new(), Vec::with_capacity(outcomes.len()));
+    for outcome in outcomes {
+        let layer = outcome.report.layer;
+        probes.extend(outcome.probes.into_iter().map(|(method, probe)| (method, layer, probe)));
+        reports.push(outcome.report);
+    }
+    let (source, settings, split) = (plan.source, &plan.settings, &plan.split);
+    let answers = plan.methods.iter().any(|method| method.needs_answers());
+    let of_methods = plan.methods.iter().filter_map(|&m| Some((m, method::known(m)?.info())));
+    let mut report = Report {
+        schema: Report::SCHEMA,
+        program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
+        methods: of_methods.collect(),
+        verdicts: Vec::new(),
+        notes,
+        majority: majority_share(&split.test_labels),
+        rows: counts.rows,
+        groups: counts.groups,
+        positives: counts.positives,
+        redrawn_resamples: split.resamples.redrawn(),
+        chosen,
+        chosen_without_labels: without_labels.into_iter().collect(),
+        zero_shot: answers.then_some(ZeroShot { score: settings.zero_shot }),
+        chosen_difference: choices.ccs_and_lr,
+        comparisons: choices.comparisons,
+        close_ups: method::in_order(diagnostics.close_ups),
+        seeds: method::in_order(diagnostics.seeds),
+        shuffled: method::in_order(diagnostics.shuffled),
+        recursive: diagnostics.recursive,
+        within_layer: diagnostics.within,
+        blank: None,
+        transfer: IndexMap::new(),
+        transfer_answers: IndexMap::new(),
+        layers: reports,
+        settings: settings.recorded()?,
+        split: split.report.id.clone(),
+        states: source.states(),
+        about: source.about(),
+        data_notes: source.notes(),
+        data: serde_json::Value::Object(source.identity().into()),
+    };
+    report.verdicts = sentences::verdicts(&report);
+    Ok(Run { report, split: split.report.clone(), probes })
+}
+
+/// What a reader should know, each sentence once.
+fn notes(plan: &Plan<'_>, counts: &Counts, diagnostics: &mut Diagnostics) -> Vec<String> {
+    let mut notes = sentences::notes(plan.split.resamples.groups(), plan.layers.len());
+    notes.extend(one_label(counts));
+    notes.extend(plan.source.rows().both_labels.clone());
+    notes.extend(shuffled::note(&diagnostics.shuffled));
+    for note in std::mem::take(&mut diagnostics.notes) {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
+}
+
+/// A sentence on test rows that have one label.
+fn one_label(counts: &Counts) -> Option<String> {
+    let (rows, positives) = (counts.rows.test, counts.positives.test);
+    let label = positives > 0;
+    (positives == 0 || positives == rows).then(|| {
+        format!("all {rows} test rows are labelled {label}: there is no AUROC, and accuracy says little")
+    })
+}

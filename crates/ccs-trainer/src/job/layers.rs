@@ -1,0 +1,153 @@
+//! The work of a run: every layer, the choice of layers, and diagnostics of every method at its choice.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ccs_report::{Chosen, LayerReport, Method};
+use indexmap::IndexMap;
+use rayon::prelude::*;
+
+use crate::control::{Event, Halt, Outcome, RunControl, Work};
+use crate::diagnostics::found::Diagnostics;
+use crate::diagnostics::layer::ChosenLayer;
+use crate::engine::compute::{Compute, in_parallel};
+use crate::engine::outcome::LayerOutcome;
+use crate::engine::plan::Plan;
+use crate::engine::{choose, layer};
+use crate::job::assemble::assemble;
+use crate::method::Ask as _;
+use crate::resume::{Cached, ResumeCache};
+use crate::run::Run;
+use crate::source::Layer;
+use crate::{Error, Result};
+
+/// Runs a plan; `dataset` is its name in a sweep.
+pub(crate) fn run(
+    plan: &Plan<'_>,
+    compute: Compute,
+    cache: &ResumeCache,
+    dataset: Option<&str>,
+    control: RunControl<'_>,
+) -> Result<Outcome<Run>> {
+    let work = LayerWork { plan, cache, dataset, control, done: AtomicUsize::new(0) };
+    match work.run(compute) {
+        Ok(run) => Ok(Outcome::Finished(run)),
+        Err(Halt::Failed(error)) => Err(error),
+        Err(Halt::Stopped) => Ok(Outcome::Stopped {
+            done: work.done.load(Ordering::Relaxed),
+            layers: plan.layers.len(),
+            kept: cache.keeps(),
+        }),
+    }
+}
+
+struct LayerWork<'a> {
+    plan: &'a Plan<'a>,
+    cache: &'a ResumeCache,
+    dataset: Option<&'a str>,
+    control: RunControl<'a>,
+    /// Layers that are done.
+    done: AtomicUsize,
+}
+
+impl LayerWork<'_> {
+    fn run(&self, compute: Compute) -> Work<Run> {
+        let layers = &self.plan.layers;
+        let workers = compute.workers(self.plan.source, layers);
+        let outcomes: Vec<LayerOutcome> = in_parallel(workers, || {
+            let outcome = |layer: &Layer| self.outcome(layer).map_err(|halt| in_layer(layer, halt));
+            layers.par_iter().map(outcome).collect::<Work<_>>()
+        })?;
+        let chosen = self.choose(&outcomes);
+        let methods = chosen.values().filter(|choice| choice.layer.is_some()).count();
+        self.control.tell(Event::Diagnostics { methods });
+        // Layers are loaded again rather than held: few are chosen.
+        let found: Vec<(LayerOutcome, Diagnostics)> = in_parallel(workers, || {
+            let diagnose = |(outcome, layer): (LayerOutcome, &Layer)| {
+                let found = self.diagnose(layer, &outcome, &chosen, methods);
+                Ok((outcome, found.map_err(|halt| in_layer(layer, halt))?))
+            };
+            outcomes.into_par_iter().zip(layers.par_iter()).map(diagnose).collect::<Work<_>>()
+        })?;
+        let (outcomes, found): (Vec<LayerOutcome>, Vec<Diagnostics>) = found.into_iter().unzip();
+        let mut diagnostics = Diagnostics::default();
+        found.into_iter().for_each(|of_layer| diagnostics.extend(of_layer));
+        Ok(assemble(self.plan, chosen, outcomes, diagnostics)?)
+    }
+
+    /// A layer's outcome, from the cache or fitted now.
+    fn outcome(&self, layer: &Layer) -> Work<LayerOutcome> {
+        let outcome = match self.undamaged(self.cache.outcome(layer)) {
+            Some(outcome) => outcome,
+            None => {
+                self.control.go_on()?;
+                let outcome = layer::fit(self.plan, layer)?;
+                self.cache.keep_outcome(layer, &outcome)?;
+                outcome
+            }
+        };
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.control.tell(Event::Layer { dataset: self.dataset, layer: &outcome.report });
+        Ok(outcome)
+    }
+
+    /// The layer of every method that fits probes.
+    fn choose(&self, outcomes: &[LayerOutcome]) -> IndexMap<Method, Chosen> {
+        let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
+        let methods = self.plan.methods.iter().copied().filter(|m| m.is_probe());
+        let folds = self.plan.settings.folds;
+        methods.map(|method| (method, choose::by_cross_validation(method, &layers, folds))).collect()
+    }
+
+    /// Diagnostics of the methods that chose a layer, from the cache or computed now; `methods` have a choice, here or
+    /// elsewhere.
+    fn diagnose(
+        &self,
+        layer: &Layer,
+        outcome: &LayerOutcome,
+        chosen: &IndexMap<Method, Chosen>,
+        methods: usize,
+    ) -> Work<Diagnostics> {
+        let is_here = |m: &Method| chosen.get(m).is_some_and(|c| c.layer == Some(layer.layer));
+        let (mut all, mut missing) = (Diagnostics::default(), Vec::new());
+        for (method, probe) in outcome.probes.iter().filter(|(method, _)| is_here(method)) {
+            match self.undamaged(self.cache.diagnostics(*method, layer)) {
+                Some(found) => {
+                    all.extend(found);
+                    self.control.tell(Event::Diagnosed { method: *method, layer: layer.layer });
+                }
+                None => missing.push((*method, probe)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(all);
+        }
+        self.control.go_on()?;
+        let here = ChosenLayer::load(self.plan, layer, outcome, methods)?;
+        for (method, probe) in missing {
+            let found = here.diagnose(method, probe, self.control)?;
+            self.cache.keep_diagnostics(method, layer, &found)?;
+            self.control.tell(Event::Diagnosed { method, layer: layer.layer });
+            all.extend(found);
+        }
+        Ok(all)
+    }
+
+    /// What is in the cache, unless it is damaged.
+    fn undamaged<T>(&self, cached: Cached<T>) -> Option<T> {
+        cached.unwrap_or_else(|path| {
+            self.control.tell(Event::Damaged { path: &path });
+            None
+        })
+    }
+}
+
+/// Names the layer that an error happened at.
+fn in_layer(layer: &Layer, halt: Halt) -> Halt {
+    match halt {
+        Halt::Stopped => Halt::Stopped,
+        Halt::Failed(source) => {
+            let (layer, hook) = (layer.layer, layer.hook.clone());
+            Halt::Failed(Error::InLayer { layer, hook, source: Box::new(source) })
+        }
+    }
+}

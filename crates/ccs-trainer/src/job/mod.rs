@@ -1,0 +1,6 @@
+//! The jobs: a fit of one data set, and a sweep over several.
+
+mod assemble;
+pub(crate) mod fit;
+mod layers;
+pub(crate) mod sweep;

@@ -1,0 +1,178 @@
+//! A sweep: a run of each data set, one of all together, and how each one's probes do on the others.
+
+use std::collections::BTreeSet;
+
+use ccs::SeedTree;
+use ccs::stats::split::{Split, test_groups};
+use ccs_report::Report;
+
+use crate::control::{Outcome, RunControl};
+use crate::engine::compute::{Compute, one_thread};
+use crate::engine::plan::Plan;
+use crate::job::fit::cache;
+use crate::job::layers;
+use crate::method::Ask as _;
+use crate::run::Run;
+use crate::run_dir::layout::TRANSFER;
+use crate::run_dir::writer::NewRunDir;
+use crate::settings::Settings;
+use crate::source::Source;
+use crate::source::pooled::{Dataset, Pooled, of_part};
+use crate::transfer::datasets::{ALL, FittedRun, transfers};
+use crate::transfer::table;
+use crate::{Error, Result};
+
+/// Said in every single run's report.
+const SIDES: &str = "the sides of the split were decided over all data sets of the sweep together, so that a passage is on one side in all of them";
+
+/// A fit of several data sets, each by itself and all together, with the probes of each evaluated on the test rows of the
+/// others.
+///
+/// The sides of the split are decided once, over the groups (passages) of all data sets: a passage trains in all of them
+/// or tests in all of them. So every column of the transfer is evaluated on the same rows, and no probe was trained on any
+/// of their passages.
+///
+/// ```no_run
+/// use ccs_trainer::{Dataset, NewRunDir, Overwrite, StoreSource, Sweep};
+///
+/// let (boolq, imdb) = (StoreSource::open("boolq/store")?, StoreSource::open("imdb/store")?);
+/// let datasets = [Dataset { name: "boolq", source: &boolq }, Dataset { name: "imdb", source: &imdb }];
+/// if let Some(report) = Sweep::new(&datasets).run_to(NewRunDir::reserve("sweep", Overwrite::No)?)?.finished() {
+///     println!("{}", report.summary());
+/// }
+/// # Ok::<(), ccs_trainer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sweep<'a> {
+    datasets: &'a [Dataset<'a>],
+    settings: Settings,
+    compute: Compute,
+    control: RunControl<'a>,
+}
+
+impl<'a> Sweep<'a> {
+    /// A sweep with the default settings, on the CPU, that nothing stops.
+    pub fn new(datasets: &'a [Dataset<'a>]) -> Self {
+        let (settings, compute, control) = (Settings::default(), Compute::default(), RunControl::default());
+        Self { datasets, settings, compute, control }
+    }
+
+    /// What to do with every data set.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Where to compute, and on how many threads.
+    #[must_use]
+    pub fn compute(mut self, compute: Compute) -> Self {
+        self.compute = compute;
+        self
+    }
+
+    /// How the sweep is stopped and watched.
+    #[must_use]
+    pub fn control(mut self, control: RunControl<'a>) -> Self {
+        self.control = control;
+        self
+    }
+
+    /// Runs the sweep and writes a folder: the run of all data sets, with the transfer in its report, `transfer.csv`, and
+    /// the single runs as `runs/NAME/`. If it is stopped, what is done is kept beside the folder until the same sweep is
+    /// asked for again.
+    ///
+    /// # Errors
+    /// As [`Pooled::new`], [`Fit::run_to`](crate::Fit::run_to); fewer than two data sets; a data set without rows of both
+    /// labels on the training side, without test rows, or without the means that zero-shot is to go by, named before the
+    /// first fit.
+    pub fn run_to(&self, out: NewRunDir) -> Result<Outcome<Report>> {
+        several(self.datasets)?;
+        let pooled = Pooled::new(self.datasets, &self.settings.layers)?;
+        let settings = self.settings.resolved(pooled.layers().len());
+        let tested = tested_groups(self.datasets, &settings)?;
+        let mut runs = Vec::new();
+        for part in self.datasets {
+            let run = self.run_one(part.source, &settings, &tested, part.name, &out);
+            let mut run = match run.map_err(|error| of_part(part.name, error))? {
+                Outcome::Finished(run) => run,
+                Outcome::Stopped { done, layers, kept } => {
+                    return Ok(Outcome::Stopped { done, layers, kept });
+                }
+            };
+            run.report.notes.push(SIDES.to_owned());
+            out.write_part(part.name, &run)?;
+            // The others are on disk; a sweep of many data sets must not hold them all.
+            let probes = std::mem::take(&mut run.probes);
+            run.probes = probes.into_iter().filter(|(m, layer, _)| run.is_chosen(*m, *layer)).collect();
+            runs.push(run);
+        }
+        self.run_one(&pooled, &settings, &tested, ALL, &out)?
+            .and_then(|all| self.finish(all, &runs, &pooled, &settings, out))
+    }
+
+    fn run_one(
+        &self,
+        source: &dyn Source,
+        settings: &Settings,
+        tested: &BTreeSet<String>,
+        name: &str,
+        out: &NewRunDir,
+    ) -> Result<Outcome<Run>> {
+        let plan = Plan::new(source, settings, self.compute.device, Some(tested))?;
+        let cache = cache(&plan, Some(out))?;
+        layers::run(&plan, self.compute, &cache, Some(name), self.control)
+    }
+
+    /// Adds the transfer to the run of all data sets, and writes it.
+    fn finish(
+        &self,
+        mut all: Run,
+        runs: &[Run],
+        pooled: &Pooled<'_>,
+        settings: &Settings,
+        out: NewRunDir,
+    ) -> Result<Report> {
+        let parts = self.datasets.iter().zip(runs).map(|(part, run)| FittedRun::of(part.name, run));
+        let fitted: Vec<FittedRun<'_>> = parts.chain([FittedRun::of(ALL, &all)]).collect();
+        let found = one_thread(|| transfers(&fitted, pooled, settings, self.compute.device))?;
+        let table = table::csv(&found.by_method)?;
+        all.report.transfer = found.by_method;
+        all.report.transfer_answers = found.answers;
+        all.report.notes.push(SIDES.to_owned());
+        all.report.notes.extend(pooled.notes().iter().cloned().chain(found.notes));
+        out.write_with(&all, Some((TRANSFER, &table)))?;
+        Ok(all.report)
+    }
+}
+
+/// Refuses fewer than two data sets, and one that is called as all of them are.
+fn several(datasets: &[Dataset<'_>]) -> Result<()> {
+    let value = if datasets.len() < 2 {
+        "one data set"
+    } else if datasets.iter().any(|part| part.name == ALL) {
+        "a data set called `all`"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Setting {
+        name: "datasets",
+        value: value.to_owned(),
+        reason: "a sweep goes from data set to data set, and `all` is all of them together",
+        hint: "give two data sets or more, with names of their own",
+    })
+}
+
+/// The groups that test in every data set; refuses a data set that then has no rows of both labels to train on.
+fn tested_groups(datasets: &[Dataset<'_>], settings: &Settings) -> Result<BTreeSet<String>> {
+    let groups: Vec<&[String]> = datasets.iter().map(|part| part.source.rows().groups.as_slice()).collect();
+    let tested = test_groups(&groups, settings.test_fraction, &SeedTree::new(settings.seed).child("split"))?;
+    for part in datasets {
+        let rows = part.source.rows();
+        Split::of_groups(&rows.labels, &rows.groups, &tested).map_err(|error| of_part(part.name, error))?;
+        if settings.methods(rows.answer_logprob.is_some()).iter().any(|method| method.needs_answers()) {
+            rows.answers(settings.zero_shot)?;
+        }
+    }
+    Ok(tested)
+}

@@ -1,0 +1,34 @@
+//! The names of what lies in a run folder.
+
+use crate::run::PROBES;
+
+/// What was found; the file that makes a folder a run.
+pub(crate) const REPORT: &str = "report.json";
+/// The hashes of a run's files.
+pub(crate) const SUMS: &str = "sums.json";
+/// Which rows trained and which tested.
+pub(crate) const SPLIT: &str = "split.json";
+/// The runs of single data sets, in the folder of a sweep.
+pub(crate) const RUNS: &str = "runs";
+/// The table of a sweep.
+pub(crate) const TRANSFER: &str = "transfer.csv";
+/// What a fit that was stopped has done so far, in `OUT.partial`.
+pub(crate) const LAYERS: &str = "layers";
+/// Marks a folder that is still being written.
+pub(crate) const UNFINISHED: &str = "unfinished";
+/// What a run consists of, the file that makes it a run last.
+pub(crate) const PARTS: [&str; 13] = [
+    PROBES,
+    RUNS,
+    TRANSFER,
+    LAYERS,
+    "plots",
+    "results.csv",
+    "results.parquet",
+    SPLIT,
+    SUMS,
+    "report.html",
+    "log.jsonl",
+    UNFINISHED,
+    REPORT,
+];
