@@ -91,7 +91,7 @@ impl Contrast {
 
     /// Pairs whose labels nobody asks for.
     pub(crate) fn unlabelled(plus: &Tensor, minus: &Tensor) -> Result<Self> {
-        let rows = usize::try_from(plus.size().first().copied().unwrap_or(0)).unwrap_or(0);
+        let rows = plus.dims2("plus")?.0 as usize;
         Self::new(plus.f_alias()?, minus.f_alias()?, vec![false; rows], vec![String::new(); rows])
     }
 

@@ -68,6 +68,6 @@ pub use probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 pub use seeds::SeedTree;
 pub use stats::calibrate::Platt;
 pub use stats::intervals::{Interval, Resamples};
-pub use stats::judgement::Judgement;
+pub use stats::judgment::Judgment;
 pub use stats::split::Split;
 pub use tch;

@@ -120,7 +120,7 @@ pub fn bss_from(train: &Contrast, start: &Tensor, options: &Bss) -> Result<BssFi
 }
 
 fn check(train: &Contrast, start: &Tensor, options: &Bss) -> Result<()> {
-    let restarts = start.size().get(1).copied().unwrap_or_default();
+    let (_, restarts) = start.dims2("start")?;
     if start.size() != [train.dim() as i64, restarts] || restarts == 0 {
         return Err(Error::Shape {
             what: "the start".to_owned(),

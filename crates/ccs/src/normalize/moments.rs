@@ -5,7 +5,7 @@
 use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
-use super::Normalization;
+use super::kind::Normalization;
 use crate::Result;
 
 /// A dimension with a standard deviation below this is constant: it is centred, not scaled.

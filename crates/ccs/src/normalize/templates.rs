@@ -9,7 +9,7 @@
 
 use tch::Tensor;
 
-use super::Normalization;
+use super::kind::Normalization;
 use super::moments::{Estimate, Moments, Variation};
 use crate::{Contrast, Result};
 

@@ -2,6 +2,7 @@
 
 use safetensors::tensor::SafeTensors;
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::Result;
 use crate::probe::tensor;
@@ -67,7 +68,7 @@ impl HiddenLayers {
         for index in (0..count).rev() {
             let get = |part: &str, shape: &[_]| tensor(file, &format!("hidden.{index}.{part}"), shape);
             let weight = get("weight", &[Some(above), None])?;
-            let inputs = weight.size().get(1).map_or(0, |&n| n as usize);
+            let inputs = weight.dims2("weight").map_err(|e| e.to_string())?.1 as usize;
             layers.push(Layer { weight, bias: get("bias", &[Some(above)])? });
             above = inputs;
         }

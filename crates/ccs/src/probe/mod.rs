@@ -12,7 +12,7 @@ use torch_runtime::TensorExt as _;
 use crate::normalize::Normalizer;
 use crate::stats::calibrate::Platt;
 use crate::stats::intervals::Resamples;
-use crate::stats::judgement::Judgement;
+use crate::stats::judgment::Judgment;
 use crate::stats::metrics::Scored;
 use crate::{Contrast, Error, Result, SeedTree, loss};
 
@@ -265,11 +265,11 @@ impl Probe {
     ///
     /// # Errors
     /// As [`Probe::score_pairs`]; groups among which resamples with both labels are too rare.
-    pub fn evaluate(&self, pairs: &Contrast, resamples: usize, seeds: &SeedTree) -> Result<Judgement> {
+    pub fn evaluate(&self, pairs: &Contrast, resamples: usize, seeds: &SeedTree) -> Result<Judgment> {
         let scores = self.score_pairs(pairs)?;
         let scored = Scored::new(&scores, pairs.labels(), self.input.threshold())?;
         let resamples = Resamples::draw(pairs.labels(), pairs.groups(), resamples, seeds)?;
-        Ok(Judgement::of(&scored, &resamples))
+        Ok(Judgment::of(&scored, &resamples))
     }
 
     /// The CCS loss on `pairs`.
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_judgement_has_both_intervals_and_counts_groups() {
+    fn a_judgment_has_both_intervals_and_counts_groups() {
         let data = pairs([1.0, -0.5], [-1.0, 0.25]);
         let found = probe(ProbeInput::Pair, Sign::Plus).evaluate(&data, 50, &SeedTree::new(0)).unwrap();
         assert_eq!((found.rows, found.groups, found.accuracy, found.auroc), (2, 2, 1.0, Some(1.0)));

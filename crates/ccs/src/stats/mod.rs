@@ -2,7 +2,7 @@
 
 pub mod calibrate;
 pub mod intervals;
-pub mod judgement;
+pub mod judgment;
 pub mod metrics;
 pub mod select;
 pub mod split;

@@ -6,7 +6,7 @@ use super::metrics::Scored;
 /// Accuracy and AUROC, each with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Judgement {
+pub struct Judgment {
     /// Rows judged.
     pub rows: usize,
     /// Groups among them, which intervals resample whole.
@@ -17,11 +17,11 @@ pub struct Judgement {
     pub accuracy_interval: Option<Interval>,
     /// The area under the ROC curve; `None` if the rows carry one label.
     pub auroc: Option<f64>,
-    /// `None` where [`Judgement::accuracy_interval`] or [`Judgement::auroc`] is.
+    /// `None` where [`Judgment::accuracy_interval`] or [`Judgment::auroc`] is.
     pub auroc_interval: Option<Interval>,
 }
 
-impl Judgement {
+impl Judgment {
     /// Of scored rows, over resamples of them.
     pub fn of(scored: &Scored<'_>, resamples: &Resamples) -> Self {
         let correct = scored.correct();
