@@ -11,6 +11,7 @@ use crate::{Error, Result};
 /// A method, and what reports say of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::struct_excessive_bools, reason = "each says a thing of its own, and they are read by name")]
 pub struct Known {
     /// The name in reports and on the command line.
     pub name: &'static str,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use ccs_report::{AnswerScore, RecordedSettings, Report};
 
 use crate::error::write_error;
-use crate::method::{self, Ask as _};
+use crate::method::{self, Ask};
 use crate::source::Layer;
 use crate::{Error, Result};
 use ccs::methods::ccs::{Ccs, Init};
@@ -119,7 +119,7 @@ impl Settings {
 
     /// Whether a method was asked for by name that needs the model's answers.
     pub(crate) fn requires_answers(&self) -> bool {
-        self.methods.iter().flatten().any(|method| method.needs_answers())
+        self.methods.iter().flatten().any(Ask::needs_answers)
     }
 
     /// As a report records them.
@@ -352,8 +352,7 @@ mod tests {
             let mut settings = Settings::default();
             change(&mut settings);
             match settings.check() {
-                Err(Error::Setting { name, .. }) => name,
-                Err(Error::Probe(ccs::Error::Setting { name, .. })) => name,
+                Err(Error::Setting { name, .. } | Error::Probe(ccs::Error::Setting { name, .. })) => name,
                 other => panic!("{other:?}"),
             }
         };

@@ -203,7 +203,7 @@ impl SettingsArgs {
             let reason = "calibrated_zero_shot is not among the methods";
             return Err(refused("--true-share", share.to_string(), reason, "add it to `--methods`"));
         }
-        if let Some(score) = self.zero_shot.filter(|_| !methods.iter().any(|m| needs_answers(m))) {
+        if let Some(score) = self.zero_shot.filter(|_| !methods.iter().any(needs_answers)) {
             let reason = "neither zero_shot nor calibrated_zero_shot is among the methods";
             return Err(refused("--zero-shot", score.to_string(), reason, "add one to `--methods`"));
         }

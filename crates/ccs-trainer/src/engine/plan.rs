@@ -7,7 +7,7 @@ use ccs_report::Method;
 use tch::Device;
 
 use crate::engine::split::DataSplit;
-use crate::method::Ask as _;
+use crate::method::Ask;
 use crate::settings::Settings;
 use crate::source::origin::locate;
 use crate::source::{Layer, Source};
@@ -47,7 +47,7 @@ impl<'a> Plan<'a> {
             return Err(Error::NoAnswerLogprob);
         }
         let methods = settings.methods(with_logprob);
-        if methods.iter().any(|method| method.needs_answers()) {
+        if methods.iter().any(Ask::needs_answers) {
             rows.check_answers(settings.zero_shot).map_err(|error| locate(source, error))?;
         }
         let stream = SeedTree::new(settings.seed);

@@ -11,7 +11,7 @@ use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
 use crate::engine::split::Counts;
 use crate::engine::{choose, compare};
-use crate::method::{self, Ask as _};
+use crate::method::{self, Ask};
 use crate::run::Run;
 
 /// Compares the choices, and puts the report together.
@@ -33,7 +33,7 @@ pub(crate) fn assemble(
         reports.push(outcome.report);
     }
     let (source, settings, split) = (plan.source, &plan.settings, &plan.split);
-    let answers = plan.methods.iter().any(|method| method.needs_answers());
+    let answers = plan.methods.iter().any(Ask::needs_answers);
     let of_methods = plan.methods.iter().filter_map(|&m| Some((m, method::known(m)?.info())));
     let mut report = Report {
         schema: Report::SCHEMA,

@@ -14,7 +14,7 @@ use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
 use crate::engine::{choose, layer};
 use crate::job::assemble::assemble;
-use crate::method::Ask as _;
+use crate::method::Ask;
 use crate::resume::{Cached, ResumeCache};
 use crate::run::Run;
 use crate::source::Layer;
@@ -70,20 +70,21 @@ impl LayerWork<'_> {
         })?;
         let (outcomes, found): (Vec<LayerOutcome>, Vec<Diagnostics>) = found.into_iter().unzip();
         let mut diagnostics = Diagnostics::default();
-        found.into_iter().for_each(|of_layer| diagnostics.extend(of_layer));
+        for of_layer in found {
+            diagnostics.extend(of_layer);
+        }
         Ok(assemble(self.plan, chosen, outcomes, diagnostics)?)
     }
 
     /// A layer's outcome, from the cache or fitted now.
     fn outcome(&self, layer: &Layer) -> Work<LayerOutcome> {
-        let outcome = match self.undamaged(self.cache.outcome(layer)) {
-            Some(outcome) => outcome,
-            None => {
-                self.control.go_on()?;
-                let outcome = layer::fit(self.plan, layer)?;
-                self.cache.keep_outcome(layer, &outcome)?;
-                outcome
-            }
+        let outcome = if let Some(outcome) = self.undamaged(self.cache.outcome(layer)) {
+            outcome
+        } else {
+            self.control.go_on()?;
+            let outcome = layer::fit(self.plan, layer)?;
+            self.cache.keep_outcome(layer, &outcome)?;
+            outcome
         };
         self.done.fetch_add(1, Ordering::Relaxed);
         self.control.tell(Event::Layer { dataset: self.dataset, layer: &outcome.report });
@@ -93,7 +94,7 @@ impl LayerWork<'_> {
     /// The layer of every method that fits probes.
     fn choose(&self, outcomes: &[LayerOutcome]) -> IndexMap<Method, Chosen> {
         let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
-        let methods = self.plan.methods.iter().copied().filter(|m| m.is_probe());
+        let methods = self.plan.methods.iter().copied().filter(Ask::is_probe);
         let folds = self.plan.settings.folds;
         methods.map(|method| (method, choose::by_cross_validation(method, &layers, folds))).collect()
     }

@@ -11,7 +11,7 @@ use crate::engine::compute::{Compute, one_thread};
 use crate::engine::plan::Plan;
 use crate::job::fit::cache;
 use crate::job::layers;
-use crate::method::Ask as _;
+use crate::method::Ask;
 use crate::run::Run;
 use crate::run_dir::layout::TRANSFER;
 use crate::run_dir::writer::NewRunDir;
@@ -170,7 +170,7 @@ fn tested_groups(datasets: &[Dataset<'_>], settings: &Settings) -> Result<BTreeS
     for part in datasets {
         let rows = part.source.rows();
         Split::of_groups(&rows.labels, &rows.groups, &tested).map_err(|error| of_part(part.name, error))?;
-        if settings.methods(rows.answer_logprob.is_some()).iter().any(|method| method.needs_answers()) {
+        if settings.methods(rows.answer_logprob.is_some()).iter().any(Ask::needs_answers) {
             rows.answers(settings.zero_shot)?;
         }
     }

@@ -83,7 +83,7 @@ impl Fitted {
 /// The layer whose probe is meant.
 fn choose(run: &Path, report: &Report, method: Method, layer: Option<usize>) -> Result<usize> {
     let none = |what: String, hint: String| Error::NoProbe { run: run.to_owned(), what, hint };
-    let methods: Vec<&str> = report.chosen.keys().map(|m| m.name()).collect();
+    let methods: Vec<&str> = report.chosen.keys().map(Method::name).collect();
     let Some(chosen) = report.chosen.get(&method) else {
         let hint = match methods.join(", ") {
             none if none.is_empty() => {

@@ -183,7 +183,7 @@ fn mistakes_end_in_one_error_a_hint_and_a_failure() {
     expect(&["store", "--out", "x", "--learning-rate", "0"], &["`--learning-rate` cannot be 0"]);
     expect(&["store", "--out", "x", "--lr-c", "1", "--lr-cross-validated"], &["`--lr-c`"]);
     expect(&[&lr[..], &["--true-share", "0.3"]].concat(), &["`--true-share`", "add it to `--methods`"]);
-    expect(&["store", "--out", "x", "--precision", "f16"], &["`--precision`", "f32 or f64"]);
+    expect(&["store", "--out", "x", "--precision", "f16"], &["--precision", "f32 or f64"]);
     expect(&["store", "--out", "x", "--resamples", "0"], &["`--resamples` cannot be 0"]);
     std::fs::write(dir.path().join("file"), "").unwrap();
     expect(&["store", "--out", "file/run"], &["file/run.partial"]);

@@ -85,5 +85,5 @@ pub(crate) fn method(name: &str) -> ccs_report::Method {
 /// A fit in memory.
 pub(crate) fn run(source: &dyn Source, settings: &Settings, compute: Compute) -> ccs_trainer::Result<Run> {
     let fit = Fit::new(source).settings(settings.clone()).compute(compute);
-    Ok(fit.run()?.finished().expect("nothing stops it"))
+    Ok(fit.run()?.finished().unwrap()) // nothing stops it
 }

@@ -35,7 +35,7 @@ pub(crate) fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
 }
 
 fn probes() -> impl Iterator<Item = Method> {
-    ccs_trainer::method::ALL.iter().filter(|m| m.fits_probes).map(|m| m.method())
+    ccs_trainer::method::ALL.iter().filter(|m| m.fits_probes).map(ccs_trainer::method::Known::method)
 }
 
 /// One layer with log-probabilities that know a little.

@@ -49,14 +49,14 @@ fn finish(dir: &Path, out: &str) {
     succeeds(start(dir, out).wait_with_output().unwrap());
 }
 
-/// The finished layers that are kept for a run.
+/// The finished layers and diagnostics that are kept for a run.
 fn kept(dir: &Path, out: &str) -> Vec<PathBuf> {
     let layers = dir.join(format!("{out}.partial/layers"));
     let keys = std::fs::read_dir(layers).into_iter().flatten().map(|key| key.unwrap().path());
     let parts = keys.flat_map(|key| std::fs::read_dir(key).into_iter().flatten());
     let mut parts: Vec<PathBuf> = parts.map(|part| part.unwrap().path()).collect();
     parts.retain(|path| path.extension().is_none_or(|ending| ending == "json"));
-    parts.sort();
+    parts.sort_by_key(|path| (path.is_file(), path.clone())); // layers, then diagnostics
     parts
 }
 
