@@ -53,7 +53,7 @@ fn the_scaling_is_saved_with_every_probe_and_the_report_s_is_the_chosen_one_s() 
     }
     let page = std::fs::read_to_string(out.join("report.html")).unwrap();
     assert!(
-        page.contains("of no fixed scale and no probabilities") && page.contains("p, after Platt scaling")
+        page.contains("the unscaled scores are not probabilities") && page.contains("p, after Platt scaling")
     );
 }
 

@@ -82,10 +82,10 @@ fn a_store_becomes_a_run_folder_a_table_and_json() {
     assert_eq!(text(&done.stderr), "", "silent in a pipe");
     let table = text(&done.stdout);
     assert!(
-        table.contains("blocks.0.hook_resid_post") && table.contains("the states are the same"),
+        table.contains("blocks.0.hook_resid_post") && table.contains("identical states in all training rows"),
         "{table}"
     );
-    assert!(table.contains("CCS reads truth at layer 1"), "{table}");
+    assert!(table.contains("CCS is above chance at layer 1"), "{table}");
     let states = "at the last token, computed in bf16 and kept in f32";
     assert!(table.contains(states), "{table}");
     let page = text(&std::fs::read(dir.path().join("run/report.html")).unwrap());
