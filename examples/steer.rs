@@ -12,7 +12,7 @@
 //!
 //! Three choices decide whether this works:
 //!
-//! - **The length.** A probe lives in normalised space: it reads w·(x − μ)/σ. A step of 1 here is one standard deviation
+//! - **The length.** A probe lives in normalized space: it reads w·(x − μ)/σ. A step of 1 here is one standard deviation
 //!   of the states along w *there*, brought back by multiplying with σ. (Dividing by σ instead, which gives the probe's
 //!   gradient, steps along dimensions in which states hardly differ, and the model hardly notices.)
 //! - **The token.** The two prompts of a pair are the same up to the answer, so what tells them apart, and what the probe

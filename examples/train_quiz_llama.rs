@@ -1,6 +1,6 @@
 //! Trains the quiz model, the small LLaMA that `boolq_7b` reads when no `--model` is given.
 //!
-//! A teaching model: its world is a few objects with colours, places and materials. Its texts are BoolQ prompts in llama-ccs'
+//! A teaching model: its world is a few objects with colors, places and materials. Its texts are BoolQ prompts in llama-ccs'
 //! template, followed by one word that says whether the given answer was right, so at the answer token it must know.
 //!
 //! ```text
@@ -26,7 +26,7 @@ struct Args {
     /// Folder for `model/` and `questions.jsonl`.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz"))]
     out: PathBuf,
-    /// Optimiser steps.
+    /// Optimizer steps.
     #[arg(long, default_value_t = 4000)]
     steps: usize,
     /// Questions to keep apart for the demo; their passages are never trained on.
@@ -42,7 +42,7 @@ const OBJECTS: [&str; 20] = [
     "ball", "cup", "hat", "book", "box", "coat", "lamp", "key", "bag", "bell", "boat", "drum", "flag",
     "kite", "ring", "shoe", "sock", "spoon", "table", "vase",
 ];
-const COLOURS: [&str; 10] =
+const COLORS: [&str; 10] =
     ["red", "blue", "green", "white", "black", "yellow", "brown", "pink", "grey", "orange"];
 const PLACES: [&str; 10] =
     ["kitchen", "garden", "garage", "attic", "hall", "cellar", "office", "shed", "school", "yard"];
@@ -57,7 +57,7 @@ const GIVEN_ANSWER_RIGHT: f64 = 0.75;
 
 /// What can be so about an object, sort by sort.
 const SORTS: [fn(&mut ChaCha8Rng) -> String; FACTS] = [
-    |rng| pick(&COLOURS, rng).to_owned(),
+    |rng| pick(&COLORS, rng).to_owned(),
     |rng| format!("in the {}", pick(&PLACES, rng)),
     |rng| format!("made of {}", pick(&MATERIALS, rng)),
 ];
@@ -107,7 +107,7 @@ fn words() -> Vec<String> {
         "or", "True", "False", "right", "wrong",
     ];
     let bare = ["\n", "After", "True", ".", ",", ":", "?"];
-    let nouns = OBJECTS.iter().chain(&COLOURS).chain(&PLACES).chain(&MATERIALS);
+    let nouns = OBJECTS.iter().chain(&COLORS).chain(&PLACES).chain(&MATERIALS);
     spaced.iter().chain(nouns).map(|w| format!("▁{w}")).chain(bare.map(String::from)).collect()
 }
 

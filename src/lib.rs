@@ -6,7 +6,7 @@
 //!
 //! | crate | what it does |
 //! |---|---|
-//! | [`boolq`] | labelled yes/no data → contrast pairs |
+//! | [`boolq`] | labeled yes/no data → contrast pairs |
 //! | [`llama_core`] | LLaMA models on LibTorch, with hooks |
 //! | [`activations`] | the on-disk store of hidden states |
 //! | [`ccs`] | probes, baselines, intervals, reports |

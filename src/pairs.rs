@@ -20,7 +20,7 @@ impl boolq::Tokenizer for PairTokenizer<'_> {
     }
 }
 
-/// Tokenises pairs as they are, all of them, in parallel and in order.
+/// Tokenizes pairs as they are, all of them, in parallel and in order.
 ///
 /// # Errors
 /// The first pair whose prompts hold no two different answers, by its `idx`.

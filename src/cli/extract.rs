@@ -74,7 +74,7 @@ pub(crate) struct Args {
     /// Compute each prompt alone: without this, what prompts of a question begin with in common is computed once.
     #[arg(long)]
     no_sharing: bool,
-    /// Compute each pair by itself, so that its states do not depend, in their last bits, on its neighbours: the same pair
+    /// Compute each pair by itself, so that its states do not depend, in their last bits, on its neighbors: the same pair
     /// gives the same bytes in every selection.
     #[arg(long)]
     deterministic: bool,

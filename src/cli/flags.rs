@@ -73,7 +73,7 @@ fn of_data(error: &boolq::Error) -> Option<String> {
             let first = names.first().map_or_else(|| "CLASS".to_owned(), |name| quoted(name));
             format!(": --positive {first}, for example")
         }
-        boolq::Error::Unlabelled { .. } => ": --skip-unlabeled, or --positive CLASS".to_owned(),
+        boolq::Error::Unlabeled { .. } => ": --skip-unlabeled, or --positive CLASS".to_owned(),
         _ => return None,
     })
 }

@@ -46,7 +46,7 @@ SIGHUP), and what was written can be continued by the same command.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Labelled questions → a CSV of contrast prompts.
+    /// Labeled questions → a CSV of contrast prompts.
     Prompts(prompts::Args),
     /// A model over contrast prompts → a store of hidden states. Started again, it continues.
     Extract(extract::Args),

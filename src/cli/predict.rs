@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// The tokenizer, if it is neither in the model's folder nor beside it.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// Labelled questions or statements, as for `llama-ccs prompts`.
+    /// Labeled questions or statements, as for `llama-ccs prompts`.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -106,7 +106,7 @@ pub(crate) struct Args {
 struct Asked {
     pairs: Vec<TokenizedPair>,
     texts: Vec<String>,
-    labelled: bool,
+    labeled: bool,
     /// The template has the run's name and another text.
     other_text: Option<Mismatch>,
 }
@@ -148,7 +148,7 @@ impl Args {
 
         found.warnings.extend(asked.other_text.clone());
         found.warnings.iter().for_each(output::warn);
-        if asked.labelled && found.trained_on() > 0 {
+        if asked.labeled && found.trained_on() > 0 {
             let what =
                 if self.keep_trained { "accuracy on those says little" } else { "left out of accuracies" };
             output::warn(&format!(
@@ -158,7 +158,7 @@ impl Args {
             ));
         }
         let seed = fitted.report.settings.seed;
-        let accuracy = if asked.labelled {
+        let accuracy = if asked.labeled {
             found.evaluate(&asked.pairs, self.keep_trained, seed)?.map(|(probe, zero_shot)| Accuracy {
                 probe,
                 zero_shot,
@@ -181,7 +181,7 @@ impl Args {
             prompts.warnings.iter().for_each(output::warn);
             let pairs = tokenize_all(prompts.pairs, tokenizer)?;
             let texts = pairs.iter().map(|p| before_answer(&p.pair)).collect();
-            return Ok(Asked { pairs, texts, labelled: true, other_text: None });
+            return Ok(Asked { pairs, texts, labeled: true, other_text: None });
         }
         let origin = Origin::of(fitted);
         let template = self.template(&origin)?;
@@ -195,8 +195,8 @@ impl Args {
             Selection { offset: self.offset, limit: self.limit, max_seq_len: None, balance: None };
         let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;
         [&data.warnings, &made.warnings, &selected.warnings].into_iter().flatten().for_each(output::warn);
-        if data.unlabelled > 0 {
-            output::warn(&format!("{} rows have no label and were left out", data.unlabelled));
+        if data.unlabeled > 0 {
+            output::warn(&format!("{} rows have no label and were left out", data.unlabeled));
         }
         for dropped in &selected.dropped {
             output::warn(&format!("left out idx {}: {}", dropped.idx, dropped.reason));
@@ -206,7 +206,7 @@ impl Args {
             question.map_or_else(String::new, |q| q.question.clone())
         };
         let texts = selected.pairs.iter().map(text).collect();
-        Ok(Asked { pairs: selected.pairs, texts, labelled: true, other_text })
+        Ok(Asked { pairs: selected.pairs, texts, labeled: true, other_text })
     }
 
     /// The template asked for: one of the run's by its name, else as `--template` of `prompts` has it; or the run's only
@@ -251,7 +251,7 @@ impl Args {
             if self.passage.is_none() { format!("{e}{hint}").into() } else { AnyError::from(e) }
         })?;
         let pairs = tokenize_all(made.pairs, tokenizer)?;
-        Ok(Asked { pairs, texts: self.statements.clone(), labelled: false, other_text: None })
+        Ok(Asked { pairs, texts: self.statements.clone(), labeled: false, other_text: None })
     }
 }
 
@@ -288,7 +288,7 @@ fn as_json(
     accuracy: Option<&Accuracy>,
 ) -> serde_json::Value {
     let rows = asked.pairs.iter().zip(&asked.texts).zip(&found.rows).map(|((pair, text), row)| {
-        let label = asked.labelled.then_some(pair.pair.label);
+        let label = asked.labeled.then_some(pair.pair.label);
         json!({
             "idx": pair.pair.idx, "question_id": pair.pair.question_id, "question": text,
             "p_true": row.p_true, "score": row.score, "judged_true": row.score > found.threshold,
@@ -304,7 +304,7 @@ fn as_json(
         "threshold": found.threshold,
         "zero_shot_score": found.zero_shot_score,
         "warnings": found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "trained_on": asked.labelled.then_some(found.trained_on()),
+        "trained_on": asked.labeled.then_some(found.trained_on()),
         "evaluation": accuracy.map(|a| json!({ "rows": a.counted(), "probe": a.probe, "zero_shot": a.zero_shot })),
         "predictions": rows.collect::<Vec<_>>(),
     })
@@ -317,10 +317,10 @@ fn table(
     accuracy: Option<&Accuracy>,
 ) -> Result<(), AnyError> {
     let label =
-        |pair: &TokenizedPair| if asked.labelled { format!("{:<7}", pair.pair.label) } else { String::new() };
+        |pair: &TokenizedPair| if asked.labeled { format!("{:<7}", pair.pair.label) } else { String::new() };
     output::page(&format!(
         "p(true)     score  zero-shot  {}question",
-        if asked.labelled { "label  " } else { "" }
+        if asked.labeled { "label  " } else { "" }
     ))?;
     for ((pair, text), row) in asked.pairs.iter().zip(&asked.texts).zip(&found.rows) {
         let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -162,15 +162,15 @@ impl Args {
             "pairs": selected.pairs.len(), "true_share": share(&selected.pairs),
             "dropped": selected.dropped, "warnings": warnings, "blank_passage": self.blank_passage,
             "data": {
-                "name": data.name, "identity": data.identity, "classes": data.classes, "unlabelled": data.unlabelled,
+                "name": data.name, "identity": data.identity, "classes": data.classes, "unlabeled": data.unlabeled,
             },
             "templates": templates,
         })
     }
 
     fn say_what_was_made(&self, data: &Dataset, selected: &Selected, templates: usize) {
-        if data.unlabelled > 0 {
-            output::warn(&format!("{} rows have no label and were left out", data.unlabelled));
+        if data.unlabeled > 0 {
+            output::warn(&format!("{} rows have no label and were left out", data.unlabeled));
         }
         if let Some([plus, minus]) = &data.classes {
             output::say(&format!("plus stands for the class {plus:?}, minus for {minus:?}"));

@@ -34,7 +34,7 @@ struct Computed<'p> {
 pub(super) struct Pipeline<'a> {
     pub(super) runner: BatchRunner<'a>,
     pub(super) pairs: &'a [TokenizedPair],
-    /// Each pair has a pass of its own, so that no row's bytes depend on its neighbours.
+    /// Each pair has a pass of its own, so that no row's bytes depend on its neighbors.
     pub(super) one_pair_a_pass: bool,
     /// Tokens, padding included, that one pass over a streamed model's weights is made for; 0 where the model is in memory.
     pub(super) group_tokens: usize,

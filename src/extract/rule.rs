@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back_and_are_the_serialised_ones() {
+    fn names_are_read_back_and_are_the_serialized_ones() {
         for rule in TokenRule::ALL {
             assert_eq!(rule.name().parse::<TokenRule>(), Ok(rule));
             assert_eq!(serde_json::to_value(rule).expect("text"), rule.name());

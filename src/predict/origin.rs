@@ -194,7 +194,7 @@ impl fmt::Display for Mismatch {
                 let like = if known.len() > 1 { "all templates together are" } else { "that one is" };
                 write!(
                     f,
-                    "{rows} rows are of templates that the probe was not fitted on ({}), or of one that several of its data sets have: they are normalised as {like}",
+                    "{rows} rows are of templates that the probe was not fitted on ({}), or of one that several of its data sets have: they are normalized as {like}",
                     known.join(", ")
                 )
             }

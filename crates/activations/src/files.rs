@@ -1,4 +1,4 @@
-//! Where everything lies in a store's folder, how it is created, and how a half-created store is recognised.
+//! Where everything lies in a store's folder, how it is created, and how a half-created store is recognized.
 //!
 //! Creation, in this order, each step durable before the next: `journal` (empty, and locked from here on),
 //! `rows.parquet`, the arrays as `*.npy.partial`, the journal's first line, `manifest.json` by rename. So:

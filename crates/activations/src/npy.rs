@@ -154,7 +154,7 @@ pub(crate) fn encode<'a>(dtype: StoreDtype, values: &'a [f32], narrow: &'a mut V
 
 /// Where the first value at or beyond `limit` (or NaN) is.
 ///
-/// The fast answer "nowhere" must not stop early, or it is not vectorised.
+/// The fast answer "nowhere" must not stop early, or it is not vectorized.
 pub(crate) fn first_beyond(values: &[f32], limit: f32) -> Option<usize> {
     let fine = |value: &f32| value.abs() < limit;
     if values.iter().fold(true, |all, value| all & fine(value)) {
@@ -174,7 +174,7 @@ pub(crate) enum Beginning {
     Other,
 }
 
-/// Ascending neighbours are one write, or one read.
+/// Ascending neighbors are one write, or one read.
 pub(crate) fn runs(rows: &[usize]) -> impl Iterator<Item = Range<usize>> {
     rows.chunk_by(|a, b| a + 1 == *b).filter_map(|run| Some(*run.first()?..run.last()? + 1))
 }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_joined() {
+    fn neighbors_are_joined() {
         let joined = |rows: &[usize]| runs(rows).collect::<Vec<_>>();
         assert_eq!(joined(&[4, 5, 6, 2, 1, 7]), [4..7, 2..3, 1..2, 7..8]);
         assert!(joined(&[]).is_empty());

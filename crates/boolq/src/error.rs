@@ -11,7 +11,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong between a data file and tokenised contrast pairs.
+/// Everything that can go wrong between a data file and tokenized contrast pairs.
 ///
 /// Rows are counted from 0 (a row's number is the pair's `idx`), lines from 1.
 #[non_exhaustive]
@@ -23,7 +23,7 @@ pub enum Error {
 
     /// Neither the file's extension nor its contents say what it is.
     #[error(
-        "{}: not recognised as JSON, CSV or Parquet\nhint: name the file .jsonl, .csv or .parquet if it is one of \
+        "{}: not recognized as JSON, CSV or Parquet\nhint: name the file .jsonl, .csv or .parquet if it is one of \
          these", path.display()
     )]
     UnknownFormat {
@@ -162,7 +162,7 @@ pub enum Error {
          hint: fill it in, or leave out the rows without one; if this value is a class, say which class is positive",
         path.display()
     )]
-    Unlabelled {
+    Unlabeled {
         /// The file.
         path: PathBuf,
         /// The row, counted from 0.

@@ -1,4 +1,4 @@
-//! BoolQ and other labelled data as contrast pairs: every yes/no question, or true/false statement, becomes two
+//! BoolQ and other labeled data as contrast pairs: every yes/no question, or true/false statement, becomes two
 //! prompts that differ in their answer and nothing else. The crate reads the data ([`Dataset`]), renders it with a
 //! [`Template`], keeps what fits a model ([`select()`]) through any [`Tokenizer`], and writes and reads
 //! `prompts.csv` ([`prompts`]). It needs no LibTorch, prints nothing, and names the row of whatever it refuses.

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt;
 
-/// Questions tokenised at once; a limit stops the work at the end of such a chunk.
+/// Questions tokenized at once; a limit stops the work at the end of such a chunk.
 const CHUNK: usize = 256;
 
 /// What to select.
@@ -104,7 +104,7 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// Tokenises `pairs` in parallel and keeps the questions that `selection` asks for, with all their pairs.
+/// Tokenizes `pairs` in parallel and keeps the questions that `selection` asks for, with all their pairs.
 ///
 /// The pairs of one question are those that stand together with one `idx` and `dataset`, as
 /// [`pairs_with`](crate::pairs_with) returns them. Data with one class only is kept, with [`Warning::OneClass`]; see
@@ -173,7 +173,7 @@ fn first_fitting<T: Tokenizer + Sync + ?Sized>(
     Ok(checked)
 }
 
-/// The pairs tokenised, or why the first that does not fit cannot be used.
+/// The pairs tokenized, or why the first that does not fit cannot be used.
 fn check_all<T: Tokenizer + ?Sized>(
     pairs: &[ContrastPair],
     tokenizer: &T,
@@ -191,7 +191,7 @@ fn check_all<T: Tokenizer + ?Sized>(
     Ok(Ok(tokenized))
 }
 
-/// The pair tokenised, or why it cannot be used.
+/// The pair tokenized, or why it cannot be used.
 fn check<T: Tokenizer + ?Sized>(
     pair: &ContrastPair,
     tokenizer: &T,

@@ -1,4 +1,4 @@
-//! From prompts to tokens. A prompt is tokenised whole, prompt and answer jointly, because a tokenizer may join them
+//! From prompts to tokens. A prompt is tokenized whole, prompt and answer jointly, because a tokenizer may join them
 //! (`▁True` covers the space before it); the answer's tokens are found afterwards, by the bytes they cover.
 
 use crate::answer::SpanFault;
@@ -52,7 +52,7 @@ pub struct TokenizedPrompt {
     pub joined: bool,
 }
 
-/// Both prompts of a pair, tokenised.
+/// Both prompts of a pair, tokenized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenizedPair {
     /// The pair.
@@ -70,7 +70,7 @@ pub struct TokenizedPair {
 }
 
 impl TokenizedPair {
-    /// Tokenises both prompts of `pair` and finds the tokens of its answer in each.
+    /// Tokenizes both prompts of `pair` and finds the tokens of its answer in each.
     ///
     /// # Errors
     /// A tokenizer that fails or returns spans outside the text; prompts, or answers, of the same text

@@ -187,7 +187,7 @@ fn both_labels(f: &mut fmt::Formatter<'_>, texts: usize, text: &str, rows: [u64;
     let [one, other] = rows;
     write!(
         f,
-        "{texts} {what} labelled both true and false, and one of the labels must be wrong: {is} {}, in rows {one} and \
+        "{texts} {what} labeled both true and false, and one of the labels must be wrong: {is} {}, in rows {one} and \
          {other} (counted from 0)",
         quoted(text)
     )

@@ -39,7 +39,7 @@ pub struct Settings {
     /// Resamples behind each interval; 0 is as many as the number of layers asks for ([`Settings::resamples_for`]), which
     /// is what the report then says.
     pub resamples: usize,
-    /// How states are normalised for every method but CCS and logistic regression, whose options say it for them;
+    /// How states are normalized for every method but CCS and logistic regression, whose options say it for them;
     /// [`Settings::normalized`] says it for all.
     #[serde(default)]
     pub normalization: Normalization,
@@ -99,7 +99,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The same settings with states normalised in one way for every method.
+    /// The same settings with states normalized in one way for every method.
     #[must_use]
     pub fn normalized(mut self, normalization: Normalization) -> Self {
         self.normalization = normalization;

@@ -189,7 +189,7 @@ impl Directions {
     }
 }
 
-/// Scores rows by `directions` Gaussian directions on differences of states normalised in the default way. A direction
+/// Scores rows by `directions` Gaussian directions on differences of states normalized in the default way. A direction
 /// is turned round where its AUROC on the training rows is below 0.5.
 ///
 /// # Shapes
@@ -206,7 +206,7 @@ pub fn random_directions(
     random_directions_as(Normalization::default(), train, test, directions, stream)
 }
 
-/// As [`random_directions`], on states normalised as other probes' are.
+/// As [`random_directions`], on states normalized as other probes' are.
 ///
 /// # Shapes
 /// `train`, `test`: pairs of length D.

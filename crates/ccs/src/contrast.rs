@@ -90,7 +90,7 @@ impl Contrast {
     }
 
     /// Pairs whose labels nobody asks for.
-    pub(crate) fn unlabelled(plus: &Tensor, minus: &Tensor) -> Result<Self> {
+    pub(crate) fn unlabeled(plus: &Tensor, minus: &Tensor) -> Result<Self> {
         let rows = plus.dims2("plus")?.0 as usize;
         Self::new(plus.f_alias()?, minus.f_alias()?, vec![false; rows], vec![String::new(); rows])
     }
@@ -145,7 +145,7 @@ impl Contrast {
     }
 
     /// The same pairs under other labels.
-    pub fn relabelled(&self, labels: Vec<bool>) -> Result<Self> {
+    pub fn relabeled(&self, labels: Vec<bool>) -> Result<Self> {
         if labels.len() != self.rows() {
             return Err(Error::Length { what: "labels", expected: self.rows(), found: labels.len() });
         }

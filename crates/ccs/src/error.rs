@@ -66,7 +66,7 @@ pub enum Error {
     },
     /// Only one of the two labels occurs where both are needed.
     #[error(
-        "all {rows} rows of {part} are labelled {label}\nhint: a probe's sign and quality need both labels; use more rows, another seed, or fewer folds"
+        "all {rows} rows of {part} are labeled {label}\nhint: a probe's sign and quality need both labels; use more rows, another seed, or fewer folds"
     )]
     OneClass {
         /// Which rows.

@@ -1,4 +1,4 @@
-//! What a misspelt name may have meant.
+//! What a misspelled name may have meant.
 
 /// Names less alike than this are not offered. Half of the letters in place is what a typing error leaves of a short name;
 /// what has less in common is another word.

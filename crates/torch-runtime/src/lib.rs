@@ -156,7 +156,7 @@ fn load_cuda() -> Result<(), String> {
     {
         use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
         #[allow(unsafe_code)]
-        // SAFETY: LibTorch's own library; its initialisers are what every PyTorch program runs.
+        // SAFETY: LibTorch's own library; its initializers are what every PyTorch program runs.
         let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
         std::mem::forget(library.map_err(|e| format!("libtorch_cuda.so does not load ({e})"))?);
     }

@@ -11,9 +11,9 @@ fn every_row_becomes_two_files_of_all_layers() {
     let out = dir.path().join("llama-ccs");
     // What lies beside the output under a name like ours is somebody's.
     for name in ["partial".to_owned(), format!("partial-{}-0", std::process::id())] {
-        let neighbour = out.with_added_extension(name);
-        fs_err::create_dir(&neighbour).unwrap();
-        fs_err::write(neighbour.join("notes"), "mine").unwrap();
+        let neighbor = out.with_added_extension(name);
+        fs_err::create_dir(&neighbor).unwrap();
+        fs_err::write(neighbor.join("notes"), "mine").unwrap();
     }
     assert_eq!(export_llama_ccs(&store, "last", &out).unwrap(), 7);
     // Layers 0, 1, 2 are the columns 0, 3, 1 of the plan.
@@ -29,9 +29,9 @@ fn every_row_becomes_two_files_of_all_layers() {
         }
     }
     assert!(message(export_llama_ccs(&store, "last", &out)).contains("it exists"));
-    assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 4, "the store, the export and two neighbours");
-    for neighbour in fs_err::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()) {
-        assert!(neighbour.extension().is_none() || neighbour.join("notes").is_file());
+    assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 4, "the store, the export and two neighbors");
+    for neighbor in fs_err::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        assert!(neighbor.extension().is_none() || neighbor.join("notes").is_file());
     }
 }
 

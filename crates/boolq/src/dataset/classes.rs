@@ -1,6 +1,6 @@
 //! What a label's values stand for: which of them is the class for which the plus answer is right.
 
-use super::label::{boolean, is_unlabelled, text_of};
+use super::label::{boolean, is_unlabeled, text_of};
 use super::options::{Answers, DatasetOptions};
 use super::table::Table;
 use crate::error::{Error, Result};
@@ -183,7 +183,7 @@ fn all(named: Option<&[String]>, values: &[Option<String>], options: &DatasetOpt
     // `Yes` and `yes` are one class.
     let mut seen = std::collections::HashSet::new();
     let distinct = values.iter().flatten().filter(|text| seen.insert(text.to_ascii_lowercase()));
-    let (known, unknown): (Vec<_>, Vec<_>) = distinct.partition(|text| !is_unlabelled(text));
+    let (known, unknown): (Vec<_>, Vec<_>) = distinct.partition(|text| !is_unlabeled(text));
     // Beside one other value, -1 is a class if somebody says that the other is positive.
     let unknown = unknown
         .into_iter()

@@ -83,7 +83,7 @@ pub(super) fn text_of(value: Option<&Value>) -> Result<Option<String>, String> {
 }
 
 /// Whether a text stands for a label that is not known: test sets on Hugging Face have -1.
-pub(super) fn is_unlabelled(text: &str) -> bool {
+pub(super) fn is_unlabeled(text: &str) -> bool {
     const WORDS: [&str; 13] = [
         "-1",
         "?",
@@ -120,7 +120,7 @@ pub(super) fn read(table: &Table, options: &DatasetOptions) -> Result<Labels> {
     let mut sides = Vec::with_capacity(values.len());
     for (row, text) in values.iter().enumerate() {
         let of_row = text.as_deref().and_then(|text| classes.sides(text, row));
-        if of_row.is_none() && !(options.skip_unlabeled && text.as_deref().is_none_or(is_unlabelled)) {
+        if of_row.is_none() && !(options.skip_unlabeled && text.as_deref().is_none_or(is_unlabeled)) {
             let found = text.as_deref().map_or_else(|| "nothing".to_owned(), quoted);
             return Err(no_label(table, row, column, found, text.as_deref()));
         }
@@ -138,8 +138,8 @@ pub(super) fn read(table: &Table, options: &DatasetOptions) -> Result<Labels> {
 }
 
 fn no_label(table: &Table, row: usize, column: String, found: String, text: Option<&str>) -> Error {
-    if text.is_none_or(is_unlabelled) {
-        return Error::Unlabelled { path: table.path().to_owned(), row: row as u64, column, found };
+    if text.is_none_or(is_unlabeled) {
+        return Error::Unlabeled { path: table.path().to_owned(), row: row as u64, column, found };
     }
     table.cell_error(row, &Column(column), found, "a boolean", "write true/false, yes/no or 1/0")
 }
@@ -225,10 +225,10 @@ fn missing(table: &Table, rivals: &[&str]) -> Error {
     }
 }
 
-/// The values of a column as booleans, unlabelled rows apart; `None` if they are not all booleans, or none is.
+/// The values of a column as booleans, unlabeled rows apart; `None` if they are not all booleans, or none is.
 fn booleans(table: &Table, column: &str) -> Option<Vec<Option<bool>>> {
     let value = |row| match text_of(table.get(column, row)) {
-        Ok(Some(text)) if !is_unlabelled(&text) => boolean(&text).map(Some),
+        Ok(Some(text)) if !is_unlabeled(&text) => boolean(&text).map(Some),
         Ok(_) => Some(None),
         Err(_) => None,
     };

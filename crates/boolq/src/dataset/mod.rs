@@ -1,4 +1,4 @@
-//! Labelled data: yes/no questions, true/false statements, and any other rows with a label of two classes, read from
+//! Labeled data: yes/no questions, true/false statements, and any other rows with a label of two classes, read from
 //! JSON, CSV or Parquet, packed by gzip or zstd or not.
 //!
 //! **Questions** have a column `question`, and often `passage` and `title`: BoolQ as published (JSON lines) and as on
@@ -51,11 +51,11 @@ pub enum Kind {
     Questions,
     /// Statements that are true or false.
     Statements,
-    /// Labelled rows with neither: only templates that use their own columns fit.
+    /// Labeled rows with neither: only templates that use their own columns fit.
     Rows,
 }
 
-/// One labelled row.
+/// One labeled row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// The row in the file, counted from 0; the pair's `idx`.
@@ -90,7 +90,7 @@ pub struct Dataset {
     /// What the plus and the minus answer stand for, where the label's classes have names.
     pub classes: Option<[String; 2]>,
     /// Rows of the file without a usable label, which were left out ([`DatasetOptions::skip_unlabeled`]).
-    pub unlabelled: usize,
+    pub unlabeled: usize,
     /// The label's column, which no template sees.
     pub(crate) label: String,
     /// What the two prompts of a pair stand for, by the rows of the file.
@@ -111,7 +111,7 @@ impl Dataset {
             questions,
             warnings: Vec::new(),
             classes: None,
-            unlabelled: 0,
+            unlabeled: 0,
             label: "label".to_owned(),
             sides: Vec::new(),
             fields: Fields::default(),
@@ -216,7 +216,7 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         identity: table.identity().to_owned(),
         warnings,
         classes: labels.names.clone(),
-        unlabelled: labels.sides.len() - kept.len(),
+        unlabeled: labels.sides.len() - kept.len(),
         groups,
         fields: Fields::of(table, &taken, alias),
         label: labels.column,
@@ -334,7 +334,7 @@ mod tests {
         }
         let error = load("a.csv", "question,answer\nq,1\nr,-1\n").expect_err("not a boolean").to_string();
         assert!(error.contains("row 1") && error.contains("\"-1\"") && error.contains("hint: "), "{error}");
-        assert!(matches!(load("a.csv", "question,answer\nq,\n"), Err(Error::Unlabelled { row: 0, .. })));
+        assert!(matches!(load("a.csv", "question,answer\nq,\n"), Err(Error::Unlabeled { row: 0, .. })));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl DatasetOptions {
         self
     }
 
-    /// Leaves out rows without a usable label (nothing, `?`, -1 and the like); [`Dataset::unlabelled`] counts them.
+    /// Leaves out rows without a usable label (nothing, `?`, -1 and the like); [`Dataset::unlabeled`] counts them.
     #[must_use]
     pub fn skip_unlabeled(mut self, skip: bool) -> Self {
         self.skip_unlabeled = skip;

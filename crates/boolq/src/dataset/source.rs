@@ -123,7 +123,7 @@ const MAGIC: [(&[u8], &str, &str); 22] = [
     (b"\x80\x03", "a pickle", PANDAS),
     (b"\x80\x04", "a pickle", PANDAS),
     (b"\x80\x05", "a pickle", PANDAS),
-    (b"GGUF", "a model", "give a file of labelled rows"),
+    (b"GGUF", "a model", "give a file of labeled rows"),
     (
         b"version https://git-lfs.github.com/spec/",
         "a Git LFS pointer, not the file itself",

@@ -50,8 +50,7 @@ impl Compiled<'_> {
     fn labels(&self, choices: &Engine, row: &Row) -> Result<Option<Sides>> {
         let refuse = |reason: String, hint: &str| Err(self.template.row_error(row.question, reason, hint));
         let [plus, minus] = row.dataset.sides(row.question).values;
-        let (plus, minus) = match [self.labelled(choices, row, &plus)?, self.labelled(choices, row, &minus)?]
-        {
+        let (plus, minus) = match [self.labeled(choices, row, &plus)?, self.labeled(choices, row, &minus)?] {
             [None, None] => return Ok(None),
             [Some(plus), Some(minus)] => (plus, minus),
             _ => {
@@ -73,7 +72,7 @@ impl Compiled<'_> {
     }
 
     /// Input and target of a promptsource template for one label; `None` if it renders nothing.
-    fn labelled(&self, choices: &Engine, row: &Row, label: &Value) -> Result<Option<(String, String)>> {
+    fn labeled(&self, choices: &Engine, row: &Row, label: &Value) -> Result<Option<(String, String)>> {
         let refuse = |reason: String, hint: &str| self.template.row_error(row.question, reason, hint);
         // A label of another name is known by that name too.
         let own = ["label", row.dataset.label.as_str()].map(|name| (name, label.clone()));

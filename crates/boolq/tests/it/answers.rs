@@ -81,7 +81,7 @@ fn all_tokens_of_a_solution_are_the_answers() {
         for (prompt, tokens, span) in
             [(&pair.plus_prompt, plus, &pair.answers.plus), (&pair.minus_prompt, minus, &pair.answers.minus)]
         {
-            let all = BytePairs.encode(prompt).expect("tokenises");
+            let all = BytePairs.encode(prompt).expect("tokenizes");
             let (first, last) = (&all[tokens.answer.start], &all[tokens.answer.end - 1]);
             // The space before a word belongs to the word's token.
             assert_eq!(&prompt[first.span.start..last.span.end], &prompt[span.start - 1..]);

@@ -132,10 +132,10 @@ fn class_names_that_are_booleans_mean_what_they_say() {
     let data = Dataset::load(fixture("parquet/true_first.parquet")).expect("named true and false");
     assert_eq!(answers(&data), [true, false], "class 0 is called true");
     let path = fixture("parquet/hidden.parquet");
-    assert!(matches!(Dataset::load(&path), Err(Error::Unlabelled { row: 1, .. })));
-    let data = DatasetOptions::new().skip_unlabeled(true).load(&path).expect("the others are labelled");
+    assert!(matches!(Dataset::load(&path), Err(Error::Unlabeled { row: 1, .. })));
+    let data = DatasetOptions::new().skip_unlabeled(true).load(&path).expect("the others are labeled");
     let rows: Vec<_> = data.questions.iter().map(|q| (q.row, q.answer)).collect();
-    assert_eq!((rows, data.unlabelled), (vec![(0, true), (2, false)], 1));
+    assert_eq!((rows, data.unlabeled), (vec![(0, true), (2, false)], 1));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn any_two_values_are_classes_once_one_is_positive() {
     let options = DatasetOptions::new().text("claim").label("verdict").skip_unlabeled(true);
     assert!(matches!(options.load(&claims), Err(Error::Classes { .. })));
     let data = options.clone().positive("supports").load(&claims).expect("decided");
-    assert_eq!((answers(&data), data.unlabelled), (vec![true, false, true], 1));
+    assert_eq!((answers(&data), data.unlabeled), (vec![true, false, true], 1));
     let made = pairs(&data, &Template::named("statement").expect("built in")).expect("renders");
     assert!(made.pairs[0].plus_prompt.starts_with("a Is this statement"));
     let called = plain("{# answers: Supports | Refutes #}\n{{ statement }} {{ answer }}");
@@ -162,7 +162,7 @@ fn any_two_values_are_classes_once_one_is_positive() {
     assert_eq!(answers(&endings), [false, true]);
     assert_eq!(answers(&load("text,y\na,-1\nb,1\n", "1").expect("-1 is the other class")), [false, true]);
     assert_eq!(answers(&load("text,y\na,-1\nb,1\n", "-1").expect("-1 is a class")), [true, false]);
-    assert!(matches!(load("text,y\na,-1\nb,1\nc,0\n", "1"), Err(Error::Unlabelled { row: 0, .. })));
+    assert!(matches!(load("text,y\na,-1\nb,1\nc,0\n", "1"), Err(Error::Unlabeled { row: 0, .. })));
     let topics = "text,y\na,0\nb,1\nc,2\nd,3\n";
     assert_eq!(answers(&load(topics, "2").expect("one against the rest")), [false, false, true, false]);
     let error =

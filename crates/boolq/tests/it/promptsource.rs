@@ -133,7 +133,7 @@ fn the_ten_boolq_templates_with_a_prefix_and_without_a_passage() {
 
 /// The text that the answer's tokens cover.
 fn answer_text(tokenizer: &(impl Tokenizer + ?Sized), text: &str, answer: std::ops::Range<usize>) -> String {
-    let tokens = tokenizer.encode(text).expect("tokenises");
+    let tokens = tokenizer.encode(text).expect("tokenizes");
     let tokens = &tokens[answer];
     text[tokens[0].span.start..tokens[tokens.len() - 1].span.end].to_owned()
 }
@@ -216,10 +216,10 @@ fn templates_are_chosen_by_file_name_and_id() {
     assert_eq!(names(&some).expect("four"), ["Escaped style", "One asks…", "llama-ccs", "folded_quotes"]);
     assert_eq!(names(&["FILE:One asks…"]).expect("one"), ["One asks…"]);
 
-    let misspelt = names(&["FILE:escaped stile"]).expect_err("no such name").to_string();
+    let misspelled = names(&["FILE:escaped stile"]).expect_err("no such name").to_string();
     assert!(
-        misspelt.contains("did you mean `Escaped style`?") && misspelt.contains("One asks…"),
-        "{misspelt}"
+        misspelled.contains("did you mean `Escaped style`?") && misspelled.contains("One asks…"),
+        "{misspelled}"
     );
     let twice = names(&["FILE", "FILE:folded_quotes"]).expect_err("twice").to_string();
     assert!(twice.contains("folded_quotes") && twice.contains("hint: "), "{twice}");

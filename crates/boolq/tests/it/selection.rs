@@ -1,4 +1,4 @@
-//! Tokenising, the length filter, offset, limit and balance, with toy tokenizers.
+//! Tokenizing, the length filter, offset, limit and balance, with toy tokenizers.
 
 use crate::toy::{BOS, Words, id_of, pair, with_words};
 use boolq::{
@@ -17,7 +17,7 @@ fn idxs(selected: &boolq::Selected) -> Vec<u64> {
 
 #[test]
 fn the_answer_is_found_and_bos_counted() {
-    let tokenized = TokenizedPair::new(pair(0, 4, 0, true), &Words).expect("tokenises");
+    let tokenized = TokenizedPair::new(pair(0, 4, 0, true), &Words).expect("tokenizes");
     assert_eq!(tokenized.plus.ids, [BOS, id_of("word"), id_of("word"), id_of("word"), id_of("True")]);
     assert_eq!((tokenized.plus.answer.clone(), tokenized.minus.answer.clone()), (4..5, 4..5));
     assert_eq!(tokenized.longer_side(), 5);
@@ -49,7 +49,7 @@ fn limit_counts_kept_pairs_and_offset_counts_rows() {
     let selected = select(&pairs, &Words, &selection).expect("selects");
     let expected: Vec<u64> = (4..).filter(|idx| !long(*idx)).take(400).collect();
     assert_eq!(idxs(&selected), expected);
-    // Nothing beyond the last kept pair is reported, though its chunk was tokenised.
+    // Nothing beyond the last kept pair is reported, though its chunk was tokenized.
     assert_eq!(selected.considered as u64, expected.last().expect("400 pairs") - 4 + 1);
     assert!(selected.dropped.iter().all(|dropped| long(dropped.idx) && dropped.idx < 604));
     assert!(selected.warnings.is_empty());
@@ -120,7 +120,7 @@ fn pairs_without_an_answer_are_dropped_with_the_reason() {
 #[test]
 fn a_seam_is_flagged() {
     // One token a byte, except that `: T` is one token.
-    let tokenized = TokenizedPair::new(colon_pair(), &Lying::Joins).expect("tokenises");
+    let tokenized = TokenizedPair::new(colon_pair(), &Lying::Joins).expect("tokenizes");
     assert!(tokenized.seam);
     assert_eq!(tokenized.plus.answer, 2..6, "the joined token covers the answer's first letter");
     assert!(tokenized.plus.joined && !tokenized.minus.joined);
@@ -181,9 +181,9 @@ fn the_preview_marks_answer_and_captured_token() {
         ..long.clone()
     });
     let whole = ContrastPair { answers: AnswerSpans { plus: 5..13, minus: 5..14 }, ..whole };
-    let text = preview(&TokenizedPair::new(whole, &Words).expect("tokenises"), &Words);
+    let text = preview(&TokenizedPair::new(whole, &Words).expect("tokenizes"), &Words);
     assert!(text.contains("  Why? ⟦It was so⟧\n") && text.contains("  answer: positions 2-4: "), "{text}");
-    let text = preview(&TokenizedPair::new(long, &Words).expect("tokenises"), &Words);
+    let text = preview(&TokenizedPair::new(long, &Words).expect("tokenizes"), &Words);
     assert!(
         text.starts_with("idx 7 (question 7 of toy, template toy, group 0000000000000003): the minus"),
         "{text}"
@@ -215,7 +215,7 @@ proptest! {
             },
             &Words,
         );
-        let tokenized = tokenized.expect("tokenises");
+        let tokenized = tokenized.expect("tokenizes");
         prop_assert!(!tokenized.plus.joined && !tokenized.minus.joined);
         let start = 1 + words(&before);
         prop_assert_eq!(tokenized.plus.answer, start..start + words(&plus));

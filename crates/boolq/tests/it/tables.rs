@@ -36,7 +36,7 @@ fn parquet_with_boolean_or_number_labels() {
     }
     let path = folder.path().join("d.parquet");
     write(&path, boolq_columns(Series::new("label".into(), [Some(1_i64), None]).into_column()));
-    assert!(matches!(Dataset::load(&path), Err(Error::Unlabelled { row: 1, .. })));
+    assert!(matches!(Dataset::load(&path), Err(Error::Unlabeled { row: 1, .. })));
 }
 
 #[test]

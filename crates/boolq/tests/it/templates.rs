@@ -264,7 +264,7 @@ fn columns_that_are_cut_are_there() {
     }
     // In a branch that only the second row takes.
     let error =
-        render("{% if n|length == 1 %}{{ pasage[:5] }}{% endif %}").expect_err("misspelt").to_string();
+        render("{% if n|length == 1 %}{{ pasage[:5] }}{% endif %}").expect_err("misspelled").to_string();
     assert!(error.contains("`pasage`") && error.contains("did you mean `passage`?"), "{error}");
     for tested in
         ["{% if pasage %}a{% endif %}", "{{ pasage[:5] }}", "{{ pasage|length }}", "{{ 'a' ~ pasage }}"]

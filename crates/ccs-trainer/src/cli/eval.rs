@@ -12,7 +12,7 @@ use clap::Args;
 use super::output::{numbers, points, print, print_json};
 
 const EXAMPLES: &str = "\
-The probes are applied as they were fitted, with the normalisation, sign and layer of the run's training rows. The \
+The probes are applied as they were fitted, with the normalization, sign and layer of the run's training rows. The \
 store must be of the run's model, with the same hook points and token rule. Rows of passages that trained the probes are \
 left out. Intervals resample passages. Beside each probe: random directions at its layer, and how much better it is \
 than these and than the model's own answer on the same rows.

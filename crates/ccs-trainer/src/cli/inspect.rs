@@ -89,7 +89,7 @@ fn of_probe(card: &ProbeCard) -> String {
     };
     lines.add("p(true)", p_true);
     let anew = if card.reestimated { ", taken anew from the rows it was applied to" } else { "" };
-    lines.add("normalisation", format!("{}{anew}", card.normalization));
+    lines.add("normalization", format!("{}{anew}", card.normalization));
     lines.maybe("  of templates", Some(card.templates.join(", ")).filter(|names| !names.is_empty()));
     lines.made_by(&card.meta.get("states").map(Provenance::from_json).unwrap_or_default());
     for key in ["program", "seed", "train_rows", "train_split", "fit"] {
@@ -120,7 +120,7 @@ fn of_run(card: &RunCard) -> String {
     let layers: Vec<String> = card.layers.iter().map(ToString::to_string).collect();
     lines.add("layers", layers.join(", "));
     let mut text = lines.0;
-    let _ = writeln!(text, "\nchosen            layer  accuracy  AUROC  sign    norm  normalisation  hook");
+    let _ = writeln!(text, "\nchosen            layer  accuracy  AUROC  sign    norm  normalization  hook");
     for (method, chosen) in &card.chosen {
         let Some((layer, probe)) = chosen.layer.zip(chosen.probe.as_ref()) else {
             let _ = writeln!(text, "{:<16}  {}", method.name(), chosen.rule);
@@ -152,7 +152,7 @@ fn matrix(cosines: &Cosines) -> String {
     let widest = cosines.methods.iter().map(|m| m.name().len()).max().unwrap_or_default().max(6);
     let heads = cells(widest, cosines.methods.iter().map(|m| m.name().to_owned()));
     let mut text = format!(
-        "\ncosines between directions at layer {}, on states normalised {}\n{:widest$}{heads}\n",
+        "\ncosines between directions at layer {}, on states normalized {}\n{:widest$}{heads}\n",
         cosines.layer, cosines.normalization, ""
     );
     for (method, row) in cosines.methods.iter().zip(&cosines.matrix) {

@@ -30,7 +30,7 @@ pub(crate) struct SettingsArgs {
     /// Folds of the cross-validation inside the training rows that chooses layers and penalties.
     #[arg(long, default_value_t = 5)]
     folds: usize,
-    /// How states are normalised, for every method: mean_only, element_wise, burns, leace or cluster; by template where
+    /// How states are normalized, for every method: mean_only, element_wise, burns, leace or cluster; by template where
     /// there are several.
     #[arg(long, value_name = "HOW", default_value_t = Normalization::default())]
     normalize: Normalization,
@@ -40,7 +40,7 @@ pub(crate) struct SettingsArgs {
     /// Steps of CCS; of L-BFGS at most so many.
     #[arg(long, default_value_t = 1000, help_heading = "CCS")]
     epochs: usize,
-    /// What CCS minimises, such as `ccs+0.5*js`: consistency, confidence, symmetric_confidence, js, js_confidence,
+    /// What CCS minimizes, such as `ccs+0.5*js`: consistency, confidence, symmetric_confidence, js, js_confidence,
     /// prompt_var, and their sums ccs and ccs_prompt_var.
     #[arg(long, value_name = "MIX", default_value_t = CcsLoss::default(), help_heading = "CCS")]
     loss: CcsLoss,

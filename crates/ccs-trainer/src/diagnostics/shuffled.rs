@@ -177,7 +177,7 @@ pub(crate) fn shuffled_labels(
         if recipe.method.is_supervised() {
             let what = format!("shuffle {} of {shuffles}", shuffle + 1);
             control.begin(recipe.method, data.layer.layer, &what)?;
-            let train = data.train.relabelled(train_labels)?;
+            let train = data.train.relabeled(train_labels)?;
             let stream = plan.stream_of(recipe.method, data.layer).indexed("shuffle", shuffle);
             let fit = Recipe::new(recipe.method, &plan.settings, &train, &plan.split.folds)
                 .and_then(|recipe| recipe.briefly().fit(&train, &stream));

@@ -90,6 +90,6 @@ fn one_label(counts: &Counts) -> Option<String> {
     let (rows, positives) = (counts.rows.test, counts.positives.test);
     let label = positives > 0;
     (positives == 0 || positives == rows).then(|| {
-        format!("all {rows} test rows are labelled {label}: there is no AUROC, and accuracy says little")
+        format!("all {rows} test rows are labeled {label}: there is no AUROC, and accuracy says little")
     })
 }

@@ -36,7 +36,7 @@ pub struct ProbeCard {
     pub readout: ProbeInput,
     /// Whether a high score means true.
     pub sign: Sign,
-    /// |w|, in the coordinates of the normalised states.
+    /// |w|, in the coordinates of the normalized states.
     pub norm: f64,
     /// b.
     pub bias: f64,
@@ -44,7 +44,7 @@ pub struct ProbeCard {
     pub own_probabilities: bool,
     /// p(true) = σ(a·score + b), where it was calibrated.
     pub platt: Option<Platt>,
-    /// How states are normalised.
+    /// How states are normalized.
     pub normalization: Normalization,
     /// The templates it was fitted on, where it says them.
     pub templates: Vec<String>,
@@ -87,7 +87,7 @@ impl ProbeCard {
     }
 }
 
-/// The unit direction in normalised states along which a statement becomes true, of a linear probe; of concatenated
+/// The unit direction in normalized states along which a statement becomes true, of a linear probe; of concatenated
 /// pairs that of the difference. None where there is no such direction.
 fn direction(probe: &Probe) -> Result<Option<Vec<f64>>> {
     if !probe.hidden_layers().layers().is_empty() {
@@ -138,13 +138,13 @@ pub struct ChosenCard {
     pub probe: Option<ProbeCard>,
 }
 
-/// Cosines between methods' directions at one layer. Directions are compared in the coordinates of the normalised
-/// states, so only those of the same normalisation; with their signs: 1 is the same direction and the same end of it.
+/// Cosines between methods' directions at one layer. Directions are compared in the coordinates of the normalized
+/// states, so only those of the same normalization; with their signs: 1 is the same direction and the same end of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cosines {
     /// The layer.
     pub layer: usize,
-    /// Their normalisation.
+    /// Their normalization.
     pub normalization: Normalization,
     /// The methods, two or more.
     pub methods: Vec<Method>,
@@ -189,7 +189,7 @@ impl RunCard {
     }
 }
 
-/// A method's direction in states of one normalisation.
+/// A method's direction in states of one normalization.
 type Direction = (Method, Normalization, Vec<f64>);
 
 fn cosines_at(run: &RunDir, report: &Report, layer: usize) -> Result<Vec<Cosines>> {

@@ -30,7 +30,7 @@ impl std::fmt::Debug for Dataset<'_> {
 /// Data sets one after the other, as one source: all of one model, at the layers that were asked for.
 ///
 /// Rows of one passage stay together across data sets. A template is another one in every data set
-/// (`NAME/TEMPLATE`), so that normalisation has statistics for each (Burns et al. 2022).
+/// (`NAME/TEMPLATE`), so that normalization has statistics for each (Burns et al. 2022).
 #[derive(Debug)]
 pub struct Pooled<'a> {
     parts: Vec<Dataset<'a>>,

@@ -58,7 +58,7 @@ pub fn tokens_of(run: impl AsRef<Path>, options: &EvalOptions) -> Result<String>
     Ok(Fitted::open(run.path(), method, options.layer)?.tokens)
 }
 
-/// Applies a run's probes, with the normalisation of their training rows, to the rows of another source.
+/// Applies a run's probes, with the normalization of their training rows, to the rows of another source.
 ///
 /// ```no_run
 /// use ccs_trainer::{EvalOptions, eval, tokens_of};
@@ -263,7 +263,7 @@ impl Evaluated<'_> {
         })
     }
 
-    /// The run's random directions at a layer: every probe there is of the run's one normalisation.
+    /// The run's random directions at a layer: every probe there is of the run's one normalization.
     fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
         let settings = self.settings;
         let stream = SeedTree::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);

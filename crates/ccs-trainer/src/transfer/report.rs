@@ -17,7 +17,7 @@ pub struct EvalReport {
     pub rows: usize,
     /// Their groups, which intervals resample.
     pub groups: usize,
-    /// Those labelled true.
+    /// Those labeled true.
     pub positives: usize,
     /// Rows of the data that are of groups (passages) the run was trained on.
     pub trained_rows: usize,
@@ -55,7 +55,7 @@ pub struct EvaluatedProbe {
     pub test: Evaluation,
     /// Random directions at the layer on the evaluated rows, normalized as the probe's states are: their median and central
     /// 95 %. The run's training rows, which could give them their signs, are not at hand: each is the way round that
-    /// ranks the evaluated rows better, which errs in favour of the directions.
+    /// ranks the evaluated rows better, which errs in favor of the directions.
     pub random: Option<Evaluation>,
     /// The probe minus those, on the same rows and resamples.
     pub over_random: Option<Difference>,

@@ -90,6 +90,6 @@ pub(crate) fn unknown_templates(probe: &Probe, pairs: &Contrast) -> Option<(usiz
     let like = if known.len() > 1 { "all templates together are" } else { "that one is" };
     (!known.is_empty() && unknown > 0).then(|| {
         let known = known.join(", ");
-        (unknown, format!("rows are of templates that the probes were not fitted on ({known}): they are normalised as {like}"))
+        (unknown, format!("rows are of templates that the probes were not fitted on ({known}): they are normalized as {like}"))
     })
 }

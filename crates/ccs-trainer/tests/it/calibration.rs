@@ -117,9 +117,9 @@ fn a_penalty_is_not_passed_over_in_what_is_said_of_too_few_rows_and_of_its_choic
     assert!(plain.layers[0].methods[&Method::CCS].note.is_none());
     settings.ccs.l2 = 0.01;
     settings.ccs.optimizer = ccs::methods::ccs::Optimizer::Lbfgs;
-    let penalised = fit(&one_layer(&planted), &settings, 1).report;
-    let note = &penalised.layers[0].notes[0];
-    assert!(penalised.layers[0].underdetermined && note.contains("the L2 penalty of 0.01"), "{note}");
+    let penalized = fit(&one_layer(&planted), &settings, 1).report;
+    let note = &penalized.layers[0].notes[0];
+    assert!(penalized.layers[0].underdetermined && note.contains("the L2 penalty of 0.01"), "{note}");
     assert!(!note.contains("regularize"), "{note}");
 }
 

@@ -40,7 +40,7 @@ fn a_store_evaluated_on_itself_gives_the_runs_own_numbers() {
 }
 
 #[test]
-fn a_shift_ruins_a_probe_until_its_normalisation_is_taken_anew() {
+fn a_shift_ruins_a_probe_until_its_normalization_is_taken_anew() {
     let dir = tempfile::tempdir().unwrap();
     Stored::default().write(&dir.path().join("store"));
     quick(dir.path(), &["fit", "store", "--out", "run"]);

@@ -307,7 +307,7 @@ fn in_hidden_layers(pairs: &Contrast) -> usize {
 }
 
 #[test]
-fn every_normalisation_reaches_every_method() {
+fn every_normalization_reaches_every_method() {
     let planted = Planted::new(160, 6, 2.0, 12);
     for kind in Normalization::ALL {
         let settings = Settings { recursive: 1, seeds: 1, shuffles: 1, ..settings() }.normalized(kind);

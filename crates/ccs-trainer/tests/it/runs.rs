@@ -92,7 +92,7 @@ fn few_test_groups_conclude_nothing() {
         let findings: Vec<Finding> = report.verdicts.iter().map(|v| v.finding).collect();
         assert_eq!(findings, [Finding::TooFewGroups; 4], "{:?}", report.verdicts);
         let one_label = report.positives.test == 0 || report.positives.test == report.rows.test;
-        let said = report.notes.iter().any(|note| note.contains("test rows are labelled"));
+        let said = report.notes.iter().any(|note| note.contains("test rows are labeled"));
         assert_eq!(said, one_label, "{:?}", report.notes);
         let layer = &report.layers[0];
         assert_eq!(layer.methods[&Method::CCS].test.accuracy_ci.is_some(), groups > 1);

@@ -174,7 +174,7 @@ fn what_cannot_be_fitted_leaves_a_note_and_not_a_failure() {
     let states = (vec![1.0; 20 * 6], vec![2.0; 20 * 6]);
     let one_class = Stored { dataset: "d", rows: 20, passages_from: 300, ..Stored::default() };
     one_class.write_states(&dir.path().join("four"), &labels, &states, &states);
-    refused(dir.path(), &["sweep", "one", "four", "--out", "x"], &["of d are labelled true"]);
+    refused(dir.path(), &["sweep", "one", "four", "--out", "x"], &["of d are labeled true"]);
     assert!(!dir.path().join("x.partial").exists());
 }
 

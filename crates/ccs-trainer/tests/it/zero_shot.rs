@@ -77,8 +77,8 @@ fn a_store_without_the_mean_says_so_where_it_is_asked_for() {
     refused(dir, &mean, &["answer_logprob_mean", "--zero-shot sum"]);
     let alone = [&mean[..], &["--methods", "lr"]].concat();
     refused(dir, &alone, &["--zero-shot", "neither zero_shot nor calibrated_zero_shot is among"]);
-    let misspelt = text(&ccs(dir, &["fit", "store", "--out", "run", "--zero-shot", "total"]).stderr);
-    assert!(misspelt.contains("`total` is neither sum nor mean"), "{misspelt}");
+    let misspelled = text(&ccs(dir, &["fit", "store", "--out", "run", "--zero-shot", "total"]).stderr);
+    assert!(misspelled.contains("`total` is neither sum nor mean"), "{misspelled}");
 
     let blank = Stored { answers: right, prompt: "", ..Stored::default() };
     blank.write(&dir.join("blank"));

@@ -1,7 +1,7 @@
 //! CRC-BSS, bimodal salience search (Burns et al. 2022, §2.3): the direction along which differences fall most clearly
 //! into two clusters around zero.
 //!
-//! With s = Cθ on centred differences C and ‖θ‖ = 1, minimises (var(s | s < 0) + var(s | s ≥ 0)) / var(s), averaged
+//! With s = Cθ on centered differences C and ‖θ‖ = 1, minimizes (var(s | s < 0) + var(s | s ≥ 0)) / var(s), averaged
 //! over templates. Variances are the population's, so that a cluster of one row has variance 0 instead of none.
 
 use serde::{Deserialize, Serialize};

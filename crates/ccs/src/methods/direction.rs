@@ -1,4 +1,4 @@
-//! A direction on differences of normalised states as a probe.
+//! A direction on differences of normalized states as a probe.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::normalize::{Normalization, Normalizer};
 use crate::probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 use crate::{Contrast, Result};
 
-/// Training rows as the methods of this module's neighbours take them.
+/// Training rows as the methods of this module's neighbors take them.
 pub(super) struct Train<'a> {
     pairs: &'a Contrast,
     normalizer: Normalizer,
@@ -23,7 +23,7 @@ pub(super) struct Train<'a> {
 }
 
 impl<'a> Train<'a> {
-    /// Normalises and centres.
+    /// Normalizes and centers.
     pub(super) fn new(pairs: &'a Contrast, normalization: Normalization) -> Result<Self> {
         both_labels(pairs.labels(), "the training rows")?;
         let (normalizer, plus, minus) = Normalizer::fit_transform(normalization, pairs, Kind::Double)?;
@@ -43,7 +43,7 @@ impl<'a> Train<'a> {
         })
     }
 
-    /// φ⁺ − φ⁻, centred. \[N, D\]
+    /// φ⁺ − φ⁻, centered. \[N, D\]
     pub(super) fn differences(&self) -> Result<Tensor> {
         Ok(self.plus.f_sub(&self.minus)?)
     }
@@ -73,7 +73,7 @@ impl<'a> Train<'a> {
         linear(weight, self.moved(weight, bias)?, self.normalizer.duplicate()?, Calibration::OWN)
     }
 
-    /// The bias for differences that are not centred.
+    /// The bias for differences that are not centered.
     fn moved(&self, weight: &Tensor, bias: f64) -> Result<f64> {
         Ok(bias - weight.f_dot(&self.offset)?.f_double_value(&[])?)
     }

@@ -46,7 +46,7 @@ impl SignedRows {
         Ok(squares.f_dot(&self.weights)?.f_double_value(&[])?)
     }
 
-    /// Maximises θᵀAθ over unit vectors θ in the rows' span.
+    /// Maximizes θᵀAθ over unit vectors θ in the rows' span.
     pub(super) fn top(&self) -> Result<Top> {
         let squares = self.squares()?;
         let (rows, dim) = self.rows.dims2("rows")?;
@@ -67,7 +67,7 @@ impl SignedRows {
         self.dense(&matrix(&coordinates, &self.weights)?, basis.as_ref(), squares)
     }
 
-    /// Maximises θᵀAθ / θᵀ(Bᵀ·diag(v)·B + ridge·I)θ over θ in the rows' span, for v ≥ 0; θ has unit length.
+    /// Maximizes θᵀAθ / θᵀ(Bᵀ·diag(v)·B + ridge·I)θ over θ in the rows' span, for v ≥ 0; θ has unit length.
     pub(super) fn top_relative_to(&self, v: &Tensor, ridge: f64) -> Result<Top> {
         let squares = self.squares()?;
         let (coordinates, basis) = self.span()?;
@@ -101,7 +101,7 @@ impl SignedRows {
         self.dense(&symmetric, Some(&basis), squares)
     }
 
-    /// Maximises (‖Dθ‖² + ρ‖θ‖²) / (‖Mθ‖² + ρ‖θ‖²) for rows D and M \[N, D\], fewer than dimensions, ρ > 0; `None`
+    /// Maximizes (‖Dθ‖² + ρ‖θ‖²) / (‖Mθ‖² + ρ‖θ‖²) for rows D and M \[N, D\], fewer than dimensions, ρ > 0; `None`
     /// where Lanczos' method does not converge.
     ///
     /// With `MMᵀ = P·diag(s)·Pᵀ`, the root of `(MᵀM + ρI)⁻¹` is `ρ^(−½)I + MᵀFM`, where `F = P·diag(c)·Pᵀ` and
@@ -181,7 +181,7 @@ fn gaussian(length: i64, like: &Tensor) -> Result<Tensor> {
     Ok(Tensor::f_from_slice(&values)?.f_to_kind(like.kind())?.f_to_device(like.device())?)
 }
 
-/// Lanczos' method with full reorthogonalisation; `None` if it has not converged after [`STEPS`].
+/// Lanczos' method with full reorthogonalization; `None` if it has not converged after [`STEPS`].
 fn lanczos(product: &dyn Fn(&Tensor) -> Result<Tensor>, start: &Tensor) -> Result<Option<Top>> {
     let length = start.dims1("start")?;
     let basis = Tensor::f_zeros([STEPS, length], (Kind::Double, start.device()))?; // rows v₀, v₁, …

@@ -1,5 +1,5 @@
-//! K-means with two clusters on differences of normalised states (Lloyd's algorithm from k-means++ starts): the direction is the
-//! difference of the two centres, the boundary lies halfway between them.
+//! K-means with two clusters on differences of normalized states (Lloyd's algorithm from k-means++ starts): the direction is the
+//! difference of the two centers, the boundary lies halfway between them.
 
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
@@ -54,9 +54,9 @@ impl Fit for KMeans {
 pub struct KMeansFit {
     /// The probe, with its sign chosen on the training rows.
     pub probe: Probe,
-    /// Σ over rows of the squared distance to the nearer centre.
+    /// Σ over rows of the squared distance to the nearer center.
     pub inertia: f64,
-    /// Rows nearer to each centre, the fewer first.
+    /// Rows nearer to each center, the fewer first.
     pub sizes: [usize; 2],
 }
 
@@ -104,23 +104,23 @@ pub fn kmeans(train: &Contrast, options: &KMeans, seeds: &SeedTree) -> Result<KM
         let pair = plus_plus(&rows, &squares, &mut seeds.indexed("restart", restart).rng())?;
         starts.push(Tensor::f_stack(&pair, 0)?);
     }
-    let mut centres = Tensor::f_stack(&starts, 0)?; // [R, 2, D]
-    let mut sides = nearer(&rows, &centres)?;
+    let mut centers = Tensor::f_stack(&starts, 0)?; // [R, 2, D]
+    let mut sides = nearer(&rows, &centers)?;
     for _ in 0..options.max_iter {
-        centres = means(&rows, &sides)?;
-        let next = nearer(&rows, &centres)?;
+        centers = means(&rows, &sides)?;
+        let next = nearer(&rows, &centers)?;
         let moved = next.f_ne_tensor(&sides)?.f_any()?.f_int64_value(&[])? != 0;
         sides = next;
         if !moved {
             break;
         }
     }
-    let centres = means(&rows, &sides)?;
+    let centers = means(&rows, &sides)?;
     let counts = counts(&sides)?; // [R, 2]
-    let within = centres.f_square()?.f_sum_dim_intlist(2, false, Kind::Double)?.f_mul(&counts)?; // n·‖μ‖²
+    let within = centers.f_square()?.f_sum_dim_intlist(2, false, Kind::Double)?.f_mul(&counts)?; // n·‖μ‖²
     let inertia = within.f_sum_dim_intlist(1, false, Kind::Double)?.f_neg()?.f_add_scalar(total)?; // [R]
     let best = inertia.f_argmin(0, false)?.f_int64_value(&[])?;
-    let (weight, bias) = boundary(&centres.f_select(0, best)?)?;
+    let (weight, bias) = boundary(&centers.f_select(0, best)?)?;
     let mut sizes = [0, 1].map(|side| counts.f_double_value(&[best, side]));
     sizes.sort_by(|a, b| a.as_ref().unwrap_or(&0.0).total_cmp(b.as_ref().unwrap_or(&0.0)));
     let [few, many] = sizes;
@@ -153,18 +153,18 @@ fn plus_plus(rows: &Tensor, squares: &Tensor, rng: &mut ChaCha12Rng) -> Result<[
     Ok([one, rows.f_select(0, second.ok_or(Error::Constant)?)?])
 }
 
-/// w = μ₁ − μ₀ and b of the hyperplane halfway between two centres. `centres`: \[2, D\]
-fn boundary(centres: &Tensor) -> Result<(Tensor, f64)> {
-    let squares = centres.f_square()?.f_sum_dim_intlist(1, false, Kind::Double)?;
-    let weight = centres.f_select(0, 1)?.f_sub(&centres.f_select(0, 0)?)?;
+/// w = μ₁ − μ₀ and b of the hyperplane halfway between two centers. `centers`: \[2, D\]
+fn boundary(centers: &Tensor) -> Result<(Tensor, f64)> {
+    let squares = centers.f_square()?.f_sum_dim_intlist(1, false, Kind::Double)?;
+    let weight = centers.f_select(0, 1)?.f_sub(&centers.f_select(0, 0)?)?;
     Ok((weight, 0.5 * (squares.f_double_value(&[0])? - squares.f_double_value(&[1])?)))
 }
 
-/// 1 where a row is nearer to the second centre. `centres`: \[R, 2, D\]; the result: \[N, R\], f64.
-fn nearer(rows: &Tensor, centres: &Tensor) -> Result<Tensor> {
-    let squares = centres.f_square()?.f_sum_dim_intlist(2, false, Kind::Double)?; // [R, 2]
+/// 1 where a row is nearer to the second center. `centers`: \[R, 2, D\]; the result: \[N, R\], f64.
+fn nearer(rows: &Tensor, centers: &Tensor) -> Result<Tensor> {
+    let squares = centers.f_square()?.f_sum_dim_intlist(2, false, Kind::Double)?; // [R, 2]
     let half = squares.f_select(1, 0)?.f_sub(&squares.f_select(1, 1)?)?.f_mul_scalar(0.5)?; // [R]
-    let weights = centres.f_select(1, 1)?.f_sub(&centres.f_select(1, 0)?)?; // [R, D]
+    let weights = centers.f_select(1, 1)?.f_sub(&centers.f_select(1, 0)?)?; // [R, D]
     Ok(rows.f_mm(&weights.f_tr()?)?.f_add(&half)?.f_gt(0.0)?.f_to_kind(Kind::Double)?)
 }
 

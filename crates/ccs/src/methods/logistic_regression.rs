@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::fit::{Convergence, Fit, Fitted};
-use super::logistic::{LrInput, LrOptions, cross_validated, logistic_on, penalised};
+use super::logistic::{LrInput, LrOptions, cross_validated, logistic_on, penalized};
 use crate::normalize::Normalization;
 use crate::stats::split::{Split, grouped_folds};
 use crate::{Contrast, Result, SeedTree};
@@ -72,7 +72,7 @@ impl Fit for LogisticRegression {
             }
         };
         let fit = match l2 {
-            Some(l2) => penalised(train, self.input, l2, &self.options)?,
+            Some(l2) => penalized(train, self.input, l2, &self.options)?,
             None => logistic_on(train, self.input, &self.options)?,
         };
         let about = json!({

@@ -1,6 +1,6 @@
 //! Supervised directions from class means of the differences d = φ⁺ − φ⁻: mean difference and LDA.
 //!
-//! On centred differences the mean true statement less the mean false one, Σ±dᵢ/N, has the direction of
+//! On centered differences the mean true statement less the mean false one, Σ±dᵢ/N, has the direction of
 //! E\[d | true\] − E\[d | false\], so that both ways of counting give one probe.
 
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,7 @@ pub fn lda(train: &Contrast, shrinkage: Shrinkage, normalization: Normalization)
     }
     let data = Train::new(train, normalization)?;
     let classes = Classes::new(&data)?;
-    let within = Within::new(&classes.centred)?;
+    let within = Within::new(&classes.centered)?;
     let s = match shrinkage {
         Shrinkage::LedoitWolf => within.ledoit_wolf()?,
         Shrinkage::Fixed(s) => s,
@@ -134,7 +134,7 @@ pub fn lda(train: &Contrast, shrinkage: Shrinkage, normalization: Normalization)
 struct Classes {
     mean_true: Tensor,  // [D]
     mean_false: Tensor, // [D]
-    centred: Tensor,    // each row less its class's mean, [N, D]
+    centered: Tensor,   // each row less its class's mean, [N, D]
     count_true: f64,
     count_false: f64,
 }
@@ -148,7 +148,7 @@ impl Classes {
         let mean = |of: &Tensor, count: f64| differences.f_tr()?.f_mv(of)?.f_div_scalar(count);
         let (mean_true, mean_false) = (mean(&labels, count_true)?, mean(&others, count_false)?);
         let own = labels.f_outer(&mean_true)?.f_add(&others.f_outer(&mean_false)?)?;
-        Ok(Self { centred: differences.f_sub(&own)?, mean_true, mean_false, count_true, count_false })
+        Ok(Self { centered: differences.f_sub(&own)?, mean_true, mean_false, count_true, count_false })
     }
 }
 
@@ -176,7 +176,7 @@ impl<'a> Within<'a> {
         let square = number(self.gram.f_square()?)? / self.count.powi(2); // ‖Σ‖²
         let delta = (square - self.trace.powi(2) / self.dim) / self.dim;
         let beta = (number(lengths.f_square()?)? / self.count - square) / (self.count * self.dim);
-        // One dimension, or rows without spread: nothing to shrink towards.
+        // One dimension, or rows without spread: nothing to shrink toward.
         Ok(if delta > 0.0 && beta > 0.0 { beta.min(delta) / delta } else { 0.0 })
     }
 

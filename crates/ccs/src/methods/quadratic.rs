@@ -1,6 +1,6 @@
-//! Probes that maximise a quadratic form, in closed form: no seed, no restart.
+//! Probes that maximize a quadratic form, in closed form: no seed, no restart.
 //!
-//! With normalised, centred states X⁺, X⁻ \[N, D\], S = (X⁺ᵀX⁺ + X⁻ᵀX⁻)/N and K = (X⁺ᵀX⁻ + X⁻ᵀX⁺)/N. Since
+//! With normalized, centered states X⁺, X⁻ \[N, D\], S = (X⁺ᵀX⁺ + X⁻ᵀX⁻)/N and K = (X⁺ᵀX⁻ + X⁻ᵀX⁺)/N. Since
 //! S − K is the second moment of differences X⁺ − X⁻ and S + K that of sums X⁺ + X⁻, every form here is a sum of signed
 //! squares of rows (differences, sums, deviations from a question's mean), and its top eigenvector lies in
 //! their span.
@@ -17,7 +17,7 @@ use crate::normalize::Normalization;
 use crate::probe::Probe;
 use crate::{Contrast, Error, Result, SeedTree};
 
-/// What is maximised.
+/// What is maximized.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
@@ -53,7 +53,7 @@ impl Objective {
     pub const TPC: Self = Self::Contrast { alpha: 1.0 };
     /// The lowest eigenvector of K (arXiv 2511.02089): the direction along which the sides are most opposite.
     pub const DRC: Self = Self::Contrast { alpha: 0.0 };
-    /// The generalised problem Kθ = λSθ (arXiv 2511.02089), with a small ridge.
+    /// The generalized problem Kθ = λSθ (arXiv 2511.02089), with a small ridge.
     pub const RRC: Self = Self::Relative { ridge: 1e-3 };
     /// VINC (EIGEN in `elk`) with that program's weights: invariance over templates and negation, half each.
     pub const VINC: Self = Self::Vinc { variance: 0.0, negation: 0.5, supervision: 0.0, centroids: true };
@@ -180,7 +180,7 @@ fn contrast(data: &Train, alpha: f64) -> Result<SignedRows> {
     form(&differences.into_iter().chain(sums).collect::<Vec<_>>())
 }
 
-/// Rows to maximise over; weights that are all 0 leave nothing to choose a direction by.
+/// Rows to maximize over; weights that are all 0 leave nothing to choose a direction by.
 fn form(blocks: &[(Tensor, Tensor)]) -> Result<SignedRows> {
     if blocks.is_empty() {
         return Err(Error::Constant);
@@ -225,11 +225,11 @@ fn vinc(data: &Train, train: &Contrast, objective: Objective) -> Result<SignedRo
     let place = Tensor::f_from_slice(&place)?.f_to_device(device)?; // [N]
     let share = Tensor::f_from_slice(&share)?.f_to_device(device)?; // [N]
     let count = questions.len();
-    let centre = |x: &Tensor| -> Result<Tensor> {
+    let center = |x: &Tensor| -> Result<Tensor> {
         let zeros = Tensor::f_zeros([count as i64, train.dim() as i64], (Kind::Double, device))?;
         Ok(zeros.f_index_add(0, &place, &x.f_mul(&share.f_unsqueeze(1)?)?)?) // [Q, D]
     };
-    let (plus, minus) = (centre(&data.plus)?, centre(&data.minus)?);
+    let (plus, minus) = (center(&data.plus)?, center(&data.minus)?);
     let mut blocks = Vec::new();
     if count < train.rows() && negation < 1.0 {
         let weights = share.f_mul_scalar((negation - 1.0) / (2.0 * count as f64))?;
@@ -237,9 +237,9 @@ fn vinc(data: &Train, train: &Contrast, objective: Objective) -> Result<SignedRo
             blocks.push((side.f_sub(&means.f_index_select(0, &place)?)?, weights.f_alias()?));
         }
     }
-    let recentred = |x: Tensor| -> Result<Tensor> { Ok(x.f_sub(&x.f_mean_dim(0, true, Kind::Double)?)?) };
+    let recentered = |x: Tensor| -> Result<Tensor> { Ok(x.f_sub(&x.f_mean_dim(0, true, Kind::Double)?)?) };
     let (plus, minus, rows) = if centroids {
-        (recentred(plus)?, recentred(minus)?, count)
+        (recentered(plus)?, recentered(minus)?, count)
     } else {
         (data.plus.f_alias()?, data.minus.f_alias()?, train.rows())
     };

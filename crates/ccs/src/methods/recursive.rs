@@ -1,7 +1,7 @@
 //! Recursive CCS (RCCS): CCS again and again, each time with the directions found before taken out of the data.
 //!
 //! If many mutually orthogonal directions reach the same accuracy, the first was nothing special (Roger 2023). Iteration k's
-//! states have no part along the unit directions w₁ … wₖ of earlier iterations, X ← X − (Xw)wᵀ in normalised coordinates, and
+//! states have no part along the unit directions w₁ … wₖ of earlier iterations, X ← X − (Xw)wᵀ in normalized coordinates, and
 //! its parameters are kept orthogonal to them; so its probe gives the same scores on the states as they were.
 
 use tch::{Device, Kind, Tensor};
@@ -20,7 +20,7 @@ pub struct RecursiveOptions {
     /// At most so many, and never more than dimensions.
     pub iterations: usize,
     /// Ends after an iteration whose best training loss is at least this: with 0.2 when nothing beats a constant guess.
-    /// Asked only where the CCS loss is what is minimised ([`crate::loss::CcsLoss::is_ccs`]): of another loss's minimum it says nothing.
+    /// Asked only where the CCS loss is what is minimized ([`crate::loss::CcsLoss::is_ccs`]): of another loss's minimum it says nothing.
     pub until_loss: Option<f64>,
     /// Begins without the difference of the training rows' means by label: what is found then is not what labels would
     /// have found at once. Uses labels.
@@ -51,7 +51,7 @@ pub enum Stop {
 pub struct Recursive {
     /// In the order found; at least one.
     pub fits: Vec<CcsFit>,
-    /// Their unit directions in normalised coordinates; with [`RecursiveOptions::without_mean_difference`] preceded by that
+    /// Their unit directions in normalized coordinates; with [`RecursiveOptions::without_mean_difference`] preceded by that
     /// difference's. \[k, D\], f64
     pub directions: Tensor,
     /// Why there are no more.
@@ -101,7 +101,7 @@ pub fn recursive(
         let start = Start::of(options.init, &states.differences()?, options.n_init, &from)?;
         let against = (found.size().first() != Some(&0)).then_some(&found);
         let solution = linear(&states, &start, options, against)?;
-        // Each probe owns its normalisation; it is that of the states as they were.
+        // Each probe owns its normalization; it is that of the states as they were.
         let fit = fit_of(train, normalizer.duplicate()?, options, solution.lifted(&states)?)?;
         let mut direction = fit.probe.weight.f_to_kind(Kind::Double)?.f_to_device(found.device())?;
         if let Some(basis) = &states.basis {
@@ -159,7 +159,7 @@ fn mean_difference(states: &States, labels: &[bool]) -> Result<Tensor> {
 }
 
 /// Probes that nothing was fitted to, beside which recursive CCS is seen: unit directions without bias, read as CCS's
-/// are on states normalised as its are, with their signs from the training rows. Direction i draws from `stream`'s
+/// are on states normalized as its are, with their signs from the training rows. Direction i draws from `stream`'s
 /// `restart i`.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Cluster normalisation (Laurito et al. 2024): what sets clusters of questions apart is taken away cluster by cluster,
+//! Cluster normalization (Laurito et al. 2024): what sets clusters of questions apart is taken away cluster by cluster,
 //! so that a salient feature which is not truth, and splits the questions in groups, is not what a probe finds.
 //!
 //! Training pairs are clustered by their midpoints ½(x⁺ + x⁻) with HDBSCAN; in each cluster both sides lose that
@@ -48,7 +48,7 @@ pub fn clusters(pairs: &Contrast, min_cluster_size: usize) -> Result<Vec<Option<
             name: "normalization",
             value: format!("cluster for {rows} training pairs, whose distances take {bytes} bytes"),
             reason: "at most 16384 pairs are clustered, whose distances take 2147483648 bytes (2 GiB)",
-            hint: "fit fewer pairs or templates, or take another normalisation such as element_wise",
+            hint: "fit fewer pairs or templates, or take another normalization such as element_wise",
         });
     }
     if rows < 2 * min_cluster_size {
@@ -126,7 +126,7 @@ fn distances(pairs: &Contrast) -> Result<Option<Vec<Vec<f64>>>> {
     Ok(Some(rows))
 }
 
-/// Fits on training rows and normalises them. The states are \[N, D\], f64.
+/// Fits on training rows and normalizes them. The states are \[N, D\], f64.
 pub(super) fn fit(train: &Contrast) -> Result<(Normalizer, Tensor, Tensor)> {
     let mut normalizer = Normalizer::fit_moments(Normalization::MeanOnly, train)?;
     normalizer.kind = Normalization::Cluster;
@@ -137,8 +137,8 @@ pub(super) fn fit(train: &Contrast) -> Result<(Normalizer, Tensor, Tensor)> {
         let rows = Tensor::f_from_slice(&rows.collect::<Vec<_>>())?.f_to_device(plus.device())?;
         for side in [&mut plus, &mut minus] {
             let part = side.f_index_select(0, &rows)?;
-            let centred = part.f_sub(&part.f_mean_dim(0, true, Kind::Double)?)?;
-            let _ = side.f_index_copy_(0, &rows, &centred)?;
+            let centered = part.f_sub(&part.f_mean_dim(0, true, Kind::Double)?)?;
+            let _ = side.f_index_copy_(0, &rows, &centered)?;
         }
     }
     let scale = scale(length(&plus, &minus)?, train.dim() as f64);

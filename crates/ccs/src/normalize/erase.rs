@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// How LEACE estimates and what it drops. The defaults are those of `concept-erasure`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LeaceOptions {
-    /// Shrink Σ towards a multiple of the identity by the optimal linear rule (Bodnar et al. 2014); needed where rows
+    /// Shrink Σ toward a multiple of the identity by the optimal linear rule (Bodnar et al. 2014); needed where rows
     /// are not many times more than dimensions.
     pub shrinkage: bool,
     /// Singular values of Σ^(−½)A up to here are taken for noise, so that what they stand for stays in. They are
@@ -64,15 +64,15 @@ impl Eraser {
             });
         }
         let states = states.f_to_kind(Kind::Double)?;
-        let centred = states.f_sub(&self.mean.f_to_device(states.device())?)?;
-        Ok(states.f_sub(&erased(&centred, &self.left, &self.right)?)?)
+        let centered = states.f_sub(&self.mean.f_to_device(states.device())?)?;
+        Ok(states.f_sub(&erased(&centered, &self.left, &self.right)?)?)
     }
 }
 
-/// The part left·right·x of every centred state. `centred`: \[N, D\], as the result.
-pub(crate) fn erased(centred: &Tensor, left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    let device = centred.device();
-    let coordinates = centred.f_mm(&right.f_to_device(device)?.f_tr()?)?; // [N, M]
+/// The part left·right·x of every centered state. `centered`: \[N, D\], as the result.
+pub(crate) fn erased(centered: &Tensor, left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    let device = centered.device();
+    let coordinates = centered.f_mm(&right.f_to_device(device)?.f_tr()?)?; // [N, M]
     Ok(coordinates.f_mm(&left.f_to_device(device)?.f_tr()?)?)
 }
 
@@ -146,12 +146,12 @@ fn left_singular(a: &Tensor, least: impl Fn(f64) -> f64) -> Result<Tensor> {
     Ok(u.f_index_select(1, &s.f_gt(least)?.f_nonzero()?.f_reshape([-1])?)?)
 }
 
-/// Centred rows and what both methods need of them.
+/// Centered rows and what both methods need of them.
 struct Data {
     mean: Tensor,
-    centred: Tensor, // X, [N, D]
-    concept: Tensor, // centred Z, [N, K]
-    cross: Tensor,   // A = XᵀZ / (n − 1), [D, K]
+    centered: Tensor, // X, [N, D]
+    concept: Tensor,  // centered Z, [N, K]
+    cross: Tensor,    // A = XᵀZ / (n − 1), [D, K]
     rows: f64,
     dim: f64,
     /// `XXᵀ` or `XᵀX`, whichever is smaller.
@@ -183,17 +183,17 @@ impl Data {
         }
         crate::contrast::all_finite("the state", x)?;
         crate::contrast::all_finite("the concept", z)?;
-        let centre = |t: &Tensor| -> Result<(Tensor, Tensor)> {
+        let center = |t: &Tensor| -> Result<(Tensor, Tensor)> {
             let t = t.f_to_kind(Kind::Double)?.f_to_device(x.device())?;
             let mean = t.f_mean_dim(0, false, Kind::Double)?;
             Ok((t.f_sub(&mean)?, mean))
         };
-        let ((centred, mean), (concept, _)) = (centre(x)?, centre(z)?);
-        let cross = centred.f_tr()?.f_mm(&concept)?.f_div_scalar(rows as f64 - 1.0)?;
+        let ((centered, mean), (concept, _)) = (center(x)?, center(z)?);
+        let cross = centered.f_tr()?.f_mm(&concept)?.f_div_scalar(rows as f64 - 1.0)?;
         let size = |t: &Tensor| t.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[]);
         let rounding = f64::EPSILON * size(x)? * size(z)? / (rows as f64 - 1.0);
         let gram = std::cell::OnceCell::new();
-        Ok(Self { mean, centred, concept, cross, rows: rows as f64, dim: dim as f64, gram, rounding })
+        Ok(Self { mean, centered, concept, cross, rows: rows as f64, dim: dim as f64, gram, rounding })
     }
 
     fn is_wide(&self) -> bool {
@@ -204,7 +204,7 @@ impl Data {
         if let Some(gram) = self.gram.get() {
             return Ok(gram);
         }
-        let x = &self.centred;
+        let x = &self.centered;
         let gram = if self.is_wide() { x.f_mm(&x.f_tr()?)? } else { x.f_tr()?.f_mm(x)? };
         Ok(self.gram.get_or_init(|| gram))
     }
@@ -236,14 +236,14 @@ impl Data {
         }
         if self.is_wide() {
             let weights = self.concept.f_div_scalar(self.rows - 1.0)?.f_cholesky_solve(&factor, false)?; // [N, K]
-            return Ok(self.centred.f_tr()?.f_mm(&weights)?);
+            return Ok(self.centered.f_tr()?.f_mm(&weights)?);
         }
         Ok(self.cross.f_cholesky_solve(&factor, false)?)
     }
 
     /// LEACE by the roots of Σ, for a Σ that may have no inverse: its pseudo-inverse is taken.
     fn whitened(&self, options: &LeaceOptions) -> Result<Eraser> {
-        let covariance = self.centred.f_tr()?.f_mm(&self.centred)?; // [D, D], n·S
+        let covariance = self.centered.f_tr()?.f_mm(&self.centered)?; // [D, D], n·S
         let sigma = if options.shrinkage {
             let (a, b) = self.shrinkage()?;
             let eye = Tensor::f_eye(self.dim as i64, (Kind::Double, covariance.device()))?;

@@ -1,7 +1,7 @@
-//! A normaliser in a probe's file: an entry of the header, and tensors.
+//! A normalizer in a probe's file: an entry of the header, and tensors.
 //!
 //! `plus.mean`, `plus.std`, `minus.mean`, `minus.std` \[D\] are always there: φ± = (x± − mean)/std is the
-//! normalisation of rows without a template. `templates.plus.mean` … \[K, D\] are those of the templates that the
+//! normalization of rows without a template. `templates.plus.mean` … \[K, D\] are those of the templates that the
 //! header names; with `erasure.left` \[D, M\] and `erasure.right` \[M, D\], left·right·φ is then taken away.
 
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ impl Normalizer {
         all
     }
 
-    /// Puts a normaliser of D dimensions together again. `get` gives the tensor of a name, whose shape must be the one
+    /// Puts a normalizer of D dimensions together again. `get` gives the tensor of a name, whose shape must be the one
     /// given; `None` stands for any length.
     pub(crate) fn from_file(
         header: Header,

@@ -57,7 +57,7 @@ impl FromStr for Normalization {
         Self::ALL.into_iter().find(|n| n.name() == plain).ok_or_else(|| Error::Setting {
             name: "normalization",
             value: name.to_owned(),
-            reason: "no normalisation has this name",
+            reason: "no normalization has this name",
             hint: "give mean_only, element_wise, burns, leace or cluster",
         })
     }

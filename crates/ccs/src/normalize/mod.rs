@@ -1,4 +1,4 @@
-//! Normalisation of states, fitted on training rows and applied unchanged to all others.
+//! Normalization of states, fitted on training rows and applied unchanged to all others.
 //!
 //! Both sides lose their own mean, so that no linear probe can tell plus from minus by the answer's wording
 //! (Burns et al. 2022, §2.2); what else is done is a [`Normalization`]. Where rows say their template, every template
@@ -25,7 +25,7 @@ pub use moments::{Moments, SMALLEST_STD};
 pub(crate) use templates::Templates;
 pub use templates::{FEWEST_FOR_MEAN, FEWEST_FOR_SPREAD, few_rows_note};
 
-/// The normalisation of both sides; part of every probe.
+/// The normalization of both sides; part of every probe.
 #[derive(Debug)]
 pub struct Normalizer {
     /// Of the plus side, all templates together.
@@ -45,7 +45,7 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// Takes the statistics of the training rows for the default normalisation, [`Normalization::ElementWise`].
+    /// Takes the statistics of the training rows for the default normalization, [`Normalization::ElementWise`].
     ///
     /// # Errors
     /// As [`Normalizer::fit_as`].
@@ -132,12 +132,12 @@ impl Normalizer {
         let z = Tensor::f_from_slice(&z)?.f_reshape([2 * rows as i64, classes as i64])?;
         // Means are to be equal to rounding, also where they differ by less than the states' noise.
         let eraser = leace(&states, &z, &LeaceOptions { tolerance: 1e-6, ..LeaceOptions::default() })?;
-        let centre = |mean: &Tensor| -> Result<Moments> {
+        let center = |mean: &Tensor| -> Result<Moments> {
             Ok(Moments { mean: mean.f_alias()?, std: mean.f_ones_like()? })
         };
         Ok(Self {
-            plus: centre(&eraser.mean)?,
-            minus: centre(&eraser.mean)?,
+            plus: center(&eraser.mean)?,
+            minus: center(&eraser.mean)?,
             kind: Normalization::Leace,
             templates: None,
             seen: templates::names(train),
@@ -147,7 +147,7 @@ impl Normalizer {
         })
     }
 
-    /// The same normalisation with the statistics of other rows, such as those of the data set that a probe is
+    /// The same normalization with the statistics of other rows, such as those of the data set that a probe is
     /// transferred to. This is transductive: what a row is given depends on the rows it comes with. A probe that
     /// uses it says so ([`Normalizer::is_reestimated`]).
     ///
@@ -158,7 +158,7 @@ impl Normalizer {
         Ok(Self { reestimated: true, ..Self::fit_as(self.kind, target)? })
     }
 
-    /// The same normaliser once more.
+    /// The same normalizer once more.
     pub fn duplicate(&self) -> Result<Self> {
         let templates = self.templates.as_ref().map(Templates::duplicate).transpose()?;
         let erasure = match &self.erasure {
@@ -184,7 +184,7 @@ impl Normalizer {
         self.reestimated
     }
 
-    /// Which normalisation this is.
+    /// Which normalization this is.
     pub fn kind(&self) -> Normalization {
         self.kind
     }
@@ -208,13 +208,13 @@ impl Normalizer {
         templates::known_as(&self.seen, name).and_then(|at| self.seen.get(at)).map(String::as_str)
     }
 
-    /// The normalised states of both sides.
+    /// The normalized states of both sides.
     ///
     /// # Shapes
     /// `pairs`: N pairs of length D; the result: two tensors \[N, D\] of `kind`.
     ///
     /// # Errors
-    /// A different D than the normaliser was fitted on.
+    /// A different D than the normalizer was fitted on.
     pub fn apply(&self, pairs: &Contrast, kind: Kind) -> Result<(Tensor, Tensor)> {
         self.check(pairs)?;
         let finish = |states: Tensor| -> Result<Tensor> {
@@ -236,7 +236,7 @@ impl Normalizer {
         ))
     }
 
-    /// Normalised plus minus normalised minus. \[N, D\]
+    /// Normalized plus minus normalized minus. \[N, D\]
     ///
     /// # Errors
     /// As [`Normalizer::apply`].

@@ -1,5 +1,5 @@
 //! Mean and spread of states. A dimension that does not vary among the training rows has no spread to scale by and is
-//! only centred, as in scikit-learn's `StandardScaler`: dividing by a tiny floor would let any drift on other rows
+//! only centered, as in scikit-learn's `StandardScaler`: dividing by a tiny floor would let any drift on other rows
 //! drown every other dimension.
 
 use tch::{Kind, Tensor};
@@ -8,10 +8,10 @@ use torch_runtime::TensorExt as _;
 use super::kind::Normalization;
 use crate::Result;
 
-/// A dimension with a standard deviation below this is constant: it is centred, not scaled.
+/// A dimension with a standard deviation below this is constant: it is centered, not scaled.
 pub const SMALLEST_STD: f64 = 1e-6;
 
-/// What one side's dimensions are centred and scaled by: (x − mean)/std.
+/// What one side's dimensions are centered and scaled by: (x − mean)/std.
 #[derive(Debug)]
 pub struct Moments {
     /// \[D\], f64.
@@ -51,8 +51,8 @@ impl Estimate {
     /// Two passes in f64: the difference of large squares that a single pass takes would cancel.
     pub(super) fn of(kind: Normalization, plus: &Tensor, minus: &Tensor) -> Result<Self> {
         let rows = plus.dims2("plus")?.0 as usize;
-        let (plus, plus_mean) = centre(plus)?;
-        let (minus, minus_mean) = centre(minus)?;
+        let (plus, plus_mean) = center(plus)?;
+        let (minus, minus_mean) = center(minus)?;
         let variation = match kind {
             Normalization::ElementWise => {
                 let squares = |x: &Tensor| x.f_square()?.f_mean_dim(0, false, Kind::Double);
@@ -106,7 +106,7 @@ impl Variation {
     }
 }
 
-/// The mean length of (φ⁺, φ⁻) of centred states. `plus`, `minus`: \[N, D\].
+/// The mean length of (φ⁺, φ⁻) of centered states. `plus`, `minus`: \[N, D\].
 pub(super) fn length(plus: &Tensor, minus: &Tensor) -> Result<f64> {
     let squares = |x: &Tensor| x.f_square()?.f_sum_dim_intlist(1, false, Kind::Double);
     let length = squares(plus)?.f_add(&squares(minus)?)?.f_sqrt()?.f_mean(Kind::Double)?;
@@ -119,7 +119,7 @@ pub(super) fn scale(length: f64, dim: f64) -> f64 {
     if scale < SMALLEST_STD { 1.0 } else { scale }
 }
 
-fn centre(states: &Tensor) -> Result<(Tensor, Tensor)> {
+fn center(states: &Tensor) -> Result<(Tensor, Tensor)> {
     let states = states.f_to_kind(Kind::Double)?; // [N, D]
     let mean = states.f_mean_dim(0, false, Kind::Double)?; // [D]
     Ok((states.f_sub(&mean)?, mean))
@@ -135,8 +135,8 @@ impl Moments {
     /// (x − mean)/std in f64. `states`: \[N, D\].
     pub(super) fn apply(&self, states: &Tensor) -> Result<Tensor> {
         let device = states.device();
-        let centred = states.f_to_kind(Kind::Double)?.f_sub(&self.mean.f_to_device(device)?)?;
-        Ok(centred.f_div(&self.std.f_to_device(device)?)?)
+        let centered = states.f_to_kind(Kind::Double)?.f_sub(&self.mean.f_to_device(device)?)?;
+        Ok(centered.f_div(&self.std.f_to_device(device)?)?)
     }
 
     pub(super) fn duplicate(&self) -> Result<Self> {

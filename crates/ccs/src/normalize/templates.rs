@@ -1,7 +1,7 @@
 //! Statistics by template, as far as a template's training rows carry them.
 //!
 //! A mean of n rows is off by their spread over √n, which is little beside what a template's wording moves states by,
-//! so a template is centred by its own mean from [`FEWEST_FOR_MEAN`] rows on; a single row is its own mean, and would
+//! so a template is centered by its own mean from [`FEWEST_FOR_MEAN`] rows on; a single row is its own mean, and would
 //! give all it says to the template's other rows. A spread is worse: of n Gaussian rows it is less than a tenth of
 //! the true one in 2 dimensions of 1000 for n = 4, which other rows then exceed tenfold, and in 1 of a million for
 //! n = 8. Below [`FEWEST_FOR_SPREAD`] rows it is that of all templates' deviations from their own means, each
@@ -13,7 +13,7 @@ use super::kind::Normalization;
 use super::moments::{Estimate, Moments, Variation};
 use crate::{Contrast, Result};
 
-/// A template of at least so many training rows is centred by its own mean; another as templates that are not known.
+/// A template of at least so many training rows is centered by its own mean; another as templates that are not known.
 pub const FEWEST_FOR_MEAN: usize = 2;
 /// A template of at least so many training rows is scaled by its own spread; another by that of all templates.
 pub const FEWEST_FOR_SPREAD: usize = 8;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_centred_only_or_scaled_as_a_whole_asks_for_as_many_rows_as_it_needs() {
+    fn what_is_centered_only_or_scaled_as_a_whole_asks_for_as_many_rows_as_it_needs() {
         let train = unequal();
         for (kind, few) in [
             (Normalization::MeanOnly, vec!["one"]),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_of_one_row_each_are_normalised_together() {
+    fn templates_of_one_row_each_are_normalized_together() {
         let train = pairs(&[("a", 1.0), ("b", 2.0), ("c", 6.0)]);
         for kind in Normalization::ALL.into_iter().filter(|kind| *kind != Normalization::Leace) {
             let normalizer = Normalizer::fit_as(kind, &train).unwrap();

@@ -14,7 +14,7 @@ fn population_statistics_per_side() {
     let normalizer = Normalizer::fit(&train).unwrap();
     let (plus, minus) = normalizer.apply(&contrast(&[1.0, 4.0], &[5.0, 5.5]), Kind::Double).unwrap();
     assert_eq!(Vec::<f64>::try_from(plus.reshape(-1)).unwrap(), [-1.0, 2.0]); // ddof 0: std is 1, not √2
-    assert_eq!(Vec::<f64>::try_from(minus.reshape(-1)).unwrap(), [0.0, 0.5]); // constant: only centred
+    assert_eq!(Vec::<f64>::try_from(minus.reshape(-1)).unwrap(), [0.0, 0.5]); // constant: only centered
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn burns_scales_both_sides_by_one_number() {
     let train = contrast(&[1.0, 3.0], &[5.0, 11.0]);
     let normalizer = Normalizer::fit_as(Normalization::Burns, &train).unwrap();
     let (plus, minus) = normalizer.apply(&train, Kind::Double).unwrap();
-    // Centred pairs (∓1, ∓3) have length √10, which becomes √2.
+    // Centered pairs (∓1, ∓3) have length √10, which becomes √2.
     let want = 2f64.sqrt() / 10f64.sqrt();
     for (got, want) in
         values(&plus).into_iter().chain(values(&minus)).zip([-want, want, -3.0 * want, 3.0 * want])

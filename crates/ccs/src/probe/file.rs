@@ -33,7 +33,7 @@ use crate::stats::calibrate::Platt;
 use crate::{Error, Result};
 
 /// The version of the probe file. Versions 1 and 2, which are still read, have no `check`; version 1 knew element-wise
-/// normalisation only and so did not say which it was.
+/// normalization only and so did not say which it was.
 const SCHEMA: u32 = 3;
 /// The most bytes of a probe.
 const LARGEST: u64 = 2 << 30;
@@ -86,7 +86,7 @@ fn none(count: &usize) -> bool {
 
 impl Probe {
     /// The probe as a safetensors file, equal probes as equal bytes: `weight`, `bias`, both sides' `mean` and `std`, what
-    /// else its normalisation has, of hidden layers, from the states up, `hidden.0.weight`, `hidden.0.bias`,
+    /// else its normalization has, of hidden layers, from the states up, `hidden.0.weight`, `hidden.0.bias`,
     /// `hidden.1.weight` and so on, and `platt`, the a and b of p(true) = σ(a·score + b).
     ///
     /// # Errors

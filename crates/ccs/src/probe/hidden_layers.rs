@@ -1,4 +1,4 @@
-//! What lies between the normalised states and a probe's last weight: nothing, or hidden layers with `ReLU`.
+//! What lies between the normalized states and a probe's last weight: nothing, or hidden layers with `ReLU`.
 
 use safetensors::tensor::SafeTensors;
 use tch::{Kind, Tensor};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::stats::calibrate::Platt;
 
-/// How a probe turns the normalised states φ⁺, φ⁻ of a pair into one score.
+/// How a probe turns the normalized states φ⁺, φ⁻ of a pair into one score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeInput {

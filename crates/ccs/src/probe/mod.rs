@@ -1,4 +1,4 @@
-//! A fitted probe: weights, bias, sign and the normalisation it was fitted with; scores pairs.
+//! A fitted probe: weights, bias, sign and the normalization it was fitted with; scores pairs.
 
 mod file;
 mod hidden_layers;
@@ -135,7 +135,7 @@ impl Probe {
     /// # Errors
     /// Another D, sides of different shapes, or a state that is not finite.
     pub fn scores(&self, plus: &Tensor, minus: &Tensor) -> Result<Vec<f64>> {
-        self.score_pairs(&Contrast::unlabelled(plus, minus)?)
+        self.score_pairs(&Contrast::unlabeled(plus, minus)?)
     }
 
     /// The probability that the plus side is true, of each pair of states; see [`Probe::probability`].
@@ -146,7 +146,7 @@ impl Probe {
     /// # Errors
     /// As [`Probe::scores`]; [`Error::NoProbability`] for scores of any scale without a Platt scaling.
     pub fn probabilities(&self, plus: &Tensor, minus: &Tensor) -> Result<Vec<f64>> {
-        self.pair_probabilities(&Contrast::unlabelled(plus, minus)?)
+        self.pair_probabilities(&Contrast::unlabeled(plus, minus)?)
     }
 
     /// As [`Probe::scores`], of pairs with labels and groups, each normalized by its own template where that is known.

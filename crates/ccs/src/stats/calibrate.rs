@@ -58,7 +58,7 @@ impl Platt {
         Ok(if platt.a < 0.0 { Self::constant(&targets) } else { platt })
     }
 
-    /// Minimises the mean of −log p(label). Fit on rows that the evaluation does not see; for scores of pairs the label is
+    /// Minimizes the mean of −log p(label). Fit on rows that the evaluation does not see; for scores of pairs the label is
     /// whether the plus side is true.
     ///
     /// Where a threshold separates the labels, a would grow without end; it is that of the step at which the mean

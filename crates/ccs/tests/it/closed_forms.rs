@@ -24,7 +24,7 @@ struct Oracle {
     bss: Vec<BssCase>,
     inlp: Vec<InlpCase>,
     quadratic: Vec<Quadratic>,
-    normalisation: Vec<Normalised>,
+    normalization: Vec<Normalized>,
     erasure: Vec<Erasure>,
 }
 
@@ -60,7 +60,7 @@ struct Clustered {
     plus: Vec<f64>,
     minus: Vec<f64>,
     clusters: Vec<i64>,
-    normalised: [Vec<f64>; 2],
+    normalized: [Vec<f64>; 2],
 }
 
 #[derive(Deserialize)]
@@ -106,9 +106,9 @@ struct InlpCase {
 }
 
 #[derive(Deserialize)]
-struct Normalised {
+struct Normalized {
     pairs: Pairs,
-    normalised: BTreeMap<String, [Vec<f64>; 2]>,
+    normalized: BTreeMap<String, [Vec<f64>; 2]>,
 }
 
 #[derive(Deserialize)]
@@ -163,13 +163,13 @@ fn erasure_agrees_with_concept_erasure() {
 }
 
 #[test]
-fn normalisations_per_template_agree_with_numpy() {
-    for case in oracle().normalisation {
+fn normalizations_per_template_agree_with_numpy() {
+    for case in oracle().normalization {
         let pairs = case.pairs.contrast();
         for kind in Normalization::ALL.into_iter().filter(|&k| k != Normalization::Cluster) {
             let normalizer = Normalizer::fit_as(kind, &pairs).unwrap();
             let (plus, minus) = normalizer.apply(&pairs, Kind::Double).unwrap();
-            let [want_plus, want_minus] = &case.normalised[kind.name()];
+            let [want_plus, want_minus] = &case.normalized[kind.name()];
             close(&plus, want_plus, 1e-9, kind.name());
             close(&minus, want_minus, 1e-9, kind.name());
         }
@@ -223,7 +223,7 @@ fn mean_difference_and_lda_agree_with_scikit_learn() {
     }
 }
 
-/// Both find the least inertia of these few rows; the centres are then means of the same rows.
+/// Both find the least inertia of these few rows; the centers are then means of the same rows.
 #[test]
 fn two_means_agree_with_scikit_learn() {
     for case in oracle().kmeans {
@@ -233,7 +233,7 @@ fn two_means_agree_with_scikit_learn() {
         near(fit.inertia, case.inertia, 1e-9, "inertia");
         assert_eq!(fit.sizes, case.sizes);
         let sign = fit.probe.weight().double_value(&[0]).signum() * case.between[0].signum();
-        close(&(fit.probe.weight() * sign), &case.between, 1e-9, "centres");
+        close(&(fit.probe.weight() * sign), &case.between, 1e-9, "centers");
         near(fit.probe.bias() * sign, case.bias, 1e-9, "boundary");
     }
 }
@@ -287,7 +287,7 @@ fn null_space_projection_agrees_with_scikit_learn() {
 
 /// Clusters by scikit-learn's HDBSCAN, whatever their numbers, and what is left of the states in them.
 #[test]
-fn cluster_normalisation_agrees_with_scikit_learn() {
+fn cluster_normalization_agrees_with_scikit_learn() {
     assert!(oracle().cluster.iter().any(|case| case.clusters.contains(&-1)), "no outliers to test");
     for case in oracle().cluster {
         let matrix = |v: &[f64]| Tensor::from_slice(v).reshape([case.rows, case.dim]);
@@ -304,7 +304,7 @@ fn cluster_normalisation_agrees_with_scikit_learn() {
         }
         let (_, plus, minus) =
             Normalizer::fit_transform(Normalization::Cluster, &pairs, Kind::Double).unwrap();
-        close(&plus, &case.normalised[0], 1e-9, "plus");
-        close(&minus, &case.normalised[1], 1e-9, "minus");
+        close(&plus, &case.normalized[0], 1e-9, "plus");
+        close(&minus, &case.normalized[1], 1e-9, "minus");
     }
 }

@@ -111,7 +111,7 @@ fn less_work_gives_the_same_probe() {
 #[test]
 fn at_least_half_of_the_training_rows_are_judged_rightly_whatever_the_labels() {
     let pairs = planted();
-    let opposite = pairs.relabelled(pairs.labels().iter().map(|label| !label).collect()).unwrap();
+    let opposite = pairs.relabeled(pairs.labels().iter().map(|label| !label).collect()).unwrap();
     for entry in &REGISTRY {
         let (one, other) = (fit(entry, &pairs, 0).unwrap().probe, fit(entry, &opposite, 0).unwrap().probe);
         assert!(one.accuracy(&pairs).unwrap() >= 0.5 && other.accuracy(&opposite).unwrap() >= 0.5);
@@ -158,7 +158,7 @@ fn a_saved_probe_scores_the_same() {
 fn one_class_is_an_error() {
     let pairs = planted();
     for label in [false, true] {
-        let one = pairs.relabelled(vec![label; ROWS]).unwrap();
+        let one = pairs.relabeled(vec![label; ROWS]).unwrap();
         for entry in &REGISTRY {
             let error = fit(entry, &one, 0).unwrap_err();
             assert!(matches!(error, Error::OneClass { .. }), "{}: {error}", entry.name);

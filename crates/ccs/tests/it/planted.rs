@@ -50,8 +50,8 @@ fn shuffled_labels_give_chance() {
 }
 
 #[test]
-fn a_side_that_always_says_yes_does_not_fool_the_normalisation() {
-    // The answer's wording, not truth, is the largest difference between the sides: normalisation removes it.
+fn a_side_that_always_says_yes_does_not_fool_the_normalization() {
+    // The answer's wording, not truth, is the largest difference between the sides: normalization removes it.
     let mut planted = Planted::new(600, 16, 3.0, 0);
     planted.plus.iter_mut().for_each(|x| *x += 50.0);
     let (train, test) = split(&planted.contrast());

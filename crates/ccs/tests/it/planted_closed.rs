@@ -1,4 +1,4 @@
-//! The methods without an optimiser of their own, on data whose truth is known.
+//! The methods without an optimizer of their own, on data whose truth is known.
 
 use ccs::SeedTree;
 use ccs::baselines::random_directions;
@@ -73,7 +73,7 @@ fn templated(pairs: &Contrast) -> Contrast {
 }
 
 #[test]
-fn a_planted_direction_is_found_by_every_method_under_every_normalisation() {
+fn a_planted_direction_is_found_by_every_method_under_every_normalization() {
     let plain = Planted::new(1200, 16, 3.0, 0).contrast();
     for pairs in [templated(&plain), plain] {
         let (train, test) = split(&pairs);
@@ -160,7 +160,7 @@ fn distracted(rows: usize, dim: usize) -> Contrast {
 }
 
 #[test]
-fn cluster_normalisation_finds_the_truth_behind_a_stronger_distractor() {
+fn cluster_normalization_finds_the_truth_behind_a_stronger_distractor() {
     let (train, test) = split(&distracted(800, 8));
     for method in ["ccs", "tpc", "drc", "bss", "kmeans"] {
         // LEACE is not among them: with the sides' sample means it takes the distractor's chance share in them away.
@@ -179,7 +179,7 @@ fn cluster_normalisation_finds_the_truth_behind_a_stronger_distractor() {
 
 /// Two clusters and pairs outside them, whose plus sides lie far to one side.
 #[test]
-fn under_cluster_normalisation_the_boundary_is_where_later_rows_are() {
+fn under_cluster_normalization_the_boundary_is_where_later_rows_are() {
     let mut planted = Planted::new(72, 3, 2.0, 8);
     for row in 0..72 {
         let middle = match row {

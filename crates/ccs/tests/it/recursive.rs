@@ -34,7 +34,7 @@ fn twenty(train: &Contrast, options: &Ccs) -> Recursive {
 }
 
 #[test]
-fn twenty_directions_are_orthogonal_whatever_the_optimiser_and_precision() {
+fn twenty_directions_are_orthogonal_whatever_the_optimizer_and_precision() {
     let train = Planted::new(100, 32, 2.0, 1).contrast();
     for (optimizer, precision) in [
         (Optimizer::AdamW, Precision::F32),
@@ -131,7 +131,7 @@ fn untrained_directions_do_not_reach_the_constant_guess() {
 }
 
 #[test]
-fn every_start_with_a_slope_and_both_optimisers_find_planted_truth() {
+fn every_start_with_a_slope_and_both_optimizers_find_planted_truth() {
     let (train, test) = (Planted::new(300, 8, 3.0, 1).contrast(), Planted::new(300, 8, 3.0, 2).contrast());
     for optimizer in [Optimizer::AdamW, Optimizer::Lbfgs] {
         for init in [Init::UnitSphere, Init::Uniform, Init::Pca] {
@@ -146,7 +146,7 @@ fn every_start_with_a_slope_and_both_optimisers_find_planted_truth() {
     }
 }
 
-/// At zero the loss has a slope in the bias alone, because normalised states have mean zero. Following it ends at the constant
+/// At zero the loss has a slope in the bias alone, because normalized states have mean zero. Following it ends at the constant
 /// guess; whether rounding gives the weights a slope as well, and leads lower, differs by machine (with AVX-512 it does, with
 /// AVX2 L-BFGS sees none and stays).
 #[test]
@@ -226,7 +226,7 @@ fn restarts_do_not_depend_on_their_number() {
 }
 
 #[test]
-fn every_normalisation_reaches_the_fits_and_their_probes() {
+fn every_normalization_reaches_the_fits_and_their_probes() {
     let (train, test) = (Planted::new(300, 8, 3.0, 1).contrast(), Planted::new(300, 8, 3.0, 2).contrast());
     for normalization in Normalization::ALL {
         let fit = ccs(&train, &Ccs { normalization, ..quick() }, &SeedTree::new(0)).unwrap();

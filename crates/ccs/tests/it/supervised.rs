@@ -3,7 +3,7 @@
 
 use ccs::SeedTree;
 use ccs::baselines::zero_shot_threshold;
-use ccs::methods::logistic::{GRID, LrInput, LrOptions, cross_validated, logistic, logistic_on, penalised};
+use ccs::methods::logistic::{GRID, LrInput, LrOptions, cross_validated, logistic, logistic_on, penalized};
 use ccs::stats::calibrate::{Platt, Reliability};
 use ccs::stats::split::{Split, grouped_folds};
 use ccs::{Error, Probe};
@@ -196,10 +196,10 @@ fn without_a_minimum_no_penalty_does_not_win_and_is_an_error_of_its_own() {
         let choice = cross_validated(&easy, input, &folds, &options).unwrap();
         assert_eq!((choice.penalties[0].l2, choice.penalties[0].log_loss), (0.0, None));
         assert!(choice.l2 > 0.0, "{input:?}");
-        assert!(matches!(penalised(&easy, input, 0.0, &options), Err(Error::Separable)), "{input:?}");
-        assert!(penalised(&easy, input, 1e-4, &options).unwrap().gradient <= options.tolerance);
+        assert!(matches!(penalized(&easy, input, 0.0, &options), Err(Error::Separable)), "{input:?}");
+        assert!(penalized(&easy, input, 1e-4, &options).unwrap().gradient <= options.tolerance);
         // Where labels overlap there is a minimum, and it is found.
-        let fit = penalised(&mixed, input, 0.0, &options).unwrap();
+        let fit = penalized(&mixed, input, 0.0, &options).unwrap();
         assert!(fit.gradient <= options.tolerance && fit.probe.accuracy(&mixed).unwrap() >= 0.9, "{input:?}");
     }
     // A single row on the boundary leaves no margin, and still no minimum.
@@ -211,7 +211,7 @@ fn without_a_minimum_no_penalty_does_not_win_and_is_an_error_of_its_own() {
     let first_false = planted.labels.iter().position(|l| !l).unwrap();
     planted.plus[first_false] = 1.0;
     assert!(matches!(
-        penalised(&planted.contrast(), LrInput::Differences, 0.0, &options),
+        penalized(&planted.contrast(), LrInput::Differences, 0.0, &options),
         Err(Error::Separable)
     ));
 }
@@ -221,14 +221,14 @@ fn penalties_and_tolerances_that_cannot_be_used_are_refused_by_name() {
     let train = separable(3);
     let folds = grouped_folds(train.labels(), train.groups(), 3, &SeedTree::new(0)).unwrap();
     for l2 in [f64::NAN, f64::INFINITY, -1e-9] {
-        let error = penalised(&train, LrInput::Differences, l2, &LrOptions::default()).unwrap_err();
+        let error = penalized(&train, LrInput::Differences, l2, &LrOptions::default()).unwrap_err();
         assert!(matches!(error, Error::Setting { name: "l2", .. }), "{error}");
     }
     for tolerance in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
         let options = LrOptions { tolerance, ..LrOptions::default() };
         let errors = [
             logistic(&train, &options).unwrap_err(),
-            penalised(&train, LrInput::Statements, 0.1, &options).unwrap_err(),
+            penalized(&train, LrInput::Statements, 0.1, &options).unwrap_err(),
             cross_validated(&train, LrInput::Statements, &folds, &options).unwrap_err(),
         ];
         for error in errors {

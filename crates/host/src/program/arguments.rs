@@ -25,7 +25,7 @@ pub fn parse<T: Parser>() -> Result<T, ExitCode> {
         let text = error.render();
         if !error.use_stderr() {
             // Help and version hold nothing of the user's.
-            let text = if output::colours() { text.ansi().to_string() } else { text.to_string() };
+            let text = if output::colors() { text.ansi().to_string() } else { text.to_string() };
             return match output::raw(&text) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {

@@ -52,8 +52,8 @@ pub(super) fn raw(text: &str) -> io::Result<()> {
     }
 }
 
-/// Whether help may have colours (<https://no-color.org>).
-pub(super) fn colours() -> bool {
+/// Whether help may have colors (<https://no-color.org>).
+pub(super) fn colors() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 

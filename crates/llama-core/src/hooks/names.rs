@@ -43,7 +43,7 @@
 //!   `blocks.{L-1}.hook_resid_post`, is not among them; `ln_final.hook_normalized` is after the division and before the
 //!   gain. llama-ccs' `[L]` is before the norm.
 //! - ᵍ `TransformerBridge`'s names; the older `HookedTransformer` has no such hook. That one also folds the norms' gains
-//!   into the weights that follow and centres the unembedding unless told otherwise (`from_pretrained_no_processing`):
+//!   into the weights that follow and centers the unembedding unless told otherwise (`from_pretrained_no_processing`):
 //!   activations agree, what follows a gain and logits do not.
 //!
 //! ```

@@ -3,7 +3,7 @@
 //! The crate trusts its input: it indexes and unwraps where a file contradicts itself. What it would panic on is
 //! refused here or by the readers of the parts: a merge of tokens that are not in the vocabulary, tokens that take the
 //! space around them along while others begin with space, templates that name missing tokens, decoders that strip more
-//! than there is, compiled normalisers. Its pipeline is run step by step, because it ends or shortens a text in silence
+//! than there is, compiled normalizers. Its pipeline is run step by step, because it ends or shortens a text in silence
 //! where a step fails ([`super::steps`]) or a character has no token ([`Bpe::uncovered`]). Post-processing (BOS) is done
 //! outside.
 

@@ -352,7 +352,7 @@ fn in_folder(folder: &Path) -> Result<PathBuf> {
         .ok_or_else(|| Error::NoTokenizer { path: folder.to_owned() })
 }
 
-/// Spans made to keep [`Token::span`]'s promise: normalisers may report a range that splits a character or lies before
+/// Spans made to keep [`Token::span`]'s promise: normalizers may report a range that splits a character or lies before
 /// the one of the token before.
 fn in_order(mut tokens: Vec<Token>, text: &str) -> Vec<Token> {
     let mut least = 0;

@@ -1,7 +1,7 @@
 //! The steps before merging, run one by one so that none fails in silence: what changes the text, what cuts it.
 //!
 //! The `tokenizers` crate ends a cut where a regular expression runs into its backtracking limit, ignores a
-//! normaliser's error, and lets `Replace` grow a text without end. Here the first two are errors and the third has a
+//! normalizer's error, and lets `Replace` grow a text without end. Here the first two are errors and the third has a
 //! bound.
 
 use std::sync::OnceLock;
@@ -16,7 +16,7 @@ use tokenizers::{
 
 type StepResult<T> = std::result::Result<T, tokenizers::Error>;
 
-/// A normaliser may make this many bytes of one (NFKC's largest growth is 11), and [`ROOM`] more.
+/// A normalizer may make this many bytes of one (NFKC's largest growth is 11), and [`ROOM`] more.
 const GROWTH: usize = 32;
 const ROOM: usize = 4096;
 
@@ -130,11 +130,11 @@ fn check_growth(bytes: usize, most: usize) -> StepResult<()> {
     if bytes <= most {
         return Ok(());
     }
-    Err(format!("its normaliser makes {bytes} bytes of a piece of the text, and at most {most} are allowed")
+    Err(format!("its normalizer makes {bytes} bytes of a piece of the text, and at most {most} are allowed")
         .into())
 }
 
-/// The changes in their order. The `tokenizers` crate asks for a normaliser and forgets its error: it is kept here.
+/// The changes in their order. The `tokenizers` crate asks for a normalizer and forgets its error: it is kept here.
 pub(super) struct Changes<'a> {
     steps: &'a [Change],
     failure: OnceLock<String>,

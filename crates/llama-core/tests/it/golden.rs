@@ -143,11 +143,11 @@ fn a_llama_3_with_its_tokenizer_matches_transformers() {
 #[test]
 fn quantized_weights_match_transformers_on_what_they_stand_for() {
     let folder = test_material::golden("quantised");
-    let checkpoint = Checkpoint::open(folder.join("quantised.gguf")).expect("open");
+    let checkpoint = Checkpoint::open(folder.join("quantized.gguf")).expect("open");
     assert_eq!(checkpoint.stored_as().expect("types"), ["Q4_1", "Q8_0", "f32"]);
     // A weight is a product and a sum in f32, rounded once or twice: 1e-7 of it.
     for (precision, tolerance) in [(Precision::F64, 2e-6), (Precision::F32, F32)] {
-        check(&checkpoint, &golden(&folder), "quantised", precision, tolerance);
+        check(&checkpoint, &golden(&folder), "quantized", precision, tolerance);
     }
 }
 

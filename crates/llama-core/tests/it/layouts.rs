@@ -146,7 +146,7 @@ fn write_gguf_as(path: &Path, config: &Config, weights: &Weights, dtype: candle_
         let tensor =
             candle_core::Tensor::from_slice(values, shape, &candle_core::Device::Cpu).expect("a tensor");
         let dtype = if shape.len() == 1 { GgmlDType::F32 } else { dtype };
-        QTensor::quantize(&tensor, dtype).expect("quantised")
+        QTensor::quantize(&tensor, dtype).expect("quantized")
     };
     let mut tensors: Vec<(String, QTensor)> = weights
         .iter()

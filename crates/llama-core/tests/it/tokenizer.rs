@@ -272,7 +272,7 @@ static KINDS: LazyLock<Vec<(&str, Tokenizer)>> = LazyLock::new(|| {
     let mut kinds = vec![
         ("byte_level", fixture("byte_level.json")),
         ("ranks", fixture("ranks.model")),
-        ("normaliser", fixture("metaspace.json")),
+        ("normalizer", fixture("metaspace.json")),
         ("metaspace", Tokenizer::open(llama.path()).expect("class")),
         ("own rules", fixture("sentencepiece.model")),
         ("words", Tokenizer::from_bytes(&word_model(&words), "words").expect("words")),
@@ -363,7 +363,7 @@ fn spans_of_known_texts() {
         assert_eq!(spans(name, "if the"), [0..0, 0..2, 2..6], "{name}: the space belongs to the word");
     }
     // The space put before the text is no byte of it.
-    for name in ["normaliser", "metaspace"] {
+    for name in ["normalizer", "metaspace"] {
         assert_eq!(spans(name, "the the"), [0..0, 0..3, 3..7], "{name}");
     }
     if KINDS.iter().any(|(name, _)| *name == "SentencePiece") {

@@ -108,7 +108,7 @@ fn sentence_piece() {
 fn sentence_piece_rules() {
     let model = fixture("sentencepiece.model");
     let name = b"user_defined";
-    let start = model.windows(name.len()).position(|w| w == name).expect("the normaliser's name");
+    let start = model.windows(name.len()).position(|w| w == name).expect("the normalizer's name");
     assert!(model.len() - start > 1024);
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     for _ in 0..10 * FLIPS {

@@ -214,7 +214,7 @@ fn a_regular_expression_without_end_is_an_error() {
     let step = json!({ "type": "Replace", "pattern": { "Regex": r"(?:(?=.)a+)+\d" }, "content": "b" });
     let tokenizer = steps(|f| f["normalizer"] = step).expect("read");
     assert_eq!(tokenizer.ids("aa1").expect("ids"), [4]);
-    let error = tokenizer.ids(&"a".repeat(60)).expect_err("normaliser").to_string();
+    let error = tokenizer.ids(&"a".repeat(60)).expect_err("normalizer").to_string();
     assert!(error.contains("backtracks without end"), "{error}");
 }
 
@@ -230,7 +230,7 @@ fn no_character_is_left_out_in_silence() {
     assert_eq!(words.ids("a b").expect("space may go"), [3, 4]);
     let error = words.ids("a b 1").expect_err("a digit may not").to_string();
     assert!(error.contains("leaves out \" 1\"") && error.contains("(at byte 3 of the text)"), "{error}");
-    // What the normaliser takes out is the tokenizer's own doing, and the spans show it.
+    // What the normalizer takes out is the tokenizer's own doing, and the spans show it.
     let drop = json!({ "type": "Replace", "pattern": { "String": "1" }, "content": "" });
     let dropped = steps(|f| f["normalizer"] = drop).expect("read");
     let spans: Vec<_> = dropped.encode("a1b").expect("encode").into_iter().map(|token| token.span).collect();

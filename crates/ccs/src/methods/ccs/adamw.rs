@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::Result;
 
-/// The optimiser's state for one buffer of parameters.
+/// The optimizer's state for one buffer of parameters.
 #[derive(Debug)]
 pub(super) struct AdamW {
     mean: Tensor,    // m

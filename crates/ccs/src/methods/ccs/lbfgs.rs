@@ -100,7 +100,7 @@ impl<'a> Lbfgs<'a> {
         let slopes = numbers(&self.space.inner(&self.gradient, &direction)?)?;
         let uphill: Vec<bool> = slopes.iter().map(|s| s.is_nan() || *s >= 0.0).collect();
         if uphill.contains(&true) {
-            // Rounding has spoilt the memory; begin again with the gradient.
+            // Rounding has spoiled the memory; begin again with the gradient.
             self.forget(&uphill)?;
             direction = self.choose(&uphill, &self.gradient.f_neg()?, &direction)?;
         }

@@ -1,4 +1,4 @@
-//! Contrast-Consistent Search: probes that minimise the CCS loss or one of its relatives, from several starts at once.
+//! Contrast-Consistent Search: probes that minimize the CCS loss or one of its relatives, from several starts at once.
 
 mod adamw;
 mod architecture;
@@ -53,7 +53,7 @@ impl Fit for Ccs {
 pub struct CcsFit {
     /// The probe, with its sign chosen on the training rows.
     pub probe: Probe,
-    /// Its CCS terms on the training rows, whatever was minimised.
+    /// Its CCS terms on the training rows, whatever was minimized.
     pub terms: Terms,
     /// Which start it comes from: the one with the lowest final objective.
     pub restart: usize,

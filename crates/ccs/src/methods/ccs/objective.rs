@@ -17,7 +17,7 @@ const STRIP_BYTES: usize = 3 << 18;
 /// Slopes are kept to about this times the precision they are computed in.
 const SMALLEST: f64 = 1e-20;
 
-/// The normalised states, both sides of a block of pairs side by side.
+/// The normalized states, both sides of a block of pairs side by side.
 #[derive(Debug)]
 pub(super) struct Data {
     blocks: Vec<Block>,

@@ -24,10 +24,10 @@ pub struct Ccs {
     pub weight_decay: f64,
     /// What the fit computes in.
     pub precision: Precision,
-    /// How states are normalised.
+    /// How states are normalized.
     #[serde(default)]
     pub normalization: Normalization,
-    /// What is minimised.
+    /// What is minimized.
     #[serde(default)]
     pub loss: CcsLoss,
     /// By which method.
@@ -46,7 +46,7 @@ pub struct Ccs {
     /// code has one of 100.
     #[serde(default)]
     pub hidden: Vec<usize>,
-    /// Fit in the span of the first so many principal directions of the training rows' differences of normalised
+    /// Fit in the span of the first so many principal directions of the training rows' differences of normalized
     /// states; the probe's weights lie in it. For fewer rows than dimensions, where CCS is under-determined.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub project: Option<usize>,
@@ -80,7 +80,7 @@ impl Default for Ccs {
     }
 }
 
-/// What minimises the objective.
+/// What minimizes the objective.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -104,10 +104,10 @@ pub enum Init {
     UnitSphere,
     /// Weights and bias from U(±1/√D), as PyTorch's `nn.Linear` and llama-ccs.
     Uniform,
-    /// Start r is the r-th principal direction of the differences of the normalised states, largest entry positive; with
+    /// Start r is the r-th principal direction of the differences of the normalized states, largest entry positive; with
     /// zero bias. No seed: one result.
     Pca,
-    /// All zeros, as elk offers. States are centred and all probabilities tie there, so the loss has no slope in the weights:
+    /// All zeros, as elk offers. States are centered and all probabilities tie there, so the loss has no slope in the weights:
     /// rounding decides in which direction a fit leaves, on each machine in its own way, or whether it does. One that does
     /// not ends at the constant guess. Restarts differ by rounding alone.
     Zero,
@@ -123,7 +123,7 @@ impl FromStr for Optimizer {
             _ => Err(Error::Setting {
                 name: "optimizer",
                 value: format!("`{name}`"),
-                reason: "no optimiser has this name",
+                reason: "no optimizer has this name",
                 hint: "give adamw or lbfgs",
             }),
         }

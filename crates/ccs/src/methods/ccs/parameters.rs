@@ -1,4 +1,4 @@
-//! The parameters of R probes in one flat buffer, which the optimiser sees, with a view of every tensor in it.
+//! The parameters of R probes in one flat buffer, which the optimizer sees, with a view of every tensor in it.
 
 use tch::{Device, Kind, Tensor};
 

@@ -1,4 +1,4 @@
-//! From normalised states and starts to every restart's final parameters.
+//! From normalized states and starts to every restart's final parameters.
 
 use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
@@ -16,7 +16,7 @@ use crate::loss::{Questions, Terms, terms};
 use crate::normalize::Normalizer;
 use crate::{Contrast, Error, Result};
 
-/// Normalised training states.
+/// Normalized training states.
 #[derive(Debug)]
 pub(crate) struct States {
     /// \[N, D\]
@@ -176,7 +176,7 @@ fn adamw(
             traces.push(objective.terms()?);
         }
         if options.l2 > 0.0 {
-            penalise(&theta, &mut gradient, options.l2)?;
+            penalize(&theta, &mut gradient, options.l2)?;
         }
         adam.step(&mut theta.flat, &gradient.flat)?;
         if let (Some(w), Some(weight)) = (&against, theta.parts.first_mut()) {
@@ -191,7 +191,7 @@ fn adamw(
 }
 
 /// Adds λw to the gradient of all weights; biases are the odd parts.
-fn penalise(theta: &Parameters, gradient: &mut Parameters, l2: f64) -> Result<()> {
+fn penalize(theta: &Parameters, gradient: &mut Parameters, l2: f64) -> Result<()> {
     for (slope, weight) in gradient.parts.iter_mut().zip(&theta.parts).step_by(2) {
         let _ = slope.f_add_(&weight.f_mul_scalar(l2)?)?;
     }

@@ -10,7 +10,7 @@ use super::options::Init;
 use crate::Result;
 use crate::SeedTree;
 
-/// Where the optimiser begins.
+/// Where the optimizer begins.
 #[derive(Debug)]
 pub struct Start {
     /// \[D, R\]
@@ -179,8 +179,8 @@ mod tests {
         for shape in [[9, 4], [4, 9]] {
             let x = (Tensor::arange(36, (Kind::Double, Device::Cpu)) * 0.7).square().sin().reshape(shape);
             let start = Start::principal(&x, 5, &SeedTree::new(0)).unwrap().weight;
-            let centred = &x - x.mean_dim(0, true, Kind::Double);
-            let scatter = centred.tr().mm(&centred);
+            let centered = &x - x.mean_dim(0, true, Kind::Double);
+            let scatter = centered.tr().mm(&centered);
             let mut last = f64::INFINITY;
             for r in 0..(shape[0] - 1).min(4) {
                 let v = start.select(1, r);

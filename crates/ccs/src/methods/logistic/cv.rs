@@ -46,7 +46,7 @@ pub struct PenaltyChoice {
 }
 
 /// Fits with the penalty that does best on held-out folds of the training rows ([`crate::stats::split::grouped_folds`] makes folds
-/// that keep groups whole). Normalisation is fitted on each fold's training part. [`LrOptions::c`] is not used.
+/// that keep groups whole). Normalization is fitted on each fold's training part. [`LrOptions::c`] is not used.
 ///
 /// # Shapes
 /// `train`: N pairs of length D; `folds` index them.
@@ -92,7 +92,7 @@ pub fn cross_validated(
         });
     };
     let (mut rows, normalizer) = Rows::of(train, input, options)?;
-    let newton = rows.penalised(l2, options)?;
+    let newton = rows.penalized(l2, options)?;
     Ok(PenaltyChoice { fit: rows.probe(&newton, input, normalizer)?, l2, penalties })
 }
 
@@ -105,7 +105,7 @@ pub fn cross_validated(
 /// # Errors
 /// As [`super::logistic_on`]; a penalty that is negative or not a number; with λ = 0, rows whose labels some direction
 /// tells apart without error.
-pub fn penalised(train: &Contrast, input: LrInput, l2: f64, options: &LrOptions) -> Result<LrFit> {
+pub fn penalized(train: &Contrast, input: LrInput, l2: f64, options: &LrOptions) -> Result<LrFit> {
     if !(l2.is_finite() && l2 >= 0.0) {
         return Err(Error::Setting {
             name: "l2",
@@ -118,18 +118,18 @@ pub fn penalised(train: &Contrast, input: LrInput, l2: f64, options: &LrOptions)
     both_labels(train.labels(), "the training rows")?;
     let (mut rows, normalizer) = Rows::of(train, input, options)?;
     for &larger in GRID.iter().rev().filter(|&&larger| larger > l2) {
-        match rows.penalised(larger, options) {
+        match rows.penalized(larger, options) {
             Ok(_) | Err(Error::NotConverged { .. }) => {}
             Err(other) => return Err(other),
         }
     }
-    let newton = rows.penalised(l2, options)?;
+    let newton = rows.penalized(l2, options)?;
     rows.probe(&newton, input, normalizer)
 }
 
 impl Rows {
     /// n times mean log loss + ½λ‖w‖², which keeps the gradient on the scale of a sum over rows.
-    fn penalised(&mut self, l2: f64, options: &LrOptions) -> Result<super::Newton> {
+    fn penalized(&mut self, l2: f64, options: &LrOptions) -> Result<super::Newton> {
         let rows = self.targets.dims1("targets")? as f64;
         self.fit(l2 * rows, 1.0, options)
     }
@@ -147,7 +147,7 @@ fn path(
     let (x, targets) = input.rows(plus, minus, held_out.labels())?;
     let mut losses = Vec::with_capacity(GRID.len());
     for &l2 in GRID.iter().rev() {
-        let newton = match rows.penalised(l2, options) {
+        let newton = match rows.penalized(l2, options) {
             Err(Error::NotConverged { .. } | Error::Separable) => {
                 losses.push(None);
                 continue;

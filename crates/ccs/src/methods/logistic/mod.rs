@@ -1,7 +1,7 @@
-//! Logistic regression, the supervised ceiling: Newton's method to a small gradient, on differences of normalised states, on
+//! Logistic regression, the supervised ceiling: Newton's method to a small gradient, on differences of normalized states, on
 //! single statements or on concatenated pairs.
 //!
-//! Minimises ½‖w‖² + C·Σ log(1 + exp(−yᵢ(wᵀxᵢ + b))) with yᵢ = ±1; b is not penalised (scikit-learn's objective). With
+//! Minimizes ½‖w‖² + C·Σ log(1 + exp(−yᵢ(wᵀxᵢ + b))) with yᵢ = ±1; b is not penalized (scikit-learn's objective). With
 //! C = 1/(nλ) that is elk's: mean log loss + ½λ‖w‖².
 //!
 //! The three inputs do not compare one to one: differences and concatenated pairs have one row a pair, and their model says
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-pub use cv::{GRID, Penalty, PenaltyChoice, cross_validated, penalised};
+pub use cv::{GRID, Penalty, PenaltyChoice, cross_validated, penalized};
 
 use super::fit::Precision;
 use crate::contrast::both_labels;
@@ -36,7 +36,7 @@ pub struct LrOptions {
     pub max_iter: usize,
     /// What the fit computes in; f32 does not reach the default tolerance on every data set.
     pub precision: Precision,
-    /// How states are normalised.
+    /// How states are normalized.
     #[serde(default)]
     pub normalization: Normalization,
 }
@@ -71,12 +71,12 @@ pub struct LrFit {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LrInput {
-    /// φ⁺ − φ⁻ of each pair, labelled by whether the plus side is true.
+    /// φ⁺ − φ⁻ of each pair, labeled by whether the plus side is true.
     #[default]
     Differences,
-    /// φ⁺ and φ⁻ as rows of their own, labelled by whether that statement is true.
+    /// φ⁺ and φ⁻ as rows of their own, labeled by whether that statement is true.
     Statements,
-    /// \[φ⁺; φ⁻\] of each pair, 2D numbers, labelled by whether the plus side is true.
+    /// \[φ⁺; φ⁻\] of each pair, 2D numbers, labeled by whether the plus side is true.
     Concatenated,
 }
 
@@ -89,7 +89,7 @@ impl LrInput {
         }
     }
 
-    /// The rows that it sees of normalised states, f64, and their labels as 0 and 1.
+    /// The rows that it sees of normalized states, f64, and their labels as 0 and 1.
     fn rows(self, plus: Tensor, minus: Tensor, labels: &[bool]) -> Result<(Tensor, Tensor)> {
         let labels: Vec<f64> = labels.iter().map(|&l| f64::from(u8::from(l))).collect();
         let labels = Tensor::f_from_slice(&labels)?.f_to_device(plus.device())?; // [N]
@@ -194,16 +194,16 @@ impl Rows {
     }
 
     /// The minimum of ½κ‖w‖² + c·Σ log loss, sought from where the last fit ended.
-    fn fit(&mut self, penalised: f64, c: f64, options: &LrOptions) -> Result<Newton> {
-        let problem = Problem::new(&self.design, &self.targets, penalised, c)?;
+    fn fit(&mut self, penalized: f64, c: f64, options: &LrOptions) -> Result<Newton> {
+        let problem = Problem::new(&self.design, &self.targets, penalized, c)?;
         let start = match self.last.take() {
             Some(theta) => theta,
             None => problem.zero()?,
         };
         let basis = self.basis.as_ref();
         let newton =
-            problem.minimise(start, options, |theta| full_gradient(&problem, theta, &self.x, basis))?;
-        if penalised <= 0.0 && problem.next_move(&newton.theta)? > STILL_MOVING {
+            problem.minimize(start, options, |theta| full_gradient(&problem, theta, &self.x, basis))?;
+        if penalized <= 0.0 && problem.next_move(&newton.theta)? > STILL_MOVING {
             return Err(Error::Separable);
         }
         self.last = Some(newton.theta.f_alias()?);

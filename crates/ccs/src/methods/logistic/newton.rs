@@ -1,4 +1,4 @@
-//! Newton's method for penalised logistic regression: ½κ‖w‖² + c·Σ log(1 + exp(−yᵢ(wᵀxᵢ + b))) with yᵢ = ±1.
+//! Newton's method for penalized logistic regression: ½κ‖w‖² + c·Σ log(1 + exp(−yᵢ(wᵀxᵢ + b))) with yᵢ = ±1.
 
 use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
@@ -37,7 +37,7 @@ pub(super) fn full_gradient(
     basis: Option<&Tensor>,
 ) -> Result<f64> {
     let slope = problem.slope(theta)?; // c·(p − y), [N]
-    let weight = to_full(theta, basis)?.f_mul_scalar(problem.penalised)?.f_add(&x.f_tr()?.f_mv(&slope)?)?;
+    let weight = to_full(theta, basis)?.f_mul_scalar(problem.penalized)?.f_add(&x.f_tr()?.f_mv(&slope)?)?;
     let bias = slope.f_sum(problem.kind)?.f_double_value(&[])?.abs();
     Ok(weight.f_abs()?.f_max()?.f_double_value(&[])?.max(bias))
 }
@@ -54,7 +54,7 @@ pub(super) struct Problem<'a> {
     x: &'a Tensor,       // [N, K + 1], last column ones
     targets: &'a Tensor, // [N], 0 or 1
     penalty: Tensor,     // [K + 1], κ for weights and a last zero
-    penalised: f64,      // κ
+    penalized: f64,      // κ
     c: f64,
     kind: Kind,
 }
@@ -72,12 +72,12 @@ const BLOCK: i64 = 1024;
 
 impl<'a> Problem<'a> {
     /// `x`: \[N, K + 1\] of [`design`]; `targets`: \[N\], 0 or 1; κ and c as above.
-    pub(super) fn new(x: &'a Tensor, targets: &'a Tensor, penalised: f64, c: f64) -> Result<Self> {
+    pub(super) fn new(x: &'a Tensor, targets: &'a Tensor, penalized: f64, c: f64) -> Result<Self> {
         let options = (x.kind(), x.device());
         let (_, length) = x.dims2("design")?;
-        let penalty = Tensor::f_full([length], penalised, options)?;
+        let penalty = Tensor::f_full([length], penalized, options)?;
         let _ = penalty.f_narrow(0, length - 1, 1)?.f_zero_()?;
-        Ok(Self { x, targets, penalty, penalised, c, kind: x.kind() })
+        Ok(Self { x, targets, penalty, penalized, c, kind: x.kind() })
     }
 
     /// No weights, no bias.
@@ -107,7 +107,7 @@ impl<'a> Problem<'a> {
         let gradient = self.x.f_tr()?.f_mv(&slope)?.f_add(&theta.f_mul(&self.penalty)?)?; // [K + 1]
         let curvature = p.f_mul(&p.f_neg()?.f_add_scalar(1.0)?)?.f_mul_scalar(self.c)?; // [N]
         let hessian = self.hessian(&curvature)?;
-        // The unpenalised bias has no curvature left where every p is 0 or 1; a trace of it keeps the step finite.
+        // The unpenalized bias has no curvature left where every p is 0 or 1; a trace of it keeps the step finite.
         let _ = hessian.f_diagonal(0, 0, 1)?.f_add_(&self.penalty.f_clamp_min(1e-12)?)?;
         let largest = hessian.f_diagonal(0, 0, 1)?.f_abs()?.f_max()?.f_double_value(&[])?;
         let mut damping = 0.0;
@@ -148,7 +148,7 @@ impl<'a> Problem<'a> {
     }
 
     /// Newton's method from `start` with halving steps until `largest(θ)` is at most the tolerance.
-    pub(super) fn minimise(
+    pub(super) fn minimize(
         &self,
         start: Tensor,
         options: &LrOptions,

@@ -37,7 +37,7 @@ fn files_that_do_not_say_whether_scores_are_probabilities_are_asked_for_their_me
 }
 
 #[test]
-fn every_normalisation_comes_back_and_scores_the_same() {
+fn every_normalization_comes_back_and_scores_the_same() {
     let wave = |step: f64| (Tensor::arange(24, (Kind::Double, Device::Cpu)) * step).sin().reshape([8, 3]);
     let text = |prefix: &str, of: fn(usize) -> usize| (0..8).map(|i| format!("{prefix}{}", of(i))).collect();
     let labels = (0..8).map(|i| i % 3 == 0).collect();
@@ -90,7 +90,7 @@ fn a_leace_that_has_nothing_to_erase_comes_back() {
 
 #[test]
 fn files_of_schema_1_are_read() {
-    // As version 0.1 wrote them: four statistics and a header that does not name the normalisation.
+    // As version 0.1 wrote them: four statistics and a header that does not name the normalization.
     let f64s = |v: f64| v.to_le_bytes().to_vec();
     let data = [
         ("bias", Dtype::F64, f64s(0.5)),

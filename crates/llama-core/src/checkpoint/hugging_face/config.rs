@@ -138,7 +138,7 @@ impl Keys {
             let method = method.map_or("of an unnamed method".to_owned(), |name| format!("by `{name}`"));
             let reason = format!("`quantization_config`: the weights are quantized {method}");
             let hint =
-                "quantised safetensors are not read; take the model's own bf16 or f16 files, or a GGUF file";
+                "quantized safetensors are not read; take the model's own bf16 or f16 files, or a GGUF file";
             return Some((reason, hint));
         }
         if self.attention_bias == Some(true) {

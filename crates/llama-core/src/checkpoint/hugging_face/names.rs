@@ -95,17 +95,17 @@ pub(super) fn changed(name: &str) -> Option<(&'static str, &'static str)> {
     if name.contains(".lora_") || name.contains(".modules_to_save.") {
         Some(("a LoRA adapter's", ADAPTER))
     } else if ends(&[".qweight", ".qzeros", ".g_idx", ".scales"]) {
-        Some(("quantised by GPTQ or AWQ", PLAIN))
+        Some(("quantized by GPTQ or AWQ", PLAIN))
     } else if ends(&[".absmax", ".quant_map", ".SCB", ".weight_format", ".nested_absmax"])
         || name.contains(".quant_state.")
     {
-        Some(("quantised by bitsandbytes", PLAIN))
+        Some(("quantized by bitsandbytes", PLAIN))
     } else if ends(&[".weight_packed", ".weight_shape", ".weight_zero_point", ".weight_global_scale"]) {
-        Some(("quantised by compressed-tensors", PLAIN))
+        Some(("quantized by compressed-tensors", PLAIN))
     } else if ends(&[".weight_scale", ".weight_scale_inv", ".input_scale", ".k_scale", ".v_scale"]) {
-        Some(("quantised to FP8", PLAIN))
+        Some(("quantized to FP8", PLAIN))
     } else if ends(&[".codes", ".codebooks", ".Qidxs"]) {
-        Some(("quantised by AQLM or QuIP#", PLAIN))
+        Some(("quantized by AQLM or QuIP#", PLAIN))
     } else {
         None
     }
