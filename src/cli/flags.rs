@@ -2,7 +2,7 @@
 
 use llama_ccs::{Error, activations, boolq, llama_core};
 
-use super::AnyError;
+type AnyError = Box<dyn std::error::Error>;
 
 /// The error, with the flags that its hint means at the end of it.
 pub(super) fn named(error: AnyError) -> AnyError {

@@ -1,4 +1,6 @@
 //! What a store holds: `manifest.json`, its rules, and how two manifests differ.
+//!
+//! Long because a manifest's fields, their rules and their comparison are read together.
 
 use std::collections::HashSet;
 use std::fmt;

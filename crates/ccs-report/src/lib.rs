@@ -2,11 +2,15 @@
 //!
 //! Data only: nothing here fits, reads states or needs LibTorch, so a program that shows results builds in seconds.
 //!
-//! ```no_run
-//! let report = ccs_report::Report::from_json(&std::fs::read("run/report.json")?)?;
-//! println!("{}", report.summary());
-//! std::fs::write("report.html", ccs_report::page::html(&report)?)?;
-//! std::fs::write("accuracy.svg", ccs_report::figures::accuracy_svg(&report))?;
+//! ```
+//! use ccs_report::{Method, Report, figures, page};
+//!
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/report.json");
+//! let report = Report::from_json(&std::fs::read(path)?)?;
+//! let layer = report.chosen_layer(Method::CCS).ok_or("nothing could be fitted")?;
+//! println!("CCS at layer {layer}\n{}", report.summary());
+//! let (html, svg) = (page::html(&report)?, figures::accuracy_svg(&report));
+//! assert!(html.starts_with("<!doctype html>") && svg.starts_with("<svg"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

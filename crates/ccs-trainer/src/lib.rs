@@ -12,6 +12,32 @@
 //! # Ok::<(), ccs_trainer::Error>(())
 //! ```
 //!
+//! States that are in memory are a source too:
+//!
+//! ```
+//! use ccs_report::Method;
+//! use ccs_trainer::{Fit, Memory, Rows, Settings};
+//!
+//! // 60 pairs, two about each passage; the second of three dimensions knows the truth.
+//! let labels: Vec<bool> = (0..60).map(|row| row % 5 < 3).collect();
+//! let rows = Rows {
+//!     ids: (0..60).map(|row| row.to_string()).collect(),
+//!     groups: (0..60).map(|row| format!("passage {}", row / 2)).collect(),
+//!     labels: labels.clone(),
+//!     ..Rows::default()
+//! };
+//! let side = |sign: f32| -> Vec<f32> {
+//!     let truth = |row: usize| if labels[row] { sign } else { -sign };
+//!     (0..60).flat_map(|row| [(row as f32).sin(), 3.0 * truth(row), (7.0 * row as f32).cos()]).collect()
+//! };
+//! let source = Memory::new(rows).with_layer("hook_embed", side(1.0), side(-1.0));
+//! let methods = Some(vec![Method::LR, Method::RANDOM, Method::MAJORITY]);
+//! let settings = Settings { methods, seeds: 0, shuffles: 0, directions: 50, resamples: 200, ..Settings::default() };
+//! let run = Fit::new(&source).settings(settings).run()?.finished().expect("nobody stops it");
+//! assert_eq!(run.report.chosen_layer(Method::LR), Some(0));
+//! # Ok::<(), ccs_trainer::Error>(())
+//! ```
+//!
 //! What fits probes is the crate [`ccs`]; what a run found and how it is shown is [`ccs_report`].
 
 mod control;

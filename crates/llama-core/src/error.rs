@@ -1,4 +1,6 @@
 //! Everything that can go wrong between a checkpoint's path and a tensor.
+//!
+//! Long because every case has its fields, its message and its hint in one place.
 
 use std::path::PathBuf;
 

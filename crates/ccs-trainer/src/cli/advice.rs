@@ -4,12 +4,11 @@ use std::error::Error;
 use std::fmt;
 
 use ccs_trainer::Outcome;
+use clap::CommandFactory;
 use host::program::Errors;
 
-use super::Cli;
-
 /// Settings become the flags of the command line; these have another name there than the field.
-pub(crate) fn errors() -> Errors {
+pub(crate) fn errors<Cli: CommandFactory>() -> Errors {
     [
         ("c", "--lr-c"),
         ("datasets", "STORE"),
@@ -91,7 +90,7 @@ mod tests {
         };
         let expected = "error: `--learning-rate` cannot be 0: it is a step size\n\
                         hint: give `--learning-rate 0.01`, or leave out `--restarts`; see `x`";
-        assert_eq!(errors().message(&refused), expected);
+        assert_eq!(errors::<crate::cli::Cli>().message(&refused), expected);
         let sum = named(Box::new(ccs_trainer::Error::NoAnswerMean)).to_string();
         assert!(sum.ends_with("go by the sum: `--zero-shot sum`"), "{sum}");
     }

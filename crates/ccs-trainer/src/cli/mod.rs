@@ -42,7 +42,7 @@ enum Command {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    Program::new(advice::errors())
+    Program::new(advice::errors::<Cli>())
         .stopped(|_: &Stopped| true)
         .run(|cli: Cli, signals| run(cli, signals).map_err(advice::named))
 }

@@ -1,3 +1,5 @@
+//! Pairs: what is refused, and what selecting keeps.
+
 use super::*;
 
 fn groups(n: usize) -> Vec<String> {

@@ -1,3 +1,5 @@
+//! What normalization takes out, for every kind.
+
 use super::*;
 
 fn contrast(plus: &[f32], minus: &[f32]) -> Contrast {

@@ -1,3 +1,5 @@
+//! The slopes of the losses against differences and autograd.
+
 use super::*;
 use crate::loss::Term;
 

@@ -1,3 +1,5 @@
+//! Probe files: the same bytes for the same probe, and nothing read from another file.
+
 use super::super::tests::{pairs, probe};
 use super::*;
 use crate::Contrast;
