@@ -243,7 +243,7 @@ impl ColumnReader {
     /// Both sides of one row, widened to f32. Its batch is read and checked: for many rows, [`ColumnReader::read`].
     ///
     /// # Shapes
-    /// Both sides are [D] in C order.
+    /// Both sides are \[D\] in C order.
     ///
     /// # Errors
     /// As [`ColumnReader::read_rows`].

@@ -7,7 +7,7 @@ const ALIKE: f64 = 0.5;
 /// The one of `known` that is most like `name`, if one is alike; capital and small letters are the same.
 ///
 /// ```
-/// assert_eq!(host::nearest("blokcs.1", ["hook_embed", "blocks.1"]), Some("blocks.1"));
+/// assert_eq!(host::nearest("block.1", ["hook_embed", "blocks.1"]), Some("blocks.1"));
 /// assert_eq!(host::nearest("xyz", ["hook_embed", "blocks.1"]), None);
 /// ```
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -46,7 +46,7 @@ fn panicking(line_before: &str, line: &str) -> Option<&'static str> {
     };
     // tch's `view` takes a shape; without one it is someone else's.
     let panics =
-        |call: &str, at: usize| !line[at..].starts_with(".view()") && !(call.starts_with('.') && goes_on(at));
+        |call: &str, at: usize| !(line[at..].starts_with(".view()") || call.starts_with('.') && goes_on(at));
     PANICKING.into_iter().find(|call| line.match_indices(call).any(|(at, _)| panics(call, at)))
 }
 
