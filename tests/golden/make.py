@@ -11,7 +11,7 @@ Everything beside the two scripts is made by this one, from the seeds below:
     llama-f16.gguf           the same by the gguf package
   llama3/                  LLaMA 3's shape: grouped queries, a head_dim of its own, scaled rotary wavelengths, bf16,
                            byte-level BPE in tokenizer.json with BOS
-  quantised.gguf           tied embeddings, Q4_1 and Q8_0 (SmolLM2's kinds), byte-level BPE inside, no BOS
+  quantized.gguf           tied embeddings, Q4_1 and Q8_0 (SmolLM2's kinds), byte-level BPE inside, no BOS
   */expected.safetensors   {plus,minus}.states.{row} [L + 1, D] (before the final norm) and .logits.{row} [V], of the last token
   */prompts.json           prompts and ids of both sides
 
@@ -288,13 +288,13 @@ def llama3():
     expected(folder, sides(lambda text: auto(text)["input_ids"]), by_transformers(exact(model, llama3_factor)))
 
 
-def quantised():
-    folder = fresh("quantised")
+def quantized():
+    folder = fresh("quantized")
     tokenizer = byte_level(320, ["<|endoftext|>"])
     config = LlamaConfig(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
                          vocab_size=320, rms_norm_eps=1e-5, tie_word_embeddings=True, attn_implementation="sdpa", head_dim=16)
     model = random_weights(LlamaForCausalLM(config), 3, torch.float32)
-    writer = gguf_writer(folder / "quantised.gguf", config)
+    writer = gguf_writer(folder / "quantized.gguf", config)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     vocabulary = json.loads(tokenizer.to_str())["model"]
@@ -336,5 +336,5 @@ def quantised():
 (HERE / "questions.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS))
 llama()
 llama3()
-quantised()
+quantized()
 print(sum(f.stat().st_size for f in HERE.rglob("*") if f.is_file()), "bytes")

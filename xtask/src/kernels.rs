@@ -78,12 +78,16 @@ const TESTS: [&str; 28] = [
     // Unit tests of `ccs`.
     "calibrate::",
     "erase::",
-    "fit::",
     "loss::",
+    "methods::bss::",
+    "methods::ccs::",
+    "methods::eigen::",
+    "methods::quadratic::",
     "normalize::",
     "probe::",
     // `ccs` against oracles and planted truth, and where runs promise equal bytes.
     "closed_forms::",
+    "conformance::",
     "few_rows::",
     "fits::adamw",
     "fits::lbfgs",

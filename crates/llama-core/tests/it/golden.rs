@@ -142,7 +142,7 @@ fn a_llama_3_with_its_tokenizer_matches_transformers() {
 #[cfg(feature = "gguf")]
 #[test]
 fn quantized_weights_match_transformers_on_what_they_stand_for() {
-    let folder = test_material::golden("quantised");
+    let folder = test_material::golden("quantized");
     let checkpoint = Checkpoint::open(folder.join("quantized.gguf")).expect("open");
     assert_eq!(checkpoint.stored_as().expect("types"), ["Q4_1", "Q8_0", "f32"]);
     // A weight is a product and a sum in f32, rounded once or twice: 1e-7 of it.
