@@ -74,7 +74,7 @@ const VARIABLES: [Variable; 5] = [
 const NOT_CALLED: &str = "not called";
 
 /// Where tests compare numbers: parts of their names.
-const TESTS: [&str; 32] = [
+const TESTS: [&str; 31] = [
     // Unit tests of `ccs`.
     "calibrate::",
     "erase::",
@@ -87,7 +87,6 @@ const TESTS: [&str; 32] = [
     "probe::",
     // `ccs` against oracles and planted truth, and where runs promise equal bytes.
     "closed_forms::",
-    "conformance::",
     "few_rows::",
     "fits::adamw",
     "fits::lbfgs",
