@@ -13,7 +13,7 @@ use llama_core::{
 };
 
 use super::plan;
-use super::rule::TokenRule;
+use super::token_rule::TokenRule;
 use crate::error::{Error, Result};
 
 /// Runs the model over batches of pairs, each in the same way.

@@ -20,9 +20,9 @@ mod pipeline;
 pub(crate) mod plan;
 mod provenance;
 pub(crate) mod residency;
-mod rule;
+mod token_rule;
 
-pub use rule::TokenRule;
+pub use token_rule::TokenRule;
 
 /// Watches an extraction and may stop it between batches.
 pub trait Observer {

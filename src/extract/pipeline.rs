@@ -11,7 +11,7 @@ use host::threads::spawn_scoped;
 use llama_core::tch;
 
 use super::batch::{BatchRunner, Outputs, PreparedBatch, asked_to_stop};
-use super::rule::TokenRule;
+use super::token_rule::TokenRule;
 use super::{Observer, log};
 use crate::error::{Error, Result};
 

@@ -16,7 +16,7 @@ use crate::npy::{self, Geometry};
 use crate::rows::{self, Row, SideOf};
 use crate::store::Store;
 use crate::worker::{Disk, Job, Worker};
-use crate::{json, mend, open};
+use crate::{json, open, repair};
 
 /// The states of one batch: the columns in manifest order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -128,7 +128,7 @@ impl StoreWriter {
         let geometry: Vec<Geometry> =
             manifest.columns.iter().map(|column| Geometry::new(&manifest, column)).collect::<Result<_>>()?;
         let lock = journal.file().try_clone().map(|file| File::from_parts(file, files.journal()))?;
-        let mended = mend::mend(&files, &manifest, &manifest_hash, &mut journal, &mut read)?;
+        let mended = repair::mend(&files, &manifest, &manifest_hash, &mut journal, &mut read)?;
 
         let durable = read.records.len();
         let plan: Vec<usize> =

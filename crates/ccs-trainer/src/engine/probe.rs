@@ -12,7 +12,7 @@ use ccs::stats::select::{CrossValidation, HeldOut, cross_validate};
 use ccs_report::{Evaluation, LossReport, Method, MethodReport};
 use serde_json::Value;
 
-use crate::engine::choose::layer_rule;
+use crate::engine::choose_layer::layer_rule;
 use crate::engine::data::LayerData;
 use crate::engine::evaluate::{evaluate, predict};
 use crate::engine::outcome::MethodOutcome;

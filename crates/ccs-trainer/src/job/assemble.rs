@@ -10,7 +10,7 @@ use crate::diagnostics::shuffled;
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
 use crate::engine::split::Counts;
-use crate::engine::{choose, compare};
+use crate::engine::{choose_layer, compare};
 use crate::method::{self, Ask};
 use crate::run::Run;
 
@@ -22,7 +22,7 @@ pub(crate) fn assemble(
     mut diagnostics: Diagnostics,
 ) -> Result<Run> {
     let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
-    let without_labels = choose::without_labels(&layers).map(|choice| (Method::CCS, choice));
+    let without_labels = choose_layer::without_labels(&layers).map(|choice| (Method::CCS, choice));
     let choices = compare::between_choices(&plan.split, &chosen, &outcomes)?;
     let counts = plan.split.counts(plan.source.rows())?;
     let notes = notes(plan, &counts, &mut diagnostics);

@@ -12,7 +12,7 @@ use crate::diagnostics::layer::ChosenLayer;
 use crate::engine::compute::{Compute, in_parallel};
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
-use crate::engine::{choose, layer};
+use crate::engine::{choose_layer, layer};
 use crate::job::assemble::assemble;
 use crate::method::Ask;
 use crate::resume::{Cached, ResumeCache};
@@ -96,7 +96,7 @@ impl LayerWork<'_> {
         let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
         let methods = self.plan.methods.iter().copied().filter(Ask::is_probe);
         let folds = self.plan.settings.folds;
-        methods.map(|method| (method, choose::by_cross_validation(method, &layers, folds))).collect()
+        methods.map(|method| (method, choose_layer::by_cross_validation(method, &layers, folds))).collect()
     }
 
     /// Diagnostics of the methods that chose a layer, from the cache or computed now; `methods` have a choice, here or

@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use super::ccs::Start;
-use super::direction::{Train, canonical};
+use super::centered::{Train, canonical};
 use super::fit::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Kind, Tensor};
 
-use super::direction::Train;
+use super::centered::Train;
 use super::fit::{Fit, Fitted};
 use super::logistic::{self, LrOptions};
 use crate::normalize::Normalization;

@@ -8,7 +8,7 @@ use serde_json::json;
 use tch::{Device, Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
-use super::direction::Train;
+use super::centered::Train;
 use super::fit::{Fit, Fitted};
 use crate::normalize::Normalization;
 use crate::probe::Probe;

@@ -10,7 +10,7 @@ use serde_json::json;
 use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
-use super::direction::{Train, canonical};
+use super::centered::{Train, canonical};
 use super::eigen::{SMALL, SignedRows, Top};
 use super::fit::{Fit, Fitted};
 use crate::normalize::Normalization;

@@ -1,4 +1,4 @@
-//! How a probe's number is read: as which score, with which sign, and as which probability.
+//! How a probe's number is read: as which score, and as which probability.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,37 +33,6 @@ impl ProbeInput {
         match self {
             Self::Pair => 1.0 - score,
             Self::Difference | Self::Statements | Self::Concatenated => -score,
-        }
-    }
-}
-
-/// Whether a high score means true. A fit without labels finds a direction but not which end of it is truth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "i8", try_from = "i8")]
-pub enum Sign {
-    /// High means true.
-    Plus,
-    /// High means false: scores are inverted.
-    Minus,
-}
-
-impl From<Sign> for i8 {
-    fn from(sign: Sign) -> i8 {
-        match sign {
-            Sign::Plus => 1,
-            Sign::Minus => -1,
-        }
-    }
-}
-
-impl TryFrom<i8> for Sign {
-    type Error = String;
-
-    fn try_from(value: i8) -> Result<Self, String> {
-        match value {
-            1 => Ok(Self::Plus),
-            -1 => Ok(Self::Minus),
-            other => Err(format!("a sign is 1 or -1, not {other}")),
         }
     }
 }

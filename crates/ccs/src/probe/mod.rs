@@ -3,6 +3,7 @@
 mod file;
 mod hidden_layers;
 mod input;
+mod sign;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,8 @@ use crate::{Contrast, Error, Result, SeedTree, loss};
 
 pub(crate) use file::tensor;
 pub use hidden_layers::{HiddenLayers, Layer};
-pub use input::{Calibration, ProbeInput, Sign};
+pub use input::{Calibration, ProbeInput};
+pub use sign::Sign;
 
 /// A probe: linear, or with hidden layers below its weight.
 #[derive(Debug)]
@@ -281,15 +283,6 @@ impl Probe {
         let p = |z: &Tensor| -> Result<Tensor> { Ok(z.f_sigmoid()?.f_unsqueeze(1)?) }; // [N, 1]
         let terms = loss::terms(&p(&plus)?, &p(&minus)?)?;
         terms.first().copied().ok_or(Error::Diverged)
-    }
-
-    /// Sets the sign under which at least half of the training rows are judged rightly.
-    pub fn orient(&mut self, train: &Contrast) -> Result<()> {
-        self.sign = Sign::Plus;
-        if self.accuracy(train)? < 0.5 {
-            self.sign = Sign::Minus;
-        }
-        Ok(())
     }
 }
 

@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::hooks::Tokens;
 
 mod kept_tokens;
-mod tree;
+mod prefix_tree;
 
 pub(crate) use kept_tokens::KeptTokens;
-use tree::Tree;
+use prefix_tree::Tree;
 
 /// Where padding goes when prompts differ in length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl Batch {
 
     /// How many slots of a row these prompts take when they share their beginnings.
     pub fn shared_len<P: AsRef<[u32]>>(prompts: &[P]) -> usize {
-        tree::shared_len(prompts)
+        prefix_tree::shared_len(prompts)
     }
 
     /// One more token for each prompt of a left-padded batch, attending to everything before it in the cache.
