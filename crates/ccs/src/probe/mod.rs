@@ -284,6 +284,16 @@ impl Probe {
         let terms = loss::terms(&p(&plus)?, &p(&minus)?)?;
         terms.first().copied().ok_or(Error::Diverged)
     }
+
+    /// Sets the sign by the training rows ([`Sign`]).
+    ///
+    /// # Errors
+    /// As [`Probe::score_pairs`].
+    pub fn orient(&mut self, train: &Contrast) -> Result<()> {
+        self.sign = Sign::Plus;
+        self.sign = Sign::of_accuracy(self.accuracy(train)?);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Probe;
-use crate::{Contrast, Result};
-
 /// Whether a high score means true. A fit without labels finds a direction but not which end of it is truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "i8", try_from = "i8")]
@@ -36,16 +33,9 @@ impl TryFrom<i8> for Sign {
     }
 }
 
-impl Probe {
-    /// Sets the sign under which at least half of the training rows are judged right.
-    ///
-    /// # Errors
-    /// As [`Probe::score_pairs`].
-    pub fn orient(&mut self, train: &Contrast) -> Result<()> {
-        self.sign = Sign::Plus;
-        if self.accuracy(train)? < 0.5 {
-            self.sign = Sign::Minus;
-        }
-        Ok(())
+impl Sign {
+    /// The sign under which at least half of the training rows are judged right, of the accuracy with [`Sign::Plus`].
+    pub(super) fn of_accuracy(accuracy: f64) -> Self {
+        if accuracy < 0.5 { Self::Minus } else { Self::Plus }
     }
 }
