@@ -95,12 +95,7 @@ pub fn parse(name: &str) -> Result<Method> {
     if let Some(known) = ALL.iter().find(|known| known.name == plain) {
         return Ok(known.method());
     }
-    let near = |known: &Known| strsim::jaro_winkler(known.name, &plain);
-    let suggestion = ALL
-        .iter()
-        .min_by(|a, b| near(b).total_cmp(&near(a)))
-        .filter(|known| near(known) > 0.6)
-        .map(|known| known.name.to_owned());
+    let suggestion = host::nearest(&plain, ALL.iter().map(|known| known.name)).map(str::to_owned);
     Err(Error::UnknownMethod { name: name.to_owned(), suggestion })
 }
 

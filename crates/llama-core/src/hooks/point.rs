@@ -308,15 +308,9 @@ pub(crate) fn unknown(name: &str, part: &str) -> Error {
 fn nearest(name: &str) -> Option<String> {
     let block =
         name.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')).map_or("0", |(block, _)| block);
-    let candidates = SITES
-        .iter()
-        .map(|(_, site)| format!("blocks.{block}.{site}"))
-        .chain(GLOBAL.iter().map(|(_, name)| (*name).to_owned()));
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(name, &candidate), candidate))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .map(|(_, candidate)| candidate)
+    let sites = SITES.iter().map(|(_, site)| format!("blocks.{block}.{site}"));
+    let candidates: Vec<String> = sites.chain(GLOBAL.iter().map(|(_, name)| (*name).to_owned())).collect();
+    host::nearest(name, candidates.iter().map(String::as_str)).map(str::to_owned)
 }
 
 #[cfg(test)]
