@@ -175,7 +175,7 @@ impl Contrast {
         &self.labels
     }
 
-    /// What must stay together in splits and resamples. N
+    /// What must stay together in splits, and counts as one in intervals. N
     pub fn groups(&self) -> &[String] {
         &self.groups
     }

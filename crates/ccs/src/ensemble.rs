@@ -35,7 +35,7 @@ pub struct Ensembled {
 }
 
 impl Ensembled {
-    /// The questions as names, for [`crate::stats::intervals::Resamples::draw`].
+    /// The questions as names, for [`crate::stats::clusters::Clusters::new`].
     pub fn clusters(&self) -> Vec<String> {
         self.questions.iter().map(ToString::to_string).collect()
     }
@@ -116,8 +116,7 @@ fn means(
 #[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
-    use crate::SeedTree;
-    use crate::stats::intervals::Resamples;
+    use crate::stats::clusters::Clusters;
 
     const PLUS: [f64; 4] = [1.0, -0.5, 0.25, 2.0];
     const MINUS: [f64; 4] = [-1.0, 0.5, 0.75, 1.0];
@@ -154,8 +153,8 @@ mod tests {
     fn questions_are_resampled_not_rows() {
         for mode in [Ensembling::None, Ensembling::Partial, Ensembling::Full] {
             let all = of(mode);
-            let resamples = Resamples::draw(&all.labels, &all.clusters(), 50, &SeedTree::new(0)).unwrap();
-            assert_eq!(resamples.groups(), 2, "{mode:?}");
+            let clusters = Clusters::new(&all.labels, &all.clusters()).unwrap();
+            assert_eq!(clusters.groups(), 2, "{mode:?}");
         }
     }
 

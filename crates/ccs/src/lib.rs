@@ -20,7 +20,7 @@
 //! let seeds = SeedTree::new(0);
 //! let split = Split::grouped(pairs.labels(), pairs.groups(), 0.4, &seeds)?;
 //! let probe = Ccs::default().fit(&pairs.select(&split.train)?, &seeds)?.probe;
-//! let found = probe.evaluate(&pairs.select(&split.test)?, 1000, &seeds)?;
+//! let found = probe.evaluate(&pairs.select(&split.test)?)?;
 //! assert!(found.accuracy > 0.95 && found.accuracy_interval.is_some());
 //! # Ok::<(), ccs::Error>(())
 //! ```
@@ -67,7 +67,7 @@ pub use normalize::{Normalization, Normalizer};
 pub use probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 pub use seeds::SeedTree;
 pub use stats::calibrate::Platt;
-pub use stats::intervals::{Interval, Resamples};
-pub use stats::judgment::Judgment;
+pub use stats::evaluation::Evaluation;
+pub use stats::intervals::Interval;
 pub use stats::split::Split;
 pub use tch;

@@ -12,10 +12,10 @@ use torch_runtime::TensorExt as _;
 
 use crate::normalize::Normalizer;
 use crate::stats::calibrate::Platt;
-use crate::stats::intervals::Resamples;
-use crate::stats::judgment::Judgment;
+use crate::stats::clusters::Clusters;
+use crate::stats::evaluation::Evaluation;
 use crate::stats::metrics::Scored;
-use crate::{Contrast, Error, Result, SeedTree, loss};
+use crate::{Contrast, Error, Result, loss};
 
 pub(crate) use file::tensor;
 pub use hidden_layers::{HiddenLayers, Layer};
@@ -263,15 +263,15 @@ impl Probe {
         Ok(Scored::new(&scores, pairs.labels(), self.input.threshold())?.accuracy())
     }
 
-    /// How well the probe judges these pairs: accuracy and AUROC, each with a 95 % interval over resamples of whole groups.
+    /// How well the probe predicts these pairs' labels: accuracy and AUROC, each with a 95% interval that takes groups, not
+    /// rows, for independent.
     ///
     /// # Errors
-    /// As [`Probe::score_pairs`]; groups among which resamples with both labels are too rare.
-    pub fn evaluate(&self, pairs: &Contrast, resamples: usize, seeds: &SeedTree) -> Result<Judgment> {
+    /// As [`Probe::score_pairs`].
+    pub fn evaluate(&self, pairs: &Contrast) -> Result<Evaluation> {
         let scores = self.score_pairs(pairs)?;
         let scored = Scored::new(&scores, pairs.labels(), self.input.threshold())?;
-        let resamples = Resamples::draw(pairs.labels(), pairs.groups(), resamples, seeds)?;
-        Ok(Judgment::of(&scored, &resamples))
+        Ok(Evaluation::of(&scored, &Clusters::new(pairs.labels(), pairs.groups())?))
     }
 
     /// The CCS loss on `pairs`.
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_judgment_has_both_intervals_and_counts_groups() {
         let data = pairs([1.0, -0.5], [-1.0, 0.25]);
-        let found = probe(ProbeInput::Pair, Sign::Plus).evaluate(&data, 50, &SeedTree::new(0)).unwrap();
+        let found = probe(ProbeInput::Pair, Sign::Plus).evaluate(&data).unwrap();
         assert_eq!((found.rows, found.groups, found.accuracy, found.auroc), (2, 2, 1.0, Some(1.0)));
         assert_eq!((found.accuracy_interval, found.auroc_interval), (Some([1.0, 1.0]), Some([1.0, 1.0])));
     }

@@ -67,7 +67,7 @@ impl<'a> Scored<'a> {
     /// The probability that a true row scores above a false one, ties counting half (the Mann–Whitney
     /// statistic); `None` if one label is missing.
     pub fn auroc(&self) -> Option<f64> {
-        self.ranking().auroc(|_| 1)
+        self.placements().map(|placements| placements.auroc)
     }
 
     /// Predictions by label.
@@ -85,63 +85,59 @@ impl<'a> Scored<'a> {
         counts
     }
 
-    /// The rows sorted by score, for many AUROCs of the same scores under different weights.
-    pub fn ranking(&self) -> Ranking {
-        let mut rows: Vec<(f64, u32, bool)> = (0u32..)
-            .zip(self.scores.iter().zip(self.labels))
-            .map(|(row, (&score, &label))| (score, row, label))
-            .collect();
-        rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut ranked = Vec::with_capacity(rows.len());
-        let mut previous = None;
-        for (score, row, label) in rows {
-            // In ascending order, not below is equal; −0 and +0 are a tie too.
-            let tied = previous.is_some_and(|p: f64| p >= score);
-            ranked.push(Ranked { row, label, tied });
-            previous = Some(score);
+    /// How each row stands among the rows of the other label; `None` if one label is missing.
+    pub fn placements(&self) -> Option<Placements> {
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
+        let score = |row: usize| self.scores.get(row).copied().unwrap_or(f64::NAN);
+        let label = |row: usize| self.labels.get(row).copied().unwrap_or_default();
+        order.sort_unstable_by(|&a, &b| score(a).total_cmp(&score(b)));
+        let trues = self.labels.iter().filter(|&&label| label).count();
+        let falses = self.labels.len() - trues;
+        if trues == 0 || falses == 0 {
+            return None;
         }
-        Ranking { ranked }
+        // Twice the pairs that each row wins, ties counting half: exact in integers.
+        let mut twice = vec![0u64; order.len()];
+        let (mut below, mut wins) = ([0u64; 2], 0u64); // rows of either label that score lower; of all true rows
+        // In ascending order, not below is equal; −0 and +0 are a tie too.
+        for tied in order.chunk_by(|&a, &b| score(a) >= score(b)) {
+            let positives = tied.iter().filter(|&&row| label(row)).count() as u64;
+            let here = [tied.len() as u64 - positives, positives];
+            for &row in tied {
+                let (of_others, others) = if label(row) { (0, falses) } else { (1, trues) };
+                let lower = 2 * below[of_others] + here[of_others];
+                let won = if label(row) { lower } else { 2 * others as u64 - lower };
+                wins += if label(row) { won } else { 0 };
+                if let Some(twice) = twice.get_mut(row) {
+                    *twice = won;
+                }
+            }
+            below = [below[0] + here[0], below[1] + here[1]];
+        }
+        let auroc = wins as f64 / 2.0 / (falses as f64 * trues as f64);
+        let influence = twice.iter().zip(self.labels).map(|(&twice, &label)| {
+            let (own, others) = if label { (trues, falses) } else { (falses, trues) };
+            (twice as f64 / 2.0 / others as f64 - auroc) / own as f64
+        });
+        Some(Placements { auroc, influence: influence.collect(), trues, falses })
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Ranked {
-    row: u32,
-    label: bool,
-    /// Scores the same as the row before it.
-    tied: bool,
-}
-
-/// Rows in ascending order of score, with their labels.
-#[derive(Debug, Clone)]
-pub struct Ranking {
-    ranked: Vec<Ranked>,
-}
-
-impl Ranking {
-    /// AUROC where row i counts `weight(i)` times; `None` if one label has no weight. Linear in N.
-    pub fn auroc(&self, weight: impl Fn(usize) -> u64) -> Option<f64> {
-        let (mut below, mut trues) = (0u64, 0u64); // weights of false rows scored lower, of all true rows
-        let (mut tied_false, mut tied_true) = (0u64, 0u64); // weights within the current run of equal scores
-        let mut twice = 0u64; // 2 × the Mann–Whitney statistic, exact in integers
-        for entry in &self.ranked {
-            if !entry.tied {
-                twice += tied_true * (2 * below + tied_false);
-                below += tied_false;
-                (tied_false, tied_true) = (0, 0);
-            }
-            let weight = weight(entry.row as usize);
-            if entry.label {
-                tied_true += weight;
-                trues += weight;
-            } else {
-                tied_false += weight;
-            }
-        }
-        twice += tied_true * (2 * below + tied_false);
-        below += tied_false;
-        (below > 0 && trues > 0).then(|| twice as f64 / 2.0 / (below as f64 * trues as f64))
-    }
+/// How each row stands among the rows of the other label.
+///
+/// A true row's placement is the share of false rows that it scores above, a false row's the share of true rows that score
+/// above it, ties counting half (DeLong, DeLong & Clarke-Pearson 1988). The mean of either is the AUROC.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placements {
+    /// The area under the ROC curve.
+    pub auroc: f64,
+    /// What each row adds to the AUROC's deviation from its mean: its placement less the AUROC, over the number of rows of
+    /// its label. They add up to zero. N
+    pub influence: Vec<f64>,
+    /// Rows labeled true.
+    pub trues: usize,
+    /// Rows labeled false.
+    pub falses: usize,
 }
 
 #[cfg(test)]
@@ -181,15 +177,21 @@ mod tests {
         }
 
         #[test]
-        fn weights_are_repetitions(rows in prop::collection::vec((0u8..6, any::<bool>(), 0u64..4), 1..40)) {
+        fn influences_are_of_placements(rows in prop::collection::vec((0u8..6, any::<bool>()), 2..40)) {
             let scores: Vec<f64> = rows.iter().map(|r| f64::from(r.0)).collect();
             let labels: Vec<bool> = rows.iter().map(|r| r.1).collect();
-            let repeat = |i: usize| std::iter::repeat_n(i, rows[i].2 as usize);
-            let index: Vec<usize> = (0..rows.len()).flat_map(repeat).collect();
-            let many: Vec<f64> = index.iter().map(|&i| scores[i]).collect();
-            let many_labels: Vec<bool> = index.iter().map(|&i| labels[i]).collect();
-            let weighted = Scored::new(&scores, &labels, 0.0).unwrap().ranking().auroc(|i| rows[i].2);
-            prop_assert_eq!(weighted, Scored::new(&many, &many_labels, 0.0).ok().and_then(|s| s.auroc()));
+            let Some(found) = Scored::new(&scores, &labels, 0.5).unwrap().placements() else { return Ok(()) };
+            for (row, influence) in found.influence.iter().enumerate() {
+                // The row's own label once, against all rows of the other.
+                let against: Vec<usize> = (0..rows.len()).filter(|&r| r == row || labels[r] != labels[row]).collect();
+                let alone = mann_whitney(
+                    &against.iter().map(|&r| scores[r]).collect::<Vec<_>>(),
+                    &against.iter().map(|&r| labels[r]).collect::<Vec<_>>(),
+                );
+                let own = if labels[row] { found.trues } else { found.falses };
+                prop_assert!((influence * own as f64 + found.auroc - alone.unwrap()).abs() < 1e-12);
+            }
+            prop_assert!(found.influence.iter().sum::<f64>().abs() < 1e-12);
         }
     }
 

@@ -1,8 +1,13 @@
 //! Statistics: how well scores agree with labels, how sure that is, and how rows are divided before it is asked.
 
 pub mod calibrate;
+pub mod clusters;
+pub mod differences;
+pub mod evaluation;
 pub mod intervals;
-pub mod judgment;
 pub mod metrics;
 pub mod select;
 pub mod split;
+#[cfg(test)]
+mod simulated;
+mod tails;
