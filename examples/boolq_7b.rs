@@ -55,7 +55,7 @@ struct Args {
     /// faster, f32 otherwise.
     #[arg(long)]
     dtype: Option<Precision>,
-    /// The split, the probes' starts, the random directions and the resamples follow from it.
+    /// The split, the probes' starts, and the random directions follow from it.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }

@@ -157,9 +157,8 @@ impl Args {
                 found.rows.len()
             ));
         }
-        let seed = fitted.report.settings.seed;
         let accuracy = if asked.labeled {
-            found.evaluate(&asked.pairs, self.keep_trained, seed)?.map(|(probe, zero_shot)| Accuracy {
+            found.evaluate(&asked.pairs, self.keep_trained)?.map(|(probe, zero_shot)| Accuracy {
                 probe,
                 zero_shot,
                 rows: found.rows.iter().map(|row| self.keep_trained || !row.trained_on).collect(),

@@ -82,7 +82,7 @@ impl Predicted {
         self.rows.iter().filter(|row| row.trained_on).count()
     }
 
-    /// How often the probe, by its scores, and the model's own answer are right, with intervals from resampled groups; for
+    /// How often the probe, by its scores, and the model's own answer are right, with intervals that take groups for independent; for
     /// pairs whose labels mean something. As in `ccs eval`, pairs that the probe was trained on are left out unless
     /// `keep_trained`; `None` where no pair is left.
     ///
@@ -92,7 +92,6 @@ impl Predicted {
         &self,
         pairs: &[TokenizedPair],
         keep_trained: bool,
-        seed: u64,
     ) -> Result<Option<(Evaluation, Evaluation)>> {
         if pairs.len() != self.rows.len() {
             let (expected, found) = (self.rows.len(), pairs.len());
@@ -107,14 +106,11 @@ impl Predicted {
         let of = |score: fn(&Prediction) -> f64, threshold: f64| {
             let predictions =
                 Predictions { scores: evaluated().map(|(_, row)| score(row)).collect(), threshold };
-            evaluation(&predictions, &labels, &groups, RESAMPLES, seed)
+            evaluation(&predictions, &labels, &groups)
         };
         Ok(Some((of(|row| row.score, self.threshold)?, of(|row| row.zero_shot, 0.5)?)))
     }
 }
-
-/// Resamples behind an interval, as many as a run takes.
-const RESAMPLES: usize = 1000;
 
 /// Runs the model over the pairs and reads its states with a run's probe, at the hook point and token it was fitted
 /// on. `progress` is called with the pairs done and their number, before the first batch and after each one.

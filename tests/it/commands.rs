@@ -413,7 +413,7 @@ fn fit(store: &std::path::Path, out: &std::path::Path) {
     use llama_ccs::ccs_trainer::{Fit, LayerSelection, NewRunDir, Overwrite, Settings};
     let source = llama_ccs::ccs_trainer::StoreSource::open(store).expect("store");
     let mut settings = Settings { layers: LayerSelection::Ranges(vec![(4, 4)]), ..Settings::default() };
-    (settings.ccs.max_iter, settings.directions, settings.resamples) = (100, 10, 100);
+    (settings.ccs.max_iter, settings.directions) = (100, 10);
     let out = NewRunDir::reserve(out, Overwrite::No).expect("a free folder");
     Fit::new(&source).settings(settings).run_to(out).expect("fit");
 }

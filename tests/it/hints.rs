@@ -114,7 +114,7 @@ fn every_wrong_invocation_names_its_fault_and_hints() {
         "--seeds",
         "1",
     ];
-    let more = ["--shuffles", "1", "--recursive", "0", "--resamples", "20"];
+    let more = ["--shuffles", "1", "--recursive", "0"];
     let good = prompts(dir, 40);
     fs::rename(&good, dir.join("good.csv")).expect("rename");
     extract(&dir.join("good.csv"), &dir.join("store")).assert().success();

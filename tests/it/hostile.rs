@@ -147,8 +147,6 @@ const QUICK: [&str; 20] = [
     "1",
     "--recursive",
     "0",
-    "--resamples",
-    "20",
 ];
 
 fn copy(from: &Path, to: &Path) {

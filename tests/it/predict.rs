@@ -192,11 +192,10 @@ fn in_the_stores_batches_the_states_are_the_stores() {
         assert_eq!((found.trained_on(), found.warnings.len()), (180, 0));
         // As `ccs eval` judges the whole store: without the rows that trained the probe, unless they are asked for.
         let source = StoreSource::open_at(quiz.path("store"), &fitted.tokens).expect("store");
-        let seed = fitted.report.settings.seed;
         for keep_trained in [false, true] {
             let options = EvalOptions { keep_trained, ..EvalOptions::default() };
             let judged = eval(quiz.path(&run), &source, &options).expect("eval");
-            let own = found.evaluate(&quiz.pairs, keep_trained, seed).expect("evaluate").expect("rows");
+            let own = found.evaluate(&quiz.pairs, keep_trained).expect("evaluate").expect("rows");
             assert_eq!(judged.rows, if keep_trained { 300 } else { 120 });
             assert_eq!(own.0, judged.probes["ccs"].test);
             assert_eq!(Some(own.1), judged.zero_shot);
@@ -209,8 +208,8 @@ fn in_the_stores_batches_the_states_are_the_stores() {
             .map(|(p, _)| p.clone())
             .collect();
         let only = quiz.predict(&fitted, &trained);
-        assert!(only.evaluate(&trained, false, seed).expect("evaluate").is_none());
-        assert!(only.evaluate(&quiz.pairs, false, seed).is_err(), "other pairs");
+        assert!(only.evaluate(&trained, false).expect("evaluate").is_none());
+        assert!(only.evaluate(&quiz.pairs, false).is_err(), "other pairs");
         assert_eq!((seen.first(), seen.last()), (Some(&(0, 300)), Some(&(300, 300))));
     }
 }
@@ -258,8 +257,7 @@ fn each_template_is_read_with_its_own_statistics() {
         assert_eq!((judged.clone().count(), right as f64 / judged.count() as f64), (120, reported.accuracy));
         let source = StoreSource::open_at(quiz.path("store"), "last").expect("store");
         let judged = eval(quiz.path("run-last"), &source, &EvalOptions::default()).expect("eval");
-        let seed = fitted.report.settings.seed;
-        let (own, _) = found.evaluate(&quiz.pairs, false, seed).expect("evaluate").expect("rows");
+        let (own, _) = found.evaluate(&quiz.pairs, false).expect("evaluate").expect("rows");
         assert_eq!(own, judged.probes[method.name()].test, "{method}");
     }
 

@@ -66,7 +66,7 @@ fn fit(store: &Path, out: &Path) -> assert_cmd::Command {
     let mut command = ccs();
     command.arg("fit").arg(store).arg("--out").arg(out).args(["--methods", "ccs,lr", "--layers", "3,4"]);
     command.args(["--epochs", "30", "--restarts", "2", "--folds", "3", "--directions", "20", "--seeds", "1"]);
-    command.args(["--shuffles", "1", "--recursive", "0", "--resamples", "50", "--threads", "1"]);
+    command.args(["--shuffles", "1", "--recursive", "0", "--threads", "1"]);
     command
 }
 
@@ -85,7 +85,7 @@ fn sweep(stores: [&Path; 2], out: &Path) -> assert_cmd::Command {
         "--directions",
         "20",
     ]);
-    command.args(["--seeds", "1", "--shuffles", "1", "--resamples", "50", "--threads", "1"]);
+    command.args(["--seeds", "1", "--shuffles", "1", "--threads", "1"]);
     command
 }
 

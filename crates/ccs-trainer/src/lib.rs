@@ -32,7 +32,7 @@
 //! };
 //! let source = Memory::new(rows).with_layer("hook_embed", side(1.0), side(-1.0));
 //! let methods = Some(vec![Method::LR, Method::RANDOM, Method::MAJORITY]);
-//! let settings = Settings { methods, seeds: 0, shuffles: 0, directions: 50, resamples: 200, ..Settings::default() };
+//! let settings = Settings { methods, seeds: 0, shuffles: 0, directions: 50, ..Settings::default() };
 //! let run = Fit::new(&source).settings(settings).run()?.finished().expect("nobody stops it");
 //! assert_eq!(run.report.chosen_layer(Method::LR), Some(0));
 //! # Ok::<(), ccs_trainer::Error>(())

@@ -36,9 +36,6 @@ pub struct Settings {
     pub lr: LrOptions,
     /// Random directions in the band.
     pub directions: usize,
-    /// Resamples behind each interval; 0 is as many as the number of layers asks for ([`Settings::resamples_for`]), which
-    /// is what the report then says.
-    pub resamples: usize,
     /// How states are normalized for every method but CCS and logistic regression, whose options say it for them;
     /// [`Settings::normalized`] says it for all.
     #[serde(default)]
@@ -68,13 +65,6 @@ fn half() -> f64 {
     0.5
 }
 
-/// Resamples where few layers are looked at.
-const FEWEST_RESAMPLES: usize = 1000;
-/// Resamples for each layer looked at: ten of them lie beyond either end of an interval that holds for all layers at once.
-const RESAMPLES_PER_LAYER: usize = 400;
-/// More are not drawn unasked.
-const MOST_RESAMPLES: usize = 20_000;
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -86,7 +76,6 @@ impl Default for Settings {
             ccs: Ccs::default(),
             lr: LrOptions::default(),
             directions: 1000,
-            resamples: 0,
             normalization: Normalization::default(),
             lr_cross_validated: false,
             recursive: 0,
@@ -138,24 +127,6 @@ impl Settings {
     pub fn of(report: &Report) -> Result<Self> {
         let settings = serde_json::to_value(&report.settings).and_then(serde_json::from_value);
         settings.map_err(|e| Error::ReportFile { path: "report.json".into(), reason: e.to_string() })
-    }
-
-    /// Resamples where none are asked for and so many layers are looked at. Intervals that hold for all L layers at once
-    /// leave out 0.05/(2L) at either end: 400 L resamples have ten values there. From 1000 to 20,000.
-    ///
-    /// ```
-    /// use ccs_trainer::Settings;
-    ///
-    /// assert_eq!([1, 33, 81].map(Settings::resamples_for), [1000, 13_200, 20_000]);
-    /// ```
-    pub fn resamples_for(layers: usize) -> usize {
-        layers.saturating_mul(RESAMPLES_PER_LAYER).clamp(FEWEST_RESAMPLES, MOST_RESAMPLES)
-    }
-
-    /// With what is left to the number of layers filled in.
-    pub(crate) fn resolved(&self, layers: usize) -> Self {
-        let resamples = if self.resamples > 0 { self.resamples } else { Self::resamples_for(layers) };
-        Self { resamples, ..self.clone() }
     }
 
     /// Refuses what cannot be meant: numbers that cannot be used, and settings that would have no effect.

@@ -23,7 +23,7 @@ struct BlankRow {
     with: Scores,
     without: Scores,
     /// Paired, on the same rows: of accuracy in points, and of AUROC.
-    change: Metric,
+    change: Option<Metric>,
     change_of_auroc: Option<Metric>,
 }
 

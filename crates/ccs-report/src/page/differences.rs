@@ -17,8 +17,7 @@ fn side(report: &Report, method: Method, layer: usize) -> String {
     }
 }
 
-/// A method at its chosen layer minus another one, in points of accuracy: random directions at the same layer, another
-/// method at its own.
+/// A method at its chosen layer minus another one, in AUROC: random directions at the same layer, another method at its own.
 pub(super) fn over(report: &Report, first: Method, second: Method) -> Option<Metric> {
     let layer = report.chosen_layer(first)?;
     let there = report.layer(layer)?.differences.iter();
@@ -27,14 +26,14 @@ pub(super) fn over(report: &Report, first: Method, second: Method) -> Option<Met
     compared
         .chain(&report.chosen_difference)
         .find(|d| d.first == first && d.first_layer == layer && d.second == second)
-        .map(difference_in_points)
+        .and_then(difference_of_aurocs)
 }
 
 /// A difference with its uncorrected intervals, and with those corrected for the number of layers.
 #[derive(Debug, Serialize)]
 pub(super) struct ComparisonView {
     text: String,
-    accuracy: Metric,
+    accuracy: Option<Metric>,
     accuracy_of_all: Option<String>,
     auroc: Option<Metric>,
     auroc_of_all: Option<String>,

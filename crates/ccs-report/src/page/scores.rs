@@ -24,12 +24,16 @@ impl Scores {
     pub(super) fn new(test: &Evaluation) -> Self {
         Self {
             accuracy: accuracy(test),
-            auroc: test.auroc.map(|v| Metric { value: decimal(v), ci: test.auroc_ci.map(decimals) }),
+            auroc: auroc(test),
         }
     }
 }
 
-pub(super) fn accuracy(test: &Evaluation) -> Metric {
+pub(super) fn auroc(test: &Evaluation) -> Option<Metric> {
+    test.auroc.map(|value| Metric { value: decimal(value), ci: test.auroc_ci.map(decimals) })
+}
+
+fn accuracy(test: &Evaluation) -> Metric {
     Metric { value: percent(test.accuracy), ci: test.accuracy_ci.map(percents) }
 }
 
@@ -56,8 +60,8 @@ pub(super) fn has_layers(report: &Report, method: Method) -> bool {
 }
 
 /// A difference of accuracies, in points.
-pub(super) fn difference_in_points(d: &Difference) -> Metric {
-    Metric { value: points(d.accuracy.value), ci: d.accuracy.ci.map(|ci| interval(ci, points)) }
+pub(super) fn difference_in_points(d: &Difference) -> Option<Metric> {
+    d.accuracy.map(|e| Metric { value: points(e.value), ci: e.ci.map(|ci| interval(ci, points)) })
 }
 
 /// A difference of AUROCs.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::heat::HeatCell;
-use super::scores::{Metric, Parted, accuracy, difference_in_points};
+use super::scores::{Metric, Parted, auroc, difference_of_aurocs};
 use crate::figures::heat::Scale;
 use crate::figures::palette::class;
 use crate::method::Method;
@@ -26,9 +26,9 @@ pub(super) struct TransferView {
 struct AgainstRow {
     from: String,
     to: String,
-    /// The median and the central 95 % of random directions.
+    /// The median and the central 95% of random directions.
     random: Option<Metric>,
-    /// Paired, in points: minus random directions, minus the probe fitted there, minus the model's own answers.
+    /// Paired, in AUROC: minus random directions, minus the probe fitted there, minus the model's own answers.
     over: [Option<Metric>; 3],
 }
 
@@ -55,8 +55,9 @@ pub(super) fn transfers(report: &Report) -> Parted<TransferView> {
         };
         let change = |row: usize, column: usize| {
             let over = found.against.get(row)?.get(column)?.as_ref()?.over_own.as_ref()?;
-            let ci = over.accuracy.ci.filter(|_| intervals).map(|ci| format!(" {}", interval(ci, points)));
-            Some(points(over.accuracy.value) + &ci.unwrap_or_default())
+            let accuracy = over.accuracy?;
+            let ci = accuracy.ci.filter(|_| intervals).map(|ci| format!(" {}", interval(ci, points)));
+            Some(points(accuracy.value) + &ci.unwrap_or_default())
         };
         let within = |row: usize, (column, e): (usize, &Option<Evaluation>)| {
             let e = e.as_ref()?;
@@ -94,8 +95,8 @@ fn against(found: &Transfer) -> Vec<AgainstRow> {
             rows.push(AgainstRow {
                 from: from.clone(),
                 to: to.clone(),
-                random: cell.random.as_ref().map(accuracy),
-                over: over.map(|difference| difference.as_ref().map(difference_in_points)),
+                random: cell.random.as_ref().and_then(auroc),
+                over: over.map(|difference| difference.as_ref().and_then(difference_of_aurocs)),
             });
         }
     }

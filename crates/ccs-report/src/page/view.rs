@@ -62,7 +62,7 @@ pub(super) struct View {
     choices: Choices,
     sides: Sides,
     majority: String,
-    redrawn: usize,
+    groups_of_rarer_label: usize,
     run: RecordedSettings,
     split: String,
     /// Every setting by its path.
@@ -141,7 +141,7 @@ impl View {
                 positives: pair(&report.positives),
             },
             majority: percent(report.majority),
-            redrawn: report.redrawn_resamples,
+            groups_of_rarer_label: report.groups_of_rarer_label,
             run: report.settings.clone(),
             split: report.split.clone(),
             settings: flat(&settings),
@@ -159,8 +159,11 @@ fn dim(report: &Report) -> Option<usize> {
 fn tone(finding: Finding) -> &'static str {
     match finding {
         Finding::AboveChance | Finding::BetterThanRandom | Finding::BetterThanZeroShot => "good",
-        // Two probes at chance are not distinguishable either.
-        Finding::RanksOnly | Finding::BelowSupervised | Finding::ReachesSupervised => "plain",
+        Finding::BelowSupervised
+        | Finding::NearSupervised
+        | Finding::AboveSupervised
+        | Finding::ReadsPassages
+        | Finding::PassagesNotShown => "plain",
         _ => "caution",
     }
 }

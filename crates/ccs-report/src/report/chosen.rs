@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, Intervals};
 
 /// The layer chosen for a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,10 @@ pub struct Chosen {
     pub uses_labels: bool,
     /// The method's test result at that layer, as in `layers`.
     pub test: Option<Evaluation>,
+    /// Its intervals at level 1 − 0.05/(number of methods with a chosen layer): with 95% probability, those of all methods
+    /// hold at once. Verdicts go by these.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub of_methods: Option<Intervals>,
     /// The choice that the test rows would have made. An oracle, not a result: it uses the test labels.
     pub oracle: Option<Oracle>,
 }

@@ -12,7 +12,7 @@ pub type Interval = [f64; 2];
 pub struct Evaluation {
     /// Share of rows classified correctly.
     pub accuracy: f64,
-    /// 95% interval from resampled groups; for random directions, the central 95% of directions.
+    /// 95% interval that takes groups for independent; for random directions, the central 95% of directions.
     pub accuracy_ci: Option<Interval>,
     /// Area under the ROC curve; none if the rows carry one label.
     pub auroc: Option<f64>,
@@ -107,12 +107,12 @@ impl TryFrom<i8> for Sign {
 pub struct Estimate {
     /// On the test rows.
     pub value: f64,
-    /// From resampled groups.
+    /// The interval; it takes groups for independent.
     pub ci: Option<Interval>,
 }
 
-/// `first` minus `second` on the same test rows and the same resamples. Against random directions each resample
-/// draws its own direction, so the interval covers both sources of variation.
+/// `first` minus `second` on the same test rows. The interval of a difference from random directions covers the choice of a
+/// direction as well as that of the rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The minuend.
@@ -123,13 +123,26 @@ pub struct Difference {
     pub second: Method,
     /// The layer of the subtrahend.
     pub second_layer: usize,
-    /// Of accuracies.
-    pub accuracy: Estimate,
-    /// Of AUROCs.
+    /// Of accuracies; none where accuracies do not compare: random directions and the model's own answers have no intercept
+    /// that could learn the base rate.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accuracy: Option<Estimate>,
+    /// Of AUROCs; none against the majority class, which ranks nothing, and where the test rows carry one label.
     pub auroc: Option<Estimate>,
 }
 
-/// A difference, and its intervals corrected for the number of layers.
+/// Intervals of accuracy and AUROC, or of differences between two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Intervals {
+    /// Of accuracy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accuracy_ci: Option<Interval>,
+    /// Of AUROC.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auroc_ci: Option<Interval>,
+}
+
+/// A difference, with intervals corrected for the number of layers and of methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// With its uncorrected 95% intervals.
@@ -142,4 +155,8 @@ pub struct Comparison {
     pub accuracy_ci: Option<Interval>,
     /// The same for AUROCs.
     pub auroc_ci: Option<Interval>,
+    /// How many methods have a chosen layer in this run.
+    pub methods: usize,
+    /// At level 1 − 0.05/`methods`: with 95% probability, the intervals of all methods hold at once. Verdicts go by these.
+    pub of_methods: Intervals,
 }

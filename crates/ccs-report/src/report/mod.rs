@@ -24,7 +24,7 @@ pub use calibration::{Bin, Calibration, Histogram, Platt, Reliability};
 pub use chosen::{Chosen, Oracle};
 pub use diagnostics::{Diagnostics, EnsembleReport, Ensembling, TemplateReport};
 pub use evaluation::{
-    Comparison, Confusion, CrossValidation, Difference, Estimate, Evaluation, Interval, Sign, Terms,
+    Comparison, Confusion, CrossValidation, Difference, Estimate, Evaluation, Interval, Intervals, Sign, Terms,
 };
 pub use layer::{LayerReport, LossReport, MethodReport};
 pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
@@ -55,12 +55,12 @@ pub struct Report {
     pub majority: f64,
     /// Rows on each side of the split.
     pub rows: Side<usize>,
-    /// Groups (passages) on each side; they are what intervals resample.
+    /// Groups (passages) on each side; they are what intervals take for independent.
     pub groups: Side<usize>,
     /// Rows labeled true on each side.
     pub positives: Side<usize>,
-    /// Resamples drawn again because they held one label only.
-    pub redrawn_resamples: usize,
+    /// Test groups with a row of the rarer label. AUROCs rest on them: with few, nothing is concluded.
+    pub groups_of_rarer_label: usize,
     /// The layer chosen for each method that fits probes.
     pub chosen: IndexMap<Method, Chosen>,
     /// Layers chosen without labels, in addition to those above: CCS's by its training loss.
@@ -122,7 +122,7 @@ pub struct Report {
 
 impl Report {
     /// The version this crate reads and writes.
-    pub const SCHEMA: u32 = 2;
+    pub const SCHEMA: u32 = 3;
 
     /// Reads the text of a `report.json`.
     ///

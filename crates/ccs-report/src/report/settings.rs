@@ -14,8 +14,6 @@ pub struct RecordedSettings {
     pub directions: usize,
     /// Folds of the cross-validation within the training rows.
     pub folds: usize,
-    /// Resamples behind each interval.
-    pub resamples: usize,
     /// The seed of all randomness.
     pub seed: u64,
     /// The others.

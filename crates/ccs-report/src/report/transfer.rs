@@ -17,7 +17,7 @@ pub struct Transfer {
     pub against: Vec<Vec<Option<Against>>>,
 }
 
-/// What a transferred probe is compared with, on the same rows and resamples.
+/// What a transferred probe is compared with, on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Against {
     /// Random directions at the probe's layer, with normalization and signs from the training rows of the data set that

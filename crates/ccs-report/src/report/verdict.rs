@@ -18,37 +18,46 @@ pub struct Verdict {
     pub text: String,
 }
 
-/// What a verdict says.
+/// What a verdict says. Every claim goes by intervals that hold for all methods of the run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Finding {
-    /// Both intervals lie above chance.
+    /// The AUROC interval lies above 0.5, and the run has no random directions to compare with.
     AboveChance,
-    /// The AUROC interval lies above 0.5, but accuracy is no better than the majority class.
-    RanksOnly,
-    /// The AUROC interval contains 0.5; or, without an AUROC, accuracy is no better than the majority class.
-    AtChance,
+    /// The AUROC interval lies above 0.5, and above that of random directions.
+    BetterThanRandom,
+    /// The AUROC interval lies above 0.5, but not above that of random directions.
+    NoBetterThanRandom,
+    /// The AUROC interval contains 0.5.
+    NotShown,
     /// The AUROC interval lies below 0.5: the sign chosen on the training rows is wrong on the test rows.
     BelowChance,
-    /// The test rows come from too few groups for a reliable interval.
+    /// Too few test groups of the rarer label for a conclusion.
     TooFewGroups,
     /// Nothing could be fitted.
     NothingToFit,
-    /// No better than random directions.
-    NoBetterThanRandom,
-    /// Better than random directions.
-    BetterThanRandom,
-    /// Better than the model's own answers.
+    /// Above chance, and better than the model's own answers.
     BetterThanZeroShot,
-    /// No better than the model's own answers.
+    /// Above chance, but not better than the model's own answers.
     NoBetterThanZeroShot,
     /// Fewer training rows than dimensions.
     Underdetermined,
     /// Worse than logistic regression.
     BelowSupervised,
-    /// Not distinguishable from logistic regression, or better.
-    ReachesSupervised,
-    /// Neither CCS nor logistic regression does better than chance.
-    NeitherFinds,
+    /// How far apart logistic regression and CCS may be, where neither is shown to be better.
+    NearSupervised,
+    /// Better than logistic regression.
+    AboveSupervised,
+    /// Worse without passages: part of what is found is read from them.
+    ReadsPassages,
+    /// Not shown to be worse without passages.
+    PassagesNotShown,
+}
+
+impl Finding {
+    /// Whether it says that a method predicts the labels.
+    pub fn is_above_chance(self) -> bool {
+        matches!(self, Self::AboveChance | Self::BetterThanRandom | Self::NoBetterThanRandom)
+    }
 }

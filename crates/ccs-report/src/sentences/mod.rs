@@ -1,10 +1,11 @@
 //! What a report says in sentences: verdicts on the methods, caveats about the run.
 
 mod caveats;
+mod numbers;
 mod verdicts;
 mod within_layer;
 
-pub use caveats::{FEWEST_GROUPS, notes};
+pub use caveats::{FEWEST_GROUPS, TestRows, notes};
 pub use verdicts::verdicts;
 
 pub use crate::report::{Finding, Verdict};

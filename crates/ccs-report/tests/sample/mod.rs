@@ -138,7 +138,7 @@ fn less(first: Method, second: Method, layer: usize, value: f64) -> Difference {
         first_layer: layer,
         second,
         second_layer: layer,
-        accuracy: estimate,
+        accuracy: Some(estimate),
         auroc: Some(estimate),
     }
 }

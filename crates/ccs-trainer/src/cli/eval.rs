@@ -9,11 +9,11 @@ use ccs_trainer::StoreSource;
 use ccs_trainer::{EvalOptions, EvalReport, eval, method, tokens_of};
 use clap::Args;
 
-use super::output::{numbers, points, print, print_json};
+use super::output::{numbers, in_auroc, print, print_json};
 
 const EXAMPLES: &str = "\
 The probes are applied as they were fitted, with the normalization, sign and layer of the run's training rows. The \
-store must be of the run's model, with the same hook points and token rule. Rows of passages that trained the probes are \
+store must be of the run's model, with the same hook in_auroc and token rule. Rows of passages that trained the probes are \
 left out. Intervals resample passages. Beside each probe: random directions at its layer, and how much better it is \
 than these and than the model's own answer on the same rows.
 
@@ -95,18 +95,18 @@ fn table(found: &EvalReport) -> String {
     let mut row = |cells: [&str; 7]| {
         let [name, layer, accuracy, auroc, random, over_random, over_zero_shot] = cells;
         let line = format!(
-            "{name:<widest$}  {layer:>5}  {accuracy:<21}  {auroc:<21}  {random:<22}  {over_random:<20}  {over_zero_shot}"
+            "{name:<widest$}  {layer:>5}  {accuracy:<21}  {auroc:<21}  {random:<22}  {over_random:<24}  {over_zero_shot}"
         );
         let _ = writeln!(text, "{}", line.trim_end());
     };
     let with_answers = found.zero_shot.is_some();
-    let over_answers = if with_answers { "minus zero_shot" } else { "" };
-    row(["", "layer", "accuracy [95 %]", "AUROC [95 %]", "random [95 %]", "minus random", over_answers]);
+    let over_answers = if with_answers { "AUROC minus zero_shot" } else { "" };
+    row(["", "layer", "accuracy [95%]", "AUROC [95%]", "random [95%]", "AUROC minus random", over_answers]);
     for (name, evaluated) in &found.probes {
         let (accuracy, auroc) = numbers(&evaluated.test);
-        let band = evaluated.random.as_ref().map(|random| numbers(random).0).unwrap_or_default();
+        let band = evaluated.random.as_ref().map(|random| numbers(random).1).unwrap_or_default();
         let over = |difference: &Option<Difference>| {
-            difference.as_ref().map(|d| points(&d.accuracy)).unwrap_or_default()
+            difference.as_ref().map(in_auroc).unwrap_or_default()
         };
         let (random, zero_shot) = (over(&evaluated.over_random), over(&evaluated.over_zero_shot));
         row([name, &evaluated.layer.to_string(), &accuracy, &auroc, &band, &random, &zero_shot]);
@@ -129,7 +129,7 @@ fn about_rows(found: &EvalReport) -> String {
     let (rows, groups, positives) = (found.rows, found.groups, found.positives);
     let _ = writeln!(
         text,
-        "\n{rows} rows in {groups} groups (passages), {positives} of them true. Differences are paired, in points of accuracy [95 %]."
+        "\n{rows} rows in {groups} groups (passages), {positives} of them true. Differences are paired, in in_auroc of accuracy [95 %]."
     );
     let own = found.probes.values().filter(|evaluated| !evaluated.reestimated);
     let own: Vec<String> = own

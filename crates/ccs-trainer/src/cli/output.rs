@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use ccs_report::{Estimate, Evaluation};
+use ccs_report::{Difference, Evaluation};
 
 /// Writes a result for people to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
@@ -38,8 +38,9 @@ pub(crate) fn cells(width: usize, texts: impl Iterator<Item = String>) -> String
     })
 }
 
-/// A difference of accuracies in points: `-3.1 [-5.0, -1.2]`.
-pub(crate) fn points(difference: &Estimate) -> String {
-    let ci = difference.ci.map(|[low, high]| format!(" [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high));
-    format!("{:+.1}{}", 100.0 * difference.value, ci.unwrap_or_default())
+/// A difference of AUROCs: `-0.031 [-0.050, -0.012]`; nothing where there is none.
+pub(crate) fn in_auroc(difference: &Difference) -> String {
+    let Some(auroc) = &difference.auroc else { return String::new() };
+    let ci = auroc.ci.map(|[low, high]| format!(" [{low:+.3}, {high:+.3}]"));
+    format!("{:+.3}{}", auroc.value, ci.unwrap_or_default())
 }

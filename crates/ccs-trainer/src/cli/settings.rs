@@ -21,7 +21,7 @@ pub(crate) struct SettingsArgs {
     /// Layers, such as 0,5-12; 0 is the embedding.
     #[arg(long, default_value = "all")]
     layers: String,
-    /// The split, the starts, the random directions and the resamples follow from it.
+    /// The split, the starts, and the random directions follow from it.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Share of rows kept for testing; rows of one group (passage) stay together.
@@ -97,9 +97,6 @@ pub(crate) struct SettingsArgs {
     /// How often labels are shuffled at every method's chosen layer, for training and for judging.
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls and intervals")]
     shuffles: usize,
-    /// Resamples of passages behind each interval [default: 400 for each layer, 1000 to 20,000]
-    #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
-    resamples: Option<usize>,
 }
 
 /// The help of `--methods`, from the registry.
@@ -143,14 +140,6 @@ impl SettingsArgs {
             settings.true_share = share;
         }
         settings.zero_shot = self.zero_shot.unwrap_or_default();
-        match self.resamples {
-            Some(0) => {
-                let hint = "leave it out for the default";
-                return Err(refused("--resamples", "0".to_owned(), "at least one is needed", hint));
-            }
-            Some(resamples) => settings.resamples = resamples,
-            None => {}
-        }
         self.check_used(&settings)?;
         settings.check()?;
         Ok(settings)

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::advice::Stopped;
 use super::job::{Job, progress};
-use super::output::{cells, damaged, points, print, print_json};
+use super::output::{cells, damaged, in_auroc, print, print_json};
 
 const EXAMPLES: &str = "\
 Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training \
@@ -173,14 +173,14 @@ fn table(report: &Report) -> String {
 type Compared = (&'static str, fn(&Against) -> Option<String>);
 
 const AGAINST: [Compared; 3] = [
-    ("less the accuracy of what was fitted there, points, paired [95 %]", |cell| {
-        cell.over_own.as_ref().map(|d| points(&d.accuracy))
+    ("AUROC minus that of the probe fitted there, paired [95%]", |cell| {
+        cell.over_own.as_ref().map(in_auroc)
     }),
-    ("less that of the model's own answer (zero_shot), points, paired [95 %]", |cell| {
-        cell.over_zero_shot.as_ref().map(|d| points(&d.accuracy))
+    ("AUROC minus that of the model's own answers (zero_shot), paired [95%]", |cell| {
+        cell.over_zero_shot.as_ref().map(in_auroc)
     }),
-    ("the central 95 % of random directions, signed by the rows that trained the probe", |cell| {
-        let [low, high] = cell.random.as_ref()?.accuracy_ci?;
+    ("AUROC of the central 95% of random directions, signed by the rows that trained the probe", |cell| {
+        let [low, high] = cell.random.as_ref()?.auroc_ci?;
         Some(format!("{low:.3} to {high:.3}"))
     }),
 ];

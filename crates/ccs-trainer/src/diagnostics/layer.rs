@@ -39,7 +39,7 @@ impl<'a> ChosenLayer<'a> {
         methods: usize,
     ) -> Result<Self> {
         let data = load(plan, layer)?;
-        let templates = templates(plan, &data)?;
+        let templates = templates(&data)?;
         let shuffler = Shuffler::of(&data);
         let results = plan.settings.shuffles * methods;
         let random =
@@ -85,7 +85,7 @@ impl<'a> ChosenLayer<'a> {
         let (calibration, histogram) =
             calibration(probe, &predictions.scores, data.test.labels(), plan.settings.folds)?;
         let templates = by_template(plan, recipe, data, &self.templates, &predictions, control)?;
-        let ensembles = if templates.is_empty() { Vec::new() } else { ensembles(plan, data, probe)? };
+        let ensembles = if templates.is_empty() { Vec::new() } else { ensembles(data, probe)? };
         Ok(MethodDiagnostics { layer: data.layer.layer, calibration, histogram, templates, ensembles })
     }
 

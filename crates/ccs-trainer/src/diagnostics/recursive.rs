@@ -63,7 +63,7 @@ pub(crate) fn recursive_ccs(
 fn iteration(plan: &Plan<'_>, data: &LayerData<'_>, fit: &CcsFit) -> Result<RecursiveIteration> {
     let predictions = predict(&fit.probe, &data.test)?;
     Ok(RecursiveIteration {
-        test: evaluate(&predictions, data.test.labels(), Some(&plan.split.resamples))?,
+        test: evaluate(&predictions, data.test.labels(), Some(&plan.split.clusters))?,
         train_loss: convert::terms(fit.terms),
         test_loss: convert::terms(fit.probe.loss(&data.test)?),
     })

@@ -22,7 +22,7 @@ use ccs::SeedTree;
 use ccs::baselines::{Directions, Predictions};
 use ccs::normalize::Normalizer;
 use ccs::probe::Probe;
-use ccs::stats::intervals::{Interval, quantile};
+use ccs::stats::intervals::Interval;
 use ccs_report::Method;
 use ccs_report::Repetitions;
 use ccs_report::ShuffledBand;
@@ -101,8 +101,7 @@ impl RandomShuffles {
     /// The band that all results lie in at once, and how many of a method's lie outside.
     fn band(&self, found: &Repetitions) -> Option<ShuffledBand> {
         let results = self.results;
-        let tail = MISS / (2.0 * results.max(1) as f64);
-        let ends = |sorted: &[f64]| Some([quantile(sorted, tail)?, quantile(sorted, 1.0 - tail)?]);
+        let ends = |sorted: &[f64]| order_statistics(sorted, MISS / (2.0 * results.max(1) as f64));
         let accuracy: Interval = ends(&self.accuracies)?;
         let auroc = self.aurocs.as_deref().and_then(ends);
         let is_outside = |value: f64, [low, high]: Interval| value < low || value > high;
@@ -120,6 +119,15 @@ impl RandomShuffles {
     }
 }
 
+/// The values between which one more draw lies, but for a share `tail` at either end. Of n draws and one more, each is as
+/// likely to be the lowest: one more lies below the k-th lowest with probability k/(n + 1). None where n is too small for
+/// such a tail.
+fn order_statistics(sorted: &[f64], tail: f64) -> Option<Interval> {
+    let below = ((sorted.len() + 1) as f64 * tail * (1.0 + 1e-12)) as usize; // k, however the product is rounded
+    let low = below.checked_sub(1)?;
+    Some([*sorted.get(low)?, *sorted.get(sorted.len().checked_sub(below)?)?])
+}
+
 /// Random directions at a layer, as many as a joint band of `results` results needs: one of them at least lies beyond
 /// either end.
 pub(crate) fn random_directions(
@@ -129,7 +137,7 @@ pub(crate) fn random_directions(
     results: usize,
 ) -> Result<RandomShuffles> {
     let needed = (2.0 * results as f64 / MISS).ceil() as usize;
-    let draws = plan.settings.directions.max(needed);
+    let draws = plan.settings.directions.max(needed - 1);
     let stream = plan.stream.child("random directions, shuffled labels").indexed("layer", data.layer.layer);
     let normalizer = Normalizer::fit_as(plan.settings.normalization, &data.train)?;
     let train = normalizer.differences(&data.train, Kind::Float)?;
@@ -251,8 +259,22 @@ mod tests {
     }
 
     #[test]
+    fn one_more_draw_leaves_the_band_as_often_as_it_may() {
+        // 39 draws: the lowest and the highest leave out 1/40 at either end.
+        let of = |draws: u32| (1..=draws).map(f64::from).collect::<Vec<_>>();
+        assert_eq!(order_statistics(&of(39), 0.025), Some([1.0, 39.0]));
+        assert_eq!(order_statistics(&of(38), 0.025), None);
+        assert_eq!(order_statistics(&of(1000), 0.025), Some([25.0, 976.0]));
+        for results in 1..200usize {
+            let draws = (2.0 * results as f64 / MISS).ceil() as u32 - 1;
+            let band = order_statistics(&of(draws), MISS / (2.0 * results as f64));
+            assert_eq!(band, Some([1.0, f64::from(draws)]), "{results}");
+        }
+    }
+
+    #[test]
     fn a_band_of_many_results_is_wider_and_auroc_decides() {
-        let values: Vec<f64> = (0..=1000).map(|i| f64::from(i) / 1000.0).collect();
+        let values: Vec<f64> = (1..=999).map(|i| f64::from(i) / 1000.0).collect();
         let random = RandomShuffles { accuracies: values.clone(), aurocs: Some(values), results: 1 };
         let found = Repetitions {
             accuracies: vec![0.999, 0.5, 0.5],
@@ -263,7 +285,7 @@ mod tests {
         assert!((band.accuracy[0] - 0.025).abs() < 1e-12 && band.outside == 2, "{band:?}");
         let random = RandomShuffles { results: 10, ..random };
         let band = random.band(&found).unwrap();
-        assert!((band.auroc.unwrap()[1] - 0.9975).abs() < 1e-12 && band.outside == 1, "{band:?}");
+        assert!((band.auroc.unwrap()[1] - 0.998).abs() < 1e-12 && band.outside == 1, "{band:?}");
         let no_auroc = RandomShuffles { aurocs: None, ..random };
         assert_eq!(no_auroc.band(&found).unwrap().outside, 1, "by accuracy: the first");
     }

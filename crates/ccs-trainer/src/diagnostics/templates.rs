@@ -7,7 +7,7 @@ use ccs::baselines::Predictions;
 use ccs::ensemble::{Ensembling, ensemble};
 use ccs::pick;
 use ccs::probe::Probe;
-use ccs::stats::intervals::Resamples;
+use ccs::stats::clusters::Clusters;
 use ccs_report::{EnsembleReport, Evaluation, TemplateReport};
 
 use crate::control::{RunControl, Work};
@@ -24,11 +24,11 @@ pub(crate) struct Template {
     /// Their numbers within the test rows.
     rows: Vec<usize>,
     train: Option<Contrast>,
-    resamples: Option<Resamples>,
+    clusters: Clusters,
 }
 
 /// The test rows of every template, where there is more than one.
-pub(crate) fn templates(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<Vec<Template>> {
+pub(crate) fn templates(data: &LayerData<'_>) -> Result<Vec<Template>> {
     if data.test.template_names().len() < 2 {
         return Ok(Vec::new());
     }
@@ -38,20 +38,14 @@ pub(crate) fn templates(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<Vec<Tem
     for (number, rows) in data.test.rows_by_template() {
         let name = names.get(number).cloned().unwrap_or_default();
         let test = data.test.select(&rows)?;
-        let resamples = draw(plan, test.labels(), test.groups(), &format!("template {name}"))?;
+        let clusters = Clusters::new(test.labels(), test.groups())?;
         let train = match train.get(&number).map(|rows| data.train.select(rows)).transpose()? {
             Some(train) if !train.is_constant()? => Some(train),
             _ => None,
         };
-        templates.push(Template { name, test, rows, train, resamples });
+        templates.push(Template { name, test, rows, train, clusters });
     }
     Ok(templates)
-}
-
-/// Resamples of a part of the test rows, or none where they would hold one label too often.
-fn draw(plan: &Plan<'_>, labels: &[bool], groups: &[String], name: &str) -> Result<Option<Resamples>> {
-    let stream = plan.stream.child("bootstrap").child(name);
-    Ok(possible(Resamples::draw(labels, groups, plan.settings.resamples, &stream))?.ok())
 }
 
 /// A probe on every template's test rows, beside one that is fitted on that template alone.
@@ -67,7 +61,7 @@ pub(crate) fn by_template(
     let mut reports = Vec::new();
     for template in templates {
         let test = |predictions: &Predictions| {
-            evaluate(predictions, template.test.labels(), template.resamples.as_ref())
+            evaluate(predictions, template.test.labels(), Some(&template.clusters))
         };
         let scores = pick(&predictions.scores, &template.rows)?;
         let mut own = None;
@@ -88,8 +82,8 @@ pub(crate) fn by_template(
     Ok(reports)
 }
 
-/// Every question's templates combined into one prediction. Groups are resampled: they hold whole questions.
-pub(crate) fn ensembles(plan: &Plan<'_>, data: &LayerData<'_>, probe: &Probe) -> Result<Vec<EnsembleReport>> {
+/// Every question's templates combined into one prediction.
+pub(crate) fn ensembles(data: &LayerData<'_>, probe: &Probe) -> Result<Vec<EnsembleReport>> {
     let (plus, minus) = probe.statement_logits(&data.test)?;
     let questions = data.test.questions();
     let groups: HashMap<usize, &String> = questions.iter().copied().zip(data.test.groups()).collect();
@@ -100,10 +94,10 @@ pub(crate) fn ensembles(plan: &Plan<'_>, data: &LayerData<'_>, probe: &Probe) ->
             Err(ccs::Error::Variant { .. }) => continue,
             other => other?,
         };
-        let clusters: Vec<String> =
+        let groups_of_all: Vec<String> =
             all.questions.iter().filter_map(|question| groups.get(question).copied().cloned()).collect();
-        let resamples = draw(plan, &all.labels, &clusters, &format!("ensembling {ensembling:?}"))?;
-        let test: Evaluation = evaluate(&all.predictions, &all.labels, resamples.as_ref())?;
+        let clusters = Clusters::new(&all.labels, &groups_of_all)?;
+        let test: Evaluation = evaluate(&all.predictions, &all.labels, Some(&clusters))?;
         reports.push(EnsembleReport { ensembling: convert::ensembling(ensembling), test });
     }
     Ok(reports)

@@ -15,7 +15,7 @@ pub(crate) fn own_answers(plan: &Plan<'_>, method: Method, data: &LayerData<'_>)
     let (rows, settings) = (plan.source.rows(), &plan.settings);
     let [train, test] = answers::predictions(method, rows, settings, &plan.split.rows, data)?;
     let report = MethodReport {
-        test: evaluate(&test, data.test.labels(), Some(&plan.split.resamples))?,
+        test: evaluate(&test, data.test.labels(), Some(&plan.split.clusters))?,
         train: evaluate(&train, data.train.labels(), None)?,
         note: Some(answers::note(method, settings)),
         ..MethodReport::default()
@@ -29,7 +29,7 @@ pub(crate) fn constant(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<MethodOu
     let predictions = Predictions::constant(answer, data.test.rows());
     let on_train = Predictions::constant(answer, data.train.rows());
     let report = MethodReport {
-        test: evaluate(&predictions, data.test.labels(), Some(&plan.split.resamples))?,
+        test: evaluate(&predictions, data.test.labels(), Some(&plan.split.clusters))?,
         train: evaluate(&on_train, data.train.labels(), None)?,
         note: Some(format!("always {answer}, the more frequent label of the training rows")),
         ..MethodReport::default()
@@ -46,7 +46,7 @@ pub(crate) fn random(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<(MethodRep
         test: of_directions(&band.test),
         train: of_directions(&band.train),
         note: Some(format!(
-            "median and central 95 % of {count} random directions, each with its sign from the training rows"
+            "median and central 95% of {count} random directions, each with its sign from the training rows"
         )),
         ..MethodReport::default()
     };

@@ -57,7 +57,7 @@ fn at(layer: Option<usize>, reports: &[(usize, &MethodReport)], rule: String, us
                  fitted to them"
             .to_owned(),
     };
-    Chosen { layer, rule, uses_labels, test: chosen, oracle }
+    Chosen { layer, rule, uses_labels, test: chosen, of_methods: None, oracle }
 }
 
 /// The layers at which a method has a probe.

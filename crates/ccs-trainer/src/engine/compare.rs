@@ -5,48 +5,51 @@ use indexmap::IndexMap;
 use ccs_report::{Chosen, Comparison, Difference, Method};
 
 use crate::Result;
-use crate::engine::evaluate::compare;
+use crate::engine::evaluate::{RandomDirections, beyond_random, compare};
 use crate::engine::outcome::LayerOutcome;
-use crate::engine::split::DataSplit;
+use crate::engine::plan::Plan;
+use crate::method::Ask as _;
 
-/// What probes are compared with at their own layer.
-const BESIDE: [Method; 4] =
-    [Method::RANDOM, Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Method::MAJORITY];
+/// What probes are compared with at their own layer, random directions apart.
+const BESIDE: [Method; 3] = [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Method::MAJORITY];
 
 /// The choices compared.
 pub(crate) struct Choices {
     /// CCS at its chosen layer minus logistic regression at its own.
     pub(crate) ccs_and_lr: Option<Difference>,
-    /// Every chosen probe against [`BESIDE`] at its layer and logistic regression at its own.
+    /// Every chosen probe against random directions and [`BESIDE`] at its layer, and logistic regression at its own.
     pub(crate) comparisons: Vec<Comparison>,
 }
 
-/// Compares methods at their chosen layers.
+/// Compares methods at their chosen layers, and gives every choice the intervals that hold for all methods at once.
 pub(crate) fn between_choices(
-    split: &DataSplit,
-    chosen: &IndexMap<Method, Chosen>,
+    plan: &Plan<'_>,
+    chosen: &mut IndexMap<Method, Chosen>,
     outcomes: &[LayerOutcome],
 ) -> Result<Choices> {
+    let (split, results) = (&plan.split, plan.multiplicity());
     let mut at_choice = IndexMap::new();
     for (&method, choice) in chosen {
         let outcome = choice.layer.and_then(|layer| outcomes.iter().find(|o| o.report.layer == layer));
         if let Some(outcome) = outcome
-            && let Some(resampled) = outcome.resampled(method, split)?
+            && let Some(predicted) = outcome.predicted(method, split)?
         {
-            at_choice.insert(method, (outcome, resampled));
+            choice.of_methods = Some(predicted.intervals(&split.clusters, results.miss_of_methods()));
+            at_choice.insert(method, (outcome, predicted));
         }
     }
-    let lr = at_choice.get(&Method::LR).map(|(outcome, r)| (Method::LR, outcome.report.layer, r));
+    let lr = at_choice.get(&Method::LR).map(|(outcome, p)| (Method::LR, outcome.report.layer, p));
     let mut choices = Choices { ccs_and_lr: None, comparisons: Vec::new() };
-    for (&method, (outcome, resampled)) in &at_choice {
+    for (&method, (outcome, predicted)) in &at_choice {
         let layer = outcome.report.layer;
+        choices.comparisons.extend(outcome.beyond_random.get(&method).cloned());
         let mut beside = Vec::new();
         for other in BESIDE {
-            beside.extend(outcome.resampled(other, split)?.map(|r| (other, r)));
+            beside.extend(outcome.predicted(other, split)?.map(|p| (other, p)));
         }
-        let beside = beside.iter().map(|(other, r)| (*other, layer, r));
+        let beside = beside.iter().map(|(other, p)| (*other, layer, p));
         for second in beside.chain(lr.filter(|_| method != Method::LR)) {
-            let comparison = compare((method, layer, resampled), second, outcomes.len(), &split.resamples);
+            let comparison = compare((method, layer, predicted), second, results, &split.clusters);
             if (method, second.0) == (Method::CCS, Method::LR) {
                 choices.ccs_and_lr = Some(comparison.difference.clone());
             }
@@ -56,17 +59,35 @@ pub(crate) fn between_choices(
     Ok(choices)
 }
 
+/// Every method that fits probes minus random directions at this layer.
+pub(crate) fn with_random(
+    plan: &Plan<'_>,
+    outcome: &LayerOutcome,
+    directions: &RandomDirections,
+) -> Result<IndexMap<Method, Comparison>> {
+    let (split, layer) = (&plan.split, outcome.report.layer);
+    let mut found = IndexMap::new();
+    for &method in plan.methods.iter().filter(|method| method.is_probe()) {
+        let Some(predicted) = outcome.predicted(method, split)? else { continue };
+        let comparison =
+            beyond_random((method, layer, &predicted), directions, plan.multiplicity(), &split.clusters);
+        found.extend(comparison.map(|comparison| (method, comparison)));
+    }
+    Ok(found)
+}
+
 /// CCS and logistic regression against each other and what else there is; other methods are compared at their
 /// chosen layers.
-pub(crate) fn at_layer(outcome: &LayerOutcome, split: &DataSplit, layers: usize) -> Result<Vec<Comparison>> {
-    let layer = outcome.report.layer;
+pub(crate) fn at_layer(plan: &Plan<'_>, outcome: &LayerOutcome) -> Result<Vec<Comparison>> {
+    let (split, layer) = (&plan.split, outcome.report.layer);
     let mut found = Vec::new();
     for (first, others) in [(Method::CCS, &[Method::LR][..]), (Method::LR, &[])] {
-        let Some(own) = outcome.resampled(first, split)? else { continue };
+        let Some(own) = outcome.predicted(first, split)? else { continue };
+        found.extend(outcome.beyond_random.get(&first).cloned());
         for &second in others.iter().chain(&BESIDE) {
-            if let Some(other) = outcome.resampled(second, split)? {
+            if let Some(other) = outcome.predicted(second, split)? {
                 let (own, other) = ((first, layer, &own), (second, layer, &other));
-                found.push(compare(own, other, layers, &split.resamples));
+                found.push(compare(own, other, plan.multiplicity(), &split.clusters));
             }
         }
     }

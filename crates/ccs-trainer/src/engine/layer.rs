@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use crate::Result;
 use crate::engine::data::{LayerData, load};
-use crate::engine::evaluate::Resampled;
+use crate::engine::evaluate::RandomDirections;
 use crate::engine::outcome::{LayerOutcome, MethodOutcome};
 use crate::engine::plan::Plan;
 use crate::engine::recipe::possible;
@@ -20,14 +20,13 @@ pub(crate) fn fit(plan: &Plan<'_>, layer: &Layer) -> Result<LayerOutcome> {
         report: about(plan, &data),
         probes: Vec::new(),
         predictions: IndexMap::new(),
-        band: None,
+        beyond_random: IndexMap::new(),
     };
+    let mut random = None;
     for &method in &plan.methods {
         let report = if method == Method::RANDOM && !data.degenerate {
             let (report, directions) = baselines::random(plan, &data)?;
-            let split = &plan.split;
-            let band = Resampled::of_directions(&directions, &split.test_labels, &split.resamples)?;
-            outcome.band = Some(band);
+            random = Some(RandomDirections::of(&directions.predictions, &plan.split.test_labels)?);
             report
         } else {
             let fitted = fit_method(plan, method, &data)?;
@@ -38,7 +37,10 @@ pub(crate) fn fit(plan: &Plan<'_>, layer: &Layer) -> Result<LayerOutcome> {
         outcome.report.methods.insert(method, report);
     }
     if !data.degenerate {
-        outcome.report.differences = compare::at_layer(&outcome, &plan.split, plan.layers.len())?;
+        if let Some(directions) = &random {
+            outcome.beyond_random = compare::with_random(plan, &outcome, directions)?;
+        }
+        outcome.report.differences = compare::at_layer(plan, &outcome)?;
     }
     Ok(outcome)
 }

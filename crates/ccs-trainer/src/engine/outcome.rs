@@ -4,10 +4,10 @@ use indexmap::IndexMap;
 
 use ccs::baselines::Predictions;
 use ccs::probe::Probe;
-use ccs_report::{LayerReport, Method, MethodReport};
+use ccs_report::{Comparison, LayerReport, Method, MethodReport};
 
 use crate::Result;
-use crate::engine::evaluate::Resampled;
+use crate::engine::evaluate::Predicted;
 use crate::engine::split::DataSplit;
 
 /// What one layer gives.
@@ -16,18 +16,14 @@ pub(crate) struct LayerOutcome {
     pub(crate) probes: Vec<(Method, Probe)>,
     /// Test predictions of the methods that have one per row.
     pub(crate) predictions: IndexMap<Method, Predictions>,
-    /// Random directions in every resample.
-    pub(crate) band: Option<Resampled>,
+    /// Every method that fits probes minus random directions.
+    pub(crate) beyond_random: IndexMap<Method, Comparison>,
 }
 
 impl LayerOutcome {
-    /// A method in every resample; none if it has no predictions here.
-    pub(crate) fn resampled(&self, method: Method, split: &DataSplit) -> Result<Option<Resampled>> {
-        if method == Method::RANDOM {
-            return Ok(self.band.clone());
-        }
-        let of = |p: &Predictions| Resampled::of(p, &split.test_labels, &split.resamples);
-        self.predictions.get(&method).map(of).transpose()
+    /// A method's predictions, for comparisons; none if it has none here.
+    pub(crate) fn predicted(&self, method: Method, split: &DataSplit) -> Result<Option<Predicted>> {
+        self.predictions.get(&method).map(|p| Predicted::of(p, &split.test_labels)).transpose()
     }
 }
 

@@ -6,6 +6,7 @@ use ccs::SeedTree;
 use ccs_report::Method;
 use tch::Device;
 
+use crate::engine::evaluate::Multiplicity;
 use crate::engine::split::DataSplit;
 use crate::method::Ask;
 use crate::settings::Settings;
@@ -16,7 +17,6 @@ use crate::{Error, Result};
 /// What all layers of a run share.
 pub(crate) struct Plan<'a> {
     pub(crate) source: &'a dyn Source,
-    /// With every number filled in.
     pub(crate) settings: Settings,
     /// In the order of reports.
     pub(crate) methods: Vec<Method>,
@@ -41,7 +41,7 @@ impl<'a> Plan<'a> {
         let rows = source.rows();
         rows.check()?;
         let layers = settings.layers.of(source.layers(), &source.describe())?;
-        let settings = settings.resolved(layers.len());
+        let settings = settings.clone();
         let with_logprob = rows.answer_logprob.is_some();
         if !with_logprob && settings.requires_answers() {
             return Err(Error::NoAnswerLogprob);
@@ -53,6 +53,12 @@ impl<'a> Plan<'a> {
         let stream = SeedTree::new(settings.seed);
         let split = DataSplit::new(rows, &settings, tested, &stream)?;
         Ok(Self { source, settings, methods, layers, split, stream, device })
+    }
+
+    /// How many layers and methods a run's intervals are to hold for at once.
+    pub(crate) fn multiplicity(&self) -> Multiplicity {
+        let methods = self.methods.iter().filter(|method| method.is_probe()).count();
+        Multiplicity { layers: self.layers.len(), methods }
     }
 
     /// The randomness of one method at one layer.

@@ -57,7 +57,7 @@ fn outcome(
     };
     let folds = plan.settings.folds;
     let report = MethodReport {
-        test: evaluate(&predictions, data.test.labels(), Some(&plan.split.resamples))?,
+        test: evaluate(&predictions, data.test.labels(), Some(&plan.split.clusters))?,
         train: evaluate(&predict(&probe, &data.train)?, data.train.labels(), None)?,
         cross_validation: Some(convert::cross_validation(cross_validation)),
         loss,
@@ -80,8 +80,8 @@ fn directions(plan: &Plan<'_>, data: &LayerData<'_>, fit: &Fitted) -> Result<Vec
         return Ok(Vec::new());
     }
     let test = |probe: &Probe| {
-        let resamples = Some(&plan.split.resamples);
-        let test = evaluate(&predict(probe, &data.test)?, data.test.labels(), resamples)?;
+        let clusters = Some(&plan.split.clusters);
+        let test = evaluate(&predict(probe, &data.test)?, data.test.labels(), clusters)?;
         Ok(Evaluation { confusion: None, ..test })
     };
     std::iter::once(&fit.probe).chain(&fit.further).map(test).collect()

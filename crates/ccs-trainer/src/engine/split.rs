@@ -1,10 +1,10 @@
-//! Which rows train and which test, and what follows from that: folds, resamples, what a report says of it.
+//! Which rows train and which test, and what follows from that: folds, groups of the test rows, what a report says of it.
 
 use std::collections::BTreeSet;
 
 use ccs::SeedTree;
 use ccs::pick;
-use ccs::stats::intervals::Resamples;
+use ccs::stats::clusters::Clusters;
 use ccs::stats::split::{Split, grouped_folds};
 use ccs_report::{Side, SplitReport, SplitRows};
 use serde::Serialize;
@@ -20,8 +20,8 @@ pub(crate) struct DataSplit {
     pub(crate) rows: Split,
     /// Folds of the training rows, numbered within them.
     pub(crate) folds: Vec<Split>,
-    /// Resamples of the test rows' groups.
-    pub(crate) resamples: Resamples,
+    /// The test rows' groups.
+    pub(crate) clusters: Clusters,
     /// The labels of the test rows.
     pub(crate) test_labels: Vec<bool>,
     /// `split.json`.
@@ -46,11 +46,10 @@ impl DataSplit {
         let (train_labels, train_groups) = (pick(labels, &split.train)?, pick(groups, &split.train)?);
         let (test_labels, test_groups) = (pick(labels, &split.test)?, pick(groups, &split.test)?);
         let folds = grouped_folds(&train_labels, &train_groups, settings.folds, &stream.child("folds"))?;
-        let resamples =
-            Resamples::draw(&test_labels, &test_groups, settings.resamples, &stream.child("bootstrap"))?;
+        let clusters = Clusters::new(&test_labels, &test_groups)?;
         let report = report(rows, &split, settings)?;
         let train_id = hash(&report.train)?;
-        Ok(Self { rows: split, folds, resamples, test_labels, report, train_id })
+        Ok(Self { rows: split, folds, clusters, test_labels, report, train_id })
     }
 
     /// The sizes of both sides.

@@ -1,6 +1,7 @@
 //! The report of a run from what its layers and diagnostics found.
 
 use ccs::baselines::majority_share;
+use ccs_report::sentences::TestRows;
 use ccs_report::{Chosen, LayerReport, Method, Report, ZeroShot, sentences};
 use indexmap::IndexMap;
 
@@ -17,13 +18,13 @@ use crate::run::Run;
 /// Compares the choices, and puts the report together.
 pub(crate) fn assemble(
     plan: &Plan<'_>,
-    chosen: IndexMap<Method, Chosen>,
+    mut chosen: IndexMap<Method, Chosen>,
     outcomes: Vec<LayerOutcome>,
     mut diagnostics: Diagnostics,
 ) -> Result<Run> {
     let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
     let without_labels = choose_layer::without_labels(&layers).map(|choice| (Method::CCS, choice));
-    let choices = compare::between_choices(&plan.split, &chosen, &outcomes)?;
+    let choices = compare::between_choices(plan, &mut chosen, &outcomes)?;
     let counts = plan.split.counts(plan.source.rows())?;
     let notes = notes(plan, &counts, &mut diagnostics);
     let (mut probes, mut reports) = (Vec::new(), Vec::with_capacity(outcomes.len()));
@@ -45,7 +46,7 @@ pub(crate) fn assemble(
         rows: counts.rows,
         groups: counts.groups,
         positives: counts.positives,
-        redrawn_resamples: split.resamples.redrawn(),
+        groups_of_rarer_label: split.clusters.groups_of_rarer_label(),
         chosen,
         chosen_without_labels: without_labels.into_iter().collect(),
         zero_shot: answers.then_some(ZeroShot { score: settings.zero_shot }),
@@ -73,7 +74,13 @@ pub(crate) fn assemble(
 
 /// What a reader should know, each sentence once.
 fn notes(plan: &Plan<'_>, counts: &Counts, diagnostics: &mut Diagnostics) -> Vec<String> {
-    let mut notes = sentences::notes(plan.split.resamples.groups(), plan.layers.len());
+    let mut notes = sentences::notes(
+        TestRows {
+            groups: plan.split.clusters.groups(),
+            groups_of_rarer_label: plan.split.clusters.groups_of_rarer_label(),
+        },
+        plan.layers.len(),
+    );
     notes.extend(one_label(counts));
     notes.extend(plan.source.rows().both_labels.clone());
     notes.extend(shuffled::note(&diagnostics.shuffled));

@@ -89,11 +89,11 @@ impl<'a> Sweep<'a> {
     pub fn run_to(&self, out: NewRunDir) -> Result<Outcome<Report>> {
         several(self.datasets)?;
         let pooled = Pooled::new(self.datasets, &self.settings.layers)?;
-        let settings = self.settings.resolved(pooled.layers().len());
-        let tested = tested_groups(self.datasets, &settings)?;
+        let settings = &self.settings;
+        let tested = tested_groups(self.datasets, settings)?;
         let mut runs = Vec::new();
         for part in self.datasets {
-            let run = self.run_one(part.source, &settings, &tested, part.name, &out);
+            let run = self.run_one(part.source, settings, &tested, part.name, &out);
             let mut run = match run.map_err(|error| of_part(part.name, error))? {
                 Outcome::Finished(run) => run,
                 Outcome::Stopped { done, layers, kept } => {
@@ -107,8 +107,8 @@ impl<'a> Sweep<'a> {
             run.probes = probes.into_iter().filter(|(m, layer, _)| run.is_chosen(*m, *layer)).collect();
             runs.push(run);
         }
-        self.run_one(&pooled, &settings, &tested, ALL, &out)?
-            .and_then(|all| self.finish(all, &runs, &pooled, &settings, out))
+        self.run_one(&pooled, settings, &tested, ALL, &out)?
+            .and_then(|all| self.finish(all, &runs, &pooled, settings, out))
     }
 
     fn run_one(

@@ -13,12 +13,11 @@ use std::path::{Path, PathBuf};
 
 use ccs::baselines::Predictions;
 use ccs::probe::Probe;
-use ccs_report::{LayerReport, Method};
+use ccs_report::{Comparison, LayerReport, Method};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::found::Diagnostics;
-use crate::engine::evaluate::Resampled;
 use crate::engine::outcome::LayerOutcome;
 use crate::source::Layer;
 use crate::{Result, files};
@@ -82,7 +81,7 @@ struct Written<'a> {
     /// With the hash of each one's file.
     probes: Vec<(Method, String)>,
     predictions: &'a IndexMap<Method, Predictions>,
-    band: &'a Option<Resampled>,
+    beyond_random: &'a IndexMap<Method, Comparison>,
 }
 
 /// The same as it is read.
@@ -91,13 +90,13 @@ struct Read {
     report: LayerReport,
     probes: Vec<(Method, String)>,
     predictions: IndexMap<Method, Predictions>,
-    band: Option<Resampled>,
+    beyond_random: IndexMap<Method, Comparison>,
 }
 
 const OUTCOME: &str = "outcome.json";
 
 fn write_outcome(dir: &Path, outcome: &LayerOutcome) -> Result<()> {
-    let LayerOutcome { report, probes, predictions, band } = outcome;
+    let LayerOutcome { report, probes, predictions, beyond_random } = outcome;
     let new = dir.with_extension("new");
     if new.exists() {
         fs_err::remove_dir_all(&new)?;
@@ -109,7 +108,7 @@ fn write_outcome(dir: &Path, outcome: &LayerOutcome) -> Result<()> {
         written.push((*method, files::hash(&bytes)));
     }
     // No `json!`: its objects are sorted, and a report's methods have an order of their own.
-    let about = Written { report, probes: written, predictions, band };
+    let about = Written { report, probes: written, predictions, beyond_random };
     files::create(&new.join(OUTCOME), &sealed::to_bytes(&about)?)?;
     files::sync_folder(&new)?;
     if dir.exists() {
@@ -128,7 +127,7 @@ fn read_outcome(dir: &Path) -> std::result::Result<Option<LayerOutcome>, PathBuf
         return Ok(None);
     }
     let path = dir.join(OUTCOME);
-    let Some(Read { report, probes, predictions, band }) = sealed::read(&path).unwrap_or(None) else {
+    let Some(Read { report, probes, predictions, beyond_random }) = sealed::read(&path).unwrap_or(None) else {
         return Err(path);
     };
     let load = |(method, hash): (Method, String)| {
@@ -138,7 +137,7 @@ fn read_outcome(dir: &Path) -> std::result::Result<Option<LayerOutcome>, PathBuf
         probe.map(|probe| (method, probe)).ok_or(path)
     };
     let probes = probes.into_iter().map(load).collect::<std::result::Result<_, _>>()?;
-    Ok(Some(LayerOutcome { report, probes, predictions, band }))
+    Ok(Some(LayerOutcome { report, probes, predictions, beyond_random }))
 }
 
 fn probe_file(method: Method) -> String {

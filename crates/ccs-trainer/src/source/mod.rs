@@ -18,7 +18,7 @@ pub struct Rows {
     pub ids: Vec<String>,
     /// Whether the plus side is the true one. N
     pub labels: Vec<bool>,
-    /// What must stay together in splits and resamples. N
+    /// What must stay together in splits, and counts as one in intervals. N
     pub groups: Vec<String>,
     /// Which question each row is of; rows of one question differ in their template. N, or none where each row is a
     /// question of its own.

@@ -22,7 +22,7 @@ use crate::transfer::target::Target;
 use crate::{Error, Result};
 use ccs::Contrast;
 use ccs::baselines::Predictions;
-use ccs_report::Method;
+use ccs_report::{Method, sentences};
 
 /// What to call the store.
 const NAME: &str = "the blank store";
@@ -42,6 +42,7 @@ impl Run {
             which.unwrap_or_default()
         ));
         self.report.blank = Some(found);
+        self.report.verdicts = sentences::verdicts(&self.report);
         Ok(())
     }
 }
@@ -107,11 +108,11 @@ pub fn blank(run: &Run, source: &dyn Source, blank: &dyn Source) -> Result<Index
     let side = |source, name, rows: Vec<usize>| Target::new(source, name, rows, Device::Cpu);
     let here = side(source, "the run's store", matched.iter().map(|m| m.0).collect())?;
     let mut there = side(blank, NAME, matched.iter().map(|m| m.1).collect())?;
-    // Passages, which are what a run resamples; a blank one has none of its own.
+    // Passages, which are a run's groups; a blank one has none of its own.
     there.groups.clone_from(&here.groups);
-    let evaluator = Evaluator::new(&here.labels, &here.groups, settings.resamples, settings.seed)?;
+    let evaluator = Evaluator::new(&here.labels, &here.groups)?;
     let compare = |method: Method, layer: usize, [without, with]: [Predictions; 2]| -> Result<Blank> {
-        let (a, b) = (evaluator.resampled(&without)?, evaluator.resampled(&with)?);
+        let (a, b) = (evaluator.predicted(&without)?, evaluator.predicted(&with)?);
         let change = evaluator.difference((method, layer, &a), (method, layer, &b));
         let (without, with) = (evaluator.test(&without)?, evaluator.test(&with)?);
         Ok(Blank { without, with, change })

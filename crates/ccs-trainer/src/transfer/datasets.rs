@@ -10,7 +10,7 @@ use tch::Device;
 
 use crate::Result;
 use crate::engine::compute::in_parallel;
-use crate::engine::evaluate::{Resampled, predict};
+use crate::engine::evaluate::{Predicted, RandomDirections, predict};
 use crate::run::Run;
 use crate::settings::Settings;
 use crate::source::Layer;
@@ -84,7 +84,7 @@ struct Scores {
     /// Of every test row, by the probes of a data set.
     predictions: BTreeMap<(usize, Method), (usize, Predictions)>,
     /// Random directions, by data set, layer and column.
-    random: BTreeMap<(usize, usize, usize), (Evaluation, Resampled)>,
+    random: BTreeMap<(usize, usize, usize), (Evaluation, RandomDirections)>,
     notes: BTreeSet<String>,
 }
 
@@ -118,7 +118,7 @@ impl<'a> DataSets<'a> {
         let position: HashMap<usize, usize> = tested.iter().enumerate().map(|(at, row)| (*row, at)).collect();
         let column = |test: &Vec<usize>| {
             let (labels, groups) = (pick(&rows.labels, test)?, pick(&rows.groups, test)?);
-            let evaluator = Evaluator::new(&labels, &groups, settings.resamples, settings.seed)?;
+            let evaluator = Evaluator::new(&labels, &groups)?;
             Ok((test.iter().filter_map(|row| position.get(row).copied()).collect(), evaluator))
         };
         let columns = tests.iter().map(column).collect::<Result<_>>()?;
@@ -132,7 +132,7 @@ impl<'a> DataSets<'a> {
         for layer in self.pooled.layers().iter().filter(|l| wanted.contains(&l.layer)) {
             self.layer(layer, &mut scores)?;
         }
-        let answers: Vec<Option<Resampled>> =
+        let answers: Vec<Option<Predicted>> =
             (0..self.runs.len()).map(|to| self.zero_shot(to)).collect::<Result<_>>()?;
         let mut found = Transfers::default();
         let methods: BTreeSet<Method> = scores.predictions.keys().map(|(_, method)| *method).collect();
@@ -201,8 +201,8 @@ impl<'a> DataSets<'a> {
             let (train, stream) = (pairs.select(&train)?, stream.indexed("layer", layer.layer));
             let (normalization, count) = (self.settings.normalization, self.settings.directions);
             let directions = random_directions_as(normalization, &train, &test, count, &stream)?.predictions;
-            let band = |(rows, evaluator): &(Vec<usize>, Evaluator)| -> Result<(Evaluation, Resampled)> {
-                evaluator.band(directions.iter().map(|d| at(d, rows)).collect::<Result<_>>()?)
+            let band = |(rows, evaluator): &(Vec<usize>, Evaluator)| -> Result<(Evaluation, RandomDirections)> {
+                evaluator.band(&directions.iter().map(|d| at(d, rows)).collect::<Result<Vec<_>>>()?)
             };
             let columns = &self.columns;
             let bands = || columns.par_iter().map(band).collect::<Result<Vec<_>>>();
@@ -236,7 +236,7 @@ impl<'a> DataSets<'a> {
     }
 
     /// The model's own answers to a column's rows.
-    fn zero_shot(&self, to: usize) -> Result<Option<Resampled>> {
+    fn zero_shot(&self, to: usize) -> Result<Option<Predicted>> {
         let source = self.pooled.parts().get(to).map_or(self.pooled.rows(), |part| part.source.rows());
         let (Some(run), Some((_, evaluator))) = (self.runs.get(to), self.columns.get(to)) else {
             return Ok(None);
@@ -247,38 +247,40 @@ impl<'a> DataSets<'a> {
         match source.answers(self.settings.zero_shot)? {
             Some((plus, minus)) => {
                 let answers = zero_shot(&pick(plus, run.test)?, &pick(minus, run.test)?)?;
-                evaluator.resampled(&answers).map(Some)
+                evaluator.predicted(&answers).map(Some)
             }
             None => Ok(None),
         }
     }
 
-    fn transfer(&self, method: Method, scores: &Scores, answers: &[Option<Resampled>]) -> Result<Transfer> {
+    fn transfer(&self, method: Method, scores: &Scores, answers: &[Option<Predicted>]) -> Result<Transfer> {
         let all = 0..self.runs.len();
-        let cell = |from: usize, to: usize| -> Result<Option<(usize, Evaluation, Resampled)>> {
+        let cell = |from: usize, to: usize| -> Result<Option<(usize, Evaluation, Predicted)>> {
             let Some((layer, predictions)) = scores.predictions.get(&(from, method)) else { return Ok(None) };
             let Some((rows, evaluator)) = self.columns.get(to) else { return Ok(None) };
             let predictions = at(predictions, rows)?;
-            Ok(Some((*layer, evaluator.test(&predictions)?, evaluator.resampled(&predictions)?)))
+            Ok(Some((*layer, evaluator.test(&predictions)?, evaluator.predicted(&predictions)?)))
         };
         let (mut cells, mut against) = (vec![Vec::new(); all.len()], vec![Vec::new(); all.len()]);
         for (to, (_, evaluator)) in self.columns.iter().enumerate() {
             let own = cell(to, to)?;
             for (from, (cells, against)) in cells.iter_mut().zip(&mut against).enumerate() {
-                let Some((layer, test, resampled)) = cell(from, to)? else {
+                let Some((layer, test, predicted)) = cell(from, to)? else {
                     cells.push(None);
                     against.push(None);
                     continue;
                 };
-                let over = |(second, layer_there): (Method, usize), other: &Resampled| {
-                    evaluator.difference((method, layer, &resampled), (second, layer_there, other))
+                let over = |(second, layer_there): (Method, usize), other: &Predicted| {
+                    evaluator.difference((method, layer, &predicted), (second, layer_there, other))
                 };
                 let random = scores.random.get(&(from, layer, to));
                 let own = own.as_ref().filter(|_| from != to);
                 let answer = answers.get(to).and_then(Option::as_ref);
                 against.push(Some(Against {
                     random: random.map(|(band, _)| band.clone()),
-                    over_random: random.map(|(_, other)| over((Method::RANDOM, layer), other)),
+                    over_random: random.and_then(|(_, other)| {
+                        evaluator.beyond_random((method, layer, &predicted), other)
+                    }),
                     over_own: own.map(|(there, _, other)| over((method, *there), other)),
                     over_zero_shot: answer.map(|other| over((Method::ZERO_SHOT, layer), other)),
                 }));

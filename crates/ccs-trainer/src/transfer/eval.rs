@@ -11,7 +11,7 @@ use ccs_report::{AnswerScore, Evaluation, Method, Report, Side};
 use tch::Device;
 
 use crate::engine::compute::one_thread;
-use crate::engine::evaluate::{Resampled, predict};
+use crate::engine::evaluate::{Predicted, RandomDirections, predict};
 use crate::run_dir::fitted::Fitted;
 use crate::run_dir::reader::RunDir;
 use crate::settings::Settings;
@@ -95,7 +95,7 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
 
     let target = Target::new(source, &name, chosen, options.device)?;
     let settings = &Settings::of(&report)?;
-    let evaluator = Evaluator::new(&target.labels, &target.groups, settings.resamples, settings.seed)?;
+    let evaluator = Evaluator::new(&target.labels, &target.groups)?;
     let (score, lacking) = score(rows, settings.zero_shot, options.zero_shot)?;
     notes.extend(lacking);
     let answers = target.zero_shot(score)?;
@@ -106,7 +106,7 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
         target: &target,
         report: &report,
         settings,
-        answers: answers.as_ref().map(|answers| evaluator.resampled(answers)).transpose()?,
+        answers: answers.as_ref().map(|answers| evaluator.predicted(answers)).transpose()?,
         evaluator,
         reestimate: options.reestimate,
     };
@@ -195,12 +195,12 @@ struct Evaluated<'a> {
     settings: &'a Settings,
     evaluator: Evaluator,
     /// The model's own.
-    answers: Option<Resampled>,
+    answers: Option<Predicted>,
     reestimate: bool,
 }
 
-/// Random directions at one layer and normalization: their quality, and that in each resample.
-type Directions = (Evaluation, Resampled);
+/// Random directions at one layer and normalization, and how well they do.
+type Directions = (Evaluation, RandomDirections);
 
 impl Evaluated<'_> {
     /// Every probe on these rows, and what a reader should know. One layer in memory at a time, each read once.
@@ -242,12 +242,12 @@ impl Evaluated<'_> {
     ) -> Result<EvaluatedProbe> {
         let (method, layer) = (one.method, one.layer);
         let predictions = predict(&one.probe, pairs)?;
-        let resampled = self.evaluator.resampled(&predictions)?;
+        let predicted = self.evaluator.predicted(&predictions)?;
         let (band, directions) = match random {
             Some(random) => &*random,
             None => random.insert(self.random(&one.probe, layer, pairs)?),
         };
-        let first = (method, layer, &resampled);
+        let first = (method, layer, &predicted);
         let over = |second, other| self.evaluator.difference(first, (second, layer, other));
         let own = self.report.layers.iter().find(|l| l.layer == layer);
         Ok(EvaluatedProbe {
@@ -258,7 +258,7 @@ impl Evaluated<'_> {
             own: own.and_then(|l| Some(l.methods.get(&method)?.test.clone())),
             test: self.evaluator.test(&predictions)?,
             random: Some(band.clone()),
-            over_random: Some(over(Method::RANDOM, directions)),
+            over_random: self.evaluator.beyond_random(first, directions),
             over_zero_shot: self.answers.as_ref().map(|answers| over(Method::ZERO_SHOT, answers)),
         })
     }
@@ -267,12 +267,9 @@ impl Evaluated<'_> {
     fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
         let settings = self.settings;
         let stream = SeedTree::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);
-        self.evaluator.band(directions_at_their_best(
-            probe.normalizer(),
-            pairs,
-            settings.directions,
-            &stream,
-        )?)
+        let directions =
+            directions_at_their_best(probe.normalizer(), pairs, settings.directions, &stream)?;
+        self.evaluator.band(&directions)
     }
 }
 

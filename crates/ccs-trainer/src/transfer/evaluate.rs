@@ -3,50 +3,54 @@
 use tch::Kind;
 
 use crate::Result;
-use crate::engine::evaluate::{At, Resampled, compare, evaluate, of_directions};
+use crate::engine::evaluate::{
+    At, Multiplicity, Predicted, RandomDirections, beyond_random, compare, evaluate, of_directions,
+};
 use ccs::Contrast;
 use ccs::SeedTree;
-use ccs::baselines::{Directions, Predictions, Quality, RandomBand};
+use ccs::baselines::{Directions, Predictions, Quality};
 use ccs::normalize::Normalizer;
-use ccs::stats::intervals::Resamples;
+use ccs::stats::clusters::Clusters;
 use ccs_report::Difference;
 use ccs_report::Evaluation;
 
-/// Labels with the resamples of their groups: one set for all predictions, so that differences are paired.
+/// Labels with their rows' groups, which intervals take for independent.
 pub(crate) struct Evaluator {
     labels: Vec<bool>,
-    resamples: Resamples,
+    clusters: Clusters,
 }
 
 impl Evaluator {
-    /// Of rows with these labels and groups, at least one; the resamples are those of a run with these test rows.
-    pub(crate) fn new(labels: &[bool], groups: &[String], resamples: usize, seed: u64) -> Result<Self> {
-        let resamples = Resamples::draw(labels, groups, resamples, &SeedTree::new(seed).child("bootstrap"))?;
-        Ok(Self { labels: labels.to_vec(), resamples })
+    /// Of rows with these labels and groups, at least one.
+    pub(crate) fn new(labels: &[bool], groups: &[String]) -> Result<Self> {
+        Ok(Self { labels: labels.to_vec(), clusters: Clusters::new(labels, groups)? })
     }
 
     pub(crate) fn test(&self, predictions: &Predictions) -> Result<Evaluation> {
-        evaluate(predictions, &self.labels, Some(&self.resamples))
+        evaluate(predictions, &self.labels, Some(&self.clusters))
     }
 
-    pub(crate) fn resampled(&self, predictions: &Predictions) -> Result<Resampled> {
-        Resampled::of(predictions, &self.labels, &self.resamples)
+    pub(crate) fn predicted(&self, predictions: &Predictions) -> Result<Predicted> {
+        Predicted::of(predictions, &self.labels)
     }
 
     pub(crate) fn difference(&self, first: At<'_>, second: At<'_>) -> Difference {
-        compare(first, second, 1, &self.resamples).difference
+        compare(first, second, Multiplicity::ONE, &self.clusters).difference
     }
 
-    /// The median and the central 95 % of directions, and the directions in every resample.
-    pub(crate) fn band(&self, directions: Vec<Predictions>) -> Result<(Evaluation, Resampled)> {
+    /// A method minus random directions; none if the rows carry one label.
+    pub(crate) fn beyond_random(&self, first: At<'_>, directions: &RandomDirections) -> Option<Difference> {
+        Some(beyond_random(first, directions, Multiplicity::ONE, &self.clusters)?.difference)
+    }
+
+    /// The median and the central 95% of directions, and the directions themselves.
+    pub(crate) fn band(&self, directions: &[Predictions]) -> Result<(Evaluation, RandomDirections)> {
         let quality = |predictions: &Predictions| -> Result<Quality> {
             let scored = predictions.against(&self.labels)?;
             Ok(Quality { accuracy: scored.accuracy(), auroc: scored.auroc() })
         };
         let test: Vec<Quality> = directions.iter().map(quality).collect::<Result<_>>()?;
-        let found = of_directions(&test);
-        let band = RandomBand { train: Vec::new(), test, predictions: directions };
-        Ok((found, Resampled::of_directions(&band, &self.labels, &self.resamples)?))
+        Ok((of_directions(&test), RandomDirections::of(directions, &self.labels)?))
     }
 }
 
@@ -70,8 +74,7 @@ pub(crate) fn directions_at_their_best(
     drawn.scores(&differences)?.into_iter().map(best).collect()
 }
 
-/// How well predictions agree with labels, with intervals from resampled groups as in a run: `resamples` of them, drawn
-/// from `seed`.
+/// How well predictions agree with labels, with intervals as in a run.
 ///
 /// # Shapes
 /// N predictions, `labels` and `groups`, at least 1.
@@ -82,8 +85,6 @@ pub fn evaluation(
     predictions: &Predictions,
     labels: &[bool],
     groups: &[String],
-    resamples: usize,
-    seed: u64,
 ) -> Result<Evaluation> {
-    Evaluator::new(labels, groups, resamples, seed)?.test(predictions)
+    Evaluator::new(labels, groups)?.test(predictions)
 }

@@ -57,7 +57,7 @@ pub struct EvaluatedProbe {
     /// 95 %. The run's training rows, which could give them their signs, are not at hand: each is the way round that
     /// ranks the evaluated rows better, which errs in favor of the directions.
     pub random: Option<Evaluation>,
-    /// The probe minus those, on the same rows and resamples.
+    /// The probe minus those, on the same rows.
     pub over_random: Option<Difference>,
     /// The probe minus the model's own answer, paired.
     pub over_zero_shot: Option<Difference>,

@@ -41,13 +41,13 @@ pub(crate) fn csv(transfer: &IndexMap<Method, Transfer>) -> Result<Vec<u8>> {
         .number("random_low", |e| band(e).map(|ci| ci[0]))
         .number("random_high", |e| band(e).map(|ci| ci[1]));
     let differences: [(&str, Compared); 3] = [
-        ("minus_random", |a| a.over_random.as_ref()),
-        ("minus_own", |a| a.over_own.as_ref()),
-        ("minus_zero_shot", |a| a.over_zero_shot.as_ref()),
+        ("auroc_minus_random", |a| a.over_random.as_ref()),
+        ("auroc_minus_own", |a| a.over_own.as_ref()),
+        ("auroc_minus_zero_shot", |a| a.over_zero_shot.as_ref()),
     ];
     for (name, of) in differences {
-        let accuracy = |e: &Entry<'_>| -> Option<Estimate> { Some(of(e.against?)?.accuracy) };
-        columns = columns.interval(name, |e| Some(accuracy(e)?.value), |e| accuracy(e)?.ci);
+        let auroc = |e: &Entry<'_>| -> Option<Estimate> { of(e.against?)?.auroc };
+        columns = columns.interval(name, |e| Some(auroc(e)?.value), |e| auroc(e)?.ci);
     }
     tables::csv(&mut columns.table("transfer.csv")?, "transfer.csv")
 }

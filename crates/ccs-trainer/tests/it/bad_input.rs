@@ -12,7 +12,7 @@ use ccs_trainer::{Compute, Memory, Rows, Settings, Source};
 use crate::data::{Planted, three_layers};
 
 fn quick() -> Settings {
-    let mut settings = Settings { directions: 20, resamples: 50, folds: 3, ..Settings::default() };
+    let mut settings = Settings { directions: 20, folds: 3, ..Settings::default() };
     settings.ccs.max_iter = 20;
     settings.ccs.n_init = 2;
     settings

@@ -85,7 +85,7 @@ fn a_store_becomes_a_run_folder_a_table_and_json() {
         table.contains("blocks.0.hook_resid_post") && table.contains("identical states in all training rows"),
         "{table}"
     );
-    assert!(table.contains("CCS is above chance at layer 1"), "{table}");
+    assert!(table.contains("CCS predicts the labels at layer 1"), "{table}");
     let states = "at the last token, computed in bf16 and kept in f32";
     assert!(table.contains(states), "{table}");
     let page = text(&std::fs::read(dir.path().join("run/report.html")).unwrap());
@@ -184,7 +184,6 @@ fn mistakes_end_in_one_error_a_hint_and_a_failure() {
     expect(&["store", "--out", "x", "--lr-c", "1", "--lr-cross-validated"], &["`--lr-c`"]);
     expect(&[&lr[..], &["--true-share", "0.3"]].concat(), &["`--true-share`", "add it to `--methods`"]);
     expect(&["store", "--out", "x", "--precision", "f16"], &["--precision", "f32 or f64"]);
-    expect(&["store", "--out", "x", "--resamples", "0"], &["`--resamples` cannot be 0"]);
     std::fs::write(dir.path().join("file"), "").unwrap();
     expect(&["store", "--out", "file/run"], &["file/run.partial"]);
     expect(&["store", "--out", "store"], &["store already holds files that are not a run"]);
@@ -230,8 +229,6 @@ fn flags_reach_the_settings_and_all_means_all_that_the_store_allows() {
         "f64",
         "--directions",
         "70",
-        "--resamples",
-        "150",
         "--true-share",
         "0.4",
         "--json",
@@ -253,7 +250,7 @@ fn flags_reach_the_settings_and_all_means_all_that_the_store_allows() {
         (Some("f64"), Some(0.5))
     );
     let number = |name: &str| report["settings"][name].as_f64().unwrap();
-    assert_eq!(["directions", "resamples", "true_share"].map(number), [70.0, 150.0, 0.4]);
+    assert_eq!(["directions", "true_share"].map(number), [70.0, 0.4]);
     assert_eq!(report["recursive"]["iterations"].as_array().unwrap().len(), 2);
     assert_eq!(report["shuffled"]["lda"]["accuracies"].as_array().unwrap().len(), 4);
     assert!(report["seeds"]["ccs"].is_null(), "principal directions draw nothing");

@@ -102,7 +102,7 @@ fn fit(store: &Path) -> Result<ccs_trainer::Run> {
     let settings = Settings {
         methods: Some(vec![method("mean_difference"), Method::ZERO_SHOT, Method::MAJORITY]),
         directions: 10,
-        resamples: 20,
+       
         folds: 2,
         seeds: 0,
         shuffles: 0,

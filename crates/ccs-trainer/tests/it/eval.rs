@@ -153,7 +153,7 @@ fn a_blank_passage_leaves_what_is_not_read_from_it() {
     assert!(report["notes"].to_string().contains("test rows have a counterpart in the store with blank"));
     let answers = &report["blank"]["zero_shot"];
     assert_eq!(answers["with"], report["layers"][0]["methods"]["zero_shot"]["test"]);
-    assert_eq!(answers["change"]["accuracy"]["ci"], json!([0.0, 0.0]), "the same answers, row by row");
+    assert_eq!(answers["change"]["auroc"]["value"], 0.0, "the same answers, row by row");
     let page = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
     assert!(page.contains("<h2 id=\"blank\">") && page.contains("Change: accuracy in points"));
 
@@ -230,13 +230,13 @@ fn a_probe_elsewhere_is_held_against_random_directions_and_the_models_answer() {
         // The better way round, in six dimensions of which one is the truth.
         assert!(band[0] > 0.4 && band[1] > 0.85, "{band:?}");
         assert!(judged["random"]["auroc_ci"][0].as_f64().unwrap() >= 0.5);
-        let over = &judged["over_random"]["accuracy"];
-        let median = judged["random"]["accuracy"].as_f64().unwrap();
-        let accuracy = judged["test"]["accuracy"].as_f64().unwrap();
-        assert!((over["value"].as_f64().unwrap() - (accuracy - median)).abs() < 1e-12);
-        let zero_shot = found["zero_shot"]["accuracy"].as_f64().unwrap();
-        let over = judged["over_zero_shot"]["accuracy"]["value"].as_f64().unwrap();
-        assert!((over - (accuracy - zero_shot)).abs() < 1e-12);
+        let over = &judged["over_random"]["auroc"];
+        let median = judged["random"]["auroc"].as_f64().unwrap();
+        let auroc = judged["test"]["auroc"].as_f64().unwrap();
+        assert!((over["value"].as_f64().unwrap() - (auroc - median)).abs() < 1e-12);
+        let zero_shot = found["zero_shot"]["auroc"].as_f64().unwrap();
+        let over = judged["over_zero_shot"]["auroc"]["value"].as_f64().unwrap();
+        assert!((over - (auroc - zero_shot)).abs() < 1e-12);
     }
     assert!(found["calibrated_zero_shot"]["accuracy"].is_number());
     let shown = text(&succeeds(ccs(dir.path(), &["eval", "run", "other"])).stdout);

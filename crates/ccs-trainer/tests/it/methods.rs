@@ -20,7 +20,7 @@ use rand::seq::SliceRandom;
 use crate::data::{Planted, three_layers};
 
 pub(crate) fn settings() -> Settings {
-    let mut settings = Settings { directions: 100, resamples: 100, folds: 3, ..Settings::default() };
+    let mut settings = Settings { directions: 100, folds: 3, ..Settings::default() };
     (settings.ccs.max_iter, settings.ccs.n_init) = (200, 2);
     (settings.seeds, settings.shuffles, settings.recursive) = (3, 4, 3);
     Settings { methods: Some(ccs_trainer::method::all().collect()), ..settings }
@@ -138,7 +138,7 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
     for (method, found) in &report.shuffled {
         assert_eq!((found.accuracies.len(), found.aurocs.len(), found.asked), (4, 4, 4), "{method}");
         let band = found.band.as_ref().unwrap();
-        assert_eq!((band.results, band.draws, band.outside), (4 * 14, 40 * 4 * 14, 0), "{method} {found:?}");
+        assert_eq!((band.results, band.draws, band.outside), (4 * 14, 40 * 4 * 14 - 1, 0), "{method} {found:?}");
         assert!(of(*method).accuracy > band.accuracy[1], "the truth lies outside: {method}");
         // Label-free directions are judged by labels that say nothing too.
         assert!(found.accuracies.iter().all(|a| (a - of(*method).accuracy).abs() > 0.05), "{method}");
@@ -186,9 +186,20 @@ fn comparisons_have_the_layers_looked_at_in_mind() {
     );
     for c in &report.comparisons {
         assert_eq!(c.layers, 3);
-        let (plain, wide) = (c.difference.accuracy.ci.unwrap(), c.accuracy_ci.unwrap());
-        assert!(wide[0] <= plain[0] && plain[1] <= wide[1], "{c:?}");
+        assert_eq!(c.methods, 4);
+        let wider = |plain: ccs_report::Estimate, wide: ccs_report::Interval| {
+            let plain = plain.ci.unwrap();
+            wide[0] <= plain[0] && plain[1] <= wide[1]
+        };
+        let of_all = [(c.accuracy_ci, c.auroc_ci), (c.of_methods.accuracy_ci, c.of_methods.auroc_ci)];
+        for (accuracy_ci, auroc_ci) in of_all {
+            assert!(c.difference.accuracy.is_none_or(|plain| wider(plain, accuracy_ci.unwrap())), "{c:?}");
+            assert!(c.difference.auroc.is_none_or(|plain| wider(plain, auroc_ci.unwrap())), "{c:?}");
+        }
+        // Of accuracy against the majority class and other probes, of AUROC against all that rank.
         assert_eq!(c.auroc_ci.is_some(), c.difference.second != Method::MAJORITY, "{c:?}");
+        let decides = matches!(c.difference.second, Method::MAJORITY | Method::LR);
+        assert_eq!(c.accuracy_ci.is_some(), decides, "{c:?}");
     }
     let beside = |first: Method, comparisons: &[ccs_report::Comparison]| -> Vec<Method> {
         let of = comparisons.iter().map(|c| &c.difference).filter(|d| d.first == first);
@@ -197,7 +208,7 @@ fn comparisons_have_the_layers_looked_at_in_mind() {
     let controls = [Method::RANDOM, Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Method::MAJORITY];
     assert_eq!(beside(Method::LR, &report.comparisons), controls);
     assert_eq!(beside(Method::CCS, &report.comparisons), [&controls[..], &[Method::LR]].concat());
-    assert_eq!(beside(Method::CCS, &report.layers[1].differences), [&[Method::LR], &controls[..]].concat());
+    assert_eq!(beside(Method::CCS, &report.layers[1].differences), [&[Method::RANDOM, Method::LR], &controls[1..]].concat());
     let beats = |v: &&ccs_report::sentences::Verdict| v.finding == Finding::BetterThanRandom;
     let verdict = report.verdicts.iter().find(beats).unwrap();
     assert!(verdict.text.contains("corrected for 3 layers"), "{}", verdict.text);
@@ -350,5 +361,5 @@ fn parts_that_a_run_does_not_have_are_optional() {
     }
     let read = Report::from_json(&serde_json::to_vec(&bare).unwrap()).unwrap();
     assert_eq!(read.layers, done.report.layers);
-    assert!(read.comparisons.is_empty() && read.summary().contains("CCS is above chance"));
+    assert!(read.comparisons.is_empty() && read.summary().contains("CCS predicts the labels at layer"));
 }

@@ -31,7 +31,7 @@ fn report() -> ccs_report::Report {
         let (plus, minus) = (side(truth), side(-truth));
         data = data.with_layer(&format!("blocks.{block}.hook_resid_post"), plus, minus);
     }
-    let mut settings = Settings { directions: 30, resamples: 40, folds: 3, ..Settings::default() };
+    let mut settings = Settings { directions: 30, folds: 3, ..Settings::default() };
     (settings.ccs.max_iter, settings.ccs.n_init) = (40, 2);
     run(&data, &settings, Compute { threads: 1, ..Compute::default() }).unwrap().report
 }

@@ -19,7 +19,7 @@ use crate::data::{three_layers, three_layers_and};
 use crate::store::{Stored, files, quick, succeeds, text};
 
 /// A fit of seven layers that takes some seconds.
-const SLOW: [&str; 17] = [
+const SLOW: [&str; 15] = [
     "fit",
     "store",
     "--methods",
@@ -35,8 +35,6 @@ const SLOW: [&str; 17] = [
     "--seeds",
     "2",
     "--shuffles=2",
-    "--resamples",
-    "300",
 ];
 
 fn start(dir: &Path, out: &str) -> Child {
@@ -130,7 +128,7 @@ fn is_stopped(dir: &Path, (signal, code): (&str, i32)) -> bool {
 
 fn settings() -> Settings {
     let mut settings =
-        Settings { directions: 50, resamples: 100, folds: 3, seeds: 2, shuffles: 2, ..Settings::default() };
+        Settings { directions: 50, folds: 3, seeds: 2, shuffles: 2, ..Settings::default() };
     settings.methods =
         Some(vec![Method::CCS, Method::LR, Method::RANDOM, Method::ZERO_SHOT, Method::MAJORITY]);
     settings.ccs.max_iter = 100;

@@ -14,7 +14,7 @@ use crate::data::{Planted, three_layers};
 use crate::store::every_file;
 
 fn settings() -> Settings {
-    let mut settings = Settings { directions: 100, resamples: 200, folds: 3, ..Settings::default() };
+    let mut settings = Settings { directions: 100, folds: 3, ..Settings::default() };
     settings.ccs.max_iter = 300;
     settings.ccs.n_init = 3;
     settings
@@ -38,7 +38,7 @@ fn truth_is_found_where_it_is_and_nowhere_else() {
     let auroc = |layer: &ccs_report::LayerReport, method| layer.methods[&method].test.auroc_ci.unwrap();
     for method in [Method::CCS, Method::LR] {
         assert!(auroc(noise, method)[0] < 0.5 && 0.5 < auroc(noise, method)[1], "{method}");
-        assert!(auroc(truth, method)[0] > 0.95, "{method}");
+        assert!(auroc(truth, method)[0] > 0.9, "{method}");
         let chosen = &report.chosen[&method];
         assert_eq!(chosen.layer, Some(2));
         assert_eq!(chosen.test.as_ref(), Some(&truth.methods[&method].test));
@@ -53,14 +53,14 @@ fn truth_is_found_where_it_is_and_nowhere_else() {
     assert!(majority.accuracy <= report.majority && majority.auroc == Some(0.5));
 
     let about = |finding| report.verdicts.iter().any(|v| v.method == Method::CCS && v.finding == finding);
-    assert!(about(Finding::AboveChance) && about(Finding::BetterThanRandom), "{:?}", report.verdicts);
+    assert!(about(Finding::BetterThanRandom), "{:?}", report.verdicts);
     let difference = truth
         .differences
         .iter()
         .map(|c| &c.difference)
         .find(|d| d.second == Method::RANDOM && d.first == Method::CCS)
         .unwrap();
-    assert!(difference.accuracy.ci.unwrap()[0] > 0.0);
+    assert!(difference.auroc.unwrap().ci.unwrap()[0] > 0.0 && difference.accuracy.is_none());
     assert!(truth.methods[&Method::LR].gradient.unwrap() <= 1e-6);
     let loss = truth.methods[&Method::CCS].loss.as_ref().unwrap();
     assert_eq!(loss.restarts.len(), 3);
@@ -74,11 +74,10 @@ fn noise_is_reported_as_chance_and_too_few_rows_as_such() {
     let report = fit(&data, &settings(), 0).report;
     assert!(report.layers[0].underdetermined);
     let ccs: Vec<_> = report.verdicts.iter().filter(|v| v.method == Method::CCS).collect();
-    let chance = ccs.iter().find(|v| v.finding == Finding::AtChance).unwrap();
-    assert!(chance.text.starts_with("CCS is not distinguishable from chance at layer"), "{}", chance.text);
+    let chance = ccs.iter().find(|v| v.finding == Finding::NotShown).unwrap();
+    assert!(chance.text.starts_with("CCS is not shown to predict the labels at layer"), "{}", chance.text);
     assert!(ccs.iter().any(|v| v.finding == Finding::Underdetermined && v.text.contains("zero loss")));
-    let between = ccs.iter().find(|v| v.layer.is_none()).unwrap();
-    assert_eq!(between.finding, Finding::NeitherFinds, "{}", between.text);
+    assert!(ccs.iter().all(|v| v.layer.is_some()), "neither is above chance: there is nothing to compare");
 }
 
 #[test]
@@ -88,7 +87,8 @@ fn few_test_groups_conclude_nothing() {
         let data = Memory::new(truth.rows()).with_layer("hook_embed", truth.plus, truth.minus);
         let report = fit(&data, &Settings { folds: 2, test_fraction, ..settings() }, 1).report;
         assert_eq!(report.groups.test, groups);
-        assert!(report.notes[0].contains(&format!("only {groups} group")), "{:?}", report.notes);
+        assert!(report.groups_of_rarer_label < 10, "{:?}", report.groups_of_rarer_label);
+        assert!(report.notes[0].contains("(fewer than 10)"), "{:?}", report.notes);
         let findings: Vec<Finding> = report.verdicts.iter().map(|v| v.finding).collect();
         assert_eq!(findings, [Finding::TooFewGroups; 4], "{:?}", report.verdicts);
         let one_label = report.positives.test == 0 || report.positives.test == report.rows.test;
@@ -96,7 +96,8 @@ fn few_test_groups_conclude_nothing() {
         assert_eq!(said, one_label, "{:?}", report.notes);
         let layer = &report.layers[0];
         assert_eq!(layer.methods[&Method::CCS].test.accuracy_ci.is_some(), groups > 1);
-        assert!(layer.differences.iter().all(|c| c.difference.accuracy.ci.is_some() == (groups > 1)));
+        let of_accuracy = layer.differences.iter().filter_map(|c| c.difference.accuracy);
+        assert!(of_accuracy.clone().count() > 0 && of_accuracy.clone().all(|d| d.ci.is_some() == (groups > 1)));
     }
 }
 
@@ -306,16 +307,6 @@ fn what_the_test_rows_would_have_kept_stands_beside_what_was_kept() {
 }
 
 #[test]
-fn resamples_follow_the_layers_unless_they_are_asked_for() {
-    let data = three_layers(80, 4);
-    let methods = Some(vec![Method::LR]);
-    let unasked = Settings { methods, resamples: 0, seeds: 0, shuffles: 0, ..settings() };
-    assert_eq!(fit(&data, &unasked, 0).report.settings.resamples, 1200);
-    let asked = Settings { resamples: 70, ..unasked };
-    assert_eq!(fit(&data, &asked, 0).report.settings.resamples, 70);
-}
-
-#[test]
 fn a_foreign_report_is_not_a_run() {
     let data = three_layers(120, 8);
     let done = fit(&data, &Settings { layers: "2".parse().unwrap(), ..settings() }, 0);
@@ -364,7 +355,7 @@ fn threads_change_nothing_where_libtorch_would_share_out_a_sum() {
     let data = layers.iter().fold(Memory::new(layers[0].rows()), |data, layer| {
         data.with_layer("hook", layer.plus.clone(), layer.minus.clone())
     });
-    let mut settings = Settings { directions: 10, resamples: 20, folds: 2, ..settings() };
+    let mut settings = Settings { directions: 10, folds: 2, ..settings() };
     (settings.ccs.max_iter, settings.ccs.n_init) = (20, 2);
     let (one, two) = (fit(&data, &settings, 1), fit(&data, &settings, 2));
     assert_eq!(one.report, two.report);

@@ -127,26 +127,28 @@ fn a_passage_is_on_one_side_in_every_store() {
     let cell = |from: usize, to: usize| found.against[from][to].as_ref().unwrap();
     let accuracy = |from: usize, to: usize| found.cells[from][to].as_ref().unwrap().accuracy;
     let over = cell(0, 1).over_own.as_ref().unwrap();
-    assert!((over.accuracy.value - (accuracy(0, 1) - accuracy(1, 1))).abs() < 1e-12);
-    assert!(over.accuracy.ci.is_some() && cell(1, 1).over_own.is_none());
+    let of_accuracy = over.accuracy.unwrap();
+    assert!((of_accuracy.value - (accuracy(0, 1) - accuracy(1, 1))).abs() < 1e-12);
+    assert!(of_accuracy.ci.is_some() && cell(1, 1).over_own.is_none());
     // On the diagonal the band of random directions and the model's answer are those of the run itself.
     let own = RunDir::open(dir.path().join("out/runs/b")).and_then(|run| run.report()).unwrap();
     let at = |method: Method| {
         own.layers.iter().find(|l| Some(l.layer) == found.layers[1]).unwrap().methods[&method].test.clone()
     };
     assert_eq!(cell(1, 1).random, Some(at(Method::RANDOM)));
-    let answer = cell(0, 1).over_zero_shot.as_ref().unwrap().accuracy.value;
-    assert!((answer - (accuracy(0, 1) - at(Method::ZERO_SHOT).accuracy)).abs() < 1e-12);
+    let answer = cell(0, 1).over_zero_shot.as_ref().unwrap().auroc.unwrap().value;
+    let auroc = found.cells[0][1].as_ref().unwrap().auroc.unwrap();
+    assert!((answer - (auroc - at(Method::ZERO_SHOT).auroc.unwrap())).abs() < 1e-12);
     for method in [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT] {
         assert_eq!(report.transfer_answers[&method][1], Some(at(method)), "{method}");
     }
     let shown = text(&done.stdout);
-    for part in ["less the accuracy of what was fitted there", "zero_shot", "random directions"] {
+    for part in ["minus that of the probe fitted there", "zero_shot", "random directions"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let csv = text(&std::fs::read(dir.path().join("out/transfer.csv")).unwrap());
     assert!(
-        csv.lines().next().unwrap().ends_with("minus_zero_shot,minus_zero_shot_low,minus_zero_shot_high")
+        csv.lines().next().unwrap().ends_with("auroc_minus_zero_shot,auroc_minus_zero_shot_low,auroc_minus_zero_shot_high")
     );
 }
 

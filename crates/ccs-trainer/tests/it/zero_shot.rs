@@ -62,8 +62,8 @@ fn zero_shot_goes_by_the_sum_unless_the_mean_is_asked_for() {
     let swept = fit(dir, &["sweep", "store", "other", "--out", "sweep", "--zero-shot", "mean"]);
     let answers = swept["transfer_answers"]["zero_shot"].as_array().unwrap();
     assert!(answers.iter().all(|cell| cell["accuracy"] == 0.0), "{answers:?}");
-    let over = &swept["transfer"]["lr"]["against"][0][1]["over_zero_shot"]["accuracy"]["value"];
-    assert_eq!(over, &swept["transfer"]["lr"]["cells"][0][1]["accuracy"], "zero-shot is never right");
+    let over = &swept["transfer"]["lr"]["against"][0][1]["over_zero_shot"]["auroc"]["value"];
+    assert_eq!(over, &swept["transfer"]["lr"]["cells"][0][1]["auroc"], "zero-shot ranks every pair wrongly");
     assert_eq!(swept["zero_shot"]["score"], "mean");
 }
 

@@ -66,6 +66,9 @@ impl Clusters {
             return None;
         }
         let found = placements.auroc;
+        if placements.tied {
+            return Some([found, found]); // a constant ranks nothing, whatever the rows
+        }
         let variance = |auroc| hanley_mcneil(auroc, trues, falses);
         let prior = variance(0.5) / trues.min(falses);
         let by_groups = self.variance_of_sum(placements.influence.iter().copied());

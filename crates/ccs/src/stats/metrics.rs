@@ -119,7 +119,8 @@ impl<'a> Scored<'a> {
             let (own, others) = if label { (trues, falses) } else { (falses, trues) };
             (twice as f64 / 2.0 / others as f64 - auroc) / own as f64
         });
-        Some(Placements { auroc, influence: influence.collect(), trues, falses })
+        let tied = order.chunk_by(|&a, &b| score(a) >= score(b)).count() == 1;
+        Some(Placements { auroc, influence: influence.collect(), trues, falses, tied })
     }
 }
 
@@ -138,6 +139,8 @@ pub struct Placements {
     pub trues: usize,
     /// Rows labeled false.
     pub falses: usize,
+    /// Whether all rows score the same, so that nothing is ranked.
+    pub tied: bool,
 }
 
 #[cfg(test)]
