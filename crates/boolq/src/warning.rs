@@ -203,9 +203,10 @@ impl fmt::Display for Warning {
 }
 
 impl Warning {
-    /// Whether it is about groups: what a split, and so every number of a report, rests on.
+    /// Whether it tells how groups were found, on which a split, and so every number of a report, rests: readers of reports
+    /// should know it.
     pub fn is_about_groups(&self) -> bool {
-        matches!(self, Self::GroupFromPrompt { .. } | Self::LargeGroup { .. } | Self::SingleGroup { .. })
+        matches!(self, Self::GroupFromPrompt { .. } | Self::LargeGroup { .. })
     }
 }
 

@@ -265,6 +265,23 @@ impl Source for Pooled<'_> {
         DataRecord::pooled(parts.collect())
     }
 
+    fn notes(&self) -> Vec<String> {
+        let own: Vec<(&str, Vec<String>)> =
+            self.parts.iter().map(|part| (part.name, part.source.notes())).collect();
+        let mut all = Vec::new();
+        for (name, notes) in &own {
+            for note in notes {
+                // What all say is of the model that they share.
+                let shared = own.iter().all(|(_, notes)| notes.contains(note));
+                let note = if shared { note.clone() } else { format!("{name}: {note}") };
+                if !all.contains(&note) {
+                    all.push(note);
+                }
+            }
+        }
+        all
+    }
+
     fn made_by(&self) -> Option<Provenance> {
         let made_by: Vec<Option<Provenance>> = self.parts.iter().map(|part| part.source.made_by()).collect();
         let names = self.parts.iter().map(|part| part.name);
