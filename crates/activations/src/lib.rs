@@ -36,6 +36,7 @@ mod bounds;
 mod error;
 mod export;
 mod files;
+mod hint;
 mod journal;
 mod json;
 mod manifest;

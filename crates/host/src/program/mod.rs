@@ -7,6 +7,7 @@ mod output;
 mod run;
 mod signals;
 
+pub use crate::hint::Hinted;
 pub use arguments::parse;
 pub use bar::Bar;
 pub use errors::Errors;
