@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use host::program::Hinted;
 use llama_ccs::boolq::{Template, TemplateText};
 use serde::{Deserialize, Serialize};
 
@@ -46,19 +47,13 @@ pub(crate) fn load(prompts: &Path) -> Result<Vec<Template>, AnyError> {
         text => text?,
     };
     let damaged = |why: &dyn std::fmt::Display| {
-        let path = path.display();
-        format!(
-            "{path}: not the templates of prompts: {why}\nhint: make the prompts again, or remove that file: \
-             `--template` records a template too"
-        )
+        let hint = "make the prompts again, or remove that file: `--template` records a template too";
+        Hinted::new(format!("{}: not the templates of prompts: {why}", path.display()), hint)
     };
     let sidecar: Sidecar = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
     if sidecar.blake3 != hash(prompts)? {
         return Ok(Vec::new());
     }
     let templates = sidecar.templates.iter().map(|(name, text)| Template::from_text(name, text));
-    Ok(templates.collect::<Result<_, _>>().map_err(|error| {
-        let said = error.to_string();
-        damaged(&said.split("\nhint:").next().unwrap_or_default())
-    })?)
+    Ok(templates.collect::<Result<_, _>>().map_err(|error| damaged(&error))?)
 }

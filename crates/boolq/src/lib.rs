@@ -110,6 +110,7 @@ mod answer;
 mod blank;
 mod dataset;
 mod error;
+mod hint;
 mod pair;
 mod preview;
 pub mod prompts;

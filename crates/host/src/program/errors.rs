@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::io;
 
 use clap::CommandFactory;
 
@@ -13,6 +12,11 @@ use crate::hint::{Hinted, hint as hint_of_system};
 const NO_HINT: &str = "`--help` behind the command says what it takes";
 
 type HintOf = Box<dyn Fn(&(dyn Error + 'static)) -> Option<String> + Send + Sync>;
+
+/// An error and its causes.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
 
 /// How a program shows the errors of its libraries, which know settings by their names and no flags.
 ///
@@ -59,10 +63,19 @@ impl Errors {
     /// Asks errors of a type for their hint. Where several functions know a type, the first that answers counts.
     #[must_use]
     pub fn hints<E: Error + 'static, H: Into<String>>(
-        mut self,
+        self,
         hint: impl Fn(&E) -> Option<H> + Send + Sync + 'static,
     ) -> Self {
-        self.hints.push(Box::new(move |error| hint(error.downcast_ref()?).map(Into::into)));
+        self.hints_of_any(move |error| hint(error.downcast_ref()?).map(Into::into))
+    }
+
+    /// Asks a function that knows errors of several types.
+    #[must_use]
+    pub fn hints_of_any(
+        mut self,
+        hint: impl Fn(&(dyn Error + 'static)) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.hints.push(Box::new(hint));
         self
     }
 
@@ -98,28 +111,28 @@ impl Errors {
     /// setting that it begins with does, because names from data are in backticks, too.
     pub fn message(&self, error: &(dyn Error + 'static)) -> String {
         let mut shown: Vec<String> = Vec::new();
-        let (mut hint, mut of_system) = (None, None);
-        let mut next = Some(error);
-        while let Some(error) = next {
+        for error in chain(error) {
             let text = error.to_string();
-            let (text, own) =
-                text.split_once("\nhint: ").map_or((text.as_str(), None), |(t, h)| (t, Some(h)));
             // Many errors show their source in their own message.
-            if !shown.iter().any(|shown| shown.contains(text)) {
-                shown.push(text.to_owned());
+            if !shown.iter().any(|shown| shown.contains(&text)) {
+                shown.push(text);
             }
-            hint = self.hint(error).or_else(|| own.map(str::to_owned)).or(hint);
-            of_system = of_system.or_else(|| error.downcast_ref::<io::Error>().map(hint_of_system));
-            next = error.source();
         }
-        let hint = hint.unwrap_or_else(|| of_system.unwrap_or(NO_HINT).to_owned());
         let shown: Vec<String> = shown.iter().map(|text| self.begin_with_flag(text)).collect();
-        format!("error: {}\nhint: {}", shown.join("\ncaused by: "), self.with_flags(&hint))
+        let hint = self.hint(error).unwrap_or_else(|| NO_HINT.to_owned());
+        format!("error: {}\nhint: {hint}", shown.join("\ncaused by: "))
     }
 
-    fn hint(&self, error: &(dyn Error + 'static)) -> Option<String> {
-        let hinted = error.downcast_ref::<Hinted>().map(|error| error.hint().to_owned());
-        hinted.or_else(|| self.hints.iter().find_map(|hint| hint(error)))
+    /// The hint of the innermost error that has one, else that of the system error inside.
+    pub(super) fn hint(&self, error: &(dyn Error + 'static)) -> Option<String> {
+        let of_one = |error: &(dyn Error + 'static)| {
+            let hinted = error.downcast_ref::<Hinted>().map(|error| error.hint().to_owned());
+            hinted.or_else(|| self.hints.iter().find_map(|hint| hint(error)))
+        };
+        let of_system =
+            |error: &(dyn Error + 'static)| Some(hint_of_system(error.downcast_ref()?).to_owned());
+        let hint = chain(error).filter_map(of_one).last();
+        hint.or_else(|| chain(error).find_map(of_system)).map(|hint| self.with_flags(&hint))
     }
 
     fn begin_with_flag(&self, text: &str) -> String {

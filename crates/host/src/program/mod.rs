@@ -8,9 +8,8 @@ mod run;
 mod signals;
 
 pub use crate::hint::Hinted;
-pub use arguments::parse;
 pub use bar::Bar;
 pub use errors::Errors;
-pub use output::{Stderr, data, end, error, json, note, page, say, warn};
+pub use output::{Stderr, data, json, note, page, say, warn};
 pub use run::Program;
 pub use signals::Signals;
