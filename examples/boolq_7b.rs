@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use host::program::{self, Bar};
+use host::program::{self, Bar, Errors, Program};
 use llama_ccs::boolq::{self, DatasetOptions, Selection, Template, TokenizedPair};
 use llama_ccs::ccs_report::Report;
 use llama_ccs::ccs_trainer::StoreSource;
@@ -68,10 +68,7 @@ const TEACHING_MODEL: &str = "a teaching model of under a million parameters, tr
      models know";
 
 fn main() -> std::process::ExitCode {
-    match program::parse::<Args>() {
-        Ok(args) => program::end(job(&args)),
-        Err(code) => code,
-    }
+    Program::new(Errors::new().hints_of_any(llama_ccs::hint).flags::<Args>()).run(|args: Args, _| job(&args))
 }
 
 fn job(args: &Args) -> Result<(), AnyError> {

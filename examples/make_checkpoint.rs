@@ -63,7 +63,7 @@ fn shape(name: &str) -> Result<Config, String> {
 }
 
 fn main() -> ExitCode {
-    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| job(args))
+    Program::new(Errors::new().hints_of_any(llama_ccs::hint).flags::<Args>()).run(|args: Args, _| job(args))
 }
 
 fn job(args: Args) -> Result<(), Box<dyn std::error::Error>> {

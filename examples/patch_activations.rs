@@ -58,7 +58,7 @@ const CORRUPTED: &str = "The cup is red. The cup is in the garden. The cup is ma
      passage, I have a question: is the cup in the attic?\n\nTrue or False: True";
 
 fn main() -> std::process::ExitCode {
-    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| {
+    Program::new(Errors::new().hints_of_any(llama_ccs::hint).flags::<Args>()).run(|args: Args, _| {
         let found = job(&args)?;
         Ok(program::page(found.table(args.all).trim_end())?)
     })

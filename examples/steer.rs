@@ -24,7 +24,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
-use host::program::{self, Errors, Program};
+use host::program::{self, Errors, Hinted, Program};
 use llama_ccs::boolq::{self, Dataset, Selection, TokenizedPair};
 use llama_ccs::ccs::Probe;
 use llama_ccs::ccs_report::Method;
@@ -97,7 +97,7 @@ const SCALES: [f64; 9] = [-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0];
 const CONTROLS: usize = 5;
 
 fn main() -> std::process::ExitCode {
-    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| {
+    Program::new(Errors::new().hints_of_any(llama_ccs::hint).flags::<Args>()).run(|args: Args, _| {
         let found = job(&args)?;
         Ok(program::page(found.table().trim_end())?)
     })
@@ -148,7 +148,8 @@ fn fitted_on(folder: &Path, method: Method, layer: Option<usize>, checkpoint: &C
     let fitted = Fitted::open(folder, method, layer)?;
     match Origin::of(&fitted).model {
         Some(other) if other != identity(checkpoint)? => {
-            Err("the run is of another model\nhint: give that with --model, or leave out --run".into())
+            let hint = "give that with --model, or leave out --run";
+            Err(Hinted::new("the run is of another model", hint).into())
         }
         _ => Ok(fitted),
     }

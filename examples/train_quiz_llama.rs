@@ -112,7 +112,7 @@ fn words() -> Vec<String> {
 }
 
 fn main() -> std::process::ExitCode {
-    Program::new(Errors::new().flags::<Args>()).run(|args: Args, _| job(&args))
+    Program::new(Errors::new().hints_of_any(llama_ccs::hint).flags::<Args>()).run(|args: Args, _| job(&args))
 }
 
 fn job(args: &Args) -> Result<()> {

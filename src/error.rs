@@ -5,7 +5,7 @@ use crate::predict::Mismatch;
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of one of the crates, or of putting them together.
+/// An error of one of the crates, or of putting them together; [`Error::hint`] says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,16 +28,14 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
     /// A file; the message names it.
-    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
+    #[error("{0}")]
     Io(#[from] std::io::Error),
     /// Nothing to run a model over.
-    #[error(
-        "there are no prompts\nhint: every pair was dropped, or the file is empty; look at the limits and the offset"
-    )]
+    #[error("there are no prompts")]
     NoPairs,
     /// Even with its blocks on disk a model needs more memory than there may be.
     #[error(
-        "the model needs {needed} bytes of memory with its blocks read from disk, and {limit} are allowed\nhint: allow more memory, compute in a narrower type, or take fewer tokens a batch"
+        "the model needs {needed} bytes of memory with its blocks read from disk, and {limit} are allowed"
     )]
     TooLittleMemory {
         /// Bytes allowed.
@@ -46,17 +44,13 @@ pub enum Error {
         needed: u64,
     },
     /// A hook point whose activation has another size in every prompt, or belongs to no token.
-    #[error(
-        "{hook} cannot be stored: its size differs from prompt to prompt\nhint: store what has one shape per token, for example `blocks.*.hook_resid_post` or `blocks.*.attn.hook_z`"
-    )]
+    #[error("{hook} cannot be stored: its size differs from prompt to prompt")]
     NotStorable {
         /// The hook point.
         hook: String,
     },
     /// A template was to be recorded that none of the pairs was made with.
-    #[error(
-        "no pair is of the template `{template}`; they are of {named}\nhint: give the template that the prompts were made with, or none"
-    )]
+    #[error("no pair is of the template `{template}`; they are of {named}")]
     TemplateOfNoPair {
         /// The template's name.
         template: String,
@@ -64,30 +58,26 @@ pub enum Error {
         named: String,
     },
     /// A probe's token rule is not one of [`crate::TokenRule`].
-    #[error(
-        "the probe was fitted on states at the tokens `{rule}`, a rule that this program cannot follow\nhint: the rules are last, first, mean, answer_mean; a store of another program needs that program"
-    )]
+    #[error("the probe was fitted on states at the tokens `{rule}`, a rule that this program cannot follow")]
     UnknownTokenRule {
         /// The rule.
         rule: String,
     },
     /// A probe is used on another model, or with another tokenizer, than it was fitted on.
-    #[error(
-        "{mismatch}\nhint: give the model that the run's store was extracted from; on another, probabilities mean nothing unless the two share their directions"
-    )]
+    #[error("{mismatch}")]
     OtherModel {
         /// What differs.
         mismatch: Mismatch,
     },
     /// A run does not say how to write a question.
-    #[error("{why}\nhint: name the template that writes the question")]
+    #[error("{why}")]
     NoTemplate {
         /// What is not known.
         why: String,
     },
     /// An answer without a token of its own, or with none before it, so that it has no probability.
     #[error(
-        "row {row} (idx {idx}): the answer has no token with one before it, so the model gives it no probability\nhint: a prompt needs text before its answer, or a tokenizer with BOS"
+        "row {row} (idx {idx}): the answer has no token with one before it, so the model gives it no probability"
     )]
     NothingBeforeAnswer {
         /// The row in the store.
@@ -95,4 +85,64 @@ pub enum Error {
         /// The pair's `idx`.
         idx: u64,
     },
+}
+
+impl Error {
+    /// What to do about it; none where a hook of the caller's failed.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Llama(error) => return error.hint(),
+            Self::Boolq(error) => return error.hint(),
+            Self::Store(error) => return error.hint(),
+            Self::Probe(error) => return error.hint(),
+            Self::Trainer(error) => return error.hint(),
+            Self::Runtime(error) => return error.hint(),
+            Self::Io(error) => host::hint::hint(error),
+            Self::NoPairs => {
+                "every pair was dropped, or the file is empty; look at the limits and the offset"
+            }
+            Self::TooLittleMemory { .. } => {
+                "allow more memory, compute in a narrower type, or take fewer tokens a batch"
+            }
+            Self::NotStorable { .. } => {
+                "store what has one shape per token, for example `blocks.*.hook_resid_post` or `blocks.*.attn.hook_z`"
+            }
+            Self::TemplateOfNoPair { .. } => "give the template that the prompts were made with, or none",
+            Self::UnknownTokenRule { .. } => {
+                "the rules are last, first, mean, answer_mean; a store of another program needs that program"
+            }
+            Self::OtherModel { .. } => {
+                "give the model that the run's store was extracted from; on another, probabilities mean nothing \
+                 unless the two share their directions"
+            }
+            Self::NoTemplate { .. } => "name the template that writes the question",
+            Self::NothingBeforeAnswer { .. } => {
+                "a prompt needs text before its answer, or a tokenizer with BOS"
+            }
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// What to do about an error of this crate or of one that it re-exports; none about any other error.
+///
+/// ```
+/// let missing = llama_ccs::llama_core::Checkpoint::open("/nowhere/at/all").unwrap_err();
+/// assert!(llama_ccs::hint(&missing).is_some());
+/// ```
+pub fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    fn of<E: std::error::Error + 'static>(
+        error: &(dyn std::error::Error + 'static),
+        hint: fn(&E) -> Option<String>,
+    ) -> Option<String> {
+        error.downcast_ref().and_then(hint)
+    }
+    of(error, Error::hint)
+        .or_else(|| of(error, llama_core::Error::hint))
+        .or_else(|| of(error, boolq::Error::hint))
+        .or_else(|| of(error, activations::Error::hint))
+        .or_else(|| of(error, ccs_trainer::Error::hint))
+        .or_else(|| of(error, ccs::Error::hint))
+        .or_else(|| of(error, ccs_report::Error::hint))
+        .or_else(|| of(error, torch_runtime::Error::hint))
 }

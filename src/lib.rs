@@ -48,7 +48,7 @@ mod pairs;
 mod predict;
 
 pub use drift::{Drift, drift};
-pub use error::{Error, Result};
+pub use error::{Error, Result, hint};
 pub use extract::{Extraction, Observer, Outcome, TokenRule};
 pub use pairs::{PairTokenizer, tokenize_all};
 pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, predict};

@@ -22,8 +22,6 @@ pub(crate) fn run(json: bool) -> Result<ExitCode, AnyError> {
             "kernels": torch_runtime::cpu_capability(), "bf16_is_fast": fast, "threads": threads, "cpu": cpu.as_deref().unwrap_or("ready"), "cuda": cuda.as_deref().unwrap_or("ready"),
         }))?;
     } else {
-        let first_line =
-            |text: Option<&str>| text.and_then(|t| t.lines().next()).unwrap_or("ready").to_owned();
         output::page(&format!("llama-ccs  {}", env!("CARGO_PKG_VERSION")))?;
         output::page(&format!("LibTorch   {loaded} (built for {built_for})"))?;
         output::page(&format!("threads    {threads}"))?;
@@ -34,8 +32,8 @@ pub(crate) fn run(json: bool) -> Result<ExitCode, AnyError> {
         }
         let bf16 = if fast { "faster than f32 (AMX)" } else { "no faster than f32 on this CPU" };
         output::page(&format!("bf16       {bf16}"))?;
-        output::page(&format!("cpu        {}", first_line(cpu.as_deref())))?;
-        output::page(&format!("cuda       {}", first_line(cuda.as_deref())))?;
+        output::page(&format!("cpu        {}", cpu.as_deref().unwrap_or("ready")))?;
+        output::page(&format!("cuda       {}", cuda.as_deref().unwrap_or("ready")))?;
     }
     Ok(if cpu.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -2,26 +2,16 @@
 
 use llama_ccs::{Error, activations, boolq, llama_core};
 
-type AnyError = Box<dyn std::error::Error>;
-
-/// The error, with the flags that its hint means at the end of it.
-pub(super) fn named(error: AnyError) -> AnyError {
-    match meant(error.as_ref()) {
-        Some(flags) => format!("{error}{flags}").into(),
-        None => error,
-    }
+/// The hint of an error, with the flags that it means at the end.
+pub(super) fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    Some(llama_ccs::hint(error)? + &meant(error)?)
 }
 
 fn meant(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    if let Some(error) = error.downcast_ref::<Error>() {
-        return of_ours(error);
-    }
+    let of_ours = || error.downcast_ref().and_then(of_ours);
     let of_data = || error.downcast_ref().and_then(of_data);
-    error
-        .downcast_ref()
-        .and_then(of_store)
-        .or_else(|| error.downcast_ref().and_then(of_model))
-        .or_else(of_data)
+    let of_model = || error.downcast_ref().and_then(of_model);
+    of_ours().or_else(of_data).or_else(of_model).or_else(|| error.downcast_ref().and_then(of_store))
 }
 
 fn of_ours(error: &Error) -> Option<String> {

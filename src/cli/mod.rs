@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use host::program::{Errors, Program, Signals};
+use host::program::{Errors, Hinted, Program, Signals};
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
 mod data;
@@ -66,9 +66,10 @@ enum Command {
 
 /// Parses the command line, runs the command, and turns an error into its message and exit code.
 pub(crate) fn main() -> ExitCode {
-    Program::new(Errors::new().flags::<Cli>()).run(|cli: Cli, signals| {
+    let errors = Errors::new().hints_of_any(flags::hint).hints_of_any(llama_ccs::hint).flags::<Cli>();
+    Program::new(errors).run(|cli: Cli, signals| {
         output::listen(cli.verbose);
-        run(cli, signals).map_err(flags::named)
+        run(cli, signals)
     })
 }
 
@@ -95,7 +96,9 @@ fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Toke
         }
         (Some(path), _) => Tokenizer::open(path)?,
         (None, Some(model)) => model.tokenizer()?,
-        (None, None) => return Err("no tokenizer\nhint: give --tokenizer FILE or --model PATH".into()),
+        (None, None) => {
+            return Err(Hinted::new("no tokenizer", "give --tokenizer FILE or --model PATH").into());
+        }
     };
     Ok(match model {
         Some(model) => tokenizer.for_model(model.config()),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgGroup;
+use host::program::Hinted;
 use llama_ccs::boolq::{
     self, ContrastPair, Dataset, KeepColumns, Kind, Question, Selection, Template, TokenizedPair,
 };
@@ -221,7 +222,8 @@ impl Args {
         match templates.len() {
             1 => Ok(templates.remove(0)),
             several => {
-                Err(format!("{spec} holds {several} templates\nhint: give one of them: {spec}:NAME").into())
+                let hint = format!("give one of them: {spec}:NAME");
+                Err(Hinted::new(format!("{spec} holds {several} templates"), hint).into())
             }
         }
     }
@@ -246,10 +248,13 @@ impl Args {
             boolq::pairs(&data(Kind::Statements), template)
                 .or_else(|_| boolq::pairs(&data(Kind::Questions), template))
         };
-        let hint =
-            "\nhint: the template needs more than a statement; give --passage TEXT, or --template statement";
-        let made = made.map_err(|e| {
-            if self.passage.is_none() { format!("{e}{hint}").into() } else { AnyError::from(e) }
+        let made = made.map_err(|e| -> AnyError {
+            if self.passage.is_some() {
+                return e.into();
+            }
+            let hint =
+                "the template needs more than a statement; give --passage TEXT, or --template statement";
+            Hinted::new(e.to_string(), hint).into()
         })?;
         let pairs = tokenize_all(made.pairs, tokenizer)?;
         Ok(Asked { pairs, texts: self.statements.clone(), labeled: false, other_text: None })
@@ -257,8 +262,8 @@ impl Args {
 }
 
 /// `--method`.
-fn method(name: &str) -> Result<Method, String> {
-    ccs_trainer::method::parse(name).map_err(|e| e.to_string())
+fn method(name: &str) -> Result<Method, ccs_trainer::Error> {
+    ccs_trainer::method::parse(name)
 }
 
 /// The end of the text before the answer: in most templates the question.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use host::files::in_json;
+use host::program::Hinted;
 use llama_ccs::PairTokenizer;
 use llama_ccs::boolq::{self, Dataset, KeepColumns, Selected, Selection, Template, TokenizedPair, preview};
 use llama_ccs::llama_core::Checkpoint;
@@ -221,11 +222,8 @@ impl Args {
                 Some(fs_err::canonicalize(a).ok()? == fs_err::canonicalize(b).ok()?)
             };
             if same(&input, &self.out) == Some(true) {
-                let path = self.out.display();
-                return Err(format!(
-                    "--out {path} is a file that is read\nhint: give another name for the prompts"
-                )
-                .into());
+                let what = format!("--out {} is a file that is read", self.out.display());
+                return Err(Hinted::new(what, "give another name for the prompts").into());
             }
         }
         Ok(())

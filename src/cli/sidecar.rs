@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use host::program::Hinted;
 use llama_ccs::boolq::{Template, TemplateText};
 use serde::{Deserialize, Serialize};
 
@@ -56,20 +57,14 @@ pub(crate) fn load(prompts: &Path) -> Result<Made, AnyError> {
         text => text?,
     };
     let damaged = |why: &dyn std::fmt::Display| {
-        let path = path.display();
-        format!(
-            "{path}: not the templates of prompts: {why}\nhint: make the prompts again, or remove that file: \
-             `--template` records a template too"
-        )
+        let hint = "make the prompts again, or remove that file: `--template` records a template too";
+        Hinted::new(format!("{}: not the templates of prompts: {why}", path.display()), hint)
     };
     let sidecar: Sidecar = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
     if sidecar.blake3 != hash(prompts)? {
         return Ok(Made::default());
     }
     let templates = sidecar.templates.iter().map(|(name, text)| Template::from_text(name, text));
-    let templates = templates.collect::<Result<_, _>>().map_err(|error| {
-        let said = error.to_string();
-        damaged(&said.split("\nhint:").next().unwrap_or_default())
-    })?;
+    let templates = templates.collect::<Result<_, _>>().map_err(|error| damaged(&error))?;
     Ok(Made { templates, notes: sidecar.notes })
 }

@@ -128,7 +128,8 @@ fn described(manifest: &Manifest) -> Vec<(&'static str, String)> {
 
 fn verify(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
     let found = activations::verify(path)?;
-    let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+    let problems: Vec<String> =
+        found.problems.iter().map(|problem| format!("{problem}\nhint: {}", problem.hint)).collect();
     let (done, rows) = found.status.as_ref().map_or((0, 0), |s| (s.rows_done, s.rows));
     if json {
         let sound = found.is_sound();

@@ -158,7 +158,7 @@ fn what_comes_out_otherwise_is_not_written() {
         said.contains("hook_embed/plus.npy: batch ") && said.contains("not bit for bit what it was"),
         "{said}"
     );
-    assert!(said.contains("hint: another machine, number of threads or version"), "{said}");
+    assert!(said.contains("hint: another machine, number of threads, or version"), "{said}");
     assert!(contents(&other) == before, "nothing is written");
 }
 

@@ -1,6 +1,4 @@
-//! Everything that can go wrong with a store, each with the thing at fault and a hint.
-//!
-//! Long because all errors of the crate are one enum, so that a caller finds them in one place.
+//! Everything that can go wrong with a store, each with the thing at fault.
 
 use std::io;
 use std::ops::Range;
@@ -14,17 +12,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// What can go wrong with a store.
 ///
-/// Every message names the file, row or column at fault and ends in a line `hint: …`.
+/// Every message names the file, row, or column at fault; [`Error::hint`] says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused; the message names the path.
     // Not a `source`: the message already contains all of it.
-    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
+    #[error("{0}")]
     Io(io::Error),
 
     /// More files than the process may have open: a store under way keeps every column open.
-    #[error("cannot open {path}: the store needs {files} open files at once, more than this process may have\nhint: raise the limit (`ulimit -n {}`) or store fewer hook points", files + 64)]
+    #[error(
+        "cannot open {path}: the store needs {files} open files at once, more than this process may have"
+    )]
     TooManyFiles {
         /// The file that could not be opened.
         path: PathBuf,
@@ -33,9 +33,7 @@ pub enum Error {
     },
 
     /// No room for a file, found before the first row is written.
-    #[error(
-        "no room for {path}: it needs {bytes} bytes, the whole store {total}\nhint: free some space, choose another folder, or keep fewer hook points or rows; what was made so far of a new store has been removed"
-    )]
+    #[error("no room for {path}: it needs {bytes} bytes, the whole store {total}")]
     DiskFull {
         /// The file that did not fit.
         path: PathBuf,
@@ -46,7 +44,7 @@ pub enum Error {
     },
 
     /// The folder holds no store, or only a half-created one.
-    #[error("no store in {dir}: {what}\nhint: `llama-ccs extract` makes a store; give its folder")]
+    #[error("no store in {dir}: {what}")]
     NotAStore {
         /// The folder.
         dir: PathBuf,
@@ -55,9 +53,7 @@ pub enum Error {
     },
 
     /// A new store was asked for in a folder that holds something else.
-    #[error(
-        "{dir} is not empty and holds no store: it contains {example:?}\nhint: choose a new or empty folder; nothing has been changed"
-    )]
+    #[error("{dir} is not empty and holds no store: it contains {example:?}")]
     ForeignFiles {
         /// The folder.
         dir: PathBuf,
@@ -66,18 +62,14 @@ pub enum Error {
     },
 
     /// Another process is writing this store.
-    #[error(
-        "the store {dir} is being written by another process\nhint: wait until it ends or stop it; readers need not wait"
-    )]
+    #[error("the store {dir} is being written by another process")]
     Locked {
         /// The store.
         dir: PathBuf,
     },
 
     /// The store in the folder was begun with other settings.
-    #[error(
-        "the store {dir} was begun with other settings (stored → asked for):\n{differences}\nhint: use the stored settings to continue it, or another folder for these; nothing has been changed"
-    )]
+    #[error("the store {dir} was begun with other settings (stored → asked for):\n{differences}")]
     Different {
         /// The store.
         dir: PathBuf,
@@ -86,7 +78,7 @@ pub enum Error {
     },
 
     /// Not every row is there yet.
-    #[error("the store {dir} is not finished: {done} of {rows} rows are there{}\nhint: run the same extract command again, it continues where it stopped", if done == rows { ", but not all files have their final names" } else { "" })]
+    #[error("the store {dir} is not finished: {done} of {rows} rows are there{}", if done == rows { ", but not all files have their final names" } else { "" })]
     Incomplete {
         /// The store.
         dir: PathBuf,
@@ -97,9 +89,7 @@ pub enum Error {
     },
 
     /// The manifest breaks a rule of the format.
-    #[error(
-        "{path}: {what}\nhint: FORMAT.md lists what a manifest may contain; if this file was edited, restore it or extract again"
-    )]
+    #[error("{path}: {what}")]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -108,9 +98,7 @@ pub enum Error {
     },
 
     /// Written by another version of the format.
-    #[error(
-        "{path} has schema {found}, and this version reads schema {supported}\nhint: make the store again in another folder, with the command that made it"
-    )]
+    #[error("{path} has schema {found}, and this version reads schema {supported}")]
     Schema {
         /// The manifest.
         path: PathBuf,
@@ -121,9 +109,7 @@ pub enum Error {
     },
 
     /// Something else bears the name of a file of the store.
-    #[error(
-        "{path} is {what}, and a store is made of files\nhint: move it away and put the file back; what `extract` can compute again, it makes anew"
-    )]
+    #[error("{path} is {what}, and a store is made of files")]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -132,9 +118,7 @@ pub enum Error {
     },
 
     /// A file is longer than it may be.
-    #[error(
-        "{path} has more than {limit} bytes, the most that such a file may have\nhint: it is not the file that was written; restore it from a copy, or extract again"
-    )]
+    #[error("{path} has more than {limit} bytes, the most that such a file may have")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -143,9 +127,7 @@ pub enum Error {
     },
 
     /// There is not memory enough for what was asked for.
-    #[error(
-        "no memory for {bytes} bytes of {path}\nhint: read fewer rows at a time, or on a machine with more memory"
-    )]
+    #[error("no memory for {bytes} bytes of {path}")]
     Memory {
         /// The file.
         path: PathBuf,
@@ -154,11 +136,7 @@ pub enum Error {
     },
 
     /// Values are not those that the journal names.
-    #[error(
-        "{path}: the values of batch {batch} (rows {}) are not those that were written{}\nhint: the disk or another program changed them; run the same `extract` command again: it finds what is damaged and computes it anew. `llama-ccs store verify` lists all of it",
-        listed(rows),
-        match others { 0 => String::new(), 1 => ", nor are those of another batch".to_owned(), n => format!(", nor are those of {n} other batches") }
-    )]
+    #[error("{path}: the values of batch {batch} (rows {}) are not those that were written{}", listed(rows), match others { 0 => String::new(), 1 => ", nor are those of another batch".to_owned(), n => format!(", nor are those of {n} other batches") })]
     Damaged {
         /// The array.
         path: PathBuf,
@@ -172,7 +150,7 @@ pub enum Error {
 
     /// A batch was computed again, because its values were damaged, and did not come out as it was.
     #[error(
-        "{path}: batch {batch}, whose values are damaged, was computed again, and is not bit for bit what it was\nhint: another machine, number of threads or version rounds otherwise, and half a store from each is worse than none; run `extract` where the store was made, restore the file from a copy, or extract anew into another folder. Nothing was written"
+        "{path}: batch {batch}, whose values are damaged, was computed again, and is not bit for bit what it was"
     )]
     OtherBytes {
         /// The array that came out otherwise.
@@ -182,18 +160,14 @@ pub enum Error {
     },
 
     /// The rows given hold more text than a reader would believe.
-    #[error(
-        "the rows cannot be kept: {what}\nhint: shorten the prompts, or extract fewer pairs into one store; nothing has been written"
-    )]
+    #[error("the rows cannot be kept: {what}")]
     RowText {
         /// What would be refused.
         what: String,
     },
 
     /// A row does not say where its answer is.
-    #[error(
-        "row {row} (idx {idx}), {side}: {what}\nhint: give the first token of the answer and the one after its last; nothing has been written"
-    )]
+    #[error("row {row} (idx {idx}), {side}: {what}")]
     AnswerSpan {
         /// The row.
         row: usize,
@@ -206,16 +180,14 @@ pub enum Error {
     },
 
     /// The rows given do not fit the manifest given.
-    #[error("{what}\nhint: give one row for every row of the manifest's plan, in order")]
+    #[error("{what}")]
     RowCount {
         /// The two numbers.
         what: String,
     },
 
     /// `rows.parquet` cannot be read or is not the one the store was begun with.
-    #[error(
-        "{path}: {what}\nhint: run the same `extract` command again, which writes the file anew if it comes out the same; else restore it from a copy"
-    )]
+    #[error("{path}: {what}")]
     Rows {
         /// The file.
         path: PathBuf,
@@ -224,9 +196,7 @@ pub enum Error {
     },
 
     /// The journal is damaged before its last record, or does not belong to the manifest.
-    #[error(
-        "{path}, line {line}: {what}\nhint: the disk or another program changed the file; run the same `extract` command again, which restores what the values prove and computes the rest anew, or restore the file from a copy"
-    )]
+    #[error("{path}, line {line}: {what}")]
     Journal {
         /// The journal.
         path: PathBuf,
@@ -238,7 +208,7 @@ pub enum Error {
 
     /// An array does not have the header the manifest asks for.
     #[error(
-        "{path}: the .npy header does not fit the manifest\n  expected {expected:?}\n  found    {found:?}\nhint: the file was damaged, or another one put in its place: run the same `extract` command again, which repairs it; if that says the same, move the file away first, and it is made anew"
+        "{path}: the .npy header does not fit the manifest\n  expected {expected:?}\n  found    {found:?}"
     )]
     Header {
         /// The array.
@@ -250,9 +220,7 @@ pub enum Error {
     },
 
     /// An array does not have the length its header promises.
-    #[error(
-        "{path} has {found} bytes instead of {expected}\nhint: the file was cut off or replaced; run the same `extract` command again, which repairs it, or restore it from a copy"
-    )]
+    #[error("{path} has {found} bytes instead of {expected}")]
     Length {
         /// The array.
         path: PathBuf,
@@ -263,18 +231,14 @@ pub enum Error {
     },
 
     /// A file of the store is not there.
-    #[error(
-        "{path} is missing\nhint: run the same `extract` command again, which makes arrays and rows anew, or restore the file from a copy"
-    )]
+    #[error("{path} is missing")]
     Missing {
         /// The file.
         path: PathBuf,
     },
 
     /// An array is there twice, finished and unfinished.
-    #[error(
-        "{path} and {partial} are both there\nhint: a store has one of them; move away the one that was copied or made by hand, `llama-ccs store verify` checks the other"
-    )]
+    #[error("{path} and {partial} are both there")]
     BothNames {
         /// The finished array.
         path: PathBuf,
@@ -283,7 +247,7 @@ pub enum Error {
     },
 
     /// Batches are committed in the order of [`StoreWriter::remaining`](crate::StoreWriter::remaining).
-    #[error("batch {batch} was committed where {} is next\nhint: commit the batches in the order of `remaining()`", match expected { Some(batch) => format!("batch {batch}"), None => "none".to_owned() })]
+    #[error("batch {batch} was committed where {} is next", match expected { Some(batch) => format!("batch {batch}"), None => "none".to_owned() })]
     BatchOrder {
         /// The batch given.
         batch: usize,
@@ -292,9 +256,7 @@ pub enum Error {
     },
 
     /// A batch holds another number of columns than the manifest.
-    #[error(
-        "batch {batch} has states for {found} columns, the manifest has {expected}\nhint: give every column of the manifest, in its order"
-    )]
+    #[error("batch {batch} has states for {found} columns, the manifest has {expected}")]
     BatchColumns {
         /// The batch.
         batch: usize,
@@ -306,7 +268,7 @@ pub enum Error {
 
     /// A column of a batch has the wrong number of values.
     #[error(
-        "batch {batch}, {column}, {side}: {found} values instead of {expected} (rows of the batch × values per row)\nhint: the plan in the manifest says which rows the batch has"
+        "batch {batch}, {column}, {side}: {found} values instead of {expected} (rows of the batch × values per row)"
     )]
     BatchLength {
         /// The batch.
@@ -323,7 +285,7 @@ pub enum Error {
 
     /// A hidden state is NaN or infinite.
     #[error(
-        "row {row} (idx {idx}), {hook}, {side}: the model gave {value} at position {position} of the row; nothing of this batch has been written\nhint: a non-finite state usually means an overflow in half precision: look at this prompt, or compute in f32"
+        "row {row} (idx {idx}), {hook}, {side}: the model gave {value} at position {position} of the row; nothing of this batch has been written"
     )]
     NonFinite {
         /// The row.
@@ -342,7 +304,7 @@ pub enum Error {
 
     /// A finite value does not fit into half precision.
     #[error(
-        "row {row} (idx {idx}), {hook}, {side}: {value} at position {position} of the row is beyond half precision (65504); nothing of this batch has been written\nhint: keep the states in f32"
+        "row {row} (idx {idx}), {hook}, {side}: {value} at position {position} of the row is beyond half precision (65504); nothing of this batch has been written"
     )]
     Overflow {
         /// The row.
@@ -360,24 +322,18 @@ pub enum Error {
     },
 
     /// `finish` before every batch was committed.
-    #[error(
-        "{remaining} batches have not been committed\nhint: commit every batch of `remaining()` before `finish`; the store can be continued"
-    )]
+    #[error("{remaining} batches have not been committed")]
     Unfinished {
         /// How many batches are missing.
         remaining: usize,
     },
 
     /// The writer thread stopped at an earlier error.
-    #[error(
-        "the writer has stopped at an earlier error\nhint: fix that error and open the store again, it continues at the last durable batch"
-    )]
+    #[error("the writer has stopped at an earlier error")]
     Stopped,
 
     /// The store has no such layer under that token rule.
-    #[error(
-        "no layer {layer} under the token rule {tokens:?} in the store; it has {known}\nhint: `llama-ccs store info` lists the columns"
-    )]
+    #[error("no layer {layer} under the token rule {tokens:?} in the store; it has {known}")]
     UnknownLayer {
         /// The layer asked for.
         layer: usize,
@@ -388,7 +344,7 @@ pub enum Error {
     },
 
     /// The store has no such column.
-    #[error("no column {name:?} in the store{}; it has {known}\nhint: `llama-ccs store info` lists the columns", match nearest { Some(name) => format!(", the nearest is {name:?}"), None => String::new() })]
+    #[error("no column {name:?} in the store{}; it has {known}", match nearest { Some(name) => format!(", the nearest is {name:?}"), None => String::new() })]
     UnknownColumn {
         /// The name asked for.
         name: String,
@@ -399,7 +355,7 @@ pub enum Error {
     },
 
     /// Rows beyond the end of the store.
-    #[error("rows {}..{} were asked for, the store has {rows}\nhint: rows count from 0; the end is exclusive", range.start, range.end)]
+    #[error("rows {}..{} were asked for, the store has {rows}", range.start, range.end)]
     RowRange {
         /// The rows asked for.
         range: Range<usize>,
@@ -408,9 +364,7 @@ pub enum Error {
     },
 
     /// The store cannot be exported in this layout.
-    #[error(
-        "cannot export to {dir}: {what}\nhint: the layout needs hook_embed and every blocks.*.hook_resid_post of one width, and a different idx for every row; give a folder that does not exist"
-    )]
+    #[error("cannot export to {dir}: {what}")]
     Export {
         /// The folder asked for.
         dir: PathBuf,

@@ -37,6 +37,7 @@ mod bounds;
 mod error;
 mod export;
 mod files;
+mod hint;
 mod journal;
 mod json;
 mod manifest;

@@ -59,7 +59,7 @@ impl fmt::Display for Problem {
         if let Some(batch) = self.batch {
             write!(f, " (batch {batch}, rows {})", listed(&self.rows))?;
         }
-        write!(f, "\nhint: {}", self.hint)
+        Ok(())
     }
 }
 
@@ -104,17 +104,21 @@ fn or_problem<T>(result: Result<T>, file: &str, report: &mut Verification) -> Re
 
 /// An error as a problem, without the path in front, which the problem names itself.
 fn of_error(file: &str, error: &Error) -> Problem {
-    let text = error.to_string();
-    let (said, hint) = text.split_once("\nhint: ").unwrap_or((&text, RESTORE));
     let what = match error {
         Error::Manifest { what, .. } | Error::Rows { what, .. } => what.clone(),
         Error::Journal { line, what, .. } => format!("line {line}: {what}"),
         Error::Missing { .. } => "the file is missing".to_owned(),
         Error::NotAFile { what, .. } => format!("it is {what}, not a file"),
         Error::BothNames { .. } => "the array is there with and without `.partial` in its name".to_owned(),
-        _ => said.to_owned(),
+        _ => error.to_string(),
     };
-    Problem { file: file.to_owned(), batch: None, rows: Vec::new(), what, hint: hint.to_owned() }
+    Problem {
+        file: file.to_owned(),
+        batch: None,
+        rows: Vec::new(),
+        what,
+        hint: error.hint().unwrap_or_else(|| RESTORE.to_owned()),
+    }
 }
 
 fn problem(file: &str, batch: usize, rows: &[usize], what: String) -> Problem {

@@ -1,4 +1,4 @@
-//! The crate's error type. Every message names the file, row, column or template at fault and ends in a hint.
+//! The crate's error type. Every message names the file, row, column, or template at fault.
 //!
 //! Long because all errors of the crate are one enum, so that a caller finds them in one place.
 
@@ -13,26 +13,23 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong between a data file and tokenized contrast pairs.
 ///
-/// Rows are counted from 0 (a row's number is the pair's `idx`), lines from 1.
+/// [`Error::hint`] says what to do about it. Rows are counted from 0 (a row's number is the pair's `idx`), lines from 1.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Reading or writing a file failed; the message carries the path.
-    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
+    #[error("{0}")]
     Io(#[from] std::io::Error),
 
     /// Neither the file's extension nor its contents say what it is.
-    #[error(
-        "{}: not recognized as JSON, CSV or Parquet\nhint: name the file .jsonl, .csv or .parquet if it is one of \
-         these", path.display()
-    )]
+    #[error("{}: not recognized as JSON, CSV or Parquet", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
 
     /// A line that is not what the format asks for: not UTF-8, not a JSON object, or blank.
-    #[error("{}: line {line}: {reason}\nhint: {hint}", path.display())]
+    #[error("{}: line {line}: {reason}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
@@ -45,7 +42,7 @@ pub enum Error {
     },
 
     /// A file that holds no data, or nothing that can be read as such.
-    #[error("{}: this is {what}\nhint: {hint}", path.display())]
+    #[error("{}: this is {what}", path.display())]
     NoData {
         /// The file.
         path: PathBuf,
@@ -56,7 +53,7 @@ pub enum Error {
     },
 
     /// A file or a table larger than is believed.
-    #[error("{}: {found}; at most {limit} are read\nhint: {hint}", path.display())]
+    #[error("{}: {found}; at most {limit} are read", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -69,7 +66,7 @@ pub enum Error {
     },
 
     /// Two columns of one name.
-    #[error("{}: two columns are called `{column}`\nhint: rename one of them", path.display())]
+    #[error("{}: two columns are called `{column}`", path.display())]
     ColumnTwice {
         /// The file.
         path: PathBuf,
@@ -78,13 +75,7 @@ pub enum Error {
     },
 
     /// A column that a caller named is not there.
-    #[error(
-        "{}: no column `{column}` for the {role}; found: {}\nhint: {}",
-        path.display(), listed(found), match suggestion {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "give one of these".to_owned(),
-        }
-    )]
+    #[error("{}: no column `{column}` for the {role}; found: {}", path.display(), listed(found))]
     NoColumn {
         /// The file.
         path: PathBuf,
@@ -99,10 +90,7 @@ pub enum Error {
     },
 
     /// Two columns could be the label, and they differ.
-    #[error(
-        "{}: `{}` and `{}` could each be the label, and they differ: in row {row} (counted from 0) {found}\n\
-         hint: say which of them is the label", path.display(), columns[0], columns[1]
-    )]
+    #[error("{}: `{}` and `{}` could each be the label, and they differ: in row {row} (counted from 0) {found}", path.display(), columns[0], columns[1])]
     SeveralLabels {
         /// The file.
         path: PathBuf,
@@ -115,10 +103,7 @@ pub enum Error {
     },
 
     /// No column is called like a label, but one could be it.
-    #[error(
-        "{}: no column `answer` or `label`; found: {}\nhint: `{column}` could be the label: say so, if it is",
-        path.display(), listed(found)
-    )]
+    #[error("{}: no column `answer` or `label`; found: {}", path.display(), listed(found))]
     LabelNotNamed {
         /// The file.
         path: PathBuf,
@@ -129,11 +114,7 @@ pub enum Error {
     },
 
     /// Nothing says which of the label's classes is the positive one.
-    #[error(
-        "{}: the label `{column}` has the classes {}, and nothing says for which of them the plus answer is right\n\
-         hint: say which class is positive{}, or write a template whose answers are called like the classes",
-        path.display(), listed(classes), if classes.len() > 2 { " (all others then are negative)" } else { "" }
-    )]
+    #[error("{}: the label `{column}` has the classes {}, and nothing says for which of them the plus answer is right", path.display(), listed(classes))]
     Classes {
         /// The file.
         path: PathBuf,
@@ -146,7 +127,7 @@ pub enum Error {
     },
 
     /// A positive class that does not fit.
-    #[error("{}: {reason}\nhint: {hint}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Positive {
         /// The file.
         path: PathBuf,
@@ -157,11 +138,7 @@ pub enum Error {
     },
 
     /// A row without a label.
-    #[error(
-        "{}: row {row} (counted from 0), column `{column}`: {found} where a label is needed\n\
-         hint: fill it in, or leave out the rows without one; if this value is a class, say which class is positive",
-        path.display()
-    )]
+    #[error("{}: row {row} (counted from 0), column `{column}`: {found} where a label is needed", path.display())]
     Unlabeled {
         /// The file.
         path: PathBuf,
@@ -174,7 +151,7 @@ pub enum Error {
     },
 
     /// The table reader or writer refused the whole file.
-    #[error("{}: not a readable {format} file: {reason}\nhint: {hint}", path.display())]
+    #[error("{}: not a readable {format} file: {reason}", path.display())]
     Table {
         /// The file.
         path: PathBuf,
@@ -187,10 +164,7 @@ pub enum Error {
     },
 
     /// The file lacks columns that are needed.
-    #[error(
-        "{}: no column {}; found: {}\nhint: {hint}",
-        path.display(), missing.join(" and no column "), listed(found)
-    )]
+    #[error("{}: no column {}; found: {}", path.display(), missing.join(" and no column "), listed(found))]
     MissingColumns {
         /// The file.
         path: PathBuf,
@@ -203,15 +177,14 @@ pub enum Error {
     },
 
     /// The file has a header or nothing at all, but no rows.
-    #[error("{}: no rows\nhint: was the file written completely?", path.display())]
+    #[error("{}: no rows", path.display())]
     NoRows {
         /// The file.
         path: PathBuf,
     },
 
     /// A cell that is not what its column must hold.
-    #[error("{}: row {row} (counted from 0), column `{column}`: {found} where {expected} is needed\nhint: {hint}",
-        path.display())]
+    #[error("{}: row {row} (counted from 0), column `{column}`: {found} where {expected} is needed", path.display())]
     Cell {
         /// The file.
         path: PathBuf,
@@ -228,11 +201,7 @@ pub enum Error {
     },
 
     /// Two rows of a prompts file are the same pair.
-    #[error(
-        "{}: row {row} (counted from 0): idx {idx} of template `{template}` stands in the file already\n\
-         hint: every pair is one row; a file joined from several data sets needs distinct idx or dataset values",
-        path.display()
-    )]
+    #[error("{}: row {row} (counted from 0): idx {idx} of template `{template}` stands in the file already", path.display())]
     DuplicatePair {
         /// The file.
         path: PathBuf,
@@ -245,10 +214,7 @@ pub enum Error {
     },
 
     /// A name that is neither a built-in template nor a file.
-    #[error("no template `{name}`: built in are {}\nhint: {}", known.join(", "), match suggestion {
-        Some(near) => format!("did you mean `{near}`? Or give the path of a Jinja file"),
-        None => "give one of these names, a Jinja file, or promptsource's as FILE.yaml or FILE.yaml:NAME".to_owned(),
-    })]
+    #[error("no template `{name}`: built in are {}", known.join(", "))]
     UnknownTemplate {
         /// The name asked for.
         name: String,
@@ -259,7 +225,7 @@ pub enum Error {
     },
 
     /// A template file that is not what its extension says.
-    #[error("{}: {reason}\nhint: {hint}", path.display())]
+    #[error("{}: {reason}", path.display())]
     TemplateFile {
         /// The file.
         path: PathBuf,
@@ -270,10 +236,7 @@ pub enum Error {
     },
 
     /// A template file that holds no template of that name.
-    #[error("{}: no template `{name}`; found: {}\nhint: {}", path.display(), known.join(", "), match suggestion {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "give one of these names, or the file alone for all of them".to_owned(),
-    })]
+    #[error("{}: no template `{name}`; found: {}", path.display(), known.join(", "))]
     TemplateNotInFile {
         /// The file.
         path: PathBuf,
@@ -286,7 +249,7 @@ pub enum Error {
     },
 
     /// A template uses a variable that neither it nor the data has.
-    #[error("template `{template}`: no variable `{variable}`; there are: {}\nhint: {hint}", known.join(", "))]
+    #[error("template `{template}`: no variable `{variable}`; there are: {}", known.join(", "))]
     UnknownVariable {
         /// The template's name.
         template: String,
@@ -299,7 +262,7 @@ pub enum Error {
     },
 
     /// A template that cannot make a contrast pair out of any data.
-    #[error("template `{template}`: {reason}\nhint: {hint}")]
+    #[error("template `{template}`: {reason}")]
     Template {
         /// The template's name.
         template: String,
@@ -310,7 +273,7 @@ pub enum Error {
     },
 
     /// A template failed on one row.
-    #[error("template `{template}`, row {row} (counted from 0): {reason}\nhint: {hint}")]
+    #[error("template `{template}`, row {row} (counted from 0): {reason}")]
     Render {
         /// The template's name.
         template: String,
@@ -323,19 +286,14 @@ pub enum Error {
     },
 
     /// The two prompts of a pair are the same text, or differ in white space only on one side.
-    #[error(
-        "pair {idx}: the plus and the minus prompt do not hold two different answers\n\
-         hint: the two prompts must differ in the answer, and in nothing else"
-    )]
+    #[error("pair {idx}: the plus and the minus prompt do not hold two different answers")]
     NoAnswerText {
         /// The pair's `idx`.
         idx: u64,
     },
 
     /// The answers are not where the pair says.
-    #[error(
-        "pair {idx}: {fault}\nhint: spans are byte ranges of the two prompts, and the text before them is the same"
-    )]
+    #[error("pair {idx}: {fault}")]
     AnswerSpan {
         /// The pair's `idx`.
         idx: u64,
@@ -344,10 +302,7 @@ pub enum Error {
     },
 
     /// No token of a prompt covers its answer.
-    #[error(
-        "pair {idx}: no token of the {side} prompt covers its answer {answer:?}\n\
-         hint: the tokenizer must cover all text; check the byte spans it returns"
-    )]
+    #[error("pair {idx}: no token of the {side} prompt covers its answer {answer:?}")]
     NoAnswerToken {
         /// The pair's `idx`.
         idx: u64,
@@ -358,9 +313,7 @@ pub enum Error {
     },
 
     /// The tokenizer failed on a prompt.
-    #[error(
-        "pair {idx}: the tokenizer refused the {side} prompt: {source}\nhint: is this the model's own tokenizer?"
-    )]
+    #[error("pair {idx}: the tokenizer refused the {side} prompt: {source}")]
     Tokenizer {
         /// The pair's `idx`.
         idx: u64,
@@ -372,8 +325,7 @@ pub enum Error {
 
     /// The tokenizer returned a token whose span lies outside the text.
     #[error(
-        "pair {idx}: token {token} of the {side} prompt claims bytes {start}..{end} of a text of {len} bytes\n\
-         hint: spans are byte ranges of the text given to `encode`"
+        "pair {idx}: token {token} of the {side} prompt claims bytes {start}..{end} of a text of {len} bytes"
     )]
     TokenSpan {
         /// The pair's `idx`.
@@ -391,9 +343,7 @@ pub enum Error {
     },
 
     /// A prompt, or a name beside it, is empty where a prompts file must hold text.
-    #[error(
-        "pair {idx}: `{column}` is empty\nhint: pandas reads empty text as missing; every column needs text"
-    )]
+    #[error("pair {idx}: `{column}` is empty")]
     EmptyField {
         /// The pair's `idx`.
         idx: u64,
@@ -402,10 +352,7 @@ pub enum Error {
     },
 
     /// There is no passage to leave blank.
-    #[error(
-        "{what} {reason}, so it cannot be asked with the passage left blank\n\
-         hint: this control is for questions about a `passage` that the template prints, such as BoolQ's"
-    )]
+    #[error("{what} {reason}, so it cannot be asked with the passage left blank")]
     NoPassage {
         /// The data, the template or the row.
         what: String,
@@ -414,10 +361,7 @@ pub enum Error {
     },
 
     /// Probes need true and false pairs.
-    #[error(
-        "{true_pairs} true and {false_pairs} false pairs: both classes are needed\n\
-         hint: choose other rows with offset and limit, or look at the file's labels"
-    )]
+    #[error("{true_pairs} true and {false_pairs} false pairs: both classes are needed")]
     OneClass {
         /// Pairs whose plus prompt holds the right answer.
         true_pairs: usize,

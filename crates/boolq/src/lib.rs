@@ -126,6 +126,7 @@ mod columns;
 mod dataset;
 mod error;
 mod groups;
+mod hint;
 mod pair;
 mod preview;
 pub mod prompts;

@@ -24,11 +24,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the user can do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
             Self::Report { .. } => "`ccs fit` writes report.json; make it again",
             Self::Write { .. } => "this is a bug; please report it with the command",
-        }
+        };
+        Some(hint.to_owned())
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of this crate. Messages name the thing at fault and end in a line `hint: …`.
+/// An error of this crate. The message names the thing at fault; [`Error::hint`] says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,16 +16,16 @@ pub enum Error {
     #[error(transparent)]
     Report(#[from] ccs_report::Error),
     /// A folder that holds no run.
-    #[error("no run in {path}: it has no report.json\nhint: `ccs fit` makes a run; give its folder", path = path.display())]
+    #[error("no run in {path}: it has no report.json", path = path.display())]
     NoRun {
         /// The folder as given.
         path: PathBuf,
     },
     /// A file or folder could not be read or written; the message names it.
-    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
+    #[error("{0}")]
     Io(#[from] std::io::Error),
     /// A method's name is not known.
-    #[error("unknown method `{name}`\nhint: {}", suggest(suggestion.as_deref()))]
+    #[error("unknown method `{name}`")]
     UnknownMethod {
         /// What was asked for.
         name: String,
@@ -33,7 +33,7 @@ pub enum Error {
         suggestion: Option<String>,
     },
     /// A layer that the data does not have.
-    #[error("layer {layer} is not in {data}\nhint: it has the layers {available}; name some of these")]
+    #[error("layer {layer} is not in {data}")]
     UnknownLayer {
         /// What was asked for.
         layer: usize,
@@ -43,11 +43,7 @@ pub enum Error {
         available: String,
     },
     /// A token rule that the store does not have.
-    #[error(
-        "the store has no states under the token rule `{rule}`; it has {}\nhint: {}",
-        if known.is_empty() { "none at all".to_owned() } else { known.join(", ") },
-        known.first().map_or_else(|| "extract hook points, such as `blocks.*.hook_resid_post`".to_owned(), |rule| format!("fit on the rule `{rule}`, or extract others"))
-    )]
+    #[error("the store has no states under the token rule `{rule}`; it has {}", if known.is_empty() { "none at all".to_owned() } else { known.join(", ") })]
     TokenRule {
         /// What was asked for.
         rule: String,
@@ -55,7 +51,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A run holds no probe of that method, or none at that layer.
-    #[error("{} has no probe: {what}\nhint: {hint}", run.display())]
+    #[error("{} has no probe: {what}", run.display())]
     NoProbe {
         /// The run's folder.
         run: PathBuf,
@@ -65,9 +61,7 @@ pub enum Error {
         hint: String,
     },
     /// States are not of the kind that they must be, such as of another model than a probe was fitted on.
-    #[error(
-        "{data}: {what} is {found}; {other}\nhint: a direction means something only in the states of one model at one hook point and token; extract with the same model, tokenizer, hook points and token rule"
-    )]
+    #[error("{data}: {what} is {found}; {other}")]
     OtherStates {
         /// Whose states.
         data: String,
@@ -79,7 +73,7 @@ pub enum Error {
         other: String,
     },
     /// No row is left to evaluate a probe on.
-    #[error("{data}: {why}\nhint: {hint}")]
+    #[error("{data}: {why}")]
     NoRows {
         /// Which data.
         data: String,
@@ -89,13 +83,13 @@ pub enum Error {
         hint: &'static str,
     },
     /// A method that fits no probe was to be fitted.
-    #[error("{method} fits no probe\nhint: it is a control; give a method such as ccs or lr")]
+    #[error("{method} fits no probe")]
     NoFit {
         /// The method.
         method: ccs_report::Method,
     },
     /// A setting has a value that cannot be used.
-    #[error("`{name}` cannot be {value}: {reason}\nhint: {hint}")]
+    #[error("`{name}` cannot be {value}: {reason}")]
     Setting {
         /// The setting: the field's name.
         name: &'static str,
@@ -107,14 +101,10 @@ pub enum Error {
         hint: &'static str,
     },
     /// Zero-shot was asked for where the data holds no answer log-probabilities.
-    #[error(
-        "the data holds no `answer_logprob`, which `zero_shot` and `calibrated_zero_shot` need\nhint: extract it with the states, or leave these methods out"
-    )]
+    #[error("the data holds no `answer_logprob`, which `zero_shot` and `calibrated_zero_shot` need")]
     NoAnswerLogprob,
     /// Zero-shot by the mean over an answer's tokens was asked for where the data holds their sum alone.
-    #[error(
-        "the data holds no `answer_logprob_mean`, which zero-shot by the mean needs\nhint: extract it again, or go by the sum"
-    )]
+    #[error("the data holds no `answer_logprob_mean`, which zero-shot by the mean needs")]
     NoAnswerMean,
     /// A column of the data ([`Rows::columns`](crate::Rows::columns)) has not one value for each row.
     #[error(
@@ -130,7 +120,7 @@ pub enum Error {
         found: usize,
     },
     /// A file is not a report, or not a split, that this version reads.
-    #[error("{}: not a report: {reason}\nhint: `report.json` and `split.json` are what `ccs fit` writes; fit again if they were changed", path.display())]
+    #[error("{}: not a report: {reason}", path.display())]
     ReportFile {
         /// The file.
         path: PathBuf,
@@ -138,7 +128,7 @@ pub enum Error {
         reason: String,
     },
     /// A file of a run is missing or not as it was written.
-    #[error("{}: {reason}\nhint: the files of a run belong together and are compared with its sums.json; restore this one from a copy, or fit again", path.display())]
+    #[error("{}: {reason}", path.display())]
     RunFile {
         /// The file.
         path: PathBuf,
@@ -146,7 +136,7 @@ pub enum Error {
         reason: String,
     },
     /// The run folder is in use.
-    #[error("{} already holds {content}\nhint: choose another folder, or replace the earlier run on purpose", path.display())]
+    #[error("{} already holds {content}", path.display())]
     RunExists {
         /// The folder.
         path: PathBuf,
@@ -154,7 +144,7 @@ pub enum Error {
         content: &'static str,
     },
     /// Another process is writing the same run folder.
-    #[error("another `ccs` is writing {}\nhint: wait until it is done, or choose another folder", path.display())]
+    #[error("another `ccs` is writing {}", path.display())]
     OutInUse {
         /// The folder.
         path: PathBuf,
@@ -173,7 +163,7 @@ pub enum Error {
     #[error("the store cannot be read")]
     Store(#[from] Box<activations::Error>),
     /// A table or a JSON document could not be written.
-    #[error("{what} cannot be written: {reason}\nhint: please report it, with the command")]
+    #[error("{what} cannot be written: {reason}")]
     Write {
         /// Which file.
         what: &'static str,
@@ -181,13 +171,56 @@ pub enum Error {
         reason: String,
     },
     /// The worker threads could not be started.
-    #[error("cannot start {threads} worker threads: {reason}\nhint: ask for fewer")]
+    #[error("cannot start {threads} worker threads: {reason}")]
     Threads {
         /// How many.
         threads: usize,
         /// What the system said.
         reason: String,
     },
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Probe(error) => return error.hint(),
+            Self::Report(error) => return error.hint(),
+            Self::InLayer { source, .. } => return source.hint(),
+            Self::Store(error) => return error.hint(),
+            Self::UnknownMethod { suggestion, .. } => return Some(suggest(suggestion.as_deref())),
+            Self::UnknownLayer { available, .. } => {
+                return Some(format!("it has the layers {available}; name some of these"));
+            }
+            Self::TokenRule { known, .. } => match known.first() {
+                Some(rule) => return Some(format!("fit on the rule `{rule}`, or extract others")),
+                None => "extract hook points, such as `blocks.*.hook_resid_post`",
+            },
+            Self::Io(error) => host::hint::hint(error),
+            Self::NoProbe { hint, .. } => hint,
+            Self::NoRows { hint, .. } | Self::Setting { hint, .. } => hint,
+            Self::NoRun { .. } => "`ccs fit` makes a run; give its folder",
+            Self::OtherStates { .. } => {
+                "a direction means something only in the states of one model at one hook point and token; extract \
+                 with the same model, tokenizer, hook points, and token rule"
+            }
+            Self::NoFit { .. } => "it is a control; give a method such as ccs or lr",
+            Self::NoAnswerLogprob => "extract it with the states, or leave these methods out",
+            Self::NoAnswerMean => "extract it again, or go by the sum",
+            Self::ReportFile { .. } => {
+                "`report.json` and `split.json` are what `ccs fit` writes; fit again if they were changed"
+            }
+            Self::RunFile { .. } => {
+                "the files of a run belong together and are compared with its sums.json; restore this one from a \
+                 copy, or fit again"
+            }
+            Self::RunExists { .. } => "choose another folder, or replace the earlier run on purpose",
+            Self::OutInUse { .. } => "wait until it is done, or choose another folder",
+            Self::Write { .. } => "please report it, with the command",
+            Self::Threads { .. } => "ask for fewer",
+        };
+        Some(hint.to_owned())
+    }
 }
 
 impl From<tch::TchError> for Error {

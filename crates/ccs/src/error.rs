@@ -5,23 +5,21 @@ use std::path::PathBuf;
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of this crate. Messages name the thing at fault and end in a line `hint: …`.
+/// An error of this crate. The message names the thing at fault; [`Error::hint`] says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// LibTorch refused an operation.
-    #[error(
-        "LibTorch: {0}\nhint: if this is about memory, fit fewer layers at a time; otherwise please report it"
-    )]
+    #[error("LibTorch: {0}")]
     Torch(#[from] tch::TchError),
     /// LibTorch or the device cannot be used.
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
     /// A file or folder could not be read or written; the message names it.
-    #[error("{0}\nhint: {hint}", hint = host::hint::hint(.0))]
+    #[error("{0}")]
     Io(#[from] std::io::Error),
     /// A tensor is not of the shape it must have.
-    #[error("{what} has shape {found:?}, expected {expected}\nhint: {hint}")]
+    #[error("{what} has shape {found:?}, expected {expected}")]
     Shape {
         /// Which tensor.
         what: String,
@@ -33,9 +31,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// Two things that belong together differ in length.
-    #[error(
-        "{what}: {found} values for {expected} rows\nhint: every row has exactly one of each; index both with the same rows"
-    )]
+    #[error("{what}: {found} values for {expected} rows")]
     Length {
         /// Which values.
         what: &'static str,
@@ -45,9 +41,7 @@ pub enum Error {
         found: usize,
     },
     /// A row's question or template contradicts another row's.
-    #[error(
-        "row {row}: {problem}\nhint: a question is asked once with every template, always about one passage"
-    )]
+    #[error("row {row}: {problem}")]
     Variant {
         /// The row, counted from 0.
         row: usize,
@@ -55,7 +49,7 @@ pub enum Error {
         problem: String,
     },
     /// A state or score is NaN or infinite.
-    #[error("{what} of row {row} is not finite{}\nhint: find out why the model or the file yields it; a probe cannot be fitted through it", column.map(|c| format!(" (column {c})")).unwrap_or_default())]
+    #[error("{what} of row {row} is not finite{}", column.map(|c| format!(" (column {c})")).unwrap_or_default())]
     NotFinite {
         /// Which array.
         what: String,
@@ -65,9 +59,7 @@ pub enum Error {
         column: Option<usize>,
     },
     /// Only one of the two labels occurs where both are needed.
-    #[error(
-        "all {rows} rows of {part} are labeled {label}\nhint: a probe's sign and quality need both labels; use more rows, another seed, or fewer folds"
-    )]
+    #[error("all {rows} rows of {part} are labeled {label}")]
     OneClass {
         /// Which rows.
         part: String,
@@ -77,9 +69,7 @@ pub enum Error {
         label: bool,
     },
     /// There are fewer rows than the split needs.
-    #[error(
-        "{found} rows are too few for {purpose}, which needs at least {needed}\nhint: extract more pairs"
-    )]
+    #[error("{found} rows are too few for {purpose}, which needs at least {needed}")]
     TooFewRows {
         /// What for.
         purpose: String,
@@ -89,9 +79,7 @@ pub enum Error {
         found: usize,
     },
     /// There are fewer groups (passages) than the split needs.
-    #[error(
-        "{found} groups are too few for {purpose}, which needs at least {needed}\nhint: rows of one group (one passage) stay together; add rows of other passages, or use fewer folds"
-    )]
+    #[error("{found} groups are too few for {purpose}, which needs at least {needed}")]
     TooFewGroups {
         /// What for.
         purpose: String,
@@ -101,12 +89,10 @@ pub enum Error {
         found: usize,
     },
     /// A probe's scores are of any scale, and nothing says which probability belongs to which.
-    #[error(
-        "the probe's scores are no probabilities, and no Platt scaling is saved with it\nhint: use its scores, or fit a scaling on held-out scores (`Platt::fit_held_out`)"
-    )]
+    #[error("the probe's scores are no probabilities, and no Platt scaling is saved with it")]
     NoProbability,
     /// A setting has a value that cannot be used.
-    #[error("`{name}` cannot be {value}: {reason}\nhint: {hint}")]
+    #[error("`{name}` cannot be {value}: {reason}")]
     Setting {
         /// The setting: the field's name.
         name: &'static str,
@@ -119,7 +105,7 @@ pub enum Error {
     },
     /// Newton's method for logistic regression did not get to the tolerance.
     #[error(
-        "logistic regression stopped after {iterations} iterations with a largest gradient entry of {gradient:.3e} (wanted {tolerance:.1e})\nhint: raise the tolerance, or fit in f64"
+        "logistic regression stopped after {iterations} iterations with a largest gradient entry of {gradient:.3e} (wanted {tolerance:.1e})"
     )]
     NotConverged {
         /// Iterations done.
@@ -131,29 +117,23 @@ pub enum Error {
     },
     /// Logistic regression without a penalty has no minimum: some direction tells the labels apart without error.
     #[error(
-        "logistic regression without a penalty has no minimum: its labels can be told apart without error, so that weights grow for ever\nhint: give a penalty (`l2`) above 0"
+        "logistic regression without a penalty has no minimum: its labels can be told apart without error, so that weights grow for ever"
     )]
     Separable,
     /// CCS left every restart with a loss that is not a number.
-    #[error(
-        "no CCS restart ended with a finite loss\nhint: lower the learning rate, or look at the states' scale"
-    )]
+    #[error("no CCS restart ended with a finite loss")]
     Diverged,
     /// A matrix that has to be inverted has no inverse.
-    #[error(
-        "{what} cannot be inverted\nhint: give more rows or more shrinkage, and look for values that are very large"
-    )]
+    #[error("{what} cannot be inverted")]
     Singular {
         /// Which matrix.
         what: String,
     },
     /// There is no direction to choose: the states do not differ in what a method looks at.
-    #[error(
-        "the training states do not vary in what the method looks at\nhint: an embedding layer whose last token is the same in every row holds no truth; leave the layer out"
-    )]
+    #[error("the training states do not vary in what the method looks at")]
     Constant,
     /// A file is not a probe that this version reads.
-    #[error("{}: not a probe file: {reason}\nhint: probes are the `.safetensors` files that `Probe::save` writes", path.display())]
+    #[error("{}: not a probe file: {reason}", path.display())]
     ProbeFile {
         /// The file.
         path: PathBuf,
@@ -161,11 +141,52 @@ pub enum Error {
         reason: String,
     },
     /// A table or a JSON document could not be written.
-    #[error("{what} cannot be written: {reason}\nhint: please report it, with the command")]
+    #[error("{what} cannot be written: {reason}")]
     Write {
         /// Which file.
         what: &'static str,
         /// What the writer said.
         reason: String,
     },
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Runtime(error) => return error.hint(),
+            Self::Io(error) => host::hint::hint(error),
+            Self::Shape { hint, .. } | Self::Setting { hint, .. } => hint,
+            Self::Torch(_) => {
+                "if this is about memory, fit fewer layers at a time; otherwise please report it"
+            }
+            Self::Length { .. } => "every row has exactly one of each; index both with the same rows",
+            Self::Variant { .. } => "a question is asked once with every template, always about one passage",
+            Self::NotFinite { .. } => {
+                "find out why the model or the file yields it; a probe cannot be fitted through it"
+            }
+            Self::OneClass { .. } => {
+                "a probe's sign and quality need both labels; use more rows, another seed, or fewer folds"
+            }
+            Self::TooFewRows { .. } => "extract more pairs",
+            Self::TooFewGroups { .. } => {
+                "rows of one group (one passage) stay together; add rows of other passages, or use fewer folds"
+            }
+            Self::NoProbability => {
+                "use its scores, or fit a scaling on held-out scores (`Platt::fit_held_out`)"
+            }
+            Self::NotConverged { .. } => "raise the tolerance, or fit in f64",
+            Self::Separable => "give a penalty (`l2`) above 0",
+            Self::Diverged => "lower the learning rate, or look at the states' scale",
+            Self::Singular { .. } => {
+                "give more rows or more shrinkage, and look for values that are very large"
+            }
+            Self::Constant => {
+                "an embedding layer whose last token is the same in every row cannot carry the answer; leave the layer out"
+            }
+            Self::ProbeFile { .. } => "probes are the `.safetensors` files that `Probe::save` writes",
+            Self::Write { .. } => "please report it, with the command",
+        };
+        Some(hint.to_owned())
+    }
 }

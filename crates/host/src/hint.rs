@@ -1,42 +1,55 @@
 //! What to do about an error of the operating system.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 
 use rustix::io::Errno;
 
-/// An error that says what to do about it, inside an [`io::Error`]; [`hint()`] finds it.
+/// An error that says what to do about it. Inside an [`io::Error`], [`hint()`] finds it.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) what: String,
-    pub(crate) hint: &'static str,
+pub struct Hinted {
+    what: String,
+    hint: Cow<'static, str>,
 }
 
-impl fmt::Display for Refused {
+impl Hinted {
+    /// What went wrong, and what to do about it.
+    pub fn new(what: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+}
+
+impl fmt::Display for Hinted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-impl Error for Refused {}
+impl Error for Hinted {}
 
 pub(crate) fn refused(kind: ErrorKind, what: String, hint: &'static str) -> io::Error {
-    io::Error::new(kind, Refused { what, hint })
+    io::Error::new(kind, Hinted::new(what, hint))
 }
 
-/// What to do about an error of the operating system, as the end of a sentence after `hint: `.
+/// What to do about an error of the operating system.
 ///
 /// ```
 /// let error = std::fs::read("/nowhere/at/all").unwrap_err();
 /// assert!(host::hint::hint(&error).contains("check how the path is written"));
 /// ```
-pub fn hint(error: &io::Error) -> &'static str {
+pub fn hint(error: &io::Error) -> &str {
     // Wrapped errors keep the number only in the one inside.
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
-        if let Some(Refused { hint, .. }) = error.downcast_ref() {
-            return hint;
+        if let Some(hinted) = error.downcast_ref::<Hinted>() {
+            return hinted.hint();
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
             if let Some(hint) = Errno::from_io_error(io).and_then(of_number) {

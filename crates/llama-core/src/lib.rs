@@ -42,6 +42,7 @@ mod checkpoint;
 mod config;
 mod error;
 mod generate;
+mod hint;
 mod hooks;
 mod model;
 mod tokenizer;

@@ -33,10 +33,7 @@ pub use shape::TensorExt;
 #[non_exhaustive]
 pub enum Error {
     /// The library that was loaded is not the release the program was compiled for.
-    #[error(
-        "this program was built for LibTorch {built_for} and was started with LibTorch {loaded}\n\
-         hint: unset LD_LIBRARY_PATH, or rebuild with LIBTORCH pointing at the LibTorch you want"
-    )]
+    #[error("this program was built for LibTorch {built_for} and was started with LibTorch {loaded}")]
     Version {
         /// The release of the headers it was compiled with.
         built_for: String,
@@ -44,15 +41,13 @@ pub enum Error {
         loaded: String,
     },
     /// A device name that is none of the known forms.
-    #[error("unknown device `{name}`\nhint: write `cpu`, `cuda` or `cuda:N`, for example `device = cuda:0`")]
+    #[error("unknown device `{name}`")]
     UnknownDevice {
         /// What was asked for.
         name: String,
     },
     /// CUDA was asked for and cannot be had.
-    #[error(
-        "device `{name}` is not available: {reason}\nhint: `cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `device = cpu` always works"
-    )]
+    #[error("device `{name}` is not available: {reason}")]
     NoCuda {
         /// What was asked for.
         name: String,
@@ -69,6 +64,23 @@ pub enum Error {
         /// The tensor's shape.
         found: Vec<i64>,
     },
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Version { .. } => {
+                "unset LD_LIBRARY_PATH, or rebuild with LIBTORCH pointing at the LibTorch you want"
+            }
+            Self::UnknownDevice { .. } => "write `cpu`, `cuda`, or `cuda:N`, for example `device = cuda:0`",
+            Self::NoCuda { .. } => {
+                "`cargo xtask libtorch --cuda` gets a LibTorch with CUDA; `device = cpu` always works"
+            }
+            Self::Axes { .. } => "add or remove an axis, for example with `unsqueeze` or `squeeze`",
+        };
+        Some(hint.to_owned())
+    }
 }
 
 /// The LibTorch release this crate was compiled against, for example `2.13.0`.

@@ -144,11 +144,12 @@ pub(crate) fn assert_same(expected: &BTreeMap<String, Vec<u8>>, found: &BTreeMap
     }
 }
 
-/// An error's message, which must end in a hint.
+/// An error's message, and its hint on a line of its own.
 pub(crate) fn message<T>(result: activations::Result<T>) -> String {
-    let message = result.err().expect("an error").to_string();
-    assert!(message.lines().last().unwrap().starts_with("hint: "), "no hint: {message}");
-    message
+    let error = result.err().expect("an error");
+    let message = error.to_string();
+    assert!(!message.contains("hint:"), "{message}");
+    format!("{message}\nhint: {}", error.hint().expect("a hint"))
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn other_encodings_are_named_with_their_line() {
-        let said = |bytes: &[u8]| of(bytes).expect_err("no text").to_string();
+        let said = |bytes: &[u8]| of(bytes).expect_err("no text").with_hint();
         let latin = said(b"a,b\n1,2\n\xe9t\xe9,1\n");
         assert!(
             latin.contains("line 3") && latin.contains("0xe9") && latin.contains("WINDOWS-1252"),

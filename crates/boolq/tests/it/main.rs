@@ -13,3 +13,10 @@ mod selection;
 mod tables;
 mod templates;
 mod toy;
+
+/// An error's message, and its hint on a line of its own.
+pub(crate) fn with_hint(error: &boolq::Error) -> String {
+    let message = error.to_string();
+    assert!(!message.contains("hint:"), "{message}");
+    format!("{message}\nhint: {}", error.hint().expect("a hint"))
+}

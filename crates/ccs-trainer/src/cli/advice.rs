@@ -18,20 +18,24 @@ pub(crate) fn errors<Cli: CommandFactory>() -> Errors {
     ]
     .into_iter()
     .fold(Errors::new().flags::<Cli>(), |errors, (field, flag)| errors.setting(field, flag))
+    .hints(with_flags)
+    .hints(ccs::Error::hint)
+    .hints(ccs_report::Error::hint)
+    .hints(activations::Error::hint)
+    .hints(torch_runtime::Error::hint)
+    .hints(|stopped: &Stopped| Some(stopped.hint()))
 }
 
-/// The error, with the flags that its hint means at the end of it.
-pub(crate) fn named(error: Box<dyn Error>) -> Box<dyn Error> {
-    match advice(error.as_ref()) {
-        Some(flags) => format!("{error}{flags}").into(),
-        None => error,
-    }
+/// The hint of an error, with the flags that it means at the end.
+fn with_flags(error: &ccs_trainer::Error) -> Option<String> {
+    let hint = error.hint()?;
+    Some(hint + &flags(error).unwrap_or_default())
 }
 
 /// What the hint means on this command line.
-fn advice(error: &(dyn Error + 'static)) -> Option<String> {
+fn flags(error: &ccs_trainer::Error) -> Option<String> {
     use ccs_trainer::Error as Trainer;
-    Some(match error.downcast_ref::<Trainer>()? {
+    Some(match error {
         Trainer::TokenRule { known, .. } => format!(": `--tokens {}`", known.first()?),
         Trainer::RunExists { content: "a run", .. } => ": `--overwrite`".to_owned(),
         Trainer::NoAnswerMean => ": `--zero-shot sum`".to_owned(),
@@ -63,13 +67,16 @@ impl Stopped {
             Outcome::Stopped { done, layers, kept } => Err(Self { done, layers, kept }),
         }
     }
+
+    fn hint(&self) -> &'static str {
+        if self.kept { "the same command goes on where this one ended" } else { "nothing was kept" }
+    }
 }
 
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { done, layers, kept } = self;
-        let hint = if *kept { "the same command goes on where this one ended" } else { "nothing was kept" };
-        write!(f, "stopped with {done} of {layers} layers done\nhint: {hint}")
+        let Self { done, layers, .. } = self;
+        write!(f, "stopped with {done} of {layers} layers done")
     }
 }
 
@@ -91,7 +98,7 @@ mod tests {
         let expected = "error: `--learning-rate` cannot be 0: it is a step size\n\
                         hint: give `--learning-rate 0.01`, or leave out `--restarts`; see `x`";
         assert_eq!(errors::<crate::cli::Cli>().message(&refused), expected);
-        let sum = named(Box::new(ccs_trainer::Error::NoAnswerMean)).to_string();
+        let sum = errors::<crate::cli::Cli>().message(&ccs_trainer::Error::NoAnswerMean);
         assert!(sum.ends_with("go by the sum: `--zero-shot sum`"), "{sum}");
     }
 }

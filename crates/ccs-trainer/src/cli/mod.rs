@@ -44,7 +44,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     Program::new(advice::errors::<Cli>())
         .stopped(|_: &Stopped| true)
-        .run(|cli: Cli, signals| run(cli, signals).map_err(advice::named))
+        .run(|cli: Cli, signals| run(cli, signals))
 }
 
 fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {

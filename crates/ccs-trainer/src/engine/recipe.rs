@@ -36,10 +36,7 @@ pub(crate) fn possible<T, E: Into<Error>>(fit: Result<T, E>) -> Result<Result<T,
             | ccs::Error::OneClass { .. }
             | ccs::Error::TooFewRows { .. }
             | ccs::Error::TooFewGroups { .. }),
-        )) => {
-            let text = error.to_string();
-            Ok(Err(text.split_once("\nhint: ").map_or(text.as_str(), |(text, _)| text).to_owned()))
-        }
+        )) => Ok(Err(error.to_string())),
         Err(error) => Err(error),
     }
 }

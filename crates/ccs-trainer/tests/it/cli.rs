@@ -129,7 +129,10 @@ fn a_token_rule_is_chosen_and_its_probe_says_so() {
     let accuracy = |fitted: &Fitted| fitted.report.chosen[&Method::CCS].test.clone().unwrap().accuracy;
     assert!(accuracy(&last) > 0.9 && accuracy(&mean) < 0.8, "{} {}", accuracy(&last), accuracy(&mean));
 
-    let refused = |method, layer| open("last", method, layer).unwrap_err().to_string();
+    let refused = |method, layer| {
+        let error = open("last", method, layer).unwrap_err();
+        format!("{error}\nhint: {}", error.hint().unwrap())
+    };
     assert!(
         refused(Method::CCS, Some(0)).contains("layer 0: the states are the same for every training row")
     );

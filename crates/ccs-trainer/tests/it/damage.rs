@@ -82,13 +82,14 @@ type Given = std::result::Result<BTreeMap<String, Vec<u8>>, String>;
 
 fn given(result: Result<Vec<u8>>) -> Given {
     let chain = |error: ccs_trainer::Error| {
+        let hint = error.hint().expect("a hint");
         let mut text = error.to_string();
         let mut next = std::error::Error::source(&error);
         while let Some(source) = next {
             text = format!("{text}: {source}");
             next = source.source();
         }
-        text
+        format!("{text}\nhint: {hint}")
     };
     result.map(|bytes| BTreeMap::from([(String::new(), bytes)])).map_err(chain)
 }
@@ -166,7 +167,7 @@ fn a_damaged_store_gives_its_own_numbers_or_none() {
     let exported = || {
         let to = folder.path().join("exported");
         let found = Store::open(&store).and_then(|s| activations::export_llama_ccs(&s, "last", &to));
-        let found = found.map(|_| every_file(&to)).map_err(|e| e.to_string());
+        let found = found.map(|_| every_file(&to)).map_err(|e| format!("{e}\nhint: {}", e.hint().unwrap()));
         let _ = std::fs::remove_dir_all(&to);
         found
     };

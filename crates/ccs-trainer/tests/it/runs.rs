@@ -262,7 +262,7 @@ fn a_place_is_held_by_one_and_found_unwritable_before_the_fit() {
     let held = NewRunDir::reserve(&out, Overwrite::No).unwrap();
     let error = NewRunDir::reserve(&out, Overwrite::No).unwrap_err();
     assert!(matches!(&error, Error::OutInUse { path } if path.ends_with("run")), "{error}");
-    assert!(error.to_string().contains("\nhint: wait until it is done"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.starts_with("wait until it is done")), "{error}");
     let done = fit(&data, &Settings { layers: "2".parse().unwrap(), ..settings() }, 0);
     assert!(matches!(done.write(&out, Overwrite::Yes), Err(Error::OutInUse { .. })));
     assert!(dir.path().join("run.partial/unfinished").exists(), "what another holds stays");

@@ -272,9 +272,9 @@ mod tests {
             ("0*js", "0"),
             ("-1*js", "-1"),
         ] {
-            let error = text.parse::<CcsLoss>().unwrap_err().to_string();
-            assert!(error.contains("symmetric_confidence"), "{text}: {error}");
-            assert!(error.contains(part) || part == "``", "{text}: {error}");
+            let error = text.parse::<CcsLoss>().unwrap_err();
+            assert!(error.hint().unwrap().contains("symmetric_confidence"), "{text}: {error}");
+            assert!(error.to_string().contains(part) || part == "``", "{text}: {error}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::output;
+use super::{Errors, output};
 
 /// The exit code of a wrong command line.
 const USAGE: u8 = 2;
@@ -13,7 +13,7 @@ const USAGE: u8 = 2;
 ///
 /// # Errors
 /// The exit code.
-pub fn parse<T: Parser>() -> Result<T, ExitCode> {
+pub(super) fn parse<T: Parser>(errors: &Errors) -> Result<T, ExitCode> {
     std::panic::set_hook(Box::new(|panic| {
         if crate::panics::are_expected() {
             return;
@@ -38,7 +38,9 @@ pub fn parse<T: Parser>() -> Result<T, ExitCode> {
         let text = text.trim_end();
         // clap's own last line says the same.
         let text = text.strip_suffix("For more information, try '--help'.").unwrap_or(text).trim_end();
-        output::stderr(&format!("{text}\n\nhint: `--help` behind the command lists what it takes\n"));
+        let hint = errors.hint(&error);
+        let hint = hint.as_deref().unwrap_or("`--help` behind the command lists what it takes");
+        output::stderr(&format!("{text}\n\nhint: {hint}\n"));
         ExitCode::from(USAGE)
     })
 }

@@ -1,18 +1,22 @@
-//! An error as a user reads it: what happened and why on one line, then what to do about it.
+//! An error as a user reads it: what happened, what caused it, and what to do about it.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::io;
 
 use clap::CommandFactory;
 
-use crate::hint::hint;
+use crate::hint::{Hinted, hint as hint_of_system};
 
 /// What is said where no error of a chain has a hint.
 const NO_HINT: &str = "`--help` behind the command says what it takes";
 
 type HintOf = Box<dyn Fn(&(dyn Error + 'static)) -> Option<String> + Send + Sync>;
+
+/// An error and its causes.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
 
 /// How a program shows the errors of its libraries, which know settings by their names and no flags.
 ///
@@ -51,18 +55,27 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Knows no library: hints are those that stand behind `hint: ` in an error's own text, and the system's.
+    /// Knows no library: the only hints are those of [`Hinted`] and of the system's errors.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks errors of a type what to do about them.
+    /// Asks errors of a type for their hint. Where several functions know a type, the first that answers counts.
     #[must_use]
     pub fn hints<E: Error + 'static, H: Into<String>>(
-        mut self,
+        self,
         hint: impl Fn(&E) -> Option<H> + Send + Sync + 'static,
     ) -> Self {
-        self.hints.push(Box::new(move |error| hint(error.downcast_ref()?).map(Into::into)));
+        self.hints_of_any(move |error| hint(error.downcast_ref()?).map(Into::into))
+    }
+
+    /// Asks a function that knows errors of several types.
+    #[must_use]
+    pub fn hints_of_any(
+        mut self,
+        hint: impl Fn(&(dyn Error + 'static)) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.hints.push(Box::new(hint));
         self
     }
 
@@ -89,38 +102,37 @@ impl Errors {
         command.get_subcommands().for_each(|command| self.take(command));
     }
 
-    /// `error: `, the chain of causes on one line, then the hints, one a line. Every error has one at least: that of the
-    /// system error inside, where it brings none.
+    /// `error: ` and the error, `caused by: ` and each cause that it does not already contain, `hint: ` and one hint.
     ///
-    /// In hints, settings in backticks become flags, `l2 = 0.01` becomes `--l2 0.01`. In an error's own text that is so of a
-    /// setting that it begins with, since names from data stand in backticks, too.
+    /// The hint is that of the innermost error that has one, because that is the most specific; without any, it is
+    /// about the system error inside.
+    ///
+    /// In hints, settings in backticks become flags, `l2 = 0.01` becomes `--l2 0.01`. In an error's own text, only a
+    /// setting that it begins with does, because names from data are in backticks, too.
     pub fn message(&self, error: &(dyn Error + 'static)) -> String {
-        let (mut chain, mut hints): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-        let mut of_system = None;
-        let mut next = Some(error);
-        while let Some(error) = next {
+        let mut shown: Vec<String> = Vec::new();
+        for error in chain(error) {
             let text = error.to_string();
-            let (text, own) =
-                text.split_once("\nhint: ").map_or((text.as_str(), None), |(t, h)| (t, Some(h)));
             // Many errors show their source in their own message.
-            if !chain.iter().any(|shown| shown.contains(text)) {
-                chain.push(text.to_owned());
+            if !shown.iter().any(|shown| shown.contains(&text)) {
+                shown.push(text);
             }
-            let asked = self.hints.iter().filter_map(|hint| hint(error));
-            for hint in asked.chain(own.map(str::to_owned)) {
-                if !hints.contains(&hint) {
-                    hints.push(hint);
-                }
-            }
-            of_system = of_system.or_else(|| error.downcast_ref::<io::Error>().map(hint));
-            next = error.source();
         }
-        if hints.is_empty() {
-            hints.push(of_system.unwrap_or(NO_HINT).to_owned());
-        }
-        let chain: Vec<String> = chain.iter().map(|text| self.begin_with_flag(text)).collect();
-        let first = format!("error: {}", chain.join(": "));
-        hints.iter().fold(first, |said, hint| said + "\nhint: " + &self.with_flags(hint))
+        let shown: Vec<String> = shown.iter().map(|text| self.begin_with_flag(text)).collect();
+        let hint = self.hint(error).unwrap_or_else(|| NO_HINT.to_owned());
+        format!("error: {}\nhint: {hint}", shown.join("\ncaused by: "))
+    }
+
+    /// The hint of the innermost error that has one, else that of the system error inside.
+    pub(super) fn hint(&self, error: &(dyn Error + 'static)) -> Option<String> {
+        let of_one = |error: &(dyn Error + 'static)| {
+            let hinted = error.downcast_ref::<Hinted>().map(|error| error.hint().to_owned());
+            hinted.or_else(|| self.hints.iter().find_map(|hint| hint(error)))
+        };
+        let of_system =
+            |error: &(dyn Error + 'static)| Some(hint_of_system(error.downcast_ref()?).to_owned());
+        let hint = chain(error).filter_map(of_one).last();
+        hint.or_else(|| chain(error).find_map(of_system)).map(|hint| self.with_flags(&hint))
     }
 
     fn begin_with_flag(&self, text: &str) -> String {
@@ -177,13 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_is_one_line_and_hints_come_last() {
-        let inner = Said("row 3 is bad (column 7)\nhint: look at it", None);
-        let outer = Said("layer 5", Some(Box::new(inner)));
+    fn causes_follow_and_the_innermost_hint_is_said_once() {
+        let inner = Said("row 3 is bad (column 7)", None);
+        let outer = Said("layer 5", Some(Box::new(Said("cannot fit: row 3 is bad", Some(Box::new(inner))))));
+        let hint = |said: &Said| (said.0 != "layer 5").then(|| format!("look at {}", &said.0[..5]));
         assert_eq!(
-            Errors::new().message(&outer),
-            "error: layer 5: row 3 is bad (column 7)\nhint: look at it"
+            Errors::new().hints(hint).message(&outer),
+            "error: layer 5\ncaused by: cannot fit: row 3 is bad\ncaused by: row 3 is bad (column 7)\nhint: look at row 3"
         );
+        let whole = Said("layer 5: row 3 is bad", Some(Box::new(Said("row 3 is bad", None))));
+        assert_eq!(
+            Errors::new().hints(hint).message(&whole),
+            "error: layer 5: row 3 is bad\nhint: look at row 3"
+        );
+        assert_eq!(Errors::new().message(&Hinted::new("no x", "give x")), "error: no x\nhint: give x");
     }
 
     #[test]
@@ -204,8 +223,8 @@ mod tests {
         let errors = errors.setting("all", "--all");
         let cause = Said("column `folds` is not there", None);
         let said = errors.message(&Said("`folds`: 1", Some(Box::new(cause))));
-        let expected = "error: `--k-folds`: 1: column `folds` is not there\n\
+        let expected = "error: `--k-folds`: 1\ncaused by: column `folds` is not there\n\
             hint: fewer `--k-folds`, `--limit 10` or `--all`; `x`";
-        assert_eq!(said, expected, "a hint is said once, and a name from data stays");
+        assert_eq!(said, expected, "a name from data stays");
     }
 }

@@ -7,9 +7,9 @@ mod output;
 mod run;
 mod signals;
 
-pub use arguments::parse;
+pub use crate::hint::Hinted;
 pub use bar::Bar;
 pub use errors::Errors;
-pub use output::{Stderr, data, end, error, json, note, page, say, warn};
+pub use output::{Stderr, data, json, note, page, say, warn};
 pub use run::Program;
 pub use signals::Signals;

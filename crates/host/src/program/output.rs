@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
-use std::process::ExitCode;
 
 use serde::Serialize;
 
@@ -69,19 +68,8 @@ pub fn warn(text: &(impl std::fmt::Display + ?Sized)) {
     stderr(&format!("warning: {text}\n"));
 }
 
-/// The exit code of a program that is done, or has failed and says why.
-pub fn end(done: Result<(), Box<dyn Error>>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => {
-            error(failed.as_ref());
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// `error: …`, with its causes and what to do about it.
-pub fn error(error: &(dyn Error + 'static)) {
+/// `error: …`, with what to do about it, where no library is concerned.
+pub(super) fn error(error: &(dyn Error + 'static)) {
     note(&Errors::new().message(error));
 }
 

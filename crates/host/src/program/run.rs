@@ -52,7 +52,7 @@ impl Program {
         &self,
         work: impl FnOnce(T, &Signals) -> Result<R, Box<dyn Error>>,
     ) -> ExitCode {
-        let arguments = match arguments::parse() {
+        let arguments = match arguments::parse(&self.errors) {
             Ok(arguments) => arguments,
             Err(code) => return code,
         };

@@ -133,8 +133,9 @@ mod tests {
             (b"\xff\xfe{\0", "UTF-8"),
         ] {
             std::fs::write(&path, content).expect("write");
-            let error = text(&path, CONFIG).expect_err(says).to_string();
-            assert!(error.contains(says) && error.contains("hint:"), "{error}");
+            let error = text(&path, CONFIG).expect_err(says);
+            let error = format!("{error}; {}", error.hint().expect("a hint"));
+            assert!(error.contains(says), "{error}");
         }
         std::fs::write(&path, vec![b' '; 100]).expect("write");
         assert!(text(&path, 99).is_err() && text(&path, 100).is_ok());

@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Tokens>(json).expect(json), tokens);
         }
         for bad in ["", "Last", "at:x", "at:1,,2", "at:-1", "3"] {
-            assert!(bad.parse::<Tokens>().expect_err(bad).to_string().contains("hint:"));
+            assert!(bad.parse::<Tokens>().expect_err(bad).hint().is_some());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Meta's layout written and read back, in one part and several, whole, damaged and hostile.
 
+use crate::with_hint;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -297,7 +298,7 @@ fn tokenizers_that_do_not_fit_are_refused() {
     );
     tokenizer.check_fits(random(Precision::F32).config()).expect("50 embeddings for 10 tokens");
     let few = Config { vocab_size: 9, ..Config::default() };
-    let error = tokenizer.check_fits(&few).expect_err("9 embeddings").to_string();
+    let error = with_hint(&tokenizer.check_fits(&few).expect_err("9 embeddings"));
     assert!(error.contains("up to id 9") && error.contains("has 9 embeddings"), "{error}");
     for bad in [b"".as_slice(), b"hello", b"\x0a\xff\xff\xff\xff\x0f", &[0u8; 64]] {
         assert!(matches!(Tokenizer::from_bytes(bad, "bad"), Err(Error::Tokenizer { .. })));

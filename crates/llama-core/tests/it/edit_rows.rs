@@ -1,5 +1,6 @@
 //! Edits of certain rows of a batch: a pass for many edits is what a pass for each gives.
 
+use crate::with_hint;
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
     Batch, Change, Edit, Edits, Error, Forward, HookPoint, Llama, Padding, Precision, Site, Tokens,
@@ -74,7 +75,7 @@ fn rows_are_written_to_files_and_a_row_that_is_not_there_is_refused() {
     assert_eq!(serde_json::to_value(&by_row).expect("json"), json);
     assert_eq!(serde_json::from_value::<Edit>(json).expect("an edit"), by_row);
     let edits = Edits::from(by_row);
-    let recorded = edits.to_json().expect_err("of one batch").to_string();
+    let recorded = with_hint(&edits.to_json().expect_err("of one batch"));
     assert!(recorded.contains("edit 0 is for certain rows"), "{recorded}");
     let llama = random(Precision::F32);
     let error = logits(&llama, &Batch::new(&prompts()).expect("batch"), &edits).expect_err("four prompts");

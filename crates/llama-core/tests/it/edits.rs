@@ -1,5 +1,6 @@
 //! Edits: what each does, to which tokens, in which order; on disk and back; refused where they have no meaning.
 
+use crate::with_hint;
 use std::fs;
 
 use llama_core::tch::{Device, Kind, Tensor};
@@ -255,9 +256,9 @@ fn edits_that_mean_nothing_are_refused_with_the_point() {
         let fine = Edit::new("hook_embed", Tokens::All, Change::Zero);
         let edits: Edits = [fine, Edit::new(point, tokens, change)].into_iter().collect();
         let error = edits.hook(&config(), Device::Cpu).expect_err(says);
-        let text = error.to_string();
+        let text = with_hint(&error);
         assert!(matches!(error, Error::Edit { edit: 1, .. }), "{text}");
-        assert!(text.contains(says) && text.contains("hint:"), "{says}: {text}");
+        assert!(text.contains(says), "{says}: {text}");
         assert!(text.contains(point) || point.contains('*'), "{text}");
     }
     let refused = |edit: Edit| Edits::from(edit).hook(&config(), Device::Cpu).expect_err("refused");
@@ -284,7 +285,7 @@ fn a_patch_for_another_batch_is_refused_when_the_batch_is_seen() {
     let mut hook = edits.hook(&config(), Device::Cpu).expect("its axes fit");
     let batch = Batch::new(&prompts()).expect("batch");
     let error =
-        llama.forward(&batch, Forward::new().hook(&mut hook)).expect_err("3 values, 4 prompts").to_string();
+        with_hint(&llama.forward(&batch, Forward::new().hook(&mut hook)).expect_err("3 values, 4 prompts"));
     assert!(
         error.contains("[3, 24]") && error.contains("[4, 24]") && error.contains("blocks.1.hook_resid_post"),
         "{error}"
@@ -381,14 +382,14 @@ fn files_written_by_hand_are_read_and_wrong_ones_refused_by_what_is_wrong() {
         (written.replace("\"F64\"", "\"F32\""), "another dtype"),
         ("{".to_owned(), "EOF"),
     ] {
-        let error = read(&text).expect_err(says).to_string();
-        assert!(error.contains(says) && error.contains("hint:"), "{says}: {error}");
+        let error = with_hint(&read(&text).expect_err(says));
+        assert!(error.contains(says), "{says}: {error}");
     }
     // One byte of the tensors is another.
     let tensors = folder.path().join("edits.edits.safetensors");
     let mut bytes = fs::read(&tensors).expect("read");
     *bytes.last_mut().expect("bytes") ^= 1;
     fs::write(&tensors, bytes).expect("write");
-    let error = read(&written).expect_err("damaged").to_string();
+    let error = with_hint(&read(&written).expect_err("damaged"));
     assert!(error.contains("another blake3") && error.contains("edits.edits.safetensors"), "{error}");
 }

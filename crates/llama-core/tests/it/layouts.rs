@@ -1,5 +1,6 @@
 //! The same weights written as Meta, Hugging Face and GGUF files, by writers that are not this crate's, are one model.
 
+use crate::with_hint;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -263,7 +264,7 @@ fn a_head_dim_of_its_own_is_read_from_both() {
     assert_eq!(llama.config(), &config);
     assert_same(&llama, &load(&path));
     let meta = folder.path().join("meta");
-    let error = save_meta(&llama, &meta, Kind::Float, 1).expect_err("4 heads of 24 in 64").to_string();
+    let error = with_hint(&save_meta(&llama, &meta, Kind::Float, 1).expect_err("4 heads of 24 in 64"));
     assert!(error.contains("head_dim"), "{error}");
 }
 
@@ -369,7 +370,7 @@ fn tied_embeddings_are_one_tensor() {
     assert!(logits(&load(folder.path())).equal(&reference));
     weights.last_mut().expect("lm_head").2[7] += 1.0;
     write_hugging_face(folder.path(), &config, &weights, 1);
-    let error = Checkpoint::open(folder.path()).expect_err("contradiction").to_string();
+    let error = with_hint(&Checkpoint::open(folder.path()).expect_err("contradiction"));
     assert!(error.contains("tie_word_embeddings"), "{error}");
 }
 

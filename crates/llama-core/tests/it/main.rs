@@ -22,3 +22,10 @@ mod tokenizer;
 mod tokenizer_damage;
 mod tokenizer_folders;
 mod weights;
+
+/// An error's message, and its hint on a line of its own.
+pub(crate) fn with_hint(error: &llama_core::Error) -> String {
+    let message = error.to_string();
+    assert!(!message.contains("hint:"), "{message}");
+    format!("{message}\nhint: {}", error.hint().expect("a hint"))
+}

@@ -1,5 +1,6 @@
 //! A prompt's activations do not depend on its neighbors in the batch, on either side of padding.
 
+use crate::with_hint;
 use llama_core::tch::Tensor;
 use llama_core::{Batch, Capture, Forward, HookSet, Llama, Padding, Precision, Tokens};
 use proptest::prelude::*;
@@ -46,7 +47,7 @@ proptest! {
 
 #[test]
 fn what_is_no_prompt_is_refused() {
-    let error = Batch::new(&[vec![1u32], vec![]]).expect_err("empty prompt").to_string();
+    let error = with_hint(&Batch::new(&[vec![1u32], vec![]]).expect_err("empty prompt"));
     assert!(error.contains("prompt 1"), "{error}");
     let batch = Batch::new(&[vec![1u32], vec![4, 50, 3]]).expect("batch");
     let error =

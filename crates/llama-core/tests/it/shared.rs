@@ -1,5 +1,6 @@
 //! Prompts that share their beginnings have the activations they have alone.
 
+use crate::with_hint;
 use llama_core::tch::Tensor;
 use llama_core::{Axis, Batch, Capture, Forward, HookPoint, HookSet, Precision, Tokens};
 use proptest::prelude::*;
@@ -59,6 +60,6 @@ fn what_is_shared_is_laid_out_once() {
     assert_eq!(Batch::shared(&[&pair[..]]).expect("batch").shape(), (1, 51));
     assert_eq!(Batch::shared(&[&pair[..1]]).expect("batch").shape(), (1, 50));
     assert_eq!(Batch::shared(&[&pair[..]]).expect("batch").lengths(), [50, 50]);
-    let error = Batch::shared(&[vec![vec![1u32]], vec![vec![2], vec![]]]).expect_err("no tokens").to_string();
+    let error = with_hint(&Batch::shared(&[vec![vec![1u32]], vec![vec![2], vec![]]]).expect_err("no tokens"));
     assert!(error.contains("prompt 2"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! One small model as transformers, `torch.save` and Mistral's programs write it, and as people's folders hold it:
 //! `fixtures/spellings/make.py` made the files, and computed with transformers in float64 what each configuration means.
 
+use crate::with_hint;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,7 @@ fn names_are_seen_through_their_wrappers() {
     renamed(&folder.path().join("model.safetensors"), |name| {
         Some(name.replace("layers.1.mlp", "layers.1.moe"))
     });
-    let error = load(folder.path()).expect_err("another model").to_string();
+    let error = with_hint(&load(folder.path()).expect_err("another model"));
     assert!(error.contains("layers.1."), "{error}");
 }
 
@@ -192,11 +193,11 @@ fn pytorch_bin_files_are_read() {
     index(parts.path(), "pytorch_model.bin.index.json", &names(), |name| {
         if name == "lm_head.weight" { "second.bin".to_owned() } else { part.to_owned() }
     });
-    let error = load(parts.path()).expect_err("twice").to_string();
+    let error = with_hint(&load(parts.path()).expect_err("twice"));
     assert!(error.contains("and so does") && error.contains("second.bin"), "{error}");
 
     let legacy = folder(&json!({}), &[("pytorch_model.bin", "legacy.bin")]);
-    let error = load(legacy.path()).expect_err("legacy").to_string();
+    let error = with_hint(&load(legacy.path()).expect_err("legacy"));
     assert!(error.contains("before PyTorch 1.6") && error.contains("torch.save"), "{error}");
 }
 
@@ -226,7 +227,7 @@ fn an_index_may_list_what_is_computed_and_leave_out_what_is_there() {
     let fewer: Vec<String> = names().into_iter().filter(|name| !name.contains("layers.1.mlp")).collect();
     assert_is("left out", &run(&of(&json!({}), &fewer).expect("left out")), plain);
     let error =
-        of(&json!({}), &listed("model.layers.2.mlp.up_proj.weight")).expect_err("not there").to_string();
+        with_hint(&of(&json!({}), &listed("model.layers.2.mlp.up_proj.weight")).expect_err("not there"));
     assert!(error.contains("layers.2.mlp.up_proj"), "{error}");
 
     // A tied unembedding that no file holds; untied, it is missed.
@@ -240,7 +241,7 @@ fn an_index_may_list_what_is_computed_and_leave_out_what_is_there() {
     let folder = folder(&json!({}), &[(part, "model.safetensors")]);
     let twice = format!(r#"{{"weight_map":{{"lm_head.weight":"{part}","lm_head.weight":"{part}"}}}}"#);
     fs::write(folder.path().join(file), twice).expect("index");
-    let error = load(folder.path()).expect_err("twice").to_string();
+    let error = with_hint(&load(folder.path()).expect_err("twice"));
     assert!(error.contains("`lm_head.weight` is there twice"), "{error}");
 }
 
@@ -253,7 +254,7 @@ fn a_name_twice_in_a_safetensors_header_is_refused() {
     let mut twice = bytes;
     twice[at..at + to.len()].copy_from_slice(to);
     fs::write(folder.path().join("model.safetensors"), twice).expect("write");
-    let error = load(folder.path()).expect_err("twice").to_string();
+    let error = with_hint(&load(folder.path()).expect_err("twice"));
     assert!(error.contains("`model.layers.1.mlp.up_proj.weight` is there twice"), "{error}");
 }
 
@@ -300,8 +301,8 @@ fn mistrals_own_files_are_read() {
         (json!({ "hidden_dim": 32 }), "feed_forward.w1"),
         (json!({ "use_scaled_rope": true, "rope_scaling": { "rope_type": "default" } }), "use_scaled_rope"),
     ] {
-        let error = with(&change).expect_err(says).to_string();
-        assert!(error.contains(says) && error.contains("hint:"), "{says}: {error}");
+        let error = with_hint(&with(&change).expect_err(says));
+        assert!(error.contains(says), "{says}: {error}");
     }
 }
 
@@ -318,8 +319,8 @@ fn weights_that_were_quantized_or_adapted_are_refused_by_what_was_done() {
         renamed(&folder.path().join("model.safetensors"), |own| {
             Some(if own == "model.layers.0.mlp.up_proj.weight" { name } else { own }.to_owned())
         });
-        let error = load(folder.path()).expect_err(says).to_string();
-        assert!(error.contains(says) && error.contains("hint:"), "{says}: {error}");
+        let error = with_hint(&load(folder.path()).expect_err(says));
+        assert!(error.contains(says), "{says}: {error}");
     }
 }
 
@@ -329,17 +330,17 @@ fn what_stands_in_a_files_place_is_named() {
     let cache = missing.path().join(".cache/huggingface/download");
     fs::create_dir_all(&cache).expect("folder");
     fs::write(cache.join("model.safetensors.1f.incomplete"), "").expect("write");
-    let error = load(missing.path()).expect_err("interrupted").to_string();
+    let error = with_hint(&load(missing.path()).expect_err("interrupted"));
     assert!(error.contains("model.safetensors.1f.incomplete"), "{error}");
 
     let pointer = folder(&json!({}), &[]);
     let text = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 1\n";
     fs::write(pointer.path().join("model.safetensors"), text).expect("write");
-    let error = load(pointer.path()).expect_err("a pointer").to_string();
+    let error = with_hint(&load(pointer.path()).expect_err("a pointer"));
     assert!(error.contains("git lfs pull"), "{error}");
 
     let parts = folder(&json!({}), &[("model-00001-of-00002.safetensors", "model.safetensors")]);
-    let error = load(parts.path()).expect_err("no index").to_string();
+    let error = with_hint(&load(parts.path()).expect_err("no index"));
     assert!(error.contains("index"), "{error}");
     let adapter = tempfile::tempdir().expect("folder");
     fs::write(adapter.path().join("adapter_config.json"), "{}").expect("write");

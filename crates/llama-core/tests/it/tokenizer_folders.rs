@@ -1,5 +1,6 @@
 //! Tokenizers with the files beside them, against what transformers makes of the same folders.
 
+use crate::with_hint;
 use std::path::{Path, PathBuf};
 
 use llama_core::{Error, Tokenizer, word_model};
@@ -160,12 +161,12 @@ fn what_companions_ask_that_is_not_done_is_refused_by_name() {
         ),
         ("added_tokens_decoder", json!({ "zero": {} }), "added_tokens_decoder"),
     ] {
-        let error = with_config("plain.model", &with(key, value)).expect_err(key).to_string();
-        assert!(error.contains(says) && error.contains("\nhint: "), "{error}");
+        let error = with_hint(&with_config("plain.model", &with(key, value)).expect_err(key));
+        assert!(error.contains(says), "{error}");
     }
     let code = json!({ "tokenizer_class": "OwnTokenizer", "auto_map": { "AutoTokenizer": ["own.OwnTokenizer", null] } });
     for name in ["plain.model", "metaspace.json"] {
-        let error = with_config(name, &code).expect_err("code").to_string();
+        let error = with_hint(&with_config(name, &code).expect_err("code"));
         assert!(error.contains("auto_map names code"), "{error}");
     }
     // Beside tokenizer.json, whose post-processor decides, the flags do not count.
@@ -176,7 +177,7 @@ fn what_companions_ask_that_is_not_done_is_refused_by_name() {
     let words = Tokenizer::open(unigram.path()).expect("SentencePiece's own algorithm");
     assert_eq!(words.ids("a</s> a").expect("ids"), [1, 3, 2, 3]);
     std::fs::write(unigram.path().join("tokenizer_config.json"), r#"{"pad_token": "<pad>"}"#).expect("write");
-    let error = Tokenizer::open(unigram.path()).expect_err("no such piece").to_string();
+    let error = with_hint(&Tokenizer::open(unigram.path()).expect_err("no such piece"));
     assert!(error.contains("not in the vocabulary"), "{error}");
 }
 
@@ -205,7 +206,7 @@ fn a_regular_expression_without_end_is_an_error() {
     for (behavior, invert) in [("Isolated", false), ("Removed", true), ("MergedWithNext", false)] {
         let tokenizer = steps(|f| f["pre_tokenizer"] = split(backtracks, behavior, invert)).expect("read");
         assert_eq!(tokenizer.ids("ab.").expect("ids"), [3, 4, 7], "{behavior}");
-        let error = tokenizer.ids(&format!("ab1{}", "abc abc. ".repeat(8))).expect_err(behavior).to_string();
+        let error = with_hint(&tokenizer.ids(&format!("ab1{}", "abc abc. ".repeat(8))).expect_err(behavior));
         assert!(
             error.contains("backtracks without end") && error.contains("(at byte 3 of the text)"),
             "{error}"
@@ -214,7 +215,7 @@ fn a_regular_expression_without_end_is_an_error() {
     let step = json!({ "type": "Replace", "pattern": { "Regex": r"(?:(?=.)a+)+\d" }, "content": "b" });
     let tokenizer = steps(|f| f["normalizer"] = step).expect("read");
     assert_eq!(tokenizer.ids("aa1").expect("ids"), [4]);
-    let error = tokenizer.ids(&"a".repeat(60)).expect_err("normalizer").to_string();
+    let error = with_hint(&tokenizer.ids(&"a".repeat(60)).expect_err("normalizer"));
     assert!(error.contains("backtracks without end"), "{error}");
 }
 
@@ -222,13 +223,13 @@ fn a_regular_expression_without_end_is_an_error() {
 fn no_character_is_left_out_in_silence() {
     let plain = steps(|_| {}).expect("read");
     assert_eq!(plain.ids("abc").expect("ids"), [3, 4, 5]);
-    let error = plain.ids("ab東c").expect_err("no token").to_string();
+    let error = with_hint(&plain.ids("ab東c").expect_err("no token"));
     assert!(error.contains("'東' at byte 2 of the text is no token"), "{error}");
     let unknown = steps(|f| f["model"]["unk_token"] = "<unk>".into()).expect("read");
     assert_eq!(unknown.ids("ab東c").expect("ids"), [3, 4, 0, 5]);
     let words = steps(|f| f["pre_tokenizer"] = split("[a-z]+", "Removed", true)).expect("read");
     assert_eq!(words.ids("a b").expect("space may go"), [3, 4]);
-    let error = words.ids("a b 1").expect_err("a digit may not").to_string();
+    let error = with_hint(&words.ids("a b 1").expect_err("a digit may not"));
     assert!(error.contains("leaves out \" 1\"") && error.contains("(at byte 3 of the text)"), "{error}");
     // What the normalizer takes out is the tokenizer's own doing, and the spans show it.
     let drop = json!({ "type": "Replace", "pattern": { "String": "1" }, "content": "" });
@@ -242,14 +243,14 @@ fn hostile_files_are_bounded_by_name() {
     let replace = |by: &str| json!({ "type": "Replace", "pattern": { "String": "a" }, "content": by });
     let many = |count: usize, step: Value| json!({ "type": "Sequence", "normalizers": vec![step; count] });
     let grows = steps(|f| f["normalizer"] = many(40, replace("aaaaaaaaaa"))).expect("read");
-    let error = grows.ids("aaaa").expect_err("grows").to_string();
+    let error = with_hint(&grows.ids("aaaa").expect_err("grows"));
     assert!(error.contains("at most 4224 are allowed"), "{error}");
     let grows =
         steps(|f| f["normalizer"] = many(40, json!({ "type": "Prepend", "prepend": "b".repeat(4000) })))
             .expect("read");
     assert!(grows.ids("a").expect_err("grows").to_string().contains("at most 4128 are allowed"));
 
-    let refused = |change: fn(&mut Value)| steps(change).expect_err("refused").to_string();
+    let refused = |change: fn(&mut Value)| with_hint(&steps(change).expect_err("refused"));
     for (change, says) in [
         (
             (|f| f["normalizer"] = json!({ "type": "Prepend", "prepend": "x".repeat(5000) }))
@@ -287,7 +288,7 @@ fn hostile_files_are_bounded_by_name() {
         assert!(error.contains(says) && error.len() < 600, "{error}");
     }
     let long = word_model(&["x".repeat(200_000)]);
-    let error = Tokenizer::from_bytes(&long, "tokenizer.model").expect_err("a long piece").to_string();
+    let error = with_hint(&Tokenizer::from_bytes(&long, "tokenizer.model").expect_err("a long piece"));
     assert!(error.contains("it has 200000 bytes, and at most 4096 are read"), "{error}");
     // An added token without text changes nothing, as in the `tokenizers` crate.
     let empty = json!([{ "id": 9, "content": "", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true }]);
@@ -298,22 +299,22 @@ fn hostile_files_are_bounded_by_name() {
 #[test]
 fn devices_pipes_and_folders_are_no_tokenizers() {
     for (path, says) in [("/dev/zero", "a device or a pipe"), ("/dev/null", "a device or a pipe")] {
-        let error = Tokenizer::open(path).expect_err(path).to_string();
+        let error = with_hint(&Tokenizer::open(path).expect_err(path));
         assert!(error.contains(says), "{error}");
     }
     let folder = folder(&own().join("plain.model"), &json!({}));
     let pipe = folder.path().join("pipe");
     if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
-        let error = Tokenizer::open(&pipe).expect_err("a pipe").to_string();
+        let error = with_hint(&Tokenizer::open(&pipe).expect_err("a pipe"));
         assert!(error.contains("a device or a pipe"), "{error}");
     }
     std::fs::create_dir(folder.path().join("tokenizer_config.json")).expect("folder");
-    let error = Tokenizer::open(folder.path()).expect_err("a folder").to_string();
+    let error = with_hint(&Tokenizer::open(folder.path()).expect_err("a folder"));
     assert!(error.contains("tokenizer_config.json: a folder, not a file"), "{error}");
     std::fs::remove_dir(folder.path().join("tokenizer_config.json")).expect("remove");
     let large = std::fs::File::create(folder.path().join("special_tokens_map.json")).expect("file");
     large.set_len(1 << 33).expect("sparse");
-    let error = Tokenizer::open(folder.path()).expect_err("too large").to_string();
+    let error = with_hint(&Tokenizer::open(folder.path()).expect_err("too large"));
     assert!(error.contains("8589934592 bytes; a file of a tokenizer has at most"), "{error}");
 }
 

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let said = |text: &str| of(text).expect_err(text).to_string();
+        let said = |text: &str| of(text).expect_err(text).with_hint();
         assert!(said("{\"a\":NaN}").contains("write null"));
         assert!(said("{'a': 1}").contains("json.dumps"));
         assert!(said("{\"data\": [{\"a\": 1}], \"version\": \"1\"}").contains("jq -c '.data[]' FILE"));
@@ -191,7 +191,7 @@ mod tests {
             };
             (0..rows).map(row).collect()
         };
-        let many = of(&rows(4000, 50)).expect_err("too many").to_string();
+        let many = of(&rows(4000, 50)).expect_err("too many").with_hint();
         assert!(many.contains("10000 columns"), "{many}");
         assert_eq!(of(&rows(190, 50)).expect("readable").names.len(), 9500);
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(LONGEST_CELL + 1));
