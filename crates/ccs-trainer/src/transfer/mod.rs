@@ -2,8 +2,10 @@
 
 pub(crate) mod blank;
 pub(crate) mod datasets;
+pub(crate) mod directions;
 pub(crate) mod eval;
 pub(crate) mod evaluate;
+pub(crate) mod fitted_run;
 pub(crate) mod report;
 pub(crate) mod table;
 pub(crate) mod target;
