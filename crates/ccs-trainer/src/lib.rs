@@ -73,6 +73,6 @@ pub use source::store::{LAST, StoreSource};
 pub use source::{Layer, Memory, Rows, Source};
 pub use transfer::blank::{blank, check_blank};
 pub use transfer::datasets::ALL;
-pub use transfer::eval::{EvalOptions, eval, tokens_of};
+pub use transfer::eval::{EvalOptions, eval, eval_with_control, tokens_of};
 pub use transfer::evaluate::evaluation;
-pub use transfer::report::{EvalReport, EvaluatedProbe};
+pub use transfer::report::{ControlText, EvalReport, EvaluatedProbe, Recall};
