@@ -88,6 +88,18 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
+    /// A probe has no direction that the format could hold.
+    #[error(
+        "{method} at layer {layer} has no direction to write: {why}\nhint: export a linear probe of the residual stream after a later block; as NumPy and JSON any linear probe can be written"
+    )]
+    NoDirection {
+        /// How it was fitted.
+        method: ccs_report::Method,
+        /// Its layer.
+        layer: usize,
+        /// Why there is none.
+        why: &'static str,
+    },
     /// A method that fits no probe was to be fitted.
     #[error("{method} fits no probe\nhint: it is a control; give a method such as ccs or lr")]
     NoFit {
