@@ -6,6 +6,7 @@ mod answers;
 mod bad_input;
 mod commands;
 mod damage;
+mod export;
 mod golden;
 mod help;
 mod hints;
