@@ -8,6 +8,8 @@
 //! cargo run --release --example steer                              # the built-in teaching model: about ten seconds
 //! cargo run --release --example steer -- --method lr --layer 3     # another probe, another layer
 //! cargo run --release --example steer -- --model llama-7b --data boolq/dev.jsonl --run out/boolq_7b/run --at before
+//! ccs export out/run --format edits --out truth.json               # a direction as a file
+//! cargo run --release --example steer -- --run out/run --direction truth.json
 //! ```
 //!
 //! Three choices decide whether this works:
@@ -49,6 +51,10 @@ struct Args {
     /// A run folder with fitted probes (of this model); without it, they are fitted here, on the first questions.
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
+    /// A direction to add instead of the probe's own: a file of edits with one `add` at the probe's layer, such as
+    /// `ccs export --format edits` writes. Its length is kept.
+    #[arg(long, value_name = "FILE")]
+    direction: Option<PathBuf>,
     /// Where to put the store and the run that are made without --run.
     #[arg(long, value_name = "DIR", default_value = "out/steer")]
     out: PathBuf,
@@ -127,7 +133,10 @@ fn job(args: &Args) -> Result<Effect> {
     let asked: Vec<TokenizedPair> = rest.iter().filter(unseen).cloned().collect();
 
     let llama = Llama::load(&checkpoint, args.dtype, device)?;
-    let found = direction(&llama, probe, layer, first)?;
+    let found = match &args.direction {
+        Some(file) => read(file, layer)?,
+        None => direction(&llama, probe, layer, first)?,
+    };
     let asked = Asked::new(args, &tokenizer, &asked)?;
     let along = asked.sweep(&llama, layer, &found)?;
     tch::manual_seed(args.seed as i64);
@@ -215,6 +224,25 @@ fn direction(llama: &Llama, probe: &Probe, layer: usize, pairs: &[TokenizedPair]
     }
     let spread = Tensor::f_cat(&along, 0)?.f_std(true)?;
     Ok(unit.f_mul(&sigma(probe)?)?.f_mul(&spread)?)
+}
+
+/// A direction from a file of edits. \[D\]
+fn read(file: &Path, layer: usize) -> Result<Tensor> {
+    let (edits, point) = (Edits::load(file)?, HookPoint::of_layer(layer).to_string());
+    let mut all = edits.iter();
+    match (all.next(), all.next()) {
+        (Some(Edit { points, change: Change::Add { direction, scale }, .. }), None)
+            if *points == [point.clone()] =>
+        {
+            let direction = direction.tensor(Device::Cpu)?.ok_or("the tensor was not read")?;
+            Ok(direction.f_to_kind(Kind::Double)?.f_mul_scalar(*scale)?)
+        }
+        _ => Err(format!(
+            "{} is not one `add` at {point}\nhint: give the layer it is for with --layer",
+            file.display()
+        )
+        .into()),
+    }
 }
 
 /// The spread of each dimension, the mean of both sides'. \[D\]

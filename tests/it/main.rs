@@ -7,6 +7,7 @@ mod bad_input;
 mod columns;
 mod commands;
 mod damage;
+mod export;
 mod golden;
 mod help;
 mod hints;

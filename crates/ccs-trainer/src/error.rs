@@ -82,6 +82,16 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
+    /// A probe has no direction that the format could hold.
+    #[error("{method} at layer {layer} has no direction to write: {why}")]
+    NoDirection {
+        /// How it was fitted.
+        method: ccs_report::Method,
+        /// Its layer.
+        layer: usize,
+        /// Why there is none.
+        why: &'static str,
+    },
     /// A method that fits no probe was to be fitted.
     #[error("{method} fits no probe")]
     NoFit {
@@ -107,10 +117,7 @@ pub enum Error {
     #[error("the data holds no `answer_logprob_mean`, which zero-shot by the mean needs")]
     NoAnswerMean,
     /// A column of the data ([`Rows::columns`](crate::Rows::columns)) has not one value for each row.
-    #[error(
-        "the column `{column}` of the data: {found} values for {expected} rows\nhint: every row has exactly one, or none at \
-         all in its place"
-    )]
+    #[error("the column `{column}` of the data: {found} values for {expected} rows")]
     ColumnLength {
         /// The column's name.
         column: String,
@@ -204,6 +211,11 @@ impl Error {
                 "a direction means something only in the states of one model at one hook point and token; extract \
                  with the same model, tokenizer, hook points, and token rule"
             }
+            Self::NoDirection { .. } => {
+                "export a linear probe of the residual stream after a later block; as NumPy and JSON any linear probe can \
+                 be written"
+            }
+            Self::ColumnLength { .. } => "every row has exactly one value, or none in its place",
             Self::NoFit { .. } => "it is a control; give a method such as ccs or lr",
             Self::NoAnswerLogprob => "extract it with the states, or leave these methods out",
             Self::NoAnswerMean => "extract it again, or go by the sum",

@@ -64,7 +64,7 @@ pub use methods::means::{Lda, MeanDifference, Shrinkage};
 pub use methods::quadratic::{Objective, Quadratic};
 pub use methods::{Convergence, Entry, Fit, Fitted, Precision, REGISTRY, Starts};
 pub use normalize::{Normalization, Normalizer};
-pub use probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
+pub use probe::{Affine, Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 pub use seeds::SeedTree;
 pub use stats::calibrate::Platt;
 pub use stats::evaluation::Evaluation;

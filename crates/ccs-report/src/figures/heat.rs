@@ -10,18 +10,25 @@ const FAR: f64 = 0.15;
 pub(crate) struct Scale {
     middle: f64,
     far: f64,
+    /// The smallest number there can be; the largest is 1.
+    least: f64,
 }
 
 impl Scale {
     /// Around `middle`, as far as these values reach.
     pub(crate) fn new(middle: f64, values: impl Iterator<Item = f64>) -> Self {
         let far = values.map(|v| (v - middle).abs()).filter(|d| d.is_finite()).fold(FAR, f64::max);
-        Self { middle, far }
+        Self { middle, far, least: 0.0 }
     }
 
     /// From 0 to 1, on one side.
     pub(crate) fn share() -> Self {
-        Self { middle: 0.0, far: 1.0 }
+        Self { middle: 0.0, far: 1.0, least: 0.0 }
+    }
+
+    /// From −1 to 1, around 0.
+    pub(crate) fn cosine() -> Self {
+        Self { middle: 0.0, far: 1.0, least: -1.0 }
     }
 
     /// The CSS style of a cell; empty for NaN.
@@ -36,15 +43,16 @@ impl Scale {
 
     /// Up to five numbers from one end of the colors to the other.
     pub(crate) fn key(&self) -> impl Iterator<Item = f64> {
-        let Self { middle, far } = *self;
+        let Self { middle, far, least } = *self;
         [-1.0, -0.5, 0.0, 0.5, 1.0]
             .into_iter()
             .map(move |step| middle + step * far)
-            .filter(|v| (0.0..=1.0).contains(v))
+            .filter(move |v| (least..=1.0).contains(v))
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
 
@@ -55,5 +63,7 @@ mod tests {
         assert!(scale.style(0.5).contains(" 0%") && scale.style(f64::NAN).is_empty());
         let noise = Scale::new(0.5, [0.51].into_iter());
         assert!(noise.style(0.51).contains(" 5%"));
+        assert_eq!(Scale::share().key().collect::<Vec<_>>(), [0.0, 0.5, 1.0]);
+        assert_eq!(Scale::cosine().key().collect::<Vec<_>>(), [-1.0, -0.5, 0.0, 0.5, 1.0]);
     }
 }

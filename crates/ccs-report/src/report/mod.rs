@@ -31,7 +31,7 @@ pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
 pub use repetitions::{Repetitions, SeedCosines, ShuffledBand};
 pub use settings::{AnswerScore, RecordedSettings, ZeroShot};
 pub use split::{SplitReport, SplitRows};
-pub use transfer::{Against, Transfer};
+pub use transfer::{Against, DirectionCosines, LeftOut, Transfer};
 pub use verdict::{Finding, Verdict};
 pub use within_layer::{OracleRestart, OracleSign, WithinLayer};
 

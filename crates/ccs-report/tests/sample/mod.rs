@@ -1,9 +1,10 @@
 //! A report with everything in it, made up from a run's, and that run's.
 
 use ccs_report::{
-    Against, Bin, Blank, Calibration, Chosen, Diagnostics, Difference, EnsembleReport, Ensembling, Estimate,
-    Evaluation, Histogram, Method, MethodInfo, Platt, RecursiveIteration, RecursiveReport, Reliability,
-    Repetitions, Report, SeedCosines, ShuffledBand, Spread, TemplateReport, Terms, Transfer, Untrained,
+    Against, Bin, Blank, Calibration, Chosen, Diagnostics, Difference, DirectionCosines, EnsembleReport,
+    Ensembling, Estimate, Evaluation, Histogram, LeftOut, Method, MethodInfo, Platt, RecursiveIteration,
+    RecursiveReport, Reliability, Repetitions, Report, SeedCosines, ShuffledBand, Spread, TemplateReport,
+    Terms, Transfer, Untrained,
 };
 use indexmap::IndexMap;
 use rand::{RngExt, SeedableRng};
@@ -158,11 +159,22 @@ fn transfer(datasets: &[String], layer: usize, accuracy: f64) -> Transfer {
         })
     };
     let all = 0..datasets.len();
+    let others = |to: usize| {
+        let against = against(0, 1).unwrap();
+        Some(LeftOut { layer, test: about((accuracy - 0.1 * to as f64).max(0.12)), against })
+    };
+    let cosines = |fade: f64| -> Vec<Vec<f64>> {
+        let cosine = |a: usize, b: usize| 1.0 - fade * (a as f64 - b as f64).abs();
+        all.clone().map(|a| all.clone().map(|b| cosine(a, b)).collect()).collect()
+    };
+    let (cosine, mahalanobis) = (cosines(0.3), cosines(0.1));
     Transfer {
         datasets: datasets.to_vec(),
         layers: vec![Some(layer); datasets.len()],
         cells: all.clone().map(|from| all.clone().map(|to| Some(cell(from, to))).collect()).collect(),
         against: all.clone().map(|from| all.clone().map(|to| against(from, to)).collect()).collect(),
+        left_out: (1..datasets.len()).map(|to| others(to - 1)).collect(),
+        directions: Some(DirectionCosines { layer, datasets: datasets.to_vec(), cosine, mahalanobis }),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ccs_report::{AnswerScore, Difference, Evaluation};
+use ccs_report::{AnswerScore, Difference, Estimate, Evaluation};
 use ccs_trainer::StoreSource;
-use ccs_trainer::{EvalOptions, EvalReport, eval, method, tokens_of};
+use ccs_trainer::{EvalOptions, EvalReport, eval, eval_with_control, method, tokens_of};
 use clap::Args;
 
-use super::output::{numbers, in_auroc, print, print_json};
+use super::output::{estimate, in_auroc, numbers, print, print_json};
 
 const EXAMPLES: &str = "\
 The probes are applied as they were fitted, with the normalization, sign and layer of the run's training rows. The \
@@ -21,6 +21,7 @@ Examples:
   ccs eval boolq/run imdb/store
   ccs eval boolq/run imdb/store --method ccs --layer 12
   ccs eval boolq/run imdb/store --reestimate
+  ccs eval boolq/run imdb/store --control wiki/store
   ccs eval boolq/run imdb/store --json | jq .probes.ccs.test.auroc";
 
 #[derive(Debug, Args)]
@@ -47,6 +48,10 @@ pub(crate) struct Eval {
     /// [default: what the run went by]
     #[arg(long, value_name = "SCORE")]
     zero_shot: Option<AnswerScore>,
+    /// A store of unrelated text: what share of the true rows is above the score that 1% of its rows exceed. At least 100
+    /// rows, better 500.
+    #[arg(long, value_name = "STORE")]
+    control: Option<PathBuf>,
     /// Where to compute: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -67,22 +72,29 @@ impl Eval {
             zero_shot: self.zero_shot,
             device: torch_runtime::open(&self.device)?,
         };
-        let source = match StoreSource::open_at(&self.store, &tokens_of(&self.run, &options)?) {
-            Err(ccs_trainer::Error::TokenRule { rule, known }) => {
-                return Err(other_tokens(&rule, &known).into());
+        let tokens = tokens_of(&self.run, &options)?;
+        let source = open(&self.store, "the store", &tokens)?;
+        let found = match &self.control {
+            Some(control) => {
+                let control = open(control, "the control store", &tokens)?;
+                eval_with_control(&self.run, &source, &control, &options)?
             }
-            other => other?,
+            None => eval(&self.run, &source, &options)?,
         };
-        let found = eval(&self.run, &source, &options)?;
         if self.json { print_json(&found) } else { print(&table(&found)) }
     }
 }
 
-/// The run reads other tokens than the store has; the run cannot be asked for others.
-fn other_tokens(rule: &str, known: &[String]) -> ccs_trainer::Error {
-    let found = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    let (data, other) = ("the store".to_owned(), format!("the probe's is {rule}"));
-    ccs_trainer::Error::OtherStates { data, what: "the token rule", found, other }
+/// Opens a store at the tokens that the run reads; the run cannot be asked for others.
+fn open(store: &Path, name: &str, tokens: &str) -> Result<StoreSource, ccs_trainer::Error> {
+    StoreSource::open_at(store, tokens).map_err(|error| match error {
+        ccs_trainer::Error::TokenRule { rule, known } => {
+            let found = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let other = format!("the probe's is {rule}");
+            ccs_trainer::Error::OtherStates { data: name.to_owned(), what: "the token rule", found, other }
+        }
+        other => other,
+    })
 }
 
 fn table(found: &EvalReport) -> String {
@@ -116,9 +128,41 @@ fn table(found: &EvalReport) -> String {
         row([name, "", &accuracy, &auroc, "", "", ""]);
     }
     row(["majority", "", &format!("{:.3}", found.majority), "", "", "", ""]);
+    text += &at_one_percent(found, widest);
     text += &about_rows(found);
     for note in &found.notes {
         let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
+
+/// What is above the threshold that the control text sets, where there is one.
+fn at_one_percent(found: &EvalReport, widest: usize) -> String {
+    let mut text = String::new();
+    let Some(control) = &found.control else { return text };
+    let _ = writeln!(
+        text,
+        "\nabove the score that 1 % of the control text exceeds ({} rows in {} groups)",
+        control.rows, control.groups
+    );
+    let mut row = |cells: [&str; 5]| {
+        let [name, threshold, recall, false_rows, control] = cells;
+        let line = format!("{name:<widest$}  {threshold:>9}  {recall:<21}  {false_rows:<21}  {control}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    };
+    row(["", "threshold", "true rows [95 %]", "false rows [95 %]", "control rows"]);
+    for (name, evaluated) in &found.probes {
+        let Some(recall) = &evaluated.recall else { continue };
+        let share = |share: &Option<Estimate>| share.as_ref().map_or_else(|| "–".to_owned(), estimate);
+        let (threshold, above) = (format!("{:.3}", recall.threshold), recall.false_positives.to_string());
+        row([name, &threshold, &share(&recall.true_rows), &share(&recall.false_rows), &above]);
+    }
+    if control.trained_rows > 0 {
+        let trained = control.trained_rows;
+        let _ = writeln!(
+            text,
+            "{trained} further control rows are of passages that the probes were trained on, left out"
+        );
     }
     text
 }

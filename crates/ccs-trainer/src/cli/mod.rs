@@ -2,6 +2,7 @@
 
 mod advice;
 mod eval;
+mod export;
 mod fit;
 mod inspect;
 mod job;
@@ -34,6 +35,8 @@ enum Command {
     Eval(eval::Eval),
     /// Fit several stores, each and all together, and evaluate each one's probes on the others.
     Sweep(Box<sweep::Sweep>),
+    /// Write a probe for other programs: llama.cpp, NumPy, scikit-learn, edits of activations.
+    Export(export::Export),
     /// Say what a run or a probe is: model, layers, normalization, directions.
     Inspect(inspect::Inspect),
     /// Draw a run's page and plots anew.
@@ -52,6 +55,7 @@ fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
         Command::Fit(fit) => fit.run(signals),
         Command::Eval(eval) => eval.run(),
         Command::Sweep(sweep) => sweep.run(signals),
+        Command::Export(export) => export.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Report(report) => report.run(),
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use ccs_report::{Difference, Evaluation};
+use ccs_report::{Difference, Estimate, Evaluation};
 
 /// Writes a result for people to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
@@ -21,12 +21,15 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Box<dyn Er
 
 /// `0.812 [0.770, 0.851]` for accuracy and for AUROC.
 pub(crate) fn numbers(test: &Evaluation) -> (String, String) {
-    let with = |value: f64, ci: Option<[f64; 2]>| {
-        let interval = ci.map(|[low, high]| format!(" [{low:.3}, {high:.3}]")).unwrap_or_default();
-        format!("{value:.3}{interval}")
-    };
-    let auroc = test.auroc.map_or_else(|| "–".to_owned(), |auroc| with(auroc, test.auroc_ci));
-    (with(test.accuracy, test.accuracy_ci), auroc)
+    let auroc = test.auroc.map(|value| estimate(&Estimate { value, ci: test.auroc_ci }));
+    let accuracy = Estimate { value: test.accuracy, ci: test.accuracy_ci };
+    (estimate(&accuracy), auroc.unwrap_or_else(|| "–".to_owned()))
+}
+
+/// `0.812 [0.770, 0.851]`
+pub(crate) fn estimate(of: &Estimate) -> String {
+    let interval = of.ci.map(|[low, high]| format!(" [{low:.3}, {high:.3}]")).unwrap_or_default();
+    format!("{:.3}{interval}", of.value)
 }
 
 /// Cells of a table, each two spaces further and aligned to the right.

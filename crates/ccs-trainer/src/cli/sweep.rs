@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ccs_report::{Against, Evaluation, Report};
+use ccs_report::{Against, Evaluation, Method, Report, Transfer};
 use ccs_trainer::StoreSource;
 use ccs_trainer::{Dataset, Event, Pooled, RunControl, Source as _};
 use clap::Args;
@@ -18,7 +18,8 @@ use super::output::{cells, damaged, in_auroc, print, print_json};
 
 const EXAMPLES: &str = "\
 Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training \
-rows, are evaluated on the test rows of the others. The sides of the split are decided once for all stores: a passage trains \
+rows, are evaluated on the test rows of the others. With three stores or more, every store is also evaluated with the \
+probes of all the others together. The sides of the split are decided once for all stores: a passage trains \
 in all of them or tests in all of them. The folder is the run of all stores, with the matrix in its report and \
 in transfer.csv; the single runs are in DIR/runs.
 
@@ -54,7 +55,8 @@ impl Sweep {
         let layers = Pooled::new(&datasets, &settings.layers)?.layers().len();
         let compute = self.job.compute()?;
 
-        let bar = progress(layers * (datasets.len() + 1));
+        let sweep = ccs_trainer::Sweep::new(&datasets).settings(settings).compute(compute);
+        let bar = progress(layers * sweep.fits());
         let observe = |event: Event<'_>| match event {
             Event::Layer { dataset, layer } => {
                 bar.message(&format!("{}: {}", dataset.unwrap_or_default(), layer.hook));
@@ -64,7 +66,7 @@ impl Sweep {
             _ => {}
         };
         let control = RunControl { stop: Some(signals.drains()), observer: Some(&observe) };
-        let sweep = ccs_trainer::Sweep::new(&datasets).settings(settings).compute(compute).control(control);
+        let sweep = sweep.control(control);
         let done = self.job.reserve().and_then(|out| sweep.run_to(out));
         bar.clear();
         let report = Stopped::or_finished(done?)?;
@@ -120,47 +122,32 @@ fn names(stores: &[(Option<&str>, &Path, StoreSource)]) -> Vec<String> {
 fn table(report: &Report) -> String {
     let mut text = String::new();
     for (method, transfer) in &report.transfer {
-        let widest = transfer.datasets.iter().map(String::len).max().unwrap_or_default().max(9);
-        let widest =
-            widest.max(report.transfer_answers.keys().map(|m| m.name().len()).max().unwrap_or_default());
-        let mut line = |head: &str, layer: &str, width: usize, of: &mut dyn Iterator<Item = String>| {
-            let line = format!("{head:<widest$}  {layer:>5}{}", cells(width, of));
-            let _ = writeln!(text, "{}", line.trim_end());
+        let names = transfer.datasets.iter().map(String::as_str);
+        let names =
+            names.chain(report.transfer_answers.keys().map(Method::name)).chain(["fitted on", OTHERS]);
+        let widest = names.map(str::len).max().unwrap_or_default();
+        let _ = writeln!(text, "{}: accuracy by evaluation data (across)", report.title(*method));
+        let share = |test: Option<&Evaluation>| {
+            test.map_or_else(|| "-".to_owned(), |test| format!("{:.3}", test.accuracy))
         };
-        let heads = || transfer.datasets.iter().cloned();
-        let number = |layer: &Option<usize>| layer.map_or_else(|| "-".to_owned(), |layer| layer.to_string());
-        let share = |test: &Option<Evaluation>| {
-            test.as_ref().map_or_else(|| "-".to_owned(), |test| format!("{:.3}", test.accuracy))
-        };
-        line(
-            &format!("{}: accuracy by evaluation data (across)", report.title(*method)),
-            "",
-            0,
-            &mut std::iter::empty(),
-        );
-        line("fitted on", "layer", widest, &mut heads());
-        let rows = || transfer.datasets.iter().zip(&transfer.layers);
-        for ((name, layer), tests) in rows().zip(&transfer.cells) {
-            line(name, &number(layer), widest, &mut tests.iter().map(share));
-        }
+        let cells = transfer.cells.iter().map(|row| row.iter().map(|test| share(test.as_ref())).collect());
+        let left_out = transfer.left_out.iter().map(|found| share(found.as_ref().map(|found| &found.test)));
+        matrix(&mut text, transfer, [widest; 2], &cells.collect::<Vec<_>>(), &left_out.collect::<Vec<_>>());
         for (answer, tests) in &report.transfer_answers {
-            line(answer.name(), "", widest, &mut tests.iter().map(share));
+            line(&mut text, [widest; 2], answer.name(), "", tests.iter().map(|test| share(test.as_ref())));
         }
         for (what, of) in AGAINST {
-            let shown: Vec<Vec<String>> = transfer
-                .against
-                .iter()
-                .map(|row| row.iter().map(|cell| of(cell.as_ref()?)).map(Option::unwrap_or_default).collect())
-                .collect();
-            if shown.iter().flatten().all(String::is_empty) {
-                continue;
-            }
-            line("", "", 0, &mut std::iter::empty());
-            line(&format!("{what}:"), "", 0, &mut std::iter::empty());
-            let width = shown.iter().flatten().map(String::len).max().unwrap_or_default().max(widest);
-            line("fitted on", "layer", width, &mut heads());
-            for ((name, layer), row) in rows().zip(&shown) {
-                line(name, &number(layer), width, &mut row.iter().cloned());
+            let shown = |against: Option<&Against>| against.and_then(of).unwrap_or_default();
+            let cells =
+                transfer.against.iter().map(|row| row.iter().map(|cell| shown(cell.as_ref())).collect());
+            let cells: Vec<Vec<String>> = cells.collect();
+            let left_out =
+                transfer.left_out.iter().map(|found| shown(found.as_ref().map(|found| &found.against)));
+            let left_out: Vec<String> = left_out.collect();
+            let width = cells.iter().flatten().chain(&left_out).map(String::len).max().unwrap_or_default();
+            if width > 0 {
+                let _ = writeln!(text, "\n{what}:");
+                matrix(&mut text, transfer, [widest, width.max(widest)], &cells, &left_out);
             }
         }
         text.push('\n');
@@ -168,6 +155,38 @@ fn table(report: &Report) -> String {
     let _ = writeln!(text, "all of them together:\n");
     text + &report.summary()
 }
+
+/// A matrix with its head, a line a data set that a probe was fitted on.
+fn matrix(
+    text: &mut String,
+    transfer: &Transfer,
+    widths: [usize; 2],
+    cells: &[Vec<String>],
+    left_out: &[String],
+) {
+    line(text, widths, "fitted on", "layer", transfer.datasets.iter().cloned());
+    for ((name, layer), row) in transfer.datasets.iter().zip(&transfer.layers).zip(cells) {
+        let layer = layer.map_or_else(|| "-".to_owned(), |layer| layer.to_string());
+        line(text, widths, name, &layer, row.iter().cloned());
+    }
+    if left_out.iter().any(|cell| !cell.is_empty()) {
+        line(text, widths, OTHERS, "", left_out.iter().cloned());
+    }
+}
+
+fn line(
+    text: &mut String,
+    [widest, width]: [usize; 2],
+    head: &str,
+    layer: &str,
+    of: impl Iterator<Item = String>,
+) {
+    let line = format!("{head:<widest$}  {layer:>5}{}", cells(width, of));
+    let _ = writeln!(text, "{}", line.trim_end());
+}
+
+/// The row of the probes that were fitted on all data sets but the evaluated one; each has a layer of its own.
+const OTHERS: &str = "all others";
 
 /// Something that a cell is compared with, and how it is shown.
 type Compared = (&'static str, fn(&Against) -> Option<String>);

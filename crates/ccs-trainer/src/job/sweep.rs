@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ccs::SeedTree;
 use ccs::stats::split::{Split, test_groups};
-use ccs_report::Report;
+use ccs_report::{Method, Report, Transfer};
 
 use crate::control::{Outcome, RunControl};
 use crate::engine::compute::{Compute, one_thread};
@@ -18,15 +18,19 @@ use crate::run_dir::writer::NewRunDir;
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::source::pooled::{Dataset, Pooled, of_part};
-use crate::transfer::datasets::{ALL, FittedRun, transfers};
+use crate::transfer::datasets::{ALL, transfers};
+use crate::transfer::fitted_run::FittedRun;
 use crate::transfer::table;
 use crate::{Error, Result};
 
 /// Said in every single run's report.
 const SIDES: &str = "the sides of the split were decided over all data sets of the sweep together, so that a passage is on one side in all of them";
 
-/// A fit of several data sets, each by itself and all together, with the probes of each evaluated on the test rows of the
-/// others.
+/// Of two data sets, all but one are the other.
+const FEWEST_TO_LEAVE_ONE_OUT: usize = 3;
+
+/// A fit of several data sets, each by itself, all together, and (of three or more) all but each, with the probes of each
+/// evaluated on the test rows of the others, and those of all but one on that one.
 ///
 /// The sides of the split are decided once, over the groups (passages) of all data sets: a passage trains in all of them
 /// or tests in all of them. So every column of the transfer is evaluated on the same rows, and no probe was trained on any
@@ -91,6 +95,10 @@ impl<'a> Sweep<'a> {
         let pooled = Pooled::new(self.datasets, &self.settings.layers)?;
         let settings = &self.settings;
         let tested = tested_groups(self.datasets, settings)?;
+        let all = match self.run_one(&pooled, settings, &tested, ALL, &out)? {
+            Outcome::Finished(run) => run,
+            Outcome::Stopped { done, layers, kept } => return Ok(Outcome::Stopped { done, layers, kept }),
+        };
         let mut runs = Vec::new();
         for part in self.datasets {
             let run = self.run_one(part.source, settings, &tested, part.name, &out);
@@ -104,11 +112,53 @@ impl<'a> Sweep<'a> {
             out.write_part(part.name, &run)?;
             // The others are on disk; a sweep of many data sets must not hold them all.
             let probes = std::mem::take(&mut run.probes);
-            run.probes = probes.into_iter().filter(|(m, layer, _)| run.is_chosen(*m, *layer)).collect();
+            let needed = |m: Method, layer| run.is_chosen(m, layer) || all.is_chosen(m, layer);
+            run.probes = probes.into_iter().filter(|(m, layer, _)| needed(*m, *layer)).collect();
             runs.push(run);
         }
-        self.run_one(&pooled, settings, &tested, ALL, &out)?
-            .and_then(|all| self.finish(all, &runs, &pooled, settings, out))
+        self.left_out(settings, &tested, &out)?
+            .and_then(|left_out| self.finish(all, [&runs, &left_out], &pooled, settings, out))
+    }
+
+    /// A run of all data sets but one, for each of them; none for two, where that is the run of the other. Only what
+    /// transfer asks for: probes, and the choice of their layers.
+    fn left_out(
+        &self,
+        settings: &Settings,
+        tested: &BTreeSet<String>,
+        out: &NewRunDir,
+    ) -> Result<Outcome<Vec<Run>>> {
+        let mut runs = Vec::new();
+        let answers = self.datasets.iter().all(|part| part.source.rows().answer_logprob.is_some());
+        let methods: Vec<Method> = settings.methods(answers).into_iter().filter(Ask::is_probe).collect();
+        if self.datasets.len() < FEWEST_TO_LEAVE_ONE_OUT || methods.is_empty() {
+            return Ok(Outcome::Finished(runs));
+        }
+        let settings =
+            Settings { methods: Some(methods), seeds: 0, shuffles: 0, recursive: 0, ..settings.clone() };
+        for (at, part) in self.datasets.iter().enumerate() {
+            let others = self.datasets.iter().enumerate().filter(|(other, _)| *other != at);
+            let others: Vec<Dataset<'_>> = others.map(|(_, part)| *part).collect();
+            let pooled = Pooled::new(&others, &settings.layers)?;
+            match self.run_one(&pooled, &settings, tested, &Transfer::all_but(part.name), out)? {
+                Outcome::Finished(mut run) => {
+                    let probes = std::mem::take(&mut run.probes);
+                    run.probes =
+                        probes.into_iter().filter(|(m, layer, _)| run.is_chosen(*m, *layer)).collect();
+                    runs.push(run);
+                }
+                Outcome::Stopped { done, layers, kept } => {
+                    return Ok(Outcome::Stopped { done, layers, kept });
+                }
+            }
+        }
+        Ok(Outcome::Finished(runs))
+    }
+
+    /// How many fits there are: of each data set, of all of them, and of all but each.
+    pub fn fits(&self) -> usize {
+        let parts = self.datasets.len();
+        parts + 1 + if parts < FEWEST_TO_LEAVE_ONE_OUT { 0 } else { parts }
     }
 
     fn run_one(
@@ -128,13 +178,14 @@ impl<'a> Sweep<'a> {
     fn finish(
         &self,
         mut all: Run,
-        runs: &[Run],
+        [runs, left_out]: [&[Run]; 2],
         pooled: &Pooled<'_>,
         settings: &Settings,
         out: NewRunDir,
     ) -> Result<Report> {
-        let parts = self.datasets.iter().zip(runs).map(|(part, run)| FittedRun::of(part.name, run));
-        let fitted: Vec<FittedRun<'_>> = parts.chain([FittedRun::of(ALL, &all)]).collect();
+        let parts = runs.iter().enumerate().map(|(part, run)| FittedRun::of_part(run, part, pooled));
+        let but = left_out.iter().enumerate().map(|(part, run)| FittedRun::of_all_but(run, part, pooled));
+        let fitted: Vec<FittedRun<'_>> = parts.chain([FittedRun::of_all(&all)]).chain(but).collect();
         let found = one_thread(|| transfers(&fitted, pooled, settings, self.compute.device))?;
         let table = table::csv(&found.by_method)?;
         all.report.transfer = found.by_method;

@@ -15,10 +15,13 @@ use crate::engine::evaluate::{Predicted, RandomDirections, predict};
 use crate::run_dir::fitted::Fitted;
 use crate::run_dir::reader::RunDir;
 use crate::settings::Settings;
-use crate::source::origin::{layer_of, same_model};
+use crate::source::origin::layer_of;
 use crate::source::{Rows, Source};
+use crate::transfer::control::Control;
+use crate::transfer::control_text::ControlScores;
+use crate::transfer::eligible::{all_trained, made_alike, untrained};
 use crate::transfer::evaluate::{Evaluator, directions_at_their_best};
-use crate::transfer::report::{EvalReport, EvaluatedProbe};
+use crate::transfer::report::{EvalReport, EvaluatedProbe, Recall};
 use crate::transfer::target::{Target, unknown_templates};
 use crate::{Error, Result};
 
@@ -75,6 +78,30 @@ pub fn tokens_of(run: impl AsRef<Path>, options: &EvalOptions) -> Result<String>
 /// [`Error::OtherStates`] where the source is of another model, tokenizer, hook point, layer, token rule or state length
 /// than a probe; [`Error::NoRows`] where every row trained the probes; [`Error::NoProbe`].
 pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -> Result<EvalReport> {
+    evaluate_run(run.as_ref(), source, None, options)
+}
+
+/// As [`eval()`], and says what share of the rows labeled true is above the threshold that 1% of the rows of unrelated text
+/// are above ([`Recall`](crate::Recall)). Of `control` only the scores are used, not the labels; rows of groups (passages)
+/// that the probes were trained on are left out.
+///
+/// # Errors
+/// As [`eval()`], also of `control`; [`Error::NoRows`] where it has fewer than 100 rows.
+pub fn eval_with_control(
+    run: impl AsRef<Path>,
+    source: &dyn Source,
+    control: &dyn Source,
+    options: &EvalOptions,
+) -> Result<EvalReport> {
+    evaluate_run(run.as_ref(), source, Some(control), options)
+}
+
+fn evaluate_run(
+    run: &Path,
+    source: &dyn Source,
+    control: Option<&dyn Source>,
+    options: &EvalOptions,
+) -> Result<EvalReport> {
     let run = RunDir::open(run)?;
     let report = run.report()?;
     let rows = source.rows();
@@ -88,10 +115,10 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
     let trained = fitted.first().map(|f| &f.train_groups);
     let (chosen, trained_rows) = untrained(rows, trained, options.keep_trained);
     if chosen.is_empty() {
-        let why = format!("all {trained_rows} rows are of groups (passages) that the probes were trained on");
-        let hint = "`keep_trained` evaluates on them all the same, which says little";
-        return Err(Error::NoRows { data: name, why, hint });
+        return Err(all_trained(&name, trained_rows));
     }
+    let control = control.map(|source| Control::new(source, &fitted, options.device)).transpose()?;
+    notes.extend(control.iter().flat_map(|control| control.notes.iter().cloned()));
 
     let target = Target::new(source, &name, chosen, options.device)?;
     let settings = &Settings::of(&report)?;
@@ -104,6 +131,7 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
     notes.extend(reading(settings, target.labels.len(), options.reestimate, calibrated.is_some()));
     let evaluated = Evaluated {
         target: &target,
+        control: control.as_ref(),
         report: &report,
         settings,
         answers: answers.as_ref().map(|answers| evaluator.predicted(answers)).transpose()?,
@@ -129,29 +157,9 @@ pub fn eval(run: impl AsRef<Path>, source: &dyn Source, options: &EvalOptions) -
         zero_shot: test(&answers)?,
         zero_shot_score: answers.is_some().then_some(score),
         calibrated_zero_shot: test(&calibrated)?,
+        control: control.map(|control| control.about),
         notes: notes.into_iter().collect(),
     })
-}
-
-/// Refuses states of another model than the probes', and says what could not be compared.
-fn made_alike(source: &dyn Source, name: &str, fitted: &[Fitted]) -> Result<Vec<String>> {
-    let made_by = source.made_by();
-    let mut notes = Vec::new();
-    for probe in fitted {
-        notes.extend(same_model((name, made_by.as_ref()), ("the probe", Some(&probe.made_by())))?);
-    }
-    Ok(notes)
-}
-
-/// The rows to evaluate, and how many rows are of groups that the probes were trained on.
-fn untrained(rows: &Rows, trained: Option<&BTreeSet<String>>, keep_trained: bool) -> (Vec<usize>, usize) {
-    let is_trained = |row: &usize| {
-        let group = rows.groups.get(*row);
-        trained.zip(group).is_some_and(|(groups, group)| groups.contains(group))
-    };
-    let all = 0..rows.labels.len();
-    let trained_rows = all.clone().filter(is_trained).count();
-    (all.filter(|row| keep_trained || !is_trained(row)).collect(), trained_rows)
 }
 
 /// How the results are to be read, in sentences.
@@ -191,6 +199,7 @@ fn score(rows: &Rows, run: AnswerScore, asked: Option<AnswerScore>) -> Result<(A
 /// The rows that probes are evaluated on, and what they are compared with there.
 struct Evaluated<'a> {
     target: &'a Target<'a>,
+    control: Option<&'a Control<'a>>,
     report: &'a Report,
     settings: &'a Settings,
     evaluator: Evaluator,
@@ -211,21 +220,27 @@ impl Evaluated<'_> {
         let (mut probes, mut notes) = (BTreeMap::new(), BTreeSet::new());
         fitted.sort_by_key(|f| (f.layer, f.method));
         for part in fitted.chunk_by_mut(|a, b| a.layer == b.layer && a.hook == b.hook) {
-            let mut pairs: Option<Contrast> = None;
+            let mut pairs: Option<(Contrast, Option<Contrast>)> = None;
             let (mut random, mut random_anew) = (None, None);
             for one in part {
                 let read = (one.layer, one.hook.as_str(), one.tokens.as_str());
                 let layer = layer_of(self.target.source, read, one.probe.dim())?;
-                let pairs = match &pairs {
+                let (pairs, control) = match &pairs {
                     Some(pairs) => pairs,
-                    None => pairs.insert(self.target.load(&layer)?),
+                    None => pairs.insert((self.target.load(&layer)?, self.control_pairs(one)?)),
                 };
+                let control = control.as_ref();
                 let unknown = unknown_templates(&one.probe, pairs);
                 notes.extend(unknown.map(|(rows, what)| format!("{rows} {what}")));
-                probes.insert(one.method.to_string(), self.evaluate(one, pairs, false, &mut random)?);
+                let unknown = control.and_then(|control| unknown_templates(&one.probe, control));
+                notes.extend(unknown.map(|(rows, what)| format!("control text: {rows} {what}")));
+                probes.insert(
+                    one.method.to_string(),
+                    self.evaluate(one, (pairs, control), false, &mut random)?,
+                );
                 if self.reestimate {
                     one.probe.set_normalizer(one.probe.normalizer().reestimated(pairs)?);
-                    let evaluated = self.evaluate(one, pairs, true, &mut random_anew)?;
+                    let evaluated = self.evaluate(one, (pairs, control), true, &mut random_anew)?;
                     probes.insert(format!("{}_reestimated", one.method), evaluated);
                 }
             }
@@ -233,10 +248,16 @@ impl Evaluated<'_> {
         Ok((probes, notes))
     }
 
+    /// The control text at the layer that a probe reads.
+    fn control_pairs(&self, one: &Fitted) -> Result<Option<Contrast>> {
+        let load = |control: &Control<'_>| control.target.load(&control.layer_of(one)?);
+        self.control.map(load).transpose()
+    }
+
     fn evaluate(
         &self,
         one: &Fitted,
-        pairs: &Contrast,
+        (pairs, control): (&Contrast, Option<&Contrast>),
         reestimated: bool,
         random: &mut Option<Directions>,
     ) -> Result<EvaluatedProbe> {
@@ -249,6 +270,10 @@ impl Evaluated<'_> {
         };
         let first = (method, layer, &predicted);
         let over = |second, other| self.evaluator.difference(first, (second, layer, other));
+        let recall = self.control.zip(control).map(|(about, pairs)| -> Result<Recall> {
+            let control = ControlScores::new(one.probe.score_pairs(pairs)?, about.about.groups)?;
+            Ok(control.recall(&predictions.scores, &self.target.labels, &self.target.groups))
+        });
         let own = self.report.layers.iter().find(|l| l.layer == layer);
         Ok(EvaluatedProbe {
             method,
@@ -260,6 +285,7 @@ impl Evaluated<'_> {
             random: Some(band.clone()),
             over_random: self.evaluator.beyond_random(first, directions),
             over_zero_shot: self.answers.as_ref().map(|answers| over(Method::ZERO_SHOT, answers)),
+            recall: recall.transpose()?,
         })
     }
 

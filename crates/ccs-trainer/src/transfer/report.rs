@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ccs_report::{AnswerScore, Difference, Evaluation, Method, Side};
+use ccs_report::{AnswerScore, Difference, Estimate, Evaluation, Method, Side};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,8 +34,42 @@ pub struct EvalReport {
     /// The same against a threshold at which the run's `true_share` of the evaluated rows of each template is true. Labels
     /// are not asked, but the rows are those that it is evaluated on.
     pub calibrated_zero_shot: Option<Evaluation>,
+    /// The unrelated text that thresholds were set by, where there was any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub control: Option<ControlText>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+/// Unrelated text, which a probe should not flag.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ControlText {
+    /// What it is.
+    pub data: Value,
+    /// Rows that thresholds were set by.
+    pub rows: usize,
+    /// Their groups.
+    pub groups: usize,
+    /// Rows that were left out, of groups (passages) that the run was trained on.
+    pub trained_rows: usize,
+}
+
+/// What a probe finds at the threshold that 1% of the control rows are above.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recall {
+    /// The score that at most 1% of the control rows are above; a row is flagged where its score is higher.
+    pub threshold: f64,
+    /// Where the threshold lies that 1% of all such text would be above, 97.5% of the time: lower and upper limit. No upper
+    /// limit where the control rows are of too few groups for one.
+    pub threshold_ci: [Option<f64>; 2],
+    /// Control rows above the threshold.
+    pub false_positives: usize,
+    /// The share of rows labeled true that are above it: recall. The 95% interval covers that the threshold is uncertain
+    /// too. None without such rows.
+    pub true_rows: Option<Estimate>,
+    /// The same share of the rows labeled false. As high as recall, and the probe tells the evaluated data from the control
+    /// text, not true from false.
+    pub false_rows: Option<Estimate>,
 }
 
 /// One probe on other data.
@@ -61,4 +95,7 @@ pub struct EvaluatedProbe {
     pub over_random: Option<Difference>,
     /// The probe minus the model's own answer, paired.
     pub over_zero_shot: Option<Difference>,
+    /// At the threshold that unrelated text sets, where there was any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recall: Option<Recall>,
 }

@@ -1,7 +1,7 @@
 //! Transfer as one flat table, a row a cell: `transfer.csv`.
 
 use ccs::stats::intervals::Interval;
-use ccs_report::{Against, Difference, Estimate, Evaluation, Method, Transfer};
+use ccs_report::{Against, Difference, Estimate, Evaluation, LeftOut, Method, Transfer};
 use indexmap::IndexMap;
 
 use crate::Result;
@@ -14,7 +14,7 @@ type Compared = fn(&Against) -> Option<&Difference>;
 pub(crate) fn csv(transfer: &IndexMap<Method, Transfer>) -> Result<Vec<u8>> {
     struct Entry<'a> {
         method: Method,
-        from: (&'a str, Option<usize>),
+        from: (String, Option<usize>),
         to: &'a str,
         test: &'a Evaluation,
         against: Option<&'a Against>,
@@ -25,14 +25,20 @@ pub(crate) fn csv(transfer: &IndexMap<Method, Transfer>) -> Result<Vec<u8>> {
         for ((from, &layer), (cells, against)) in rows {
             for (to, (test, against)) in matrix.datasets.iter().zip(cells.iter().zip(against)) {
                 let Some(test) = test else { continue };
-                entries.push(Entry { method, from: (from, layer), to, test, against: against.as_ref() });
+                let from = (from.clone(), layer);
+                entries.push(Entry { method, from, to, test, against: against.as_ref() });
             }
+        }
+        for (to, found) in matrix.datasets.iter().zip(&matrix.left_out) {
+            let Some(LeftOut { layer, test, against }) = found else { continue };
+            let from = (Transfer::all_but(to), Some(*layer));
+            entries.push(Entry { method, from, to, test, against: Some(against) });
         }
     }
     let band = |e: &Entry<'_>| -> Option<Interval> { e.against?.random.as_ref()?.accuracy_ci };
     let mut columns = Columns::of(&entries)
         .text("method", |e| e.method.name().to_owned())
-        .text("fitted_on", |e| e.from.0.to_owned())
+        .text("fitted_on", |e| e.from.0.clone())
         .count("layer", |e| e.from.1)
         .text("judged_on", |e| e.to.to_owned())
         .count("rows", |e| e.test.confusion.map(|c| c.rows()))

@@ -4,6 +4,7 @@ use crate::data::run;
 use assert_cmd::Command;
 use ccs_report::Method;
 use ccs_trainer::Error;
+use ccs_trainer::Source as _;
 use ccs_trainer::{Compute, Dataset, EvalOptions, LayerSelection, Memory, Overwrite, Pooled, Settings};
 use serde_json::json;
 
@@ -282,4 +283,79 @@ fn a_broken_row_is_named_by_its_number_in_the_store() {
         other => panic!("{other:?}"),
     };
     assert!(error.contains(&format!("b: the minus state of row {row} is not finite")), "{error}");
+}
+
+/// A control store of 500 rows in which nothing is true, of the size of the noise in the store that is evaluated.
+#[test]
+fn unrelated_text_sets_the_threshold_that_recall_is_counted_at() {
+    let dir = tempfile::tempdir().unwrap();
+    Stored::default().write(&dir.path().join("store"));
+    quick(dir.path(), &["fit", "store", "--out", "run"]);
+    let there = Stored { rows: 120, seed: 5, passages_from: 1000, ..Stored::default() };
+    there.write(&dir.path().join("there"));
+    let unrelated =
+        |rows, from| Stored { rows, strength: 0.0, seed: 7, passages_from: from, ..Stored::default() };
+    unrelated(1000, 2000).write(&dir.path().join("control"));
+
+    let arguments = ["eval", "run", "there", "--control", "control", "--method", "lr"];
+    let found = json_of(ccs(dir.path(), &[&arguments[..], &["--json"]].concat()));
+    assert_eq!((&found["control"]["rows"], &found["control"]["groups"]), (&json!(1000), &json!(500)));
+    let recall = &found["probes"]["lr"]["recall"];
+    assert_eq!(recall["false_positives"], 10);
+
+    // The same from the probe itself.
+    let fitted = ccs_trainer::Fitted::open(dir.path().join("run"), Method::LR, None).unwrap();
+    let scores = |name: &str| {
+        let source = ccs_trainer::StoreSource::open(dir.path().join(name)).unwrap();
+        let (plus, minus) = source.load(&source.layers()[fitted.layer]).unwrap();
+        (fitted.probe.scores(&plus, &minus).unwrap(), source.rows().labels.clone())
+    };
+    let (mut control, _) = scores("control");
+    control.sort_by(|a, b| b.total_cmp(a));
+    assert!((recall["threshold"].as_f64().unwrap() - control[10]).abs() < 1e-9);
+    let (there, labels) = scores("there");
+    for (key, label) in [("true_rows", true), ("false_rows", false)] {
+        let rows: Vec<f64> =
+            there.iter().zip(&labels).filter(|(_, l)| **l == label).map(|(s, _)| *s).collect();
+        let share = rows.iter().filter(|score| **score > control[10]).count() as f64 / rows.len() as f64;
+        assert!((recall[key]["value"].as_f64().unwrap() - share).abs() < 1e-12, "{key}");
+        let ci: [f64; 2] = serde_json::from_value(recall[key]["ci"].clone()).unwrap();
+        assert!(ci[0] <= share && share <= ci[1] && ci[0] < ci[1], "{key}: {ci:?}");
+    }
+    assert!(recall["true_rows"]["value"].as_f64().unwrap() > 0.5);
+    assert!(recall["false_rows"]["value"].as_f64().unwrap() < 0.1);
+    let shown = text(&succeeds(ccs(dir.path(), &arguments)).stdout);
+    assert!(
+        shown.contains("above the score that 1 % of the control text exceeds (1000 rows in 500 groups)"),
+        "{shown}"
+    );
+    // Without a control store nothing is said of it.
+    let plain = json_of(ccs(dir.path(), &["eval", "run", "there", "--method", "lr", "--json"]));
+    assert!(plain.get("control").is_none() && plain["probes"]["lr"].get("recall").is_none());
+    assert_eq!(plain["probes"]["lr"]["test"], found["probes"]["lr"]["test"]);
+
+    // Too few rows for a percent, for an upper limit, and of another model.
+    unrelated(99, 4000).write(&dir.path().join("few"));
+    refused(
+        dir.path(),
+        &["eval", "run", "there", "--control", "few"],
+        &["the control store: 1 % of 99 rows"],
+    );
+    unrelated(200, 4000).write(&dir.path().join("some"));
+    let found = json_of(ccs(dir.path(), &["eval", "run", "there", "--control", "some", "--json"]));
+    assert!(found["notes"].to_string().contains("are of 100 groups: below 437"), "{}", found["notes"]);
+    assert_eq!(found["probes"]["lr"]["recall"]["true_rows"]["ci"][0], 0.0);
+    let settings = json!({ "model": { "identity": "ffff", "name": "other" } });
+    Stored { settings, ..unrelated(200, 4000) }.write(&dir.path().join("other"));
+    let parts = &["the control store: the model is ffff"];
+    refused(dir.path(), &["eval", "run", "there", "--control", "other"], parts);
+    Stored { tokens: "mean", ..unrelated(200, 4000) }.write(&dir.path().join("mean"));
+    let parts = &["the control store: the token rule is mean"];
+    refused(dir.path(), &["eval", "run", "there", "--control", "mean"], parts);
+    Stored { hook: "blocks.3.hook_resid_post", ..unrelated(200, 4000) }.write(&dir.path().join("hook"));
+    refused(
+        dir.path(),
+        &["eval", "run", "there", "--control", "hook"],
+        &["the control store: the hook point"],
+    );
 }

@@ -12,6 +12,7 @@ mod columns;
 mod damage;
 mod data;
 mod eval;
+mod export;
 mod few_rows;
 mod inspect;
 mod methods;

@@ -23,6 +23,10 @@ fn stores(dir: &Path) {
     reversed.write(&dir.join("three"));
 }
 
+fn report_rows(test: Option<&Evaluation>) -> usize {
+    test.and_then(|test| test.confusion).unwrap().rows()
+}
+
 #[test]
 fn probes_go_from_store_to_store() {
     let dir = tempfile::tempdir().unwrap();
@@ -51,13 +55,38 @@ fn probes_go_from_store_to_store() {
             assert_eq!(own.chosen[&method].test.as_ref(), found.cells[at][at].as_ref(), "{method} {name}");
         }
         assert_eq!(report.chosen[&method].test.as_ref(), found.cells[3][3].as_ref());
+
+        // Two that agree say nothing true of the third.
+        let but_c = found.left_out[2].as_ref().unwrap();
+        assert_eq!((found.left_out.len(), but_c.layer), (3, 1));
+        assert!(but_c.test.accuracy < 0.1, "{method}: {}", but_c.test.accuracy);
+        assert!(but_c.test.accuracy_ci.is_some());
+        assert_eq!(but_c.test.confusion.unwrap().rows(), report_rows(found.cells[2][2].as_ref()));
+        let over_own = but_c.against.over_own.as_ref().unwrap();
+        assert!((over_own.accuracy.value - (but_c.test.accuracy - accuracy(2, 2))).abs() < 1e-12);
+        assert!(but_c.against.over_zero_shot.is_some() && but_c.against.random.is_none());
+
+        // Directions are compared at the layer chosen for all of them.
+        let directions = found.directions.as_ref().unwrap();
+        assert_eq!(Some(directions.layer), report.chosen[&method].layer);
+        assert_eq!(directions.datasets, ["a", "b", "c", "all"]);
+        if directions.layer == 1 {
+            for cosines in [&directions.cosine, &directions.mahalanobis] {
+                // Of 48 rows each, in six dimensions of which one says something.
+                assert!(cosines[0][1] > 0.5 && cosines[0][2] < -0.5, "{method}: {cosines:?}");
+                assert!(cosines.iter().enumerate().all(|(at, row)| (row[at] - 1.0).abs() < 1e-12));
+                assert!((cosines[1][2] - cosines[2][1]).abs() < 1e-12);
+            }
+        }
     }
+    assert!(text(&done.stdout).contains("\nall others "), "{}", text(&done.stdout));
     assert_eq!(report.rows.train + report.rows.test, 240);
     assert_eq!(report.data["datasets"][1]["name"], "b");
     assert_eq!(report.data["made_by"]["dataset"], "a, b, c");
     let csv = text(&std::fs::read(out.join("transfer.csv")).unwrap());
     assert!(csv.starts_with("method,fitted_on,layer,judged_on,rows,accuracy,"), "{csv}");
-    assert_eq!(csv.lines().count(), 1 + 2 * 16);
+    assert_eq!(csv.lines().count(), 1 + 2 * (16 + 3));
+    assert_eq!(csv.lines().filter(|line| line.contains(",all but c,1,c,")).count(), 2, "{csv}");
     assert!(out.join("report.html").exists() && out.join("log.jsonl").exists());
     assert!(!out.join("layers").exists() && !out.join("unfinished").exists());
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing but the sweep stays");
@@ -92,6 +121,54 @@ fn probes_go_from_store_to_store() {
     assert!(out.join("runs/x").exists() && !out.join("runs/a").exists());
 }
 
+/// Random directions beside a probe of all data sets but the first are normalized and signed by the training rows of the
+/// others: here once more, from those data sets alone.
+#[test]
+fn random_directions_of_all_but_one_are_of_the_rows_that_trained_there() {
+    let dir = tempfile::tempdir().unwrap();
+    stores(dir.path());
+    let methods = ["--methods", "lr,random", "--directions", "50", "--layers", "1"];
+    let arguments = ["sweep", "one", "two", "three", "--out", "out"];
+    succeeds(ccs(dir.path(), &[&arguments[..], &methods, &QUICK].concat()));
+    let report = RunDir::open(dir.path().join("out")).and_then(|run| run.report()).unwrap();
+    let found = report.transfer[&Method::LR].left_out[0].as_ref().unwrap();
+
+    let sources = ["one", "two", "three"].map(|name| StoreSource::open(dir.path().join(name)).unwrap());
+    let split = |name: &str| RunDir::open(dir.path().join("out/runs").join(name)).unwrap().split().unwrap();
+    let pairs = |at: usize, rows: &[usize], side: &str| {
+        let source = &sources[at];
+        let (plus, minus) = source.load(&source.layers()[1]).unwrap();
+        let labels = source.rows().labels.clone();
+        let names: Vec<String> = (0..labels.len()).map(|row| format!("{at} {row}")).collect();
+        let templates = vec![format!("{side}{at}/t"); labels.len()];
+        let all = ccs::Contrast::new(plus, minus, labels, names.clone()).unwrap();
+        all.with_variants(names, templates).unwrap().select(rows).unwrap()
+    };
+    let test = pairs(0, &split("a").test.row, "");
+    let others = [pairs(1, &split("b").train.row, ""), pairs(2, &split("c").train.row, "")];
+    let both = |of: &dyn Fn(&ccs::Contrast) -> ccs::tch::Tensor| {
+        ccs::tch::Tensor::cat(&others.each_ref().map(of), 0)
+    };
+    let labels: Vec<bool> = others.iter().flat_map(|part| part.labels().to_vec()).collect();
+    let names: Vec<String> = others.iter().flat_map(|part| part.groups().to_vec()).collect();
+    let templates =
+        others.iter().flat_map(|part| vec![part.template_names()[0].clone(); part.rows()]).collect();
+    let train =
+        ccs::Contrast::new(both(&|p| p.plus().copy()), both(&|p| p.minus().copy()), labels, names.clone())
+            .and_then(|train| train.with_variants(names, templates))
+            .unwrap();
+    let stream = ccs::SeedTree::new(0).child("random").indexed("layer", 1);
+    let directions =
+        ccs::baselines::random_directions_as(ccs::Normalization::default(), &train, &test, 50, &stream)
+            .unwrap();
+    let mut accuracies: Vec<f64> =
+        directions.predictions.iter().map(|d| d.against(test.labels()).unwrap().accuracy()).collect();
+    accuracies.sort_by(f64::total_cmp);
+    let median = f64::midpoint(accuracies[24], accuracies[25]);
+    assert!((found.against.random.as_ref().unwrap().accuracy - median).abs() < 1e-12);
+    assert!(found.against.over_random.is_some());
+}
+
 #[test]
 fn a_passage_is_on_one_side_in_every_store() {
     let dir = tempfile::tempdir().unwrap();
@@ -120,6 +197,8 @@ fn a_passage_is_on_one_side_in_every_store() {
         c.true_positive + c.false_positive + c.true_negative + c.false_negative
     };
     let found = &report.transfer[&Method::LR];
+    // Of two, the other is all others.
+    assert!(found.left_out.is_empty() && found.directions.is_some());
     let tested = [a.test.row.len(), b.test.row.len(), all.test.row.len()];
     for cells in &found.cells {
         assert_eq!(cells.iter().map(|cell| rows(cell.as_ref().unwrap())).collect::<Vec<_>>(), tested);

@@ -6,6 +6,7 @@
 //! templates as it does between sides; a row of a template that was not among the training rows is given the statistics
 //! of all of them together.
 
+mod affine;
 mod cluster;
 pub mod erase;
 mod file;

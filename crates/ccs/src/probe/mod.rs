@@ -1,5 +1,6 @@
 //! A fitted probe: weights, bias, sign and the normalization it was fitted with; scores pairs.
 
+mod affine;
 mod file;
 mod hidden_layers;
 mod input;
@@ -17,6 +18,7 @@ use crate::stats::evaluation::Evaluation;
 use crate::stats::metrics::Scored;
 use crate::{Contrast, Error, Result, loss};
 
+pub use affine::Affine;
 pub(crate) use file::tensor;
 pub use hidden_layers::{HiddenLayers, Layer};
 pub use input::{Calibration, ProbeInput};

@@ -1,0 +1,154 @@
+//! A probe for other programs: as coefficients that read states, and as a direction that is added to them.
+//!
+//! The two are different vectors. A probe reads w·(h − μ)/σ, so it *reads* the states with w/σ ([`ExportFormat::Npy`],
+//! [`ExportFormat::Json`]); what *moves* a normalized state along w is σ·w ([`ExportFormat::Gguf`],
+//! [`ExportFormat::Edits`], and `direction` in the JSON).
+
+mod edits;
+mod gguf;
+mod json;
+mod npy;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use ccs::probe::Affine;
+use tch::{Kind, Tensor};
+
+use crate::run_dir::fitted::Fitted;
+use crate::{Error, Result, files};
+
+/// A format for other programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExportFormat {
+    /// A control vector as llama.cpp reads it: what to add to the residual stream after one block.
+    Gguf,
+    /// NumPy: the coefficients on the plus and on the minus state, \[2, D\], and the bias \[1\] in `NAME.bias.npy`.
+    Npy,
+    /// Coefficients and intercept as scikit-learn's `LogisticRegression` keeps them, and what else there is to say.
+    Json,
+    /// What `llama-ccs extract` takes as edits: JSON, with a `NAME.edits.safetensors` beside it.
+    Edits,
+}
+
+impl ExportFormat {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Gguf, Self::Npy, Self::Json, Self::Edits];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gguf => "gguf",
+            Self::Npy => "npy",
+            Self::Json => "json",
+            Self::Edits => "edits",
+        }
+    }
+}
+
+impl fmt::Display for ExportFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ExportFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| Error::Setting {
+            name: "format",
+            value: format!("`{name}`"),
+            reason: "the formats are gguf, npy, json, edits",
+            hint: "take one of these",
+        })
+    }
+}
+
+/// Writes a probe in a format for other programs, over what is there of that name, and says which files it wrote.
+///
+/// ```no_run
+/// use ccs_report::Method;
+/// use ccs_trainer::{ExportFormat, Fitted, export};
+///
+/// let fitted = Fitted::open("out/run", Method::LR, None)?;
+/// export(&fitted, ExportFormat::Gguf, "out/truth.gguf")?; // llama-cli --control-vector out/truth.gguf
+/// # Ok::<(), ccs_trainer::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::NoDirection`] for a probe with hidden layers or without weight, and, as a control vector, for states other than
+/// the residual stream after a block that llama.cpp can change: any but the first. The file system's.
+pub fn export(fitted: &Fitted, format: ExportFormat, out: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let (out, linear) = (out.as_ref(), Linear::of(fitted)?);
+    let written = match format {
+        ExportFormat::Gguf => vec![(out.to_owned(), gguf::bytes(gguf::block(fitted)?, &linear.step))],
+        ExportFormat::Npy => npy::files(&linear.all, out)?,
+        ExportFormat::Json => vec![(out.to_owned(), json::bytes(fitted, &linear)?)],
+        ExportFormat::Edits => edits::files(fitted, &linear.step, out)?,
+    };
+    for (path, bytes) in &written {
+        files::replace(path, bytes)?;
+    }
+    Ok(written.into_iter().map(|(path, _)| path).collect())
+}
+
+/// A file to be written.
+type File = (PathBuf, Vec<u8>);
+
+/// A probe's coefficients on the states of a pair.
+struct Coefficients {
+    /// D.
+    plus: Vec<f64>,
+    /// D.
+    minus: Vec<f64>,
+    bias: f64,
+}
+
+impl Coefficients {
+    fn of(affine: &Affine) -> Result<Self> {
+        Ok(Self { plus: numbers(&affine.plus)?, minus: numbers(&affine.minus)?, bias: affine.bias })
+    }
+}
+
+/// A linear probe as numbers.
+struct Linear {
+    /// For rows of no known template.
+    all: Coefficients,
+    /// By template, where there are several.
+    templates: Vec<(String, Coefficients)>,
+    /// What moves a normalized state by 1 to where a statement is true. D
+    step: Vec<f64>,
+}
+
+impl Linear {
+    fn of(fitted: &Fitted) -> Result<Self> {
+        let probe = &fitted.probe;
+        let none = |why| no_direction(fitted, why);
+        let affine = |template: Option<&str>| -> Result<Coefficients> {
+            let found = probe.affine(template)?;
+            Coefficients::of(&found.ok_or_else(|| none("it has hidden layers, and so no one direction"))?)
+        };
+        let all = affine(None)?;
+        let names = Some(probe.normalizer().templates()).filter(|names| names.len() > 1).unwrap_or_default();
+        let templates = names.iter().map(|name| Ok((name.clone(), affine(Some(name))?)));
+        let templates = templates.collect::<Result<_>>()?;
+        let step = numbers(&probe.step()?.ok_or_else(|| none("its weight is zero"))?)?;
+        Ok(Self { all, templates, step })
+    }
+}
+
+fn no_direction(fitted: &Fitted, why: &'static str) -> Error {
+    Error::NoDirection { method: fitted.method, layer: fitted.layer, why }
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(Vec::try_from(tensor.f_to_kind(Kind::Double)?.f_reshape([-1])?)?)
+}
+
+/// Numbers as little-endian f32.
+fn single(numbers: &[f64]) -> Vec<u8> {
+    numbers.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect()
+}
