@@ -10,6 +10,7 @@ mod evaluation;
 mod layer;
 mod recursive;
 mod repetitions;
+mod row_text;
 mod settings;
 mod split;
 mod transfer;
@@ -29,6 +30,7 @@ pub use evaluation::{
 pub use layer::{LayerReport, LossReport, MethodReport};
 pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
 pub use repetitions::{Repetitions, SeedCosines, ShuffledBand};
+pub use row_text::RowText;
 pub use settings::{AnswerScore, RecordedSettings, ZeroShot};
 pub use split::{SplitReport, SplitRows};
 pub use transfer::{Against, Transfer};

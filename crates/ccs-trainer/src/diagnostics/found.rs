@@ -8,6 +8,7 @@ use ccs_report::{
 };
 
 use crate::method::Ask as _;
+use crate::per_row::predictions::MethodPredictions;
 
 /// Diagnostics of methods at their chosen layers: of some at one layer, or of all.
 #[derive(Default, Serialize, Deserialize)]
@@ -17,6 +18,8 @@ pub(crate) struct Diagnostics {
     pub(crate) shuffled: IndexMap<Method, Repetitions>,
     pub(crate) recursive: Option<RecursiveReport>,
     pub(crate) within: Option<WithinLayer>,
+    /// For every row.
+    pub(crate) predictions: Vec<MethodPredictions>,
     /// What was asked for and could not be done, in sentences.
     pub(crate) notes: Vec<String>,
 }
@@ -29,6 +32,7 @@ impl Diagnostics {
         self.shuffled.extend(other.shuffled);
         self.recursive = self.recursive.take().or(other.recursive);
         self.within = self.within.take().or(other.within);
+        self.predictions.extend(other.predictions);
         self.notes.extend(other.notes);
     }
 

@@ -12,6 +12,8 @@ use crate::engine::plan::Plan;
 use crate::engine::split::Counts;
 use crate::engine::{choose_layer, compare};
 use crate::method::{self, Ask};
+use crate::per_row::about::RunRows;
+use crate::per_row::predictions::{MethodPredictions, of_controls};
 use crate::run::Run;
 
 /// Compares the choices, and puts the report together.
@@ -32,6 +34,8 @@ pub(crate) fn assemble(
         probes.extend(outcome.probes.into_iter().map(|(method, probe)| (method, layer, probe)));
         reports.push(outcome.report);
     }
+    let rows = RunRows::of(plan)?;
+    let predictions = predictions(plan, std::mem::take(&mut diagnostics.predictions))?;
     let (source, settings, split) = (plan.source, &plan.settings, &plan.split);
     let answers = plan.methods.iter().any(Ask::needs_answers);
     let of_methods = plan.methods.iter().filter_map(|&m| Some((m, method::known(m)?.info())));
@@ -68,7 +72,14 @@ pub(crate) fn assemble(
         data: serde_json::Value::Object(source.identity().into()),
     };
     report.verdicts = sentences::verdicts(&report);
-    Ok(Run { report, split: split.report.clone(), probes })
+    Ok(Run { report, split: split.report.clone(), rows, predictions, probes })
+}
+
+/// Those of probes and of controls, in the order of reports.
+fn predictions(plan: &Plan<'_>, mut of_probes: Vec<MethodPredictions>) -> Result<Vec<MethodPredictions>> {
+    of_probes.extend(of_controls(plan)?);
+    of_probes.sort_by_key(|of| plan.methods.iter().position(|method| *method == of.method));
+    Ok(of_probes)
 }
 
 /// What a reader should know, each sentence once.

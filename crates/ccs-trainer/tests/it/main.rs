@@ -14,6 +14,7 @@ mod eval;
 mod few_rows;
 mod inspect;
 mod methods;
+mod predictions;
 mod report_fixture;
 mod resume;
 mod runs;
