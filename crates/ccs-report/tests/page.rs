@@ -6,7 +6,7 @@ mod sample;
 
 use ccs_report::figures::{accuracy_svg, auroc_svg};
 use ccs_report::page::html;
-use ccs_report::{LayerReport, Method, RecursiveIteration, Report};
+use ccs_report::{LayerReport, Method, RecursiveIteration, Report, RowText};
 use sample::full;
 
 /// A run's, on a constant layer, two of noise and one of truth (`crates/ccs-trainer/tests/it/report_fixture.rs`).
@@ -194,6 +194,33 @@ fn diagnostics_and_controls_have_their_numbers() {
             );
         }
     }
+}
+
+#[test]
+fn rows_are_shown_with_their_texts_as_text() {
+    let mut report = report();
+    let examples = report.examples.as_mut().unwrap();
+    let hostile = "<img src=x onerror=alert(1)> \u{202e}two";
+    for row in &mut examples.rows {
+        row.text = Some(RowText {
+            shared: format!("{hostile}\nIs it {}?", row.row),
+            plus: "</p>".to_owned(),
+            minus: "no".to_owned(),
+        });
+    }
+    let (shown, ccs) = (examples.rows.clone(), examples.methods[&Method::CCS].clone());
+    let page = html(&report).unwrap();
+    assert_well_formed(&page);
+    assert_links(&page);
+    assert!(!page.contains("<img") && page.contains("Is it") && page.contains("<b>&lt;&#x2f;p&gt;</b>"));
+    for judged in ccs.wrong.iter().chain(&ccs.right).chain(&ccs.unsure) {
+        let row = shown.iter().find(|row| row.row == judged.row).unwrap();
+        let text = format!("labeled {}, <span", row.label);
+        assert!(page.contains(&format!("Is it {}?", row.row)) && page.contains(&text), "{}", row.row);
+        assert!(page.contains(&format!("predicted {}, p = {:.3}", judged.prediction, judged.p.unwrap())));
+    }
+    report.examples.as_mut().unwrap().rows.clear();
+    assert_well_formed(&html(&report).unwrap());
 }
 
 #[test]

@@ -13,10 +13,12 @@ mod calibration;
 mod choices;
 mod differences;
 mod directions;
+mod examples;
 mod heat;
 mod layers;
 mod loss;
 mod methods;
+mod projections;
 mod recursive;
 mod repetitions;
 mod scores;
@@ -40,6 +42,7 @@ const SOURCE: &str = concat!(
     include_str!("template/head.html.j2"),
     include_str!("template/results.html.j2"),
     include_str!("template/diagnostics.html.j2"),
+    include_str!("template/rows.html.j2"),
     include_str!("template/layers.html.j2"),
     include_str!("template/details.html.j2"),
 );

@@ -1,7 +1,7 @@
 //! The report of a run from what its layers and diagnostics found.
 
 use ccs::baselines::majority_share;
-use ccs_report::{Chosen, LayerReport, Method, Report, ZeroShot, sentences};
+use ccs_report::{Chosen, LayerReport, Method, Projections, Report, ZeroShot, sentences};
 use indexmap::IndexMap;
 
 use crate::Result;
@@ -13,6 +13,7 @@ use crate::engine::split::Counts;
 use crate::engine::{choose_layer, compare};
 use crate::method::{self, Ask};
 use crate::per_row::about::RunRows;
+use crate::per_row::examples::examples;
 use crate::per_row::predictions::{MethodPredictions, of_controls};
 use crate::run::Run;
 
@@ -22,6 +23,7 @@ pub(crate) fn assemble(
     chosen: IndexMap<Method, Chosen>,
     outcomes: Vec<LayerOutcome>,
     mut diagnostics: Diagnostics,
+    projections: Option<Projections>,
 ) -> Result<Run> {
     let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
     let without_labels = choose_layer::without_labels(&layers).map(|choice| (Method::CCS, choice));
@@ -61,6 +63,8 @@ pub(crate) fn assemble(
         recursive: diagnostics.recursive,
         within_layer: diagnostics.within,
         blank: None,
+        projections,
+        examples: examples(&rows, &predictions),
         transfer: IndexMap::new(),
         transfer_answers: IndexMap::new(),
         layers: reports,

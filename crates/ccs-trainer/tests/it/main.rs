@@ -15,6 +15,7 @@ mod few_rows;
 mod inspect;
 mod methods;
 mod predictions;
+mod projections;
 mod report_fixture;
 mod resume;
 mod runs;
