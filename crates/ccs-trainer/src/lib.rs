@@ -68,6 +68,7 @@ pub use run::Run;
 pub use run_dir::check::Overwrite;
 pub use run_dir::fitted::Fitted;
 pub use run_dir::inspect::{ChosenCard, Cosines, ProbeCard, RunCard};
+pub use run_dir::layout::EXPLORE;
 pub use run_dir::reader::RunDir;
 pub use run_dir::writer::NewRunDir;
 pub use settings::{LayerSelection, Settings};

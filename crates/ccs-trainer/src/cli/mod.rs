@@ -2,6 +2,7 @@
 
 mod advice;
 mod eval;
+mod explore;
 mod fit;
 mod inspect;
 mod job;
@@ -36,6 +37,8 @@ enum Command {
     Sweep(Box<sweep::Sweep>),
     /// Say what a run or a probe is: model, layers, normalization, directions.
     Inspect(inspect::Inspect),
+    /// Write a page to filter, sort, and search a run's rows by.
+    Explore(explore::Explore),
     /// Draw a run's page and plots anew.
     Report(report::Report),
 }
@@ -53,6 +56,7 @@ fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
         Command::Eval(eval) => eval.run(),
         Command::Sweep(sweep) => sweep.run(signals),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Explore(explore) => explore.run(),
         Command::Report(report) => report.run(),
     }
 }

@@ -2,5 +2,7 @@
 
 pub(crate) mod about;
 pub(crate) mod examples;
+pub(crate) mod explore;
 pub(crate) mod predictions;
+pub(crate) mod read;
 pub(crate) mod table;

@@ -34,6 +34,7 @@ pub(crate) fn predictions(rows: &RunRows, methods: &[MethodPredictions]) -> Resu
         .text("method", |e| e.of.method.name().to_owned())
         .count("layer", |e| e.of.layer)
         .number("score", |e| e.of.scores.get(e.place).copied())
+        .number("threshold", |e| Some(e.of.threshold))
         .number("p_plus", |e| side(e, 0))
         .number("p_minus", |e| side(e, 1))
         .number("p", |e| e.of.p.as_ref()?.get(e.place).copied())

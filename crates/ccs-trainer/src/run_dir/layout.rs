@@ -14,6 +14,8 @@ pub(crate) const PREDICTIONS: &str = "predictions.parquet";
 pub(crate) const PREDICTIONS_CSV: &str = "predictions.csv";
 /// What each row is.
 pub(crate) const ROWS: &str = "rows.parquet";
+/// The page to search rows by, from `ccs explore`.
+pub const EXPLORE: &str = "explore.html";
 /// The runs of single data sets, in the folder of a sweep.
 pub(crate) const RUNS: &str = "runs";
 /// The table of a sweep.
@@ -23,7 +25,7 @@ pub(crate) const LAYERS: &str = "layers";
 /// Marks a folder that is still being written.
 pub(crate) const UNFINISHED: &str = "unfinished";
 /// What a run consists of, the file that makes it a run last.
-pub(crate) const PARTS: [&str; 16] = [
+pub(crate) const PARTS: [&str; 17] = [
     PROBES,
     RUNS,
     TRANSFER,
@@ -37,6 +39,7 @@ pub(crate) const PARTS: [&str; 16] = [
     SPLIT,
     SUMS,
     "report.html",
+    EXPLORE,
     "log.jsonl",
     UNFINISHED,
     REPORT,

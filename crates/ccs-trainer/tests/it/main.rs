@@ -11,6 +11,7 @@ mod cli;
 mod damage;
 mod data;
 mod eval;
+mod explore;
 mod few_rows;
 mod inspect;
 mod methods;

@@ -156,7 +156,7 @@ const PANDAS: &str = r#"
 import json, sys, pandas
 csv = pandas.read_csv("predictions.csv", keep_default_na=False, na_values=[""])
 assert list(csv.columns) == ["row", "id", "question", "template", "split", "label", "method", "layer", "score",
-                             "p_plus", "p_minus", "p", "prediction"], list(csv.columns)
+                             "threshold", "p_plus", "p_minus", "p", "prediction"], list(csv.columns)
 assert csv.label.dtype == bool and csv.prediction.dtype == bool and csv.score.dtype == float
 right = (csv.label == csv.prediction).groupby([csv.method, csv.split]).mean()
 print(json.dumps({f"{m} {s}": v for (m, s), v in right.items()}))
