@@ -1,5 +1,7 @@
 //! Statements on a plane, with the directions of probes in it.
 
+use std::fmt::Write as _;
+
 use super::axes::coordinate;
 use super::canvas::{Anchor, At, Canvas, Figure, Target};
 use super::legend::{self, Swatch};
@@ -114,11 +116,12 @@ fn description(report: &Report, of: &Projection, labels: &[bool]) -> String {
         at(false)
     );
     for direction in &of.directions {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             " The direction of {} has {} of its length in the plane.",
             report.title(direction.method),
             percent(direction.share())
-        ));
+        );
     }
     text
 }
@@ -226,7 +229,7 @@ mod tests {
         );
         // The picture is 599 by 465: the circle's radius is .82 of half its height, and the arrow .6 of that.
         let tip = 20.0 + 599.0 / 2.0 + 0.6 * 0.82 * 465.0 / 2.0;
-        assert!(drawn.contains(&format!("<polygon points=\"{:.2},", tip)), "{tip}: {drawn}");
+        assert!(drawn.contains(&format!("<polygon points=\"{tip:.2},")), "{tip}: {drawn}");
         assert!(drawn.contains(&format!("var(--{})", CCS.name)));
     }
 

@@ -1,6 +1,7 @@
 //! The page of a run, `report.html`, made from nothing but the [`Report`].
 //!
-//! It is one file without scripts and without anything to load; the same report gives the same bytes.
+//! It is one file with nothing to load; the same report gives the same bytes. Its script adds buttons that save figures and
+//! copy tables, and is not needed to read it.
 //!
 //! ```no_run
 //! let report = ccs_report::Report::from_json(&std::fs::read("run/report.json")?)?;

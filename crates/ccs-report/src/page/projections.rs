@@ -1,5 +1,7 @@
 //! Statements on the plane of their principal components.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::figures::Figure;
@@ -50,11 +52,12 @@ fn caption(report: &Report, of: &Projection) -> String {
         of.layer
     );
     for direction in &of.directions {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             " Of the direction of {}, {} of its length lies in the plane.",
             report.title(direction.method),
             percent(direction.share())
-        ));
+        );
     }
     text
 }

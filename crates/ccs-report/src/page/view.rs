@@ -28,6 +28,7 @@ use crate::report::{Finding, RecordedSettings, Report, Side, Verdict};
 /// The page.
 #[derive(Debug, Serialize)]
 pub(super) struct View {
+    script: &'static str,
     program: String,
     colors: Colors,
     about: Vec<String>,
@@ -106,6 +107,7 @@ impl View {
         let pair = |side: &Side<usize>| [side.train, side.test];
         let of_chosen = report.chosen_layer(Method::CCS).and_then(|layer| report.layer(layer));
         Ok(Self {
+            script: include_str!("page.js"),
             program: report.program.clone(),
             colors: Colors { light: declarations(Theme::Light), dark: declarations(Theme::Dark) },
             about: report.about.clone(),
