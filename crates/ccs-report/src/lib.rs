@@ -15,6 +15,7 @@
 //! ```
 
 mod error;
+pub mod explore;
 pub mod figures;
 mod method;
 mod numbers;

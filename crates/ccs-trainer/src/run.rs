@@ -3,6 +3,9 @@
 use ccs::probe::Probe;
 use ccs_report::{Method, Report, SplitReport};
 
+use crate::per_row::about::RunRows;
+use crate::per_row::predictions::MethodPredictions;
+
 /// What a run found. [`Run::write`] makes a folder of it.
 #[derive(Debug)]
 pub struct Run {
@@ -10,6 +13,11 @@ pub struct Run {
     pub report: Report,
     /// Which rows trained and which tested.
     pub split: SplitReport,
+    /// What each row is.
+    pub rows: RunRows,
+    /// What every method at its chosen layer predicts for each row, in the order of reports. Random directions, which are
+    /// many, have no entry.
+    pub predictions: Vec<MethodPredictions>,
     /// The fitted probes by method and layer.
     pub probes: Vec<(Method, usize, Probe)>,
 }

@@ -1,6 +1,6 @@
 //! Flat tables, column by column from a list of entries.
 
-use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter as _};
+use polars::prelude::{Column, CsvWriter, DataFrame, ParquetCompression, ParquetWriter, SerWriter as _};
 
 use crate::Result;
 use crate::error::write_error;
@@ -48,6 +48,13 @@ impl<'a, T> Columns<'a, T> {
         self
     }
 
+    /// A text that not every entry has.
+    pub(crate) fn maybe_text(mut self, name: &str, value: impl Fn(&T) -> Option<String>) -> Self {
+        let values: Vec<Option<String>> = self.entries.iter().map(value).collect();
+        self.columns.push(Column::new(name.into(), values));
+        self
+    }
+
     /// A value with the ends of its interval: `NAME`, `NAME_low`, `NAME_high`.
     pub(crate) fn interval(
         self,
@@ -71,5 +78,17 @@ impl<'a, T> Columns<'a, T> {
 pub(crate) fn csv(table: &mut DataFrame, what: &'static str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     CsvWriter::new(&mut bytes).finish(table).map_err(|e| write_error(what, &e))?;
+    Ok(bytes)
+}
+
+/// A table as Parquet, packed or as it is.
+pub(crate) fn parquet(
+    table: &mut DataFrame,
+    compression: ParquetCompression,
+    what: &'static str,
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let writer = ParquetWriter::new(&mut bytes).with_compression(compression);
+    writer.finish(table).map_err(|e| write_error(what, &e))?;
     Ok(bytes)
 }

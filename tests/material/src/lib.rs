@@ -55,6 +55,22 @@ pub fn python(module: &str) -> Option<OsString> {
     None
 }
 
+/// A Chromium to open pages with: `LLAMA_CCS_CHROMIUM`, or one on the path. It is never required.
+pub fn chromium() -> Option<OsString> {
+    let named = env::var_os("LLAMA_CCS_CHROMIUM").into_iter();
+    let usual = ["chromium", "chromium-browser", "google-chrome"].map(OsString::from);
+    let works = |program: &OsString| {
+        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    let found = named.chain(usual).find(works);
+    if found.is_none() {
+        not_allowed(
+            "open pages: there is no Chromium (`apt-get install chromium`, or set LLAMA_CCS_CHROMIUM)",
+        );
+    }
+    found
+}
+
 /// Records that the running test lacks something and checks nothing.
 ///
 /// # Panics

@@ -47,6 +47,12 @@ impl Canvas {
         Self { width, height, target, body: String::new() }
     }
 
+    /// The SVG with a longer description for readers who cannot see it.
+    pub(super) fn described(mut self, label: &str, description: &str) -> String {
+        self.body.insert_str(0, &format!("<desc>{}</desc>\n", escaped(description)));
+        self.finish(label)
+    }
+
     /// The SVG. `label` says what it shows to readers who cannot see it.
     pub(super) fn finish(self, label: &str) -> String {
         let Self { width, height, target, body } = self;
@@ -93,6 +99,21 @@ impl Canvas {
         self.stroke(from, to, ink, 1.2, " stroke-dasharray=\"5 4\"");
     }
 
+    /// A line with a head at its end; a line that is too short for a head has none.
+    pub(super) fn arrow(&mut self, from: At, to: At, ink: Ink, width: f64) {
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let length = dx.hypot(dy);
+        let head = (4.0 * width).min(0.6 * length);
+        if length < 1.0 {
+            return self.disc(from, width, ink, 1.0);
+        }
+        let (ux, uy) = (dx / length, dy / length);
+        let neck = (to.0 - head * ux, to.1 - head * uy);
+        let side = |sign: f64| (neck.0 - sign * 0.5 * head * uy, neck.1 + sign * 0.5 * head * ux);
+        self.line(from, neck, ink, width);
+        self.polygon(&[to, side(1.0), side(-1.0)], ink, 1.0);
+    }
+
     fn stroke(&mut self, (x1, y1): At, (x2, y2): At, ink: Ink, width: f64, dashes: &str) {
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(round);
         let color = self.color(ink);
@@ -122,6 +143,20 @@ impl Canvas {
 
     pub(super) fn disc(&mut self, at: At, radius: f64, ink: Ink, opacity: f64) {
         let look = format!("fill=\"{}\" opacity=\"{opacity}\"", self.color(ink));
+        self.circle(at, radius, &look);
+    }
+
+    /// A circle of a line, the paler the lower its opacity.
+    pub(super) fn circle_line(&mut self, at: At, radius: f64, ink: Ink, opacity: f64) {
+        let color = self.color(ink);
+        let look = format!("fill=\"none\" stroke=\"{color}\" stroke-width=\"1.4\" opacity=\"{opacity}\"");
+        self.circle(at, radius, &look);
+    }
+
+    /// A circle of dashes.
+    pub(super) fn dashed_circle(&mut self, at: At, radius: f64, ink: Ink) {
+        let color = self.color(ink);
+        let look = format!("fill=\"none\" stroke=\"{color}\" stroke-dasharray=\"3 4\"");
         self.circle(at, radius, &look);
     }
 
@@ -186,6 +221,18 @@ impl Canvas {
         let (color, text) = (self.color(ink), escaped(text));
         let shape =
             format!("<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{anchor} fill=\"{color}\">{text}</text>");
+        self.add(&[x, y], shape);
+    }
+}
+
+impl Canvas {
+    /// A text around a point, turned to be read from the right.
+    pub(super) fn upward(&mut self, (x, y): At, size: i32, ink: Ink, text: &str) {
+        let [x, y] = [x + 0.35 * f64::from(size), y].map(round);
+        let (color, text) = (self.color(ink), escaped(text));
+        let shape = format!(
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" text-anchor=\"middle\" transform=\"rotate(-90 {x} {y})\" fill=\"{color}\">{text}</text>"
+        );
         self.add(&[x, y], shape);
     }
 }

@@ -14,6 +14,12 @@ pub(super) enum Swatch {
     Dashes,
     Ring,
     Hollow,
+    /// A colored disc.
+    Disc(Ink),
+    /// A colored circle with nothing inside.
+    Circle(Ink),
+    /// The arrow of a direction.
+    Arrow(Ink),
 }
 
 const SWATCH: i32 = 26; // pixels, as all that follow
@@ -68,5 +74,8 @@ fn mark(canvas: &mut Canvas, swatch: Swatch, x: f64, y: f64) {
             canvas.ring(middle, 7.0, TEXT);
         }
         Swatch::Hollow => canvas.hollow_disc(middle, 4.0, TEXT),
+        Swatch::Disc(ink) => canvas.disc(middle, 4.0, ink, 0.8),
+        Swatch::Circle(ink) => canvas.circle_line(middle, 3.6, ink, 0.9),
+        Swatch::Arrow(ink) => canvas.arrow(from, to, ink, 2.2),
     }
 }

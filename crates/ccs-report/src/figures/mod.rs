@@ -9,6 +9,7 @@ pub(crate) mod dots;
 pub(crate) mod heat;
 mod legend;
 pub(crate) mod palette;
+pub(crate) mod plane;
 mod series;
 mod text;
 

@@ -23,6 +23,10 @@ pub(crate) const CCS: Ink = ink("ccs", "#0072b2", "#56b4e9");
 pub(crate) const LR: Ink = ink("lr", "#d55e00", "#f2913d");
 pub(crate) const ZERO_SHOT: Ink = ink("zero-shot", "#009e73", "#2fc796");
 pub(crate) const RANDOM: Ink = ink("random", "#8a8a8a", "#9a9fa4");
+/// True statements.
+pub(crate) const TRUE: Ink = ink("good", "#00795a", "#3cc79b");
+/// False statements.
+pub(crate) const FALSE: Ink = ink("caution", "#b4530a", "#f0a35e");
 const OTHER: Ink = ink("other", "#4b5563", "#c3c9cf");
 
 /// Colors that only the style sheet uses, after those of the figures.
@@ -37,8 +41,8 @@ const PALETTE: [Ink; 14] = [
     ZERO_SHOT,
     RANDOM,
     OTHER,
-    ink("good", "#00795a", "#3cc79b"),
-    ink("caution", "#b4530a", "#f0a35e"),
+    TRUE,
+    FALSE,
     ink("above", "#4a9fd4", "#10609a"),
     ink("below", "#f0a04b", "#93500c"),
 ];

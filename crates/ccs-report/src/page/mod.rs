@@ -1,6 +1,7 @@
 //! The page of a run, `report.html`, made from nothing but the [`Report`].
 //!
-//! It is one file without scripts and without anything to load; the same report gives the same bytes.
+//! It is one file with nothing to load; the same report gives the same bytes. Its script adds buttons that save figures and
+//! copy tables, and is not needed to read it.
 //!
 //! ```no_run
 //! let report = ccs_report::Report::from_json(&std::fs::read("run/report.json")?)?;
@@ -13,10 +14,12 @@ mod calibration;
 mod choices;
 mod differences;
 mod directions;
+mod examples;
 mod heat;
 mod layers;
 mod loss;
 mod methods;
+mod projections;
 mod recursive;
 mod repetitions;
 mod scores;
@@ -40,6 +43,7 @@ const SOURCE: &str = concat!(
     include_str!("template/head.html.j2"),
     include_str!("template/results.html.j2"),
     include_str!("template/diagnostics.html.j2"),
+    include_str!("template/rows.html.j2"),
     include_str!("template/layers.html.j2"),
     include_str!("template/details.html.j2"),
 );

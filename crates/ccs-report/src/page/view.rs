@@ -8,9 +8,11 @@ use super::calibration::{self, CalibrationView};
 use super::choices::Choices;
 use super::differences::{self, ComparisonView};
 use super::directions::{self, Directions};
+use super::examples::{self, ExamplesView};
 use super::layers::{self, Column, LayerHeat, LayerView, Marks};
 use super::loss::{self, LossView};
 use super::methods::{self, ConfusionView, KeyNumber};
+use super::projections::{self, ProjectionsView};
 use super::recursive::{self, RecursiveView};
 use super::repetitions::{self, RepetitionsView};
 use super::scores::Parted;
@@ -26,6 +28,7 @@ use crate::report::{Finding, RecordedSettings, Report, Side, Verdict};
 /// The page.
 #[derive(Debug, Serialize)]
 pub(super) struct View {
+    script: &'static str,
     program: String,
     colors: Colors,
     about: Vec<String>,
@@ -46,6 +49,8 @@ pub(super) struct View {
     blank: Option<BlankView>,
     recursive: Option<RecursiveView>,
     transfers: Parted<TransferView>,
+    examples: Option<ExamplesView>,
+    projections: Option<ProjectionsView>,
     /// Methods with a column pair each in the table of layers.
     columns: Vec<Column>,
     layers: Vec<LayerView>,
@@ -102,6 +107,7 @@ impl View {
         let pair = |side: &Side<usize>| [side.train, side.test];
         let of_chosen = report.chosen_layer(Method::CCS).and_then(|layer| report.layer(layer));
         Ok(Self {
+            script: include_str!("page.js"),
             program: report.program.clone(),
             colors: Colors { light: declarations(Theme::Light), dark: declarations(Theme::Dark) },
             about: report.about.clone(),
@@ -124,6 +130,8 @@ impl View {
             blank: blank::blank(report),
             recursive: recursive::recursive(report),
             transfers: transfer::transfers(report),
+            examples: examples::examples(report),
+            projections: projections::projections(report),
             layers: report.layers.iter().map(|l| layers::layer_view(report, l, &columns)).collect(),
             heats: layers::heats(report, &columns),
             columns: columns.into_iter().map(|m| Column::new(report, m)).collect(),

@@ -7,9 +7,12 @@ mod calibration;
 mod chosen;
 mod diagnostics;
 mod evaluation;
+mod examples;
 mod layer;
+mod projection;
 mod recursive;
 mod repetitions;
+mod row_text;
 mod settings;
 mod split;
 mod transfer;
@@ -26,9 +29,12 @@ pub use diagnostics::{Diagnostics, EnsembleReport, Ensembling, TemplateReport};
 pub use evaluation::{
     Comparison, Confusion, CrossValidation, Difference, Estimate, Evaluation, Interval, Intervals, Sign, Terms,
 };
+pub use examples::{Disagreement, Disagreements, ExampleRow, Judged, MethodExamples, RowExamples};
 pub use layer::{LayerReport, LossReport, MethodReport};
+pub use projection::{ProjectedDirection, Projection, Projections};
 pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
 pub use repetitions::{Repetitions, SeedCosines, ShuffledBand};
+pub use row_text::RowText;
 pub use settings::{AnswerScore, RecordedSettings, ZeroShot};
 pub use split::{SplitReport, SplitRows};
 pub use transfer::{Against, DirectionCosines, LeftOut, Transfer};
@@ -94,6 +100,12 @@ pub struct Report {
     /// The probes at their chosen layers on the same test questions with a blank passage.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blank: Option<IndexMap<Method, Blank>>,
+    /// Statements of test rows on the plane of their principal components, at some layers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub projections: Option<Projections>,
+    /// Test rows to look at.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub examples: Option<RowExamples>,
     /// Transfer from data set to data set.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
     pub transfer: IndexMap<Method, Transfer>,

@@ -14,7 +14,7 @@ use super::settings::SettingsArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Job {
-    /// The folder to write: probes, report.json, report.html, plots, results.csv, results.parquet, split.json.
+    /// The folder to write: probes, report.json, report.html, plots, tables of results, predictions and rows, split.json.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
     /// The token whose states are read: one of the rules that `llama-ccs extract` was given.

@@ -3,6 +3,7 @@
 mod advice;
 mod eval;
 mod export;
+mod explore;
 mod fit;
 mod inspect;
 mod job;
@@ -39,6 +40,8 @@ enum Command {
     Export(export::Export),
     /// Say what a run or a probe is: model, layers, normalization, directions.
     Inspect(inspect::Inspect),
+    /// Write a page to filter, sort, and search a run's rows by.
+    Explore(explore::Explore),
     /// Draw a run's page and plots anew.
     Report(report::Report),
 }
@@ -57,6 +60,7 @@ fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
         Command::Sweep(sweep) => sweep.run(signals),
         Command::Export(export) => export.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Explore(explore) => explore.run(),
         Command::Report(report) => report.run(),
     }
 }

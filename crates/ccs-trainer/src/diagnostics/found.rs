@@ -4,10 +4,12 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use ccs_report::{
-    Diagnostics as MethodDiagnostics, Method, RecursiveReport, Repetitions, TemplateReport, WithinLayer,
+    Diagnostics as MethodDiagnostics, Method, Projection, RecursiveReport, Repetitions, TemplateReport,
+    WithinLayer,
 };
 
 use crate::method::Ask as _;
+use crate::per_row::predictions::MethodPredictions;
 
 /// Diagnostics of methods at their chosen layers: of some at one layer, or of all.
 #[derive(Default, Serialize, Deserialize)]
@@ -17,6 +19,11 @@ pub(crate) struct Diagnostics {
     pub(crate) shuffled: IndexMap<Method, Repetitions>,
     pub(crate) recursive: Option<RecursiveReport>,
     pub(crate) within: Option<WithinLayer>,
+    /// Of pictured layers; what takes seconds is not kept.
+    #[serde(skip)]
+    pub(crate) projections: Vec<Projection>,
+    /// For every row.
+    pub(crate) predictions: Vec<MethodPredictions>,
     /// What was asked for and could not be done, in sentences.
     pub(crate) notes: Vec<String>,
 }
@@ -29,6 +36,8 @@ impl Diagnostics {
         self.shuffled.extend(other.shuffled);
         self.recursive = self.recursive.take().or(other.recursive);
         self.within = self.within.take().or(other.within);
+        self.projections.extend(other.projections);
+        self.predictions.extend(other.predictions);
         self.notes.extend(other.notes);
     }
 

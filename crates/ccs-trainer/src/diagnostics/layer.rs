@@ -17,6 +17,7 @@ use crate::engine::evaluate::predict;
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
 use crate::engine::recipe::Recipe;
+use crate::per_row::predictions::of_probe;
 use crate::source::Layer;
 
 /// A layer that methods chose, loaded for their diagnostics.
@@ -60,6 +61,7 @@ impl<'a> ChosenLayer<'a> {
         control.begin(method, data.layer.layer, "calibration and templates")?;
         let mut found = Diagnostics::default();
         found.by_method.insert(method, self.of_method(recipe, probe, control)?);
+        found.predictions.push(of_probe(plan, method, probe, data)?);
         let seeds = other_seeds(plan, recipe, data, probe, control)?;
         let cosine = seeds.as_ref().and_then(|seeds| seeds.cosines.as_ref()).map(|cosines| cosines.mean);
         found.seeds.extend(seeds.map(|seeds| (method, seeds)));

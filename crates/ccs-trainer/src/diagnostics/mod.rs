@@ -3,6 +3,8 @@
 pub(crate) mod calibration;
 pub(crate) mod found;
 pub(crate) mod layer;
+pub(crate) mod plane;
+pub(crate) mod projection;
 pub(crate) mod recursive;
 pub(crate) mod seeds;
 pub(crate) mod shuffled;

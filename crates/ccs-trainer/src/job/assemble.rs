@@ -2,7 +2,7 @@
 
 use ccs::baselines::majority_share;
 use ccs_report::sentences::TestRows;
-use ccs_report::{Chosen, LayerReport, Method, Report, ZeroShot, sentences};
+use ccs_report::{Chosen, LayerReport, Method, Projections, Report, ZeroShot, sentences};
 use indexmap::IndexMap;
 
 use crate::Result;
@@ -13,6 +13,9 @@ use crate::engine::plan::Plan;
 use crate::engine::split::Counts;
 use crate::engine::{choose_layer, compare};
 use crate::method::{self, Ask};
+use crate::per_row::about::RunRows;
+use crate::per_row::examples::examples;
+use crate::per_row::predictions::{MethodPredictions, of_controls};
 use crate::run::Run;
 
 /// Compares the choices, and puts the report together.
@@ -21,6 +24,7 @@ pub(crate) fn assemble(
     mut chosen: IndexMap<Method, Chosen>,
     outcomes: Vec<LayerOutcome>,
     mut diagnostics: Diagnostics,
+    projections: Option<Projections>,
 ) -> Result<Run> {
     let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
     let without_labels = choose_layer::without_labels(&layers).map(|choice| (Method::CCS, choice));
@@ -33,6 +37,8 @@ pub(crate) fn assemble(
         probes.extend(outcome.probes.into_iter().map(|(method, probe)| (method, layer, probe)));
         reports.push(outcome.report);
     }
+    let rows = RunRows::of(plan)?;
+    let predictions = predictions(plan, std::mem::take(&mut diagnostics.predictions))?;
     let (source, settings, split) = (plan.source, &plan.settings, &plan.split);
     let answers = plan.methods.iter().any(Ask::needs_answers);
     let of_methods = plan.methods.iter().filter_map(|&m| Some((m, method::known(m)?.info())));
@@ -58,6 +64,8 @@ pub(crate) fn assemble(
         recursive: diagnostics.recursive,
         within_layer: diagnostics.within,
         blank: None,
+        projections,
+        examples: examples(&rows, &predictions),
         transfer: IndexMap::new(),
         transfer_answers: IndexMap::new(),
         layers: reports,
@@ -69,7 +77,14 @@ pub(crate) fn assemble(
         data: serde_json::Value::Object(source.identity().into()),
     };
     report.verdicts = sentences::verdicts(&report);
-    Ok(Run { report, split: split.report.clone(), probes })
+    Ok(Run { report, split: split.report.clone(), rows, predictions, probes })
+}
+
+/// Those of probes and of controls, in the order of reports.
+fn predictions(plan: &Plan<'_>, mut of_probes: Vec<MethodPredictions>) -> Result<Vec<MethodPredictions>> {
+    of_probes.extend(of_controls(plan)?);
+    of_probes.sort_by_key(|of| plan.methods.iter().position(|method| *method == of.method));
+    Ok(of_probes)
 }
 
 /// What a reader should know, each sentence once.

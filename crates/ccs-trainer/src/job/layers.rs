@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::control::{Event, Halt, Outcome, RunControl, Work};
 use crate::diagnostics::found::Diagnostics;
 use crate::diagnostics::layer::ChosenLayer;
+use crate::diagnostics::projection::Pictures;
 use crate::engine::compute::{Compute, in_parallel};
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
@@ -60,11 +61,18 @@ impl LayerWork<'_> {
         let chosen = self.choose(&outcomes);
         let methods = chosen.values().filter(|choice| choice.layer.is_some()).count();
         self.control.tell(Event::Diagnostics { methods });
+        let pictures = Pictures::of(self.plan, &chosen);
         // Layers are loaded again rather than held: few are chosen.
         let found: Vec<(LayerOutcome, Diagnostics)> = in_parallel(workers, || {
             let diagnose = |(outcome, layer): (LayerOutcome, &Layer)| {
                 let found = self.diagnose(layer, &outcome, &chosen, methods);
-                Ok((outcome, found.map_err(|halt| in_layer(layer, halt))?))
+                let mut found = found.map_err(|halt| in_layer(layer, halt))?;
+                if pictures.layers.contains_key(&layer.layer) {
+                    self.control.go_on()?;
+                    let projection = pictures.project(self.plan, layer, &outcome);
+                    found.projections.extend(projection.map_err(|error| in_layer(layer, error.into()))?);
+                }
+                Ok((outcome, found))
             };
             outcomes.into_par_iter().zip(layers.par_iter()).map(diagnose).collect::<Work<_>>()
         })?;
@@ -73,7 +81,8 @@ impl LayerWork<'_> {
         for of_layer in found {
             diagnostics.extend(of_layer);
         }
-        Ok(assemble(self.plan, chosen, outcomes, diagnostics)?)
+        let layers = std::mem::take(&mut diagnostics.projections);
+        Ok(assemble(self.plan, chosen, outcomes, diagnostics, pictures.with(self.plan, layers)?)?)
     }
 
     /// A layer's outcome, from the cache or fitted now.

@@ -12,6 +12,7 @@ use crate::engine::plan::Plan;
 use crate::job::fit::cache;
 use crate::job::layers;
 use crate::method::Ask;
+use crate::per_row::about::RunRows;
 use crate::run::Run;
 use crate::run_dir::layout::TRANSFER;
 use crate::run_dir::writer::NewRunDir;
@@ -111,6 +112,7 @@ impl<'a> Sweep<'a> {
             run.report.notes.push(SIDES.to_owned());
             out.write_part(part.name, &run)?;
             // The others are on disk; a sweep of many data sets must not hold them all.
+            (run.rows, run.predictions) = (RunRows::default(), Vec::new());
             let probes = std::mem::take(&mut run.probes);
             let needed = |m: Method, layer| run.is_chosen(m, layer) || all.is_chosen(m, layer);
             run.probes = probes.into_iter().filter(|(m, layer, _)| needed(*m, *layer)).collect();

@@ -3,13 +3,18 @@
 use std::path::Path;
 
 use ccs_report::{Report, figures, page};
+use polars::prelude::ParquetCompression;
 
 use crate::error::write_error;
+use crate::per_row::table;
 use crate::run::{Run, probe_path};
-use crate::run_dir::layout::{REPORT, SPLIT, SUMS};
+use crate::run_dir::layout::{PREDICTIONS, PREDICTIONS_CSV, REPORT, ROWS, SPLIT, SUMS};
 use crate::run_dir::results;
 use crate::run_dir::sums::Summing;
-use crate::{Result, files};
+use crate::{Result, files, tables};
+
+/// Tables by row are packed; those by layer have a few kilobytes.
+const PACKED: ParquetCompression = ParquetCompression::Zstd(None);
 
 /// Writes a run's files, and one more beside them if there is one (its name and bytes).
 pub(crate) fn write(run: &Run, dir: &Path, further: Option<(&str, &[u8])>) -> Result<()> {
@@ -24,6 +29,10 @@ pub(crate) fn write(run: &Run, dir: &Path, further: Option<(&str, &[u8])>) -> Re
     let mut table = results::table(&run.report)?;
     part("results.csv", results::csv(&mut table)?.as_ref())?;
     part("results.parquet", results::parquet(&mut table)?.as_ref())?;
+    let mut table = table::predictions(&run.rows, &run.predictions)?;
+    part(PREDICTIONS_CSV, &tables::csv(&mut table, PREDICTIONS_CSV)?)?;
+    part(PREDICTIONS, &tables::parquet(&mut table, PACKED, PREDICTIONS)?)?;
+    part(ROWS, &tables::parquet(&mut table::rows(&run.rows)?, PACKED, ROWS)?)?;
     part(SPLIT, &json(SPLIT, &run.split)?)?;
     if let Some((name, bytes)) = further {
         part(name, bytes)?;

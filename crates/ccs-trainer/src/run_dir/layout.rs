@@ -8,6 +8,14 @@ pub(crate) const REPORT: &str = "report.json";
 pub(crate) const SUMS: &str = "sums.json";
 /// Which rows trained and which tested.
 pub(crate) const SPLIT: &str = "split.json";
+/// What every method predicts for every row.
+pub(crate) const PREDICTIONS: &str = "predictions.parquet";
+/// The same as text.
+pub(crate) const PREDICTIONS_CSV: &str = "predictions.csv";
+/// What each row is.
+pub(crate) const ROWS: &str = "rows.parquet";
+/// The page to search rows by, from `ccs explore`.
+pub const EXPLORE: &str = "explore.html";
 /// The runs of single data sets, in the folder of a sweep.
 pub(crate) const RUNS: &str = "runs";
 /// The table of a sweep.
@@ -17,7 +25,7 @@ pub(crate) const LAYERS: &str = "layers";
 /// Marks a folder that is still being written.
 pub(crate) const UNFINISHED: &str = "unfinished";
 /// What a run consists of, the file that makes it a run last.
-pub(crate) const PARTS: [&str; 13] = [
+pub(crate) const PARTS: [&str; 17] = [
     PROBES,
     RUNS,
     TRANSFER,
@@ -25,9 +33,13 @@ pub(crate) const PARTS: [&str; 13] = [
     "plots",
     "results.csv",
     "results.parquet",
+    PREDICTIONS_CSV,
+    PREDICTIONS,
+    ROWS,
     SPLIT,
     SUMS,
     "report.html",
+    EXPLORE,
     "log.jsonl",
     UNFINISHED,
     REPORT,

@@ -1,4 +1,5 @@
-//! The run folder: `report.json`, `report.html`, `plots/*.svg`, `results.csv` and `.parquet`, `split.json`,
+//! The run folder: `report.json`, `report.html`, `plots/*.svg`, `results.csv` and `.parquet`,
+//! `predictions.csv` and `.parquet`, `rows.parquet`, `split.json`,
 //! `probes/METHOD/layer_NN.safetensors`, and `sums.json` with the hash of each (`sums`); of a sweep also `transfer.csv` and
 //! `runs/NAME/`, a run each.
 

@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use ccs::probe::Probe;
 use ccs_report::{Method, Report, SplitReport};
 
+use crate::per_row::about::RunRows;
+use crate::per_row::explore::explore;
+use crate::per_row::predictions::MethodPredictions;
+use crate::per_row::read;
 use crate::run::probe_path;
 use crate::run_dir::contents;
-use crate::run_dir::layout::{REPORT, SPLIT};
+use crate::run_dir::layout::{PREDICTIONS, REPORT, ROWS, SPLIT};
 use crate::run_dir::sums::Sums;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// A folder with a run, of which only files are read that are as they were written.
 ///
@@ -80,6 +84,35 @@ impl RunDir {
         let name = probe_path(method, layer);
         let wrong = |reason| ccs::Error::ProbeFile { path: self.path.join(&name), reason };
         Ok(Probe::parse(&self.sums.read(&name)?).map_err(wrong)?)
+    }
+
+    /// What each row is.
+    ///
+    /// # Errors
+    /// [`Error::RunFile`] where the run has no such table, of an earlier version, or it is not as it was written.
+    pub fn rows(&self) -> Result<RunRows> {
+        read::rows(self.sums.read(ROWS)?).map_err(|reason| self.wrong(ROWS, reason))
+    }
+
+    /// What every method at its chosen layer predicts for every row.
+    ///
+    /// # Errors
+    /// As [`RunDir::rows`].
+    pub fn predictions(&self) -> Result<Vec<MethodPredictions>> {
+        read::predictions(self.sums.read(PREDICTIONS)?).map_err(|reason| self.wrong(PREDICTIONS, reason))
+    }
+
+    fn wrong(&self, name: &str, reason: String) -> Error {
+        Error::RunFile { path: self.path.join(name), reason }
+    }
+
+    /// Writes a page to filter, sort and search the rows by, over what is there of its name.
+    ///
+    /// # Errors
+    /// As [`RunDir::rows`] and [`RunDir::report`], and the file system's.
+    pub fn explore(&self, out: impl AsRef<Path>) -> Result<()> {
+        let found = explore(&self.report()?, &self.rows()?, &self.predictions()?);
+        files::replace(out.as_ref(), ccs_report::explore::html(&found)?.as_bytes())
     }
 
     /// Draws the report anew: writes `report.html` and `plots/*.svg` to a folder, each over what is there of its name.

@@ -2,10 +2,9 @@
 
 use ccs_report::{Chosen, LayerReport, Method, MethodReport, Report};
 use indexmap::IndexMap;
-use polars::prelude::{DataFrame, ParquetCompression, ParquetWriter};
+use polars::prelude::{DataFrame, ParquetCompression};
 
 use crate::Result;
-use crate::error::write_error;
 use crate::tables::{self, Columns};
 
 /// A row of the table.
@@ -71,10 +70,5 @@ pub(crate) fn csv(table: &mut DataFrame) -> Result<Vec<u8>> {
 
 /// The table as Parquet, uncompressed: a few kilobytes.
 pub(crate) fn parquet(table: &mut DataFrame) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    ParquetWriter::new(&mut bytes)
-        .with_compression(ParquetCompression::Uncompressed)
-        .finish(table)
-        .map_err(|e| write_error("results.parquet", &e))?;
-    Ok(bytes)
+    tables::parquet(table, ParquetCompression::Uncompressed, "results.parquet")
 }

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use tch::Tensor;
 
 use crate::{Error, Result};
-use ccs_report::AnswerScore;
+use ccs_report::{AnswerScore, RowText};
 
 /// The rows of a data source.
 #[derive(Debug, Clone, Default)]
@@ -176,6 +176,14 @@ pub trait Source: Sync {
     /// Of a source that is made of others: what to call the one that a row is of, and the row's number in it.
     fn locate(&self, _row: usize) -> Option<(String, usize)> {
         None
+    }
+
+    /// The end of every row's text, where the source has texts; else as many times none.
+    ///
+    /// # Errors
+    /// Whatever keeps the texts from being read.
+    fn texts(&self) -> Result<Vec<Option<RowText>>> {
+        Ok(vec![None; self.rows().labels.len()])
     }
 
     /// What to call the source in errors.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use activations::provenance::{DataRecord, NamedData, Provenance};
+use ccs_report::RowText;
 use indexmap::IndexMap;
 use tch::Tensor;
 
@@ -296,6 +297,14 @@ impl Source for Pooled<'_> {
     fn locate(&self, row: usize) -> Option<(String, usize)> {
         let part = (0..self.parts.len()).find(|part| self.range(*part).contains(&row))?;
         Some((self.parts.get(part)?.name.to_owned(), row - self.range(part).start))
+    }
+
+    fn texts(&self) -> Result<Vec<Option<RowText>>> {
+        let mut texts = Vec::with_capacity(self.rows.labels.len());
+        for part in &self.parts {
+            texts.extend(part.source.texts()?);
+        }
+        Ok(texts)
     }
 
     fn describe(&self) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use activations::provenance::{DataRecord, Provenance};
 use activations::{Column, Row, SideOf, Store, column_names};
+use ccs_report::RowText;
 use indexmap::IndexMap;
 use tch::Tensor;
 
@@ -148,6 +149,12 @@ impl Source for StoreSource {
 
     fn tokens(&self) -> Option<&str> {
         Some(&self.tokens)
+    }
+
+    fn texts(&self) -> Result<Vec<Option<RowText>>> {
+        // Read again rather than kept: whole prompts would be held as long as the source.
+        let rows = self.store.rows().map_err(Box::new)?;
+        Ok(rows.iter().map(|row| Some(RowText::of(&row.plus.prompt, &row.minus.prompt))).collect())
     }
 
     fn describe(&self) -> String {

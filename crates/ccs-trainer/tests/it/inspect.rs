@@ -75,6 +75,7 @@ fn help_shows_examples() {
         ("eval", "ccs eval boolq/run imdb/store --reestimate"),
         ("sweep", "ccs sweep boolq/store imdb/store --out sweep"),
         ("inspect", "ccs inspect run --json | jq .cosines"),
+        ("explore", "ccs explore run --out rows.html"),
         ("report", "ccs report run --out public/boolq"),
     ] {
         let dir = std::env::temp_dir();

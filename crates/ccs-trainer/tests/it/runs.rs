@@ -152,6 +152,8 @@ fn a_seed_gives_the_same_folder_and_another_seed_another() {
         [
             "plots/accuracy.svg",
             "plots/auroc.svg",
+            "predictions.csv",
+            "predictions.parquet",
             "probes/ccs/layer_01.safetensors",
             "probes/ccs/layer_02.safetensors",
             "probes/lr/layer_01.safetensors",
@@ -164,6 +166,7 @@ fn a_seed_gives_the_same_folder_and_another_seed_another() {
             "report.json",
             "results.csv",
             "results.parquet",
+            "rows.parquet",
             "split.json",
             "sums.json",
         ]

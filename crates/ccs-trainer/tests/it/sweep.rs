@@ -63,7 +63,7 @@ fn probes_go_from_store_to_store() {
         assert!(but_c.test.accuracy_ci.is_some());
         assert_eq!(but_c.test.confusion.unwrap().rows(), report_rows(found.cells[2][2].as_ref()));
         let over_own = but_c.against.over_own.as_ref().unwrap();
-        assert!((over_own.accuracy.value - (but_c.test.accuracy - accuracy(2, 2))).abs() < 1e-12);
+        assert!((over_own.accuracy.unwrap().value - (but_c.test.accuracy - accuracy(2, 2))).abs() < 1e-12);
         assert!(but_c.against.over_zero_shot.is_some() && but_c.against.random.is_none());
 
         // Directions are compared at the layer chosen for all of them.

@@ -164,3 +164,40 @@ fn names_are_read_back() {
     }
     assert!("elementwise2".parse::<Normalization>().is_err());
 }
+
+#[test]
+fn a_weight_on_states_moves_scores_as_the_one_on_normalized_states_does() {
+    let (rows, dim) = (60, 4);
+    let states = |step: f64| {
+        let steps = Tensor::arange(rows * dim, (Kind::Double, tch::Device::Cpu)).reshape([rows, dim]);
+        (steps * step).sin() * Tensor::from_slice(&[1.0, 5.0, 0.2, 3.0])
+    };
+    let make = |plus: Tensor, minus: Tensor| {
+        let text = |of: fn(i64) -> i64| (0..rows).map(|i| of(i).to_string()).collect::<Vec<_>>();
+        let labels = (0..rows).map(|i| i % 3 == 0).collect();
+        let pairs = Contrast::new(plus, minus, labels, text(|i| i / 2)).unwrap();
+        pairs.with_variants(text(|i| i / 2), text(|i| i % 2)).unwrap()
+    };
+    let (plus, minus) = (states(1.7), states(2.9));
+    let train = make(plus.copy(), minus.copy());
+    let weight = Tensor::from_slice(&[0.3, -1.2, 2.0, 0.7]);
+    let step = Tensor::from_slice(&[0.5, 0.25, -1.0, 2.0]);
+    let moved = make(&plus + &step, &minus + &step);
+    for kind in Normalization::ALL {
+        let normalizer = Normalizer::fit_as(kind, &train).unwrap();
+        let on_states = normalizer.on_states(&weight).unwrap();
+        let before = normalizer.apply(&train, Kind::Double).unwrap();
+        let after = normalizer.apply(&moved, Kind::Double).unwrap();
+        for (side, (before, after)) in [(before.0, after.0), (before.1, after.1)].into_iter().enumerate() {
+            // Both templates have as many rows, so the mean over rows is that over templates.
+            let change = (after - before).mv(&weight).mean(Kind::Double).double_value(&[]);
+            let expected = on_states[side].dot(&step).double_value(&[]);
+            // LEACE inverts a covariance with a condition of about 10³; all else is a few roundings.
+            assert!(
+                (change - expected).abs() < 1e-9 * (1.0 + expected.abs()),
+                "{kind} {side}: {change} {expected}"
+            );
+        }
+    }
+    assert!(Normalizer::fit(&train).unwrap().on_states(&Tensor::from_slice(&[1.0])).is_err());
+}

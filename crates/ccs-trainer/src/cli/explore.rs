@@ -1,0 +1,34 @@
+//! `ccs explore`.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use ccs_trainer::{EXPLORE, RunDir};
+use clap::Args;
+
+const EXAMPLES: &str = "\
+The page is one file that loads nothing and works from a disk: rows to filter, sort, and search, with what every method \
+at its chosen layer predicts for them, and a scatter whose points are rows. It holds the ends of the prompts. Of more \
+than 10,000 rows, test rows come first.
+
+Examples:
+  ccs explore run
+  ccs explore run --out rows.html";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Explore {
+    /// The run, from `ccs fit` or `ccs sweep`.
+    run: PathBuf,
+    /// The file to write [default: explore.html in the run's folder].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Explore {
+    pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
+        let out = self.out.unwrap_or_else(|| self.run.join(EXPLORE));
+        RunDir::open(&self.run)?.explore(&out)?;
+        super::output::print(&out.display().to_string())
+    }
+}

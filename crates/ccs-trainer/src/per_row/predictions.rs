@@ -1,0 +1,108 @@
+//! What a method predicts for every row, those that it was fitted on included.
+
+use ccs::baselines::{Predictions, majority_label, zero_shot};
+use ccs::pick;
+use ccs::probe::{Probe, ProbeInput};
+use ccs_report::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::answers::Thresholds;
+use crate::engine::data::LayerData;
+use crate::engine::evaluate::predict;
+use crate::engine::plan::Plan;
+use crate::method::Ask as _;
+use crate::{Error, Result};
+
+/// What one method at its chosen layer predicts for every row of a run. Lists have an entry a row, in the order of
+/// `rows`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MethodPredictions {
+    /// The method.
+    pub method: Method,
+    /// The layer chosen for it; none for what is the same at every layer.
+    pub layer: Option<usize>,
+    /// Row numbers in the data, ascending: training rows and test rows.
+    pub rows: Vec<usize>,
+    /// What rows are ranked by: the higher, the rather true. What AUROC is computed from.
+    pub scores: Vec<f64>,
+    /// A score above it predicts true.
+    pub threshold: f64,
+    /// p⁺ and p⁻, the probabilities that the plus and the minus statement are true, of probes that judge statements one by
+    /// one and give probabilities.
+    pub sides: Option<[Vec<f64>; 2]>,
+    /// The probability that the plus statement is true after Platt scaling on the training rows, for probes that have it.
+    pub p: Option<Vec<f64>>,
+}
+
+impl MethodPredictions {
+    /// Whether the row at a place of the lists is predicted true.
+    pub fn predicts_true(&self, place: usize) -> Option<bool> {
+        self.scores.get(place).map(|score| *score > self.threshold)
+    }
+}
+
+/// Predictions of training and of test rows, which the split keeps apart, in the order of the data.
+fn in_order<T>(plan: &Plan<'_>, train: Vec<T>, test: Vec<T>) -> (Vec<usize>, Vec<T>) {
+    let split = &plan.split.rows;
+    let rows = split.train.iter().chain(&split.test).copied();
+    let mut all: Vec<(usize, T)> = rows.zip(train.into_iter().chain(test)).collect();
+    all.sort_by_key(|(row, _)| *row);
+    all.into_iter().unzip()
+}
+
+/// Those of a probe at its layer.
+pub(crate) fn of_probe(
+    plan: &Plan<'_>,
+    method: Method,
+    probe: &Probe,
+    data: &LayerData<'_>,
+) -> Result<MethodPredictions> {
+    let (train, test) = (predict(probe, &data.train)?, predict(probe, &data.test)?);
+    let threshold = test.threshold;
+    let (rows, scores) = in_order(plan, train.scores, test.scores);
+    let each = matches!(probe.input(), ProbeInput::Pair | ProbeInput::Statements) && probe.calibration().own;
+    let sides = if each {
+        let (train, test) = (probe.statement_logits(&data.train)?, probe.statement_logits(&data.test)?);
+        let side = |train, test| in_order(plan, train, test).1.into_iter().map(sigmoid).collect();
+        Some([side(train.0, test.0), side(train.1, test.1)])
+    } else {
+        None
+    };
+    let p = probe.calibration().platt.map(|platt| platt.probabilities(&scores));
+    Ok(MethodPredictions { method, layer: Some(data.layer.layer), rows, scores, threshold, sides, p })
+}
+
+fn sigmoid(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+/// Those of the controls that judge every row and are the same at every layer: the model's own answers, and the constant
+/// guess.
+pub(crate) fn of_controls(plan: &Plan<'_>) -> Result<Vec<MethodPredictions>> {
+    let controls = plan.methods.iter().filter(|m| !m.is_probe() && **m != Method::RANDOM);
+    controls.map(|&method| of_control(plan, method)).collect()
+}
+
+fn of_control(plan: &Plan<'_>, method: Method) -> Result<MethodPredictions> {
+    let (data, split, settings) = (plan.source.rows(), &plan.split.rows, &plan.settings);
+    let sides = [&split.train, &split.test];
+    let [train, test] = if method == Method::MAJORITY {
+        let answer = majority_label(&pick(&data.labels, &split.train)?);
+        sides.map(|rows| Predictions::constant(answer, rows.len()))
+    } else {
+        let (plus, minus) = data.answers(settings.zero_shot)?.ok_or(Error::NoAnswerLogprob)?;
+        let answers = |rows: &[usize]| zero_shot(&pick(plus, rows)?, &pick(minus, rows)?);
+        let [mut train, mut test] = [answers(&split.train)?, answers(&split.test)?];
+        if method == Method::CALIBRATED_ZERO_SHOT {
+            let names = data.variants().map_or_else(|| vec![String::new(); data.labels.len()], |v| v.1);
+            let [of_train, of_test] = [pick(&names, &split.train)?, pick(&names, &split.test)?];
+            let thresholds = Thresholds::of(&train, &of_train, settings.true_share)?;
+            thresholds.subtract_from(&mut train, &of_train);
+            thresholds.subtract_from(&mut test, &of_test);
+        }
+        [train, test]
+    };
+    let threshold = test.threshold;
+    let (rows, scores) = in_order(plan, train.scores, test.scores);
+    Ok(MethodPredictions { method, layer: None, rows, scores, threshold, sides: None, p: None })
+}
