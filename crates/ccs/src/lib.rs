@@ -33,6 +33,8 @@
 
 #[doc(hidden)]
 pub mod baselines;
+#[doc(hidden)]
+pub mod chance;
 mod contrast;
 #[doc(hidden)]
 pub mod ensemble;
@@ -46,6 +48,9 @@ pub mod normalize;
 #[doc(hidden)]
 pub mod probe;
 mod seeds;
+mod shuffle;
+#[doc(hidden)]
+pub mod spectrum;
 #[doc(hidden)]
 pub mod stats;
 

@@ -10,13 +10,13 @@ use crate::probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 use crate::{Contrast, Result};
 
 /// Training rows as the methods of this module's neighbors take them.
-pub(super) struct Train<'a> {
+pub(crate) struct Train<'a> {
     pairs: &'a Contrast,
     normalizer: Normalizer,
     /// φ⁺ less its mean over the rows. \[N, D\], f64
-    pub(super) plus: Tensor,
+    pub(crate) plus: Tensor,
     /// φ⁻ less its mean over the rows. \[N, D\], f64
-    pub(super) minus: Tensor,
+    pub(crate) minus: Tensor,
     /// The mean of φ⁺ − φ⁻ as the probe will see the training rows, which under [`Normalization::Cluster`] is not as the
     /// fit sees them: the boundary belongs where later rows are. \[D\]
     offset: Tensor,
@@ -24,7 +24,7 @@ pub(super) struct Train<'a> {
 
 impl<'a> Train<'a> {
     /// Normalizes and centers.
-    pub(super) fn new(pairs: &'a Contrast, normalization: Normalization) -> Result<Self> {
+    pub(crate) fn new(pairs: &'a Contrast, normalization: Normalization) -> Result<Self> {
         both_labels(pairs.labels(), "the training rows")?;
         let (normalizer, plus, minus) = Normalizer::fit_transform(normalization, pairs, Kind::Double)?;
         let mean = |x: &Tensor| x.f_mean_dim(0, false, Kind::Double);

@@ -5,7 +5,7 @@
 
 pub mod bss;
 pub mod ccs;
-mod centered;
+pub(crate) mod centered;
 mod eigen;
 mod fit;
 pub mod inlp;

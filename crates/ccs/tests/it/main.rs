@@ -14,4 +14,5 @@ mod oracle;
 mod planted;
 mod planted_closed;
 mod recursive;
+mod spectrum;
 mod supervised;
