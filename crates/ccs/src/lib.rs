@@ -51,6 +51,7 @@ mod seeds;
 mod shuffle;
 #[doc(hidden)]
 pub mod spectrum;
+mod statements;
 #[doc(hidden)]
 pub mod stats;
 
@@ -71,6 +72,7 @@ pub use methods::{Convergence, Entry, Fit, Fitted, Precision, REGISTRY, Starts};
 pub use normalize::{Normalization, Normalizer};
 pub use probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 pub use seeds::SeedTree;
+pub use statements::Statements;
 pub use stats::calibrate::Platt;
 pub use stats::intervals::{Interval, Resamples};
 pub use stats::judgment::Judgment;

@@ -15,4 +15,5 @@ mod planted;
 mod planted_closed;
 mod recursive;
 mod spectrum;
+mod statements;
 mod supervised;

@@ -1,12 +1,17 @@
 //! How many directions stand out, on data that says how many there are.
 
+use std::collections::BTreeMap;
+
 use ccs::methods::quadratic::quadratic;
 use ccs::normalize::Normalization;
 use ccs::spectrum::{Spectrum, SpectrumOptions, spectra};
 use ccs::{Contrast, Objective, SeedTree};
 use rand::RngExt;
 use rand_distr::StandardNormal;
+use serde::Deserialize;
 use tch::Tensor;
+
+use crate::closed_forms::close;
 
 /// Questions under templates, in noise of spread 1 along every axis.
 #[derive(Clone, Copy)]
@@ -140,6 +145,41 @@ fn where_there_is_nothing_little_stands_out() {
             }
         }
         assert!(false_alarms.iter().all(|&alarms| alarms <= 9), "{topics} topics: {false_alarms:?}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Oracle {
+    spectrum: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    dim: i64,
+    plus: Vec<f64>,
+    minus: Vec<f64>,
+    label: Vec<u8>,
+    question: Vec<usize>,
+    template: Vec<usize>,
+    eigenvalues: BTreeMap<String, Vec<f64>>,
+}
+
+/// Against dense eigenproblems by scipy (`fixtures/statements.py`).
+#[test]
+fn all_eigenvalues_are_those_of_the_dense_forms() {
+    for case in serde_json::from_str::<Oracle>(include_str!("../fixtures/statements.json")).unwrap().spectrum
+    {
+        let matrix = |v: &[f64]| Tensor::from_slice(v).reshape([-1, case.dim]);
+        let text = |v: &[usize]| v.iter().map(usize::to_string).collect::<Vec<_>>();
+        let labels = case.label.iter().map(|&label| label == 1).collect();
+        let pairs = Contrast::new(matrix(&case.plus), matrix(&case.minus), labels, text(&case.question))
+            .unwrap()
+            .with_variants(text(&case.question), text(&case.template))
+            .unwrap();
+        let found = spectra(&pairs, &OBJECTIVES, &mean_only(), &SeedTree::new(0)).unwrap();
+        for (found, name) in found.iter().zip(["drc", "rrc", "vinc"]) {
+            close(&Tensor::from_slice(&found.eigenvalues), &case.eigenvalues[name], 1e-9, name);
+        }
     }
 }
 
