@@ -1,5 +1,6 @@
 //! Contrast pairs as tensors: the one input of everything that is fitted or evaluated.
 
+mod derived;
 mod variants;
 
 use std::borrow::Cow;

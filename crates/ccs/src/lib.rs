@@ -37,12 +37,16 @@ pub mod baselines;
 pub mod chance;
 mod contrast;
 #[doc(hidden)]
+pub mod directions;
+#[doc(hidden)]
 pub mod ensemble;
 mod error;
 #[doc(hidden)]
 pub mod loss;
 #[doc(hidden)]
 pub mod methods;
+#[doc(hidden)]
+pub mod negation;
 #[doc(hidden)]
 pub mod normalize;
 #[doc(hidden)]
