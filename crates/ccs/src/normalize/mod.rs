@@ -10,6 +10,7 @@ mod cluster;
 pub mod erase;
 mod file;
 mod kind;
+mod linear;
 mod moments;
 mod templates;
 

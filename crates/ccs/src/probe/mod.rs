@@ -3,6 +3,7 @@
 mod file;
 mod hidden_layers;
 mod input;
+mod linear_form;
 mod sign;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::{Contrast, Error, Result, SeedTree, Statements, loss};
 pub(crate) use file::tensor;
 pub use hidden_layers::{HiddenLayers, Layer};
 pub use input::{Calibration, ProbeInput};
+pub use linear_form::LinearForm;
 pub use sign::Sign;
 
 /// A probe: linear, or with hidden layers below its weight.
