@@ -7,6 +7,7 @@
 mod closed_forms;
 mod conformance;
 mod data;
+mod derived;
 mod direction;
 mod fits;
 mod golden;
