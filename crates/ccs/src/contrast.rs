@@ -1,13 +1,16 @@
 //! Contrast pairs as tensors: the one input of everything that is fitted or evaluated.
 
+mod derived;
+mod variants;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use crate::{Error, Result};
+use variants::Variants;
 
 /// The states of N contrast pairs at one hook point, with their labels and groups. Checked once, on construction.
 #[derive(Debug)]
@@ -18,41 +21,18 @@ pub struct Contrast {
     groups: Vec<String>,
     /// Every row's question and template, where they were given.
     variants: Option<Variants>,
+    /// Whether every row is affirmative, where that was given.
+    polarity: Option<Vec<bool>>,
+    /// Whether rows are single statements, the minus side being the plus side once more.
+    single: bool,
 }
 
-#[derive(Debug)]
-struct Variants {
-    questions: Names,
-    templates: Names,
-}
-
-/// Names by number, and every row's number. Parts of the rows keep the numbers.
-#[derive(Debug)]
-struct Names {
-    names: Arc<[String]>,
-    numbers: Vec<usize>, // N
-}
-
-impl Names {
-    /// Numbers names in the order of their first appearance.
-    fn of(rows: Vec<String>) -> Self {
-        let mut known: HashMap<String, usize> = HashMap::new();
-        let mut names = Vec::new();
-        let mut numbers = Vec::with_capacity(rows.len());
-        for row in rows {
-            let next = names.len();
-            let number = *known.entry(row.clone()).or_insert(next);
-            if number == next {
-                names.push(row);
-            }
-            numbers.push(number);
-        }
-        Self { names: names.into(), numbers }
-    }
-
-    fn select(&self, rows: &[usize]) -> Result<Self> {
-        Ok(Self { names: Arc::clone(&self.names), numbers: pick(&self.numbers, rows)? })
-    }
+/// What there is of every row besides its states.
+struct Columns {
+    labels: Vec<bool>,
+    groups: Vec<String>,
+    variants: Option<Variants>,
+    polarity: Option<Vec<bool>>,
 }
 
 impl Contrast {
@@ -86,7 +66,13 @@ impl Contrast {
         }
         all_finite("the plus state", &plus)?;
         all_finite("the minus state", &minus)?;
-        Ok(Self { plus, minus, labels, groups, variants: None })
+        Ok(Self { plus, minus, labels, groups, variants: None, polarity: None, single: false })
+    }
+
+    /// Rows of one side.
+    pub(crate) fn single(states: Tensor, labels: Vec<bool>, groups: Vec<String>) -> Result<Self> {
+        let other = states.f_alias()?;
+        Ok(Self { single: true, ..Self::new(states, other, labels, groups)? })
     }
 
     /// Pairs whose labels nobody asks for.
@@ -123,25 +109,22 @@ impl Contrast {
                 return Err(Error::Length { what, expected: self.rows(), found });
             }
         }
-        let variants = Variants { questions: Names::of(questions), templates: Names::of(templates) };
-        let mut first: HashMap<usize, usize> = HashMap::new();
-        let mut seen: HashMap<(usize, usize), usize> = HashMap::new();
-        for (row, key) in variants.questions.numbers.iter().zip(&variants.templates.numbers).enumerate() {
-            let name = |names: &Names, number: usize| names.names.get(number).cloned().unwrap_or_default();
-            let question = || name(&variants.questions, *key.0);
-            if let Some(other) = seen.insert((*key.0, *key.1), row) {
-                let template = name(&variants.templates, *key.1);
-                let problem =
-                    format!("question `{}` has template `{template}` in row {other} too", question());
-                return Err(Error::Variant { row, problem });
-            }
-            let other = *first.entry(*key.0).or_insert(row);
-            if self.groups.get(other) != self.groups.get(row) {
-                let problem = format!("question `{}` is in another group in row {other}", question());
-                return Err(Error::Variant { row, problem });
-            }
-        }
+        let variants = Variants::new(questions, templates, &self.groups)?;
         Ok(Self { variants: Some(variants), ..self })
+    }
+
+    /// Says which rows are affirmative and which are negated ("is not").
+    ///
+    /// # Shapes
+    /// `affirmative`: N.
+    ///
+    /// # Errors
+    /// Another length.
+    pub fn with_polarity(self, affirmative: Vec<bool>) -> Result<Self> {
+        if affirmative.len() != self.rows() {
+            return Err(Error::Length { what: "polarity", expected: self.rows(), found: affirmative.len() });
+        }
+        Ok(Self { polarity: Some(affirmative), ..self })
     }
 
     /// The same pairs under other labels.
@@ -150,14 +133,31 @@ impl Contrast {
             return Err(Error::Length { what: "labels", expected: self.rows(), found: labels.len() });
         }
         let all: Vec<usize> = (0..self.rows()).collect();
-        let variants = match &self.variants {
-            Some(v) => {
-                Some(Variants { questions: v.questions.select(&all)?, templates: v.templates.select(&all)? })
-            }
-            None => None,
-        };
-        let (plus, minus) = (self.plus.f_alias()?, self.minus.f_alias()?);
-        Ok(Self { plus, minus, labels, groups: self.groups.clone(), variants })
+        let columns = Columns { labels, ..self.columns(&all)? };
+        Ok(self.with(self.plus.f_alias()?, self.minus.f_alias()?, columns))
+    }
+
+    /// The same rows as of no known question or template.
+    pub(crate) fn without_variants(&self) -> Result<Self> {
+        let all: Vec<usize> = (0..self.rows()).collect();
+        let columns = Columns { variants: None, ..self.columns(&all)? };
+        Ok(self.with(self.plus.f_alias()?, self.minus.f_alias()?, columns))
+    }
+
+    /// Every column at these rows.
+    fn columns(&self, rows: &[usize]) -> Result<Columns> {
+        Ok(Columns {
+            labels: pick(&self.labels, rows)?,
+            groups: pick(&self.groups, rows)?,
+            variants: self.variants.as_ref().map(|variants| variants.select(rows)).transpose()?,
+            polarity: self.polarity.as_ref().map(|polarity| pick(polarity, rows)).transpose()?,
+        })
+    }
+
+    /// States with their columns, single statements if these rows are.
+    fn with(&self, plus: Tensor, minus: Tensor, columns: Columns) -> Self {
+        let Columns { labels, groups, variants, polarity } = columns;
+        Self { plus, minus, labels, groups, variants, polarity, single: self.single }
     }
 
     /// The states of the side whose answer is affirmative. \[N, D\]
@@ -184,7 +184,7 @@ impl Contrast {
     /// ([`Contrast::select`]) keep the numbers. Without variants, the row's place. N
     pub fn questions(&self) -> Cow<'_, [usize]> {
         match &self.variants {
-            Some(variants) => Cow::Borrowed(&variants.questions.numbers),
+            Some(variants) => Cow::Borrowed(variants.questions.numbers()),
             None => Cow::Owned((0..self.rows()).collect()),
         }
     }
@@ -192,19 +192,29 @@ impl Contrast {
     /// Every row's template, as a number that [`Contrast::template_names`] names. Without variants, 0. N
     pub fn templates(&self) -> Cow<'_, [usize]> {
         match &self.variants {
-            Some(variants) => Cow::Borrowed(&variants.templates.numbers),
+            Some(variants) => Cow::Borrowed(variants.templates.numbers()),
             None => Cow::Owned(vec![0; self.rows()]),
         }
     }
 
     /// Names of questions by number; empty without variants.
     pub fn question_names(&self) -> &[String] {
-        self.variants.as_ref().map_or(&[], |variants| &variants.questions.names)
+        self.variants.as_ref().map_or(&[], |variants| variants.questions.names())
     }
 
     /// Names of templates by number, those of rows that were not selected included; empty without variants.
     pub fn template_names(&self) -> &[String] {
-        self.variants.as_ref().map_or(&[], |variants| &variants.templates.names)
+        self.variants.as_ref().map_or(&[], |variants| variants.templates.names())
+    }
+
+    /// Whether every row is affirmative, where that is known. N
+    pub fn polarity(&self) -> Option<&[bool]> {
+        self.polarity.as_deref()
+    }
+
+    /// Whether rows are single statements ([`crate::Statements`]): both sides are the same states then.
+    pub fn is_single(&self) -> bool {
+        self.single
     }
 
     /// The rows of every template that has any, templates in the order of their first rows here: rows that were not
@@ -240,23 +250,12 @@ impl Contrast {
             return Err(Error::TooFewRows { purpose: "a part of the rows".to_owned(), needed: 1, found: 0 });
         }
         // Before LibTorch sees the numbers: on CUDA a wrong one would end the process's use of the device.
-        let (labels, groups) = (pick(&self.labels, rows)?, pick(&self.groups, rows)?);
-        let variants = match &self.variants {
-            Some(v) => {
-                Some(Variants { questions: v.questions.select(rows)?, templates: v.templates.select(rows)? })
-            }
-            None => None,
-        };
-        let device = self.plus.device();
+        let columns = self.columns(rows)?;
         let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        let index = Tensor::f_from_slice(&index)?.f_to_device(device)?;
-        Ok(Self {
-            plus: self.plus.f_index_select(0, &index)?,
-            minus: self.minus.f_index_select(0, &index)?,
-            labels,
-            groups,
-            variants,
-        })
+        let index = Tensor::f_from_slice(&index)?.f_to_device(self.plus.device())?;
+        let plus = self.plus.f_index_select(0, &index)?;
+        let minus = if self.single { plus.f_alias()? } else { self.minus.f_index_select(0, &index)? };
+        Ok(self.with(plus, minus, columns))
     }
 
     /// Whether neither side varies over the rows at all, as with the embedding of one and the same answer token.

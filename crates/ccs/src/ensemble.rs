@@ -85,6 +85,52 @@ pub fn ensemble(
     Ok(Ensembled { predictions: Predictions { scores, threshold: 0.0 }, labels, questions })
 }
 
+/// One answer from several layers: the mean of what their probes say. Give probabilities that agree with how often each
+/// layer's probe is right ([`crate::Probe::pair_probabilities`] with a Platt scaling), so that a layer that knows little has
+/// little say; above ½ predicts true.
+///
+/// ```
+/// use ccs::ensemble::mean_over_layers;
+///
+/// let mean = mean_over_layers(&[&[0.75, 0.25], &[0.5, 0.5]])?;
+/// assert_eq!((mean.scores, mean.threshold), (vec![0.625, 0.375], 0.5));
+/// # Ok::<(), ccs::Error>(())
+/// ```
+///
+/// # Shapes
+/// `layers`: N probabilities each; the result: N.
+///
+/// # Errors
+/// No layers, different lengths, or a number outside \[0, 1\].
+pub fn mean_over_layers(layers: &[&[f64]]) -> Result<Predictions> {
+    let Some(first) = layers.first() else {
+        return Err(Error::Setting {
+            name: "layers",
+            value: "none".to_owned(),
+            reason: "there must be one",
+            hint: "choose layers on training rows",
+        });
+    };
+    let mut scores = vec![0.0; first.len()];
+    for layer in layers {
+        if layer.len() != first.len() {
+            return Err(Error::Length { what: "probabilities", expected: first.len(), found: layer.len() });
+        }
+        for (score, &p) in scores.iter_mut().zip(*layer) {
+            if !(0.0..=1.0).contains(&p) {
+                return Err(Error::Setting {
+                    name: "probability",
+                    value: p.to_string(),
+                    reason: "it is to lie between 0 and 1",
+                    hint: "give calibrated probabilities, not scores",
+                });
+            }
+            *score += p / layers.len() as f64;
+        }
+    }
+    Ok(Predictions { scores, threshold: 0.5 })
+}
+
 /// The mean, the label and the number of each question.
 fn means(
     scores: impl Iterator<Item = f64>,
@@ -139,6 +185,15 @@ mod tests {
         let full = of(Ensembling::Full);
         assert_eq!((full.predictions.scores.clone(), full.questions.clone()), (vec![0.5, 0.25], vec![5, 2]));
         assert_eq!(full.predictions.against(&full.labels).unwrap().accuracy(), 0.5);
+    }
+
+    #[test]
+    fn layers_are_averaged_row_by_row_or_refused() {
+        assert_eq!(mean_over_layers(&[&[1.0, 0.0, 0.25]]).unwrap().scores, [1.0, 0.0, 0.25]);
+        assert_eq!(mean_over_layers(&[&[1.0], &[0.5], &[0.5], &[0.0]]).unwrap().scores, [0.5]);
+        for wrong in [&[][..], &[&[0.5, 0.5][..], &[0.5][..]], &[&[1.5][..]], &[&[f64::NAN][..]]] {
+            assert!(mean_over_layers(wrong).is_err());
+        }
     }
 
     #[test]

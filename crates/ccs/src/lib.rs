@@ -33,7 +33,11 @@
 
 #[doc(hidden)]
 pub mod baselines;
+#[doc(hidden)]
+pub mod chance;
 mod contrast;
+#[doc(hidden)]
+pub mod directions;
 #[doc(hidden)]
 pub mod ensemble;
 mod error;
@@ -42,10 +46,16 @@ pub mod loss;
 #[doc(hidden)]
 pub mod methods;
 #[doc(hidden)]
+pub mod negation;
+#[doc(hidden)]
 pub mod normalize;
 #[doc(hidden)]
 pub mod probe;
 mod seeds;
+mod shuffle;
+#[doc(hidden)]
+pub mod spectrum;
+mod statements;
 #[doc(hidden)]
 pub mod stats;
 
@@ -66,6 +76,7 @@ pub use methods::{Convergence, Entry, Fit, Fitted, Precision, REGISTRY, Starts};
 pub use normalize::{Normalization, Normalizer};
 pub use probe::{Affine, Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 pub use seeds::SeedTree;
+pub use statements::Statements;
 pub use stats::calibrate::Platt;
 pub use stats::evaluation::Evaluation;
 pub use stats::intervals::Interval;

@@ -99,7 +99,7 @@ fn direction(probe: &Probe) -> Result<Option<Vec<f64>>> {
             let (plus, minus) = weight.split_at(weight.len() / 2);
             plus.iter().zip(minus).map(|(p, m)| p - m).collect()
         }
-        ProbeInput::Pair | ProbeInput::Difference | ProbeInput::Statements => weight,
+        ProbeInput::Pair | ProbeInput::Difference | ProbeInput::Statements | ProbeInput::Single => weight,
     };
     let norm = weight.iter().map(|w| w * w).sum::<f64>().sqrt();
     let sign = f64::from(i8::from(probe.sign()));

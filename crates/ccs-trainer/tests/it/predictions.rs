@@ -14,7 +14,7 @@ use crate::store::{Stored, ccs, json_of, quick, refused};
 
 fn settings() -> Settings {
     let mut settings =
-        Settings { directions: 20, resamples: 50, folds: 3, seeds: 0, shuffles: 0, ..Settings::default() };
+        Settings { directions: 20, folds: 3, seeds: 0, shuffles: 0, ..Settings::default() };
     settings.methods = Some(
         [
             "ccs",

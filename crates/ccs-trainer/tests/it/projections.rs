@@ -10,7 +10,7 @@ use crate::data::{run, three_layers};
 fn fit(threads: usize, seed: u64) -> Run {
     let mut settings = Settings {
         directions: 20,
-        resamples: 50,
+       
         folds: 3,
         seeds: 0,
         shuffles: 0,

@@ -1,4 +1,5 @@
-//! A direction on differences of normalized states as a probe.
+//! A direction on differences of normalized states as a probe. Of single statements, the state itself takes the place of
+//! the difference.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +11,13 @@ use crate::probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 use crate::{Contrast, Result};
 
 /// Training rows as the methods of this module's neighbors take them.
-pub(super) struct Train<'a> {
+pub(crate) struct Train<'a> {
     pairs: &'a Contrast,
     normalizer: Normalizer,
     /// φ⁺ less its mean over the rows. \[N, D\], f64
-    pub(super) plus: Tensor,
-    /// φ⁻ less its mean over the rows. \[N, D\], f64
-    pub(super) minus: Tensor,
+    pub(crate) plus: Tensor,
+    /// φ⁻ less its mean over the rows; zeros of single statements. \[N, D\], f64
+    pub(crate) minus: Tensor,
     /// The mean of φ⁺ − φ⁻ as the probe will see the training rows, which under [`Normalization::Cluster`] is not as the
     /// fit sees them: the boundary belongs where later rows are. \[D\]
     offset: Tensor,
@@ -24,9 +25,10 @@ pub(super) struct Train<'a> {
 
 impl<'a> Train<'a> {
     /// Normalizes and centers.
-    pub(super) fn new(pairs: &'a Contrast, normalization: Normalization) -> Result<Self> {
+    pub(crate) fn new(pairs: &'a Contrast, normalization: Normalization) -> Result<Self> {
         both_labels(pairs.labels(), "the training rows")?;
         let (normalizer, plus, minus) = Normalizer::fit_transform(normalization, pairs, Kind::Double)?;
+        let minus = if pairs.is_single() { minus.f_zeros_like()? } else { minus };
         let mean = |x: &Tensor| x.f_mean_dim(0, false, Kind::Double);
         let (plus_mean, minus_mean) = (mean(&plus)?, mean(&minus)?);
         let offset = if normalization == Normalization::Cluster {
@@ -65,12 +67,13 @@ impl<'a> Train<'a> {
     /// The same, where the fit itself knew the labels: a high score means true.
     pub(super) fn supervised(self, weight: &Tensor, bias: f64) -> Result<Probe> {
         let bias = self.moved(weight, bias)?;
-        linear(weight, bias, self.normalizer, Calibration::NONE)
+        linear(weight, bias, self.normalizer, input(self.pairs), Calibration::NONE)
     }
 
     /// As [`Train::supervised`], for more than one probe, each a logistic regression's.
     pub(super) fn another(&self, weight: &Tensor, bias: f64) -> Result<Probe> {
-        linear(weight, self.moved(weight, bias)?, self.normalizer.duplicate()?, Calibration::OWN)
+        let (bias, normalizer) = (self.moved(weight, bias)?, self.normalizer.duplicate()?);
+        linear(weight, bias, normalizer, input(self.pairs), Calibration::OWN)
     }
 
     /// The bias for differences that are not centered.
@@ -79,13 +82,23 @@ impl<'a> Train<'a> {
     }
 }
 
-fn linear(weight: &Tensor, bias: f64, normalizer: Normalizer, calibration: Calibration) -> Result<Probe> {
+fn input(train: &Contrast) -> ProbeInput {
+    if train.is_single() { ProbeInput::Single } else { ProbeInput::Difference }
+}
+
+fn linear(
+    weight: &Tensor,
+    bias: f64,
+    normalizer: Normalizer,
+    input: ProbeInput,
+    calibration: Calibration,
+) -> Result<Probe> {
     Ok(Probe {
         weight: weight.f_to_device(Device::Cpu)?.f_contiguous()?,
         bias,
         hidden_layers: HiddenLayers::Linear,
         sign: Sign::Plus,
-        input: ProbeInput::Difference,
+        input,
         calibration,
         normalizer,
         meta: BTreeMap::new(),

@@ -10,7 +10,7 @@ use crate::contrast::both_labels;
 use crate::loss::Terms;
 use crate::probe::Probe;
 use crate::stats::split::Split;
-use crate::{Contrast, Error, Result, SeedTree};
+use crate::{Contrast, Error, Result, SeedTree, Statements};
 
 /// A method with its hyper-parameters: it fits one probe on training rows.
 ///
@@ -46,7 +46,28 @@ pub trait Fit: Debug + Send + Sync {
         if train.is_constant()? {
             return Err(Error::Constant);
         }
+        if train.is_single() && !self.fits_statements() {
+            return Err(Error::Setting {
+                name: "method",
+                value: format!("{self:?}"),
+                reason: "it is for contrast pairs, and these are single statements",
+                hint: "`ccs::methods::STATEMENT_METHODS` has those for single statements",
+            });
+        }
         self.fit_checked(train, seeds)
+    }
+
+    /// Fits a probe on single statements.
+    ///
+    /// # Errors
+    /// As [`Fit::fit`]; a method that is for pairs alone.
+    fn fit_statements(&self, train: &Statements, seeds: &SeedTree) -> Result<Fitted> {
+        self.fit(train.as_contrast(), seeds)
+    }
+
+    /// Whether it can be fitted on single statements, whose state takes the place of a pair's difference.
+    fn fits_statements(&self) -> bool {
+        false
     }
 
     /// The same method with everything fixed that cross-validation has to choose: chosen on these folds of the training rows.

@@ -39,6 +39,10 @@ impl Inlp {
 }
 
 impl Fit for Inlp {
+    fn fits_statements(&self) -> bool {
+        true
+    }
+
     fn fit_checked(&self, train: &Contrast, _seeds: &SeedTree) -> Result<Fitted> {
         let fit = inlp(train, self)?;
         let about = json!({

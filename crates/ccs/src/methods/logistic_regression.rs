@@ -102,6 +102,10 @@ impl Fit for LogisticRegression {
         }
     }
 
+    fn fits_statements(&self) -> bool {
+        self.input != LrInput::Concatenated
+    }
+
     fn draws_from_seeds(&self) -> bool {
         self.penalty == PenaltyRule::CrossValidated
     }

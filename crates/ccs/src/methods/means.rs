@@ -22,6 +22,10 @@ pub struct MeanDifference {
 }
 
 impl Fit for MeanDifference {
+    fn fits_statements(&self) -> bool {
+        true
+    }
+
     fn fit_checked(&self, train: &Contrast, _seeds: &SeedTree) -> Result<Fitted> {
         let probe = mean_difference(train, self.normalization)?;
         Ok(Fitted::new(probe, 0.0, json!({ "normalization": self.normalization })))
@@ -77,6 +81,10 @@ pub struct Lda {
 }
 
 impl Fit for Lda {
+    fn fits_statements(&self) -> bool {
+        true
+    }
+
     fn fit_checked(&self, train: &Contrast, _seeds: &SeedTree) -> Result<Fitted> {
         let fit = lda(train, self.shrinkage, self.normalization)?;
         let about = json!({ "shrinkage": fit.shrinkage, "normalization": self.normalization });

@@ -5,17 +5,19 @@
 
 pub mod bss;
 pub mod ccs;
-mod centered;
+pub(crate) mod centered;
 mod eigen;
 mod fit;
 pub mod inlp;
 pub mod kmeans;
 pub mod logistic;
 pub mod logistic_regression;
+pub mod mass_mean;
 pub mod means;
 pub mod quadratic;
 pub mod recursive;
 mod registry;
+pub mod ttpd;
 
 pub use fit::{Convergence, Fit, Fitted, Precision, Starts};
-pub use registry::{Entry, REGISTRY, find};
+pub use registry::{Entry, REGISTRY, STATEMENT_METHODS, find};

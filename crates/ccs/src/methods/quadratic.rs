@@ -65,7 +65,7 @@ impl Objective {
         Self::Contrast { alpha: 1.0 - 2.0 * lambda }
     }
 
-    fn check(self) -> Result<()> {
+    pub(crate) fn check(self) -> Result<()> {
         let (numbers, sizes) = match self {
             Self::Contrast { alpha } => ([alpha, 0.0, 0.0], [0.0; 3]),
             Self::Relative { ridge } => ([ridge, 0.0, 0.0], [ridge, 0.0, 0.0]),

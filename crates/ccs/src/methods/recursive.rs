@@ -6,7 +6,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::ccs::{Ccs, CcsFit, Start, States, fit_of, linear, without};
+use super::ccs::{Ccs, CcsFit, Start, States, fit_of, linear, mean_difference, take_out};
 use crate::SeedTree;
 use crate::contrast::both_labels;
 use crate::loss::CONSTANT_GUESS;
@@ -91,7 +91,7 @@ pub fn recursive(
     both_labels(train.labels(), "the training rows")?;
     let (mut states, normalizer) = States::new(train, options)?;
     let mut found = Tensor::f_zeros([0, states.dim()?], (Kind::Double, states.plus.device()))?;
-    if recursion.without_mean_difference {
+    if recursion.without_mean_difference || options.remove_mean_difference {
         let direction = mean_difference(&states, train.labels())?;
         found = take_out(&mut states, &found, &direction)?.ok_or(Error::Diverged)?;
     }
@@ -130,32 +130,6 @@ pub fn recursive(
         found = found.f_mm(&basis.f_to_kind(Kind::Double)?)?;
     }
     Ok(Recursive { fits, directions: found.f_to_device(Device::Cpu)?, stop })
-}
-
-/// `found` with the unit vector of `direction` below it, which leaves the states; `None` if there is no length in it.
-fn take_out(states: &mut States, found: &Tensor, direction: &Tensor) -> Result<Option<Tensor>> {
-    let length = direction.f_norm()?.f_double_value(&[])?;
-    // Twice: rounding in the first subtraction is as large as what is left.
-    let rest = without(&without(&direction.f_unsqueeze(0)?, found)?, found)?;
-    let rest_length = rest.f_norm()?.f_double_value(&[])?;
-    if length.is_nan() || length <= 0.0 || rest_length <= 1e-6 * length {
-        return Ok(None);
-    }
-    let unit = rest.f_div_scalar(rest_length)?; // [1, D]
-    let own = unit.f_to_kind(states.plus.kind())?;
-    states.plus = without(&states.plus, &own)?;
-    states.minus = without(&states.minus, &own)?;
-    Ok(Some(Tensor::f_cat(&[found, &unit], 0)?))
-}
-
-/// The mean difference of true rows minus that of false rows. \[D\], f64
-fn mean_difference(states: &States, labels: &[bool]) -> Result<Tensor> {
-    let trues = labels.iter().filter(|&&label| label).count() as f64;
-    let falses = labels.len() as f64 - trues;
-    let weights: Vec<f64> = labels.iter().map(|&l| if l { 1.0 / trues } else { -1.0 / falses }).collect();
-    let differences = states.differences()?.f_to_kind(Kind::Double)?; // [N, D]
-    let weights = Tensor::f_from_slice(&weights)?.f_to_device(differences.device())?;
-    Ok(differences.f_tr()?.f_mv(&weights)?)
 }
 
 /// Probes that nothing was fitted to, beside which recursive CCS is seen: unit directions without bias, read as CCS's

@@ -6,8 +6,10 @@ use super::fit::Fit;
 use super::inlp::Inlp;
 use super::kmeans::KMeans;
 use super::logistic_regression::LogisticRegression;
+use super::mass_mean::MassMean;
 use super::means::{Lda, MeanDifference};
 use super::quadratic::{Objective, Quadratic};
+use super::ttpd::Ttpd;
 use crate::normalize::Normalization;
 
 /// What is known of a method without fitting it.
@@ -64,6 +66,18 @@ pub static REGISTRY: [Entry; 14] = [
     supervised("lr_pairs", "Logistic regression on concatenated pairs", |n| Box::new(LogisticRegression::concatenated(n))),
     supervised("mean_difference", "Mean difference", |n| Box::new(MeanDifference { normalization: n })),
     supervised("lda", "LDA", |n| Box::new(Lda { normalization: n, ..Lda::default() })),
+    supervised("inlp", "INLP", |n| Box::new(Inlp::default().normalized(n))),
+];
+
+/// The methods for single statements ([`crate::Statements`]), in the order of reports; all see labels. Random directions
+/// are [`crate::baselines::random_directions_as`].
+#[rustfmt::skip]
+pub static STATEMENT_METHODS: [Entry; 6] = [
+    supervised("mass_mean", "Mass mean", |n| Box::new(MeanDifference { normalization: n })),
+    supervised("mass_mean_covariance", "Mass mean with covariance", |n| Box::new(MassMean { normalization: n, ..MassMean::default() })),
+    supervised("lr", "Logistic regression", |n| Box::new(LogisticRegression::statements(n))),
+    supervised("lda", "LDA", |n| Box::new(Lda { normalization: n, ..Lda::default() })),
+    supervised("ttpd", "TTPD", |n| Box::new(Ttpd { normalization: n, ..Ttpd::default() })),
     supervised("inlp", "INLP", |n| Box::new(Inlp::default().normalized(n))),
 ];
 

@@ -237,12 +237,15 @@ impl Normalizer {
         ))
     }
 
-    /// Normalized plus minus normalized minus. \[N, D\]
+    /// Normalized plus minus normalized minus; of single statements, the normalized state. \[N, D\]
     ///
     /// # Errors
     /// As [`Normalizer::apply`].
     pub fn differences(&self, pairs: &Contrast, kind: Kind) -> Result<Tensor> {
         let (plus, minus) = self.apply(pairs, Kind::Double)?;
+        if pairs.is_single() {
+            return Ok(plus.f_to_kind(kind)?);
+        }
         Ok(plus.f_sub(&minus)?.f_to_kind(kind)?)
     }
 

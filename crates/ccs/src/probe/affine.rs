@@ -15,7 +15,7 @@ use crate::normalize::Moments;
 /// side is judged to be the true one.
 ///
 /// It is the score itself where that is a logit. For [`ProbeInput::Pair`] it is z⁺ − z⁻, which is above 0 exactly where p̃
-/// is above ½.
+/// is above ½. For [`ProbeInput::Single`] it reads the plus side alone.
 #[derive(Debug)]
 pub struct Affine {
     /// \[D\], f64.
@@ -54,7 +54,7 @@ impl Probe {
         let Some((on_plus, on_minus)) = self.weights()? else { return Ok(None) };
         let (plus, minus) = self.normalizer.moments_of(template)?;
         let own = match self.input {
-            ProbeInput::Difference | ProbeInput::Concatenated => self.bias,
+            ProbeInput::Difference | ProbeInput::Concatenated | ProbeInput::Single => self.bias,
             // The same on both sides.
             ProbeInput::Pair | ProbeInput::Statements => 0.0,
         };
@@ -100,6 +100,7 @@ impl Probe {
                 let dim = self.dim() as i64;
                 (weight.f_narrow(0, 0, dim)?, weight.f_narrow(0, dim, dim)?)
             }
+            ProbeInput::Single => (weight.f_alias()?, weight.f_zeros_like()?),
             ProbeInput::Pair | ProbeInput::Difference | ProbeInput::Statements => {
                 (weight.f_alias()?, weight.f_neg()?)
             }

@@ -17,6 +17,9 @@ pub enum ProbeInput {
     Statements,
     /// wᵀ\[φ⁺; φ⁻\] + b with 2D weights, a logit, as in logistic regression on concatenated pairs; true above 0.
     Concatenated,
+    /// wᵀφ + b of one statement, the logit of "this statement is true", of a probe fitted on single statements; true above
+    /// 0. Of a pair, z⁺ − z⁻, both sides normalized alike.
+    Single,
 }
 
 impl ProbeInput {
@@ -24,7 +27,7 @@ impl ProbeInput {
     pub fn threshold(self) -> f64 {
         match self {
             Self::Pair => 0.5,
-            Self::Difference | Self::Statements | Self::Concatenated => 0.0,
+            Self::Difference | Self::Statements | Self::Concatenated | Self::Single => 0.0,
         }
     }
 
@@ -32,7 +35,7 @@ impl ProbeInput {
     pub(super) fn invert(self, score: f64) -> f64 {
         match self {
             Self::Pair => 1.0 - score,
-            Self::Difference | Self::Statements | Self::Concatenated => -score,
+            Self::Difference | Self::Statements | Self::Concatenated | Self::Single => -score,
         }
     }
 }

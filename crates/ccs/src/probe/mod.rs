@@ -16,7 +16,7 @@ use crate::stats::calibrate::Platt;
 use crate::stats::clusters::Clusters;
 use crate::stats::evaluation::Evaluation;
 use crate::stats::metrics::Scored;
-use crate::{Contrast, Error, Result, loss};
+use crate::{Contrast, Error, Result, Statements, loss};
 
 pub use affine::Affine;
 pub(crate) use file::tensor;
@@ -161,6 +161,7 @@ impl Probe {
     /// # Errors
     /// Another D.
     pub fn score_pairs(&self, pairs: &Contrast) -> Result<Vec<f64>> {
+        self.check_sides(pairs)?;
         let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?; // [N, D]
         let scores = match self.input {
             ProbeInput::Pair => {
@@ -168,7 +169,8 @@ impl Probe {
                 p_plus.f_sub(&p_minus)?.f_add_scalar(1.0)?.f_mul_scalar(0.5)?
             }
             ProbeInput::Difference => self.logit(&plus.f_sub(&minus)?)?,
-            ProbeInput::Statements => self.logit(&plus)?.f_sub(&self.logit(&minus)?)?,
+            ProbeInput::Single if pairs.is_single() => self.logit(&plus)?,
+            ProbeInput::Statements | ProbeInput::Single => self.logit(&plus)?.f_sub(&self.logit(&minus)?)?,
             ProbeInput::Concatenated => self.logit(&Tensor::f_cat(&[plus, minus], 1)?)?,
         };
         let scores: Vec<f64> = Vec::try_from(scores.f_to_device(Device::Cpu)?)?;
@@ -195,9 +197,7 @@ impl Probe {
     pub fn own_probability(&self, score: f64) -> Option<f64> {
         self.calibration.own.then(|| match self.input {
             ProbeInput::Pair => score,
-            ProbeInput::Difference | ProbeInput::Statements | ProbeInput::Concatenated => {
-                1.0 / (1.0 + (-score).exp())
-            }
+            _ => 1.0 / (1.0 + (-score).exp()),
         })
     }
 
@@ -214,7 +214,7 @@ impl Probe {
     }
 
     /// The logits z⁺ and z⁻ of "this statement is true", with the sign applied. Where the read-out is a logit of the pair,
-    /// it is z⁺ − z⁻: a bias of the pair is divided between its statements.
+    /// it is z⁺ − z⁻: a bias of the pair is divided between its statements. Of a single statement they are ½z and −½z.
     ///
     /// # Shapes
     /// `pairs`: N of the probe's D; the results: N each.
@@ -222,6 +222,10 @@ impl Probe {
     /// # Errors
     /// Another D.
     pub fn statement_logits(&self, pairs: &Contrast) -> Result<(Vec<f64>, Vec<f64>)> {
+        if pairs.is_single() {
+            let halves: Vec<f64> = self.score_pairs(pairs)?.iter().map(|z| 0.5 * z).collect();
+            return Ok((halves.clone(), halves.iter().map(|z| -z).collect()));
+        }
         let (plus, minus) = self.sides(pairs)?;
         let sign = f64::from(i8::from(self.sign));
         // Both sides have the whole bias of a difference; theirs are b/2 and −b/2.
@@ -234,6 +238,30 @@ impl Probe {
             Ok(Vec::try_from(z.f_to_device(Device::Cpu)?)?)
         };
         Ok((numbers(&plus, more)?, numbers(&minus, less)?))
+    }
+
+    /// One score per statement, with the sign applied: above 0 means true.
+    ///
+    /// # Shapes
+    /// `statements`: N of the probe's D; the result: N.
+    ///
+    /// # Errors
+    /// Another D; a probe that was fitted on pairs.
+    pub fn score_statements(&self, statements: &Statements) -> Result<Vec<f64>> {
+        self.score_pairs(statements.as_contrast())
+    }
+
+    /// Refuses single statements where the probe needs both sides.
+    fn check_sides(&self, pairs: &Contrast) -> Result<()> {
+        if !pairs.is_single() || self.input == ProbeInput::Single {
+            return Ok(());
+        }
+        Err(Error::Setting {
+            name: "rows",
+            value: "single statements".to_owned(),
+            reason: "the probe was fitted on pairs and needs both sides",
+            hint: "fit a probe on statements (`Fit::fit_statements`)",
+        })
     }
 
     /// wᵀf(φ±) + b of each side; on concatenated pairs what either side brings to the logit, the minus side's negated.
@@ -279,8 +307,16 @@ impl Probe {
     /// The CCS loss on `pairs`.
     ///
     /// # Errors
-    /// As [`Probe::score_pairs`].
+    /// As [`Probe::score_pairs`]; single statements.
     pub fn loss(&self, pairs: &Contrast) -> Result<loss::Terms> {
+        if pairs.is_single() {
+            return Err(Error::Setting {
+                name: "rows",
+                value: "single statements".to_owned(),
+                reason: "the CCS loss compares the two sides of pairs",
+                hint: "give pairs",
+            });
+        }
         let (plus, minus) = self.sides(pairs)?;
         let p = |z: &Tensor| -> Result<Tensor> { Ok(z.f_sigmoid()?.f_unsqueeze(1)?) }; // [N, 1]
         let terms = loss::terms(&p(&plus)?, &p(&minus)?)?;

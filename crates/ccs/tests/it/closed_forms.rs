@@ -138,7 +138,7 @@ fn oracle() -> Oracle {
     serde_json::from_str(include_str!("../fixtures/closed_forms.json")).unwrap()
 }
 
-fn close(got: &Tensor, want: &[f64], tolerance: f64, what: &str) {
+pub(crate) fn close(got: &Tensor, want: &[f64], tolerance: f64, what: &str) {
     let got = Vec::<f64>::try_from(got.to_kind(Kind::Double).reshape([-1])).unwrap();
     assert_eq!(got.len(), want.len(), "{what}");
     let off = got.iter().zip(want).map(|(a, b)| (a - b).abs()).max_by(f64::total_cmp).unwrap_or_default();
@@ -204,7 +204,7 @@ fn quadratic_forms_agree_with_dense_eigenproblems() {
 
 const ELEMENT_WISE: Normalization = Normalization::ElementWise;
 
-fn near(got: f64, want: f64, tolerance: f64, what: &str) {
+pub(crate) fn near(got: f64, want: f64, tolerance: f64, what: &str) {
     assert!((got - want).abs() <= tolerance, "{what}: {got} and {want}");
 }
 

@@ -7,6 +7,7 @@
 mod closed_forms;
 mod conformance;
 mod data;
+mod derived;
 mod direction;
 mod fits;
 mod golden;
@@ -14,4 +15,6 @@ mod oracle;
 mod planted;
 mod planted_closed;
 mod recursive;
+mod spectrum;
+mod statements;
 mod supervised;

@@ -2,6 +2,7 @@
 
 mod adamw;
 mod architecture;
+mod complement;
 mod lbfgs;
 mod objective;
 mod options;
@@ -19,7 +20,8 @@ use tch::{Device, Kind, Tensor};
 pub use options::{Ccs, Init, Optimizer};
 pub use start::Start;
 
-pub(super) use solve::{Solution, States, linear, without};
+pub(super) use complement::{mean_difference, take_out};
+pub(super) use solve::{Solution, States, linear};
 
 use crate::contrast::both_labels;
 use crate::loss::Terms;
@@ -113,11 +115,12 @@ pub fn under_determined(train: &Contrast) -> bool {
 pub fn ccs(train: &Contrast, options: &Ccs, stream: &SeedTree) -> Result<CcsFit> {
     options.check()?;
     both_labels(train.labels(), "the training rows")?;
-    let (states, normalizer) = States::new(train, options)?;
+    let (mut states, normalizer) = States::new(train, options)?;
+    let against = without_mean_difference(&mut states, train, options)?;
     let restarts = options.n_init;
     let solution = if options.hidden.is_empty() {
         let start = Start::of(options.init, &states.differences()?, restarts, stream)?;
-        linear(&states, &start, options, None)?
+        linear(&states, &start, options, against.as_ref())?
     } else {
         solve::deep(&states, stream, options)?
     };
@@ -136,9 +139,20 @@ pub fn ccs_from(train: &Contrast, start: &Start, options: &Ccs) -> Result<CcsFit
     let options = Ccs { hidden: Vec::new(), project: None, ..options.clone() };
     options.check()?;
     both_labels(train.labels(), "the training rows")?;
-    let (states, normalizer) = States::new(train, &options)?;
-    let solution = linear(&states, start, &options, None)?;
+    let (mut states, normalizer) = States::new(train, &options)?;
+    let against = without_mean_difference(&mut states, train, &options)?;
+    let solution = linear(&states, start, &options, against.as_ref())?;
     fit_of(train, normalizer, &options, solution)
+}
+
+/// With [`Ccs::remove_mean_difference`], the direction \[1, D\] that weights stay orthogonal to.
+fn without_mean_difference(states: &mut States, train: &Contrast, options: &Ccs) -> Result<Option<Tensor>> {
+    if !options.remove_mean_difference {
+        return Ok(None);
+    }
+    let none = Tensor::f_zeros([0, states.dim()?], (Kind::Double, states.plus.device()))?;
+    let direction = mean_difference(states, train.labels())?;
+    take_out(states, &none, &direction)?.ok_or(Error::Constant).map(Some)
 }
 
 /// The best start's probe, with its sign.

@@ -50,9 +50,18 @@ pub struct Ccs {
     /// states; the probe's weights lie in it. For fewer rows than dimensions, where CCS is under-determined.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub project: Option<usize>,
+    /// Take the difference of the training rows' means by label out of the states before the fit ("-md" of Exhaustive-CCS):
+    /// what is found then is not what labels would have found at once. Uses labels. Linear probes only.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub remove_mean_difference: bool,
     /// Keep the kept start's loss before every step of AdamW, and after every iteration of L-BFGS.
     #[serde(skip)]
     pub trace: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn yes() -> bool {
@@ -75,6 +84,7 @@ impl Default for Ccs {
             l2: 0.0,
             hidden: Vec::new(),
             project: None,
+            remove_mean_difference: false,
             trace: false,
         }
     }
@@ -176,6 +186,11 @@ impl Ccs {
         if self.project == Some(0) {
             let hint = "give fewer directions than there are training rows, such as 50";
             return unusable("project", "0".to_owned(), "there must be a dimension to fit in", hint);
+        }
+        if self.remove_mean_difference && !self.hidden.is_empty() {
+            let reason = "hidden layers see states as they are, whatever was taken out at the fit";
+            let hint = "fit a linear probe";
+            return unusable("remove_mean_difference", "true".to_owned(), reason, hint);
         }
         if self.optimizer == Optimizer::Lbfgs && !self.hidden.is_empty() {
             let hint = "fit hidden layers with AdamW";

@@ -144,7 +144,7 @@ fn path(
 ) -> Result<Vec<Option<f64>>> {
     let (mut rows, normalizer) = Rows::of(fitted, input, options)?;
     let (plus, minus) = normalizer.apply(held_out, Kind::Double)?;
-    let (x, targets) = input.rows(plus, minus, held_out.labels())?;
+    let (x, targets) = input.rows(plus, minus, held_out)?;
     let mut losses = Vec::with_capacity(GRID.len());
     for &l2 in GRID.iter().rev() {
         let newton = match rows.penalized(l2, options) {

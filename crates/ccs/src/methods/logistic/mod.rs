@@ -81,19 +81,21 @@ pub enum LrInput {
 }
 
 impl LrInput {
-    fn probe_input(self) -> ProbeInput {
+    fn probe_input(self, single: bool) -> ProbeInput {
         match self {
+            Self::Differences | Self::Statements if single => ProbeInput::Single,
             Self::Differences => ProbeInput::Difference,
             Self::Statements => ProbeInput::Statements,
             Self::Concatenated => ProbeInput::Concatenated,
         }
     }
 
-    /// The rows that it sees of normalized states, f64, and their labels as 0 and 1.
-    fn rows(self, plus: Tensor, minus: Tensor, labels: &[bool]) -> Result<(Tensor, Tensor)> {
-        let labels: Vec<f64> = labels.iter().map(|&l| f64::from(u8::from(l))).collect();
+    /// The rows that it sees of normalized states, f64, and their labels as 0 and 1. Single statements are rows as they are.
+    fn rows(self, plus: Tensor, minus: Tensor, pairs: &Contrast) -> Result<(Tensor, Tensor)> {
+        let labels: Vec<f64> = pairs.labels().iter().map(|&l| f64::from(u8::from(l))).collect();
         let labels = Tensor::f_from_slice(&labels)?.f_to_device(plus.device())?; // [N]
         Ok(match self {
+            Self::Differences | Self::Statements if pairs.is_single() => (plus, labels),
             Self::Differences => (plus.f_sub(&minus)?, labels),
             Self::Statements => {
                 let opposite = labels.f_neg()?.f_add_scalar(1.0)?;
@@ -177,20 +179,23 @@ struct Rows {
     basis: Option<Tensor>,
     /// Where the last fit ended.
     last: Option<Tensor>,
+    /// Whether they are single statements.
+    single: bool,
 }
 
 impl Rows {
     fn of(train: &Contrast, input: LrInput, options: &LrOptions) -> Result<(Self, Normalizer)> {
         let (normalizer, plus, minus) =
             Normalizer::fit_transform(options.normalization, train, Kind::Double)?;
-        let (x, targets) = input.rows(plus, minus, train.labels())?;
+        let (x, targets) = input.rows(plus, minus, train)?;
         let kind = options.precision.kind();
-        Ok((Self::new(x.f_to_kind(kind)?, targets.f_to_kind(kind)?)?, normalizer))
+        let rows = Self::new(x.f_to_kind(kind)?, targets.f_to_kind(kind)?)?;
+        Ok((Self { single: train.is_single(), ..rows }, normalizer))
     }
 
     fn new(x: Tensor, targets: Tensor) -> Result<Self> {
         let (coordinates, basis) = span(&x)?;
-        Ok(Self { design: design(&coordinates)?, x, targets, basis, last: None })
+        Ok(Self { design: design(&coordinates)?, x, targets, basis, last: None, single: false })
     }
 
     /// The minimum of ½κ‖w‖² + c·Σ log loss, sought from where the last fit ended.
@@ -222,7 +227,7 @@ impl Rows {
             bias,
             hidden_layers: HiddenLayers::Linear,
             sign: Sign::Plus,
-            input: input.probe_input(),
+            input: input.probe_input(self.single),
             calibration: Calibration::OWN,
             normalizer,
             meta: BTreeMap::new(),
