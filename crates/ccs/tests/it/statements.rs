@@ -232,7 +232,7 @@ fn random_directions_and_judgments_work_on_statements() {
     let above = band.test.iter().filter(|q| q.auroc.unwrap() > 0.6).count();
     assert!(above > 10, "truth has much of the variance here: {above}");
     let probe = fit(&STATEMENT_METHODS[0], &train, 0).probe;
-    let found = probe.evaluate(test.as_contrast(), 100, &SeedTree::new(0)).unwrap();
+    let found = probe.evaluate(test.as_contrast()).unwrap();
     assert!(found.accuracy > 0.8 && found.groups == 80);
 }
 
