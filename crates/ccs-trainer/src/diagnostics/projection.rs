@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use ccs::normalize::{Normalization, Normalizer};
-use ccs::probe::{Probe, ProbeInput};
+use ccs::probe::Probe;
 use ccs::{Contrast, SeedTree, pick};
 use ccs_report::{Chosen, Method, ProjectedDirection, Projection, Projections};
 use indexmap::IndexMap;
@@ -156,28 +156,14 @@ fn coordinates(points: &Tensor) -> Result<[Vec<f64>; 2]> {
 
 /// The direction along which a linear probe takes statements to become true, on the plane.
 fn direction(method: Method, probe: &Probe, plane: &Plane) -> Result<Option<ProjectedDirection>> {
-    if !probe.hidden_layers().layers().is_empty() {
-        return Ok(None);
-    }
-    let weight = probe.weight().f_to_kind(Kind::Double)?;
-    let dim = probe.dim() as i64;
-    let [plus, minus] = match probe.input() {
-        ProbeInput::Concatenated => {
-            let [plus, _] = probe.normalizer().on_states(&weight.f_narrow(0, 0, dim)?)?;
-            let [_, minus] = probe.normalizer().on_states(&weight.f_narrow(0, dim, dim)?)?;
-            [plus, minus.f_neg()?]
-        }
-        ProbeInput::Pair | ProbeInput::Difference | ProbeInput::Statements => {
-            probe.normalizer().on_states(&weight)?
-        }
-    };
-    let both = plus.f_add(&minus)?.f_to_device(plane.basis.device())?; // [D]
+    let Some(found) = probe.affine(None)? else { return Ok(None) };
+    // The minus side is read with the opposite sign.
+    let both = found.plus.f_sub(&found.minus)?.f_to_device(plane.basis.device())?; // [D]
     let length = both.f_norm()?.f_double_value(&[])?;
     if length == 0.0 || !length.is_finite() {
         return Ok(None);
     }
-    let sign = f64::from(i8::from(probe.sign()));
-    let shadow = plane.basis.f_tr()?.f_mv(&both)?.f_mul_scalar(sign / length)?; // [2]
+    let shadow = plane.basis.f_tr()?.f_mv(&both)?.f_div_scalar(length)?; // [2]
     let along = |axis: i64| -> Result<f64> { Ok(shadow.f_double_value(&[axis])?) };
     Ok(Some(ProjectedDirection { method, x: along(0)?, y: along(1)? }))
 }

@@ -249,38 +249,6 @@ impl Normalizer {
         Ok(plus.f_sub(&minus)?.f_to_kind(kind)?)
     }
 
-    /// What a weight w on normalized states is on states as they are: wᵀ·normalized(x) = vᵀx + c. Where templates are
-    /// scaled each by its own spread, v is the mean of theirs.
-    ///
-    /// # Shapes
-    /// `weight`: \[D\]; the results: v of the plus and of the minus side, \[D\] each, f64.
-    ///
-    /// # Errors
-    /// Another D.
-    pub fn on_states(&self, weight: &Tensor) -> Result<[Tensor; 2]> {
-        let mut weight = weight.f_to_kind(Kind::Double)?.f_to_device(self.plus.mean.device())?;
-        if weight.size() != self.plus.mean.size() {
-            return Err(Error::Shape {
-                what: "the weight".to_owned(),
-                expected: format!("{:?}, as the states", self.plus.mean.size()),
-                found: weight.size(),
-                hint: "give the weight of one side",
-            });
-        }
-        if let Some((left, right)) = &self.erasure {
-            let erased = right.f_tr()?.f_mv(&left.f_tr()?.f_mv(&weight)?)?;
-            weight = weight.f_sub(&erased)?;
-        }
-        let side = |pooled: &Moments, templates: Option<&Moments>| -> Result<Tensor> {
-            Ok(match templates {
-                Some(templates) => weight.f_div(&templates.std)?.f_mean_dim(0, false, Kind::Double)?,
-                None => weight.f_div(&pooled.std)?,
-            })
-        };
-        let templates = self.templates.as_ref();
-        Ok([side(&self.plus, templates.map(|t| &t.plus))?, side(&self.minus, templates.map(|t| &t.minus))?])
-    }
-
     fn check(&self, pairs: &Contrast) -> Result<()> {
         let dim = self.plus.mean.size();
         if dim == [pairs.dim() as i64] {
