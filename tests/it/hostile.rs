@@ -128,7 +128,7 @@ impl Sound {
     }
 }
 
-const QUICK: [&str; 20] = [
+const QUICK: [&str; 18] = [
     "--methods",
     "ccs,lr",
     "--layers",
