@@ -79,6 +79,14 @@ pub struct Question {
     pub answer: bool,
 }
 
+impl Question {
+    /// What decides the row's group, where no column of groups does.
+    pub(crate) fn about(&self) -> About<'_> {
+        let text = self.passage.as_deref().or(self.subject.as_deref());
+        About { title: self.title.as_deref(), text, prompt: None }
+    }
+}
+
 /// A data file in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
@@ -159,12 +167,6 @@ impl Dataset {
     pub(crate) fn own_group(&self, question: &Question) -> Option<String> {
         let group = self.groups.as_ref()?.get(usize::try_from(question.row).ok()?)?;
         group.as_deref().map(groups::of_column)
-    }
-
-    /// What decides the row's group otherwise.
-    pub(crate) fn about<'a>(&self, question: &'a Question) -> About<'a> {
-        let text = question.passage.as_deref().or(question.subject.as_deref());
-        About { title: question.title.as_deref(), text, prompt: None }
     }
 
     /// The names of the columns that stay with the rows' pairs.
