@@ -29,7 +29,7 @@ pub(crate) use kept::plain;
 pub use options::DatasetOptions;
 pub(crate) use table::{Column, Table};
 
-use crate::columns::DataColumns;
+use crate::columns::{DataColumns, KeepColumns};
 use crate::error::Result;
 use crate::groups::{self, About};
 use crate::warning::Warning;
@@ -229,7 +229,7 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
     let own =
         [&rows.text, &rows.id, &rows.passage, &rows.title].into_iter().flatten().map(|column| &column.0);
     let used: Vec<&str> = own.chain([&labels.column]).chain(&labels.hidden).map(String::as_str).collect();
-    let (columns, left_out) = kept::columns(&table, &questions, &used, &options.keep)?;
+    let (columns, left_out) = kept_columns(&table, &kept, &used, &options.keep)?;
     warnings.extend(left_out);
     let text = text.map_or_else(|| "statement".to_owned(), |column| column.0);
     let held = [&rows.passage, &rows.title].into_iter().flatten().map(|column| column.0.clone());
@@ -253,6 +253,27 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         sides: labels.sides,
         ..Dataset::new(stem(path), kind, questions)
     })
+}
+
+/// The columns that go along with the rows `kept`; those `used` otherwise only where they are named.
+fn kept_columns(
+    table: &Table,
+    kept: &[(usize, bool)],
+    used: &[&str],
+    keep: &KeepColumns,
+) -> Result<(Vec<String>, Option<Warning>)> {
+    let names = match keep {
+        KeepColumns::Nothing => return Ok((Vec::new(), None)),
+        KeepColumns::Named(names) => {
+            names.iter().map(|name| Ok(existing(table, name, "columns to keep")?.0)).collect::<Result<_>>()?
+        }
+        KeepColumns::Short => {
+            let free = |name: &&String| !used.contains(&name.as_str()) && !kept::is_index(name);
+            table.names().iter().filter(free).cloned().collect()
+        }
+    };
+    let asked = *keep != KeepColumns::Short;
+    Ok(kept::choose(names, asked, |name| kept.iter().map(|(row, _)| table.get(name, *row)).collect()))
 }
 
 /// The group of each row that has a label.
