@@ -11,7 +11,7 @@
 //! #     answer_end: 6, captured_id: 8, captured_text: answer.to_owned() };
 //! # let rows: Vec<Row> = (0..3).map(|idx| Row { idx, label: true, question_id: String::new(), group: String::new(),
 //! #     template: String::new(), dataset: String::new(), plus: side("Yes"), minus: side("No"),
-//! #     columns: Default::default() }).collect();
+//! #     columns: [].into() }).collect();
 //! // Three pairs in two batches, two numbers each after the embedding.
 //! let columns = vec![Column::new("hook_embed", &["d_model"], &[2])];
 //! let plan = vec![vec![2, 0], vec![1]];

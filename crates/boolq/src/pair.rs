@@ -110,14 +110,14 @@ pub fn pairs_with(dataset: &Dataset, templates: &[Template]) -> Result<Pairs> {
 /// Gives all pairs the groups of their rows; returns a warning of the largest.
 fn grouped(dataset: &Dataset, rows: &mut [Row]) -> Result<Option<Warning>> {
     let questions = &dataset.questions;
-    let groups = match questions.iter().map(|question| dataset.own_group(question)).collect() {
+    let own: Option<Vec<String>> = questions.iter().map(|question| dataset.own_group(question)).collect();
+    let groups = if let Some(names) = own {
         // A column of groups is taken at its word.
-        Some(names) => Groups { names, ..Groups::default() },
-        None => {
-            let about = questions.iter().zip(&*rows);
-            let about = about.map(|(q, row)| About { prompt: row.around.as_deref(), ..dataset.about(q) });
-            groups::of(&about.collect::<Vec<_>>())?
-        }
+        Groups { names, ..Groups::default() }
+    } else {
+        let about = questions.iter().zip(&*rows);
+        let about = about.map(|(q, row)| About { prompt: row.around.as_deref(), ..q.about() });
+        groups::of(&about.collect::<Vec<_>>())?
     };
     for (at, row) in rows.iter_mut().enumerate() {
         row.guessed = groups.guessed.get(at).copied().unwrap_or_default();
@@ -214,7 +214,7 @@ struct Made {
 
 fn row(dataset: &Dataset, templates: &[Compiled], question: &Question) -> Result<Row> {
     let mut row = Row { made: Vec::new(), failed: Vec::new(), around: None, guessed: false };
-    let has_text = dataset.own_group(question).is_some() || dataset.about(question).text.is_some();
+    let has_text = dataset.own_group(question).is_some() || question.about().text.is_some();
     for template in templates {
         let around = (!has_text).then_some(&mut row.around);
         let (made, failed) = match made(dataset, template, question, around) {

@@ -29,7 +29,7 @@ pub(crate) use kept::plain;
 pub use options::DatasetOptions;
 pub(crate) use table::{Column, Table};
 
-use crate::columns::DataColumns;
+use crate::columns::{DataColumns, KeepColumns};
 use crate::error::Result;
 use crate::groups::{self, About};
 use crate::warning::Warning;
@@ -77,6 +77,14 @@ pub struct Question {
     pub subject: Option<String>,
     /// The label: yes, or true; of classes with names, whether it is the positive one ([`Dataset::classes`]).
     pub answer: bool,
+}
+
+impl Question {
+    /// What decides the row's group, where no column of groups does.
+    pub(crate) fn about(&self) -> About<'_> {
+        let text = self.passage.as_deref().or(self.subject.as_deref());
+        About { title: self.title.as_deref(), text, prompt: None }
+    }
 }
 
 /// A data file in memory.
@@ -161,12 +169,6 @@ impl Dataset {
         group.as_deref().map(groups::of_column)
     }
 
-    /// What decides the row's group otherwise.
-    pub(crate) fn about<'a>(&self, question: &'a Question) -> About<'a> {
-        let text = question.passage.as_deref().or(question.subject.as_deref());
-        About { title: question.title.as_deref(), text, prompt: None }
-    }
-
     /// The names of the columns that stay with the rows' pairs.
     pub fn kept_columns(&self) -> &[String] {
         &self.kept
@@ -227,7 +229,7 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
     let own =
         [&rows.text, &rows.id, &rows.passage, &rows.title].into_iter().flatten().map(|column| &column.0);
     let used: Vec<&str> = own.chain([&labels.column]).chain(&labels.hidden).map(String::as_str).collect();
-    let (columns, left_out) = kept::columns(&table, &questions, &used, &options.keep)?;
+    let (columns, left_out) = kept_columns(&table, &kept, &used, &options.keep)?;
     warnings.extend(left_out);
     let text = text.map_or_else(|| "statement".to_owned(), |column| column.0);
     let held = [&rows.passage, &rows.title].into_iter().flatten().map(|column| column.0.clone());
@@ -251,6 +253,27 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         sides: labels.sides,
         ..Dataset::new(stem(path), kind, questions)
     })
+}
+
+/// The columns that go along with the rows `kept`; those `used` otherwise only where they are named.
+fn kept_columns(
+    table: &Table,
+    kept: &[(usize, bool)],
+    used: &[&str],
+    keep: &KeepColumns,
+) -> Result<(Vec<String>, Option<Warning>)> {
+    let names = match keep {
+        KeepColumns::Nothing => return Ok((Vec::new(), None)),
+        KeepColumns::Named(names) => {
+            names.iter().map(|name| Ok(existing(table, name, "columns to keep")?.0)).collect::<Result<_>>()?
+        }
+        KeepColumns::Short => {
+            let free = |name: &&String| !used.contains(&name.as_str()) && !kept::is_index(name);
+            table.names().iter().filter(free).cloned().collect()
+        }
+    };
+    let asked = *keep != KeepColumns::Short;
+    Ok(kept::choose(names, asked, |name| kept.iter().map(|(row, _)| table.get(name, *row)).collect()))
 }
 
 /// The group of each row that has a label.

@@ -1,3 +1,5 @@
+//! Groups against a comparison of all pairs, at the bar's edge, and where boilerplate is everywhere.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -3,13 +3,14 @@
 /// Nodes, each in one set.
 pub(super) struct Union {
     parent: Vec<usize>,
-    size: Vec<usize>,
+    /// How many nodes each root's set has.
+    nodes: Vec<usize>,
 }
 
 impl Union {
     /// Every node in a set of its own.
     pub(super) fn new(nodes: usize) -> Self {
-        Self { parent: (0..nodes).collect(), size: vec![1; nodes] }
+        Self { parent: (0..nodes).collect(), nodes: vec![1; nodes] }
     }
 
     /// The node that stands for the set of `node`.
@@ -29,14 +30,14 @@ impl Union {
     /// Makes the sets of two nodes one.
     pub(super) fn join(&mut self, one: usize, other: usize) {
         let (one, other) = (self.root(one), self.root(other));
-        let size = |of: usize| self.size.get(of).copied().unwrap_or_default();
-        let (all, one_is_larger) = (size(one) + size(other), size(one) >= size(other));
+        let count = |of: usize| self.nodes.get(of).copied().unwrap_or_default();
+        let (all, one_is_larger) = (count(one) + count(other), count(one) >= count(other));
         if one == other {
             return;
         }
         let (large, small) = if one_is_larger { (one, other) } else { (other, one) };
-        if let (Some(parent), Some(size)) = (self.parent.get_mut(small), self.size.get_mut(large)) {
-            (*parent, *size) = (large, all);
+        if let (Some(parent), Some(nodes)) = (self.parent.get_mut(small), self.nodes.get_mut(large)) {
+            (*parent, *nodes) = (large, all);
         }
     }
 }

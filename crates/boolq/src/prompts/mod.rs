@@ -143,12 +143,11 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     } else {
         spans::differing(&table, &plus, &minus)?
     };
-    let (groups, guessed, large) = match optional("group")? {
-        Some(groups) => (groups, 0, None),
-        None => {
-            let guessed = guessed(&plus, &answers)?;
-            (guessed.names, table.height(), guessed.warning)
-        }
+    let (groups, guessed, large) = if let Some(groups) = optional("group")? {
+        (groups, 0, None)
+    } else {
+        let guessed = guessed(&plus, &answers)?;
+        (guessed.names, table.height(), guessed.warning)
     };
 
     let classes = classes(optional(CLASSES[0])?, optional(CLASSES[1])?, table.height());
