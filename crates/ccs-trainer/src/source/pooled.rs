@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use activations::provenance::{DataRecord, NamedData, Provenance};
 use ccs_report::RowText;
+use indexmap::IndexMap;
 use tch::Tensor;
 
 use crate::settings::LayerSelection;
@@ -195,6 +196,23 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
         |part: &Dataset<'_>| Some(format!("{}: {}", part.name, part.source.rows().both_labels.as_ref()?));
     let notes: Vec<String> = parts.iter().filter_map(named).collect();
     all.both_labels = (!notes.is_empty()).then(|| notes.join(" "));
+    all.columns = columns(parts);
+    all
+}
+
+/// The columns that any of the data sets has, `None` in rows of those that lack them.
+fn columns(parts: &[Dataset<'_>]) -> IndexMap<String, Vec<Option<String>>> {
+    let names = parts.iter().flat_map(|part| part.source.rows().columns.keys());
+    let mut all: IndexMap<String, Vec<Option<String>>> =
+        names.map(|name| (name.clone(), Vec::new())).collect();
+    for rows in parts.iter().map(|part| part.source.rows()) {
+        for (name, values) in &mut all {
+            match rows.columns.get(name) {
+                Some(own) => values.extend(own.iter().cloned()),
+                None => values.extend(rows.labels.iter().map(|_| None)),
+            }
+        }
+    }
     all
 }
 
