@@ -4,6 +4,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const rows = data.rows;
 const PAGE = 100; // rows of the table that are in the document at once
+const VALUES = 60; // of a column that rows can be chosen by
 const END = 140; // characters of a text in the table
 
 const find = (id) => document.getElementById(id);
@@ -58,7 +59,7 @@ function filter() {
     if (controls.split.value !== "all" && rows.split[row] !== controls.split.value) return false;
     if (controls.template.value !== "" && rows.template[row] !== controls.template.value) return false;
     for (const [name, select] of Object.entries(columns)) {
-      if (select.value !== "" && String(data.columns[name][row] ?? "–") !== select.value.slice(1)) return false;
+      if (select.value !== "" && (data.columns[name][row] ?? "–") !== select.value.slice(1)) return false;
     }
     return words.every((word) => searchable[row].includes(word));
   };
@@ -321,9 +322,11 @@ const lr = axes.findIndex((of) => of.key === "p:lr");
 controls.x.value = calibrated[0] ?? 0;
 controls.y.value = lr >= 0 && lr !== calibrated[0] ? lr : calibrated[1] ?? Math.min(1, axes.length - 1);
 for (const name of Object.keys(data.columns)) {
+  const values = distinct(data.columns[name].map((value) => value ?? "–"));
+  if (values.length < 2 || values.length > VALUES) continue; // nothing to choose, or too much
   const label = element("label", name);
   const select = element("select");
-  options(select, [["", "all"], ...distinct(data.columns[name].map((value) => String(value ?? "–"))).map((value) => [`=${value}`, value])]);
+  options(select, [["", "all"], ...values.map((value) => [`=${value}`, value])]);
   label.append(select);
   find("filters").insertBefore(label, controls.search.closest("label"));
   columns[name] = select;

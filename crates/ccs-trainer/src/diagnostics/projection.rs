@@ -28,7 +28,7 @@ const TRAIN_ROWS: usize = 2000;
 const ROWS: usize = 200;
 /// Test rows of a picture in the strip.
 const STRIP_ROWS: usize = 100;
-/// Layers in the strip.
+/// Layers in the strip, those with a picture of their own included.
 const STRIP: usize = 8;
 
 /// What is pictured, and how.
@@ -59,7 +59,9 @@ impl Pictures {
         main.sort_unstable();
         main.dedup();
         let numbers: Vec<usize> = plan.layers.iter().map(|l| l.layer).collect();
-        let strip = evenly(numbers.len(), STRIP).into_iter().filter_map(|at| numbers.get(at).copied());
+        // The strip shows the chosen layers too.
+        let strip =
+            evenly(numbers.len(), STRIP - main.len()).into_iter().filter_map(|at| numbers.get(at).copied());
         let mut layers: BTreeMap<usize, usize> = strip.map(|layer| (layer, STRIP_ROWS)).collect();
         layers.extend(main.iter().map(|layer| (*layer, ROWS)));
         let stream = plan.stream.child("projection");

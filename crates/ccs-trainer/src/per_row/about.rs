@@ -1,6 +1,7 @@
 //! What each row of a run is.
 
 use ccs_report::RowText;
+use indexmap::IndexMap;
 
 use crate::Result;
 use crate::engine::plan::Plan;
@@ -23,12 +24,14 @@ pub struct RunRows {
     pub train: Vec<Option<bool>>,
     /// The end of each row's text, cut to a few hundred characters; none where the data has no texts. N
     pub texts: Vec<Option<RowText>>,
+    /// Further columns of the data by name, N each; none where a row has no value.
+    pub columns: IndexMap<String, Vec<Option<String>>>,
 }
 
 impl RunRows {
     /// Reads what the rows of a plan are; their texts, too, where the source has them.
     pub(crate) fn of(plan: &Plan<'_>) -> Result<Self> {
-        let Rows { ids, labels, groups, questions, templates, .. } = plan.source.rows();
+        let Rows { ids, labels, groups, questions, templates, columns, .. } = plan.source.rows();
         let mut train = vec![None; labels.len()];
         for (side, rows) in [(true, &plan.split.rows.train), (false, &plan.split.rows.test)] {
             for &row in rows {
@@ -46,6 +49,7 @@ impl RunRows {
             labels: labels.clone(),
             train,
             texts: plan.source.texts()?,
+            columns: columns.clone(),
         })
     }
 }

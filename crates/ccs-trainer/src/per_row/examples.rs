@@ -118,6 +118,7 @@ mod tests {
             labels: vec![true, true, true, true, false, false, true, true],
             train: (0..8).map(|row| Some(row < 2)).collect(),
             texts: vec![None; 8],
+            ..RunRows::default()
         }
     }
 

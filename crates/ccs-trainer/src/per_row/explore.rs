@@ -20,7 +20,7 @@ pub(crate) fn explore(report: &Report, rows: &RunRows, methods: &[MethodPredicti
         about: report.about.clone(),
         left_out: rows.labels.len() - shown.len(),
         rows: about(rows, &shown),
-        columns: IndexMap::new(),
+        columns: columns(rows, &shown),
         methods: methods.iter().map(|of| method(report, of, &shown)).collect(),
         pictures: picture.collect(),
     }
@@ -59,6 +59,12 @@ fn about(rows: &RunRows, shown: &[usize]) -> ExploredRows {
         plus: texts.iter().map(|text| Some(text.as_ref()?.plus.clone())).collect(),
         minus: texts.iter().map(|text| Some(text.as_ref()?.minus.clone())).collect(),
     }
+}
+
+fn columns(rows: &RunRows, shown: &[usize]) -> IndexMap<String, Vec<Option<String>>> {
+    let of =
+        |values: &[Option<String>]| shown.iter().map(|row| values.get(*row).cloned().flatten()).collect();
+    rows.columns.iter().map(|(name, values)| (name.clone(), of(values))).collect()
 }
 
 fn method(report: &Report, of: &MethodPredictions, shown: &[usize]) -> ExploredMethod {

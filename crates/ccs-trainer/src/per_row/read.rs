@@ -3,10 +3,12 @@
 use std::io::Cursor;
 
 use ccs_report::{Method, RowText};
+use indexmap::IndexMap;
 use polars::prelude::{DataFrame, ParquetReader, SerReader as _};
 
 use crate::per_row::about::RunRows;
 use crate::per_row::predictions::MethodPredictions;
+use crate::per_row::table::DATA;
 
 /// What is wrong with a table, in words.
 type Read<T> = Result<T, String>;
@@ -69,7 +71,14 @@ pub(crate) fn rows(bytes: Vec<u8>) -> Read<RunRows> {
     let texts = texts.map(|((shared, plus), minus)| {
         Some(RowText { shared: shared?, plus: plus.unwrap_or_default(), minus: minus.unwrap_or_default() })
     });
+    let mut columns = IndexMap::new();
+    for name in table.0.get_column_names() {
+        if let Some(own) = name.strip_prefix(DATA) {
+            columns.insert(own.to_owned(), table.texts(name)?);
+        }
+    }
     Ok(RunRows {
+        columns,
         ids: table.names("id")?,
         questions: table.names("question")?,
         templates: table.names("template")?,

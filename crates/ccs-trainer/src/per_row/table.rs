@@ -8,6 +8,9 @@ use crate::per_row::about::RunRows;
 use crate::per_row::predictions::MethodPredictions;
 use crate::tables::Columns;
 
+/// Before the names of the data's own columns.
+pub(crate) const DATA: &str = "data.";
+
 /// A row of the predictions.
 struct Prediction<'a> {
     of: &'a MethodPredictions,
@@ -47,7 +50,7 @@ pub(crate) fn rows(rows: &RunRows) -> Result<DataFrame> {
     let all: Vec<usize> = (0..rows.labels.len()).collect();
     let text = |of: &[String], row: &usize| of.get(*row).cloned().unwrap_or_default();
     let of_text = |row: &usize| rows.texts.get(*row)?.as_ref();
-    Columns::of(&all)
+    let mut table = Columns::of(&all)
         .count("row", |row| Some(*row))
         .text("id", |row| text(&rows.ids, row))
         .text("question", |row| text(&rows.questions, row))
@@ -57,8 +60,11 @@ pub(crate) fn rows(rows: &RunRows) -> Result<DataFrame> {
         .maybe_flag("label", |row| rows.labels.get(*row).copied())
         .maybe_text("text", |row| Some(of_text(row)?.shared.clone()))
         .maybe_text("plus", |row| Some(of_text(row)?.plus.clone()))
-        .maybe_text("minus", |row| Some(of_text(row)?.minus.clone()))
-        .table("rows.parquet")
+        .maybe_text("minus", |row| Some(of_text(row)?.minus.clone()));
+    for (name, values) in &rows.columns {
+        table = table.maybe_text(&format!("{DATA}{name}"), |row| values.get(*row).cloned().flatten());
+    }
+    table.table("rows.parquet")
 }
 
 fn split(rows: &RunRows, row: usize) -> &'static str {

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use ccs_report::Method;
-use ccs_trainer::{Compute, MethodPredictions, Overwrite, RunDir, Settings};
+use ccs_trainer::{Compute, Memory, MethodPredictions, Overwrite, RunDir, Settings};
 use serde_json::Value;
 
-use crate::data::{run, three_layers};
+use crate::data::{Planted, run};
 use crate::store::{Stored, ccs, quick, refused, succeeds, text};
 
 const HOSTILE: &str = "</script><!--<script>window.hacked = 1</script><img src=x onerror=\"window.hacked = 2\">\u{202e}\nIs &lt;it&gt; so?";
@@ -26,11 +26,21 @@ fn what_a_run_says_of_its_rows_is_read_back_to_the_last_digit() {
         Settings { directions: 20, folds: 3, seeds: 0, shuffles: 0, ..Settings::default() };
     (settings.ccs.max_iter, settings.ccs.n_init) = (50, 2);
     let dir = tempfile::tempdir().unwrap();
-    let done = run(&three_layers(80, 4), &settings, Compute::default()).unwrap();
+    let planted = Planted::new(80, 4, 2.0, 1);
+    let mut about = planted.rows();
+    let subject = (0..80).map(|row| (row % 3 > 0).then(|| format!("s{}", row % 3)));
+    about.columns.insert("subject".to_owned(), subject.collect());
+    let source = Memory::new(about).with_layer("hook_embed", planted.plus, planted.minus);
+    let done = run(&source, &settings, Compute::default()).unwrap();
+    assert_eq!(done.rows.columns["subject"][..2], [None, Some("s1".to_owned())]);
     done.write(dir.path().join("run"), Overwrite::No).unwrap();
     let read = RunDir::open(dir.path().join("run")).unwrap();
     assert_eq!(read.rows().unwrap(), done.rows);
     assert_eq!(read.predictions().unwrap(), done.predictions);
+    let page = dir.path().join("rows.html");
+    read.explore(&page).unwrap();
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("\"columns\":{\"subject\":[null,\"s1\",\"s2\",null,"));
 }
 
 #[test]
