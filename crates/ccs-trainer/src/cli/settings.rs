@@ -87,6 +87,10 @@ pub(crate) struct SettingsArgs {
     /// does not count how long answers are [default: sum]
     #[arg(long, value_name = "SCORE", help_heading = "Controls and intervals")]
     zero_shot: Option<AnswerScore>,
+    /// Columns of the data, separated by commas, by which rows are divided to see whether a probe follows one of them
+    /// instead of truth. Columns with at most 12 values are tried anyway; numbers are cut into quarters.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Controls and intervals")]
+    strata: Vec<String>,
     /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 where
     /// ccs is fitted without --hidden]
     #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
@@ -140,6 +144,7 @@ impl SettingsArgs {
             settings.true_share = share;
         }
         settings.zero_shot = self.zero_shot.unwrap_or_default();
+        settings.strata.clone_from(&self.strata);
         self.check_used(&settings)?;
         settings.check()?;
         Ok(settings)
