@@ -34,6 +34,7 @@ fn rows() -> Vec<Row> {
         dataset: "bench".to_owned(),
         plus: side("True"),
         minus: side("False"),
+        columns: Default::default(),
     };
     (0..ROWS).map(row).collect()
 }

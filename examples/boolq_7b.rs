@@ -88,7 +88,7 @@ fn job(args: &Args) -> Result<(), AnyError> {
     }
 
     let templates = Template::resolve_all(&args.template)?;
-    let pairs = pairs(args, &templates, &tokenizer)?;
+    let (pairs, notes) = pairs(args, &templates, &tokenizer)?;
     let store = args.out.join("store");
     let precision = args.dtype.map_or_else(|| checkpoint.suited_precision(device), Ok)?;
     let mut extraction = Extraction::new(&checkpoint, &tokenizer).precision(precision).device(device);
@@ -97,6 +97,7 @@ fn job(args: &Args) -> Result<(), AnyError> {
     if args.model.is_none() {
         extraction = extraction.note(TEACHING_MODEL);
     }
+    extraction = notes.into_iter().fold(extraction, Extraction::data_note);
     extract(&extraction, &pairs, &store)?;
     // Not before: a store of other prompts refuses to be continued, and keeps its own file beside it.
     boolq::prompts::write(args.out.join("prompts.csv"), pairs.iter().map(|p| &p.pair))?;
@@ -105,8 +106,12 @@ fn job(args: &Args) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Questions → contrast pairs that fit the model.
-fn pairs(args: &Args, templates: &[Template], tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>, AnyError> {
+/// Questions → contrast pairs that fit the model, and what reports should say of their groups.
+fn pairs(
+    args: &Args,
+    templates: &[Template],
+    tokenizer: &Tokenizer,
+) -> Result<(Vec<TokenizedPair>, Vec<String>), AnyError> {
     let data = args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl"));
     let data = DatasetOptions::new().for_templates(templates).load(data)?;
     let made = boolq::pairs_with(&data, templates)?;
@@ -117,7 +122,8 @@ fn pairs(args: &Args, templates: &[Template], tokenizer: &Tokenizer) -> Result<V
     }
     let (kept, dropped) = (selected.pairs.len(), selected.dropped.len());
     program::note(&format!("{kept} pairs from {}, {dropped} dropped", data.name));
-    Ok(selected.pairs)
+    let notes = made.warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
+    Ok((selected.pairs, notes.collect()))
 }
 
 /// Pairs → hidden states of every layer at the answer, on disk.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use llama_ccs::boolq::{Dataset, DatasetOptions, Template};
+use llama_ccs::boolq::{Dataset, DatasetOptions, KeepColumns, Template};
 
 use super::AnyError;
 
@@ -23,7 +23,8 @@ pub(crate) struct Columns {
     /// The column that holds the rows' own id [default: question_id, qid, id or idx].
     #[arg(long, value_name = "COLUMN", requires = "data")]
     id: Option<String>,
-    /// Rows with the same value of this column stay together in splits [default: passage, else subject].
+    /// Rows with the same value of this column stay together in splits [default: title, else near-duplicate passages or
+    /// subjects].
     #[arg(long, value_name = "COLUMN", requires = "data")]
     group: Option<String>,
     /// Leave out rows without a label (nothing, ?, -1 and the like) and count them; without it they are an error.
@@ -37,9 +38,18 @@ impl Columns {
     /// Reads a data file for `templates`.
     ///
     /// `seed` draws the pairs of a label with more than two classes.
-    pub(crate) fn load(&self, path: &Path, templates: &[Template], seed: u64) -> Result<Dataset, AnyError> {
-        let mut options =
-            DatasetOptions::new().skip_unlabeled(self.skip_unlabeled).seed(seed).for_templates(templates);
+    pub(crate) fn load(
+        &self,
+        path: &Path,
+        templates: &[Template],
+        seed: u64,
+        keep: KeepColumns,
+    ) -> Result<Dataset, AnyError> {
+        let mut options = DatasetOptions::new()
+            .skip_unlabeled(self.skip_unlabeled)
+            .seed(seed)
+            .for_templates(templates)
+            .keep_columns(keep);
         let decided: [(&Option<String>, Decide); 5] = [
             (&self.label, DatasetOptions::label),
             (&self.positive, DatasetOptions::positive),

@@ -113,8 +113,13 @@ impl Args {
         let device = torch_runtime::open(&self.device)?;
         let edits = self.edits.as_ref().map(Edits::load).transpose()?;
         let mut templates = Template::resolve_all(&self.template)?;
+        let made = match sidecar::load(&self.prompts) {
+            // Not needed then.
+            Err(_) if !templates.is_empty() => sidecar::Made::default(),
+            made => made?,
+        };
         if templates.is_empty() {
-            templates = sidecar::load(&self.prompts)?;
+            templates = made.templates;
         }
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
@@ -130,6 +135,9 @@ impl Args {
         extraction = templates.iter().fold(extraction, Extraction::template);
         let prompts = boolq::prompts::read(&self.prompts)?;
         prompts.warnings.iter().for_each(output::warn);
+        let notes =
+            prompts.warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
+        extraction = made.notes.into_iter().chain(notes).fold(extraction, Extraction::data_note);
         let pairs = tokenize_all(prompts.pairs, &tokenizer)?;
 
         let drift = match self.compare_f32 {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgGroup;
-use llama_ccs::boolq::{self, ContrastPair, Dataset, Kind, Question, Selection, Template, TokenizedPair};
+use llama_ccs::boolq::{
+    self, ContrastPair, Dataset, KeepColumns, Kind, Question, Selection, Template, TokenizedPair,
+};
 use llama_ccs::ccs_report::sentences::FEWEST_GROUPS;
 use llama_ccs::ccs_report::{AnswerScore, Evaluation, Method};
 use llama_ccs::ccs_trainer::{self, Fitted};
@@ -189,7 +191,7 @@ impl Args {
         let Some(path) = &self.data else {
             return Ok(Asked { other_text, ..self.statements(&template, tokenizer)? });
         };
-        let data = self.columns.load(path, std::slice::from_ref(&template), 0)?;
+        let data = self.columns.load(path, std::slice::from_ref(&template), 0, KeepColumns::Nothing)?;
         let made = boolq::pairs(&data, &template)?;
         let selection =
             Selection { offset: self.offset, limit: self.limit, max_seq_len: None, balance: None };

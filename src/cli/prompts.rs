@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use host::files::in_json;
 use llama_ccs::PairTokenizer;
-use llama_ccs::boolq::{self, Dataset, Selected, Selection, Template, TokenizedPair, preview};
+use llama_ccs::boolq::{self, Dataset, KeepColumns, Selected, Selection, Template, TokenizedPair, preview};
 use llama_ccs::llama_core::Checkpoint;
 use serde_json::json;
 
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     columns: Columns,
     /// Where to write idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset, where the answer
     /// stands in each prompt: plus_answer, minus_answer (START:END, counted in characters), and, where they have names, the
-    /// classes that the two stand for: plus_class, minus_class.
+    /// classes that the two stand for: plus_class, minus_class; then further columns of the data, as data.NAME.
     #[arg(long, value_name = "CSV")]
     out: PathBuf,
     /// A tokenizer for counting tokens: tokenizer.model, tokenizer.json, a .gguf file, or a folder with one.
@@ -88,6 +88,10 @@ pub(crate) struct Args {
     /// For --balance, and for the two classes of a pair where the label has more than two and all templates are promptsource's.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Columns of the data that go along with the pairs, separated by commas, as data.NAME; reports can tell rows apart by
+    /// them. none keeps none [default: all with values of at most 200 characters that are not used otherwise].
+    #[arg(long, value_name = "NAME,…|none", value_delimiter = ',')]
+    keep_columns: Option<Vec<String>>,
     /// Show the first N pairs, the captured token marked.
     #[arg(long, value_name = "N", default_value_t = 0)]
     preview: usize,
@@ -103,7 +107,7 @@ impl Args {
         }
         let tokenizer = PairTokenizer(&tokenizer);
         let (templates, left_out) = self.templates()?;
-        let data = self.columns.load(&self.data, &templates, self.seed)?;
+        let data = self.columns.load(&self.data, &templates, self.seed, self.kept_columns())?;
         if self.blank_passage {
             boolq::check_blank(&data, &templates)?;
         }
@@ -132,7 +136,7 @@ impl Args {
             selected.pairs = tokenized.collect::<Result<_, _>>()?;
         }
         boolq::prompts::write(&self.out, selected.pairs.iter().map(|p| &p.pair))?;
-        sidecar::save(&self.out, &templates)?;
+        sidecar::save(&self.out, &templates, notes(&made.warnings, selected.pairs.len()))?;
 
         if json {
             output::json(&self.as_json(&data, &selected, &templates, &warnings))?;
@@ -144,6 +148,14 @@ impl Args {
             self.say_what_was_made(&data, &selected, templates.len());
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn kept_columns(&self) -> KeepColumns {
+        match self.keep_columns.as_deref() {
+            None => KeepColumns::Short,
+            Some([none]) if none == "none" => KeepColumns::Nothing,
+            Some(names) => KeepColumns::Named(names.to_vec()),
+        }
     }
 
     fn as_json(
@@ -163,6 +175,7 @@ impl Args {
             "dropped": selected.dropped, "warnings": warnings, "blank_passage": self.blank_passage,
             "data": {
                 "name": data.name, "identity": data.identity, "classes": data.classes, "unlabeled": data.unlabeled,
+                "columns": data.kept_columns(),
             },
             "templates": templates,
         })
@@ -217,6 +230,17 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// What reports should say of the groups of the pairs that were kept.
+fn notes(warnings: &[boolq::Warning], kept: usize) -> Vec<String> {
+    let of_kept = |warning: &boolq::Warning| match warning {
+        boolq::Warning::GroupFromPrompt { pairs } => {
+            boolq::Warning::GroupFromPrompt { pairs: kept.min(*pairs) }
+        }
+        other => other.clone(),
+    };
+    warnings.iter().filter(|warning| warning.is_about_groups()).map(|w| of_kept(w).to_string()).collect()
 }
 
 /// The most bytes of a file that `--prefix` reads.

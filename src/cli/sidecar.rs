@@ -1,5 +1,5 @@
 //! The sidecar of a prompts file: the templates that made the prompts, so that a store can record them and `predict` can
-//! write new questions with them.
+//! write new questions with them; and what readers of reports should know about how the prompts were made.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,9 @@ struct Sidecar {
     /// Of the prompts file: a sidecar of other prompts is not used.
     blake3: String,
     templates: Vec<(String, TemplateText)>,
+    /// Sentences on the data, such as that groups were guessed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 /// The most bytes of such a file: templates are pages of text.
@@ -28,21 +31,28 @@ fn hash(prompts: &Path) -> Result<String, AnyError> {
     Ok(blake3::hash(&fs_err::read(prompts)?).to_hex().to_string())
 }
 
-/// Writes the templates that made the prompts into their sidecar.
-pub(crate) fn save(prompts: &Path, templates: &[Template]) -> Result<(), AnyError> {
+/// What is known of how prompts were made; nothing of prompts without a sidecar.
+#[derive(Default)]
+pub(crate) struct Made {
+    pub(crate) templates: Vec<Template>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Writes the templates that made the prompts, and notes on the data, into their sidecar.
+pub(crate) fn save(prompts: &Path, templates: &[Template], notes: Vec<String>) -> Result<(), AnyError> {
     let templates = templates.iter().map(|t| (t.name().to_owned(), t.text())).collect();
-    let sidecar = Sidecar { blake3: hash(prompts)?, templates };
+    let sidecar = Sidecar { blake3: hash(prompts)?, templates, notes };
     Ok(host::files::replace(path_of(prompts), (serde_json::to_string_pretty(&sidecar)? + "\n").as_bytes())?)
 }
 
-/// The templates that made these prompts; none if they have no sidecar, or one of other prompts.
+/// How these prompts were made; nothing if they have no sidecar, or one of other prompts.
 ///
 /// # Errors
 /// A file that is there and cannot be read.
-pub(crate) fn load(prompts: &Path) -> Result<Vec<Template>, AnyError> {
+pub(crate) fn load(prompts: &Path) -> Result<Made, AnyError> {
     let path = path_of(prompts);
     let text = match host::files::read(&path, LARGEST) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Made::default()),
         text => text?,
     };
     let damaged = |why: &dyn std::fmt::Display| {
@@ -54,11 +64,12 @@ pub(crate) fn load(prompts: &Path) -> Result<Vec<Template>, AnyError> {
     };
     let sidecar: Sidecar = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
     if sidecar.blake3 != hash(prompts)? {
-        return Ok(Vec::new());
+        return Ok(Made::default());
     }
     let templates = sidecar.templates.iter().map(|(name, text)| Template::from_text(name, text));
-    Ok(templates.collect::<Result<_, _>>().map_err(|error| {
+    let templates = templates.collect::<Result<_, _>>().map_err(|error| {
         let said = error.to_string();
         damaged(&said.split("\nhint:").next().unwrap_or_default())
-    })?)
+    })?;
+    Ok(Made { templates, notes: sidecar.notes })
 }

@@ -81,6 +81,7 @@ pub struct Extraction<'a> {
     deterministic: bool,
     edits: Option<&'a Edits>,
     note: Option<String>,
+    data_notes: Vec<String>,
     stop: Option<&'a AtomicBool>,
     identities: IdentityCache,
 }
@@ -106,6 +107,7 @@ impl<'a> Extraction<'a> {
             deterministic: false,
             edits: None,
             note: None,
+            data_notes: Vec::new(),
             stop: None,
             identities: IdentityCache::none(),
         }
@@ -226,6 +228,17 @@ impl<'a> Extraction<'a> {
     #[must_use]
     pub fn note(mut self, note: &str) -> Self {
         self.note = Some(note.to_owned());
+        self
+    }
+
+    /// Something that readers of the store and of reports made from it should know about the data: what
+    /// [`Warning::is_about_groups`](boolq::Warning::is_about_groups) says of the pairs, for example. Each is kept once.
+    #[must_use]
+    pub fn data_note(mut self, note: impl Into<String>) -> Self {
+        let note = note.into();
+        if !self.data_notes.contains(&note) {
+            self.data_notes.push(note);
+        }
         self
     }
 

@@ -145,6 +145,7 @@ pub(super) fn rows(pairs: &[TokenizedPair], tokenizer: &Tokenizer) -> Vec<Row> {
             dataset: pair.dataset.clone(),
             plus: side(&pair.plus_prompt, plus),
             minus: side(&pair.minus_prompt, minus),
+            columns: pair.columns.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         })
         .collect()
 }
@@ -173,6 +174,7 @@ mod tests {
             template: String::new(),
             dataset: String::new(),
             classes: None,
+            columns: boolq::DataColumns::default(),
         };
         let (plus, minus) = (prompt(1000, answers.0), prompt(1001, answers.1));
         TokenizedPair { pair, plus, minus, seam: false }

@@ -22,6 +22,7 @@ impl Extraction<'_> {
             edits: self.edits.map(llama_core::Edits::to_json).transpose()?,
             extraction: Some(self.computation()),
             model: Some(self.model(identity)?),
+            notes: (!self.data_notes.is_empty()).then(|| self.data_notes.clone()),
             template: Some(names(pairs, |pair| &pair.template)),
             templates: (!self.templates.is_empty()).then(|| self.templates.iter().map(template).collect()),
             tokenizer: Some(provenance::Tokenizer {

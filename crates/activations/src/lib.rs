@@ -10,7 +10,8 @@
 //! # let side = |answer: &str| Side { prompt: format!("Is water wet? {answer}"), tokens: 6, answer_start: 5,
 //! #     answer_end: 6, captured_id: 8, captured_text: answer.to_owned() };
 //! # let rows: Vec<Row> = (0..3).map(|idx| Row { idx, label: true, question_id: String::new(), group: String::new(),
-//! #     template: String::new(), dataset: String::new(), plus: side("Yes"), minus: side("No") }).collect();
+//! #     template: String::new(), dataset: String::new(), plus: side("Yes"), minus: side("No"),
+//! #     columns: Default::default() }).collect();
 //! // Three pairs in two batches, two numbers each after the embedding.
 //! let columns = vec![Column::new("hook_embed", &["d_model"], &[2])];
 //! let plan = vec![vec![2, 0], vec![1]];
@@ -56,7 +57,7 @@ pub use manifest::{
     ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Difference, Differences, Manifest, SCHEMA, StoreDtype,
 };
 pub use provenance::Provenance;
-pub use rows::{Row, Side, SideOf};
+pub use rows::{Row, Side, SideOf, column_names};
 pub use store::{ColumnReader, Mapped, MappedSlice, Status, Store};
 pub use verify::{Problem, Verification, verify};
 pub use writer::{BatchStates, ColumnStates, Pace, StoreWriter};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Cursor;
 
+use indexmap::{IndexMap, IndexSet};
 use polars::prelude::{
     DataFrame, DataType, NamedFrom, ParquetCompression, ParquetReader, ParquetWriter, PolarsResult,
     SerReader as _, Series,
@@ -30,6 +31,10 @@ pub struct Row {
     pub plus: Side,
     /// The side with the negative answer.
     pub minus: Side,
+    /// Further columns of the data, by their names there; without those that have no value in this row. In `rows.parquet`
+    /// they are called `data.NAME`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub columns: IndexMap<String, String>,
 }
 
 /// One side of a contrast pair.
@@ -77,6 +82,26 @@ impl fmt::Display for SideOf {
     }
 }
 
+/// What the names of further columns begin with.
+const DATA: &str = "data.";
+
+/// The names of the further columns that any of the rows has. Each stands behind those that it follows in a row, so rows
+/// without some of the columns leave them in their order.
+pub fn column_names(rows: &[Row]) -> IndexSet<&str> {
+    let mut names = IndexSet::new();
+    for row in rows {
+        let mut next = 0;
+        for name in row.columns.keys() {
+            let at = names.get_index_of(name.as_str());
+            if at.is_none() {
+                names.shift_insert(next, name.as_str());
+            }
+            next = next.max(at.unwrap_or(next) + 1);
+        }
+    }
+    names
+}
+
 /// The bytes of `rows.parquet`: the same rows give the same bytes.
 pub(crate) fn encode(rows: &[Row]) -> PolarsResult<Vec<u8>> {
     let numbers = |get: fn(&Row) -> u64| rows.iter().map(get).collect::<Vec<_>>();
@@ -104,6 +129,11 @@ pub(crate) fn encode(rows: &[Row]) -> PolarsResult<Vec<u8>> {
             series(&format!("{side}_captured_id"), numbers(|side| side.captured_id)),
             series(&format!("{side}_captured_text"), captured),
         ]);
+    }
+    for name in column_names(rows) {
+        let cells: Vec<Option<&str>> =
+            rows.iter().map(|row| row.columns.get(name).map(String::as_str)).collect();
+        columns.push(series(&format!("{DATA}{name}"), cells));
     }
     let mut bytes = Vec::new();
     ParquetWriter::new(&mut bytes)
@@ -158,6 +188,7 @@ pub(crate) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<Row>, String> {
     let mut template = texts(&frame, "template")?.into_iter();
     let mut dataset = texts(&frame, "dataset")?.into_iter();
     let mut label = labels(&frame)?.into_iter();
+    let mut columns = further(&frame)?.into_iter();
     let rows = unsigned(&frame, "idx")?.into_iter().map_while(|idx| {
         Some(Row {
             idx,
@@ -168,6 +199,7 @@ pub(crate) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<Row>, String> {
             dataset: dataset.next()?,
             plus: plus.next()?,
             minus: minus.next()?,
+            columns: columns.next()?,
         })
     });
     let rows: Vec<Row> = rows.collect();
@@ -181,6 +213,22 @@ pub(crate) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<Row>, String> {
 pub(crate) fn first_without_answer(rows: &[Row]) -> Option<(usize, SideOf)> {
     let on = |row: &Row| SideOf::BOTH.into_iter().find(|&side| !row.side(side).has_answer());
     rows.iter().enumerate().find_map(|(number, row)| Some((number, on(row)?)))
+}
+
+/// The further columns of each row.
+fn further(frame: &DataFrame) -> Result<Vec<IndexMap<String, String>>, String> {
+    let mut rows = vec![IndexMap::new(); frame.height()];
+    for column in frame.columns() {
+        let full = column.name().as_str();
+        let Some(name) = full.strip_prefix(DATA) else { continue };
+        let cells = column.str().map_err(|_| format!("the column {full} is not of text"))?;
+        for (row, cell) in rows.iter_mut().zip(cells.iter()) {
+            if let Some(cell) = cell {
+                row.insert(name.to_owned(), cell.to_owned());
+            }
+        }
+    }
+    Ok(rows)
 }
 
 fn sides(frame: &DataFrame, side: SideOf) -> Result<Vec<Side>, String> {
@@ -275,7 +323,42 @@ mod tests {
             dataset: "boolq".to_owned(),
             plus: side("Yes"),
             minus: side("No"),
+            columns: IndexMap::new(),
         }
+    }
+
+    fn with(columns: &[(&str, &str)], row: Row) -> Row {
+        let columns = columns.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Row { columns: columns.collect(), ..row }
+    }
+
+    #[test]
+    fn further_columns_come_back_and_stay_in_order() {
+        let rows = [
+            with(&[("a", "1"), ("data.a", "2\n"), ("größe", "é")], row(0)),
+            row(1),
+            with(&[("x", "0"), ("a", "3"), ("b", "4"), ("data.a", "5"), ("z", "6")], row(2)),
+        ];
+        let order = ["x", "a", "b", "data.a", "z", "größe"];
+        assert_eq!(column_names(&rows).into_iter().collect::<Vec<_>>(), order);
+        let bytes = encode(&rows).unwrap();
+        let read = decode(&bytes, 3).unwrap();
+        assert_eq!(read, rows);
+        assert_eq!(encode(&read).unwrap(), bytes, "in the same order");
+        let frame = ParquetReader::new(Cursor::new(&bytes)).finish().unwrap();
+        assert_eq!(frame.column("data.x").unwrap().null_count(), 2);
+        assert_eq!(frame.column("data.data.a").unwrap().dtype(), &DataType::String);
+    }
+
+    #[test]
+    fn rows_without_further_columns_are_written_as_before_and_others_are_text() {
+        let rows: Vec<Row> = [0, 1].map(row).into();
+        let mut frame = ParquetReader::new(Cursor::new(encode(&rows).unwrap())).finish().unwrap();
+        assert!(frame.get_column_names().iter().all(|name| !name.starts_with("data.")));
+        frame.with_column(series("data.n", vec![1u32, 2])).unwrap();
+        let mut bytes = Vec::new();
+        ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+        assert_eq!(decode(&bytes, 2).unwrap_err(), "the column data.n is not of text");
     }
 
     #[test]

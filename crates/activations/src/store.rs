@@ -102,7 +102,8 @@ impl Store {
     /// # let side = || Side { prompt: "Is water wet? Yes".to_owned(), tokens: 6, answer_start: 5, answer_end: 6,
     /// #     captured_id: 8, captured_text: "Yes".to_owned() };
     /// # let rows: Vec<Row> = (0..2).map(|idx| Row { idx, label: true, question_id: String::new(), group: String::new(),
-    /// #     template: String::new(), dataset: String::new(), plus: side(), minus: side() }).collect();
+    /// #     template: String::new(), dataset: String::new(), plus: side(), minus: side(),
+    /// #     columns: Default::default() }).collect();
     /// # let columns = vec![Column::new("blocks.11.hook_resid_post", &["d_model"], &[2])];
     /// # let manifest = Manifest::new(StoreDtype::F16, columns, vec![vec![0, 1]], serde_json::Map::new());
     /// # let mut writer = StoreWriter::open(&dir, manifest, &rows)?;

@@ -108,7 +108,7 @@ fn refused(what: &str, reason: &str) -> Error {
 mod tests {
     use super::*;
     use crate::dataset::Kind;
-    use crate::pair::{group_of, pairs_with};
+    use crate::{group_of, pairs_with};
 
     fn data(passages: &[Option<&str>]) -> Dataset {
         let questions = passages.iter().zip(0..).map(|(passage, row)| Question {

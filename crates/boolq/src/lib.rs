@@ -93,6 +93,20 @@
 //! # Ok::<(), boolq::Error>(())
 //! ```
 //!
+//! # Groups
+//!
+//! Rows that must stay on one side of a split have one [`ContrastPair::group`]: the rows of one title, where the data have
+//! titles; else those whose passages (or subjects) are near duplicates, which share at least 80 % of the smaller one's
+//! 8-grams of words; or those of one value of [`DatasetOptions::group`]. Letter case, Unicode form, and white space
+//! separate nothing. All rows of a file that have a label are compared before any are selected. Rows without a text
+//! of their own are compared by the text before the answer, with [`Warning::GroupFromPrompt`]; a group of more than a
+//! tenth of the rows comes with [`Warning::LargeGroup`].
+//!
+//! # Further columns
+//!
+//! Short columns of the data stay with their pairs ([`ContrastPair::columns`]): a country, a relation, a difficulty, by
+//! which reports can tell rows apart. [`DatasetOptions::keep_columns`] chooses them.
+//!
 //! # Where the answer is
 //!
 //! Every pair says where its two answers stand ([`ContrastPair::answers`]): the target of promptsource's templates, and
@@ -108,8 +122,10 @@
 
 mod answer;
 mod blank;
+mod columns;
 mod dataset;
 mod error;
+mod groups;
 mod pair;
 mod preview;
 pub mod prompts;
@@ -120,9 +136,11 @@ mod warning;
 
 pub use answer::{AnswerSpans, SpanFault, answer_ranges};
 pub use blank::{blank, check_blank};
+pub use columns::{DataColumns, KeepColumns};
 pub use dataset::{Dataset, DatasetOptions, Kind, Question};
 pub use error::{BoxError, Error, Result};
-pub use pair::{ContrastPair, Pairs, group_of, pairs, pairs_with, require_both_classes};
+pub use groups::group_of;
+pub use pair::{ContrastPair, Pairs, pairs, pairs_with, require_both_classes};
 pub use preview::preview;
 pub use select::{DropReason, Dropped, Selected, Selection, select};
 pub use template::{Template, TemplateText};

@@ -1,8 +1,10 @@
 //! Contrast pairs: the two prompts of one question, and the group that must stay on one side of a split.
 
 use crate::answer::AnswerSpans;
+use crate::columns::DataColumns;
 use crate::dataset::{Dataset, Question, agreement};
 use crate::error::{Error, Result};
+use crate::groups::{self, About, Groups};
 use crate::template::{self, Compiled, Sides, Template, deeply, refuse_namesakes};
 use crate::warning::Warning;
 use rayon::prelude::*;
@@ -24,7 +26,7 @@ pub struct ContrastPair {
     pub label: bool,
     /// The data's own id of the question, else `idx` as text.
     pub question_id: String,
-    /// A hash of what the question is about; see [`group_of`]. Pairs with the same group are never split.
+    /// A hash of what the question is about; see [`group_of`](crate::group_of). Pairs of one group are never split.
     pub group: String,
     /// The name of the template.
     pub template: String,
@@ -32,6 +34,8 @@ pub struct ContrastPair {
     pub dataset: String,
     /// What the plus and the minus answer stand for, where the data's classes have names.
     pub classes: Option<[String; 2]>,
+    /// Further columns of the data.
+    pub columns: DataColumns,
 }
 
 /// Contrast pairs, and what there is to know about them.
@@ -41,21 +45,6 @@ pub struct Pairs {
     pub pairs: Vec<ContrastPair>,
     /// What the rendering, and the grouping, had to assume. The data's own warnings stay with the [`Dataset`].
     pub warnings: Vec<Warning>,
-}
-
-/// The group of a text: the first 16 hex digits of its blake3 hash, runs of white space counted as one space.
-///
-/// The text is the passage of a question, and the subject of a statement. Without these it is the text before the
-/// answer ([`Warning::GroupFromPrompt`]), or the text after it in a template that puts the answer first.
-pub fn group_of(text: &str) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for (i, word) in text.split_whitespace().enumerate() {
-        if i > 0 {
-            hasher.update(b" ");
-        }
-        hasher.update(word.as_bytes());
-    }
-    hasher.finalize().to_hex().chars().take(16).collect()
 }
 
 /// Renders every row of `dataset` with `template`.
@@ -70,7 +59,7 @@ pub fn pairs(dataset: &Dataset, template: &Template) -> Result<Pairs> {
 /// Renders every row of `dataset` with each of `templates`: all pairs of the first row, then all of the second.
 ///
 /// The pairs of a row share their `idx`, `question_id` and `group`. Where the group comes from the text before the
-/// answer, that is the first template's.
+/// answer, that is the first template's. All rows are compared: groups do not change when some pairs are selected later.
 ///
 /// A row to which a template does not apply (it renders nothing) has no pair under it: [`Warning::NotApplicable`] counts
 /// such rows. A template of a promptsource file that was not asked for by name and fails is left out:
@@ -110,11 +99,32 @@ pub fn pairs_with(dataset: &Dataset, templates: &[Template]) -> Result<Pairs> {
             }
         }
     }
-    let mut made = gathered(rows, templates, left_out)?;
+    let large = grouped(dataset, &mut rows)?;
+    let mut made = gathered(rows, templates, left_out, large)?;
     if !dataset.warnings.iter().any(|warning| matches!(warning, Warning::BothLabels { .. })) {
         made.warnings.extend(both_labels(&made.pairs));
     }
     Ok(made)
+}
+
+/// Gives all pairs the groups of their rows; returns a warning of the largest.
+fn grouped(dataset: &Dataset, rows: &mut [Row]) -> Result<Option<Warning>> {
+    let questions = &dataset.questions;
+    let groups = match questions.iter().map(|question| dataset.own_group(question)).collect() {
+        // A column of groups is taken at its word.
+        Some(names) => Groups { names, ..Groups::default() },
+        None => {
+            let about = questions.iter().zip(&*rows);
+            let about = about.map(|(q, row)| About { prompt: row.around.as_deref(), ..dataset.about(q) });
+            groups::of(&about.collect::<Vec<_>>())?
+        }
+    };
+    for (at, row) in rows.iter_mut().enumerate() {
+        row.guessed = groups.guessed.get(at).copied().unwrap_or_default();
+        let name = groups.names.get(at).map(String::as_str).unwrap_or_default();
+        row.made.iter_mut().flatten().for_each(|made| name.clone_into(&mut made.pair.group));
+    }
+    Ok(groups.warning)
 }
 
 /// Rows rendered one after the other.
@@ -126,7 +136,12 @@ fn rows_of(dataset: &Dataset, templates: &[Template], questions: &[Question]) ->
 }
 
 /// The rows' pairs without those of templates that are left out, and what there is to say.
-fn gathered(rows: Vec<Row>, templates: &[Template], left_out: Vec<Option<Error>>) -> Result<Pairs> {
+fn gathered(
+    rows: Vec<Row>,
+    templates: &[Template],
+    left_out: Vec<Option<Error>>,
+    large_group: Option<Warning>,
+) -> Result<Pairs> {
     if !templates.is_empty() && left_out.iter().all(Option::is_some) {
         return left_out.into_iter().flatten().next().map_or(Ok(Pairs::default()), Err);
     }
@@ -167,7 +182,7 @@ fn gathered(rows: Vec<Row>, templates: &[Template], left_out: Vec<Option<Error>>
     if let ([], [first, ..], 1..) = (pairs.as_slice(), templates, total) {
         return Err(first.applies_to_none(total));
     }
-    warnings.extend(group_warnings(&pairs, guessed));
+    warnings.extend(group_warnings(&pairs, guessed, large_group));
     if inexact > 0 {
         warnings.push(Warning::AnswerNotExact { pairs: inexact });
     }
@@ -183,7 +198,9 @@ struct Row {
     made: Vec<Option<Made>>,
     /// What failed, for each template that may be left out.
     failed: Vec<Option<Error>>,
-    /// Whether the group comes from a prompt.
+    /// The first prompt without its answer: what is known of a row that has no text of its own.
+    around: Option<String>,
+    /// Whether the group comes from it.
     guessed: bool,
 }
 
@@ -196,10 +213,11 @@ struct Made {
 }
 
 fn row(dataset: &Dataset, templates: &[Compiled], question: &Question) -> Result<Row> {
-    let mut group = dataset.group_text(question).map(group_of);
-    let mut row = Row { made: Vec::new(), failed: Vec::new(), guessed: group.is_none() };
+    let mut row = Row { made: Vec::new(), failed: Vec::new(), around: None, guessed: false };
+    let has_text = dataset.own_group(question).is_some() || dataset.about(question).text.is_some();
     for template in templates {
-        let (made, failed) = match made(dataset, template, question, &mut group) {
+        let around = (!has_text).then_some(&mut row.around);
+        let (made, failed) = match made(dataset, template, question, around) {
             Ok(made) => (made, None),
             Err(error) if template.template.is_optional() => (None, Some(error)),
             Err(error) => return Err(error),
@@ -207,21 +225,27 @@ fn row(dataset: &Dataset, templates: &[Compiled], question: &Question) -> Result
         row.made.push(made);
         row.failed.push(failed);
     }
+    let columns = dataset.columns(question);
+    row.made.iter_mut().flatten().for_each(|made| made.pair.columns = columns.clone());
     Ok(row)
 }
 
-/// A row's pair under one template; `group` is the row's, once a template has told it.
+/// A row's pair under one template, still without a group; `around` becomes the prompt without its answer, if it is asked
+/// for and no template told it before.
 fn made(
     dataset: &Dataset,
     template: &Compiled,
     question: &Question,
-    group: &mut Option<String>,
+    around: Option<&mut Option<String>>,
 ) -> Result<Option<Made>> {
     let Some(sides) = template.sides(dataset, question)? else { return Ok(None) };
     let Sides { prompts: [plus_prompt, minus_prompt], answers, exact } = sides;
     let template = template.template;
     let before = template.after_prefix(plus_prompt.get(..answers.plus.start).unwrap_or_default());
-    let from_prompt = group_around(before, plus_prompt.get(answers.plus.end..).unwrap_or_default());
+    if let Some(around) = around.filter(|around| around.is_none()) {
+        let after = plus_prompt.get(answers.plus.end..).unwrap_or_default();
+        *around = Some(around_answer(before, after).to_owned());
+    }
     let asked = question.question.ends_with('?').then(|| format!("{}?", question.question));
     Ok(Some(Made {
         inexact: !exact,
@@ -233,17 +257,18 @@ fn made(
             answers,
             label: question.answer,
             question_id: question.question_id.clone(),
-            group: group.get_or_insert(from_prompt).clone(),
+            group: String::new(),
             template: template.name().to_owned(),
             dataset: dataset.name.clone(),
             classes: dataset.sides(question).names,
+            columns: DataColumns::default(),
         },
     }))
 }
 
-/// The group of a pair of which only the text around the answer is known.
-pub(crate) fn group_around(before: &str, after: &str) -> String {
-    group_of(if before.trim().is_empty() { after } else { before })
+/// What stands for the text of a row of which only a prompt is known: what is before the answer, else what follows it.
+pub(crate) fn around_answer<'a>(before: &'a str, after: &'a str) -> &'a str {
+    if before.trim().is_empty() { after } else { before }
 }
 
 /// Pairs of the same two prompts with different labels.
@@ -260,7 +285,8 @@ pub(crate) fn both_labels(pairs: &[ContrastPair]) -> Option<Warning> {
     agreement(rows).into_iter().find(|warning| matches!(warning, Warning::BothLabels { .. }))
 }
 
-pub(crate) fn group_warnings(pairs: &[ContrastPair], guessed: usize) -> Vec<Warning> {
+/// What there is to say of groups, `guessed` of them from prompts; `large` is told of unless all is one group.
+pub(crate) fn group_warnings(pairs: &[ContrastPair], guessed: usize, large: Option<Warning>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if guessed > 0 {
         warnings.push(Warning::GroupFromPrompt { pairs: guessed });
@@ -270,6 +296,8 @@ pub(crate) fn group_warnings(pairs: &[ContrastPair], guessed: usize) -> Vec<Warn
         && rest.iter().all(|pair| pair.group == first.group)
     {
         warnings.push(Warning::SingleGroup { pairs: pairs.len() });
+    } else {
+        warnings.extend(large);
     }
     warnings
 }
@@ -301,6 +329,7 @@ pub fn require_both_classes<'a>(pairs: impl IntoIterator<Item = &'a ContrastPair
 mod tests {
     use super::*;
     use crate::dataset::Kind;
+    use crate::group_of;
 
     fn statements(rows: &[(&str, Option<&str>, bool)]) -> Dataset {
         let questions = rows.iter().zip(0..).map(|((text, subject, answer), row)| Question {

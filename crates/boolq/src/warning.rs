@@ -22,6 +22,11 @@ pub enum Warning {
         /// Its first two rows with different labels, counted from 0.
         rows: [u64; 2],
     },
+    /// Columns of the data that do not travel with the pairs, as they hold no short texts or are too many.
+    ColumnsLeftOut {
+        /// Their names, and why each is left out.
+        columns: Vec<(String, String)>,
+    },
     /// Many rows repeat an earlier one, label and all.
     Repeated {
         /// How many rows.
@@ -41,10 +46,23 @@ pub enum Warning {
         /// The minus answer.
         minus: String,
     },
-    /// Groups are hashes of the text before the answer: rows that share a passage or subject may be told apart.
+    /// Groups are guessed from the text before the answer: rows that share a passage or subject may be told apart.
     GroupFromPrompt {
         /// How many pairs have such a group.
         pairs: usize,
+    },
+    /// More than a tenth of the rows, with texts that are not all the same, are one group.
+    LargeGroup {
+        /// How many rows.
+        rows: usize,
+        /// Of how many.
+        of: usize,
+        /// How many different texts they have.
+        texts: usize,
+        /// The title that they share, if that is what joins them.
+        title: Option<String>,
+        /// The text of the first row.
+        text: String,
     },
     /// All pairs are in one group, so no split can keep groups whole.
     SingleGroup {
@@ -130,6 +148,7 @@ impl fmt::Display for Warning {
                 write!(f, "the column `{column}` after the label is taken as the statements' subject")
             }
             Self::BothLabels { texts, text, rows } => both_labels(f, *texts, text, *rows),
+            Self::ColumnsLeftOut { columns } => columns_left_out(f, columns),
             Self::Repeated { rows, of } => {
                 write!(
                     f,
@@ -140,9 +159,10 @@ impl fmt::Display for Warning {
             Self::AnswersReversed { plus, minus } => answers_reversed(f, plus, minus),
             Self::GroupFromPrompt { pairs } => write!(
                 f,
-                "{pairs} pairs have no passage or subject: their group is a hash of the text before the answer, \
-                 so near duplicates may fall on both sides of a split"
+                "{pairs} pairs have no title, passage, subject, or group of their own: their groups are guessed from the text \
+                 before the answer, so rows about one thing may fall on both sides of a split"
             ),
+            Self::LargeGroup { .. } => large_group(f, self),
             Self::SingleGroup { pairs } => {
                 write!(f, "all {pairs} pairs are in one group: no split can keep groups whole")
             }
@@ -180,6 +200,40 @@ impl fmt::Display for Warning {
             ),
         }
     }
+}
+
+impl Warning {
+    /// Whether it tells how groups were found, on which a split, and so every number of a report, rests: readers of reports
+    /// should know it.
+    pub fn is_about_groups(&self) -> bool {
+        matches!(self, Self::GroupFromPrompt { .. } | Self::LargeGroup { .. })
+    }
+}
+
+fn columns_left_out(f: &mut fmt::Formatter<'_>, columns: &[(String, String)]) -> fmt::Result {
+    /// Columns that are named one by one.
+    const NAMED: usize = 5;
+    f.write_str(if columns.len() == 1 { "a column of the data is" } else { "columns of the data are" })?;
+    f.write_str(" not kept with the pairs:")?;
+    for (at, (name, reason)) in columns.iter().take(NAMED).enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        write!(f, "{comma} {} ({reason})", quoted(name))?;
+    }
+    match columns.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        Some(more) => write!(f, ", and {more} more"),
+        None => Ok(()),
+    }
+}
+
+fn large_group(f: &mut fmt::Formatter<'_>, warning: &Warning) -> fmt::Result {
+    let Warning::LargeGroup { rows, of, texts, title, text } = warning else { return Ok(()) };
+    let share = 100.0 * *rows as f64 / (*of).max(1) as f64;
+    write!(f, "{rows} of {of} rows ({share:.0} %) are one group, of {texts} different texts, ")?;
+    match title {
+        Some(title) => write!(f, "because they share the title {}", quoted(title))?,
+        None => write!(f, "because these are near duplicates of each other; the first is {}", quoted(text))?,
+    }
+    write!(f, ": all of them are on one side of a split")
 }
 
 fn both_labels(f: &mut fmt::Formatter<'_>, texts: usize, text: &str, rows: [u64; 2]) -> fmt::Result {

@@ -128,6 +128,19 @@ pub enum Error {
         "the data holds no `answer_logprob_mean`, which zero-shot by the mean needs\nhint: extract it again, or go by the sum"
     )]
     NoAnswerMean,
+    /// A column of the data ([`Rows::columns`](crate::Rows::columns)) has not one value for each row.
+    #[error(
+        "the column `{column}` of the data: {found} values for {expected} rows\nhint: every row has exactly one, or none at \
+         all in its place"
+    )]
+    ColumnLength {
+        /// The column's name.
+        column: String,
+        /// Rows.
+        expected: usize,
+        /// Values.
+        found: usize,
+    },
     /// A file is not a report, or not a split, that this version reads.
     #[error("{}: not a report: {reason}\nhint: `report.json` and `split.json` are what `ccs fit` writes; fit again if they were changed", path.display())]
     ReportFile {

@@ -42,6 +42,9 @@ section! {
         extraction: Extraction,
         /// The model.
         model: Model,
+        /// What readers of reports should know about the data, in sentences: that their groups were guessed, that one of
+        /// them is large.
+        notes: Vec<String>,
         /// The names of the templates, joined by `, `; [`Provenance::template_names`] takes them apart.
         template: String,
         /// The templates that were recorded in full, by name.

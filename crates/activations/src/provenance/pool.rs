@@ -13,7 +13,8 @@ impl Provenance {
     /// Where one template's name stands for several texts, each is called `NAME/TEMPLATE`.
     pub fn pooled(parts: &[(&str, Option<&Self>)]) -> Option<Self> {
         let (_, first) = parts.first()?;
-        let mut pooled = (*first)?.clone();
+        // Notes are about the rows of one data set: each keeps its own.
+        let mut pooled = Self { notes: None, ..(*first)?.clone() };
         let recorded: Vec<(&str, &Self)> =
             parts.iter().filter_map(|(name, made_by)| Some((*name, (*made_by)?))).collect();
         let all = || recorded.iter().map(|(_, made_by)| *made_by);

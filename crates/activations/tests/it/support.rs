@@ -53,6 +53,7 @@ fn row(row: usize) -> Row {
         dataset: "boolq".to_owned(),
         plus: side("Yes"),
         minus: side("No"),
+        columns: Default::default(),
     }
 }
 

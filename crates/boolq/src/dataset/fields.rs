@@ -33,6 +33,11 @@ impl Fields {
         &self.names
     }
 
+    /// The value in `row` of the file, also of columns that are not for templates.
+    pub(super) fn any(&self, name: &str, row: u64) -> Option<&Value> {
+        self.table.get(name, usize::try_from(row).ok()?)
+    }
+
     /// The value in `row` of the file; `None` where there is none.
     pub(crate) fn get(&self, name: &str, row: u64) -> Option<&Value> {
         let column = match &self.alias {

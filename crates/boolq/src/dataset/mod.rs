@@ -14,6 +14,7 @@ mod encoding;
 mod fields;
 mod format;
 mod json;
+mod kept;
 mod label;
 mod options;
 mod parquet;
@@ -24,10 +25,13 @@ mod table;
 pub(crate) use agreement::warnings as agreement;
 pub(crate) use fields::Fields;
 pub(crate) use format::stem;
+pub(crate) use kept::plain;
 pub use options::DatasetOptions;
 pub(crate) use table::{Column, Table};
 
+use crate::columns::DataColumns;
 use crate::error::Result;
+use crate::groups::{self, About};
 use crate::warning::Warning;
 use classes::Sides;
 use label::existing;
@@ -36,6 +40,7 @@ use minijinja::value::ValueKind;
 use options::Answers;
 use rows::{Rows, repeats, subjects_by_position};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A column that names what a row is about, in the order in which they are looked for.
 const SUBJECTS: [&str; 4] = ["subject", "city", "entity", "n1"];
@@ -99,6 +104,8 @@ pub struct Dataset {
     pub(crate) fields: Fields,
     /// The texts that rows share which must stay together, by the rows of the file, where a column of them was named.
     groups: Option<Vec<Option<String>>>,
+    /// The columns that stay with the rows' pairs.
+    kept: Arc<[String]>,
 }
 
 impl Dataset {
@@ -116,6 +123,7 @@ impl Dataset {
             sides: Vec::new(),
             fields: Fields::default(),
             groups: None,
+            kept: Arc::default(),
         }
     }
 
@@ -147,13 +155,27 @@ impl Dataset {
         }
     }
 
-    /// The text that decides the row's group, if the data have one: of the column that was named for it, else the
-    /// passage, else the subject.
-    pub(crate) fn group_text<'a>(&'a self, question: &'a Question) -> Option<&'a str> {
-        match &self.groups {
-            Some(groups) => groups.get(usize::try_from(question.row).ok()?)?.as_deref(),
-            None => question.passage.as_deref().or(question.subject.as_deref()),
-        }
+    /// The row's group, where a column of groups was named.
+    pub(crate) fn own_group(&self, question: &Question) -> Option<String> {
+        let group = self.groups.as_ref()?.get(usize::try_from(question.row).ok()?)?;
+        group.as_deref().map(groups::of_column)
+    }
+
+    /// What decides the row's group otherwise.
+    pub(crate) fn about<'a>(&self, question: &'a Question) -> About<'a> {
+        let text = question.passage.as_deref().or(question.subject.as_deref());
+        About { title: question.title.as_deref(), text, prompt: None }
+    }
+
+    /// The names of the columns that stay with the rows' pairs.
+    pub fn kept_columns(&self) -> &[String] {
+        &self.kept
+    }
+
+    /// The row's values in these columns.
+    pub(crate) fn columns(&self, question: &Question) -> DataColumns {
+        let value = |name: &String| kept::plain(self.fields.any(name, question.row)).ok().flatten();
+        DataColumns::of(Arc::clone(&self.kept), self.kept.iter().map(value).collect())
     }
 
     /// What the plus and the minus prompt of a row stand for: label 1 and 0, or the two classes.
@@ -202,6 +224,11 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
     let groups = group.map(|column| groups_in(&table, &column, &labels.sides)).transpose()?;
     warnings.extend(repeats(&table, &questions, kind, &rows, &labels));
     warnings.extend(of_templates(&table, &labels, &options.templates));
+    let own =
+        [&rows.text, &rows.id, &rows.passage, &rows.title].into_iter().flatten().map(|column| &column.0);
+    let used: Vec<&str> = own.chain([&labels.column]).chain(&labels.hidden).map(String::as_str).collect();
+    let (columns, left_out) = kept::columns(&table, &questions, &used, &options.keep)?;
+    warnings.extend(left_out);
     let text = text.map_or_else(|| "statement".to_owned(), |column| column.0);
     let held = [&rows.passage, &rows.title].into_iter().flatten().map(|column| column.0.clone());
     // Columns that templates get by other ways.
@@ -218,6 +245,7 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         classes: labels.names.clone(),
         unlabeled: labels.sides.len() - kept.len(),
         groups,
+        kept: columns.into(),
         fields: Fields::of(table, &taken, alias),
         label: labels.column,
         sides: labels.sides,

@@ -1,6 +1,7 @@
 //! What a caller decides about a data file that the file itself does not tell.
 
 use super::Dataset;
+use crate::columns::KeepColumns;
 use crate::error::Result;
 use crate::template::Template;
 use std::path::Path;
@@ -28,6 +29,7 @@ pub struct DatasetOptions {
     pub(super) skip_unlabeled: bool,
     pub(super) seed: u64,
     pub(super) templates: Vec<Answers>,
+    pub(super) keep: KeepColumns,
 }
 
 /// What a template's answers say about classes.
@@ -105,6 +107,13 @@ impl DatasetOptions {
             None => Answers::ByNumber,
         };
         self.templates = templates.iter().map(answers).collect();
+        self
+    }
+
+    /// The columns that stay with the pairs made of the rows.
+    #[must_use]
+    pub fn keep_columns(mut self, keep: KeepColumns) -> Self {
+        self.keep = keep;
         self
     }
 

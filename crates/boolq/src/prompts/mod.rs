@@ -3,14 +3,19 @@
 //! The columns are llama-ccs' four, `idx,plus_prompt,minus_prompt,label`, then `question_id,group,template,dataset`, and
 //! `plus_answer,minus_answer`, where the answer stands in each prompt: `START:END` in Unicode code points, so that
 //! Python's `prompt[START:END]` is the answer. Labels are `True` and `False`, which pandas reads as booleans. Prompts hold
-//! newlines inside quotes. Files with llama-ccs' four columns alone are read too.
+//! newlines inside quotes. Further columns of the data follow, as `data.NAME` ([`DATA`]). Files with llama-ccs' four columns
+//! alone are read too.
 
+mod further;
 mod spans;
+
+pub use further::DATA;
 
 use crate::answer::AnswerSpans;
 use crate::dataset::{Column, Table, stem};
 use crate::error::{Error, Result, quoted};
-use crate::pair::{ContrastPair, Pairs, both_labels, group_around, group_warnings};
+use crate::groups::{self, About, Groups};
+use crate::pair::{ContrastPair, Pairs, around_answer, both_labels, group_warnings};
 use polars::prelude::{Column as Series, CsvWriter, DataFrame, PolarsError, SerWriter};
 use std::collections::HashSet;
 use std::path::Path;
@@ -96,6 +101,9 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
             frame.with_column(Series::new(name.into(), classes))?;
         }
     }
+    for column in further::to_series(pairs) {
+        frame.with_column(column)?;
+    }
     let mut csv = Vec::new();
     CsvWriter::new(&mut csv).finish(&mut frame)?;
     Ok(csv)
@@ -104,10 +112,10 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
 /// Reads a prompts file: this crate's, or one with llama-ccs' four columns.
 ///
 /// Columns that are missing after those four are filled in: `question_id` is `idx`, `dataset` the file's name,
-/// `template` [`UNKNOWN_TEMPLATE`], and `group` a hash of the text before the answer, with
+/// `template` [`UNKNOWN_TEMPLATE`], and `group` that of the text before the answer and its near duplicates, with
 /// [`Warning::GroupFromPrompt`](crate::Warning::GroupFromPrompt). Without `plus_answer` and `minus_answer` the answers
 /// are the words in which the two prompts differ, with [`Warning::AnswersUnknown`](crate::Warning::AnswersUnknown)
-/// where they may be more. Other columns are ignored.
+/// where they may be more. Columns called `data.NAME` are the pairs' further columns; others are ignored.
 ///
 /// # Errors
 /// The file, row and column at fault: missing columns, empty cells, an `idx` that is no whole number, a label that
@@ -135,39 +143,52 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     } else {
         spans::differing(&table, &plus, &minus)?
     };
-    let groups = optional("group")?;
-    let guessed = if groups.is_none() { table.height() } else { 0 };
-    let around = |(prompt, answers): (&String, &AnswerSpans)| {
-        let before = prompt.get(..answers.plus.start).unwrap_or_default();
-        group_around(before, prompt.get(answers.plus.end..).unwrap_or_default())
-    };
-    let groups = groups.unwrap_or_else(|| plus.iter().zip(&answers).map(around).collect());
-
-    let classes = classes(optional(CLASSES[0])?, optional(CLASSES[1])?, table.height());
-    let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels.into_iter().zip(answers));
-    let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets)).zip(classes);
-    let pair = |((prompts, (label, answers)), (((question_id, group), (template, dataset)), classes))| {
-        let (idx, (plus_prompt, minus_prompt)) = prompts;
-        let (label, question_id): (bool, String) = (label, question_id);
-        ContrastPair {
-            idx,
-            plus_prompt,
-            minus_prompt,
-            answers,
-            label,
-            question_id,
-            group,
-            template,
-            dataset,
-            classes,
+    let (groups, guessed, large) = match optional("group")? {
+        Some(groups) => (groups, 0, None),
+        None => {
+            let guessed = guessed(&plus, &answers)?;
+            (guessed.names, table.height(), guessed.warning)
         }
     };
+
+    let classes = classes(optional(CLASSES[0])?, optional(CLASSES[1])?, table.height());
+    let classes = classes.into_iter().zip(further::read(&table)?);
+    let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels.into_iter().zip(answers));
+    let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets)).zip(classes);
+    let pair =
+        |((prompts, (label, answers)), (((question_id, group), (template, dataset)), (classes, columns)))| {
+            let (idx, (plus_prompt, minus_prompt)) = prompts;
+            let (label, question_id): (bool, String) = (label, question_id);
+            ContrastPair {
+                idx,
+                plus_prompt,
+                minus_prompt,
+                answers,
+                label,
+                question_id,
+                group,
+                template,
+                dataset,
+                classes,
+                columns,
+            }
+        };
     let pairs: Vec<_> = prompts.zip(names).map(pair).collect();
     refuse_duplicates(path, &pairs)?;
-    let mut warnings = group_warnings(&pairs, guessed);
+    let mut warnings = group_warnings(&pairs, guessed, large);
     warnings.extend(if said { spans::doubtful(&pairs) } else { spans::unknown(&pairs) });
     warnings.extend(both_labels(&pairs));
     Ok(Pairs { pairs, warnings })
+}
+
+/// The groups of prompts, by what is around their answers.
+fn guessed(plus: &[String], answers: &[AnswerSpans]) -> Result<Groups> {
+    let about = plus.iter().zip(answers).map(|(prompt, answers)| {
+        let before = prompt.get(..answers.plus.start).unwrap_or_default();
+        let after = prompt.get(answers.plus.end..).unwrap_or_default();
+        About { prompt: Some(around_answer(before, after)), ..About::default() }
+    });
+    groups::of(&about.collect::<Vec<_>>())
 }
 
 /// What the answers of each pair stand for, if the file says it of both.
@@ -293,6 +314,7 @@ mod tests {
             template: "t".into(),
             dataset: "d".into(),
             classes: None,
+            columns: crate::DataColumns::default(),
         };
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("p.csv");

@@ -74,6 +74,7 @@ pub(crate) fn pair(idx: u64, words: usize, more: usize, label: bool) -> Contrast
         template: "toy".to_owned(),
         dataset: "toy".to_owned(),
         classes: None,
+        columns: boolq::DataColumns::default(),
     })
 }
 

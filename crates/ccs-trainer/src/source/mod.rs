@@ -6,6 +6,7 @@ pub(crate) mod pooled;
 pub(crate) mod store;
 
 use activations::provenance::{DataRecord, Provenance};
+use indexmap::IndexMap;
 use tch::Tensor;
 
 use crate::{Error, Result};
@@ -35,6 +36,9 @@ pub struct Rows {
     pub prompt_lengths: Vec<usize>,
     /// A sentence for the report on prompts that have both labels.
     pub both_labels: Option<String>,
+    /// Further columns of the data, by their names in the data file (without the `data.` of prompts and stores), in the
+    /// order of the file; `None` where a row has no value. Nothing is fitted on them. N each
+    pub columns: IndexMap<String, Vec<Option<String>>>,
 }
 
 impl Rows {
@@ -59,7 +63,12 @@ impl Rows {
                 return Err(ccs::Error::Length { what, expected, found }.into());
             }
         }
-        Ok(())
+        match self.columns.iter().find(|(_, values)| values.len() != expected) {
+            Some((column, values)) => {
+                Err(Error::ColumnLength { column: column.clone(), expected, found: values.len() })
+            }
+            None => Ok(()),
+        }
     }
 
     /// What the model's own answers are read from, on the plus and on the minus side; `None` where the rows have no

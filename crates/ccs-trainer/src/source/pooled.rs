@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use activations::provenance::{DataRecord, NamedData, Provenance};
+use indexmap::IndexMap;
 use tch::Tensor;
 
 use crate::settings::LayerSelection;
@@ -194,6 +195,23 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
         |part: &Dataset<'_>| Some(format!("{}: {}", part.name, part.source.rows().both_labels.as_ref()?));
     let notes: Vec<String> = parts.iter().filter_map(named).collect();
     all.both_labels = (!notes.is_empty()).then(|| notes.join(" "));
+    all.columns = columns(parts);
+    all
+}
+
+/// The columns that any of the data sets has, `None` in rows of those that lack them.
+fn columns(parts: &[Dataset<'_>]) -> IndexMap<String, Vec<Option<String>>> {
+    let names = parts.iter().flat_map(|part| part.source.rows().columns.keys());
+    let mut all: IndexMap<String, Vec<Option<String>>> =
+        names.map(|name| (name.clone(), Vec::new())).collect();
+    for rows in parts.iter().map(|part| part.source.rows()) {
+        for (name, values) in &mut all {
+            match rows.columns.get(name) {
+                Some(own) => values.extend(own.iter().cloned()),
+                None => values.extend(rows.labels.iter().map(|_| None)),
+            }
+        }
+    }
     all
 }
 
@@ -245,6 +263,23 @@ impl Source for Pooled<'_> {
             .iter()
             .map(|part| NamedData { name: part.name.to_owned(), data: part.source.identity() });
         DataRecord::pooled(parts.collect())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let own: Vec<(&str, Vec<String>)> =
+            self.parts.iter().map(|part| (part.name, part.source.notes())).collect();
+        let mut all = Vec::new();
+        for (name, notes) in &own {
+            for note in notes {
+                // What all say is of the model that they share.
+                let shared = own.iter().all(|(_, notes)| notes.contains(note));
+                let note = if shared { note.clone() } else { format!("{name}: {note}") };
+                if !all.contains(&note) {
+                    all.push(note);
+                }
+            }
+        }
+        all
     }
 
     fn made_by(&self) -> Option<Provenance> {

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use activations::provenance::{DataRecord, Provenance};
-use activations::{Column, Row, SideOf, Store};
+use activations::{Column, Row, SideOf, Store, column_names};
+use indexmap::IndexMap;
 use tch::Tensor;
 
 use crate::source::{Layer, Rows, Source, matrix};
@@ -50,6 +51,7 @@ impl StoreSource {
         let mut rows = Rows::default();
         let stored = store.rows().map_err(Box::new)?;
         rows.both_labels = both_labels(&stored);
+        rows.columns = columns(&stored);
         for row in stored {
             rows.ids.push(row.idx.to_string());
             rows.labels.push(row.label);
@@ -88,6 +90,12 @@ fn numbers(store: &Store, name: &str) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
         Ok(reader.read(side).map_err(Box::new)?.into_iter().map(f64::from).collect())
     };
     Ok(Some((side(SideOf::Plus)?, side(SideOf::Minus)?)))
+}
+
+/// The further columns of the rows.
+fn columns(rows: &[Row]) -> IndexMap<String, Vec<Option<String>>> {
+    let values = |name: &str| rows.iter().map(|row| row.columns.get(name).cloned()).collect();
+    column_names(rows).into_iter().map(|name| (name.to_owned(), values(name))).collect()
 }
 
 /// A sentence on prompts that have both labels, if there are such.

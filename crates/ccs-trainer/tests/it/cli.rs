@@ -39,6 +39,7 @@ fn write_store(dir: &Path) {
             dataset: "planted".to_owned(),
             plus: side("True"),
             minus: side("False"),
+            columns: Default::default(),
         })
         .collect();
     let columns = vec![

@@ -8,6 +8,7 @@ mod bad_input;
 mod both_labels;
 mod calibration;
 mod cli;
+mod columns;
 mod damage;
 mod data;
 mod eval;

@@ -34,6 +34,8 @@ pub(crate) struct Stored {
     pub(crate) answer_means: Option<fn(bool) -> [f32; 2]>,
     /// How many tokens the answers have, plus and minus.
     pub(crate) answer_tokens: [u32; 2],
+    /// A row's further columns.
+    pub(crate) columns: fn(usize) -> Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Stored {
@@ -58,6 +60,7 @@ impl Default for Stored {
             answers: |_| [-1.0, -2.0],
             answer_means: None,
             answer_tokens: [1, 1],
+            columns: |_| Vec::new(),
         }
     }
 }
@@ -96,6 +99,10 @@ impl Stored {
             dataset: self.dataset.to_owned(),
             plus: side("True", self.answer_tokens[0]),
             minus: side("False", self.answer_tokens[1]),
+            columns: (self.columns)(idx)
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
         };
         let rows: Vec<Row> = labels.iter().enumerate().map(row).collect();
         let at = |hook: &str| Column::new(hook, &["d_model"], &[self.dim]).at(self.tokens);
