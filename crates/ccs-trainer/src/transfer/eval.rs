@@ -303,7 +303,7 @@ impl Evaluated<'_> {
 }
 
 /// The methods meant, at least one.
-fn asked(run: &Path, report: &Report, options: &EvalOptions) -> Result<Vec<Method>> {
+pub(crate) fn asked(run: &Path, report: &Report, options: &EvalOptions) -> Result<Vec<Method>> {
     let methods = options.methods.clone().unwrap_or_else(|| {
         let chosen = |(method, chosen): (&Method, &ccs_report::Chosen)| chosen.layer.map(|_| *method);
         report.chosen.iter().filter_map(chosen).collect()

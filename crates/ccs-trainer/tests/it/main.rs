@@ -16,6 +16,7 @@ mod export;
 mod few_rows;
 mod inspect;
 mod methods;
+mod quirky;
 mod report_fixture;
 mod resume;
 mod runs;
