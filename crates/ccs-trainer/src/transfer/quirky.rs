@@ -88,12 +88,10 @@ pub fn quirky(
     options: &EvalOptions,
 ) -> Result<QuirkyReport> {
     let run = RunDir::open(run)?;
-    let (report, rows) = (run.report()?, source.rows());
-    rows.check()?;
+    let report = run.report()?;
+    source.rows().check()?;
     let settings = Settings::of(&report)?;
-    let fitted = asked(run.path(), &report, options)?.into_iter();
-    let fitted = fitted.map(|method| Fitted::open(run.path(), method, options.layer));
-    let mut fitted: Vec<Fitted> = fitted.collect::<Result<_>>()?;
+    let mut fitted = asked(&run, &report, options)?;
     fitted.sort_by_key(|one| (one.layer, one.method));
     let name = source.describe();
     let mut notes = made_alike(source, &name, &fitted)?;
@@ -101,59 +99,31 @@ pub fn quirky(
     if report.data.get("only").and_then(Value::as_str) != Some(&only) {
         notes.push(format!("the run does not say that it was fitted on the rows of {only} alone"));
     }
-
-    let (kept, trained) = untrained(rows, fitted.first().map(|f| &f.train_groups), options.keep_trained);
-    let context = |value: &str| -> Result<Vec<usize>> {
-        let all = rows_where(rows, &asked_for.speaker, value)?;
-        Ok(all.into_iter().filter(|row| kept.binary_search(row).is_ok()).collect())
-    };
-    let (judged, reliable) = (context(&asked_for.untruthful)?, context(&asked_for.truthful)?);
-    if judged.is_empty() || reliable.is_empty() {
-        return Err(all_trained(&name, trained));
-    }
-    let truth = match &asked_for.truth {
-        Some(column) => labels(rows, column)?,
-        None => rows.labels.clone(),
-    };
+    let [judged, reliable] = contexts(source, asked_for, &fitted, options)?;
     let score = options.zero_shot.unwrap_or(settings.zero_shot);
     let target = |rows: &[usize]| Target::new(source, &name, rows.to_vec(), options.device);
     let answers = |rows: &[usize]| target(rows)?.zero_shot(score)?.ok_or(Error::NoAnswerLogprob);
     let (floor, ceiling) = (answers(&judged)?, answers(&reliable)?);
 
-    let contexts = Contexts::new(source, [&judged, &reliable], &truth)?;
+    let contexts = Contexts::new(source, [&judged, &reliable], asked_for.truth.as_deref())?;
     let draws = contexts.draws(settings.resamples, settings.seed);
-    let (floor, ceiling) = (contexts.auroc(0, &floor, &draws), contexts.auroc(1, &ceiling, &draws));
-    let one_label = || {
-        let why = "the rows of a context have one label, and so no AUROC".to_owned();
-        Error::NoRows { data: name.clone(), why, hint: "give rows of both labels in both contexts" }
-    };
-    let (floor, ceiling) = (floor.ok_or_else(one_label)?, ceiling.ok_or_else(one_label)?);
+    let floor = contexts.auroc(0, &floor, &draws).ok_or_else(|| one_label(&name))?;
+    let ceiling = contexts.auroc(1, &ceiling, &draws).ok_or_else(|| one_label(&name))?;
     let gap = ceiling.less(&floor);
     if !gap.is_positive() {
-        notes.push("the model's own answers are not distinguishably better in the truthful context: there is no gap to recover".to_owned());
+        let note = "the model's own answers are not distinguishably better in the truthful context: there is no gap to \
+                    recover";
+        notes.push(note.to_owned());
     }
     let target = target(&judged)?;
-    let probes = one_thread(|| -> Result<_> {
-        let mut found = BTreeMap::new();
-        for part in fitted.chunk_by(|a, b| a.layer == b.layer && a.hook == b.hook) {
-            let Some(first) = part.first() else { continue };
-            let read = (first.layer, first.hook.as_str(), first.tokens.as_str());
-            let pairs = target.load(&layer_of(source, read, first.probe.dim())?)?;
-            for one in part {
-                let unknown = unknown_templates(&one.probe, &pairs);
-                notes.extend(unknown.map(|(rows, what)| format!("{rows} {what}")));
-                let scores = Predictions { scores: one.probe.score_pairs(&pairs)?, threshold: 0.0 };
-                let auroc = contexts.auroc(0, &scores, &draws).ok_or_else(one_label)?;
-                let recovered = gap.is_positive().then(|| auroc.less(&floor).over(&gap).estimate());
-                let (layer, hook, auroc) = (one.layer, one.hook.clone(), auroc.estimate());
-                found.insert(
-                    one.method.to_string(),
-                    Recovered { layer, hook, auroc, gap_recovered: recovered },
-                );
-            }
-        }
-        Ok(found)
-    })?;
+    let recovered = |scores: Vec<f64>| -> Result<(Estimate, Option<Estimate>)> {
+        let scores = Predictions { scores, threshold: 0.0 };
+        let auroc = contexts.auroc(0, &scores, &draws).ok_or_else(|| one_label(&name))?;
+        let recovered = gap.is_positive().then(|| auroc.less(&floor).over(&gap).estimate());
+        Ok((auroc.estimate(), recovered))
+    };
+    let probes = one_thread(|| probes(&target, &fitted, &recovered, &mut notes))?;
+    notes.sort();
     notes.dedup();
     Ok(QuirkyReport {
         fitted_on: report.data,
@@ -167,6 +137,51 @@ pub fn quirky(
     })
 }
 
+/// The rows of the untruthful context and of the truthful one whose groups trained no probe.
+fn contexts(
+    source: &dyn Source,
+    asked_for: &Quirky,
+    fitted: &[Fitted],
+    options: &EvalOptions,
+) -> Result<[Vec<usize>; 2]> {
+    let rows = source.rows();
+    let (kept, trained) = untrained(rows, fitted.first().map(|f| &f.train_groups), options.keep_trained);
+    let context = |value: &str| -> Result<Vec<usize>> {
+        let all = rows_where(rows, &asked_for.speaker, value)?;
+        let found: Vec<usize> = all.into_iter().filter(|row| kept.binary_search(row).is_ok()).collect();
+        if found.is_empty() { Err(all_trained(&source.describe(), trained)) } else { Ok(found) }
+    };
+    Ok([context(&asked_for.untruthful)?, context(&asked_for.truthful)?])
+}
+
+fn one_label(name: &str) -> Error {
+    let why = "the rows of a context have one label, and so no AUROC".to_owned();
+    Error::NoRows { data: name.to_owned(), why, hint: "give rows of both labels in both contexts" }
+}
+
+/// Every probe on the rows of the untruthful context; one layer in memory at a time.
+fn probes(
+    target: &Target<'_>,
+    fitted: &[Fitted],
+    recovered: &dyn Fn(Vec<f64>) -> Result<(Estimate, Option<Estimate>)>,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<String, Recovered>> {
+    let mut found = BTreeMap::new();
+    for part in fitted.chunk_by(|a, b| a.layer == b.layer && a.hook == b.hook) {
+        let Some(first) = part.first() else { continue };
+        let read = (first.layer, first.hook.as_str(), first.tokens.as_str());
+        let pairs = target.load(&layer_of(target.source, read, first.probe.dim())?)?;
+        for one in part {
+            let unknown = unknown_templates(&one.probe, &pairs);
+            notes.extend(unknown.map(|(rows, what)| format!("{rows} {what}")));
+            let (auroc, gap_recovered) = recovered(one.probe.score_pairs(&pairs)?)?;
+            let (layer, hook) = (one.layer, one.hook.clone());
+            found.insert(one.method.to_string(), Recovered { layer, hook, auroc, gap_recovered });
+        }
+    }
+    Ok(found)
+}
+
 /// The rows of both contexts, whose groups are resampled together.
 struct Contexts {
     /// Of each context: every row's label, and its group by number.
@@ -175,11 +190,15 @@ struct Contexts {
 }
 
 impl Contexts {
-    fn new(source: &dyn Source, rows: [&[usize]; 2], truth: &[bool]) -> Result<Self> {
+    fn new(source: &dyn Source, rows: [&[usize]; 2], truth: Option<&str>) -> Result<Self> {
+        let truth = match truth {
+            Some(column) => labels(source.rows(), column)?,
+            None => source.rows().labels.clone(),
+        };
         let mut known: IndexSet<String> = IndexSet::new();
         let mut of = |rows: &[usize]| -> Result<(Vec<bool>, Vec<usize>)> {
             let groups = pick(&source.rows().groups, rows)?;
-            Ok((pick(truth, rows)?, groups.into_iter().map(|group| known.insert_full(group).0).collect()))
+            Ok((pick(&truth, rows)?, groups.into_iter().map(|group| known.insert_full(group).0).collect()))
         };
         let rows = [of(rows[0])?, of(rows[1])?];
         Ok(Self { rows, count: known.len() })
