@@ -89,9 +89,9 @@ fn columns_are_chosen_by_name() {
     assert!(header(dir).ends_with(",minus_answer"), "{}", header(dir));
     prompts(dir, &["--keep-columns", "color,statement"]).success();
     assert!(header(dir).ends_with(",minus_answer,data.color,data.statement"), "{}", header(dir));
-    prompts(dir, &["--keep-columns", "colour"])
+    prompts(dir, &["--keep-columns", "colors"])
         .failure()
         .code(1)
-        .stderr(predicate::str::contains("no column `colour` for the columns to keep"))
+        .stderr(predicate::str::contains("no column `colors` for the columns to keep"))
         .stderr(predicate::str::contains("did you mean `color`?"));
 }
