@@ -116,6 +116,16 @@ pub enum Error {
     /// Zero-shot by the mean over an answer's tokens was asked for where the data holds their sum alone.
     #[error("the data holds no `answer_logprob_mean`, which zero-shot by the mean needs")]
     NoAnswerMean,
+    /// The data has no column of this name.
+    #[error("the data has no column `{name}`; it has {}", listed(known))]
+    UnknownColumn {
+        /// What was asked for.
+        name: String,
+        /// The columns there are.
+        known: Vec<String>,
+        /// The nearest of them.
+        suggestion: Option<String>,
+    },
     /// A column of the data ([`Rows::columns`](crate::Rows::columns)) has not one value for each row.
     #[error("the column `{column}` of the data: {found} values for {expected} rows")]
     ColumnLength {
@@ -187,6 +197,11 @@ pub enum Error {
     },
 }
 
+fn listed(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
 impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
@@ -196,6 +211,10 @@ impl Error {
             Self::InLayer { source, .. } => return source.hint(),
             Self::Store(error) => return error.hint(),
             Self::UnknownMethod { suggestion, .. } => return Some(suggest(suggestion.as_deref())),
+            Self::UnknownColumn { suggestion: Some(near), .. } => return Some(format!("did you mean `{near}`?")),
+            Self::UnknownColumn { .. } => {
+                "`llama-ccs prompts` keeps short columns of the data, and `llama-ccs extract` puts them into the store"
+            }
             Self::UnknownLayer { available, .. } => {
                 return Some(format!("it has the layers {available}; name some of these"));
             }

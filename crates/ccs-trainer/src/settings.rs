@@ -59,6 +59,10 @@ pub struct Settings {
     pub true_share: f64,
     /// What of an answer's log-probability zero-shot goes by.
     pub zero_shot: AnswerScore,
+    /// Columns of the data by which rows are divided, to see whether a probe follows one of them instead of truth; columns
+    /// with at most 12 values are tried without being named.
+    #[serde(default)]
+    pub strata: Vec<String>,
 }
 
 fn half() -> f64 {
@@ -83,6 +87,7 @@ impl Default for Settings {
             shuffles: 10,
             true_share: half(),
             zero_shot: AnswerScore::default(),
+            strata: Vec::new(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How many of many directions rank true above false better than chance allows.
 //!
 //! Directions share their rows, so that a sample in which one does well by chance favors others too. How many of them may
-//! pass is therefore counted where labels mean nothing: labels change places by whole groups ([`crate::shuffle`]), and all directions
+//! pass is therefore counted where labels mean nothing: labels change places by whole groups (`shuffle.rs`), and all directions
 //! are judged by each of these labelings at once.
 
 use serde::{Deserialize, Serialize};

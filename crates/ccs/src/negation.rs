@@ -51,6 +51,12 @@ impl Consistency {
     }
 }
 
+struct Judged {
+    row: usize,
+    decision: bool,
+    label: bool,
+}
+
 /// Brings affirmative and negated rows of the same question together, and judges their decisions.
 ///
 /// ```
@@ -87,22 +93,25 @@ pub fn consistency(
     if let Some(row) = scores.iter().position(|score| score.is_nan()) {
         return Err(Error::NotFinite { what: "the score".to_owned(), row, column: None });
     }
-    // Row, decision, label.
-    let rows: Vec<_> = (0..).zip(scores.iter().map(|&s| s > threshold).zip(labels.iter().copied())).collect();
-    let mut negated: BTreeMap<usize, Vec<(usize, (bool, bool))>> = BTreeMap::new();
-    for ((&row, _), &key) in rows.iter().zip(affirmative).zip(keys).filter(|((_, a), _)| !**a) {
+    let rows: Vec<Judged> = (0..)
+        .zip(scores.iter().zip(labels))
+        .map(|(row, (&score, &label))| Judged { row, decision: score > threshold, label })
+        .collect();
+    let of = |polarity: bool| {
+        rows.iter().zip(keys).zip(affirmative).filter(move |(_, a)| **a == polarity).map(|(row, _)| row)
+    };
+    let mut negated: BTreeMap<usize, Vec<&Judged>> = BTreeMap::new();
+    for (row, &key) in of(false) {
         negated.entry(key).or_default().push(row);
     }
     let mut pairs = Vec::new();
-    for ((&(row, (decision, label)), _), key) in
-        rows.iter().zip(affirmative).zip(keys).filter(|((_, a), _)| **a)
-    {
-        for &(other, (turned, opposite)) in negated.get(key).into_iter().flatten() {
+    for (row, key) in of(true) {
+        for other in negated.get(key).into_iter().flatten() {
             pairs.push(Negation {
-                affirmative: row,
-                negated: other,
-                consistent: (decision != turned) == (label != opposite),
-                right: decision == label && turned == opposite,
+                affirmative: row.row,
+                negated: other.row,
+                consistent: (row.decision != other.decision) == (row.label != other.label),
+                right: row.decision == row.label && other.decision == other.label,
             });
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::{Calibration, Histogram};
 use super::evaluation::Evaluation;
+use super::strata::ColumnReport;
 
 /// The diagnostics of one method at its chosen layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Diagnostics {
     /// Templates combined; empty where there is only one.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub ensembles: Vec<EnsembleReport>,
+    /// Columns of the data that may explain its decisions.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub columns: Vec<ColumnReport>,
 }
 
 /// The test rows of one template.

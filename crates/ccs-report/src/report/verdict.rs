@@ -41,6 +41,8 @@ pub enum Finding {
     BetterThanZeroShot,
     /// Above chance, but not better than the model's own answers.
     NoBetterThanZeroShot,
+    /// A column of the data explains the decisions as well as truth does.
+    ExplainedByColumn,
     /// Fewer training rows than dimensions.
     Underdetermined,
     /// Worse than logistic regression.

@@ -2,6 +2,7 @@
 
 mod caveats;
 mod numbers;
+mod strata;
 mod verdicts;
 mod within_layer;
 

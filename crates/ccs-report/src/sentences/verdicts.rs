@@ -6,6 +6,7 @@
 
 use super::caveats::{TestRows, too_few};
 use super::numbers::{difference_in, numbers};
+use super::strata::explained;
 use crate::method::Method;
 use crate::numbers::percent;
 use crate::report::{Blank, Chosen, Comparison, Evaluation, Finding, Report, Verdict};
@@ -45,6 +46,9 @@ fn of_method(report: &Report, method: Method, choice: &Chosen, few: Option<&str>
         if main && finding.is_above_chance() {
             found.extend(against_zero_shot(report, method));
             found.extend(without_passages(report, method, layer));
+        }
+        if main {
+            found.extend(explained(report, method, layer));
         }
     }
     if let Some(layer) = report.layer(layer).filter(|l| l.underdetermined && method == Method::CCS) {

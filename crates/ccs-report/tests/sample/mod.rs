@@ -82,6 +82,7 @@ fn diagnostics(layer: usize, accuracy: f64, templates: &[String]) -> Diagnostics
         histogram: Some(Histogram { calibrated: false, positives: count(true), negatives: count(false) }),
         templates: templates.iter().enumerate().map(template).collect(),
         ensembles: modes.into_iter().map(ensemble).collect(),
+        columns: Vec::new(),
     }
 }
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use ccs_report::{AnswerScore, Difference, Estimate, Evaluation};
 use ccs_trainer::StoreSource;
-use ccs_trainer::{EvalOptions, EvalReport, eval, eval_with_control, method, tokens_of};
+use ccs_trainer::{
+    EvalOptions, EvalReport, Quirky, QuirkyReport, eval, eval_with_control, method, tokens_of,
+};
 use clap::Args;
 
 use super::output::{estimate, in_auroc, numbers, print, print_json};
@@ -22,6 +24,7 @@ Examples:
   ccs eval boolq/run imdb/store --method ccs --layer 12
   ccs eval boolq/run imdb/store --reestimate
   ccs eval boolq/run imdb/store --control wiki/store
+  ccs eval alice/run quirky/store --speaker speaker --truthful Alice --untruthful Bob --truth truth
   ccs eval boolq/run imdb/store --json | jq .probes.ccs.test.auroc";
 
 #[derive(Debug, Args)]
@@ -51,6 +54,19 @@ pub(crate) struct Eval {
     /// the score that at most 1% of the unrelated rows exceed.
     #[arg(long, value_name = "STORE")]
     control: Option<PathBuf>,
+    /// The column that says who speaks (quirky models): how much of the gap between the model's answers to two
+    /// speakers the probes recover. For a run of `ccs fit --only COLUMN=TRUTHFUL`.
+    #[arg(long, value_name = "COLUMN", requires = "truthful", requires = "untruthful", conflicts_with_all = ["control", "reestimate"])]
+    speaker: Option<String>,
+    /// The speaker to whom the model is truthful.
+    #[arg(long, value_name = "VALUE", requires = "speaker")]
+    truthful: Option<String>,
+    /// The speaker to whom the model is not truthful; the probes are evaluated on these rows.
+    #[arg(long, value_name = "VALUE", requires = "speaker")]
+    untruthful: Option<String>,
+    /// With --speaker, the column that says what is true [default: the store's labels].
+    #[arg(long, value_name = "COLUMN", requires = "speaker")]
+    truth: Option<String>,
     /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -73,6 +89,10 @@ impl Eval {
         };
         let tokens = tokens_of(&self.run, &options)?;
         let source = open(&self.store, "the store", &tokens)?;
+        if let Some(quirky) = self.quirky() {
+            let found = ccs_trainer::quirky(&self.run, &source, &quirky, &options)?;
+            return if self.json { print_json(&found) } else { print(&gaps(&found, &quirky)) };
+        }
         let found = match &self.control {
             Some(control) => {
                 let control = open(control, "the control store", &tokens)?;
@@ -82,6 +102,46 @@ impl Eval {
         };
         if self.json { print_json(&found) } else { print(&table(&found)) }
     }
+}
+
+impl Eval {
+    fn quirky(&self) -> Option<Quirky> {
+        Some(Quirky {
+            speaker: self.speaker.clone()?,
+            truthful: self.truthful.clone()?,
+            untruthful: self.untruthful.clone()?,
+            truth: self.truth.clone(),
+        })
+    }
+}
+
+/// How much of the gap every probe recovers.
+fn gaps(found: &QuirkyReport, quirky: &Quirky) -> String {
+    let mut text = String::new();
+    let widest =
+        found.probes.keys().map(String::len).max().unwrap_or_default().max("the model, untruthful".len());
+    let mut row = |cells: [&str; 4]| {
+        let [name, layer, auroc, recovered] = cells;
+        let line = format!("{name:<widest$}  {layer:>5}  {auroc:<21}  {recovered}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    };
+    row(["", "layer", "AUROC [95%]", "gap recovered [95%]"]);
+    row(["the model, untruthful", "", &estimate(&found.floor), ""]);
+    row(["the model, truthful", "", &estimate(&found.ceiling), ""]);
+    for (name, probe) in &found.probes {
+        let recovered = probe.gap_recovered.as_ref().map_or_else(|| "–".to_owned(), estimate);
+        row([name, &probe.layer.to_string(), &estimate(&probe.auroc), &recovered]);
+    }
+    let (Quirky { speaker, truthful, untruthful, .. }, [judged, reliable]) = (quirky, found.rows);
+    let _ = writeln!(
+        text,
+        "\n{judged} rows of {speaker} {untruthful} (probes are evaluated on these) and {reliable} of {truthful}, in {} groups (passages) that trained no probe",
+        found.groups
+    );
+    for note in &found.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
 }
 
 /// Opens a store at the tokens that the run reads; the run cannot be asked for others.

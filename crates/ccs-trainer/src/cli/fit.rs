@@ -4,8 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use ccs_report::AnswerScore;
-use ccs_trainer::StoreSource;
-use ccs_trainer::{Event, RunControl, Source as _};
+use ccs_trainer::{Event, RunControl, Source, StoreSource, Subset};
 use clap::Args;
 use host::files::in_json;
 use host::program::{Bar, Signals};
@@ -27,6 +26,7 @@ Examples:
   ccs fit store --out run --optimizer lbfgs --l2 0.01 --normalize burns
   ccs fit store --out run-mean --tokens mean
   ccs fit store --out run --blank store-blank
+  ccs fit store --out alice --only speaker=Alice --truth truth
   ccs fit store --out run --json | jq .chosen.ccs.test.accuracy";
 
 #[derive(Debug, Args)]
@@ -40,16 +40,30 @@ pub(crate) struct Fit {
     /// read from the passage.
     #[arg(long, value_name = "STORE")]
     blank: Option<PathBuf>,
+    /// Fit on only the rows in which a column of the data has this value.
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = column, conflicts_with = "blank")]
+    only: Option<(String, String)>,
+    /// With --only, the column with the labels [default: the store's labels].
+    #[arg(long, value_name = "COLUMN", requires = "only")]
+    truth: Option<String>,
+}
+
+/// `COLUMN=VALUE`.
+fn column(text: &str) -> Result<(String, String), String> {
+    let (column, value) = text.split_once('=').ok_or("it is COLUMN=VALUE, such as speaker=Alice")?;
+    Ok((column.to_owned(), value.to_owned()))
 }
 
 impl Fit {
     pub(crate) fn run(self, signals: &Signals) -> Result<(), Box<dyn Error>> {
         let started = self.job.begin()?;
-        let source = StoreSource::open_at(&self.store, &self.job.tokens)?;
+        let store = StoreSource::open_at(&self.store, &self.job.tokens)?;
+        let subset = self.subset(&store)?;
+        let source: &dyn Source = subset.as_ref().map_or(&store as &dyn Source, |subset| subset);
         let blank = self.blank.as_ref().map(|dir| StoreSource::open_at(dir, &self.job.tokens)).transpose()?;
         let settings = self.job.settings(source.rows().answer_logprob.is_some())?;
         if let Some(blank) = &blank {
-            ccs_trainer::check_blank(&source, blank, &settings.layers)?;
+            ccs_trainer::check_blank(source, blank, &settings.layers)?;
             if settings.zero_shot == AnswerScore::Mean {
                 blank.rows().answers(AnswerScore::Mean)?;
             }
@@ -60,7 +74,7 @@ impl Fit {
         let out = self.job.reserve()?;
         let observe = |event: Event<'_>| show(&bar, event);
         let control = RunControl { stop: Some(signals.drains()), observer: Some(&observe) };
-        let mut fit = ccs_trainer::Fit::new(&source).settings(settings).compute(compute).control(control);
+        let mut fit = ccs_trainer::Fit::new(source).settings(settings).compute(compute).control(control);
         if let Some(blank) = &blank {
             fit = fit.blank(blank);
         }
@@ -74,6 +88,16 @@ impl Fit {
         )?;
 
         if self.job.json { print_json(&done.report) } else { print(&done.report.summary()) }
+    }
+
+    /// The rows that were asked for, where not all are.
+    fn subset<'a>(&self, store: &'a StoreSource) -> ccs_trainer::Result<Option<Subset<'a>>> {
+        let Some((column, value)) = &self.only else { return Ok(None) };
+        let subset = Subset::new(store, column, value)?;
+        Ok(Some(match &self.truth {
+            Some(column) => subset.labeled_by(column)?,
+            None => subset,
+        }))
     }
 }
 

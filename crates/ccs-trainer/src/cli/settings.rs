@@ -88,6 +88,10 @@ pub(crate) struct SettingsArgs {
     /// that its length does not count) [default: sum]
     #[arg(long, value_name = "SCORE", help_heading = "Controls")]
     zero_shot: Option<AnswerScore>,
+    /// Columns of the data, separated by commas: does a probe follow one of them instead of truth? Columns with at most
+    /// 12 values are always checked; numbers are divided into quarters.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Controls")]
+    strata: Vec<String>,
     /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 if
     /// ccs is fitted without --hidden]
     #[arg(long, value_name = "N", help_heading = "Controls")]
@@ -141,6 +145,7 @@ impl SettingsArgs {
             settings.true_share = share;
         }
         settings.zero_shot = self.zero_shot.unwrap_or_default();
+        settings.strata.clone_from(&self.strata);
         self.check_used(&settings)?;
         settings.check()?;
         Ok(settings)

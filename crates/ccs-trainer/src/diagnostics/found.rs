@@ -99,6 +99,7 @@ mod tests {
                 template("c", Some(Evaluation::default()), None),
             ],
             ensembles: Vec::new(),
+            columns: Vec::new(),
         };
         let fewer = Repetitions { layer: 4, asked: 3, accuracies: vec![0.5], ..Repetitions::default() };
         let found = Diagnostics {

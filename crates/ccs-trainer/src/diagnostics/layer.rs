@@ -9,6 +9,7 @@ use crate::diagnostics::calibration::calibration;
 use crate::diagnostics::found::Diagnostics;
 use crate::diagnostics::recursive::recursive_ccs;
 use crate::diagnostics::seeds::other_seeds;
+use crate::diagnostics::strata::by_column;
 use crate::diagnostics::shuffled::{RandomShuffles, Shuffler, random_directions, shuffled_labels};
 use crate::diagnostics::templates::{Template, by_template, ensembles, templates};
 use crate::diagnostics::within::chosen_by_test_rows;
@@ -88,7 +89,10 @@ impl<'a> ChosenLayer<'a> {
             calibration(probe, &predictions.scores, data.test.labels(), plan.settings.folds)?;
         let templates = by_template(plan, recipe, data, &self.templates, &predictions, control)?;
         let ensembles = if templates.is_empty() { Vec::new() } else { ensembles(data, probe)? };
-        Ok(MethodDiagnostics { layer: data.layer.layer, calibration, histogram, templates, ensembles })
+        let on_train = predict(probe, &data.train)?;
+        let columns = by_column(plan, data, [&on_train, &predictions])?;
+        let layer = data.layer.layer;
+        Ok(MethodDiagnostics { layer, calibration, histogram, templates, ensembles, columns })
     }
 
     /// What only CCS has: further directions, and its sign and start.

@@ -8,5 +8,6 @@ pub(crate) mod projection;
 pub(crate) mod recursive;
 pub(crate) mod seeds;
 pub(crate) mod shuffled;
+pub(crate) mod strata;
 pub(crate) mod templates;
 pub(crate) mod within;

@@ -3,6 +3,7 @@
 pub(crate) mod answers;
 pub(crate) mod baselines;
 pub(crate) mod choose_layer;
+pub(crate) mod columns;
 pub(crate) mod compare;
 pub(crate) mod compute;
 pub(crate) mod data;

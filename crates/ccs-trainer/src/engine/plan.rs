@@ -6,6 +6,7 @@ use ccs::SeedTree;
 use ccs_report::Method;
 use tch::Device;
 
+use crate::engine::columns::{DataColumn, columns};
 use crate::engine::evaluate::Multiplicity;
 use crate::engine::split::DataSplit;
 use crate::method::Ask;
@@ -23,6 +24,8 @@ pub(crate) struct Plan<'a> {
     /// Ascending.
     pub(crate) layers: Vec<Layer>,
     pub(crate) split: DataSplit,
+    /// Columns of the data that may explain what a probe finds.
+    pub(crate) columns: Vec<DataColumn>,
     /// The root of all that is random.
     pub(crate) stream: SeedTree,
     pub(crate) device: Device,
@@ -52,7 +55,8 @@ impl<'a> Plan<'a> {
         }
         let stream = SeedTree::new(settings.seed);
         let split = DataSplit::new(rows, &settings, tested, &stream)?;
-        Ok(Self { source, settings, methods, layers, split, stream, device })
+        let columns = columns(rows, &settings.strata, &split.rows.train)?;
+        Ok(Self { source, settings, methods, layers, split, columns, stream, device })
     }
 
     /// How many layers and methods a run's intervals are to hold for at once.

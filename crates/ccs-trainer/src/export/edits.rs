@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 
-use super::File;
+use super::linear::{File, single};
 use crate::error::write_error;
 use crate::run_dir::fitted::Fitted;
 use crate::{Error, Result, files};
@@ -26,7 +26,7 @@ pub(super) fn files(fitted: &Fitted, direction: &[f64], out: &Path) -> Result<Ve
             hint: "call it NAME.json",
         });
     };
-    let bytes = super::single(direction);
+    let bytes = single(direction);
     let shape = vec![direction.len()];
     let view =
         TensorView::new(Dtype::F32, shape.clone(), &bytes).map_err(|e| write_error("the edits", &e))?;

@@ -4,7 +4,7 @@
 //! `blocks.N.hook_resid_post` is, our layer N + 1, at every token. Of the metadata it reads none; the keys are those that
 //! its own generator writes.
 
-use super::no_direction;
+use super::linear::{no_direction, single};
 use crate::run_dir::fitted::Fitted;
 use crate::{Error, Result};
 
@@ -55,7 +55,7 @@ pub(super) fn bytes(block: usize, direction: &[f64]) -> Vec<u8> {
     file.extend(F32.to_le_bytes());
     file.extend(0u64.to_le_bytes()); // after the padding
     file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-    file.extend(super::single(direction));
+    file.extend(single(direction));
     file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
     file
 }

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::{Coefficients, Linear};
+use super::linear::{Coefficients, Linear};
 use crate::Result;
 use crate::error::write_error;
 use crate::run_dir::fitted::Fitted;

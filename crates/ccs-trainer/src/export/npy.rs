@@ -4,7 +4,7 @@ use std::path::Path;
 
 use npyz::WriterBuilder as _;
 
-use super::{Coefficients, File};
+use super::linear::{Coefficients, File};
 use crate::Result;
 
 /// The coefficients \[2, D\], and the bias \[1\] beside them.

@@ -4,6 +4,7 @@ pub(crate) mod notes;
 pub(crate) mod origin;
 pub(crate) mod pooled;
 pub(crate) mod store;
+pub(crate) mod subset;
 
 use activations::provenance::{DataRecord, Provenance};
 use indexmap::IndexMap;

@@ -7,6 +7,7 @@ use ccs::Contrast;
 use ccs::probe::Probe;
 use ccs_report::DirectionCosines;
 use tch::{Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::Result;
 
@@ -59,7 +60,7 @@ pub(crate) fn cosines(
 /// Products of the directions by way of the scatter of the states about the mean of their template and side: that is their
 /// covariance but for a factor, which no cosine sees. Never D by D. `directions`: \[K, D\]; the result: \[K, K\].
 fn scatter(directions: &Tensor, train: &Contrast) -> Result<Tensor> {
-    let count = directions.size().first().copied().unwrap_or_default();
+    let (count, _) = directions.dims2("directions")?;
     let mut sum = Tensor::f_zeros([count, count], (Kind::Double, directions.device()))?;
     for (_, rows) in train.rows_by_template() {
         let part = train.select(&rows)?;
@@ -81,9 +82,9 @@ fn scaled(products: &Tensor) -> Result<Vec<Vec<f64>>> {
 }
 
 fn numbers(matrix: &Tensor) -> Result<Vec<Vec<f64>>> {
-    let side = matrix.size().first().copied().unwrap_or_default() as usize;
+    let (side, _) = matrix.dims2("cosines")?;
     let all = Vec::<f64>::try_from(matrix.f_reshape([-1])?)?;
-    Ok(all.chunks(side.max(1)).map(<[f64]>::to_vec).collect())
+    Ok(all.chunks(side.max(1) as usize).map(<[f64]>::to_vec).collect())
 }
 
 #[cfg(test)]

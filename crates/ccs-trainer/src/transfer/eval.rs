@@ -57,7 +57,7 @@ impl Default for EvalOptions {
 pub fn tokens_of(run: impl AsRef<Path>, options: &EvalOptions) -> Result<String> {
     let run = RunDir::open(run)?;
     let report = run.report()?;
-    let method = asked(run.path(), &report, options)?.remove(0);
+    let method = methods(run.path(), &report, options)?.remove(0);
     Ok(Fitted::open(run.path(), method, options.layer)?.tokens)
 }
 
@@ -104,12 +104,9 @@ fn evaluate_run(
 ) -> Result<EvalReport> {
     let run = RunDir::open(run)?;
     let report = run.report()?;
-    let rows = source.rows();
+    let (rows, name) = (source.rows(), source.describe());
     rows.check()?;
-    let methods = asked(run.path(), &report, options)?;
-    let fitted = methods.into_iter().map(|method| Fitted::open(run.path(), method, options.layer));
-    let fitted: Vec<Fitted> = fitted.collect::<Result<_>>()?;
-    let name = source.describe();
+    let fitted = asked(&run, &report, options)?;
     let mut notes: BTreeSet<String> = rows.both_labels.iter().cloned().collect();
     notes.extend(made_alike(source, &name, &fitted)?);
     let trained = fitted.first().map(|f| &f.train_groups);
@@ -299,8 +296,14 @@ impl Evaluated<'_> {
     }
 }
 
+/// The probes meant, at least one.
+pub(crate) fn asked(run: &RunDir, report: &Report, options: &EvalOptions) -> Result<Vec<Fitted>> {
+    let methods = methods(run.path(), report, options)?.into_iter();
+    methods.map(|method| Fitted::open(run.path(), method, options.layer)).collect()
+}
+
 /// The methods meant, at least one.
-fn asked(run: &Path, report: &Report, options: &EvalOptions) -> Result<Vec<Method>> {
+fn methods(run: &Path, report: &Report, options: &EvalOptions) -> Result<Vec<Method>> {
     let methods = options.methods.clone().unwrap_or_else(|| {
         let chosen = |(method, chosen): (&Method, &ccs_report::Chosen)| chosen.layer.map(|_| *method);
         report.chosen.iter().filter_map(chosen).collect()

@@ -9,6 +9,7 @@ pub(crate) mod eligible;
 pub(crate) mod eval;
 pub(crate) mod evaluate;
 pub(crate) mod fitted_run;
+pub(crate) mod quirky;
 pub(crate) mod report;
 pub(crate) mod table;
 pub(crate) mod target;

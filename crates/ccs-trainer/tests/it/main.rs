@@ -19,6 +19,7 @@ mod inspect;
 mod methods;
 mod predictions;
 mod projections;
+mod quirky;
 mod report_fixture;
 mod resume;
 mod runs;

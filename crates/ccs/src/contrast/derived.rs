@@ -23,7 +23,7 @@ impl Contrast {
     /// ```
     ///
     /// # Shapes
-    /// `layers`: N pairs of length Dᵢ each; the result: N pairs of length ΣDᵢ.
+    /// `layers`: N pairs of length Dᵢ each; the result: N pairs as long as all of them together.
     ///
     /// # Errors
     /// No layers, or layers whose rows are not the same.

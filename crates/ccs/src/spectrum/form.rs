@@ -192,7 +192,7 @@ impl Form {
     }
 
     /// The part in the first `count` coordinates.
-    pub(super) fn narrow(&self, count: i64) -> Result<Self> {
+    pub(super) fn first(&self, count: i64) -> Result<Self> {
         let columns = |x: &Tensor| x.f_narrow(1, 0, count)?.f_contiguous();
         let fixed = match &self.fixed {
             Some(c) => Some(columns(&c.f_narrow(0, 0, count)?)?),

@@ -2,7 +2,7 @@
 //!
 //! A top eigenvector exists in any data. What says that it is more than the largest of many chance values is what the same
 //! objective reaches where the two sides have nothing to do with each other: every plus state keeps its place and gets
-//! another question's minus state ([`crate::shuffle`]). Each side's covariance, and so S, stays what it is to rounding; only K, how the
+//! another question's minus state (`shuffle.rs`). Each side's covariance, and so S, stays what it is to rounding; only K, how the
 //! sides go together, becomes chance. Swapping the sides of pairs would not do: it leaves S and K as they are.
 //!
 //! What already stands out varies most when it is shuffled, and would hide the rest. So it is a step-down procedure: eigenvectors
@@ -147,7 +147,7 @@ fn step_down(objective: Objective, rotated: (Tensor, Form), shuffles: &null::Shu
     let mut left = values.len();
     let mut null = Null { median: 0.0, high: 0.0 };
     while left > 0 {
-        let mut largest = null::largest(&form.narrow(left as i64)?, shuffles)?;
+        let mut largest = null::largest(&form.first(left as i64)?, shuffles)?;
         largest.sort_unstable_by(f64::total_cmp);
         null = Null { median: exceeded_with(&largest, 0.5), high: exceeded_with(&largest, LEVEL) };
         let above = values.iter().take(left).rev().take_while(|&&value| value > null.high).count();

@@ -49,6 +49,26 @@ impl<'a> Scored<'a> {
         Ok(Self { scores, labels, threshold })
     }
 
+    /// The rows' scores. N
+    pub(super) fn scores(&self) -> &[f64] {
+        self.scores
+    }
+
+    /// The rows' labels. N
+    pub(super) fn labels(&self) -> &[bool] {
+        self.labels
+    }
+
+    /// The decision boundary.
+    pub(super) fn threshold(&self) -> f64 {
+        self.threshold
+    }
+
+    /// What each row is predicted to be. N
+    pub fn decisions(&self) -> Vec<bool> {
+        self.scores.iter().map(|&score| score > self.threshold).collect()
+    }
+
     /// Whether each row is predicted rightly. N
     pub fn correct(&self) -> Vec<bool> {
         self.scores

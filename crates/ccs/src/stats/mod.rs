@@ -10,4 +10,5 @@ pub mod select;
 pub mod split;
 #[cfg(test)]
 mod simulated;
+pub mod strata;
 mod tails;

@@ -1,0 +1,140 @@
+//! What a probe's decisions have to do with the data's columns: is it truth that they follow, or a relation, a template, a topic?
+
+use ccs::baselines::Predictions;
+use ccs::pick;
+use ccs::stats::clusters::Clusters;
+use ccs::stats::intervals::MISS;
+use ccs_report::{ColumnReport, Estimate, Stratum};
+
+use crate::Result;
+use crate::engine::columns::DataColumn;
+use crate::engine::data::LayerData;
+use crate::engine::plan::Plan;
+
+/// Every column beside a probe's predictions on training and on test rows.
+pub(crate) fn by_column(
+    plan: &Plan<'_>,
+    data: &LayerData<'_>,
+    [on_train, on_test]: [&Predictions; 2],
+) -> Result<Vec<ColumnReport>> {
+    let results = plan.columns.len() * plan.multiplicity().methods;
+    let beside = |column: &DataColumn| {
+        let [train, test] = [&plan.split.rows.train, &plan.split.rows.test];
+        let (train, test) = (pick(&column.of_row, train)?, pick(&column.of_row, test)?);
+        let rules = Rules {
+            decisions: Rule::of(&train, &on_train.against(data.train.labels())?.decisions(), column.values.len()),
+            labels: Rule::of(&train, data.train.labels(), column.values.len()),
+        };
+        report(column, &rules, &test, on_test, data.test.labels(), (&plan.split.clusters, data.test.groups()), results)
+    };
+    plan.columns.iter().map(beside).collect()
+}
+
+/// The best rules from a column alone, by its training rows.
+struct Rules {
+    decisions: Rule,
+    labels: Rule,
+}
+
+/// The more frequent answer of each value.
+struct Rule {
+    of_value: Vec<Option<bool>>,
+    /// Of all rows: for rows without a value, and values without rows.
+    of_all: bool,
+}
+
+impl Rule {
+    fn of(values: &[Option<usize>], answers: &[bool], count: usize) -> Self {
+        let mut counts = vec![[0usize; 2]; count];
+        for (value, &answer) in values.iter().zip(answers) {
+            if let Some(counts) = value.and_then(|value| counts.get_mut(value)) {
+                counts[usize::from(answer)] += 1;
+            }
+        }
+        let trues = answers.iter().filter(|&&answer| answer).count();
+        let more = |[falses, trues]: &[usize; 2]| (falses + trues > 0).then_some(trues > falses);
+        Self { of_value: counts.iter().map(more).collect(), of_all: 2 * trues > answers.len() }
+    }
+
+    fn answer(&self, value: Option<usize>) -> bool {
+        value.and_then(|value| *self.of_value.get(value)?).unwrap_or(self.of_all)
+    }
+}
+
+fn report(
+    column: &DataColumn,
+    rules: &Rules,
+    values: &[Option<usize>],
+    on_test: &Predictions,
+    labels: &[bool],
+    (clusters, groups): (&Clusters, &[String]),
+    results: usize,
+) -> Result<ColumnReport> {
+    let scored = on_test.against(labels)?;
+    let (decisions, right) = (scored.decisions(), scored.correct());
+    let agree: Vec<bool> =
+        values.iter().zip(&decisions).map(|(value, decision)| rules.decisions.answer(*value) == *decision).collect();
+    let constant: Vec<bool> = decisions.iter().map(|decision| *decision == rules.decisions.of_all).collect();
+    let miss = MISS / results.max(1) as f64;
+    let difference = |first: &[bool], second: &[bool]| Estimate {
+        value: share(first) - share(second),
+        ci: clusters.accuracy_difference(first, second, miss),
+    };
+    let (over_constant, truth_over_column) = (difference(&agree, &constant), difference(&right, &agree));
+    // The column must say something of the decisions, and truth must not be shown to say more.
+    let is_above = |of: &Estimate| of.ci.is_some_and(|[low, _]| low > 0.0);
+    let within = scored.placements_within(values)?.map(|found| Estimate {
+        value: found.auroc,
+        ci: clusters.auroc_interval(&found, MISS),
+    });
+    let of_labels = values.iter().zip(labels).filter(|(value, label)| rules.labels.answer(**value) == **label);
+    Ok(ColumnReport {
+        column: column.name.clone(),
+        agreement: Estimate { value: share(&agree), ci: clusters.accuracy_interval(&agree, MISS) },
+        constant: share(&constant),
+        accuracy: scored.accuracy(),
+        over_constant,
+        truth_over_column,
+        label_accuracy: of_labels.count() as f64 / labels.len() as f64,
+        within,
+        strata: strata(column, values, on_test, labels, groups)?,
+        explains: is_above(&over_constant) && !is_above(&truth_over_column),
+    })
+}
+
+/// The test rows of each value.
+fn strata(
+    column: &DataColumn,
+    values: &[Option<usize>],
+    on_test: &Predictions,
+    labels: &[bool],
+    groups: &[String],
+) -> Result<Vec<Stratum>> {
+    let mut strata = Vec::new();
+    for (at, value) in column.values.iter().enumerate() {
+        let rows: Vec<usize> =
+            values.iter().enumerate().filter(|(_, of)| **of == Some(at)).map(|(row, _)| row).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let (labels, groups) = (pick(labels, &rows)?, pick(groups, &rows)?);
+        let predictions = Predictions { scores: pick(&on_test.scores, &rows)?, threshold: on_test.threshold };
+        let scored = predictions.against(&labels)?;
+        let clusters = Clusters::new(&labels, &groups)?;
+        strata.push(Stratum {
+            value: value.clone(),
+            rows: rows.len(),
+            positives: labels.iter().filter(|&&label| label).count(),
+            predicted: scored.decisions().iter().filter(|&&decision| decision).count(),
+            auroc: scored.placements().map(|found| Estimate {
+                value: found.auroc,
+                ci: clusters.auroc_interval(&found, MISS),
+            }),
+        });
+    }
+    Ok(strata)
+}
+
+fn share(of: &[bool]) -> f64 {
+    of.iter().filter(|&&yes| yes).count() as f64 / of.len().max(1) as f64
+}
