@@ -13,17 +13,17 @@ const COLORS: [&str; 4] = ["yellow", "black", "grey", "red"];
 
 /// Statements without a subject, with a column of numbers, one of texts, and one of long texts.
 fn statements(folder: &Path) -> PathBuf {
-    let mut csv = "statement,label,level,color,essay\n".to_owned();
+    let mut lines = vec!["statement,label,level,color,essay".to_owned()];
     for (row, thing) in
         ["kite", "sock", "bell", "lamp", "spoon", "key"].into_iter().cycle().take(48).enumerate()
     {
         let color = COLORS[row / 12];
         let shown = if row == 1 { "" } else { color };
         let essay = "long ".repeat(50);
-        csv += &format!("The {thing} is {color}.,{},{row},{shown},{essay}\n", usize::from(row % 2 == 0));
+        lines.push(format!("The {thing} is {color}.,{},{row},{shown},{essay}", usize::from(row % 2 == 0)));
     }
     let path = folder.join("data.csv");
-    fs::write(&path, csv).expect("data");
+    fs::write(&path, lines.join("\n") + "\n").expect("data");
     path
 }
 
@@ -89,9 +89,9 @@ fn columns_are_chosen_by_name() {
     assert!(header(dir).ends_with(",minus_answer"), "{}", header(dir));
     prompts(dir, &["--keep-columns", "color,statement"]).success();
     assert!(header(dir).ends_with(",minus_answer,data.color,data.statement"), "{}", header(dir));
-    prompts(dir, &["--keep-columns", "colour"])
+    prompts(dir, &["--keep-columns", "colors"])
         .failure()
         .code(1)
-        .stderr(predicate::str::contains("no column `colour` for the columns to keep"))
+        .stderr(predicate::str::contains("no column `colors` for the columns to keep"))
         .stderr(predicate::str::contains("did you mean `color`?"));
 }

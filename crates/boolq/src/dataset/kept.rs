@@ -26,7 +26,7 @@ pub(super) fn choose<'a>(
             Some(reason) => left_out.push((name, reason.to_owned())),
             None if !asked && !values.iter().any(|value| matches!(plain(*value), Ok(Some(_)))) => {}
             None if !asked && kept.len() == MOST => {
-                left_out.push((name, format!("more than {MOST} columns")))
+                left_out.push((name, format!("more than {MOST} columns")));
             }
             None => kept.push(name),
         }

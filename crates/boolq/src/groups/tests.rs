@@ -101,7 +101,7 @@ fn a_group_has_the_name_of_its_smallest_text() {
 #[test]
 fn case_unicode_form_and_white_space_separate_neither_titles_nor_texts() {
     assert_eq!(
-        partition(&texts(&["Ein Café\nin Köln", "EIN CAFE\u{301} IN  KÖLN", "Ein Cafe in Köln"])),
+        partition(&texts(&["A Café\nin Köln", "A CAFE\u{301} IN  KÖLN", "A Cafe in Köln"])),
         [0, 0, 2]
     );
     let rows = [("Cafe\u{301}s", "a"), ("CAFÉS ", "b"), ("\u{fb01}ns", "c"), ("Fins", "d"), ("Cafes", "e")];

@@ -73,13 +73,13 @@ fn what_is_not_used_otherwise_is_kept() {
 #[test]
 fn an_unknown_name_is_an_error_with_the_nearest() {
     let folder = Folder::new();
-    let options = DatasetOptions::new().keep_columns(named(&["contry"]));
+    let options = DatasetOptions::new().keep_columns(named(&["country_"]));
     let error = options.load(folder.file("a.csv", CITIES)).expect_err("no such column");
     assert!(
-        matches!(&error, Error::NoColumn { column, suggestion: Some(near), .. } if column == "contry" && near == "country"),
+        matches!(&error, Error::NoColumn { column, suggestion: Some(near), .. } if column == "country_" && near == "country"),
         "{error}"
     );
-    assert!(error.to_string().contains("no column `contry` for the columns to keep"), "{error}");
+    assert!(error.to_string().contains("no column `country_` for the columns to keep"), "{error}");
 }
 
 #[test]

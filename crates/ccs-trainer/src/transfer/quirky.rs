@@ -28,6 +28,9 @@ use crate::transfer::eval::{EvalOptions, asked};
 use crate::transfer::target::{Target, unknown_templates};
 use crate::{Error, Result};
 
+/// Resamples behind the interval of the share recovered, a ratio without a closed form.
+const RESAMPLES: usize = 2000;
+
 /// Which rows are of which context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quirky {
@@ -106,7 +109,7 @@ pub fn quirky(
     let (floor, ceiling) = (answers(&judged)?, answers(&reliable)?);
 
     let contexts = Contexts::new(source, [&judged, &reliable], asked_for.truth.as_deref())?;
-    let draws = contexts.draws(settings.resamples, settings.seed);
+    let draws = contexts.draws(RESAMPLES, settings.seed);
     let floor = contexts.auroc(0, &floor, &draws).ok_or_else(|| one_label(&name))?;
     let ceiling = contexts.auroc(1, &ceiling, &draws).ok_or_else(|| one_label(&name))?;
     let gap = ceiling.less(&floor);

@@ -60,7 +60,7 @@ fn a_probe_of_the_truthful_context_recovers_the_gap_in_the_other() {
     let pick = |values: &[f64]| judged.iter().map(|row| values[*row]).collect::<Vec<f64>>();
     let labels: Vec<bool> = judged.iter().map(|row| row / 2 % 3 == 0).collect();
     let groups: Vec<String> = judged.iter().map(|row| all.groups[*row].clone()).collect();
-    let auroc = |predictions| evaluation(&predictions, &labels, &groups, 20, 0).unwrap().auroc.unwrap();
+    let auroc = |predictions| evaluation(&predictions, &labels, &groups).unwrap().auroc.unwrap();
     let expected = auroc(ccs::baselines::Predictions { scores: pick(&scores), threshold: 0.0 });
     let (plus, minus) = all.answer_logprob.as_ref().unwrap();
     assert_eq!(auroc(zero_shot(&pick(plus), &pick(minus)).unwrap()), 0.0);
