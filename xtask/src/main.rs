@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod calibrate;
 mod demo;
 mod deny;
 mod docs;
@@ -29,8 +30,9 @@ Usage: cargo xtask COMMAND
 
 Commands:
   demo [ARGS…]             the built-in example, end to end (ARGS go to `--example boolq_7b`)
-  test [ARGS…]             what CI runs: tidy, package, every test, kernels, outside (with ARGS: only `cargo test ARGS…`)
+  test [ARGS…]             what CI runs: tidy, package, every test, calibrate --quick, kernels, outside (with ARGS: only `cargo test ARGS…`)
   kernels                  the numeric tests as other CPUs compute (their kernels of ATen, MKL and oneDNN)
+  calibrate [ARGS…]        how often each sentence of a report is wrong (400 sets of each kind, resumable; --quick: 12)
   tidy                     the repository's rules, rustfmt, cargo deny, clippy, documentation without LibTorch
   tidy --lower             writes what is left of what the rules count into xtask/ratchet.txt
   tidy --circles CRATE     the names by which a crate's files need each other in circles
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest),
         "semver" => semver::run(rest),
         "kernels" => kernels::run(rest),
+        "calibrate" => calibrate::run(rest),
         "outside" => outside::run(rest),
         "package" => package::run(rest),
         "bench-peers" => peers::run(rest),

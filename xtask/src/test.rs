@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::shell::{self, Result, at};
-use crate::{kernels, libtorch, outside, package, tidy};
+use crate::{calibrate, kernels, libtorch, outside, package, tidy};
 
 /// Where tests that lack something write so (`tests/material`).
 const SKIPPED: &str = "LLAMA_CCS_SKIPPED";
@@ -19,6 +19,7 @@ pub fn run(args: &[String]) -> Result {
     let list = shell::root().join("target/tests-skipped");
     let _ = fs::remove_file(&list); // of an earlier run
     shell::run_command(shell::cargo_command().args(fixed).env(SKIPPED, &list))?;
+    calibrate::quick()?;
     kernels::check()?;
     outside::check()?;
     if !list.exists() {

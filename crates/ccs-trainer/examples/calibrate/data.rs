@@ -1,0 +1,160 @@
+//! Pairs with a known truth.
+//!
+//! Every set is a population of its own: how strong truth is in the states, how well the model answers, how much
+//! rows of a passage have in common, and whether a column of the data is in the states too, all drawn by seed.
+
+use ccs::tch::Tensor;
+use ccs::{Contrast, SeedTree};
+use ccs_trainer::{Memory, Rows};
+use rand::RngExt as _;
+use rand_distr::StandardNormal;
+
+use crate::cells::Cell;
+
+/// Dimensions of a state.
+const DIM: usize = 8;
+/// Rows of the sample that probes are compared with.
+const MANY: usize = 6000;
+/// Topics of passages, which say nothing of truth.
+const TOPICS: usize = 3;
+
+/// Where rows come from.
+pub(crate) struct Population {
+    rows: usize,
+    true_share: f64,
+    /// How far true and false statements lie apart in the states of the second layer.
+    truth: f64,
+    /// How far the model's answers tell them apart.
+    answers: f64,
+    /// How much of the states is the passage's.
+    shared: f64,
+    /// How far the values of the column `relation` lie apart in the states.
+    relation: f64,
+    /// Rows of a passage, at most.
+    passage: usize,
+    seeds: SeedTree,
+}
+
+/// Rows of a population.
+pub(crate) struct Drawn {
+    pub(crate) labels: Vec<bool>,
+    pub(crate) groups: Vec<String>,
+    /// The model's preference for the plus answer.
+    pub(crate) answers: Vec<f64>,
+    relation: Vec<bool>,
+    topic: Vec<usize>,
+    /// Plus and minus of two layers.
+    layers: [[Vec<f32>; 2]; 2],
+}
+
+impl Population {
+    pub(crate) fn draw(cell: &Cell, seeds: &SeedTree) -> Self {
+        let mut rng = seeds.child("population").rng();
+        let strength = |rng: &mut rand_chacha::ChaCha12Rng, most: f64| most * rng.random_range(0.2..1.0);
+        let (truth, answers) = (strength(&mut rng, 1.4), strength(&mut rng, 1.4));
+        let [truth, answers] = if cell.planted { [truth, answers] } else { [0.0, 0.0] };
+        Self {
+            rows: cell.rows,
+            true_share: cell.true_share,
+            truth,
+            answers,
+            shared: rng.random_range(0.0..0.6),
+            relation: if rng.random_bool(0.5) { 2.5 } else { 0.0 },
+            passage: rng.random_range(1..4),
+            seeds: seeds.clone(),
+        }
+    }
+
+    /// Whether the column `relation` is in the states.
+    pub(crate) fn has_relation(&self) -> bool {
+        self.relation > 0.0
+    }
+
+    /// The rows of the set.
+    pub(crate) fn sample(&self, seeds: &SeedTree) -> Memory {
+        let drawn = self.rows_of(self.rows, &mut seeds.child("sample").rng());
+        let text = |values: Vec<String>| values.into_iter().map(Some).collect::<Vec<_>>();
+        let relation = text(drawn.relation.iter().map(|&r| if r { "founder" } else { "city" }.to_owned()).collect());
+        let topic = text(drawn.topic.iter().map(|t| format!("topic {t}")).collect());
+        let rows = Rows {
+            ids: (0..self.rows).map(|row| row.to_string()).collect(),
+            labels: drawn.labels,
+            groups: drawn.groups,
+            answer_logprob: Some((drawn.answers, vec![0.0; self.rows])),
+            columns: [("relation".to_owned(), relation), ("topic".to_owned(), topic)].into_iter().collect(),
+            ..Rows::default()
+        };
+        let [[a, b], [c, d]] = drawn.layers;
+        Memory::new(rows).with_layer("hook_embed", a, b).with_layer("blocks.0.hook_resid_post", c, d)
+    }
+
+    /// Many rows, which no probe was fitted on.
+    pub(crate) fn many(&self) -> Drawn {
+        self.rows_of(MANY, &mut self.seeds.child("many").rng())
+    }
+
+    fn rows_of(&self, rows: usize, rng: &mut rand_chacha::ChaCha12Rng) -> Drawn {
+        let mut drawn = Drawn {
+            labels: Vec::new(),
+            groups: Vec::new(),
+            answers: Vec::new(),
+            relation: Vec::new(),
+            topic: Vec::new(),
+            layers: Default::default(),
+        };
+        let normal = |rng: &mut rand_chacha::ChaCha12Rng| -> f64 { rng.sample(StandardNormal) };
+        let mut passage = 0;
+        while drawn.labels.len() < rows {
+            let size = rng.random_range(1..=self.passage).min(rows - drawn.labels.len());
+            let shared: Vec<f64> = (0..2 * DIM + 1).map(|_| normal(rng)).collect();
+            let topic = rng.random_range(0..TOPICS);
+            for _ in 0..size {
+                let label = rng.random_bool(self.true_share);
+                let relation = rng.random_bool(0.5);
+                let sign = |yes: bool| if yes { 1.0 } else { -1.0 };
+                // Rows of a passage have a part of their noise in common.
+                let noise = |at: usize, rng: &mut rand_chacha::ChaCha12Rng| {
+                    let of_passage = shared.get(at).copied().unwrap_or_default();
+                    self.shared.sqrt() * of_passage + (1.0 - self.shared).sqrt() * normal(rng)
+                };
+                drawn.answers.push(self.answers * sign(label) + noise(2 * DIM, rng));
+                for (layer, truth) in [0.0, self.truth].into_iter().enumerate() {
+                    for side in 0..2 {
+                        let toward = sign(side == 0);
+                        for axis in 0..DIM {
+                            let scale = if axis == 0 { 3.0 } else { 1.0 };
+                            let of_axis = match axis {
+                                1 => toward * truth * sign(label),
+                                2 => toward * self.relation * sign(relation),
+                                3 => topic as f64,
+                                _ => 0.0,
+                            };
+                            let value = scale * noise(side * DIM + axis, rng) + of_axis;
+                            if let Some(states) = drawn.layers.get_mut(layer).and_then(|l| l.get_mut(side)) {
+                                states.push(value as f32);
+                            }
+                        }
+                    }
+                }
+                drawn.labels.push(label);
+                drawn.relation.push(relation);
+                drawn.topic.push(topic);
+                drawn.groups.push(format!("passage {passage}"));
+            }
+            passage += 1;
+        }
+        drawn
+    }
+}
+
+impl Drawn {
+    /// The pairs of a layer.
+    pub(crate) fn pairs(&self, layer: usize) -> ccs::Result<Contrast> {
+        let rows = self.labels.len() as i64;
+        let [plus, minus] = self.layers.get(layer).unwrap_or(&self.layers[0]);
+        let matrix = |states: &[f32]| -> ccs::Result<Tensor> {
+            Ok(Tensor::f_from_slice(states)?.f_reshape([rows, DIM as i64])?)
+        };
+        Contrast::new(matrix(plus)?, matrix(minus)?, self.labels.clone(), self.groups.clone())
+    }
+}

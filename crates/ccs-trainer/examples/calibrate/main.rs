@@ -1,0 +1,102 @@
+//! How often a report says what is not so.
+//!
+//! Sets of contrast pairs with a known truth, or with none, go through a whole fit; every claim of the report is compared with
+//! what the probes do on a large sample of the same population. A claim is made at a stated level: in at most so many
+//! reports may one be wrong. `cargo xtask calibrate` runs it.
+
+mod cells;
+mod claims;
+mod data;
+mod table;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use ccs::SeedTree;
+use ccs_trainer::{Compute, Fit, Outcome};
+use clap::Parser;
+use rayon::prelude::*;
+
+use cells::{CELLS, Cell};
+use claims::{Claims, judge};
+
+/// Counts how often each sentence of a report is wrong, on sets of pairs with a known truth.
+#[derive(Parser)]
+struct Args {
+    /// Sets in each cell.
+    #[arg(long, default_value_t = 400)]
+    sets: usize,
+    /// Results so far, one line for each set; a run that was stopped goes on from there.
+    #[arg(long, default_value = "target/calibrate.jsonl")]
+    results: PathBuf,
+    /// Write the table, as Markdown, to this file.
+    #[arg(long)]
+    table: Option<PathBuf>,
+}
+
+/// The cell's number, the set's, and what its report claimed.
+type Line = (usize, usize, Claims);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Args::parse();
+    let mut done: BTreeMap<(usize, usize), Claims> = read(&args.results)?;
+    done.retain(|(cell, set), _| *cell < CELLS.len() && *set < args.sets);
+    let missing: Vec<(usize, usize)> = (0..args.sets)
+        .flat_map(|set| (0..CELLS.len()).map(move |cell| (cell, set)))
+        .filter(|at| !done.contains_key(at))
+        .collect();
+    if let Some(folder) = args.results.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&args.results)?;
+    for part in missing.chunks(BETWEEN_LINES) {
+        let found: Vec<Line> =
+            part.par_iter().map(|&(cell, set)| claims_of(cell, set)).collect::<Result<_, String>>()?;
+        for line in &found {
+            writeln!(file, "{}", serde_json::to_string(line)?)?;
+        }
+        done.extend(found.into_iter().map(|(cell, set, claims)| ((cell, set), claims)));
+        eprint!("\r{} of {} sets", done.len(), args.sets * CELLS.len());
+    }
+    eprintln!();
+    let (text, failed) = table::of(&done, args.sets);
+    println!("{text}");
+    if let Some(path) = &args.table {
+        std::fs::write(path, table::document(&text, args.sets))?;
+    }
+    if failed > 0 {
+        return Err(format!("{failed} sentences are wrong more often than their level allows").into());
+    }
+    Ok(())
+}
+
+/// Sets whose results are written together.
+const BETWEEN_LINES: usize = 16;
+
+fn claims_of(number: usize, set: usize) -> Result<Line, String> {
+    let cell: &Cell = CELLS.get(number).ok_or("no such cell")?;
+    let seeds = SeedTree::new(0).child("calibrate").indexed("cell", number).indexed("set", set);
+    let population = data::Population::draw(cell, &seeds);
+    let source = population.sample(&seeds);
+    let settings = cell.settings(set as u64);
+    let one_thread = Compute { threads: 1, ..Compute::default() };
+    let run = Fit::new(&source).settings(settings).compute(one_thread).run().map_err(|error| error.to_string())?;
+    match run {
+        Outcome::Finished(run) => {
+            Ok((number, set, judge(&run, &population).map_err(|error| error.to_string())?))
+        }
+        Outcome::Stopped { .. } => Err("stopped".to_owned()),
+    }
+}
+
+/// What was done before. A line that was cut off is done again.
+fn read(path: &PathBuf) -> std::io::Result<BTreeMap<(usize, usize), Claims>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    Ok(lines.map(|(cell, set, claims)| ((cell, set), claims)).collect())
+}

@@ -1,0 +1,62 @@
+//! The table of error rates.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use statrs::function::beta::inv_beta_reg;
+
+use crate::cells::CELLS;
+use crate::claims::{Claims, LEVELS};
+
+/// The table, and how many of its sentences are wrong too often: where the lower end of a one-sided 99% interval (Clopper &
+/// Pearson), corrected for the number of sentences and cells, is above the level.
+pub(crate) fn of(done: &BTreeMap<(usize, usize), Claims>, sets: usize) -> (String, usize) {
+    let mut text = String::from("| sentence | level |");
+    for cell in &CELLS {
+        let _ = write!(text, " {} |", cell.name());
+    }
+    text.push_str("\n|---|---|");
+    text.push_str(&"---|".repeat(CELLS.len()));
+    text.push('\n');
+    let mut failed = 0;
+    for (sentence, level) in LEVELS {
+        let _ = write!(text, "| {sentence} | {:.1}% |", 100.0 * level);
+        for cell in 0..CELLS.len() {
+            let claims = (0..sets).filter_map(|set| done.get(&(cell, set))?.get(sentence));
+            let (mut wrong, mut all) = (0usize, 0usize);
+            for &was_wrong in claims {
+                all += 1;
+                wrong += usize::from(was_wrong);
+            }
+            let fails = lower(wrong, all) > level;
+            failed += usize::from(fails);
+            let rate = 100.0 * wrong as f64 / all.max(1) as f64;
+            let _ = write!(text, " {rate:.1}%{} |", if fails { " **too often**" } else { "" });
+        }
+        text.push('\n');
+    }
+    (text, failed)
+}
+
+/// The lower end of the interval of a share.
+fn lower(wrong: usize, all: usize) -> f64 {
+    if wrong == 0 {
+        return 0.0;
+    }
+    let miss = 0.01 / (LEVELS.len() * CELLS.len()) as f64;
+    inv_beta_reg(wrong as f64, (all - wrong) as f64 + 1.0, miss)
+}
+
+/// The document around the table.
+pub(crate) fn document(table: &str, sets: usize) -> String {
+    format!(
+        "# How often a report is wrong\n\n\
+         Made by `cargo xtask calibrate`: {sets} sets of contrast pairs for each column, each with a population of its own, \
+         through a whole fit. A cell is the share of reports in which a sentence of that kind was wrong, beside what the \
+         same probes do on 6,000 further rows of the population; for intervals, the share that missed. A sentence fails \
+         where the lower end of a one-sided 99% interval of its share, corrected for all cells of the table, is above its \
+         level.\n\n\
+         Columns: whether the states carry truth, and the shares of true and false rows. In half of the sets a column of \
+         the data (`relation`) is in the states as a distractor; naming it is no error.\n\n{table}"
+    )
+}
