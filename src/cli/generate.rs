@@ -13,7 +13,7 @@ use super::{AnyError, output, precision, tokenizer};
 #[command(after_help = "\
 Examples:
   llama-ccs generate --model llama-7b 'The capital of Germany is the city of'
-  llama-ccs generate --model llama-7b --temperature 0 --max-new-tokens 20 'Once upon a time' 'In the beginning'")]
+  llama-ccs generate --model llama-7b --temperature 0 'Once upon a time' 'In the beginning'")]
 pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     #[arg(long, value_name = "PATH")]

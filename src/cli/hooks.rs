@@ -16,8 +16,8 @@ Examples:
   llama-ccs hooks llama-7b 'blocks.{0,31}.attn.*'
   llama-ccs hooks llama-7b --names 'blocks.31.*' 'ln_final.*'
 
-In the columns of --names, ~ marks the same numbers in another shape or order, and ! marks different numbers (the
-nearest there is); --json says in words how they differ. hidden_states is Hugging Face's list, whose last entry is
+In the columns of --names, ~ marks the same numbers in another shape or order, and ! marks different numbers (the \
+nearest there is); --json says in words how they differ. hidden_states is Hugging Face's list, whose last entry is \
 taken after the final norm.")]
 pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.

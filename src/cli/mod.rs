@@ -49,7 +49,7 @@ SIGHUP): run the same command again to continue.";
 enum Command {
     /// Turn labeled questions into a CSV file of contrast prompts.
     Prompts(prompts::Args),
-    /// Run a model over contrast prompts and store its hidden states. Run again, it continues.
+    /// Run a model over contrast prompts and store its hidden states; continues if run again.
     Extract(extract::Args),
     /// Apply a run's probe to new questions: how probable it is that each is true.
     Predict(Box<predict::Args>),

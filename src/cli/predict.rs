@@ -32,7 +32,8 @@ Examples:
   llama-ccs predict --run run --model llama-7b --data boolq/dev.jsonl --offset 2000 --limit 100
   llama-ccs predict --run run --model llama-7b --prompts new-prompts.csv --json
   llama-ccs predict --run run --model llama-7b --method lr --template statement 'Oslo is in Norway.'
-  llama-ccs predict --run run --model llama-7b --data claims.csv --text claim --label verdict --positive SUPPORTS
+  llama-ccs predict --run run --model llama-7b --data claims.csv --text claim \\
+    --label verdict --positive SUPPORTS
   llama-ccs predict --run run --model llama-7b --passage 'The cup is red.' 'is the cup red'
 
 p(true) is the probability that the positive answer is right. It is calibrated by Platt scaling, σ(a·score + b); a and b \

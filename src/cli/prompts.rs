@@ -19,19 +19,23 @@ use super::{AnyError, output, sidecar, tokenizer};
 Examples:
   llama-ccs prompts --data boolq/dev.jsonl --tokenizer tokenizer.model --out prompts.csv
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --balance --out prompts.csv
-  llama-ccs prompts --data cities.csv --template statement --tokenizer tokenizer.model --out cities-prompts.csv --preview 2
+  llama-ccs prompts --data cities.csv --template statement --model llama-7b --out c.csv --preview 2
 
 Data whose columns or classes have other names (the class names of a Parquet file are in its metadata):
-  llama-ccs prompts --data claims.csv --text claim --label verdict --positive SUPPORTS --skip-unlabeled \\
-    --template statement --model llama-7b --out claims-prompts.csv
-  llama-ccs prompts --data rte.parquet --positive entailment --template rte.jinja --model llama-7b --out rte-prompts.csv
+  llama-ccs prompts --data claims.csv --text claim --label verdict --positive SUPPORTS \\
+    --skip-unlabeled --template statement --model llama-7b --out claims-prompts.csv
+  llama-ccs prompts --data rte.parquet --positive entailment --template rte.jinja \\
+    --model llama-7b --out rte-prompts.csv
 
-Two controls for `ccs`: the same questions with the passage left blank, and with a misleading prefix:
+Two controls for `ccs`: the same questions with a blank passage, and with a misleading prefix:
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --out blank.csv --blank-passage
-  llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --out misled.csv --prefix @misleading.txt
-When all are extracted: ccs fit store --blank blank-store --out run; ccs sweep store misled-store --out sweep
+  llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --out misled.csv \\
+    --prefix @misleading.txt
+When all are extracted:
+  ccs fit store --blank blank-store --out run
+  ccs sweep store misled-store --out sweep
 
-promptsource's ten BoolQ templates; then two of them beside the built-in one:
+All ten BoolQ templates of promptsource; then two of them with the built-in one:
   llama-ccs prompts --data dev.jsonl --model llama-7b --out ten.csv --limit 200 \\
     --template super_glue_boolq.yaml
   llama-ccs prompts --data dev.jsonl --model llama-7b --out three.csv --template llama-ccs \\
@@ -41,9 +45,9 @@ A Jinja file has the data's columns as variables, and the answer:
   {{ statement }} Is this statement true or false? {{ answer }}
 Its first line may set the answers, plus first: {# answers: Yes | No #}
 
-In promptsource's `input ||| target`, both parts are stripped. The prompt is the input, one space, and the
-target; the plus side is the choice for label 1. The CSV file has all templates of the first question, then
-all of the second. The rows of a question share idx, question_id, and group.")]
+In promptsource's `input ||| target`, both parts are stripped. The prompt is the input, one space, and the target; the \
+plus side is the choice for label 1. The CSV file has all templates of the first question, then all of the second. The \
+rows of a question share idx, question_id, and group.")]
 pub(crate) struct Args {
     /// BoolQ's JSONL, or any CSV, JSON, or Parquet file with a label (true/false, yes/no, 1/0, or --positive). It may
     /// be compressed with gzip or zstd.

@@ -16,7 +16,7 @@ use super::{AnyError, output};
 Examples:
   llama-ccs store info store
   llama-ccs store verify store
-  llama-ccs store export store --out activations    # plus/{idx}.npy, minus/{idx}.npy of [layers + 1, dim]
+  llama-ccs store export store --out activations    # plus/{idx}.npy and minus/{idx}.npy
   llama-ccs store export store --tokens mean --out activations-mean")]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -11,10 +11,10 @@ use super::output::print;
 
 const EXAMPLES: &str = "\
 Formats:
-  gguf   a control vector for llama.cpp: tensor direction.N, added after block N (from 0), which is our layer N + 1
-  npy    NumPy: coefficients on the plus and the minus state, [2, dim], and the bias in NAME.bias.npy
-  json   coefficients and intercept as scikit-learn's LogisticRegression has them, and the direction
-  edits  a file for `llama-ccs extract --edits`, with NAME.edits.safetensors beside it
+  gguf   control vector for llama.cpp: direction.N is added after block N, our layer N + 1
+  npy    coefficients on plus and minus state, [2, dim], and the bias in NAME.bias.npy
+  json   coefficients and intercept as in scikit-learn's LogisticRegression, and the direction
+  edits  file for `llama-ccs extract --edits`, with NAME.edits.safetensors beside it
 
 npy and json hold w/σ, which reads a state; gguf and edits hold σ·w, which moves one. (w is the probe's weight, σ the spread \
 of each dimension.) The direction moves a normalized state by 1, toward what is true.
