@@ -24,38 +24,39 @@ use llama_ccs::llama_core::tch::Device;
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, torch_runtime};
 
-/// BoolQ contrast pairs through a LLaMA, hidden states to disk, CCS and its controls on every layer.
+/// Runs BoolQ contrast pairs through a LLaMA, stores its hidden states, and fits CCS with its controls on every layer.
 #[derive(Parser)]
 struct Args {
-    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file; without it, the built-in teaching model.
+    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file [default: the built-in teaching model].
     #[arg(long, value_name = "PATH", requires = "data")]
     model: Option<PathBuf>,
     /// The model's tokenizer, if it did not come with it.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// BoolQ's JSONL (or CSV, Parquet); without it, the built-in questions.
+    /// BoolQ's JSONL, or CSV or Parquet [default: the built-in questions].
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// How questions are asked: llama-ccs, a Jinja file, promptsource's FILE.yaml or FILE.yaml:NAME; several times.
+    /// How questions are asked: llama-ccs, a Jinja file, or a promptsource YAML file (FILE.yaml or FILE.yaml:NAME). Can
+    /// be given several times.
     #[arg(long, value_name = "NAME|FILE", default_value = "llama-ccs")]
     template: Vec<String>,
-    /// Most questions to use.
+    /// The most questions to use.
     #[arg(long)]
     limit: Option<usize>,
-    /// Where to write prompts.csv, store/ and run/; a run of the same settings there is continued.
+    /// The folder for prompts.csv, store/, and run/. If it holds a run with the same settings, that is continued.
     #[arg(long, value_name = "DIR", default_value = "out/boolq_7b")]
     out: PathBuf,
     /// Layers to fit, such as 0,16-32; 0 is the embedding.
     #[arg(long, default_value = "all")]
     layers: String,
-    /// cpu, cuda or cuda:N.
+    /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// What the model computes in: f32, bf16 or mixed. Default: mixed for a model stored in bf16 or f16 where that is the
-    /// faster, f32 otherwise.
+    /// What the model computes in: f32, bf16, or mixed [default: mixed for a model stored in bf16 or f16 where bf16 is
+    /// faster, else f32].
     #[arg(long)]
     dtype: Option<Precision>,
-    /// The split, the probes' starts, and the random directions follow from it.
+    /// Seed of the split, the random starts, and the random directions.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }

@@ -11,23 +11,23 @@ use host::program::{self, Errors, Program};
 use llama_ccs::llama_core::tch::Kind;
 use llama_ccs::llama_core::{Config, save_random_meta};
 
-/// Random weights in the shape of a LLaMA, as `params.json` and `consolidated.NN.pth`. Only one weight is in memory at a
-/// time. A tokenizer is not made: give LLaMA's with `--tokenizer`.
+/// Writes random weights in the shape of a LLaMA, as `params.json` and `consolidated.NN.pth`. Only one weight is in
+/// memory at a time. No tokenizer is made: use LLaMA's with `--tokenizer`.
 #[derive(Parser, Debug)]
 struct Args {
-    /// The model's shape: quiz (the built-in model's), 7b, 13b, 33b or 65b.
+    /// The model's shape: quiz (the built-in model's), 7b, 13b, 33b, or 65b.
     #[arg(long, default_value = "7b", value_parser = shape)]
     shape: Config,
-    /// Model-parallel files (Meta's own have 1, 2, 4 and 8).
+    /// Number of model-parallel files (Meta's own models have 1, 2, 4, and 8).
     #[arg(long, default_value_t = 1)]
     mp: usize,
-    /// What weights are stored as.
+    /// The type in which weights are stored.
     #[arg(long, value_enum, default_value = "f16")]
     dtype: Stored,
-    /// The folder; default: `.models/random-SHAPE`.
+    /// The folder [default: `.models/random-SHAPE`].
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// The same seed gives the same weights, in any number of files.
+    /// Seed: the same seed gives the same weights, in any number of files.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }

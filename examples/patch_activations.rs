@@ -23,28 +23,28 @@ use llama_ccs::llama_core::{
 };
 use llama_ccs::torch_runtime;
 
-/// Patches a clean run's residual stream into a corrupted one and shows where that brings the answer back.
+/// Patches a clean run's residual stream into a corrupted run, and shows where this restores the clean answer.
 #[derive(Parser)]
 struct Args {
-    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file; without it, the built-in teaching model.
+    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file [default: the built-in teaching model].
     #[arg(long, value_name = "PATH", requires = "clean", requires = "corrupted")]
     model: Option<PathBuf>,
-    /// The prompt whose activations are taken.
+    /// The clean prompt, whose activations are taken.
     #[arg(long, default_value = CLEAN)]
     clean: String,
-    /// The prompt they are put into: as many tokens, at least one of them another.
+    /// The corrupted prompt, into which they are put: it has as many tokens, and at least one differs.
     #[arg(long, default_value = CORRUPTED)]
     corrupted: String,
     /// The words that follow the clean and the corrupted prompt.
     #[arg(long, value_delimiter = ',', num_args = 2, default_value = "right,wrong")]
     words: Vec<String>,
-    /// Shows every token, not only those where a layer brings back a twentieth.
+    /// Show every token, not only those where some layer restores at least a twentieth of the difference.
     #[arg(long)]
     all: bool,
-    /// cpu, cuda or cuda:N.
+    /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// What the model computes in: f32, bf16 or mixed.
+    /// What the model computes in: f32, bf16, or mixed.
     #[arg(long, default_value = "f32")]
     dtype: Precision,
 }

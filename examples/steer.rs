@@ -39,50 +39,50 @@ use llama_ccs::llama_core::{
 };
 use llama_ccs::{Extraction, Origin, PairTokenizer, torch_runtime};
 
-/// Adds a probe's direction to a model's residual stream and shows what becomes of its answers.
+/// Adds a probe's direction to a model's residual stream, and shows how its answers change.
 #[derive(Parser)]
 struct Args {
-    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file; without it, the built-in teaching model.
+    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file [default: the built-in teaching model].
     #[arg(long, value_name = "PATH", requires = "data")]
     model: Option<PathBuf>,
-    /// Questions, as for `boolq_7b`; without it, the built-in ones.
+    /// Questions, as for `boolq_7b` [default: the built-in ones].
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// A run folder with fitted probes (of this model); without it, they are fitted here, on the first questions.
+    /// A run with probes of this model [default: probes are fitted on the first questions].
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// A direction to add instead of the probe's own: a file of edits with one `add` at the probe's layer, such as
-    /// `ccs export --format edits` writes. Its length is kept.
+    /// A direction to add instead of the probe's own: a file of edits with one `add` at the probe's layer, as `ccs
+    /// export --format edits` writes it. Its length is kept.
     #[arg(long, value_name = "FILE")]
     direction: Option<PathBuf>,
-    /// Where to put the store and the run that are made without --run.
+    /// The folder for the store and the run that are made without --run.
     #[arg(long, value_name = "DIR", default_value = "out/steer")]
     out: PathBuf,
     /// The probe: ccs or lr.
     #[arg(long, default_value = "ccs")]
     method: String,
-    /// The layer to steer, whose probe is used; without it, the one the run chose.
+    /// The layer to steer, with that layer's probe [default: the one that the run chose].
     #[arg(long)]
     layer: Option<usize>,
-    /// The token to steer at; the word that the model says next is what is looked at.
+    /// The token to steer at; the model's next word is what is evaluated.
     #[arg(long, default_value = "answer")]
     at: Place,
-    /// With --at answer, two words that may follow: that the answer was right, that it was wrong.
+    /// With --at answer, the two words that may follow: one for right, one for wrong.
     #[arg(long, value_delimiter = ',', num_args = 2, default_value = "right,wrong")]
     words: Vec<String>,
-    /// Questions that probes are fitted on.
+    /// Questions to fit probes on.
     #[arg(long, default_value_t = 200)]
     limit: usize,
     /// Questions to ask, about passages that no probe was trained on.
     #[arg(long, default_value_t = 20)]
     questions: usize,
-    /// cpu, cuda or cuda:N.
+    /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// What the model computes in: f32, bf16 or mixed.
+    /// What the model computes in: f32, bf16, or mixed.
     #[arg(long, default_value = "f32")]
     dtype: Precision,
-    /// The probes and the random directions follow from it.
+    /// Seed of the probes and the random directions.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }

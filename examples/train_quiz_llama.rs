@@ -29,7 +29,7 @@ struct Args {
     /// Optimizer steps.
     #[arg(long, default_value_t = 4000)]
     steps: usize,
-    /// Questions to keep apart for the demo; their passages are never trained on.
+    /// Questions to set aside for the demo; their passages are never trained on.
     #[arg(long, default_value_t = 600)]
     questions: usize,
     #[arg(long, default_value_t = 0)]

@@ -6,29 +6,31 @@ use llama_ccs::boolq::{Dataset, DatasetOptions, KeepColumns, Template};
 
 use super::AnyError;
 
+/// Where these flags stand in the help. (A heading of the struct would hold for all flags that follow it, too.)
+const HEADING: &str = "Columns of --data";
+
 #[derive(clap::Args, Debug, Default)]
-#[command(next_help_heading = "Columns of --data")]
 pub(crate) struct Columns {
-    /// The column that holds the label [default: answer or label; where both could be it and differ, this must be given].
-    #[arg(long, value_name = "COLUMN", requires = "data")]
+    /// The column with the label [default: answer or label; required if both could be it and they differ].
+    #[arg(long, value_name = "COLUMN", requires = "data", help_heading = HEADING)]
     label: Option<String>,
-    /// The class of the label for which the plus answer is right: a class name of the file (Parquet of Hugging Face's
-    /// datasets has them), or a value of the column. All others are negative.
-    #[arg(long, value_name = "CLASS", requires = "data", allow_hyphen_values = true)]
+    /// The class for which the plus answer is right: a value of the label's column, or a class name of the file
+    /// (Parquet files of Hugging Face's datasets have them). All other classes are negative.
+    #[arg(long, value_name = "CLASS", requires = "data", allow_hyphen_values = true, help_heading = HEADING)]
     positive: Option<String>,
-    /// The column that holds the statement or question; templates have it as statement and as question
-    /// [default: question or statement].
-    #[arg(long, value_name = "COLUMN", requires = "data")]
+    /// The column with the statement or question. Templates can use it as `statement` and as `question` [default:
+    /// question or statement].
+    #[arg(long, value_name = "COLUMN", requires = "data", help_heading = HEADING)]
     text: Option<String>,
-    /// The column that holds the rows' own id [default: question_id, qid, id or idx].
-    #[arg(long, value_name = "COLUMN", requires = "data")]
+    /// The column with the rows' own ids [default: question_id, qid, id, or idx].
+    #[arg(long, value_name = "COLUMN", requires = "data", help_heading = HEADING)]
     id: Option<String>,
     /// Rows with the same value of this column stay together in splits [default: title, else near-duplicate passages or
     /// subjects].
-    #[arg(long, value_name = "COLUMN", requires = "data")]
+    #[arg(long, value_name = "COLUMN", requires = "data", help_heading = HEADING)]
     group: Option<String>,
-    /// Leave out rows without a label (nothing, ?, -1 and the like) and count them; without it they are an error.
-    #[arg(long, requires = "data")]
+    /// Leave out rows without a label (empty, ?, -1, and the like), and count them. Otherwise such a row is an error.
+    #[arg(long, requires = "data", help_heading = HEADING)]
     skip_unlabeled: bool,
 }
 

@@ -20,19 +20,19 @@ use super::{AnyError, at_least_one, output, precision, sidecar, size, tokenizer}
 #[command(after_help = "\
 Examples:
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store
-  llama-ccs extract --model llama-65b --prompts prompts.csv --out store --dtype mixed --max-memory 20GiB
+  llama-ccs extract --model llama-65b --prompts prompts.csv --out store --max-memory 20GiB
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store --tokens last,mean
   llama-ccs extract --model m --prompts p.csv --out s --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
   llama-ccs extract --model m --prompts p.csv --out ablated --edits edits.json
 
-Killed or interrupted, the same command continues where it stopped and gives the same bytes. The first Ctrl-C stops \
-after the batch under way, the second at once; the exit code is 130. SIGTERM does the same, for ten seconds at most; \
-143.
+After a crash or an interruption, the same command continues where it stopped, and the store has the same bytes as \
+without it. The first Ctrl-C stops after the current batch, a second one at once (exit code 130). SIGTERM stops after \
+the current batch, too, but within ten seconds (143).
 
-What a store holds already, also a finished one, is first compared with its checksums: damaged rows are named and \
-computed again.
+If the store has rows already, they are first compared with their checksums, also in a finished store. Damaged rows \
+are named and computed again.
 
-edits.json, carried out in order (add, zero, scale, project_out, patch, mean_ablate, knock_out):
+Example of edits.json; edits are applied in order (add, zero, scale, project_out, patch, mean_ablate, knock_out):
   { \"schema\": 1, \"edits\": [
     { \"points\": [\"blocks.9.hook_mlp_out\"], \"tokens\": \"last\", \"change\": \"zero\" },
     { \"points\": [\"blocks.{3,4}.attn.hook_z\"], \"change\": { \"knock_out\": { \"heads\": [0, 7] } } } ] }")]
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
-    /// The prompts, from `llama-ccs prompts` or llama-ccs' own generate_dataset.
+    /// The prompts, from `llama-ccs prompts` or from llama-ccs' own generate_dataset.
     #[arg(long, value_name = "CSV")]
     prompts: PathBuf,
     /// The store's folder: new, or one that this command began.
@@ -49,46 +49,48 @@ pub(crate) struct Args {
     /// The tokenizer, if it is neither in the model's folder nor beside it.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// Hook points to store, as names or globs (see `llama-ccs hooks`); default: the residual stream at every layer.
+    /// Hook points to store, as names or globs (see `llama-ccs hooks`) [default: the residual stream at every layer].
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     hooks: Vec<String>,
-    /// Tokens whose states are stored, separated by commas, each in columns of its own: last, first, mean (of all
-    /// tokens), answer_mean (of the whole answer's tokens).
+    /// Tokens whose states are stored, separated by commas, each in columns of its own: last, first, mean (over all
+    /// tokens), answer_mean (over the tokens of the answer).
     #[arg(long, value_name = "RULES", value_delimiter = ',', default_value = "last")]
     tokens: Vec<TokenRule>,
-    /// The template that the prompts were made with, to be recorded with its text, so that `llama-ccs predict` can
-    /// write new questions with it; `llama-ccs prompts` leaves it beside the prompts.
+    /// The template that the prompts were made with, for prompts that `llama-ccs prompts` did not write (it leaves its
+    /// templates beside the prompts). The store records it, so that `llama-ccs predict` can write new questions with
+    /// it.
     #[arg(long, value_name = "NAME|FILE")]
     template: Vec<String>,
-    /// What the model computes in: f32, bf16, mixed (products in bf16, residual stream in f32), or f64 (slow, for
-    /// reference). Default: mixed for models stored in bf16 or f16 where its products are faster (GPUs, CPUs with AMX),
-    /// f32 otherwise.
+    /// What the model computes in: f32, bf16, mixed (matrix products in bf16, residual stream in f32), or f64 (slow,
+    /// for reference) [default: mixed for models stored in bf16 or f16 where bf16 is faster (GPUs, CPUs with AMX), else
+    /// f32].
     #[arg(long, value_name = "TYPE", value_parser = precision)]
     dtype: Option<Precision>,
-    /// What is kept: f32 loses nothing; f16 is half the size and refuses what it cannot hold.
+    /// What is stored: f32 loses nothing; f16 takes half the space and refuses values that it cannot hold.
     #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
     store_dtype: StoreDtypeArg,
-    /// Changes of activations on the way, in a file such as the one below; recorded in the store.
+    /// Edits of activations during the forward pass, in a file such as the one below. The store records them.
     #[arg(long, value_name = "FILE")]
     edits: Option<PathBuf>,
-    /// Compute each prompt alone: without this, what prompts of a question begin with in common is computed once.
+    /// Compute every prompt in full. Otherwise, what the prompts of a question have in common at their beginning is
+    /// computed once.
     #[arg(long)]
     no_sharing: bool,
-    /// Compute each pair by itself, so that its states do not depend, in their last bits, on its neighbors: the same pair
-    /// gives the same bytes in every selection.
+    /// Compute each pair by itself, so that the last bits of its states do not depend on the other pairs: the same pair
+    /// gives the same bytes in every selection. Slower.
     #[arg(long)]
     deterministic: bool,
-    /// Before that, run the first N pairs in f32 as well and show how far each layer's states are from that.
+    /// First run N pairs in f32 as well, and show how far each layer's states are from those in f32.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     compare_f32: Option<usize>,
-    /// cpu, cuda or cuda:N.
+    /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Most tokens of a batch, padding included. Default: 2048 on a CPU, 16384 on a GPU, fewer if memory is small.
+    /// The most tokens in a batch, padding included [default: 2048 on a CPU, 16384 on a GPU, fewer if memory is short].
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one)]
     batch_tokens: Option<usize>,
-    /// Most memory to use on the device, such as 4GiB. A model that does not fit is read from disk block by block, once
-    /// for many batches, and gives the same states. Default: what is free.
+    /// The most memory to use on the device, such as 4GiB. A model that does not fit is read from disk block by block,
+    /// once for many batches, and gives the same states [default: what is free].
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<u64>,
 }

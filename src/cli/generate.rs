@@ -13,7 +13,7 @@ use super::{AnyError, output, precision, tokenizer};
 #[command(after_help = "\
 Examples:
   llama-ccs generate --model llama-7b 'The capital of Germany is the city of'
-  llama-ccs generate --model llama-7b --temperature 0 --max-new-tokens 20 'Once upon a time' 'In the beginning'")]
+  llama-ccs generate --model llama-7b --temperature 0 'Once upon a time' 'In the beginning'")]
 pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     #[arg(long, value_name = "PATH")]
@@ -24,22 +24,22 @@ pub(crate) struct Args {
     /// Texts to continue.
     #[arg(required = true)]
     prompts: Vec<String>,
-    /// 0 takes the likeliest token always.
+    /// Sampling temperature; 0 always takes the most likely token.
     #[arg(long, default_value_t = 0.8)]
     temperature: f64,
-    /// Choose among the likeliest tokens that together have this probability.
+    /// Sample from the most likely tokens that together have this probability (nucleus sampling).
     #[arg(long, default_value_t = 0.95)]
     top_p: f64,
-    /// Most new tokens.
+    /// The most new tokens.
     #[arg(long, default_value_t = 256)]
     max_new_tokens: usize,
-    /// The same seed gives the same text.
+    /// Seed of the sampling: the same seed gives the same text.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// What the model computes in: f32, bf16, mixed or f64. Default: as for `extract`.
+    /// What the model computes in: f32, bf16, mixed, or f64 [default: as for `extract`].
     #[arg(long, value_parser = precision)]
     dtype: Option<Precision>,
-    /// cpu, cuda or cuda:N.
+    /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
 }

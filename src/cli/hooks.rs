@@ -16,15 +16,16 @@ Examples:
   llama-ccs hooks llama-7b 'blocks.{0,31}.attn.*'
   llama-ccs hooks llama-7b --names 'blocks.31.*' 'ln_final.*'
 
-In the columns of --names, ~ marks the same numbers in another shape or order, ! other numbers (the nearest there is);
---json says in words where they differ. hidden_states is Hugging Face's, whose last entry is after the final norm.")]
+In the columns of --names, ~ marks the same numbers in another shape or order, and ! marks different numbers (the \
+nearest there is); --json says in words how they differ. hidden_states is Hugging Face's list, whose last entry is \
+taken after the final norm.")]
 pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     model: PathBuf,
-    /// Names or globs; default: all of them.
+    /// Names or globs of hook points.
     #[arg(default_value = "*")]
     patterns: Vec<String>,
-    /// What TransformerLens, Hugging Face, llama.cpp and llama-ccs call each point, in place of shapes.
+    /// Show what TransformerLens, Hugging Face, llama.cpp, and llama-ccs call each point, instead of shapes.
     #[arg(long)]
     names: bool,
 }

@@ -26,41 +26,42 @@ mod store;
 /// Any error of a command; its chain is what the user reads.
 type AnyError = Box<dyn std::error::Error>;
 
-/// Read what a LLaMA believes: contrast pairs, hidden states on disk. (`ccs fit` then fits probes on them.)
+/// Extracts the hidden states of a LLaMA on contrast pairs, and applies probes to new text. (`ccs fit` fits the
+/// probes.)
 #[derive(Parser, Debug)]
 #[command(version, about, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Print the result as one JSON value on stdout; errors stay text on stderr.
+    /// Print the result as one JSON value on stdout. Messages and errors stay text on stderr.
     #[arg(long, global = true, help_heading = "Output")]
     json: bool,
-    /// Say more of what is being done, on stderr.
+    /// Print more about what is being done, on stderr.
     #[arg(short, long, global = true, help_heading = "Output")]
     verbose: bool,
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 an error, said on stderr; 2 a wrong command line; 130 interrupted (143 by SIGTERM, 129 by \
-SIGHUP), and what was written can be continued by the same command.";
+Exit codes: 0 success; 1 an error, printed on stderr; 2 a wrong command line; 130 interrupted (143 by SIGTERM, 129 by \
+SIGHUP): run the same command again to continue.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Labeled questions → a CSV of contrast prompts.
+    /// Turn labeled questions into a CSV file of contrast prompts.
     Prompts(prompts::Args),
-    /// A model over contrast prompts → a store of hidden states. Started again, it continues.
+    /// Run a model over contrast prompts and store its hidden states; continues if run again.
     Extract(extract::Args),
-    /// A run's probe on new questions: how probable is each true.
+    /// Apply a run's probe to new questions: how probable it is that each is true.
     Predict(Box<predict::Args>),
     /// Continue a text, as facebookresearch/llama does.
     Generate(generate::Args),
-    /// Look at a store, check it, or write it in llama-ccs' layout.
+    /// Inspect a store, verify it, or export it in llama-ccs' layout.
     Store(store::Args),
-    /// What kind of model a path is.
+    /// Show what kind of model a path holds.
     Model(model::Args),
-    /// The hook points of a model, with their shapes.
+    /// List the hook points of a model, with their shapes.
     Hooks(hooks::Args),
-    /// LibTorch, devices and versions.
+    /// Show versions, threads, memory, and devices.
     Doctor,
 }
 

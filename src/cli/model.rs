@@ -24,7 +24,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// What kind of model a path is: layout, sizes, types, tokenizer, identity (of every byte).
+    /// Show layout, sizes, types, tokenizer, and identity (a hash of every byte).
     Info {
         /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
         model: PathBuf,

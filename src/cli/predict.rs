@@ -32,20 +32,21 @@ Examples:
   llama-ccs predict --run run --model llama-7b --data boolq/dev.jsonl --offset 2000 --limit 100
   llama-ccs predict --run run --model llama-7b --prompts new-prompts.csv --json
   llama-ccs predict --run run --model llama-7b --method lr --template statement 'Oslo is in Norway.'
-  llama-ccs predict --run run --model llama-7b --data claims.csv --text claim --label verdict --positive SUPPORTS
+  llama-ccs predict --run run --model llama-7b --data claims.csv --text claim \\
+    --label verdict --positive SUPPORTS
   llama-ccs predict --run run --model llama-7b --passage 'The cup is red.' 'is the cup red'
 
-p(true) is the probability that the positive answer is the right one, calibrated: σ(a·score + b), with a and b fitted on \
-training rows of the run that were held out (Platt scaling) and saved with the probe. The score is the probe's own \
-number, of a ccs probe ½(p⁺ + 1 − p⁻), of an lr probe a logit, of tpc and its like a length without a fixed scale; it \
-decides what counts as true, as in the run's report. A probe that was not calibrated has no a and b: p(true) is then its own, \
-not calibrated, and `-` where its scores are no probabilities. zero-shot is what the model itself says, of the two \
-whole answers. Accuracies are of the rows given but those of passages that the probe was trained on, as in `ccs eval`, with \
-intervals from resampled passages.
+p(true) is the probability that the positive answer is right. It is calibrated by Platt scaling, σ(a·score + b); a and b \
+were fitted on training rows of the run that were held out, and are saved with the probe. The score is the probe's own \
+number: ½(p⁺ + 1 − p⁻) for ccs, a logit for lr, a projection without a fixed scale for tpc and methods like it. The score \
+decides what is predicted true, as in the run's report. If a probe was not calibrated, p(true) is its own probability, or \
+`-` where its scores are not probabilities. zero-shot is the model's own answer, from the log-probabilities of the two \
+whole answers. Accuracies leave out rows of passages that the probe was trained on, as in `ccs eval`; their intervals \
+take groups (passages), not rows, for independent.
 
 The model must be the one that the run's store was extracted from; another is refused.")]
 pub(crate) struct Args {
-    /// The run whose probe is used: a folder of `ccs fit`.
+    /// The run whose probe to use: a folder of `ccs fit`.
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
     /// The model that the run's store was extracted from.
@@ -59,48 +60,48 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     columns: Columns,
-    /// Prompts of `llama-ccs prompts`.
+    /// Prompts from `llama-ccs prompts`.
     #[arg(long, value_name = "CSV")]
     prompts: Option<PathBuf>,
-    /// Statements, or with --passage questions about it.
+    /// Statements; with --passage, questions about it.
     #[arg(value_name = "STATEMENT")]
     statements: Vec<String>,
-    /// The text that questions on the command line are about.
+    /// The text that the questions on the command line are about.
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["prompts", "data"])]
     passage: Option<String>,
-    /// How questions are written: one of the run's templates by its name, a built-in one, a Jinja file or
-    /// FILE.yaml:NAME [default: the run's, if it has one].
+    /// The template for the questions: the name of one of the run's, a built-in one, a Jinja file, or FILE.yaml:NAME
+    /// [default: the run's, if it has one].
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "prompts")]
     template: Option<String>,
     /// Questions of --data to skip at the start.
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["prompts", "statements"])]
     offset: usize,
-    /// Most questions of --data.
+    /// The most questions of --data to use.
     #[arg(long, value_name = "N", conflicts_with_all = ["prompts", "statements"])]
     limit: Option<usize>,
-    /// The probe's method: ccs, lr or another that the run fitted.
+    /// The probe's method: ccs, lr, or another that the run fitted.
     #[arg(long, default_value = "ccs", value_parser = method)]
     method: Method,
     /// The probe's layer [default: the one that the run chose for the method].
     #[arg(long, value_name = "N")]
     layer: Option<usize>,
-    /// What the model computes in: f32, bf16, mixed or f64 [default: what the run's states were computed in].
+    /// What the model computes in: f32, bf16, mixed, or f64 [default: what the run's states were computed in].
     #[arg(long, value_name = "TYPE", value_parser = precision)]
     dtype: Option<Precision>,
-    /// cpu, cuda or cuda:N.
+    /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Most tokens of a batch, padding included.
+    /// The most tokens in a batch, padding included.
     #[arg(long, value_name = "TOKENS", default_value_t = Extraction::BATCH_TOKENS)]
     batch_tokens: usize,
-    /// Count rows of passages that trained the probe in the accuracies; without it they are predicted and left out there.
+    /// Count rows of passages that trained the probe in the accuracies. Otherwise they are predicted, but not counted.
     #[arg(long)]
     keep_trained: bool,
-    /// What of an answer's log-probability zero-shot goes by: sum, of the whole answer, or mean, over its tokens
-    /// [default: what the run went by].
+    /// Which log-probability of an answer zero-shot compares: sum (of the whole answer) or mean (over its tokens)
+    /// [default: as in the run].
     #[arg(long, value_name = "SCORE")]
     zero_shot: Option<AnswerScore>,
-    /// Use the probe on another model than it was fitted on.
+    /// Use the probe even if the model is not the one that it was fitted on.
     #[arg(long)]
     any_model: bool,
 }

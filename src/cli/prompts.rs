@@ -19,19 +19,23 @@ use super::{AnyError, output, sidecar, tokenizer};
 Examples:
   llama-ccs prompts --data boolq/dev.jsonl --tokenizer tokenizer.model --out prompts.csv
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --balance --out prompts.csv
-  llama-ccs prompts --data cities.csv --template statement --tokenizer tokenizer.model --out cities-prompts.csv --preview 2
+  llama-ccs prompts --data cities.csv --template statement --model llama-7b --out c.csv --preview 2
 
-Data whose columns or classes are called otherwise; class names of a Parquet file are in its metadata:
-  llama-ccs prompts --data claims.csv --text claim --label verdict --positive SUPPORTS --skip-unlabeled \\
-    --template statement --model llama-7b --out claims-prompts.csv
-  llama-ccs prompts --data rte.parquet --positive entailment --template rte.jinja --model llama-7b --out rte-prompts.csv
+Data whose columns or classes have other names (the class names of a Parquet file are in its metadata):
+  llama-ccs prompts --data claims.csv --text claim --label verdict --positive SUPPORTS \\
+    --skip-unlabeled --template statement --model llama-7b --out claims-prompts.csv
+  llama-ccs prompts --data rte.parquet --positive entailment --template rte.jinja \\
+    --model llama-7b --out rte-prompts.csv
 
-Two controls for `ccs`: the same questions with the passage left blank, and with a misleading prefix:
+Two controls for `ccs`: the same questions with a blank passage, and with a misleading prefix:
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --out blank.csv --blank-passage
-  llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --out misled.csv --prefix @misleading.txt
-and, when all are extracted: ccs fit store --blank blank-store --out run; ccs sweep store misled-store --out sweep
+  llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --out misled.csv \\
+    --prefix @misleading.txt
+When all are extracted:
+  ccs fit store --blank blank-store --out run
+  ccs sweep store misled-store --out sweep
 
-promptsource's ten BoolQ templates; then two of them beside the built-in one:
+All ten BoolQ templates of promptsource; then two of them with the built-in one:
   llama-ccs prompts --data dev.jsonl --model llama-7b --out ten.csv --limit 200 \\
     --template super_glue_boolq.yaml
   llama-ccs prompts --data dev.jsonl --model llama-7b --out three.csv --template llama-ccs \\
@@ -41,59 +45,61 @@ A Jinja file has the data's columns as variables, and the answer:
   {{ statement }} Is this statement true or false? {{ answer }}
 Its first line may set the answers, plus first: {# answers: Yes | No #}
 
-Of promptsource's `input ||| target` both parts are stripped; the prompt is the input, one space,
-the target; plus is the choice for label 1. The CSV has all templates of the first question, then
-all of the second; the rows of a question share idx, question_id and group.")]
+In promptsource's `input ||| target`, both parts are stripped. The prompt is the input, one space, and the target; the \
+plus side is the choice for label 1. The CSV file has all templates of the first question, then all of the second. The \
+rows of a question share idx, question_id, and group.")]
 pub(crate) struct Args {
-    /// BoolQ's JSONL, or any CSV, JSON or Parquet with a label (true/false, yes/no, 1/0, or --positive), packed by gzip
-    /// or zstd or not.
+    /// BoolQ's JSONL, or any CSV, JSON, or Parquet file with a label (true/false, yes/no, 1/0, or --positive). It may
+    /// be compressed with gzip or zstd.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
     columns: Columns,
-    /// Where to write idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset, where the answer
-    /// stands in each prompt: plus_answer, minus_answer (START:END, counted in characters), and, where they have names, the
-    /// classes that the two stand for: plus_class, minus_class; then further columns of the data, as data.NAME.
+    /// The file to write. Its columns: idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset;
+    /// where the answer is in each prompt, as START:END in characters (plus_answer, minus_answer); the classes that the
+    /// two answers stand for, if they have names (plus_class, minus_class); and further columns of the data as
+    /// data.NAME.
     #[arg(long, value_name = "CSV")]
     out: PathBuf,
-    /// A tokenizer for counting tokens: tokenizer.model, tokenizer.json, a .gguf file, or a folder with one.
+    /// A tokenizer to count tokens with: tokenizer.model, tokenizer.json, a .gguf file, or a folder with one.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// A model whose tokenizer counts tokens.
+    /// A model whose tokenizer counts the tokens.
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
-    /// llama-ccs, statement, a Jinja file, or promptsource's YAML: FILE.yaml for all its templates, FILE.yaml:NAME
-    /// for one. Can be given several times.
+    /// llama-ccs, statement, a Jinja file, or a promptsource YAML file (FILE.yaml for all its templates, FILE.yaml:NAME
+    /// for one). Can be given several times.
     #[arg(long, value_name = "NAME|FILE|FILE.yaml:NAME", default_value = "llama-ccs")]
     template: Vec<String>,
-    /// A text before every prompt, misleading or not, as it stands (never as Jinja); a newline is added where it ends in no
-    /// white space. @FILE reads it from a file. It counts for --max-seq-len.
+    /// A text before every prompt, misleading or not, taken as it is (never as Jinja). A newline is added if it does
+    /// not end in white space. @FILE reads it from a file. Its tokens count for --max-seq-len.
     #[arg(long, value_name = "TEXT|@FILE")]
     prefix: Option<String>,
-    /// Leave the passage blank: the questions that would be kept with their passages, in the same order, of the same
-    /// groups. For `ccs fit --blank`.
+    /// Leave the passage blank. The questions are those that would be kept with their passages, in the same order and
+    /// the same groups. For `ccs fit --blank`.
     #[arg(long)]
     blank_passage: bool,
     /// Questions to skip at the start.
     #[arg(long, default_value_t = 0)]
     offset: usize,
-    /// Most questions to keep, each with the pairs of all templates (so with one template: most pairs).
+    /// The most questions to keep, each with the pairs of all templates (with one template: the most pairs).
     #[arg(long)]
     limit: Option<usize>,
-    /// Drop a question if the longer side of a pair, BOS included, has more tokens under any template.
+    /// Drop a question if one of its prompts has more tokens than this under any template, BOS included.
     #[arg(long, default_value_t = 512)]
     max_seq_len: usize,
     /// Keep as many true as false questions.
     #[arg(long)]
     balance: bool,
-    /// For --balance, and for the two classes of a pair where the label has more than two and all templates are promptsource's.
+    /// Seed of --balance, and of the choice of two classes if the label has more than two and all templates are
+    /// promptsource's.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Columns of the data that go along with the pairs, separated by commas, as data.NAME; reports can tell rows apart by
-    /// them. none keeps none [default: all with values of at most 200 characters that are not used otherwise].
+    /// Columns of the data to keep as data.NAME, separated by commas; reports can tell rows apart by them. `none` keeps
+    /// none [default: all that are not used otherwise and whose values have at most 200 characters].
     #[arg(long, value_name = "NAME,…|none", value_delimiter = ',')]
     keep_columns: Option<Vec<String>>,
-    /// Show the first N pairs, the captured token marked.
+    /// Show the first N pairs, and mark the token whose state is taken.
     #[arg(long, value_name = "N", default_value_t = 0)]
     preview: usize,
 }

@@ -16,7 +16,7 @@ use super::{AnyError, output};
 Examples:
   llama-ccs store info store
   llama-ccs store verify store
-  llama-ccs store export store --out activations    # plus/{idx}.npy, minus/{idx}.npy of [layers + 1, dim]
+  llama-ccs store export store --out activations    # plus/{idx}.npy and minus/{idx}.npy
   llama-ccs store export store --tokens mean --out activations-mean")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -25,24 +25,24 @@ pub(crate) struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// What a store holds, what made it, and how far it is.
+    /// Show what a store holds, what made it, and how many rows are done.
     Info {
         /// The store's folder.
         store: PathBuf,
     },
-    /// Reads everything again and compares it with the journal's checksums; exit code 1 if anything is wrong.
+    /// Read everything again and compare it with the journal's checksums. The exit code is 1 if anything differs.
     Verify {
         /// The store's folder.
         store: PathBuf,
     },
-    /// Writes llama-ccs' layout: one file a prompt, [layers + 1, dim].
+    /// Write llama-ccs' layout: one file per prompt, [layers + 1, dim].
     Export {
         /// The store's folder.
         store: PathBuf,
         /// The folder to write.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// The token whose states are written: one of the rules that the store was extracted with.
+        /// The token rule whose states are written: one of those that the store was extracted with.
         #[arg(long, value_name = "RULE", default_value = "last")]
         tokens: String,
     },

@@ -24,7 +24,7 @@ fn of_every_command() {
 fn has_examples_and_exit_codes() {
     assert!(
         help(&[]).contains(
-            "Exit codes: 0 done; 1 an error, said on stderr; 2 a wrong command line; 130 interrupted"
+            "Exit codes: 0 success; 1 an error, printed on stderr; 2 a wrong command line; 130 interrupted"
         )
     );
     for path in commands().iter().filter(|path| path.len() == 1 && path[0] != "doctor") {

@@ -21,7 +21,7 @@ pub enum Error {
     #[error("{0}")]
     Io(io::Error),
 
-    /// More files than the process may have open: a store under way keeps every column open.
+    /// More open files than the process may have: a store that is being written keeps every column open.
     #[error(
         "cannot open {path}: the store needs {files} open files at once, more than this process may have"
     )]
@@ -108,7 +108,7 @@ pub enum Error {
         supported: u32,
     },
 
-    /// Something else bears the name of a file of the store.
+    /// Something other than a regular file has the name of a file of the store.
     #[error("{path} is {what}, and a store is made of files")]
     NotAFile {
         /// The path.
@@ -126,7 +126,7 @@ pub enum Error {
         limit: u64,
     },
 
-    /// There is not memory enough for what was asked for.
+    /// There is not enough memory for what was asked for.
     #[error("no memory for {bytes} bytes of {path}")]
     Memory {
         /// The file.
@@ -135,7 +135,7 @@ pub enum Error {
         bytes: u64,
     },
 
-    /// Values are not those that the journal names.
+    /// Values differ from the journal's checksums.
     #[error("{path}: the values of batch {batch} (rows {}) are not those that were written{}", listed(rows), match others { 0 => String::new(), 1 => ", nor are those of another batch".to_owned(), n => format!(", nor are those of {n} other batches") })]
     Damaged {
         /// The array.
@@ -148,7 +148,7 @@ pub enum Error {
         others: usize,
     },
 
-    /// A batch was computed again, because its values were damaged, and did not come out as it was.
+    /// A damaged batch was computed again and came out different.
     #[error(
         "{path}: batch {batch}, whose values are damaged, was computed again, and is not bit for bit what it was"
     )]
@@ -159,7 +159,7 @@ pub enum Error {
         batch: usize,
     },
 
-    /// The rows given hold more text than a reader would believe.
+    /// The given rows contain more text than a reader would accept.
     #[error("the rows cannot be kept: {what}")]
     RowText {
         /// What would be refused.
@@ -179,7 +179,7 @@ pub enum Error {
         what: String,
     },
 
-    /// The rows given do not fit the manifest given.
+    /// The given rows do not fit the given manifest.
     #[error("{what}")]
     RowCount {
         /// The two numbers.
@@ -230,14 +230,14 @@ pub enum Error {
         found: u64,
     },
 
-    /// A file of the store is not there.
+    /// A file of the store is missing.
     #[error("{path} is missing")]
     Missing {
         /// The file.
         path: PathBuf,
     },
 
-    /// An array is there twice, finished and unfinished.
+    /// An array exists twice, finished and unfinished.
     #[error("{path} and {partial} are both there")]
     BothNames {
         /// The finished array.
@@ -321,7 +321,7 @@ pub enum Error {
         value: f32,
     },
 
-    /// `finish` before every batch was committed.
+    /// `finish` was called before every batch was committed.
     #[error("{remaining} batches have not been committed")]
     Unfinished {
         /// How many batches are missing.

@@ -19,7 +19,7 @@ const ATTEMPTS: u32 = 100;
 /// Writes `plus/{idx}.npy` and `minus/{idx}.npy` into the new folder `out`: the residual stream under one token rule
 /// (llama-ccs' own is `last`) after the embedding and after each of the L blocks, in f32. Returns the number of rows.
 ///
-/// The folder appears under its name only when it is whole.
+/// The folder gets its name only when it is complete.
 ///
 /// # Shapes
 /// Each file is [L + 1, D].

@@ -5,7 +5,7 @@ use crate::error::Error;
 const COLUMNS: &str = "`llama-ccs store info` lists the columns";
 
 impl Error {
-    /// What to do about it, as the end of a sentence. Every error of this crate has such advice.
+    /// What to do about the error, as the end of a sentence. Every error of this crate has a hint.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Io(error) => Some(host::hint::hint(error).to_owned()),

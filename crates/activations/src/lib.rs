@@ -1,6 +1,6 @@
-//! Hidden states of contrast pairs on disk: plain `.npy` files that `NumPy` opens, a journal that says which rows
-//! are durable, and a writer that continues after a crash to the same bytes an uninterrupted run would give.
-//! Every row is written, or the store says which is not. The format is in `FORMAT.md`.
+//! Hidden states of contrast pairs on disk: plain `.npy` files that `NumPy` opens, a journal that says which rows are
+//! durable, and a writer that continues after a crash and ends with the same bytes as an uninterrupted run. Every row
+//! is written, or the store says which are not. `FORMAT.md` specifies the format.
 //!
 //! ```
 //! use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, SideOf, Store, StoreDtype, StoreWriter};

@@ -30,13 +30,13 @@ const RESERVED: [&str; 6] =
 /// More axes than any hook point has, few enough for every reader.
 const MAX_AXES: usize = 8;
 
-/// What one number of an array is kept in. Computing in one type and keeping another are two choices.
+/// The type in which numbers are stored. It need not be the type in which they were computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreDtype {
     /// 32-bit floats: bf16 and f16 widen to it without loss.
     F32,
-    /// 16-bit floats: half the room; values of 65520 and beyond are refused.
+    /// 16-bit floats: half the space; values of 65520 and above are refused.
     F16,
 }
 
@@ -124,7 +124,7 @@ impl Column {
         self.shape.iter().fold(1, |len, &n| len.saturating_mul(n))
     }
 
-    /// What the column is kept in: scalars are f32 in every store.
+    /// The type in which the column is stored: scalars are f32 in every store.
     pub fn dtype(&self, store: StoreDtype) -> StoreDtype {
         if self.shape.is_empty() { StoreDtype::F32 } else { store }
     }
@@ -180,14 +180,14 @@ fn layer_of(hook: &str) -> Option<usize> {
 pub struct Manifest {
     /// The version of the format, [`SCHEMA`].
     pub schema: u32,
-    /// What hidden states are kept in.
+    /// The type in which hidden states are stored.
     pub dtype: StoreDtype,
     /// Rows (contrast pairs).
     pub rows: usize,
     /// BLAKE3 of `rows.parquet`; filled in by the writer.
     pub rows_hash: String,
-    /// What else made the numbers, as JSON: whatever the caller says of it. [`Manifest::provenance`] reads it.
-    /// A store is continued only with equal settings.
+    /// What else made the numbers, as JSON: whatever the caller records. [`Manifest::provenance`] reads it. A store is
+    /// continued only with equal settings.
     pub settings: Map<String, Value>,
     /// The columns, in the order of [`BatchStates`](crate::BatchStates).
     pub columns: Vec<Column>,
@@ -204,13 +204,13 @@ impl Manifest {
         Ok(Files::new(dir.as_ref()).read_manifest()?.0)
     }
 
-    /// What made the states: the settings as typed fields.
+    /// What made the states: the settings, as typed fields.
     pub fn provenance(&self) -> Provenance {
         Provenance::from(self.settings.clone())
     }
 
-    /// A manifest of this build's schema; the number of rows follows from the plan, `settings` from a [`Provenance`] or
-    /// from whatever else the caller has to say.
+    /// A manifest of this build's schema. The number of rows follows from the plan; `settings` come from a
+    /// [`Provenance`] or are whatever the caller records.
     pub fn new(
         dtype: StoreDtype,
         columns: Vec<Column>,
@@ -221,8 +221,8 @@ impl Manifest {
         Self { schema: SCHEMA, dtype, rows, rows_hash: String::new(), settings, columns, batches }
     }
 
-    /// The token rules under which states are kept, in the order of the columns. Columns of one number per row have
-    /// none: their token is no choice.
+    /// The token rules of the stored states, in the order of the columns. Columns with one number per row have none,
+    /// because their token is not a choice.
     pub fn token_rules(&self) -> Vec<&str> {
         let mut rules = Vec::new();
         for column in self.columns.iter().filter(|column| !column.shape.is_empty()) {
@@ -382,7 +382,7 @@ impl Differences {
         &self.found
     }
 
-    /// Whether there are none.
+    /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

@@ -38,8 +38,8 @@ struct Columns {
 impl Contrast {
     /// Puts pairs together.
     ///
-    /// `labels` says whether the plus side is the true one; rows with equal `groups` (one passage) are never
-    /// separated by a split or a resample.
+    /// `labels` says whether the plus side is the true one. Rows with equal `groups` (one passage) stay on one side of
+    /// every split, and intervals take groups, not rows, for independent.
     ///
     /// # Shapes
     /// `plus`, `minus`: \[N, D\], any floating-point kind; `labels`, `groups`: N.

@@ -1,7 +1,7 @@
 //! One answer from several templates: how the scores of a question's rows are brought together.
 //!
 //! A row has the scores s⁺ and s⁻ of its two statements, logits ([`crate::Probe::statement_logits`]); a question has as many rows
-//! as templates. Whatever the mode, what is resampled for intervals are questions: rows of one question are one observation.
+//! as templates. In every mode, intervals take questions for independent: rows of one question are one observation.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ pub enum Ensembling {
     Full,
 }
 
-/// Scores with their labels, and what must stay together when they are resampled.
+/// Scores with their labels, and their questions, which intervals take for independent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ensembled {
     /// Logits: above 0 predicts true.
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_resampled_not_rows() {
+    fn intervals_count_questions_not_rows() {
         for mode in [Ensembling::None, Ensembling::Partial, Ensembling::Full] {
             let all = of(mode);
             let clusters = Clusters::new(&all.labels, &all.clusters()).unwrap();

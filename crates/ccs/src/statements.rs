@@ -29,8 +29,8 @@ use crate::{Contrast, Error, Result};
 pub struct Statements(Contrast);
 
 impl Statements {
-    /// Puts statements together. `labels` says which are true; rows with equal `groups` (one subject) are never separated by a
-    /// split or a resample.
+    /// Puts statements together. `labels` says which are true. Rows with equal `groups` (one subject) stay on one side of
+    /// every split, and intervals take groups, not rows, for independent.
     ///
     /// # Shapes
     /// `states`: \[N, D\], any floating-point kind; `labels`, `groups`: N.
@@ -88,7 +88,7 @@ impl Statements {
         self.0.labels()
     }
 
-    /// What must stay together in splits and resamples. N
+    /// What stays on one side of every split, and what intervals take for independent. N
     pub fn groups(&self) -> &[String] {
         self.0.groups()
     }

@@ -16,9 +16,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Temporary names tried beside a file.
 const ATTEMPTS: u32 = 100;
 
-/// Replaces a file, or makes it: whoever looks sees the old file or the new one, and after an error what was there before,
-/// with nothing beside it. The new file is on the disk, under its name, when this returns, and has the permissions of the
-/// old one. A link is followed.
+/// Writes a file, replacing an existing one. Readers see the old file or the new one, never a part of it. After an
+/// error, the old file is unchanged and nothing is left beside it. When this returns, the new file is durable under its
+/// name and has the permissions of the old one. Links are followed.
 ///
 /// # Errors
 /// What the file system refuses, with the path; a path that leads to a folder, a device or a pipe.
@@ -28,8 +28,8 @@ pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
     beside.finish()
 }
 
-/// As [`replace`], by way of a temporary file of that name, beside `path`; what lies there is lost. For folders in which
-/// every name has its meaning.
+/// As [`replace`], through the temporary file `temporary` beside `path`; a file of that name is lost. For folders in
+/// which every name has a meaning.
 ///
 /// # Errors
 /// As [`replace`].
@@ -45,8 +45,8 @@ pub fn replace_by(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()>
     beside.finish()
 }
 
-/// A file that is being written beside the place that it is for, and takes it when it is [finished](Self::finish). Dropped
-/// before that, it is removed.
+/// A file that is written beside its destination, and moved there by [`Beside::finish`]. If it is dropped before that,
+/// it is removed.
 #[derive(Debug)]
 pub struct Beside {
     file: File,
@@ -59,7 +59,7 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Begins a file for `path`, under a name that was free.
+    /// Begins a file for `path`, under a temporary name that is free.
     ///
     /// # Errors
     /// As [`replace`].
@@ -86,7 +86,7 @@ impl Beside {
         ))
     }
 
-    /// Makes the file durable and moves it into its place.
+    /// Makes the file durable and moves it to its destination.
     ///
     /// # Errors
     /// What the file system refuses, and that an earlier write failed.
@@ -169,8 +169,8 @@ fn folder(parent: &Path) -> &Path {
     if parent.as_os_str().is_empty() { Path::new(".") } else { parent }
 }
 
-/// Reads a file of at most so many bytes. Pipes are read too (`/dev/stdin`, `<(…)` of a shell), but not waited for where
-/// nobody writes; devices, which never end, are not.
+/// Reads a file of at most `most` bytes. Pipes are read, too (`/dev/stdin`, `<(…)` of a shell), unless nobody writes to
+/// them. Devices, which never end, are refused.
 ///
 /// # Errors
 /// What the file system refuses, with the path; a folder, a device, a pipe without a writer; more bytes than that.
@@ -194,7 +194,7 @@ pub fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read`], text in UTF-8.
+/// As [`read`], for UTF-8 text.
 ///
 /// # Errors
 /// As [`read`]; bytes that are not UTF-8.
@@ -206,7 +206,7 @@ pub fn read_text(path: impl AsRef<Path>, most: u64) -> io::Result<String> {
     })
 }
 
-/// Opens a file that is one: no folder, device or pipe.
+/// Opens a regular file: not a folder, a device, or a pipe.
 ///
 /// # Errors
 /// What the file system refuses, with the path, and what is not a regular file.
@@ -299,7 +299,7 @@ impl std::error::Error for Named {
     }
 }
 
-/// A path for JSON, which is Unicode: what is not stands as U+FFFD.
+/// A path as text for JSON; bytes that are not Unicode become U+FFFD.
 pub fn in_json(path: impl AsRef<Path>) -> String {
     path.as_ref().display().to_string()
 }

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 
 use rustix::io::Errno;
 
-/// An error that says what to do about it. Inside an [`io::Error`], [`hint()`] finds it.
+/// An error with a hint: what to do about it. [`hint()`] also finds it inside an [`io::Error`].
 #[derive(Debug)]
 pub struct Hinted {
     what: String,

@@ -1,6 +1,6 @@
-//! What libraries and programs have to do with the system around them, so that it stands in one place: files that are
-//! written whole or not at all and read within bounds, threads that may fail to start, text that may be shown, names that may be
-//! misspelled, and, for programs (feature `program`), standard output that is checked, progress bars and signals.
+//! What libraries and programs share in dealing with the operating system: files that are written whole or not at all
+//! and read within bounds, threads that may fail to start, text that is safe to show, and suggestions for misspelled
+//! names. For programs (feature `program`): checked standard output, error messages, progress bars, and signals.
 //!
 //! ```
 //! # let folder = tempfile::tempdir()?;

@@ -1,10 +1,10 @@
 //! What a misspelled name may have meant.
 
-/// Names less alike than this are not offered. Half of the letters in place is what a typing error leaves of a short name;
-/// what has less in common is another word.
+/// Names less similar than this are not suggested. A typing error leaves at least half of a short name's letters in
+/// place; a name with less in common is another word.
 const ALIKE: f64 = 0.5;
 
-/// The one of `known` that is most like `name`, if one is alike; capital and small letters are the same.
+/// The name among `known` that is most similar to `name`, if any is similar enough. Case does not matter.
 ///
 /// ```
 /// assert_eq!(host::nearest("block.1", ["hook_embed", "blocks.1"]), Some("blocks.1"));

@@ -1,5 +1,5 @@
-//! Panics of a library's that are made errors. The hook of our programs says nothing of them; every other panic it calls a
-//! defect.
+//! Turns panics of a library into errors. Our programs' panic hook prints nothing for these panics; it reports every
+//! other one as a defect.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +8,8 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `work` gives, or `None` if it panics on this thread. For decoders that assert what a damaged file does not hold: what
-/// they were working on is lost with the panic, so nothing half done is seen.
+/// The result of `work`, or `None` if it panics on this thread. For decoders that panic on damaged files: their partial
+/// results are lost with the panic, so no one sees them.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     let before = EXPECTED.replace(true);
     let done = catch_unwind(AssertUnwindSafe(work));

@@ -1,12 +1,13 @@
-//! Text from data and model files, made fit to be shown: a terminal obeys control characters, and a reader is misled by
-//! characters that turn the order of others around.
+//! Makes text from data and model files safe to show. Control characters can command a terminal, and some format
+//! characters reverse or hide the text around them.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character does something to its surroundings instead of being shown: a control character other than newline
-/// and tab, a line or paragraph separator of Unicode's own, or a format character that reorders or hides others
-/// (bidirectional marks, embeddings, overrides and isolates, deprecated formats, annotations, tags), or no character at all.
+/// Whether a character affects its surroundings instead of being shown: a control character other than newline and tab,
+/// Unicode's line and paragraph separators, a format character that reorders or hides others (bidirectional marks,
+/// embeddings, overrides, and isolates, deprecated formats, annotations, tags), or a code point that is not a
+/// character.
 pub fn is_unsafe(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
@@ -22,15 +23,15 @@ pub fn is_unsafe(c: char) -> bool {
     }
 }
 
-/// The text with what [`is_unsafe`] written as `\u{1b}`.
+/// The text with every [unsafe](is_unsafe) character written as an escape such as `\u{1b}`.
 pub fn shown(text: &str) -> Cow<'_, str> {
     escaped(text, |c, into| {
         let _ = write!(into, "{}", c.escape_unicode());
     })
 }
 
-/// A JSON document with the same characters written as JSON has them, `\u001b`: the same document to every reader. Newlines
-/// are never raw inside a JSON string.
+/// A JSON document with the same characters written as JSON escapes (`\u001b`); every parser reads the same values.
+/// (Newlines never occur inside a JSON string.)
 pub fn json(document: &str) -> Cow<'_, str> {
     escaped(document, |c, into| {
         for unit in c.encode_utf16(&mut [0; 2]) {

@@ -1,5 +1,5 @@
-//! Threads that may fail to start. The standard library's `thread::spawn` and `Scope::spawn` panic then, rayon's own pool
-//! does, and so do libraries over it.
+//! Threads that may fail to start. `thread::spawn` and `Scope::spawn` of the standard library panic if they cannot
+//! start one, and so do rayon's own pool and libraries that use it.
 
 use std::io::{self, ErrorKind};
 use std::sync::{PoisonError, RwLock};
@@ -10,7 +10,7 @@ use crate::hint::{THREADS, refused};
 /// Starts a thread.
 ///
 /// # Errors
-/// The system starts no more.
+/// The system cannot start another thread.
 pub fn spawn<T, F>(name: &str, work: F) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -22,7 +22,7 @@ where
 /// Starts a thread in a scope.
 ///
 /// # Errors
-/// The system starts no more.
+/// The system cannot start another thread.
 pub fn spawn_scoped<'scope, 'env, T, F>(
     scope: &'scope Scope<'scope, 'env>,
     name: &str,
@@ -35,15 +35,15 @@ where
     Builder::new().name(name.to_owned()).spawn_scoped(scope, work).map_err(|error| cannot(name, &error))
 }
 
-/// Cores of this machine, as far as this process may use them.
+/// The number of cores that this process may use.
 pub fn cores() -> usize {
     available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Whether so many threads can be started at once. Asked before handing work to a library that panics where they cannot.
+/// Checks that this many threads can run at once, before work goes to a library that panics if they cannot.
 ///
 /// # Errors
-/// The system starts fewer.
+/// The system starts fewer threads.
 pub fn check(threads: usize) -> io::Result<()> {
     let gate = RwLock::new(());
     std::thread::scope(|scope| {
@@ -53,10 +53,10 @@ pub fn check(threads: usize) -> io::Result<()> {
     })
 }
 
-/// A pool of a thread for each core, of fewer where the system starts no more.
+/// A pool with one thread per core, or fewer if the system starts no more.
 ///
 /// # Errors
-/// Not even one can be started.
+/// Not even one thread can be started.
 #[cfg(feature = "pool")]
 pub fn pool() -> io::Result<rayon::ThreadPool> {
     let mut threads = cores();

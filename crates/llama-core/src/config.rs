@@ -29,15 +29,15 @@ pub struct Config {
     /// How those wavelengths are stretched for long texts.
     #[serde(default)]
     pub rope_scaling: RopeScaling,
-    /// Whether the unembedding is the embedding.
+    /// Whether the unembedding is the embedding (tied weights).
     #[serde(default)]
     pub tied_embeddings: bool,
-    /// Whether there is no unembedding, in a model that was saved without (transformers' `LlamaModel`): its states are
-    /// computed, logits are not.
+    /// Whether the model was saved without an unembedding (transformers' `LlamaModel`): its states are computed, logits
+    /// are not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub headless: bool,
-    /// Tokens that each token attends to, itself included, in models with a window (Mistral). Longer prompts are refused,
-    /// so what is computed needs no window.
+    /// The attention window (Mistral): how many tokens each token attends to, itself included. Longer prompts are
+    /// refused, so no window is ever applied.
     #[serde(default)]
     pub sliding_window: Option<usize>,
 }
@@ -55,8 +55,8 @@ pub enum RopeScaling {
         /// The factor.
         factor: f64,
     },
-    /// LLaMA 3.1's way: wavelengths shorter than `original_context / high_freq_factor` stay, those longer than
-    /// `original_context / low_freq_factor` are stretched by `factor`, those between by something between.
+    /// As LLaMA 3.1 does it: wavelengths shorter than `original_context / high_freq_factor` stay, those longer than
+    /// `original_context / low_freq_factor` are stretched by `factor`, and those between are interpolated.
     Llama3 {
         /// Stretch of the longest wavelengths.
         factor: f64,
@@ -64,7 +64,7 @@ pub enum RopeScaling {
         low_freq_factor: f64,
         /// Where stretching begins.
         high_freq_factor: f64,
-        /// Tokens of a text in the training before.
+        /// Context length of the original training, in tokens.
         original_context: f64,
     },
     /// Each wavelength by its own factor, as GGUF files keep them. \[K/2\]

@@ -19,7 +19,7 @@ pub enum Error {
     #[error("{0}")]
     Io(#[from] std::io::Error),
 
-    /// The path is no checkpoint this crate knows.
+    /// The path is not a checkpoint that this crate knows.
     #[error("{path} is not a model: {found}", path = path.display())]
     NotAModel {
         /// The path as given.
@@ -40,7 +40,7 @@ pub enum Error {
         hint: String,
     },
 
-    /// A file of weights is not what its format says: truncated, damaged, of another kind.
+    /// A file of weights does not follow its format: it is truncated, damaged, or of another kind.
     #[error("{path}: {reason}", path = path.display())]
     WeightFile {
         /// The file.
@@ -51,7 +51,7 @@ pub enum Error {
         hint: String,
     },
 
-    /// The pickle inside a `.pth` file is malformed, or asks for what a list of tensors never needs.
+    /// The pickle inside a `.pth` file is malformed, or needs an instruction that a list of tensors never needs.
     #[error("{path}: the pickle is refused at byte {offset}: {reason}", path = path.display())]
     Pickle {
         /// The `.pth` file.
@@ -322,11 +322,11 @@ pub enum Error {
         n_layers: usize,
     },
 
-    /// Logits were wanted of tokens for which none were computed.
+    /// Logits were wanted for tokens for which none were computed.
     #[error("the logits of these tokens were not computed")]
     NoLogits,
 
-    /// Logits were wanted of a model without an unembedding.
+    /// Logits were wanted from a model without an unembedding.
     #[error("the model has no unembedding (`lm_head.weight`), so there are no logits")]
     Headless,
 
@@ -389,7 +389,7 @@ pub enum Error {
         what: &'static str,
     },
 
-    /// The thread that reads a streamed model's weights ended without a word.
+    /// The thread that reads a streamed model's weights ended without reporting an error.
     #[error("the thread that reads weights died")]
     WeightsThread,
 
@@ -403,7 +403,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether LibTorch found no memory for a tensor, on whatever device: with a smaller batch the same may work.
+    /// Whether LibTorch ran out of memory for a tensor, on any device; a smaller batch may work.
     pub fn is_out_of_memory(&self) -> bool {
         let Self::Torch(TchError::Torch(text)) = self else { return false };
         // CUDA's allocator; the CPU's; the CPU's in older releases.

@@ -13,15 +13,16 @@ use crate::model::{Forward, KvCache, Llama};
 /// How tokens are chosen and when to stop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
-    /// Divides the logits; 0 takes the likeliest token always.
+    /// Divides the logits; 0 always takes the most likely token.
     pub temperature: f64,
-    /// Chooses among the likeliest tokens that together have at least this probability (Holtzman et al. 2020).
+    /// Samples from the most likely tokens that together have at least this probability (nucleus sampling, Holtzman et
+    /// al. 2020).
     pub top_p: f64,
-    /// Most new tokens for each prompt.
+    /// The most new tokens for each prompt.
     pub max_new_tokens: usize,
     /// Tokens that end a text; they are not returned.
     pub stop: Vec<u32>,
-    /// The same seed gives the same texts.
+    /// Seed of the sampling: the same seed gives the same texts.
     pub seed: u64,
 }
 
@@ -33,7 +34,7 @@ impl Default for Sampling {
 }
 
 impl Llama {
-    /// Continues prompts, all of them at once, one token a step over cached keys and values.
+    /// Continues all prompts together, one token per step, with cached keys and values.
     ///
     /// Returns the new tokens of each prompt.
     ///

@@ -3,7 +3,7 @@
 use crate::error::Error;
 
 impl Error {
-    /// What to do about it; none where a hook of the caller's failed ([`Error::Hook`]).
+    /// What to do about the error; `None` if a caller's hook failed ([`Error::Hook`]).
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Hook { .. } => None,

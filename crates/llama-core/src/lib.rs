@@ -22,18 +22,18 @@
 //! ```
 //!
 //! # Map
-//! - [`Checkpoint`] is a model on disk, [`Llama`] one that computes, [`Tokenizer`] its tokenizer.
-//! - [`Batch`] lays prompts out. [`Forward`] says what one pass does on the way: [`Hook`]s and logits. [`Capture`] is the
-//!   hook that keeps activations, [`FnHook`] a closure.
+//! - [`Checkpoint`] is a model on disk, [`Llama`] a model that computes, [`Tokenizer`] its tokenizer.
+//! - [`Batch`] lays prompts out. [`Forward`] says what one pass does: which [`Hook`]s visit it, and which logits it
+//!   returns. [`Capture`] is the hook that keeps activations; [`FnHook`] makes a hook of a closure.
 //! - [`Llama::run_with_cache`] is the short form: all logits, and the activations at some points.
-//! - [`HookPoint`]s carry TransformerLens' names with their exact meaning; [`HookSet`] reads globs of them. [`names`] tells
+//! - [`HookPoint`]s have TransformerLens' names with their exact meaning; [`HookSet`] reads globs of them. [`names`] says
 //!   what other libraries call them.
 //! - [`Edits`] change activations, written as data: steer, patch, ablate.
 //! - [`Llama::unembed`] reads a residual stream as logits (the logit lens), [`Llama::weight`] gives the weights.
 //! - [`Llama::generate`] continues prompts.
 //!
 //! # Numbers out of tensors
-//! tch converts tensors of one, two and three axes into `Vec<f32>`, `Vec<Vec<f32>>` and `Vec<Vec<Vec<f32>>>`, whatever
+//! tch converts tensors of one, two, and three axes into `Vec<f32>`, `Vec<Vec<f32>>`, and `Vec<Vec<Vec<f32>>>`, whatever
 //! their type and device, as above. It makes an array of any tensor of f32: `let array: ndarray::ArrayD<f32> =
 //! (&tensor).try_into()?`, with the ndarray that tch uses (0.16 in tch 0.26).
 

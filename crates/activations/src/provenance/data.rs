@@ -72,12 +72,13 @@ impl DataRecord {
         }
     }
 
-    /// Reads what a report holds. Anything but an object says nothing.
+    /// Reads what a report records. Anything but an object counts as empty.
     pub fn from_json(value: &Value) -> Self {
         value.as_object().cloned().map(Self::from).unwrap_or_default()
     }
 
-    /// Which states were read: `at the last token, computed in bf16 and kept in f32`; none where nothing is recorded.
+    /// Which states were read, such as `at the last token, computed in bf16 and kept in f32`; `None` if nothing is
+    /// recorded.
     pub fn states(&self) -> Option<String> {
         let tokens = self.tokens.as_deref().map(|rule| match rule {
             "last" => "at the last token".to_owned(),

@@ -36,14 +36,14 @@ section! {
     Provenance {
         /// The names of the data sets, joined by `, `.
         dataset: String,
-        /// Changes of activations on the way, as the edits' file has them; none of an unchanged model.
+        /// Edits of activations, as in the edits' file; `None` for an unchanged model.
         edits: Value,
         /// How the states were computed.
         extraction: Extraction,
         /// The model.
         model: Model,
-        /// What readers of reports should know about the data, in sentences: that their groups were guessed, that one of
-        /// them is large.
+        /// What readers of reports should know about the data, in sentences: for example, that groups were guessed, or
+        /// that one of them is large.
         notes: Vec<String>,
         /// The names of the templates, joined by `, `; [`Provenance::template_names`] takes them apart.
         template: String,
@@ -69,7 +69,7 @@ section! {
         weights: String,
         /// Its configuration.
         config: ModelConfig,
-        /// Something that readers of reports should know about it.
+        /// Something that readers of reports should know about the model.
         note: String,
     }
 }
@@ -135,7 +135,8 @@ section! {
 }
 
 impl Provenance {
-    /// Reads the settings of a manifest, or what a report or a probe holds of them. Anything but an object says nothing.
+    /// Reads the settings of a manifest, or what a report or a probe records of them. Anything but an object counts as
+    /// empty.
     pub fn from_json(value: &Value) -> Self {
         value.as_object().cloned().map(Self::from).unwrap_or_default()
     }

@@ -2,7 +2,7 @@
 
 use super::{Provenance, short};
 
-/// What keeps states from being put beside others: they are not of the same model.
+/// Why states cannot be compared: they are not of the same model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {found}, not {expected}")]
 #[non_exhaustive]
@@ -15,16 +15,16 @@ pub struct Conflict {
     pub expected: String,
 }
 
-/// What does not keep states apart but should be known.
+/// A difference that does not prevent a comparison but should be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Caveat {
-    /// The states in question do not say what something is that the others name, so it is not compared.
+    /// The states in question do not record something that the others record, so it is not compared.
     NotRecorded {
         /// `the model` or `the tokenizer`.
         what: &'static str,
     },
-    /// The states they are compared with do not say what something is that these name.
+    /// The states that they are compared with do not record something that these record.
     NotRecordedByOther {
         /// `the model` or `the tokenizer`.
         what: &'static str,
@@ -58,8 +58,8 @@ impl Caveat {
 }
 
 impl Provenance {
-    /// Whether these states may be put beside the other's: of one model, tokenizer and edits. Models are compared by
-    /// their identity, and by name where one has no identity. What only one of the two records is a caveat.
+    /// Checks that these states may be compared with the others: the same model, tokenizer, and edits. Models are
+    /// compared by their identity, or by name if one has no identity. What only one of the two records is a caveat.
     ///
     /// # Errors
     /// The first thing that differs.

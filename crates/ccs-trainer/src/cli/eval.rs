@@ -14,10 +14,10 @@ use clap::Args;
 use super::output::{estimate, in_auroc, numbers, print, print_json};
 
 const EXAMPLES: &str = "\
-The probes are applied as they were fitted, with the normalization, sign and layer of the run's training rows. The \
-store must be of the run's model, with the same hook in_auroc and token rule. Rows of passages that trained the probes are \
-left out. Intervals resample passages. Beside each probe: random directions at its layer, and how much better it is \
-than these and than the model's own answer on the same rows.
+The probes are applied as they were fitted, with the normalization, sign, and layer from the run's training rows. The \
+store must be of the run's model, with the same hook points and token rule. Rows of passages that trained the probes are \
+left out. Intervals take groups (passages), not rows, for independent. Each probe is compared with random directions at its \
+layer and with the model's own answers, on the same rows.
 
 Examples:
   ccs eval boolq/run imdb/store
@@ -34,41 +34,40 @@ pub(crate) struct Eval {
     run: PathBuf,
     /// The store to evaluate its probes on, from `llama-ccs extract`.
     store: PathBuf,
-    /// Methods, separated by commas [default: every method whose layer the run chose].
+    /// Methods, separated by commas [default: every method for which the run chose a layer].
     #[arg(long, value_delimiter = ',', value_name = "METHODS")]
     method: Option<Vec<String>>,
-    /// The layer [default: the one that the run chose, method by method].
+    /// The layer [default: the one that the run chose for each method].
     #[arg(long)]
     layer: Option<usize>,
-    /// Also evaluate every probe with means and scales of the evaluated rows (transductive), as
-    /// `METHOD_reestimated`.
+    /// Also evaluate every probe with means and scales of the evaluated rows, as `METHOD_reestimated` (transductive).
     #[arg(long)]
     reestimate: bool,
-    /// Keep rows of passages that trained the probes; without it they are counted and left out.
+    /// Keep rows of passages that trained the probes. Otherwise they are counted and left out.
     #[arg(long)]
     keep_trained: bool,
-    /// What of an answer's log-probability zero-shot goes by: sum, of the whole answer, or mean, over its tokens
-    /// [default: what the run went by]
+    /// Which log-probability of an answer zero-shot compares: sum (of the whole answer) or mean (over its tokens)
+    /// [default: as in the run]
     #[arg(long, value_name = "SCORE")]
     zero_shot: Option<AnswerScore>,
-    /// A store of unrelated text: what share of the true rows is above the score that 1% of its rows exceed. At least 100
-    /// rows, better 500.
+    /// A store of unrelated text, of at least 100 rows, better 500. Also report recall: the share of true rows above
+    /// the score that at most 1% of the unrelated rows exceed.
     #[arg(long, value_name = "STORE")]
     control: Option<PathBuf>,
-    /// The column that says who speaks: how much of the gap between the model's answers to its two speakers the probes
-    /// recover (quirky models). For a run of `ccs fit --only COLUMN=TRUTHFUL`.
+    /// The column that says who speaks (quirky models): how much of the gap between the model's answers to two
+    /// speakers the probes recover. For a run of `ccs fit --only COLUMN=TRUTHFUL`.
     #[arg(long, value_name = "COLUMN", requires = "truthful", requires = "untruthful", conflicts_with_all = ["control", "reestimate"])]
     speaker: Option<String>,
-    /// Its value where the model is truthful.
+    /// The speaker to whom the model is truthful.
     #[arg(long, value_name = "VALUE", requires = "speaker")]
     truthful: Option<String>,
-    /// Its value where the model errs; there the probes are judged.
+    /// The speaker to whom the model is not truthful; the probes are evaluated on these rows.
     #[arg(long, value_name = "VALUE", requires = "speaker")]
     untruthful: Option<String>,
-    /// With --speaker, the column with what is true, instead of the store's labels.
+    /// With --speaker, the column that says what is true [default: the store's labels].
     #[arg(long, value_name = "COLUMN", requires = "speaker")]
     truth: Option<String>,
-    /// Where to compute: cpu, cuda or cuda:N.
+    /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Print JSON instead of a table.
@@ -126,7 +125,7 @@ fn gaps(found: &QuirkyReport, quirky: &Quirky) -> String {
         let line = format!("{name:<widest$}  {layer:>5}  {auroc:<21}  {recovered}");
         let _ = writeln!(text, "{}", line.trim_end());
     };
-    row(["", "layer", "AUROC [95 %]", "gap recovered [95 %]"]);
+    row(["", "layer", "AUROC [95%]", "gap recovered [95%]"]);
     row(["the model, untruthful", "", &estimate(&found.floor), ""]);
     row(["the model, truthful", "", &estimate(&found.ceiling), ""]);
     for (name, probe) in &found.probes {
@@ -136,7 +135,7 @@ fn gaps(found: &QuirkyReport, quirky: &Quirky) -> String {
     let (Quirky { speaker, truthful, untruthful, .. }, [judged, reliable]) = (quirky, found.rows);
     let _ = writeln!(
         text,
-        "\n{judged} rows of {speaker} {untruthful}, on which probes are judged, and {reliable} of {truthful}, in {} groups (passages) that trained no probe",
+        "\n{judged} rows of {speaker} {untruthful} (probes are evaluated on these) and {reliable} of {truthful}, in {} groups (passages) that trained no probe",
         found.groups
     );
     for note in &found.notes {
@@ -202,7 +201,7 @@ fn at_one_percent(found: &EvalReport, widest: usize) -> String {
     let Some(control) = &found.control else { return text };
     let _ = writeln!(
         text,
-        "\nabove the score that 1 % of the control text exceeds ({} rows in {} groups)",
+        "\nabove the score that 1% of the control text exceeds ({} rows in {} groups)",
         control.rows, control.groups
     );
     let mut row = |cells: [&str; 5]| {
@@ -210,7 +209,7 @@ fn at_one_percent(found: &EvalReport, widest: usize) -> String {
         let line = format!("{name:<widest$}  {threshold:>9}  {recall:<21}  {false_rows:<21}  {control}");
         let _ = writeln!(text, "{}", line.trim_end());
     };
-    row(["", "threshold", "true rows [95 %]", "false rows [95 %]", "control rows"]);
+    row(["", "threshold", "true rows [95%]", "false rows [95%]", "control rows"]);
     for (name, evaluated) in &found.probes {
         let Some(recall) = &evaluated.recall else { continue };
         let share = |share: &Option<Estimate>| share.as_ref().map_or_else(|| "–".to_owned(), estimate);
@@ -233,7 +232,7 @@ fn about_rows(found: &EvalReport) -> String {
     let (rows, groups, positives) = (found.rows, found.groups, found.positives);
     let _ = writeln!(
         text,
-        "\n{rows} rows in {groups} groups (passages), {positives} of them true. Differences are paired, in in_auroc of accuracy [95 %]."
+        "\n{rows} rows in {groups} groups (passages), {positives} of them true. Differences are paired, with 95% intervals."
     );
     let own = found.probes.values().filter(|evaluated| !evaluated.reestimated);
     let own: Vec<String> = own

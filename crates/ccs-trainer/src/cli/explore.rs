@@ -7,9 +7,9 @@ use ccs_trainer::{EXPLORE, RunDir};
 use clap::Args;
 
 const EXAMPLES: &str = "\
-The page is one file that loads nothing and works from a disk: rows to filter, sort, and search, with what every method \
-at its chosen layer predicts for them, and a scatter whose points are rows. It holds the ends of the prompts. Of more \
-than 10,000 rows, test rows come first.
+The page is one file, which loads nothing and works from a disk. It lists rows with what each method at its chosen layer \
+predicts for them, to filter, sort, and search, and has a scatter plot whose points are rows. It contains the ends of the \
+prompts. If there are more than 10,000 rows, it has test rows first.
 
 Examples:
   ccs explore run

@@ -10,13 +10,14 @@ use clap::Args;
 use super::output::print;
 
 const EXAMPLES: &str = "\
-gguf   a control vector for llama.cpp: tensor direction.N, added after block N (from 0), which is our layer N + 1
-npy    NumPy: coefficients on the plus and the minus state, [2, dim], and the bias in NAME.bias.npy
-json   coefficients and intercept as scikit-learn's LogisticRegression has them, and the direction
-edits  a file for `llama-ccs extract --edits`, with NAME.edits.safetensors beside it
+Formats:
+  gguf   control vector for llama.cpp: direction.N is added after block N, our layer N + 1
+  npy    coefficients on plus and minus state, [2, dim], and the bias in NAME.bias.npy
+  json   coefficients and intercept as in scikit-learn's LogisticRegression, and the direction
+  edits  file for `llama-ccs extract --edits`, with NAME.edits.safetensors beside it
 
-A probe reads states by w/σ and moves them by σ·w, σ the spread of each dimension: npy and json hold what reads, gguf and \
-edits what moves, by 1 along the probe's weight in normalized states, to where a statement is true.
+npy and json hold w/σ, which reads a state; gguf and edits hold σ·w, which moves one. (w is the probe's weight, σ the spread \
+of each dimension.) The direction moves a normalized state by 1, toward what is true.
 
 Examples:
   ccs export run --format gguf --out truth.gguf
@@ -28,13 +29,13 @@ Examples:
 pub(crate) struct Export {
     /// The run, from `ccs fit`.
     run: PathBuf,
-    /// The probe's method: ccs, lr or another that the run fitted.
+    /// The probe's method: ccs, lr, or another that the run fitted.
     #[arg(long, default_value = "ccs", value_parser = parse)]
     method: Method,
     /// The probe's layer [default: the one that the run chose for the method].
     #[arg(long)]
     layer: Option<usize>,
-    /// What to write: gguf, npy, json or edits.
+    /// The format: gguf, npy, json, or edits.
     #[arg(long)]
     format: ExportFormat,
     /// The file to write.

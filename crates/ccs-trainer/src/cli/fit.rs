@@ -15,9 +15,9 @@ use super::job::{Job, progress};
 use super::output::{damaged, print, print_json};
 
 const EXAMPLES: &str = "\
-The bar counts layers, and then the diagnostics of each method at its chosen one. Ctrl-C stops after the layers or fits under \
-way (a second one at once); SIGTERM too, for ten seconds at most. What is done is kept in DIR.partial: the same command \
-goes on from there, and gives the bytes of a run that was never stopped.
+The progress bar counts layers, then the diagnostics of each method at its chosen layer. The first Ctrl-C stops when the \
+fits in progress are done, a second one at once. SIGTERM stops then, too, but within ten seconds. What is done is kept in \
+DIR.partial. The same command continues from there, and the run has the same bytes as one that was never stopped.
 
 Examples:
   ccs fit store --out run
@@ -36,14 +36,14 @@ pub(crate) struct Fit {
     store: PathBuf,
     #[command(flatten)]
     job: Job,
-    /// A store of the same questions with the passage left blank: what the chosen probes still find there, they do not
+    /// A store of the same questions with the passage left blank. What the chosen probes still find there, they do not
     /// read from the passage.
     #[arg(long, value_name = "STORE")]
     blank: Option<PathBuf>,
-    /// Fit on the rows alone in which a column of the data has this value.
+    /// Fit on only the rows in which a column of the data has this value.
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = column, conflicts_with = "blank")]
     only: Option<(String, String)>,
-    /// With --only, the column with the labels, instead of the store's.
+    /// With --only, the column with the labels [default: the store's labels].
     #[arg(long, value_name = "COLUMN", requires = "only")]
     truth: Option<String>,
 }

@@ -14,18 +14,19 @@ use super::settings::SettingsArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Job {
-    /// The folder to write: probes, report.json, report.html, plots, tables of results, predictions and rows, split.json.
+    /// The folder to write: probes, report.json, report.html, plots, split.json, and tables of results, predictions,
+    /// and rows.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// The token whose states are read: one of the rules that `llama-ccs extract` was given.
+    /// The token rule whose states are read: one of those that the store was extracted with.
     #[arg(long, value_name = "RULE", default_value = LAST)]
     pub(crate) tokens: String,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Where to compute: cpu, cuda or cuda:N.
+    /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Layers worked on at once; 0 is one for each core. Does not change results.
+    /// Layers to fit at once; 0 is one per core. Does not change results.
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Replace the run or sweep that --out already holds.

@@ -20,7 +20,7 @@ use host::program::{Program, Signals};
 
 use advice::Stopped;
 
-/// Fits Contrast-Consistent Search probes on stored hidden states and reports how accurate they really are.
+/// Fits CCS and other probes on stored hidden states, and reports how well they predict labels, with controls.
 #[derive(Debug, Parser)]
 #[command(name = "ccs", version, max_term_width = 100)]
 struct Cli {
@@ -34,15 +34,15 @@ enum Command {
     Fit(Box<fit::Fit>),
     /// Evaluate a run's probes on another store of the same model.
     Eval(eval::Eval),
-    /// Fit several stores, each and all together, and evaluate each one's probes on the others.
+    /// Fit several stores, each alone and all together, and evaluate each one's probes on the others.
     Sweep(Box<sweep::Sweep>),
-    /// Write a probe for other programs: llama.cpp, NumPy, scikit-learn, edits of activations.
+    /// Write a probe for other programs: llama.cpp, NumPy, scikit-learn, or edits of activations.
     Export(export::Export),
-    /// Say what a run or a probe is: model, layers, normalization, directions.
+    /// Show what a run or a probe is: model, layers, normalization, directions.
     Inspect(inspect::Inspect),
-    /// Write a page to filter, sort, and search a run's rows by.
+    /// Write a page to filter, sort, and search a run's rows.
     Explore(explore::Explore),
-    /// Draw a run's page and plots anew.
+    /// Draw a run's page and plots again.
     Report(report::Report),
 }
 

@@ -7,7 +7,7 @@ use ccs_trainer::RunDir;
 use clap::Args;
 
 const EXAMPLES: &str = "\
-Everything on the page is in report.json: the same report gives the same page, whatever has become of the store.
+Everything on the page comes from report.json: the same report gives the same page, even without the store.
 
 Examples:
   ccs report run

@@ -21,30 +21,30 @@ pub(crate) struct SettingsArgs {
     /// Layers, such as 0,5-12; 0 is the embedding.
     #[arg(long, default_value = "all")]
     layers: String,
-    /// The split, the starts, and the random directions follow from it.
+    /// Seed of the split, the random starts, and the random directions.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Share of rows kept for testing; rows of one group (passage) stay together.
     #[arg(long, default_value_t = 0.4)]
     test_fraction: f64,
-    /// Folds of the cross-validation inside the training rows that chooses layers and penalties.
+    /// Folds of the cross-validation within the training rows, which chooses layers and penalties.
     #[arg(long, default_value_t = 5)]
     folds: usize,
-    /// How states are normalized, for every method: mean_only, element_wise, burns, leace or cluster; by template where
-    /// there are several.
+    /// How states are normalized, for every method: mean_only, element_wise, burns, leace, or cluster. With several
+    /// templates, each has statistics of its own.
     #[arg(long, value_name = "HOW", default_value_t = Normalization::default())]
     normalize: Normalization,
     /// Random starts of CCS; the one with the lowest final training loss is kept [default: 10; 1 with --init zero]
     #[arg(long, value_name = "N", help_heading = "CCS")]
     restarts: Option<usize>,
-    /// Steps of CCS; of L-BFGS at most so many.
+    /// Steps of AdamW, or the most iterations of L-BFGS.
     #[arg(long, default_value_t = 1000, help_heading = "CCS")]
     epochs: usize,
-    /// What CCS minimizes, such as `ccs+0.5*js`: consistency, confidence, symmetric_confidence, js, js_confidence,
-    /// prompt_var, and their sums ccs and ccs_prompt_var.
+    /// What CCS minimizes, such as `ccs+0.5*js`. The terms are consistency, confidence, symmetric_confidence, js,
+    /// js_confidence, and prompt_var; ccs and ccs_prompt_var are sums of them.
     #[arg(long, value_name = "MIX", default_value_t = CcsLoss::default(), help_heading = "CCS")]
     loss: CcsLoss,
-    /// adamw, or lbfgs with a line search.
+    /// How it is minimized: adamw, or lbfgs with a line search.
     #[arg(long, default_value = "adamw", help_heading = "CCS")]
     optimizer: Optimizer,
     /// AdamW's step size [default: 0.01]
@@ -53,53 +53,54 @@ pub(crate) struct SettingsArgs {
     /// AdamW's decoupled weight decay [default: 0.01]
     #[arg(long, value_name = "DECAY", help_heading = "CCS")]
     weight_decay: Option<f64>,
-    /// Where the starts are: unit_sphere, uniform, pca or zero [default: unit_sphere; uniform with --hidden]
+    /// How starts are chosen: unit_sphere, uniform, pca, or zero [default: unit_sphere; uniform with --hidden]
     #[arg(long, help_heading = "CCS")]
     init: Option<Init>,
-    /// Probes without a bias.
+    /// Fit probes without a bias.
     #[arg(long, help_heading = "CCS")]
     no_bias: bool,
     /// λ of a penalty ½λ‖w‖² on the weights.
     #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, help_heading = "CCS")]
     l2: f64,
-    /// Widths of hidden layers, separated by commas, such as 100; without it the probe is linear.
+    /// Widths of hidden layers, separated by commas, such as 100 [default: none, a linear probe]
     #[arg(long, value_name = "WIDTHS", value_delimiter = ',', help_heading = "CCS")]
     hidden: Vec<usize>,
     /// Fit in the span of the first K principal directions of the training rows' differences.
     #[arg(long, value_name = "K", help_heading = "CCS")]
     project: Option<usize>,
-    /// What CCS is fitted in: f32 or f64.
+    /// The precision of the fit: f32 or f64.
     #[arg(long, default_value = "f32", help_heading = "CCS")]
     precision: Precision,
-    /// C of logistic regression on differences and of INLP: the weight of the data against the penalty [default: 0.1]
+    /// C of logistic regression on differences and of INLP, as in scikit-learn: the inverse of the penalty's strength
+    /// [default: 0.1]
     #[arg(long, value_name = "C", help_heading = "Supervised methods")]
     lr_c: Option<f64>,
-    /// Choose the penalty of `lr` by cross-validation too, instead of C.
+    /// Choose the penalty of `lr` by cross-validation, too, instead of taking C.
     #[arg(long, help_heading = "Supervised methods")]
     lr_cross_validated: bool,
-    /// Random directions in the band.
-    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Controls and intervals")]
+    /// Random directions to compare with.
+    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Controls")]
     directions: usize,
-    /// The share of rows that calibrated_zero_shot takes to be true [default: 0.5]
-    #[arg(long, value_name = "SHARE", help_heading = "Controls and intervals")]
+    /// The share of true rows that calibrated_zero_shot assumes [default: 0.5]
+    #[arg(long, value_name = "SHARE", help_heading = "Controls")]
     true_share: Option<f64>,
-    /// What of an answer's log-probability zero-shot goes by: sum, of the whole answer, or mean, over its tokens, which
-    /// does not count how long answers are [default: sum]
-    #[arg(long, value_name = "SCORE", help_heading = "Controls and intervals")]
+    /// Which log-probability of an answer zero-shot compares: sum (of the whole answer) or mean (over its tokens, so
+    /// that its length does not count) [default: sum]
+    #[arg(long, value_name = "SCORE", help_heading = "Controls")]
     zero_shot: Option<AnswerScore>,
-    /// Columns of the data, separated by commas, by which rows are divided to see whether a probe follows one of them
-    /// instead of truth. Columns with at most 12 values are tried anyway; numbers are cut into quarters.
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Controls and intervals")]
+    /// Columns of the data, separated by commas: does a probe follow one of them instead of truth? Columns with at most
+    /// 12 values are always checked; numbers are divided into quarters.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Controls")]
     strata: Vec<String>,
-    /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 where
+    /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 if
     /// ccs is fitted without --hidden]
-    #[arg(long, value_name = "N", help_heading = "Controls and intervals")]
+    #[arg(long, value_name = "N", help_heading = "Controls")]
     recursive: Option<usize>,
-    /// Other seeds under which what is random is fitted again at its chosen layer.
-    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls and intervals")]
+    /// Other seeds with which methods that draw random numbers are fitted again at their chosen layers.
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls")]
     seeds: usize,
-    /// How often labels are shuffled at every method's chosen layer, for training and for judging.
-    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls and intervals")]
+    /// How often labels are shuffled, on both sides of the split, at every method's chosen layer.
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Controls")]
     shuffles: usize,
 }
 
@@ -110,7 +111,7 @@ fn methods_help() -> String {
         names.collect::<Vec<_>>().join(", ")
     };
     let (quick, further) = (names(&|known| known.by_default), names(&|known| !known.by_default));
-    format!("Methods, separated by commas, or `all`. Without it the quick ones: {quick}. Further: {further}")
+    format!("Methods, separated by commas, or `all` [default: {quick}]. Further methods: {further}")
 }
 
 impl SettingsArgs {

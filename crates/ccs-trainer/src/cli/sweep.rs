@@ -17,11 +17,11 @@ use super::job::{Job, progress};
 use super::output::{cells, damaged, in_auroc, print, print_json};
 
 const EXAMPLES: &str = "\
-Every store is fitted by itself, then all of them together; each one's probes, at the layer chosen on its own training \
-rows, are evaluated on the test rows of the others. With three stores or more, every store is also evaluated with the \
-probes of all the others together. The sides of the split are decided once for all stores: a passage trains \
-in all of them or tests in all of them. The folder is the run of all stores, with the matrix in its report and \
-in transfer.csv; the single runs are in DIR/runs.
+Every store is fitted alone, then all of them together. Each one's probes, at the layers chosen on its own training \
+rows, are evaluated on the test rows of the others. With three or more stores, every store is also evaluated with probes \
+that were fitted on all the others together. The split is decided once for all stores: a passage trains in all of them \
+or tests in all of them. The folder is the run of all stores together, with the transfer matrix in its report and in \
+transfer.csv; the other runs are in DIR/runs.
 
 Examples:
   ccs sweep boolq/store imdb/store --out sweep
@@ -32,7 +32,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Sweep {
-    /// Two or more stores of one model; NAME=STORE says what to call one [default: its data set, else its folder].
+    /// Two or more stores of one model. NAME=STORE names one [default: its data set, else its folder].
     #[arg(required = true, value_name = "[NAME=]STORE")]
     stores: Vec<String>,
     #[command(flatten)]

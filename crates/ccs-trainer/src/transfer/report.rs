@@ -15,7 +15,7 @@ pub struct EvalReport {
     pub data: Side<Value>,
     /// Rows that are evaluated.
     pub rows: usize,
-    /// Their groups, which intervals resample.
+    /// Their groups, which intervals take for independent.
     pub groups: usize,
     /// Those labeled true.
     pub positives: usize,
@@ -88,7 +88,7 @@ pub struct EvaluatedProbe {
     /// On the evaluated rows.
     pub test: Evaluation,
     /// Random directions at the layer on the evaluated rows, normalized as the probe's states are: their median and central
-    /// 95 %. The run's training rows, which could give them their signs, are not at hand: each is the way round that
+    /// 95%. The run's training rows, which could give them their signs, are not at hand: each is the way round that
     /// ranks the evaluated rows better, which errs in favor of the directions.
     pub random: Option<Evaluation>,
     /// The probe minus those, on the same rows.

@@ -1,4 +1,4 @@
-//! A progress bar on a terminal, nothing anywhere else.
+//! A progress bar on a terminal; nothing anywhere else.
 
 use std::io::IsTerminal as _;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -11,7 +11,7 @@ use crate::{text, threads};
 /// How often the time left is shown anew.
 const TICK: Duration = Duration::from_millis(250);
 
-/// A progress bar on standard error, if that is a terminal. It may be told from several threads.
+/// A progress bar on standard error, if that is a terminal. Several threads may update it.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
@@ -20,7 +20,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar of so many things, and what is being done with them.
+    /// A bar of `steps` `things` (`12/30 layers`), with a message about what is being done.
     pub fn of(steps: usize, things: &str, message: &str) -> Self {
         let bar = Self::new(
             steps,
@@ -30,7 +30,7 @@ impl Bar {
         bar
     }
 
-    /// A bar of so many steps, in indicatif's words.
+    /// A bar of `steps` steps, with a template of indicatif's.
     pub fn new(steps: usize, style: &str) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self { bar: ProgressBar::hidden(), _ticker: None };
@@ -49,32 +49,32 @@ impl Bar {
         Self { bar, _ticker: ticker }
     }
 
-    /// So many steps are done.
+    /// Sets the number of finished steps.
     pub fn set(&self, done: usize) {
         self.bar.set_position(done as u64);
     }
 
-    /// One step more is done.
+    /// Adds one finished step.
     pub fn step(&self) {
         self.bar.inc(1);
     }
 
-    /// So many steps more are to be done.
+    /// Adds steps that are still to be done.
     pub fn more(&self, steps: usize) {
         self.bar.inc_length(steps as u64);
     }
 
-    /// What is being done.
+    /// Sets the message about what is being done.
     pub fn message(&self, text: &str) {
         self.bar.set_message(text::shown(text).into_owned());
     }
 
-    /// Says a warning above the bar.
+    /// Prints a warning above the bar.
     pub fn warn(&self, text: &str) {
         self.bar.suspend(|| super::warn(text));
     }
 
-    /// Says something above the bar, on a terminal.
+    /// Prints a line above the bar, if there is a terminal.
     pub fn say(&self, text: &str) {
         self.bar.suspend(|| super::say(text));
     }

@@ -18,7 +18,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// How a program shows the errors of its libraries, which know settings by their names and no flags.
+/// How a program prints the errors of its libraries. Libraries name settings (`l2`); this maps them to flags (`--l2`).
 ///
 /// ```
 /// use clap::Parser;
@@ -55,12 +55,12 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Knows no library: the only hints are those of [`Hinted`] and of the system's errors.
+    /// Without any library's hints: only those of [`Hinted`] and of the operating system's errors.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks errors of a type for their hint. Where several functions know a type, the first that answers counts.
+    /// Adds the hints of one error type. If several functions know a type, the first that returns a hint wins.
     #[must_use]
     pub fn hints<E: Error + 'static, H: Into<String>>(
         self,
@@ -69,7 +69,7 @@ impl Errors {
         self.hints_of_any(move |error| hint(error.downcast_ref()?).map(Into::into))
     }
 
-    /// Asks a function that knows errors of several types.
+    /// Adds a function that returns hints for several error types.
     #[must_use]
     pub fn hints_of_any(
         mut self,
@@ -79,14 +79,14 @@ impl Errors {
         self
     }
 
-    /// Takes the flags of a command line and of all its commands: a setting has its field's name there.
+    /// Adds the flags of a command line and all its subcommands. The name of a setting is the name of the flag's field.
     #[must_use]
     pub fn flags<T: CommandFactory>(mut self) -> Self {
         self.take(&T::command());
         self
     }
 
-    /// Says what the flag of one setting is.
+    /// Names the flag of one setting.
     #[must_use]
     pub fn setting(mut self, name: &str, flag: &str) -> Self {
         self.flags.insert(name.to_owned(), flag.to_owned());
@@ -102,10 +102,11 @@ impl Errors {
         command.get_subcommands().for_each(|command| self.take(command));
     }
 
-    /// `error: ` and the error, `caused by: ` and each cause that it does not already contain, `hint: ` and one hint.
+    /// The message: `error: ` with the error, `caused by: ` with each cause that the lines above do not already
+    /// contain, and `hint: ` with one hint.
     ///
-    /// The hint is that of the innermost error that has one, because that is the most specific; without any, it is
-    /// about the system error inside.
+    /// The hint is that of the innermost error that has one, because it is the most specific. If there is none, the
+    /// hint is that of the operating system's error in the chain.
     ///
     /// In hints, settings in backticks become flags, `l2 = 0.01` becomes `--l2 0.01`. In an error's own text, only a
     /// setting that it begins with does, because names from data are in backticks, too.

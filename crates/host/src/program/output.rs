@@ -1,7 +1,7 @@
 //! Standard output and standard error: the only place that writes to them.
 //!
-//! What is written to standard output is data, and a caller learns whether it got there. Text for people, on either, holds
-//! nothing that a terminal obeys; data goes into a pipe as it is.
+//! Standard output is for data, and a caller learns whether the data arrived. Text for people, on either stream,
+//! contains no control characters. Data goes into a pipe unchanged.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
@@ -12,15 +12,15 @@ use super::errors::Errors;
 use crate::hint::refused;
 use crate::text;
 
-/// Writes text for people to standard output, safe to be shown, with one newline behind it.
+/// Writes text for people to standard output, made safe to show, and a newline.
 ///
 /// # Errors
-/// Standard output cannot be written. A reader such as `head` that has seen enough is no error.
+/// Standard output cannot be written. A reader such as `head` that closes the pipe early is not an error.
 pub fn page(text: &str) -> io::Result<()> {
     raw(&format!("{}\n", text::shown(text.strip_suffix('\n').unwrap_or(text))))
 }
 
-/// Writes data to standard output, with a newline behind it: as it is, unless a terminal shows it.
+/// Writes data and a newline to standard output: unchanged, unless standard output is a terminal.
 ///
 /// # Errors
 /// As [`page`].
@@ -31,7 +31,7 @@ pub fn data(text: &str) -> io::Result<()> {
 /// Writes a value to standard output as JSON, indented.
 ///
 /// # Errors
-/// As [`page`]; a value that JSON has no words for.
+/// As [`page`]; a value that cannot be written as JSON.
 pub fn json(value: &impl Serialize) -> io::Result<()> {
     let document = serde_json::to_string_pretty(value)?;
     raw(&format!("{}\n", text::json(&document)))
@@ -56,7 +56,7 @@ pub(super) fn colors() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
-/// Something for a person: on standard error, if that is a terminal.
+/// Prints a message on standard error, if that is a terminal.
 pub fn say(text: &str) {
     if io::stderr().is_terminal() {
         stderr(&format!("{text}\n"));
@@ -73,7 +73,7 @@ pub(super) fn error(error: &(dyn Error + 'static)) {
     note(&Errors::new().message(error));
 }
 
-/// A line on standard error, for whoever reads along.
+/// Prints a line on standard error.
 pub fn note(text: &str) {
     stderr(&format!("{text}\n"));
 }
@@ -83,7 +83,7 @@ pub(super) fn stderr(text: &str) {
     let _ = Stderr.write_all(text.as_bytes());
 }
 
-/// Standard error for what other libraries say: safe to be shown.
+/// A writer to standard error for the messages of other libraries, made safe to show.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stderr;
 

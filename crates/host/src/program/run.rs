@@ -14,7 +14,7 @@ const THREADS_A_CORE: usize = 3;
 
 type IsStop = Box<dyn Fn(&(dyn Error + 'static)) -> bool>;
 
-/// A program: how it shows errors, and which of them are none of its own.
+/// A program: how it prints errors, and which of them only say that a signal stopped the work.
 ///
 /// ```no_run
 /// # #[derive(clap::Parser)]
@@ -35,19 +35,20 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program that shows errors so.
+    /// A program that prints errors in this way.
     pub fn new(errors: Errors) -> Self {
         Self { errors, stops: Vec::new() }
     }
 
-    /// Which errors of a type say that a signal stopped the work: the exit code is then the signal's.
+    /// Which errors of a type say that a signal stopped the work. The exit code is then the signal's.
     #[must_use]
     pub fn stopped<E: Error + 'static>(mut self, is_stop: impl Fn(&E) -> bool + 'static) -> Self {
         self.stops.push(Box::new(move |error| error.downcast_ref().is_some_and(&is_stop)));
         self
     }
 
-    /// Reads the command line, listens to signals, checks that threads can be had, works, and says what went wrong.
+    /// Parses the command line, listens for signals, checks that threads can be started, runs `work`, and prints its
+    /// error.
     pub fn run<T: Parser, R: Termination>(
         &self,
         work: impl FnOnce(T, &Signals) -> Result<R, Box<dyn Error>>,

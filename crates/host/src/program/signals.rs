@@ -1,8 +1,8 @@
 //! Signals: Ctrl-C (SIGINT), SIGTERM of launchers and `kill`, SIGHUP of a terminal that closes.
 //!
-//! A command ends at once, until it says that it has work to bring to an end: from then on the first signal asks for that,
-//! and a second ends it at once. Launchers kill what does not end, so after SIGTERM and SIGHUP the program ends by itself
-//! after ten seconds, done or not. The exit code is 128 and the signal's number, as shells give it: 130, 143, 129.
+//! A signal ends a command at once, unless the command has said that it has work to finish. Then the first signal asks
+//! it to stop, and a second one ends it at once. Launchers kill programs that do not end, so ten seconds after SIGTERM
+//! or SIGHUP the program ends in any case. The exit code is 128 plus the signal's number, as in shells: 130, 143, 129.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const DRAIN: Duration = Duration::from_millis(9500);
 /// How often a second signal is looked for.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What the program knows of signals.
+/// The signals that the program has received.
 #[derive(Debug, Default)]
 pub struct Signals {
     known: Arc<Known>,
@@ -37,11 +37,11 @@ struct Known {
 }
 
 impl Signals {
-    /// Listens, from a thread of its own. A file that grows too large (SIGXFSZ) is an error of the write from here on, and
-    /// not the end of the program.
+    /// Listens on a thread of its own. From then on, a file that grows too large (SIGXFSZ) is a write error and does
+    /// not end the program.
     ///
     /// # Errors
-    /// No thread, or no handler, can be had.
+    /// The thread or a handler cannot be installed.
     pub fn listen() -> io::Result<Self> {
         let signals = Self::default();
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
@@ -52,18 +52,18 @@ impl Signals {
         Ok(signals)
     }
 
-    /// From here on there is work to bring to an end: the flag says when.
+    /// Says that there is work to finish from now on. The returned flag is set when the work should stop.
     pub fn drains(&self) -> &AtomicBool {
         self.known.drains.store(true, Ordering::SeqCst);
         &self.known.stop
     }
 
-    /// The flag alone, where [`drains`](Self::drains) is called later.
+    /// The same flag, without saying that there is work to finish; [`drains`](Self::drains) is called later.
     pub fn stop(&self) -> &AtomicBool {
         &self.known.stop
     }
 
-    /// The exit code of a program that a signal stopped; Ctrl-C's, where there was none.
+    /// The exit code after a signal; that of Ctrl-C if there was none.
     pub fn exit_code(&self) -> u8 {
         match self.known.first.load(Ordering::SeqCst) {
             0 => code(SIGINT) as u8,

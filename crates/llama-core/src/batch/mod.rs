@@ -11,13 +11,13 @@ mod prefix_tree;
 pub(crate) use kept_tokens::KeptTokens;
 use prefix_tree::Tree;
 
-/// Where padding goes when prompts differ in length.
+/// Where padding goes if prompts differ in length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Padding {
-    /// After the prompt. Under a causal mask no real token sees it, so no mask is needed: the default.
+    /// After the prompt, the default. Under a causal mask no real token sees it, so no mask is needed.
     #[default]
     Right,
-    /// Before the prompt, so that all prompts end in the last column: what generation needs.
+    /// Before the prompt, so that all prompts end in the last column, which generation needs.
     Left,
 }
 
@@ -32,8 +32,8 @@ pub(crate) enum Attends {
 
 /// Prompts laid out in rows and columns of token ids.
 ///
-/// The layout is the batch's own business: a hook asks [`crate::Activation::select`] for the tokens it wants and never
-/// computes a row or a column itself. Prompts that begin alike can share their beginning ([`Batch::shared`]).
+/// The layout is private to the batch: a hook asks [`crate::Activation::select`] for the tokens that it wants and never
+/// computes a row or a column itself. Prompts with a common beginning can share it ([`Batch::shared`]).
 #[derive(Debug)]
 pub struct Batch {
     /// \[B, T\] i64; 0 where padded.
@@ -49,7 +49,7 @@ pub struct Batch {
 const PAD: i64 = 0;
 
 impl Batch {
-    /// Lays out prompts of token ids, one a row, padded on the right.
+    /// Lays out prompts of token ids, one per row, padded on the right.
     ///
     /// # Errors
     /// [`Error::EmptyPrompt`].
@@ -57,7 +57,7 @@ impl Batch {
         Self::padded(prompts, Padding::Right)
     }
 
-    /// Lays out prompts of token ids, one a row, padded on the side given.
+    /// Lays out prompts of token ids, one per row, padded on the given side.
     ///
     /// # Errors
     /// [`Error::EmptyPrompt`].
@@ -93,12 +93,13 @@ impl Batch {
         })
     }
 
-    /// Lays out groups of prompts, one group a row, in which what prompts of a group have in common at their beginning
-    /// is there once: a contrast pair costs its longer side and the other's answer. Each token attends to its own
-    /// prompt's tokens, at its own prompt's positions, so the result is that of the prompts alone, up to rounding.
+    /// Lays out groups of prompts, one group per row. A beginning that prompts of a group have in common is laid out
+    /// once: a contrast pair costs its longer side and the other side's answer. Each token attends to its own prompt's
+    /// tokens, at its own prompt's positions, so the result is that of the prompts alone, up to rounding.
     ///
-    /// The batch's prompts are those of the first group, then those of the second, and so on. What they share cannot be
-    /// replaced for one of them: [`crate::Activation::replace`] and [`crate::Forward::from_layer`] refuse shared tokens.
+    /// The batch's prompts are those of the first group, then those of the second, and so on. Shared tokens cannot be
+    /// replaced for one of their prompts: [`crate::Activation::replace`] and [`crate::Forward::from_layer`] refuse
+    /// them.
     ///
     /// ```
     /// use llama_core::Batch;
@@ -142,7 +143,7 @@ impl Batch {
         })
     }
 
-    /// How many slots of a row these prompts take when they share their beginnings.
+    /// How many slots of a row these prompts take if they share their beginnings.
     pub fn shared_len<P: AsRef<[u32]>>(prompts: &[P]) -> usize {
         prefix_tree::shared_len(prompts)
     }
@@ -168,12 +169,12 @@ impl Batch {
         slots.windows(2).any(|pair| pair[0] == pair[1])
     }
 
-    /// How many prompts there are.
+    /// The number of prompts.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no prompts.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }

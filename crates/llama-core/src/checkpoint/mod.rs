@@ -54,9 +54,10 @@ trait Layout: fmt::Debug + Send + Sync {
     fn tokenizer(&self) -> Result<Tokenizer>;
 }
 
-/// A model on disk. Opening it reads and checks configuration and headers; weights are read by [`crate::Llama::load`].
+/// A model on disk. Opening it reads and checks the configuration and the headers; [`crate::Llama::load`] reads the
+/// weights.
 ///
-/// A clone is the same open files.
+/// A clone shares the open files.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -75,7 +76,7 @@ impl Checkpoint {
     /// Weight files are memory-mapped: shortening one while a model is loading ends the process (SIGBUS).
     ///
     /// # Errors
-    /// What is missing, damaged, foreign or hostile, by file and tensor; a model whose configuration asks for something
+    /// What is missing, damaged, foreign, or hostile, with its file and tensor; a configuration that asks for something
     /// that is not computed here, by its name. Nothing in a checkpoint is executed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -97,8 +98,8 @@ impl Checkpoint {
         Ok(Self { path: path.to_owned(), layout, config: None, known: Arc::default() })
     }
 
-    /// Stretches the rotary embedding's wavelengths in another way than the configuration says: for fine-tunes whose files
-    /// do not state theirs, or to compute what another program computed.
+    /// Replaces the scaling of the rotary embedding in the configuration: for fine-tunes whose files do not state
+    /// theirs, or to reproduce another program.
     ///
     /// # Errors
     /// A scaling that makes no model: a factor that is not positive, another number of factors than K/2.
@@ -126,7 +127,7 @@ impl Checkpoint {
         self.layout.describe()
     }
 
-    /// The types that weights are stored in, by their share of the bytes: `bf16`; `Q4_1, Q8_0, f32`.
+    /// The types that weights are stored in, largest share first: `bf16`; `Q4_1, Q8_0, f32`.
     ///
     /// # Errors
     /// None after a checkpoint was opened.
@@ -143,8 +144,8 @@ impl Checkpoint {
         Ok(bytes.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// What to compute this model in where nothing else is said: `mixed` for one that is mostly stored in bf16 or f16, on a
-    /// device whose bf16 products are the faster ones (GPUs, CPUs with AMX); f32 otherwise.
+    /// The default precision for this model: `mixed` if it is mostly stored in bf16 or f16 and the device multiplies
+    /// faster in bf16 (GPUs, CPUs with AMX), else f32.
     ///
     /// # Errors
     /// None after a checkpoint was opened.
@@ -171,17 +172,17 @@ impl Checkpoint {
         Ok(self.layout.tokenizer()?.for_model(self.config()))
     }
 
-    /// What a person should know of how the model was read: keys of its configuration that are not known, an unembedding
-    /// that is not there. [`Checkpoint::open`] has warned of it through `tracing`.
+    /// Warnings about how the model was read: unknown keys of its configuration, a missing unembedding.
+    /// [`Checkpoint::open`] has already logged them through `tracing`.
     pub fn warnings(&self) -> &[String] {
         self.layout.warnings()
     }
 
-    /// What tells this model from another: a BLAKE3 hash, in hex, of the configuration as it is computed and of every byte
-    /// of its tensors. Neither folder nor file names are part of it.
+    /// The model's identity: a BLAKE3 hash, in hex, of the configuration as it is computed and of every byte of its
+    /// tensors. Folder and file names are not part of it.
     ///
-    /// All weights are read for it, by all cores, unless the cache remembers the files; `progress` is told how many bytes
-    /// are done and how many there are, and nothing where none are read.
+    /// All cores read all weights for it, unless the cache remembers the files. `progress` is called with the bytes
+    /// done and the total, and not at all if nothing is read.
     ///
     /// ```
     /// use llama_core::{Checkpoint, Config, IdentityCache, save_random_meta, tch::Kind};
@@ -208,7 +209,7 @@ impl Checkpoint {
         self.identity_of(hashes)
     }
 
-    /// Hashes of the tensors whose names in the files are wanted: a process' part of a model.
+    /// Hashes of the tensors whose names in the files are wanted: one process's part of a model.
     ///
     /// # Errors
     /// None after a checkpoint was opened.
@@ -222,7 +223,7 @@ impl Checkpoint {
         Ok(identity::hash(&tensors, progress))
     }
 
-    /// The model's identity, from the hashes of all its tensors, whoever computed them, in any order.
+    /// The model's identity from the hashes of all its tensors, in any order, whoever computed them.
     ///
     /// # Errors
     /// Hashes that do not cover each of its tensors once.
@@ -230,7 +231,7 @@ impl Checkpoint {
         identity::combine(self.config(), &self.layout.hashed()?, hashes)
     }
 
-    /// Copies a weight to where it is wanted, in the type that is wanted there.
+    /// Copies a weight into a tensor, converting it to the tensor's type and device.
     ///
     /// # Shapes
     /// `into` [`Weight::shape`]; it may be a view.

@@ -52,8 +52,8 @@ impl BlockWeight {
 }
 
 impl Weight {
-    /// Every weight of a model, in the order of the forward pass; where the unembedding is the embedding, that is one, and
-    /// a model without an unembedding has none.
+    /// Every weight of a model, in the order of the forward pass. A tied unembedding is not listed again, and a model
+    /// without an unembedding has none.
     pub(crate) fn all(config: &Config) -> impl Iterator<Item = Self> + use<> {
         let blocks = (0..config.n_layers).flat_map(|i| BlockWeight::ALL.map(|w| Self::Block(i, w)));
         let unembed = (!config.tied_embeddings && !config.headless).then_some(Self::Unembed);

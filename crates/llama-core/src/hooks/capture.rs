@@ -7,10 +7,11 @@ use tch::{Device, Kind, Tensor};
 use super::{Action, Activation, Hook, HookPoint, HookSet, Tokens};
 use crate::error::{Error, Result};
 
-/// A hook that keeps activations: which points, which tokens, in which type and where.
+/// A hook that keeps activations: at which points, of which tokens, in which type, and on which device.
 ///
-/// What it keeps are copies that do not hold on to the run. In a run with [`crate::Forward::gradients`] the run goes on from
-/// what was kept, so that gradients of anything computed later can be taken with respect to it; see there.
+/// It keeps copies, which do not keep the run's memory alive. In a run with [`crate::Forward::gradients`], the run
+/// continues from what was kept, so that gradients of anything computed later can be taken with respect to it; see
+/// there.
 #[derive(Debug)]
 pub struct Capture {
     set: HookSet,
@@ -21,26 +22,26 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Keeps `tokens` at every point of `set`, in the type and on the device they were computed.
+    /// Keeps `tokens` at every point of `set`, in the type and on the device in which they were computed.
     pub fn new(set: impl Into<HookSet>, tokens: Tokens) -> Self {
         Self { set: set.into(), tokens, kind: None, device: None, captured: Captured::default() }
     }
 
-    /// Converts what is kept.
+    /// Converts what is kept to another type.
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// Moves what is kept.
+    /// Moves what is kept to another device.
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {
         self.device = Some(device);
         self
     }
 
-    /// What was kept; of a point visited in several runs, the last.
+    /// What was kept; for a point that was visited in several runs, what the last one gave.
     pub fn finish(self) -> Captured {
         self.captured
     }
@@ -93,7 +94,7 @@ impl Capture {
 pub struct Captured(BTreeMap<HookPoint, Tensor>);
 
 impl Captured {
-    /// The activation at a point, if the run reached it and it was wanted.
+    /// The activation at a point, if it was captured.
     ///
     /// # Shapes
     /// `[S, …]`, as [`Activation::select`] gives it.
@@ -101,7 +102,7 @@ impl Captured {
         self.0.get(&point)
     }
 
-    /// As [`Captured::get`], to keep.
+    /// As [`Captured::get`], but moved out.
     pub fn take(&mut self, point: HookPoint) -> Option<Tensor> {
         self.0.remove(&point)
     }
@@ -111,12 +112,12 @@ impl Captured {
         self.0.iter().map(|(point, tensor)| (*point, tensor))
     }
 
-    /// How many points were captured.
+    /// The number of captured points.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether none was.
+    /// Whether no point was captured.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

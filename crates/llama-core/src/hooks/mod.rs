@@ -23,12 +23,12 @@ pub use point::{Axis, HookPoint, Site};
 pub use set::HookSet;
 pub use tokens::Tokens;
 
-/// What a hook's visit leads to.
+/// What the run does after a hook's visit.
 #[derive(Debug)]
 pub enum Action {
-    /// Go on with the activation as it is.
+    /// Continue with the activation as it is.
     Keep,
-    /// Go on with this tensor instead; it has the activation's shape.
+    /// Continue with this tensor instead; it has the activation's shape.
     Replace(Tensor),
     /// End the run here; no later point is computed.
     Stop,
@@ -39,10 +39,10 @@ pub trait Hook {
     /// The points to visit; asked once per run.
     fn points(&self) -> HookSet;
 
-    /// One activation, at one of those points.
+    /// Visits one activation, at one of those points.
     ///
     /// # Errors
-    /// Any error ends the run; errors of other crates go into [`Error::Hook`] by way of [`Activation::failed`].
+    /// Any error ends the run. Errors of other crates become [`Error::Hook`] through [`Activation::failed`].
     fn visit(&mut self, activation: &Activation<'_>) -> Result<Action>;
 }
 
@@ -61,9 +61,9 @@ impl<H: Hook + ?Sized> Hook for &mut H {
 pub struct Activation<'a> {
     /// Where it was made.
     pub point: HookPoint,
-    /// The activation itself, of shape [`HookPoint::shape`], in the batch's own layout: padding included. (Of fewer columns
-    /// where [`crate::Forward::reads`] left tokens out.)
-    /// To read tokens of prompts use [`Activation::select`].
+    /// The activation itself, of shape [`HookPoint::shape`], in the batch's own layout, padding included. (It has fewer
+    /// columns if [`crate::Forward::reads`] left tokens out.) To read the tokens of prompts, use
+    /// [`Activation::select`].
     pub tensor: &'a Tensor,
     /// The prompts and their layout.
     pub batch: &'a Batch,
@@ -100,8 +100,8 @@ impl Activation<'_> {
         }
     }
 
-    /// The activation with other values at some tokens of each prompt, for [`Action::Replace`]: the way back of
-    /// [`Activation::select`]. Everything else stays, padding too.
+    /// The activation with other values at some tokens of each prompt, for [`Action::Replace`]: the inverse of
+    /// [`Activation::select`]. Everything else stays, padding included.
     ///
     /// ```
     /// # use llama_core::{Action, Activation, FnHook, Batch, Config, HookPoint, Llama, Precision, Forward, Tokens, tch};

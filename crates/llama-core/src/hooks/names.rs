@@ -72,16 +72,16 @@ pub enum Relation {
     Same,
     /// The same numbers in another shape or order.
     Reshaped,
-    /// Other numbers: the nearest there is.
+    /// Different numbers; this is the nearest activation there is.
     Differs,
 }
 
 /// An activation's name in another library.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Name {
-    /// As that library writes it.
+    /// The name as that library writes it.
     pub name: String,
-    /// What it has to do with ours.
+    /// How it relates to ours.
     pub relation: Relation,
     /// Where the two differ, if they do; otherwise empty.
     pub note: &'static str,
@@ -105,13 +105,13 @@ pub struct Names {
     pub llama_ccs: Option<usize>,
 }
 
-/// What another library's name means here.
+/// What a name of another library means here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Found {
     /// Our point, or with [`Relation::Differs`] the nearest.
     pub point: HookPoint,
-    /// What the two have to do with each other.
+    /// How the two relate.
     pub relation: Relation,
     /// Where they differ, if they do; otherwise empty.
     pub note: &'static str,

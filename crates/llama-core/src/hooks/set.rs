@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::point::{HookPoint, Site, unknown};
 use crate::error::{Error, Result};
 
-/// A set of hook points; what a hook says it wants to visit.
+/// A set of hook points, such as those that a hook wants to visit.
 ///
 /// ```
 /// use llama_core::HookSet;
@@ -49,12 +49,12 @@ fn bit(point: HookPoint) -> (Option<usize>, u32) {
 }
 
 impl HookSet {
-    /// No point at all.
+    /// The empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The residual stream at every layer: the embedding and what leaves each block. The default of an extraction.
+    /// The residual stream at every layer: the embedding and the output of each block. The default of an extraction.
     pub fn residual_stream(n_layers: usize) -> Self {
         (0..=n_layers).map(HookPoint::of_layer).collect()
     }
@@ -138,12 +138,12 @@ impl HookSet {
         self.iter().map(|p| p.to_string()).collect()
     }
 
-    /// How many points there are.
+    /// The number of points.
     pub fn len(&self) -> usize {
         (self.outside.count_ones() + self.blocks.iter().map(|bits| bits.count_ones()).sum::<u32>()) as usize
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

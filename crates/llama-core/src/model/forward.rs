@@ -4,7 +4,7 @@ use super::KvCache;
 use super::start::Start;
 use crate::hooks::{Hook, Tokens};
 
-/// What one forward pass is to do besides going forward: hooks, logits, gradients, a cache.
+/// What one forward pass does besides going forward: hooks, logits, gradients, a cache.
 ///
 /// ```
 /// # use llama_core::{Batch, Capture, Config, HookSet, Llama, Precision, Forward, Tokens};
@@ -18,8 +18,8 @@ use crate::hooks::{Hook, Tokens};
 /// # Ok::<(), llama_core::Error>(())
 /// ```
 ///
-/// Where all hooks are `Send`, so is a pass made by [`Forward::sendable`]; [`Llama::forward`](crate::Llama::forward)
-/// takes both.
+/// If all hooks are `Send`, a pass made by [`Forward::sendable`] is `Send`, too;
+/// [`Llama::forward`](crate::Llama::forward) takes both.
 pub struct Forward<'h, H: ?Sized = dyn Hook + 'h> {
     pub(super) hooks: Vec<&'h mut H>,
     pub(super) logits: Option<Tokens>,
@@ -30,14 +30,14 @@ pub struct Forward<'h, H: ?Sized = dyn Hook + 'h> {
 }
 
 impl Forward<'_> {
-    /// Nothing but the pass itself, which without hooks and logits computes nothing.
+    /// A pass without hooks and logits, which by itself computes nothing.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl<'h> Forward<'h, dyn Hook + Send + 'h> {
-    /// As [`Forward::new`], of hooks that are `Send`: it can be made on one thread and run on another.
+    /// As [`Forward::new`], for hooks that are `Send`: the pass can be made on one thread and run on another.
     ///
     /// ```
     /// # use llama_core::{Batch, Capture, Config, Forward, HookPoint, Llama, Precision, Tokens};
@@ -72,7 +72,7 @@ impl<H: ?Sized> Default for Forward<'_, H> {
 }
 
 impl<'h, H: Hook + ?Sized> Forward<'h, H> {
-    /// Lets a hook visit. Hooks see each activation in the order they were given here, edits of earlier ones included.
+    /// Adds a hook. Hooks see each activation in the order in which they were added, with the edits of earlier ones.
     #[must_use]
     pub fn hook(mut self, hook: &'h mut H) -> Self {
         self.hooks.push(hook);
@@ -86,10 +86,10 @@ impl<'h, H: Hook + ?Sized> Forward<'h, H> {
         self
     }
 
-    /// Promises that hooks look at no other tokens than these from the last block's attention on. The block then computes
-    /// its keys and values for all tokens and everything after them for these (and for those whose logits are asked for)
-    /// alone. What hooks see there has rows of the same prompts and fewer columns; [`crate::Activation::select`] of a token
-    /// that was not computed is [`crate::Error::NotComputed`].
+    /// Promises that hooks look only at these tokens from the last block's attention on. The block then computes its
+    /// keys and values for all tokens, but everything after them only for these tokens and for those whose logits are
+    /// asked for. What hooks see there has rows of the same prompts and fewer columns; [`crate::Activation::select`] of
+    /// a token that was not computed is [`crate::Error::NotComputed`].
     ///
     /// The last block is the last one that the run computes. Its numbers are those of the whole block up to rounding.
     /// Runs with gradients compute all of it.
@@ -123,9 +123,9 @@ impl<'h, H: Hook + ?Sized> Forward<'h, H> {
 
     /// Records the operations, so that gradients can flow to weights and captured activations.
     ///
-    /// What a [`crate::Capture`] keeps in such a run is what the run goes on from, so anything computed later has a
-    /// gradient with respect to it: what TransformerLens' backward hooks give. Two captured layers are on one path; the
-    /// earlier one's gradient goes through the later.
+    /// In such a run, the pass continues from what a [`crate::Capture`] keeps, so anything computed later has a
+    /// gradient with respect to it, as with TransformerLens' backward hooks. If two captured layers are on one path,
+    /// the gradient of the earlier one goes through the later one.
     ///
     /// ```
     /// # use llama_core::{Batch, Capture, Config, HookPoint, Llama, Precision, Forward, Tokens, tch::Tensor};

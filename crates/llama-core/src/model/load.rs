@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 
 impl Llama {
-    /// Reads a checkpoint's weights. Each is converted as it is copied from the mapped file to where it belongs, and the
-    /// file's pages are given back: peak memory is the model in the types it computes in (quantized weights take one tensor
-    /// more).
+    /// Reads a checkpoint's weights. Each is converted while it is copied from the mapped file to its destination, and
+    /// the file's pages are released: peak memory is the model in the types that it computes in (plus one tensor if
+    /// weights are quantized).
     ///
     /// # Errors
     /// A weight that is not finite, or what LibTorch refuses (memory, device).
@@ -27,9 +27,9 @@ impl Llama {
         Ok(llama)
     }
 
-    /// A model that need not fit: embedding, final norm and unembedding are read, the blocks stay on disk and are brought
-    /// in one after the other by every pass, the next while one is computed. [`Llama::forward_all`] takes many batches
-    /// through each. Memory: [`Llama::streamed_bytes`].
+    /// A model that need not fit into memory: embedding, final norm, and unembedding are loaded; the blocks stay on
+    /// disk, and every pass reads them one after the other, the next one while one is computed. [`Llama::forward_all`]
+    /// takes many batches through each block. Memory: [`Llama::streamed_bytes`].
     ///
     /// ```no_run
     /// use llama_core::{Batch, Capture, Checkpoint, HookSet, Llama, Precision, Forward, Tokens, tch::Device};
@@ -51,12 +51,12 @@ impl Llama {
         Self::assemble(checkpoint.config(), precision, device, &mut source, Some(checkpoint.clone()))
     }
 
-    /// Bytes of the weights of a model in memory.
+    /// The bytes that a model's weights take in memory.
     pub fn resident_bytes(config: &Config, precision: Precision) -> u64 {
         Self::outside_bytes(config, precision) + config.n_layers as u64 * Self::block_bytes(config, precision)
     }
 
-    /// Bytes of the weights in memory of a model that is streamed: what is outside the blocks, and two blocks.
+    /// The bytes that a streamed model's weights take in memory: everything outside the blocks, and two blocks.
     pub fn streamed_bytes(config: &Config, precision: Precision) -> u64 {
         Self::outside_bytes(config, precision) + 2 * Self::block_bytes(config, precision)
     }
@@ -88,8 +88,8 @@ impl Llama {
         Self::assemble(config, precision, device, &mut source, None)
     }
 
-    /// The weights that a trainer moves, named, as they lie in memory (queries, keys and values are one, gate and up
-    /// another). Tracking gradients is switched on for all of them.
+    /// The weights to train, by name, as they lie in memory (queries, keys, and values are one tensor, gate and up
+    /// another). Gradient tracking is switched on for all of them.
     ///
     /// # Errors
     /// A streamed model, or what LibTorch refuses.

@@ -44,7 +44,7 @@ pub struct Llama {
     rope: Tensor,
 }
 
-/// What a forward pass returns besides what its hooks took.
+/// What a forward pass returns, apart from what its hooks kept.
 #[derive(Debug)]
 pub struct Output {
     /// Logits in f32 (f64 with [`Precision::F64`]) of the tokens that [`Forward::logits`] asked for, prompt after prompt;
@@ -66,9 +66,9 @@ impl Llama {
         Ok(outputs.pop().unwrap_or(Output { logits: None }))
     }
 
-    /// Runs the model over a batch and returns the logits of all tokens, and the activations at these points by hook point:
-    /// what TransformerLens calls `run_with_cache`. Everything is kept in memory; [`Llama::forward`] with a [`Capture`]
-    /// says more exactly what to keep.
+    /// Runs the model over a batch and returns the logits of all tokens, and the activations at these hook points:
+    /// TransformerLens' `run_with_cache`. Everything is kept in memory; [`Llama::forward`] with a [`Capture`] keeps
+    /// only what you ask for.
     ///
     /// ```
     /// # use llama_core::{Batch, Config, HookPoint, HookSet, Llama, Precision};
@@ -97,11 +97,11 @@ impl Llama {
         Ok((output.logits.ok_or(Error::Headless)?, capture.finish()))
     }
 
-    /// Runs the model over several batches, each with its own run, and gives their outputs in order.
+    /// Runs the model over several batches, each with its own [`Forward`], and returns their outputs in order.
     ///
-    /// A model in memory takes one batch after the other. One that is streamed takes all of them through each block before
-    /// the next is brought in, so that its weights are read once for all; their residual streams are in memory together.
-    /// The numbers are those of [`Llama::forward`], bit for bit.
+    /// A model in memory takes one batch after the other. A streamed model takes all of them through each block before
+    /// it reads the next one, so weights are read once; all residual streams are in memory together. The numbers are
+    /// those of [`Llama::forward`], bit for bit.
     ///
     /// # Errors
     /// As [`Llama::forward`], of the first run that fails.
@@ -146,17 +146,17 @@ impl Llama {
         &self.config
     }
 
-    /// What it computes in.
+    /// The precision of the computation.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Where it computes.
+    /// The device of the computation.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// Whether its blocks are read from disk at every pass.
+    /// Whether the blocks are read from disk in every pass.
     pub fn is_streamed(&self) -> bool {
         matches!(self.blocks, Blocks::Streamed(_))
     }

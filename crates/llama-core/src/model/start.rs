@@ -16,8 +16,9 @@ pub(super) struct Start {
 }
 
 impl<H: ?Sized> Forward<'_, H> {
-    /// Starts from this residual stream: that after the embedding for layer 0, that leaving block `layer − 1` for
-    /// others, as [`HookPoint::of_layer`] counts. Nothing before it is computed. (TransformerLens' `start_at_layer`.)
+    /// Starts from this residual stream: for layer 0 the stream after the embedding, for others the one leaving block
+    /// `layer − 1`, as [`HookPoint::of_layer`] counts. Nothing before it is computed. (TransformerLens'
+    /// `start_at_layer`.)
     ///
     /// The stream is that of every real token, so it does not depend on how a batch is padded; a [`crate::Capture`] of
     /// `HookPoint::of_layer(layer)` with [`crate::Tokens::All`] takes one. Started from there, in

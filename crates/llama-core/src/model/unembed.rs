@@ -16,8 +16,8 @@ const LOGITS: i64 = 128 << 20;
 const BYTES: i64 = 4 + 4 + 8 + 8;
 
 impl Llama {
-    /// Final norm and unembedding of a residual stream, wherever it was taken: the logits that the model would give if its
-    /// remaining blocks added nothing. Of the last layer these are the run's own logits.
+    /// The final norm and the unembedding of a residual stream from any layer: the logits that the model would give if
+    /// its remaining blocks added nothing. For the last layer, these are the run's own logits.
     ///
     /// The logit lens (nostalgebraist 2020), what each layer would say next:
     ///

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 impl Llama {
     /// A weight, in the type and on the device that the model computes with.
     ///
-    /// Of a model in memory this is a view: it costs nothing, and who writes to it changes the model. Of one that is
-    /// streamed, a block's weight is read from disk.
+    /// For a model in memory this is a view: it costs nothing, and writing to it changes the model. For a streamed
+    /// model, a block's weight is read from disk.
     ///
     /// What each head of block 1 adds to a token's logit (direct logit attribution), from its output and three weights:
     ///

@@ -1,4 +1,5 @@
-//! Every LLaMA's tokenizer behind one face: text in, ids and the bytes they cover out, BOS in front, no EOS.
+//! Every LLaMA's tokenizer behind one interface: text in, ids and the bytes that they cover out, with BOS in front and
+//! no EOS.
 //!
 //! | where it comes from | engine | BOS |
 //! |---|---|---|
@@ -191,14 +192,15 @@ impl Tokenizer {
         Self { engine, pieces, prefix, eos, identity, ordinary, embeddings: None, warned: Once::new() }
     }
 
-    /// The same tokenizer for a model: a text with a token that the model has no embedding for is an error from now on.
+    /// The same tokenizer for one model: from now on, a text with a token that the model has no embedding for is an
+    /// error.
     #[must_use]
     pub fn for_model(mut self, config: &crate::Config) -> Self {
         self.embeddings = usize::try_from(config.vocab_size).ok();
         self
     }
 
-    /// What cuts text, for people: `SentencePiece` or `BPE`.
+    /// The engine's name, for people: `SentencePiece` or `BPE`.
     pub fn kind(&self) -> &'static str {
         match self.engine {
             Engine::SentencePiece(_) => "SentencePiece",
@@ -206,7 +208,7 @@ impl Tokenizer {
         }
     }
 
-    /// The tokens of a text, BOS first.
+    /// The tokens of a text, BOS first (if the tokenizer has one in front).
     ///
     /// # Errors
     /// A text that the engine cannot cut: a character for which there is no token, a regular expression without end, a
@@ -275,13 +277,14 @@ impl Tokenizer {
         .map_err(|reason| Error::Tokenize { reason })
     }
 
-    /// A token for people to read, in SentencePiece's notation whatever the tokenizer: `▁True` is a word with the space
-    /// before it, `<0xE2>` a byte that is no character alone. Empty for an id that the tokenizer does not have.
+    /// A token in SentencePiece's notation, for people to read, whatever the tokenizer: `▁True` is a word with the
+    /// space before it, `<0xE2>` a byte that is not a character by itself. Empty for an id that the tokenizer does not
+    /// have.
     pub fn piece(&self, id: u32) -> &str {
         self.pieces.get(id as usize).map_or("", String::as_str)
     }
 
-    /// How many tokens there are: one more than the highest id.
+    /// One more than the highest id.
     pub fn vocab_size(&self) -> usize {
         self.pieces.len()
     }

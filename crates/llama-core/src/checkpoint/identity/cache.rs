@@ -14,7 +14,7 @@ const SCHEMA: u32 = 1;
 /// Bytes of an entry; a model of 100,000 tensors would need 20 MB.
 const MAX_ENTRY: u64 = 64 << 20;
 
-/// Where hashes of weight files are remembered: nowhere, or in a folder.
+/// Where hashes of weight files are remembered: in a folder, or nowhere.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityCache {
     folder: Option<PathBuf>,
@@ -41,8 +41,9 @@ impl IdentityCache {
         Self { folder: Some(folder.into()) }
     }
 
-    /// The user's own, for programs: the folder that `LLAMA_CCS_CACHE` names, otherwise `llama-ccs` in `XDG_CACHE_HOME` or
-    /// in `~/.cache`. With `LLAMA_CCS_CACHE` empty, or where there is no home, nothing is remembered.
+    /// The user's cache, for programs: the folder that `LLAMA_CCS_CACHE` names, otherwise `llama-ccs` in
+    /// `XDG_CACHE_HOME` or in `~/.cache`. If `LLAMA_CCS_CACHE` is empty, or if there is no home folder, nothing is
+    /// remembered.
     pub fn of_user() -> Self {
         let named = |name: &str| std::env::var_os(name);
         if let Some(own) = named("LLAMA_CCS_CACHE") {

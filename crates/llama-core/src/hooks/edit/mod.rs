@@ -25,13 +25,13 @@ pub use values::Values;
 pub struct Edit {
     /// Names or globs, as [`crate::HookSet::parse`] reads them.
     pub points: Vec<String>,
-    /// The tokens to change; padding is never touched. [`Tokens::Mean`] is no place and refused.
+    /// The tokens to change; padding is never touched. [`Tokens::Mean`] is refused, because a mean is not a token.
     #[serde(default = "every")]
     pub tokens: Tokens,
-    /// The prompts to change, by their number in the batch from 0; without, all of them.
+    /// The prompts to change, by their number in the batch from 0; by default all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Vec<usize>>,
-    /// What happens there.
+    /// What to do there.
     pub change: Change,
 }
 
@@ -65,14 +65,15 @@ pub enum Change {
     Scale(f64),
     /// Removes a direction: x − (x·d̂) d̂ along the last axis, d̂ = d/|d|. `[…]`
     ///
-    /// With a head axis there is one direction a head; a head whose direction is all zeros keeps its activation.
+    /// At points with a head axis there is one direction per head; a head whose direction is all zeros keeps its
+    /// activation.
     ProjectOut(Values),
-    /// x becomes these values, token for token, prompt after prompt: what a [`crate::Capture`] of the same tokens took,
-    /// perhaps from another run. `[S, …]`
+    /// x becomes these values, token by token, prompt after prompt, as a [`crate::Capture`] of the same tokens gives
+    /// them, perhaps from another run. `[S, …]`
     Patch(Values),
     /// x becomes this vector at every token, usually the mean over some data. `[…]`
     ///
-    /// The mean is given, not taken from the batch: else a prompt's numbers would depend on its neighbors.
+    /// The mean is given and not taken from the batch, because a prompt's numbers would then depend on its neighbors.
     MeanAblate(Values),
     /// The activation of these heads becomes 0, at points with a head axis.
     ///
@@ -123,7 +124,7 @@ impl Change {
         Self::KnockOut { heads: heads.into() }
     }
 
-    /// Its name in files and messages.
+    /// The change's name in files and messages.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Add { .. } => "add",
@@ -136,7 +137,7 @@ impl Change {
         }
     }
 
-    /// The tensor it uses, if it uses one.
+    /// The tensor that the change uses, if any.
     pub fn values(&self) -> Option<&Values> {
         match self {
             Self::Add { direction: values, .. }
@@ -190,7 +191,7 @@ impl Edit {
     }
 }
 
-/// Edits in the order they are carried out; at one point each sees what those before it left.
+/// Edits in the order in which they are applied; at one point, each sees what those before it left.
 ///
 /// ```
 /// use llama_core::{Batch, Change, Config, Edit, Edits, HookPoint, Llama, Precision, Forward, Tokens, tch};
