@@ -170,7 +170,7 @@ fn predict_takes_no_damaged_run() {
     let settings = ccs_trainer::Settings {
         methods: Some(vec!["mean_difference".parse().unwrap()]),
         directions: 10,
-       
+
         folds: 2,
         seeds: 0,
         shuffles: 0,

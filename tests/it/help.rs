@@ -22,11 +22,9 @@ fn of_every_command() {
 
 #[test]
 fn has_examples_and_exit_codes() {
-    assert!(
-        help(&[]).contains(
-            "Exit codes: 0 success; 1 an error, printed on stderr; 2 a wrong command line; 130 interrupted"
-        )
-    );
+    assert!(help(&[]).contains(
+        "Exit codes: 0 success; 1 an error, printed on stderr; 2 a wrong command line; 130 interrupted"
+    ));
     for path in commands().iter().filter(|path| path.len() == 1 && path[0] != "doctor") {
         assert!(help(path).contains("Examples:\n  llama-ccs "), "{path:?}");
     }

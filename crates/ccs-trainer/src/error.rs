@@ -211,7 +211,9 @@ impl Error {
             Self::InLayer { source, .. } => return source.hint(),
             Self::Store(error) => return error.hint(),
             Self::UnknownMethod { suggestion, .. } => return Some(suggest(suggestion.as_deref())),
-            Self::UnknownColumn { suggestion: Some(near), .. } => return Some(format!("did you mean `{near}`?")),
+            Self::UnknownColumn { suggestion: Some(near), .. } => {
+                return Some(format!("did you mean `{near}`?"));
+            }
             Self::UnknownColumn { .. } => {
                 "`llama-ccs prompts` keeps short columns of the data, and `llama-ccs extract` puts them into the store"
             }

@@ -22,10 +22,7 @@ pub(super) struct Scores {
 
 impl Scores {
     pub(super) fn new(test: &Evaluation) -> Self {
-        Self {
-            accuracy: accuracy(test),
-            auroc: auroc(test),
-        }
+        Self { accuracy: accuracy(test), auroc: auroc(test) }
     }
 }
 

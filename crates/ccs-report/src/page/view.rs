@@ -23,8 +23,8 @@ use crate::figures::palette::{Theme, declarations};
 use crate::figures::{Figure, Quantity, by_layer};
 use crate::method::Method;
 use crate::numbers::percent;
-use crate::sentences::reading;
 use crate::report::{Finding, RecordedSettings, Report, Side, Verdict};
+use crate::sentences::reading;
 
 /// The page.
 #[derive(Debug, Serialize)]

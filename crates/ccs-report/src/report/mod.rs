@@ -28,7 +28,8 @@ pub use calibration::{Bin, Calibration, Histogram, Platt, Reliability};
 pub use chosen::{Chosen, Oracle};
 pub use diagnostics::{Diagnostics, EnsembleReport, Ensembling, TemplateReport};
 pub use evaluation::{
-    Comparison, Confusion, CrossValidation, Difference, Estimate, Evaluation, Interval, Intervals, Sign, Terms,
+    Comparison, Confusion, CrossValidation, Difference, Estimate, Evaluation, Interval, Intervals, Sign,
+    Terms,
 };
 pub use examples::{Disagreement, Disagreements, ExampleRow, Judged, MethodExamples, RowExamples};
 pub use layer::{LayerReport, LossReport, MethodReport};

@@ -48,7 +48,9 @@ mod tests {
         let text = few(80, 3).unwrap();
         assert_eq!(text, "only 3 of 80 test groups have a row of the rarer label (fewer than 10)");
         assert_eq!(few(8, 8).unwrap(), "the test rows come from only 8 groups (fewer than 10)");
-        assert!(few(80, 0).unwrap().starts_with("no test group") && few(80, 1).unwrap().starts_with("only one"));
+        assert!(
+            few(80, 0).unwrap().starts_with("no test group") && few(80, 1).unwrap().starts_with("only one")
+        );
         let test = TestRows { groups: 80, groups_of_rarer_label: 3 };
         assert_eq!(notes(test, 1).len(), 1);
         assert_eq!(notes(test, 2).len(), 2);

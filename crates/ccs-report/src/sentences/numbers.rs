@@ -7,10 +7,10 @@ use crate::report::{Chosen, Estimate, Interval};
 pub(super) fn numbers(choice: &Chosen) -> String {
     let Some(test) = &choice.test else { return "no results".to_owned() };
     let of_methods = choice.of_methods.unwrap_or_default();
-    let accuracy = number("accuracy", percent(test.accuracy), test.accuracy_ci, None, percent);
+    let accuracy = number("accuracy", &percent(test.accuracy), test.accuracy_ci, None, percent);
     match test.auroc {
         Some(auroc) => {
-            let auroc = number("AUROC", decimal(auroc), test.auroc_ci, of_methods.auroc_ci, decimal);
+            let auroc = number("AUROC", &decimal(auroc), test.auroc_ci, of_methods.auroc_ci, decimal);
             format!("{auroc}, {accuracy}")
         }
         None => accuracy,
@@ -19,14 +19,15 @@ pub(super) fn numbers(choice: &Chosen) -> String {
 
 fn number(
     name: &str,
-    value: String,
+    value: &str,
     ci: Option<Interval>,
     of_methods: Option<Interval>,
     show: fn(f64) -> String,
 ) -> String {
     let ci = ci.map(|ci| {
-        let jointly = of_methods.filter(|of_methods| *of_methods != ci);
-        let jointly = jointly.map(|ci| format!("; {} for all methods at once", from_to(ci, show)));
+        // With one method they are the same.
+        let jointly = of_methods.map(|ci| from_to(ci, show)).filter(|jointly| *jointly != from_to(ci, show));
+        let jointly = jointly.map(|jointly| format!("; {jointly} for all methods at once"));
         format!(" (95% interval {}{})", from_to(ci, show), jointly.unwrap_or_default())
     });
     format!("{name} {value}{}", ci.unwrap_or_default())
@@ -61,8 +62,14 @@ mod tests {
             confusion: None,
         };
         let of_methods = Some(Intervals { auroc_ci: Some([0.4, 0.65]), accuracy_ci: Some([0.4, 0.65]) });
-        let mut choice =
-            Chosen { layer: Some(1), rule: String::new(), uses_labels: true, test: Some(test), of_methods, oracle: None };
+        let mut choice = Chosen {
+            layer: Some(1),
+            rule: String::new(),
+            uses_labels: true,
+            test: Some(test),
+            of_methods,
+            oracle: None,
+        };
         assert_eq!(
             numbers(&choice),
             "AUROC 0.527 (95% interval 0.440 to 0.610; 0.400 to 0.650 for all methods at once), accuracy 52.5% (95% \

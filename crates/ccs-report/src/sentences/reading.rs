@@ -70,7 +70,8 @@ mod tests {
     fn a_reading_says_what_was_asked_and_found_in_five_sentences_at_most() {
         let mut report = Report::from_json(FIXTURE).unwrap();
         report.data_notes = vec!["the groups were guessed".to_owned()];
-        let verdict = |method, finding, text: &str| Verdict { method, layer: Some(1), finding, text: text.to_owned() };
+        let verdict =
+            |method, finding, text: &str| Verdict { method, layer: Some(1), finding, text: text.to_owned() };
         report.groups_of_rarer_label = 10;
         report.verdicts = vec![
             verdict(Method::CCS, Finding::BetterThanRandom, "CCS predicts."),
@@ -79,8 +80,15 @@ mod tests {
             verdict(Method::CCS, Finding::ReadsPassages, "It reads passages."),
         ];
         let found = reading(&report);
-        assert!(found[0].starts_with("Can the labels of contrast pairs be read from hidden states?"), "{}", found[0]);
-        assert_eq!(found[1..], ["CCS predicts.", "LR does not.", "CCS follows a column.", "It reads passages."]);
+        assert!(
+            found[0].starts_with("Can the labels of contrast pairs be read from hidden states?"),
+            "{}",
+            found[0]
+        );
+        assert_eq!(
+            found[1..],
+            ["CCS predicts.", "LR does not.", "CCS follows a column.", "It reads passages."]
+        );
         report.verdicts.truncate(1);
         assert_eq!(reading(&report)[1..], ["CCS predicts.", "The groups were guessed."]);
         report.chosen.clear();

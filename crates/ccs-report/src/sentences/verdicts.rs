@@ -37,7 +37,8 @@ fn of_method(report: &Report, method: Method, choice: &Chosen, few: Option<&str>
     };
     let mut found = Vec::new();
     if let Some(few) = few {
-        let text = format!("{title} at layer {layer}: {}. Too few rows to conclude from: {few}.", numbers(choice));
+        let text =
+            format!("{title} at layer {layer}: {}. Too few rows to conclude from: {few}.", numbers(choice));
         found.push(verdict(Some(layer), Finding::TooFewGroups, text));
     } else {
         let (finding, text) = against_chance(report, method, layer, choice, test);
@@ -77,7 +78,8 @@ fn against_chance(
         (Some(_), Some([low, _])) if low > 0.5 => {
             let random = compared(report, method, Method::RANDOM);
             let better = random.and_then(|c| c.of_methods.auroc_ci).map(|[low, _]| low > 0.0);
-            let by = random.and_then(|c| difference_in("AUROC", c.difference.auroc?, c.of_methods.auroc_ci, c.methods));
+            let by = random
+                .and_then(|c| difference_in("AUROC", c.difference.auroc?, c.of_methods.auroc_ci, c.methods));
             let by = by.map(|by| format!("; compared with random directions, {by}")).unwrap_or_default();
             let (finding, relation) = match better {
                 Some(true) => (Finding::BetterThanRandom, ", better than random directions do"),
@@ -86,7 +88,10 @@ fn against_chance(
                 }
                 None => (Finding::AboveChance, ""),
             };
-            (finding, format!("{title} predicts the labels at layer {layer}{relation}: {numbers}; {accuracy}{by}."))
+            (
+                finding,
+                format!("{title} predicts the labels at layer {layer}{relation}: {numbers}; {accuracy}{by}."),
+            )
         }
         (Some(_), Some([_, high])) if high < 0.5 => (
             Finding::BelowChance,

@@ -37,24 +37,24 @@ impl Cell {
         let share = (self.true_share * 100.0).round();
         format!("{}, {share}/{}", if self.planted { "truth" } else { "no truth" }, 100.0 - share)
     }
+}
 
-    /// A fit that asks for everything that sentences are made of, with few repetitions.
-    pub(crate) fn settings(&self, seed: u64) -> Settings {
-        let methods =
-            ["ccs", "tpc", "lr", "mean_difference", "random", "zero_shot", "calibrated_zero_shot", "majority"];
-        let methods: Vec<Method> = methods.iter().filter_map(|name| name.parse().ok()).collect();
-        let mut settings = Settings {
-            methods: Some(methods),
-            seed,
-            folds: 3,
-            directions: 100,
-            seeds: 0,
-            shuffles: 2,
-            recursive: 0,
-            ..Settings::default()
-        };
-        settings.ccs.n_init = 2;
-        settings.ccs.max_iter = 100;
-        settings
-    }
+/// A fit that asks for everything that sentences are made of, with few repetitions.
+pub(crate) fn settings(seed: u64) -> Settings {
+    let methods =
+        ["ccs", "tpc", "lr", "mean_difference", "random", "zero_shot", "calibrated_zero_shot", "majority"];
+    let methods: Vec<Method> = methods.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut settings = Settings {
+        methods: Some(methods),
+        seed,
+        folds: 3,
+        directions: 100,
+        seeds: 0,
+        shuffles: 2,
+        recursive: 0,
+        ..Settings::default()
+    };
+    settings.ccs.n_init = 2;
+    settings.ccs.max_iter = 100;
+    settings
 }

@@ -66,7 +66,8 @@ pub(crate) fn judge(run: &Run, population: &Population) -> ccs::Result<Claims> {
         let claims = report.verdicts.iter().filter(|v| finding(v.finding));
         claims.filter_map(|v| truths.get(&v.method)).any(|truth| !is_so(truth))
     };
-    let outside = |ci: Option<Interval>, truth: f64| ci.is_some_and(|[low, high]| truth < low || truth > high);
+    let outside =
+        |ci: Option<Interval>, truth: f64| ci.is_some_and(|[low, high]| truth < low || truth > high);
     let (ccs, lr) = (truths.get(&Method::CCS), truths.get(&Method::LR));
     let test = report.chosen.get(&Method::CCS).and_then(|choice| choice.test.as_ref());
     let difference = ccs.zip(lr).map_or(0.0, |(ccs, lr)| ccs.auroc - lr.auroc);

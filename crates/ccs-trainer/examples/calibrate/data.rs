@@ -61,7 +61,7 @@ impl Population {
             shared: rng.random_range(0.0..0.6),
             relation: if rng.random_bool(0.5) { 2.5 } else { 0.0 },
             passage: rng.random_range(1..4),
-            seeds: seeds.clone(),
+            seeds: *seeds,
         }
     }
 
@@ -74,7 +74,8 @@ impl Population {
     pub(crate) fn sample(&self, seeds: &SeedTree) -> Memory {
         let drawn = self.rows_of(self.rows, &mut seeds.child("sample").rng());
         let text = |values: Vec<String>| values.into_iter().map(Some).collect::<Vec<_>>();
-        let relation = text(drawn.relation.iter().map(|&r| if r { "founder" } else { "city" }.to_owned()).collect());
+        let relation =
+            text(drawn.relation.iter().map(|&r| if r { "founder" } else { "city" }.to_owned()).collect());
         let topic = text(drawn.topic.iter().map(|t| format!("topic {t}")).collect());
         let rows = Rows {
             ids: (0..self.rows).map(|row| row.to_string()).collect(),
@@ -106,7 +107,7 @@ impl Population {
         let mut passage = 0;
         while drawn.labels.len() < rows {
             let size = rng.random_range(1..=self.passage).min(rows - drawn.labels.len());
-            let shared: Vec<f64> = (0..2 * DIM + 1).map(|_| normal(rng)).collect();
+            let shared: Vec<f64> = (0..=2 * DIM).map(|_| normal(rng)).collect();
             let topic = rng.random_range(0..TOPICS);
             for _ in 0..size {
                 let label = rng.random_bool(self.true_share);

@@ -50,20 +50,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         std::fs::create_dir_all(folder)?;
     }
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&args.results)?;
+    let bar = host::program::Bar::of(args.sets * CELLS.len(), "sets", "calibrating");
     for part in missing.chunks(BETWEEN_LINES) {
+        bar.set(done.len());
         let found: Vec<Line> =
             part.par_iter().map(|&(cell, set)| claims_of(cell, set)).collect::<Result<_, String>>()?;
         for line in &found {
             writeln!(file, "{}", serde_json::to_string(line)?)?;
         }
         done.extend(found.into_iter().map(|(cell, set, claims)| ((cell, set), claims)));
-        eprint!("\r{} of {} sets", done.len(), args.sets * CELLS.len());
     }
-    eprintln!();
     let (text, failed) = table::of(&done, args.sets);
-    println!("{text}");
+    host::program::page(&text)?;
     if let Some(path) = &args.table {
-        std::fs::write(path, table::document(&text, args.sets))?;
+        host::files::replace(path, table::document(&text, args.sets).as_bytes())?;
     }
     if failed > 0 {
         return Err(format!("{failed} sentences are wrong more often than their level allows").into());
@@ -79,9 +79,10 @@ fn claims_of(number: usize, set: usize) -> Result<Line, String> {
     let seeds = SeedTree::new(0).child("calibrate").indexed("cell", number).indexed("set", set);
     let population = data::Population::draw(cell, &seeds);
     let source = population.sample(&seeds);
-    let settings = cell.settings(set as u64);
+    let settings = cells::settings(set as u64);
     let one_thread = Compute { threads: 1, ..Compute::default() };
-    let run = Fit::new(&source).settings(settings).compute(one_thread).run().map_err(|error| error.to_string())?;
+    let run =
+        Fit::new(&source).settings(settings).compute(one_thread).run().map_err(|error| error.to_string())?;
     match run {
         Outcome::Finished(run) => {
             Ok((number, set, judge(&run, &population).map_err(|error| error.to_string())?))

@@ -176,9 +176,7 @@ fn table(found: &EvalReport) -> String {
     for (name, evaluated) in &found.probes {
         let (accuracy, auroc) = numbers(&evaluated.test);
         let band = evaluated.random.as_ref().map(|random| numbers(random).1).unwrap_or_default();
-        let over = |difference: &Option<Difference>| {
-            difference.as_ref().map(in_auroc).unwrap_or_default()
-        };
+        let over = |difference: &Option<Difference>| difference.as_ref().map(in_auroc).unwrap_or_default();
         let (random, zero_shot) = (over(&evaluated.over_random), over(&evaluated.over_zero_shot));
         row([name, &evaluated.layer.to_string(), &accuracy, &auroc, &band, &random, &zero_shot]);
     }

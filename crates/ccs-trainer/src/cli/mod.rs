@@ -2,8 +2,8 @@
 
 mod advice;
 mod eval;
-mod export;
 mod explore;
+mod export;
 mod fit;
 mod inspect;
 mod job;

@@ -192,9 +192,7 @@ const OTHERS: &str = "all others";
 type Compared = (&'static str, fn(&Against) -> Option<String>);
 
 const AGAINST: [Compared; 3] = [
-    ("AUROC minus that of the probe fitted there, paired [95%]", |cell| {
-        cell.over_own.as_ref().map(in_auroc)
-    }),
+    ("AUROC minus that of the probe fitted there, paired [95%]", |cell| cell.over_own.as_ref().map(in_auroc)),
     ("AUROC minus that of the model's own answers (zero_shot), paired [95%]", |cell| {
         cell.over_zero_shot.as_ref().map(in_auroc)
     }),

@@ -22,10 +22,22 @@ pub(crate) fn by_column(
         let [train, test] = [&plan.split.rows.train, &plan.split.rows.test];
         let (train, test) = (pick(&column.of_row, train)?, pick(&column.of_row, test)?);
         let rules = Rules {
-            decisions: Rule::of(&train, &on_train.against(data.train.labels())?.decisions(), column.values.len()),
+            decisions: Rule::of(
+                &train,
+                &on_train.against(data.train.labels())?.decisions(),
+                column.values.len(),
+            ),
             labels: Rule::of(&train, data.train.labels(), column.values.len()),
         };
-        report(column, &rules, &test, on_test, data.test.labels(), (&plan.split.clusters, data.test.groups()), results)
+        report(
+            column,
+            &rules,
+            &test,
+            on_test,
+            data.test.labels(),
+            (&plan.split.clusters, data.test.groups()),
+            results,
+        )
     };
     plan.columns.iter().map(beside).collect()
 }
@@ -72,8 +84,11 @@ fn report(
 ) -> Result<ColumnReport> {
     let scored = on_test.against(labels)?;
     let (decisions, right) = (scored.decisions(), scored.correct());
-    let agree: Vec<bool> =
-        values.iter().zip(&decisions).map(|(value, decision)| rules.decisions.answer(*value) == *decision).collect();
+    let agree: Vec<bool> = values
+        .iter()
+        .zip(&decisions)
+        .map(|(value, decision)| rules.decisions.answer(*value) == *decision)
+        .collect();
     let constant: Vec<bool> = decisions.iter().map(|decision| *decision == rules.decisions.of_all).collect();
     let miss = MISS / results.max(1) as f64;
     let difference = |first: &[bool], second: &[bool]| Estimate {
@@ -83,11 +98,11 @@ fn report(
     let (over_constant, truth_over_column) = (difference(&agree, &constant), difference(&right, &agree));
     // The column must say something of the decisions, and truth must not be shown to say more.
     let is_above = |of: &Estimate| of.ci.is_some_and(|[low, _]| low > 0.0);
-    let within = scored.placements_within(values)?.map(|found| Estimate {
-        value: found.auroc,
-        ci: clusters.auroc_interval(&found, MISS),
-    });
-    let of_labels = values.iter().zip(labels).filter(|(value, label)| rules.labels.answer(**value) == **label);
+    let within = scored
+        .placements_within(values)?
+        .map(|found| Estimate { value: found.auroc, ci: clusters.auroc_interval(&found, MISS) });
+    let of_labels =
+        values.iter().zip(labels).filter(|(value, label)| rules.labels.answer(**value) == **label);
     Ok(ColumnReport {
         column: column.name.clone(),
         agreement: Estimate { value: share(&agree), ci: clusters.accuracy_interval(&agree, MISS) },
@@ -126,10 +141,9 @@ fn strata(
             rows: rows.len(),
             positives: labels.iter().filter(|&&label| label).count(),
             predicted: scored.decisions().iter().filter(|&&decision| decision).count(),
-            auroc: scored.placements().map(|found| Estimate {
-                value: found.auroc,
-                ci: clusters.auroc_interval(&found, MISS),
-            }),
+            auroc: scored
+                .placements()
+                .map(|found| Estimate { value: found.auroc, ci: clusters.auroc_interval(&found, MISS) }),
         });
     }
     Ok(strata)

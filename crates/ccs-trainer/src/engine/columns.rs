@@ -56,7 +56,8 @@ fn is_label(column: &DataColumn, labels: &[bool]) -> bool {
 
 fn of_words(name: &str, values: &[Option<String>]) -> DataColumn {
     let distinct: BTreeSet<&String> = values.iter().flatten().collect();
-    let place: BTreeMap<&String, usize> = distinct.iter().enumerate().map(|(at, value)| (*value, at)).collect();
+    let place: BTreeMap<&String, usize> =
+        distinct.iter().enumerate().map(|(at, value)| (*value, at)).collect();
     DataColumn {
         name: name.to_owned(),
         of_row: values.iter().map(|value| place.get(value.as_ref()?).copied()).collect(),
@@ -69,8 +70,10 @@ fn of_named(name: &str, values: &[Option<String>], train: &[usize]) -> Result<Da
     if words.values.len() <= FEW_VALUES {
         return Ok(words);
     }
-    let numbers: Option<Vec<Option<f64>>> =
-        values.iter().map(|v| v.as_ref().map(|v| v.trim().parse().ok()).map_or(Some(None), |n| n.map(Some))).collect();
+    let numbers: Option<Vec<Option<f64>>> = values
+        .iter()
+        .map(|v| v.as_ref().map(|v| v.trim().parse().ok()).map_or(Some(None), |n| n.map(Some)))
+        .collect();
     match numbers {
         Some(numbers) => Ok(quarters(name, &numbers, train)),
         None if words.values.len() <= MOST_VALUES => Ok(words),
@@ -119,7 +122,9 @@ mod tests {
 
     fn rows(columns: &[(&str, Vec<String>)]) -> Rows {
         let labels: Vec<bool> = (0..100).map(|row| row % 3 == 0).collect();
-        let columns = columns.iter().map(|(name, values)| ((*name).to_owned(), values.iter().cloned().map(Some).collect()));
+        let columns = columns
+            .iter()
+            .map(|(name, values)| ((*name).to_owned(), values.iter().cloned().map(Some).collect()));
         Rows { labels, columns: columns.collect(), ..Rows::default() }
     }
 
@@ -147,7 +152,10 @@ mod tests {
         let named = |name: &str| columns(&data, &[name.to_owned()], &train);
         let found = named("length").unwrap();
         assert_eq!(found[0].values, ["below 10", "10 to below 20", "20 to below 30", "30 and above"]);
-        assert_eq!((found[0].of_row[9], found[0].of_row[10], found[0].of_row[99]), (Some(0), Some(1), Some(3)));
+        assert_eq!(
+            (found[0].of_row[9], found[0].of_row[10], found[0].of_row[99]),
+            (Some(0), Some(1), Some(3))
+        );
         assert!(matches!(named("word"), Err(Error::Setting { name: "strata", .. })));
         let error = named("lenght").unwrap_err();
         assert!(error.hint().unwrap().contains("did you mean `length`?"), "{error}");

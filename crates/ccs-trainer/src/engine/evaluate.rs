@@ -59,7 +59,8 @@ impl Predicted {
 
     /// Intervals that miss with probability `miss`.
     pub(crate) fn intervals(&self, clusters: &Clusters, miss: f64) -> Intervals {
-        let auroc_ci = self.placements.as_ref().and_then(|placements| clusters.auroc_interval(placements, miss));
+        let auroc_ci =
+            self.placements.as_ref().and_then(|placements| clusters.auroc_interval(placements, miss));
         Intervals { accuracy_ci: clusters.accuracy_interval(&self.correct, miss), auroc_ci }
     }
 
@@ -111,7 +112,7 @@ pub(crate) fn compare(
         accuracy_ci: clusters.accuracy_difference(&a.correct, &b.correct, miss).filter(|_| decides),
         auroc_ci: placements.and_then(|(a, b)| clusters.auroc_difference(a, b, miss)),
     });
-    let accuracy = decides.then(|| a.accuracy - b.accuracy);
+    let accuracy = decides.then_some(a.accuracy - b.accuracy);
     let auroc = a.auroc().zip(b.auroc()).filter(|_| ranks).map(|(a, b)| a - b);
     let difference = |plain: &Intervals| Difference {
         first,
@@ -193,16 +194,25 @@ mod tests {
         let found = of(Method::LR);
         for estimate in [found.difference.accuracy.unwrap(), found.difference.auroc.unwrap()] {
             let [low, high] = estimate.ci.unwrap();
-            assert!(estimate.value == 0.0 && low < 0.0 && high > 0.0 && (low + high).abs() < 1e-9, "{estimate:?}");
+            assert!(
+                estimate.value == 0.0 && low < 0.0 && high > 0.0 && (low + high).abs() < 1e-9,
+                "{estimate:?}"
+            );
         }
         let width = |ci: Option<Interval>| ci.map(|[low, high]| high - low).unwrap();
         let plain = width(found.difference.auroc.unwrap().ci);
-        assert!(width(found.of_methods.auroc_ci) > plain && width(found.auroc_ci) > width(found.of_methods.auroc_ci));
+        assert!(
+            width(found.of_methods.auroc_ci) > plain
+                && width(found.auroc_ci) > width(found.of_methods.auroc_ci)
+        );
         let majority = of(Method::MAJORITY);
         assert_eq!((majority.difference.auroc, majority.auroc_ci), (None, None));
         assert!(majority.difference.accuracy.is_some());
         let own = of(Method::ZERO_SHOT);
-        assert_eq!((own.difference.accuracy, own.accuracy_ci, own.of_methods.accuracy_ci), (None, None, None));
+        assert_eq!(
+            (own.difference.accuracy, own.accuracy_ci, own.of_methods.accuracy_ci),
+            (None, None, None)
+        );
         assert!(own.difference.auroc.is_some());
     }
 }

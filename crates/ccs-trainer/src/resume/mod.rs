@@ -127,7 +127,8 @@ fn read_outcome(dir: &Path) -> std::result::Result<Option<LayerOutcome>, PathBuf
         return Ok(None);
     }
     let path = dir.join(OUTCOME);
-    let Some(Read { report, probes, predictions, beyond_random }) = sealed::read(&path).unwrap_or(None) else {
+    let Some(Read { report, probes, predictions, beyond_random }) = sealed::read(&path).unwrap_or(None)
+    else {
         return Err(path);
     };
     let load = |(method, hash): (Method, String)| {

@@ -290,8 +290,7 @@ impl Evaluated<'_> {
     fn random(&self, probe: &Probe, layer: usize, pairs: &Contrast) -> Result<Directions> {
         let settings = self.settings;
         let stream = SeedTree::new(settings.seed).child(Method::RANDOM.name()).indexed("layer", layer);
-        let directions =
-            directions_at_their_best(probe.normalizer(), pairs, settings.directions, &stream)?;
+        let directions = directions_at_their_best(probe.normalizer(), pairs, settings.directions, &stream)?;
         self.evaluator.band(&directions)
     }
 }

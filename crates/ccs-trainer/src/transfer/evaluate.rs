@@ -81,10 +81,6 @@ pub(crate) fn directions_at_their_best(
 ///
 /// # Errors
 /// Different lengths, no rows, or a score that is NaN.
-pub fn evaluation(
-    predictions: &Predictions,
-    labels: &[bool],
-    groups: &[String],
-) -> Result<Evaluation> {
+pub fn evaluation(predictions: &Predictions, labels: &[bool], groups: &[String]) -> Result<Evaluation> {
     Evaluator::new(labels, groups)?.test(predictions)
 }

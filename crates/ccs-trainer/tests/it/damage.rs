@@ -82,7 +82,7 @@ type Given = std::result::Result<BTreeMap<String, Vec<u8>>, String>;
 
 fn given(result: Result<Vec<u8>>) -> Given {
     let chain = |error: ccs_trainer::Error| {
-        let hint = error.hint().expect("a hint");
+        let hint = error.hint().unwrap_or_default();
         let mut text = error.to_string();
         let mut next = std::error::Error::source(&error);
         while let Some(source) = next {
@@ -103,7 +103,7 @@ fn fit(store: &Path) -> Result<ccs_trainer::Run> {
     let settings = Settings {
         methods: Some(vec![method("mean_difference"), Method::ZERO_SHOT, Method::MAJORITY]),
         directions: 10,
-       
+
         folds: 2,
         seeds: 0,
         shuffles: 0,

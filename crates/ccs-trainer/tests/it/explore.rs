@@ -22,8 +22,7 @@ fn explored(dir: &Path) -> String {
 
 #[test]
 fn what_a_run_says_of_its_rows_is_read_back_to_the_last_digit() {
-    let mut settings =
-        Settings { directions: 20, folds: 3, seeds: 0, shuffles: 0, ..Settings::default() };
+    let mut settings = Settings { directions: 20, folds: 3, seeds: 0, shuffles: 0, ..Settings::default() };
     (settings.ccs.max_iter, settings.ccs.n_init) = (50, 2);
     let dir = tempfile::tempdir().unwrap();
     let planted = Planted::new(80, 4, 2.0, 1);

@@ -138,7 +138,11 @@ fn controls_are_as_many_as_asked_for_and_say_what_they_should() {
     for (method, found) in &report.shuffled {
         assert_eq!((found.accuracies.len(), found.aurocs.len(), found.asked), (4, 4, 4), "{method}");
         let band = found.band.as_ref().unwrap();
-        assert_eq!((band.results, band.draws, band.outside), (4 * 14, 40 * 4 * 14 - 1, 0), "{method} {found:?}");
+        assert_eq!(
+            (band.results, band.draws, band.outside),
+            (4 * 14, 40 * 4 * 14 - 1, 0),
+            "{method} {found:?}"
+        );
         assert!(of(*method).accuracy > band.accuracy[1], "the truth lies outside: {method}");
         // Label-free directions are judged by labels that say nothing too.
         assert!(found.accuracies.iter().all(|a| (a - of(*method).accuracy).abs() > 0.05), "{method}");
@@ -208,12 +212,19 @@ fn comparisons_have_the_layers_looked_at_in_mind() {
     let controls = [Method::RANDOM, Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Method::MAJORITY];
     assert_eq!(beside(Method::LR, &report.comparisons), controls);
     assert_eq!(beside(Method::CCS, &report.comparisons), [&controls[..], &[Method::LR]].concat());
-    assert_eq!(beside(Method::CCS, &report.layers[1].differences), [&[Method::RANDOM, Method::LR], &controls[1..]].concat());
+    assert_eq!(
+        beside(Method::CCS, &report.layers[1].differences),
+        [&[Method::RANDOM, Method::LR], &controls[1..]].concat()
+    );
     let above = |v: &&ccs_report::sentences::Verdict| v.finding.is_above_chance();
     let verdict = report.verdicts.iter().find(above).unwrap();
     assert!(verdict.text.contains("for all methods at once"), "{}", verdict.text);
     let own = report.verdicts.iter().find(|v| v.finding == Finding::NoBetterThanZeroShot).unwrap();
-    assert!(own.text.contains("is not shown to rank statements better than the model's own answers"), "{}", own.text);
+    assert!(
+        own.text.contains("is not shown to rank statements better than the model's own answers"),
+        "{}",
+        own.text
+    );
     let without = &report.chosen_without_labels[&Method::CCS];
     assert_eq!((without.layer, without.uses_labels), (Some(2), false));
     assert!(without.rule.contains("lowest CCS loss") && without.oracle.unwrap().gap == 0.0);

@@ -13,8 +13,7 @@ use crate::data::{method, run, three_layers};
 use crate::store::{Stored, ccs, json_of, quick, refused};
 
 fn settings() -> Settings {
-    let mut settings =
-        Settings { directions: 20, folds: 3, seeds: 0, shuffles: 0, ..Settings::default() };
+    let mut settings = Settings { directions: 20, folds: 3, seeds: 0, shuffles: 0, ..Settings::default() };
     settings.methods = Some(
         [
             "ccs",

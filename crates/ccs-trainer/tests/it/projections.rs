@@ -8,15 +8,8 @@ use ccs_trainer::{Compute, Run, Settings};
 use crate::data::{run, three_layers};
 
 fn fit(threads: usize, seed: u64) -> Run {
-    let mut settings = Settings {
-        directions: 20,
-       
-        folds: 3,
-        seeds: 0,
-        shuffles: 0,
-        seed,
-        ..Settings::default()
-    };
+    let mut settings =
+        Settings { directions: 20, folds: 3, seeds: 0, shuffles: 0, seed, ..Settings::default() };
     settings.methods = Some(vec![Method::CCS, Method::LR, Method::MAJORITY]);
     (settings.ccs.max_iter, settings.ccs.n_init) = (200, 2);
     run(&three_layers(600, 6), &settings, Compute { threads, ..Compute::default() }).unwrap()

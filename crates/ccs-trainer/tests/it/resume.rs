@@ -127,8 +127,7 @@ fn is_stopped(dir: &Path, (signal, code): (&str, i32)) -> bool {
 }
 
 fn settings() -> Settings {
-    let mut settings =
-        Settings { directions: 50, folds: 3, seeds: 2, shuffles: 2, ..Settings::default() };
+    let mut settings = Settings { directions: 50, folds: 3, seeds: 2, shuffles: 2, ..Settings::default() };
     settings.methods =
         Some(vec![Method::CCS, Method::LR, Method::RANDOM, Method::ZERO_SHOT, Method::MAJORITY]);
     settings.ccs.max_iter = 100;

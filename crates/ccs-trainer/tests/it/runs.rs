@@ -97,7 +97,9 @@ fn few_test_groups_conclude_nothing() {
         let layer = &report.layers[0];
         assert_eq!(layer.methods[&Method::CCS].test.accuracy_ci.is_some(), groups > 1);
         let of_accuracy = layer.differences.iter().filter_map(|c| c.difference.accuracy);
-        assert!(of_accuracy.clone().count() > 0 && of_accuracy.clone().all(|d| d.ci.is_some() == (groups > 1)));
+        assert!(
+            of_accuracy.clone().count() > 0 && of_accuracy.clone().all(|d| d.ci.is_some() == (groups > 1))
+        );
     }
 }
 

@@ -227,7 +227,10 @@ fn a_passage_is_on_one_side_in_every_store() {
     }
     let csv = text(&std::fs::read(dir.path().join("out/transfer.csv")).unwrap());
     assert!(
-        csv.lines().next().unwrap().ends_with("auroc_minus_zero_shot,auroc_minus_zero_shot_low,auroc_minus_zero_shot_high")
+        csv.lines()
+            .next()
+            .unwrap()
+            .ends_with("auroc_minus_zero_shot,auroc_minus_zero_shot_low,auroc_minus_zero_shot_high")
     );
 }
 

@@ -7,8 +7,8 @@ pub mod evaluation;
 pub mod intervals;
 pub mod metrics;
 pub mod select;
-pub mod split;
 #[cfg(test)]
 mod simulated;
+pub mod split;
 pub mod strata;
 mod tails;

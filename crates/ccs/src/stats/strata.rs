@@ -64,7 +64,8 @@ mod tests {
     #[test]
     fn a_probe_that_found_the_stratum_is_at_chance_within() {
         // Stratum 0 is mostly true and scores high; within it and within stratum 1 the score says nothing.
-        let labels: Vec<bool> = (0..80).map(|row| if row < 40 { row % 4 != 0 } else { row % 4 == 0 }).collect();
+        let labels: Vec<bool> =
+            (0..80).map(|row| if row < 40 { row % 4 != 0 } else { row % 4 == 0 }).collect();
         let strata: Vec<Option<usize>> = (0..80).map(|row| Some(usize::from(row >= 40))).collect();
         let scores: Vec<f64> =
             (0..80).map(|row| if row < 40 { 10.0 } else { 0.0 } + f64::from((row * 7 % 5) as u8)).collect();

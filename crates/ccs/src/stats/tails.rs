@@ -32,7 +32,8 @@ pub(crate) fn binomial(right: f64, rows: f64, miss: f64) -> [f64; 2] {
     // P(X > right) + ½·P(X = right), which grows with p.
     let above = |p: f64| {
         let from = if right > 0.0 { beta_reg(right, rows - right + 1.0, p) } else { 1.0 }; // P(X ≥ right)
-        let beyond = if right < rows { beta_reg(right + 1.0, (rows - right).max(f64::MIN_POSITIVE), p) } else { 0.0 };
+        let beyond =
+            if right < rows { beta_reg(right + 1.0, (rows - right).max(f64::MIN_POSITIVE), p) } else { 0.0 };
         0.5 * (from + beyond)
     };
     let low = if right <= 0.0 { 0.0 } else { crossing(0.0, share, |p| above(p) > miss / 2.0) };
@@ -71,7 +72,10 @@ mod tests {
     fn binomial_intervals_are_scipys() {
         for (right, rows, want) in MID_P {
             let [low, high] = binomial(right, rows, 0.05);
-            assert!((low - want[0]).abs() < 1e-9 && (high - want[1]).abs() < 1e-9, "{right} of {rows}: {low} {high}");
+            assert!(
+                (low - want[0]).abs() < 1e-9 && (high - want[1]).abs() < 1e-9,
+                "{right} of {rows}: {low} {high}"
+            );
         }
     }
 

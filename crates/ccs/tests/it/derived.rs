@@ -36,7 +36,8 @@ fn every_linear_probe_is_affine_in_the_models_own_states() {
                 let part = pairs.select(&rows).unwrap();
                 let found = probe.affine(Some(&pairs.template_names()[number])).unwrap().unwrap();
                 let double = |states: &Tensor| states.to_kind(Kind::Double);
-                let logits = double(part.plus()).mv(&found.plus) + double(part.minus()).mv(&found.minus) + found.bias;
+                let logits =
+                    double(part.plus()).mv(&found.plus) + double(part.minus()).mv(&found.minus) + found.bias;
                 let what = format!("{} {normalization}", entry.name);
                 let scores = probe.score_pairs(&part).unwrap();
                 if probe.input() == ProbeInput::Pair {

@@ -1,3 +1,5 @@
+//! Which intervals allow which claims.
+
 use super::*;
 use crate::report::{Interval, Intervals};
 
@@ -10,13 +12,18 @@ fn report() -> Report {
 }
 
 /// CCS's finding where its intervals for all methods at once are these.
-fn finding(auroc_ci: Option<Interval>, accuracy_ci: Interval, over_random: Option<Interval>) -> (Finding, String) {
+fn finding(
+    auroc_ci: Option<Interval>,
+    accuracy_ci: Interval,
+    over_random: Option<Interval>,
+) -> (Finding, String) {
     let mut report = report();
     report.majority = 0.6;
     let choice = report.chosen.get_mut(&Method::CCS).unwrap();
     choice.of_methods = Some(Intervals { accuracy_ci: Some(accuracy_ci), auroc_ci });
     choice.test.as_mut().unwrap().auroc_ci = auroc_ci;
-    let is_random = |c: &Comparison| (c.difference.first, c.difference.second) == (Method::CCS, Method::RANDOM);
+    let is_random =
+        |c: &Comparison| (c.difference.first, c.difference.second) == (Method::CCS, Method::RANDOM);
     report.comparisons.retain(|c| !is_random(c) || over_random.is_some());
     for comparison in report.comparisons.iter_mut().filter(|c| is_random(c)) {
         comparison.of_methods.auroc_ci = over_random;
@@ -55,7 +62,13 @@ fn few_groups_of_the_rarer_label_allow_no_conclusion() {
     let mut report = report();
     report.groups_of_rarer_label = 9;
     let found = verdicts(&report);
-    let concludes = |finding: Finding| !matches!(finding, Finding::TooFewGroups | Finding::Underdetermined | Finding::NothingToFit);
+    let concludes = |finding: Finding| {
+        !matches!(finding, Finding::TooFewGroups | Finding::Underdetermined | Finding::NothingToFit)
+    };
     assert!(found.iter().all(|v| !concludes(v.finding)), "{found:?}");
-    assert!(found[0].text.contains("test groups have a row of the rarer label (fewer than 10)"), "{}", found[0].text);
+    assert!(
+        found[0].text.contains("test groups have a row of the rarer label (fewer than 10)"),
+        "{}",
+        found[0].text
+    );
 }

@@ -1,3 +1,5 @@
+//! Simulated and exact intervals of differences.
+
 use super::*;
 use crate::stats::intervals::MISS;
 use crate::stats::metrics::Scored;
@@ -82,14 +84,17 @@ fn methods_that_agree_on_every_row_may_still_differ() {
 #[test]
 fn score_intervals_of_differences_are_tangos() {
     let cases = [
-        ([5.0, 2.0, 30.0], [-0.085507756114, 0.288025831272]),
-        ([0.0, 3.0, 50.0], [-0.162170916888, 0.015628455081]),
-        ([10.0, 10.0, 100.0], [-0.092160266759, 0.092160266759]),
-        ([1.0, 0.0, 20.0], [-0.119181415955, 0.236131193447]),
+        ([5.0, 2.0, 30.0], [-0.085_507_756_114, 0.288_025_831_272]),
+        ([0.0, 3.0, 50.0], [-0.162_170_916_888, 0.015_628_455_081]),
+        ([10.0, 10.0, 100.0], [-0.092_160_266_759, 0.092_160_266_759]),
+        ([1.0, 0.0, 20.0], [-0.119_181_415_955, 0.236_131_193_447]),
     ];
     for ([first, second, rows], want) in cases {
         let [low, high] = tango(first, second, rows, normal(MISS));
-        assert!((low - want[0]).abs() < 1e-9 && (high - want[1]).abs() < 1e-9, "{first} {second} {rows}: {low} {high}");
+        assert!(
+            (low - want[0]).abs() < 1e-9 && (high - want[1]).abs() < 1e-9,
+            "{first} {second} {rows}: {low} {high}"
+        );
     }
 }
 

@@ -1,3 +1,5 @@
+//! Simulated and exact intervals of accuracies and AUROCs.
+
 use super::*;
 use crate::stats::metrics::Scored;
 use crate::stats::simulated::{Sample, assert_coverage, normal_quantile, share_that_hold};
@@ -79,13 +81,17 @@ fn an_interval_at_the_ceiling_has_a_width() {
     let [single, fives] = [widths(1), widths(5)];
     // The exact one-sided bound of 40 right rows of 40 is 1 − 0.025^(1/40) = 0.088, of mid-P 1 − 0.05^(1/40) = 0.072.
     assert!((single[0] - 0.0722).abs() < 1e-3, "{single:?}");
-    assert!(single[1] > 0.05 && fives[0] > 3.0 * single[0] && fives[1] > 2.0 * single[1], "{single:?} {fives:?}");
+    assert!(
+        single[1] > 0.05 && fives[0] > 3.0 * single[0] && fives[1] > 2.0 * single[1],
+        "{single:?} {fives:?}"
+    );
 }
 
 #[test]
 fn a_single_group_has_no_interval_and_a_smaller_miss_a_wider_one() {
     let labels = [true, false, true, false];
-    let one = Clusters::new(&labels, &["a".to_owned(), "a".to_owned(), "a".to_owned(), "a".to_owned()]).unwrap();
+    let one =
+        Clusters::new(&labels, &["a".to_owned(), "a".to_owned(), "a".to_owned(), "a".to_owned()]).unwrap();
     let placements = Scored::new(&[0.9, 0.4, 0.5, 0.6], &labels, 0.5).unwrap().placements().unwrap();
     assert_eq!((one.accuracy_interval(&labels, MISS), one.auroc_interval(&placements, MISS)), (None, None));
     let four = Clusters::new(&labels, &["a", "b", "c", "d"].map(str::to_owned)).unwrap();
