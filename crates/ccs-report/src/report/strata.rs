@@ -20,6 +20,13 @@ pub struct ColumnReport {
     pub over_constant: Estimate,
     /// `accuracy` minus `agreement`; its interval likewise.
     pub truth_over_column: Estimate,
+    /// The AUROC of the scores for what the column's rule says, over pairs of rows with the same label: above 0.5 the probe
+    /// follows the column beyond what column and labels have in common. The interval holds for all columns and methods of the
+    /// run at once. None if the rule says the same of all rows of a label.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub beyond_labels: Option<Estimate>,
+    /// How many columns times methods those intervals hold for at once.
+    pub results: usize,
     /// The accuracy of the best rule from this column alone to the labels.
     pub label_accuracy: f64,
     /// The AUROC within values: over pairs of a true and a false row with the same value. None if no value has both.
@@ -27,7 +34,8 @@ pub struct ColumnReport {
     pub within: Option<Estimate>,
     /// Each value alone.
     pub strata: Vec<Stratum>,
-    /// Whether the column explains the decisions as well as truth does.
+    /// Whether the decisions follow the column, beyond what it has in common with the labels, and are not shown to follow truth
+    /// more closely.
     pub explains: bool,
 }
 

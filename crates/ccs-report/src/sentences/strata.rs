@@ -1,8 +1,7 @@
 //! Columns of the data that explain a probe's decisions as well as truth does.
 
-use super::numbers::difference_in;
 use crate::method::Method;
-use crate::numbers::{decimal, from_to, percent};
+use crate::numbers::{decimal, from_to, percent, points};
 use crate::report::{ColumnReport, Estimate, Finding, Report, Verdict};
 
 /// A warning for each column that explains a method's decisions, the one that explains most first.
@@ -23,15 +22,23 @@ fn sentence(title: &str, layer: usize, found: &ColumnReport) -> String {
         let ci = of.ci.map(|ci| format!(" (95% interval {})", from_to(ci, show)));
         show(of.value) + &ci.unwrap_or_default()
     };
-    let by = difference_in("agreement", found.truth_over_column, None, 1);
-    let by = by.map(|by| format!("; {by}")).unwrap_or_default();
+    let by = found.truth_over_column.ci.map(|ci| {
+        let (value, ci) = (points(found.truth_over_column.value), from_to(ci, points));
+        let jointly = if found.results > 1 { " for all columns and methods at once" } else { "" };
+        format!("; the difference is {value} points (95% interval {ci}{jointly})")
+    });
+    let by = by.unwrap_or_default();
+    let relation = match found.truth_over_column.ci {
+        Some([_, high]) if high < 0.0 => " more closely than they follow truth",
+        _ => ", and are not shown to follow truth more closely",
+    };
     let within = within.as_ref().map_or_else(
         || format!("no value of `{column}` has rows of both labels"),
         |within| format!("within values of `{column}` its AUROC is {}", shown(within, decimal)),
     );
     format!(
-        "{title}'s decisions at layer {layer} follow the column `{column}` as well as they follow truth: a rule from that \
-         column alone gives {} of them, the labels {}{by}; {within}.",
+        "{title}'s decisions at layer {layer} follow the column `{column}`{relation}: a rule from that column alone \
+         gives {} of them, the labels {}{by}; {within}.",
         shown(agreement, percent),
         percent(*accuracy)
     )

@@ -72,17 +72,18 @@ fn report(
 ) -> Result<ColumnReport> {
     let scored = on_test.against(labels)?;
     let (decisions, right) = (scored.decisions(), scored.correct());
-    let agree: Vec<bool> =
-        values.iter().zip(&decisions).map(|(value, decision)| rules.decisions.answer(*value) == *decision).collect();
+    let by_rule: Vec<bool> = values.iter().map(|value| rules.decisions.answer(*value)).collect();
+    let agree: Vec<bool> = by_rule.iter().zip(&decisions).map(|(rule, decision)| rule == decision).collect();
     let constant: Vec<bool> = decisions.iter().map(|decision| *decision == rules.decisions.of_all).collect();
-    let miss = MISS / results.max(1) as f64;
+    let results = results.max(1);
+    let miss = MISS / results as f64;
     let difference = |first: &[bool], second: &[bool]| Estimate {
         value: share(first) - share(second),
         ci: clusters.accuracy_difference(first, second, miss),
     };
     let (over_constant, truth_over_column) = (difference(&agree, &constant), difference(&right, &agree));
-    // The column must say something of the decisions, and truth must not be shown to say more.
-    let is_above = |of: &Estimate| of.ci.is_some_and(|[low, _]| low > 0.0);
+    let beyond_labels = beyond_labels(on_test, &by_rule, labels, groups, miss)?;
+    let is_above = |of: &Estimate, bound: f64| of.ci.is_some_and(|[low, _]| low > bound);
     let within = scored.placements_within(values)?.map(|found| Estimate {
         value: found.auroc,
         ci: clusters.auroc_interval(&found, MISS),
@@ -98,8 +99,29 @@ fn report(
         label_accuracy: of_labels.count() as f64 / labels.len() as f64,
         within,
         strata: strata(column, values, on_test, labels, groups)?,
-        explains: is_above(&over_constant) && !is_above(&truth_over_column),
+        results,
+        // The column must say something of the decisions that is not said by what it has in common with the labels, and truth
+        // must not be shown to say more.
+        explains: is_above(&over_constant, 0.0)
+            && beyond_labels.as_ref().is_some_and(|found| is_above(found, 0.5))
+            && !is_above(&truth_over_column, 0.0),
+        beyond_labels,
     })
+}
+
+/// How well the scores tell what the column's rule says, over pairs of rows that have the same label; none if the rule says one
+/// and the same of all rows of a label.
+fn beyond_labels(
+    on_test: &Predictions,
+    by_rule: &[bool],
+    labels: &[bool],
+    groups: &[String],
+    miss: f64,
+) -> Result<Option<Estimate>> {
+    let strata: Vec<Option<usize>> = labels.iter().map(|label| Some(usize::from(*label))).collect();
+    let Some(found) = on_test.against(by_rule)?.placements_within(&strata)? else { return Ok(None) };
+    let ci = Clusters::new(by_rule, groups)?.auroc_interval(&found, miss);
+    Ok(Some(Estimate { value: found.auroc, ci }))
 }
 
 /// The test rows of each value.
