@@ -3,7 +3,8 @@
 use ccs::baselines::Predictions;
 use ccs::pick;
 use ccs::stats::clusters::Clusters;
-use ccs::stats::intervals::MISS;
+use ccs::stats::intervals::{MISS, quantile};
+use ccs::stats::metrics::Placements;
 use ccs_report::{ColumnReport, Estimate, Stratum};
 
 use crate::Result;
@@ -22,10 +23,23 @@ pub(crate) fn by_column(
         let [train, test] = [&plan.split.rows.train, &plan.split.rows.test];
         let (train, test) = (pick(&column.of_row, train)?, pick(&column.of_row, test)?);
         let rules = Rules {
-            decisions: Rule::of(&train, &on_train.against(data.train.labels())?.decisions(), column.values.len()),
+            decisions: Rule::of(
+                &train,
+                &on_train.against(data.train.labels())?.decisions(),
+                column.values.len(),
+            ),
+            scores: Rule::of(&train, &above_median(&on_train.scores), column.values.len()),
             labels: Rule::of(&train, data.train.labels(), column.values.len()),
         };
-        report(column, &rules, &test, on_test, data.test.labels(), (&plan.split.clusters, data.test.groups()), results)
+        report(
+            column,
+            &rules,
+            &test,
+            on_test,
+            data.test.labels(),
+            (&plan.split.clusters, data.test.groups()),
+            results,
+        )
     };
     plan.columns.iter().map(beside).collect()
 }
@@ -33,6 +47,8 @@ pub(crate) fn by_column(
 /// The best rules from a column alone, by its training rows.
 struct Rules {
     decisions: Rule,
+    /// Whether a row scores above the median: what a column says of scores where nearly all decisions are the same.
+    scores: Rule,
     labels: Rule,
 }
 
@@ -72,56 +88,58 @@ fn report(
 ) -> Result<ColumnReport> {
     let scored = on_test.against(labels)?;
     let (decisions, right) = (scored.decisions(), scored.correct());
-    let by_rule: Vec<bool> = values.iter().map(|value| rules.decisions.answer(*value)).collect();
-    let agree: Vec<bool> = by_rule.iter().zip(&decisions).map(|(rule, decision)| rule == decision).collect();
-    let constant: Vec<bool> = decisions.iter().map(|decision| *decision == rules.decisions.of_all).collect();
+    let agree: Vec<bool> = values
+        .iter()
+        .zip(&decisions)
+        .map(|(value, decision)| rules.decisions.answer(*value) == *decision)
+        .collect();
+    let constant = decisions.iter().filter(|decision| **decision == rules.decisions.of_all).count();
     let results = results.max(1);
     let miss = MISS / results as f64;
-    let difference = |first: &[bool], second: &[bool]| Estimate {
-        value: share(first) - share(second),
-        ci: clusters.accuracy_difference(first, second, miss),
-    };
-    let (over_constant, truth_over_column) = (difference(&agree, &constant), difference(&right, &agree));
-    let beyond_labels = beyond_labels(on_test, &by_rule, labels, groups, miss)?;
-    let is_above = |of: &Estimate, bound: f64| of.ci.is_some_and(|[low, _]| low > bound);
-    let within = scored.placements_within(values)?.map(|found| Estimate {
+    let high: Vec<bool> = values.iter().map(|value| rules.scores.answer(*value)).collect();
+    let truth = scored.placements_within(values)?;
+    let by_label: Vec<Option<usize>> = labels.iter().map(|label| Some(usize::from(*label))).collect();
+    let beyond = on_test.against(&high)?.placements_within(&by_label)?;
+    let estimate = |found: &Placements, clusters: &Clusters, miss| Estimate {
         value: found.auroc,
-        ci: clusters.auroc_interval(&found, MISS),
+        ci: clusters.auroc_interval(found, miss),
+    };
+    let of_high = Clusters::new(&high, groups)?;
+    let beyond_labels = beyond.as_ref().map(|found| estimate(found, &of_high, miss));
+    let within_over_beyond = truth.as_ref().zip(beyond.as_ref()).map(|(truth, beyond)| Estimate {
+        value: truth.auroc - beyond.auroc,
+        ci: clusters.auroc_difference(truth, beyond, miss),
     });
-    let of_labels = values.iter().zip(labels).filter(|(value, label)| rules.labels.answer(**value) == **label);
+    let is_above = |of: Option<Estimate>, bound: f64| of.and_then(|of| of.ci).map(|[low, _]| low > bound);
+    let of_labels =
+        values.iter().zip(labels).filter(|(value, label)| rules.labels.answer(**value) == **label);
     Ok(ColumnReport {
         column: column.name.clone(),
         agreement: Estimate { value: share(&agree), ci: clusters.accuracy_interval(&agree, MISS) },
-        constant: share(&constant),
+        constant: constant as f64 / labels.len() as f64,
         accuracy: scored.accuracy(),
-        over_constant,
-        truth_over_column,
+        truth_over_column: Estimate {
+            value: share(&right) - share(&agree),
+            ci: clusters.accuracy_difference(&right, &agree, MISS),
+        },
         label_accuracy: of_labels.count() as f64 / labels.len() as f64,
-        within,
-        strata: strata(column, values, on_test, labels, groups)?,
-        results,
-        // The column must say something of the decisions that is not said by what it has in common with the labels, and truth
-        // must not be shown to say more.
-        explains: is_above(&over_constant, 0.0)
-            && beyond_labels.as_ref().is_some_and(|found| is_above(found, 0.5))
-            && !is_above(&truth_over_column, 0.0),
+        within: truth.as_ref().map(|found| estimate(found, clusters, MISS)),
         beyond_labels,
+        within_over_beyond,
+        results,
+        strata: strata(column, values, on_test, labels, groups)?,
+        // Scores must go by the column beyond what it has in common with the labels, and truth must not be shown to say more.
+        explains: is_above(beyond_labels, 0.5) == Some(true)
+            && is_above(within_over_beyond, 0.0) == Some(false),
     })
 }
 
-/// How well the scores tell what the column's rule says, over pairs of rows that have the same label; none if the rule says one
-/// and the same of all rows of a label.
-fn beyond_labels(
-    on_test: &Predictions,
-    by_rule: &[bool],
-    labels: &[bool],
-    groups: &[String],
-    miss: f64,
-) -> Result<Option<Estimate>> {
-    let strata: Vec<Option<usize>> = labels.iter().map(|label| Some(usize::from(*label))).collect();
-    let Some(found) = on_test.against(by_rule)?.placements_within(&strata)? else { return Ok(None) };
-    let ci = Clusters::new(by_rule, groups)?.auroc_interval(&found, miss);
-    Ok(Some(Estimate { value: found.auroc, ci }))
+/// Of each row.
+fn above_median(scores: &[f64]) -> Vec<bool> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let median = quantile(&sorted, 0.5).unwrap_or_default();
+    scores.iter().map(|score| *score > median).collect()
 }
 
 /// The test rows of each value.
@@ -148,10 +166,9 @@ fn strata(
             rows: rows.len(),
             positives: labels.iter().filter(|&&label| label).count(),
             predicted: scored.decisions().iter().filter(|&&decision| decision).count(),
-            auroc: scored.placements().map(|found| Estimate {
-                value: found.auroc,
-                ci: clusters.auroc_interval(&found, MISS),
-            }),
+            auroc: scored
+                .placements()
+                .map(|found| Estimate { value: found.auroc, ci: clusters.auroc_interval(&found, MISS) }),
         });
     }
     Ok(strata)

@@ -115,7 +115,8 @@ fn number(text: &str) -> Option<f64> {
 /// How files of numbers write that there is none.
 fn is_missing(text: &str) -> bool {
     let text = text.trim();
-    text.is_empty() || ["nan", "na", "n/a", "null", "none"].iter().any(|missing| text.eq_ignore_ascii_case(missing))
+    text.is_empty()
+        || ["nan", "na", "n/a", "null", "none"].iter().any(|missing| text.eq_ignore_ascii_case(missing))
 }
 
 /// A column of numbers cut at the quartiles of the training rows.
@@ -154,7 +155,9 @@ mod tests {
 
     fn rows(columns: &[(&str, Vec<String>)]) -> Rows {
         let labels: Vec<bool> = (0..100).map(|row| row % 3 == 0).collect();
-        let columns = columns.iter().map(|(name, values)| ((*name).to_owned(), values.iter().cloned().map(Some).collect()));
+        let columns = columns
+            .iter()
+            .map(|(name, values)| ((*name).to_owned(), values.iter().cloned().map(Some).collect()));
         Rows { labels, columns: columns.collect(), ..Rows::default() }
     }
 
@@ -182,7 +185,10 @@ mod tests {
         let named = |name: &str| columns(&data, &[name.to_owned()], &train);
         let found = named("length").unwrap();
         assert_eq!(found[0].values, ["below 10", "10 to below 20", "20 to below 30", "30 and above"]);
-        assert_eq!((found[0].of_row[9], found[0].of_row[10], found[0].of_row[99]), (Some(0), Some(1), Some(3)));
+        assert_eq!(
+            (found[0].of_row[9], found[0].of_row[10], found[0].of_row[99]),
+            (Some(0), Some(1), Some(3))
+        );
         assert!(matches!(named("word"), Err(Error::Setting { name: "strata", .. })));
         let error = named("lenght").unwrap_err();
         assert!(error.hint().unwrap().contains("did you mean `length`?"), "{error}");
@@ -190,13 +196,22 @@ mod tests {
 
     #[test]
     fn names_once_templates_by_name_and_numbers_in_order() {
-        let mut data = rows(&[("level", of(|row| (9 + row % 4).to_string())), ("template", of(|row| format!("t{}", row % 2)))]);
+        let mut data = rows(&[
+            ("level", of(|row| (9 + row % 4).to_string())),
+            ("template", of(|row| format!("t{}", row % 2))),
+        ]);
         let named = |data: &Rows, names: &[&str]| {
             columns(data, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), &[]).unwrap()
         };
         let found = named(&data, &["template", "template"]);
-        assert_eq!(found.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["template", "level"]);
-        assert_eq!((found[0].values.len(), found[1].values.as_slice()), (2, ["9", "10", "11", "12"].map(str::to_owned).as_slice()));
+        assert_eq!(
+            found.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(),
+            ["template", "level"]
+        );
+        assert_eq!(
+            (found[0].values.len(), found[1].values.as_slice()),
+            (2, ["9", "10", "11", "12"].map(str::to_owned).as_slice())
+        );
         // The rows' own templates come first, and can be named without being a column of the file.
         data.templates = of(|row| format!("own {}", row % 3));
         data.columns.shift_remove("template");
@@ -211,11 +226,17 @@ mod tests {
             2 => "n/a".to_owned(),
             _ => format!(" {}", row as f64 / 2.0),
         };
-        let data = rows(&[("age", of(odd)), ("mixed", of(|row| if row == 7 { "seven".to_owned() } else { row.to_string() }))]);
+        let data = rows(&[
+            ("age", of(odd)),
+            ("mixed", of(|row| if row == 7 { "seven".to_owned() } else { row.to_string() })),
+        ]);
         let train: Vec<usize> = (0..100).collect();
         let found = &columns(&data, &["age".to_owned()], &train).unwrap()[0];
         assert_eq!(found.values.len(), 4);
-        assert_eq!((found.of_row[0], found.of_row[1], found.of_row[2], found.of_row[99]), (None, None, None, Some(3)));
+        assert_eq!(
+            (found.of_row[0], found.of_row[1], found.of_row[2], found.of_row[99]),
+            (None, None, None, Some(3))
+        );
         assert!(columns(&data, &["mixed".to_owned()], &train).is_err());
         // Without a number among the training rows there is nothing to cut at.
         assert_eq!(columns(&data, &["age".to_owned()], &[0, 1]).unwrap()[0].values, ["all"]);

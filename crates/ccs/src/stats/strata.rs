@@ -47,8 +47,14 @@ fn pooled(within: Vec<(Vec<usize>, Placements)>, rows: usize) -> Placements {
     let pairs = |of: &Placements| of.trues as f64 * of.falses as f64;
     let all: f64 = within.iter().map(|(_, found)| pairs(found)).sum();
     let several = within.len() > 1;
-    let mut pooled =
-        Placements { auroc: 0.0, influence: vec![0.0; rows], trues: 0, falses: 0, tied: true, strata: Vec::new() };
+    let mut pooled = Placements {
+        auroc: 0.0,
+        influence: vec![0.0; rows],
+        trues: 0,
+        falses: 0,
+        tied: true,
+        strata: Vec::new(),
+    };
     for (rows, found) in within {
         let share = pairs(&found) / all;
         pooled.auroc += share * found.auroc;
@@ -78,7 +84,8 @@ mod tests {
     #[test]
     fn a_probe_that_found_the_stratum_is_at_chance_within() {
         // Stratum 0 is mostly true and scores high; within it and within stratum 1 the score says nothing.
-        let labels: Vec<bool> = (0..80).map(|row| if row < 40 { row % 4 != 0 } else { row % 4 == 0 }).collect();
+        let labels: Vec<bool> =
+            (0..80).map(|row| if row < 40 { row % 4 != 0 } else { row % 4 == 0 }).collect();
         let strata: Vec<Option<usize>> = (0..80).map(|row| Some(usize::from(row >= 40))).collect();
         let scores: Vec<f64> =
             (0..80).map(|row| if row < 40 { 10.0 } else { 0.0 } + f64::from((row * 7 % 5) as u8)).collect();
@@ -126,8 +133,9 @@ mod tests {
                         }
                     }
                 }
-                let groups: Vec<String> =
-                    (0..labels.len()).map(|row| if in_pairs { row % (labels.len() / 2) } else { row }.to_string()).collect();
+                let groups: Vec<String> = (0..labels.len())
+                    .map(|row| if in_pairs { row % (labels.len() / 2) } else { row }.to_string())
+                    .collect();
                 let scored = Scored::new(&scores, &labels, 0.0).unwrap();
                 let within = scored.placements_within(&of_row).unwrap().unwrap();
                 let clusters = Clusters::new(&labels, &groups).unwrap();
