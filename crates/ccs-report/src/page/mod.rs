@@ -23,6 +23,7 @@ mod projections;
 mod recursive;
 mod repetitions;
 mod scores;
+mod strata;
 mod templates;
 mod transfer;
 mod view;

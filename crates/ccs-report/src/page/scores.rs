@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::method::Method;
 use crate::numbers::{decimal, decimals, difference, interval, percent, percents, points};
-use crate::report::{Difference, Evaluation, Report, Terms};
+use crate::report::{Difference, Estimate, Evaluation, Report, Terms};
 
 /// A metric with its interval.
 #[derive(Debug, Serialize)]
@@ -56,14 +56,34 @@ pub(super) fn has_layers(report: &Report, method: Method) -> bool {
     report.fits_probes(method) || method == Method::RANDOM
 }
 
+/// A share of rows.
+pub(super) fn share_of(e: &Estimate) -> Metric {
+    Metric { value: percent(e.value), ci: e.ci.map(percents) }
+}
+
+/// An AUROC.
+pub(super) fn auroc_of(e: &Estimate) -> Metric {
+    Metric { value: decimal(e.value), ci: e.ci.map(decimals) }
+}
+
+/// A difference of two AUROCs.
+pub(super) fn auroc_less(e: &Estimate) -> Metric {
+    Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) }
+}
+
+/// A difference of two shares, in points.
+pub(super) fn points_of(e: &Estimate) -> Metric {
+    Metric { value: points(e.value), ci: e.ci.map(|ci| interval(ci, points)) }
+}
+
 /// A difference of accuracies, in points.
 pub(super) fn difference_in_points(d: &Difference) -> Option<Metric> {
-    d.accuracy.map(|e| Metric { value: points(e.value), ci: e.ci.map(|ci| interval(ci, points)) })
+    d.accuracy.as_ref().map(points_of)
 }
 
 /// A difference of AUROCs.
 pub(super) fn difference_of_aurocs(d: &Difference) -> Option<Metric> {
-    d.auroc.map(|e| Metric { value: difference(e.value), ci: e.ci.map(|ci| interval(ci, difference)) })
+    d.auroc.as_ref().map(auroc_less)
 }
 
 /// Consistency, confidence and their sum.

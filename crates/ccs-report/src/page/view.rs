@@ -16,6 +16,7 @@ use super::projections::{self, ProjectionsView};
 use super::recursive::{self, RecursiveView};
 use super::repetitions::{self, RepetitionsView};
 use super::scores::Parted;
+use super::strata::{self, ColumnsView};
 use super::templates::{self, Templates};
 use super::transfer::{self, TransferView};
 use crate::error::{Error, Result};
@@ -46,6 +47,7 @@ pub(super) struct View {
     confusions: Parted<ConfusionView>,
     calibrations: Parted<CalibrationView>,
     templates: Parted<Templates>,
+    strata: Parted<ColumnsView>,
     seeds: Option<RepetitionsView>,
     shuffled: Option<RepetitionsView>,
     blank: Option<BlankView>,
@@ -124,6 +126,7 @@ impl View {
             confusions: methods::confusions(report),
             calibrations: calibration::calibrations(report),
             templates: templates::templates(report),
+            strata: strata::columns(report),
             seeds: repetitions::repetitions(report, &report.seeds, "Accuracy and AUROC with other seeds"),
             shuffled: repetitions::repetitions(
                 report,

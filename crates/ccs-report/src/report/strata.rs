@@ -16,18 +16,28 @@ pub struct ColumnReport {
     pub constant: f64,
     /// The share of decisions that the labels give: the probe's accuracy.
     pub accuracy: f64,
-    /// `agreement` minus `constant`; the interval holds for all columns and methods of the run at once.
-    pub over_constant: Estimate,
-    /// `accuracy` minus `agreement`; its interval likewise.
+    /// `accuracy` minus `agreement`, paired.
     pub truth_over_column: Estimate,
     /// The accuracy of the best rule from this column alone to the labels.
     pub label_accuracy: f64,
     /// The AUROC within values: over pairs of a true and a false row with the same value. None if no value has both.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub within: Option<Estimate>,
+    /// The AUROC with which scores tell the values that score high from the others, over pairs of rows with the same label:
+    /// above 0.5 the probe follows the column beyond what column and labels have in common. A value scores high if most of its
+    /// training rows are above the median. The interval holds for all columns and methods of the run at once. None if all rows
+    /// of either label are alike.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub beyond_labels: Option<Estimate>,
+    /// `within` minus `beyond_labels`, paired; its interval likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub within_over_beyond: Option<Estimate>,
+    /// How many results, columns times methods, those intervals hold for at once.
+    pub results: usize,
     /// Each value alone.
     pub strata: Vec<Stratum>,
-    /// Whether the column explains the decisions as well as truth does.
+    /// Whether scores follow the column, by `beyond_labels`, and are not shown to follow truth more closely, by
+    /// `within_over_beyond`.
     pub explains: bool,
 }
 

@@ -41,7 +41,7 @@ pub enum Finding {
     BetterThanZeroShot,
     /// Above chance, but not better than the model's own answers.
     NoBetterThanZeroShot,
-    /// A column of the data explains the decisions as well as truth does.
+    /// The probe follows a column of the data, and is not shown to follow truth more closely.
     ExplainedByColumn,
     /// Fewer training rows than dimensions.
     Underdetermined,

@@ -3,7 +3,8 @@
 use ccs::baselines::Predictions;
 use ccs::pick;
 use ccs::stats::clusters::Clusters;
-use ccs::stats::intervals::MISS;
+use ccs::stats::intervals::{MISS, quantile};
+use ccs::stats::metrics::Placements;
 use ccs_report::{ColumnReport, Estimate, Stratum};
 
 use crate::Result;
@@ -27,6 +28,7 @@ pub(crate) fn by_column(
                 &on_train.against(data.train.labels())?.decisions(),
                 column.values.len(),
             ),
+            scores: Rule::of(&train, &above_median(&on_train.scores), column.values.len()),
             labels: Rule::of(&train, data.train.labels(), column.values.len()),
         };
         report(
@@ -45,6 +47,8 @@ pub(crate) fn by_column(
 /// The best rules from a column alone, by its training rows.
 struct Rules {
     decisions: Rule,
+    /// Whether a row scores above the median: what a column says of scores where nearly all decisions are the same.
+    scores: Rule,
     labels: Rule,
 }
 
@@ -89,32 +93,53 @@ fn report(
         .zip(&decisions)
         .map(|(value, decision)| rules.decisions.answer(*value) == *decision)
         .collect();
-    let constant: Vec<bool> = decisions.iter().map(|decision| *decision == rules.decisions.of_all).collect();
-    let miss = MISS / results.max(1) as f64;
-    let difference = |first: &[bool], second: &[bool]| Estimate {
-        value: share(first) - share(second),
-        ci: clusters.accuracy_difference(first, second, miss),
+    let constant = decisions.iter().filter(|decision| **decision == rules.decisions.of_all).count();
+    let results = results.max(1);
+    let miss = MISS / results as f64;
+    let high: Vec<bool> = values.iter().map(|value| rules.scores.answer(*value)).collect();
+    let truth = scored.placements_within(values)?;
+    let by_label: Vec<Option<usize>> = labels.iter().map(|label| Some(usize::from(*label))).collect();
+    let beyond = on_test.against(&high)?.placements_within(&by_label)?;
+    let estimate = |found: &Placements, clusters: &Clusters, miss| Estimate {
+        value: found.auroc,
+        ci: clusters.auroc_interval(found, miss),
     };
-    let (over_constant, truth_over_column) = (difference(&agree, &constant), difference(&right, &agree));
-    // The column must say something of the decisions, and truth must not be shown to say more.
-    let is_above = |of: &Estimate| of.ci.is_some_and(|[low, _]| low > 0.0);
-    let within = scored
-        .placements_within(values)?
-        .map(|found| Estimate { value: found.auroc, ci: clusters.auroc_interval(&found, MISS) });
+    let of_high = Clusters::new(&high, groups)?;
+    let beyond_labels = beyond.as_ref().map(|found| estimate(found, &of_high, miss));
+    let within_over_beyond = truth.as_ref().zip(beyond.as_ref()).map(|(truth, beyond)| Estimate {
+        value: truth.auroc - beyond.auroc,
+        ci: clusters.auroc_difference(truth, beyond, miss),
+    });
+    let is_above = |of: Option<Estimate>, bound: f64| of.and_then(|of| of.ci).map(|[low, _]| low > bound);
     let of_labels =
         values.iter().zip(labels).filter(|(value, label)| rules.labels.answer(**value) == **label);
     Ok(ColumnReport {
         column: column.name.clone(),
         agreement: Estimate { value: share(&agree), ci: clusters.accuracy_interval(&agree, MISS) },
-        constant: share(&constant),
+        constant: constant as f64 / labels.len() as f64,
         accuracy: scored.accuracy(),
-        over_constant,
-        truth_over_column,
+        truth_over_column: Estimate {
+            value: share(&right) - share(&agree),
+            ci: clusters.accuracy_difference(&right, &agree, MISS),
+        },
         label_accuracy: of_labels.count() as f64 / labels.len() as f64,
-        within,
+        within: truth.as_ref().map(|found| estimate(found, clusters, MISS)),
+        beyond_labels,
+        within_over_beyond,
+        results,
         strata: strata(column, values, on_test, labels, groups)?,
-        explains: is_above(&over_constant) && !is_above(&truth_over_column),
+        // Scores must go by the column beyond what it has in common with the labels, and truth must not be shown to say more.
+        explains: is_above(beyond_labels, 0.5) == Some(true)
+            && is_above(within_over_beyond, 0.0) == Some(false),
     })
+}
+
+/// Of each row.
+fn above_median(scores: &[f64]) -> Vec<bool> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let median = quantile(&sorted, 0.5).unwrap_or_default();
+    scores.iter().map(|score| *score > median).collect()
 }
 
 /// The test rows of each value.

@@ -1,6 +1,8 @@
 //! Columns of the data that divide its rows into strata.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use indexmap::IndexMap;
 
 use crate::source::Rows;
 use crate::{Error, Result};
@@ -22,29 +24,44 @@ pub(crate) struct DataColumn {
     pub(crate) of_row: Vec<Option<usize>>,
 }
 
-/// The columns that strata are made of: those that are named, and all with few values.
+/// The columns that strata are made of: those that are named, and all with few values. The rows' templates are one, as
+/// `template`.
 ///
 /// # Errors
 /// A named column that the data does not have, or with too many values.
 pub(crate) fn columns(rows: &Rows, named: &[String], train: &[usize]) -> Result<Vec<DataColumn>> {
-    let mut found = Vec::new();
-    for name in named {
-        let Some(values) = rows.columns.get(name) else { return Err(unknown(rows, name)) };
-        found.push(of_named(name, values, train)?);
+    let mut all: IndexMap<&str, Vec<Option<&str>>> = IndexMap::new();
+    if !rows.templates.is_empty() {
+        all.insert("template", rows.templates.iter().map(|value| Some(value.as_str())).collect());
     }
-    let several = |values: &[String]| BTreeSet::from_iter(values).len() > 1;
-    let own = [("template", &rows.templates)].into_iter().filter(|(_, values)| several(values));
-    let own = own.map(|(name, values)| (name, values.iter().map(|v| Some(v.clone())).collect::<Vec<_>>()));
-    let others = rows.columns.iter().map(|(name, values)| (name.as_str(), values.clone()));
-    for (name, values) in own.chain(others) {
-        if found.iter().all(|column| column.name != name) {
-            let column = of_words(name, &values);
+    for (name, values) in &rows.columns {
+        all.entry(name).or_insert_with(|| values.iter().map(Option::as_deref).collect());
+    }
+    let mut found: Vec<DataColumn> = Vec::new();
+    let is_new = |found: &[DataColumn], name: &str| found.iter().all(|column| column.name != name);
+    for name in named {
+        let Some(values) = all.get(name.as_str()) else { return Err(unknown(&all, name)) };
+        if is_new(&found, name) {
+            found.push(of_named(name, values, train)?);
+        }
+    }
+    for (name, values) in &all {
+        if is_new(&found, name) && has_few_values(values) {
+            let column = of_words(name, values);
             // What is true in every row of one value and in none of the other is the label itself, not what explains it.
-            let divides = (2..=FEW_VALUES).contains(&column.values.len());
-            found.extend((divides && !is_label(&column, &rows.labels)).then_some(column));
+            found.extend((column.values.len() > 1 && !is_label(&column, &rows.labels)).then_some(column));
         }
     }
     Ok(found)
+}
+
+/// Whether a column that is not named is tried; of one with many values, no more than the first few are looked at.
+fn has_few_values(values: &[Option<&str>]) -> bool {
+    let mut distinct = BTreeSet::new();
+    values.iter().flatten().all(|value| {
+        distinct.insert(value);
+        distinct.len() <= FEW_VALUES
+    })
 }
 
 /// Whether the labels follow from the column.
@@ -54,36 +71,52 @@ fn is_label(column: &DataColumn, labels: &[bool]) -> bool {
     column.of_row.iter().zip(labels).all(agree)
 }
 
-fn of_words(name: &str, values: &[Option<String>]) -> DataColumn {
-    let distinct: BTreeSet<&String> = values.iter().flatten().collect();
-    let place: BTreeMap<&String, usize> =
-        distinct.iter().enumerate().map(|(at, value)| (*value, at)).collect();
+fn of_words(name: &str, values: &[Option<&str>]) -> DataColumn {
+    let distinct: BTreeSet<&str> = values.iter().flatten().copied().collect();
+    let mut distinct: Vec<&str> = distinct.into_iter().collect();
+    // Numbers in their order, where all are: 2 before 10.
+    if distinct.iter().all(|value| number(value).is_some()) {
+        distinct.sort_by(|a, b| number(a).unwrap_or_default().total_cmp(&number(b).unwrap_or_default()));
+    }
+    let place: HashMap<&str, usize> = distinct.iter().enumerate().map(|(at, value)| (*value, at)).collect();
     DataColumn {
         name: name.to_owned(),
-        of_row: values.iter().map(|value| place.get(value.as_ref()?).copied()).collect(),
-        values: distinct.into_iter().cloned().collect(),
+        of_row: values.iter().map(|value| place.get((*value)?).copied()).collect(),
+        values: distinct.into_iter().map(str::to_owned).collect(),
     }
 }
 
-fn of_named(name: &str, values: &[Option<String>], train: &[usize]) -> Result<DataColumn> {
+fn of_named(name: &str, values: &[Option<&str>], train: &[usize]) -> Result<DataColumn> {
     let words = of_words(name, values);
     if words.values.len() <= FEW_VALUES {
         return Ok(words);
     }
-    let numbers: Option<Vec<Option<f64>>> = values
-        .iter()
-        .map(|v| v.as_ref().map(|v| v.trim().parse().ok()).map_or(Some(None), |n| n.map(Some)))
-        .collect();
-    match numbers {
-        Some(numbers) => Ok(quarters(name, &numbers, train)),
-        None if words.values.len() <= MOST_VALUES => Ok(words),
-        None => Err(Error::Setting {
-            name: "strata",
-            value: name.to_owned(),
-            reason: "the column has more values than strata can be read",
-            hint: "name a column of numbers, or of at most 50 different values",
-        }),
+    let is_numbers = |text: &&str| is_missing(text) || number(text).is_some();
+    if values.iter().flatten().all(is_numbers) {
+        let numbers: Vec<Option<f64>> = values.iter().map(|value| number((*value)?)).collect();
+        return Ok(quarters(name, &numbers, train));
     }
+    if words.values.len() <= MOST_VALUES {
+        return Ok(words);
+    }
+    Err(Error::Setting {
+        name: "strata",
+        value: name.to_owned(),
+        reason: "the column has too many different values to divide rows by",
+        hint: "name a column of numbers, or of at most 50 different values",
+    })
+}
+
+/// A number; what is not one (`nan`) has no place in an order.
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|number: &f64| !number.is_nan())
+}
+
+/// How files of numbers write that there is none.
+fn is_missing(text: &str) -> bool {
+    let text = text.trim();
+    text.is_empty()
+        || ["nan", "na", "n/a", "null", "none"].iter().any(|missing| text.eq_ignore_ascii_case(missing))
 }
 
 /// A column of numbers cut at the quartiles of the training rows.
@@ -107,11 +140,11 @@ fn quarters(name: &str, numbers: &[Option<f64>], train: &[usize]) -> DataColumn 
     }
 }
 
-fn unknown(rows: &Rows, name: &str) -> Error {
-    let near = host::nearest(name, rows.columns.keys().map(String::as_str)).map(str::to_owned);
+fn unknown(all: &IndexMap<&str, Vec<Option<&str>>>, name: &str) -> Error {
+    let near = host::nearest(name, all.keys().copied()).map(str::to_owned);
     Error::UnknownColumn {
         name: name.to_owned(),
-        known: rows.columns.keys().cloned().collect(),
+        known: all.keys().map(|name| (*name).to_owned()).collect(),
         suggestion: near,
     }
 }
@@ -159,5 +192,53 @@ mod tests {
         assert!(matches!(named("word"), Err(Error::Setting { name: "strata", .. })));
         let error = named("lenght").unwrap_err();
         assert!(error.hint().unwrap().contains("did you mean `length`?"), "{error}");
+    }
+
+    #[test]
+    fn names_once_templates_by_name_and_numbers_in_order() {
+        let mut data = rows(&[
+            ("level", of(|row| (9 + row % 4).to_string())),
+            ("template", of(|row| format!("t{}", row % 2))),
+        ]);
+        let named = |data: &Rows, names: &[&str]| {
+            columns(data, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), &[]).unwrap()
+        };
+        let found = named(&data, &["template", "template"]);
+        assert_eq!(
+            found.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(),
+            ["template", "level"]
+        );
+        assert_eq!(
+            (found[0].values.len(), found[1].values.as_slice()),
+            (2, ["9", "10", "11", "12"].map(str::to_owned).as_slice())
+        );
+        // The rows' own templates come first, and can be named without being a column of the file.
+        data.templates = of(|row| format!("own {}", row % 3));
+        data.columns.shift_remove("template");
+        assert_eq!(named(&data, &["template"])[0].values, ["own 0", "own 1", "own 2"]);
+    }
+
+    #[test]
+    fn numbers_may_be_missing_and_values_that_are_not_numbers_are_no_quarter() {
+        let odd = |row: usize| match row % 10 {
+            0 => String::new(),
+            1 => "NaN".to_owned(),
+            2 => "n/a".to_owned(),
+            _ => format!(" {}", row as f64 / 2.0),
+        };
+        let data = rows(&[
+            ("age", of(odd)),
+            ("mixed", of(|row| if row == 7 { "seven".to_owned() } else { row.to_string() })),
+        ]);
+        let train: Vec<usize> = (0..100).collect();
+        let found = &columns(&data, &["age".to_owned()], &train).unwrap()[0];
+        assert_eq!(found.values.len(), 4);
+        assert_eq!(
+            (found.of_row[0], found.of_row[1], found.of_row[2], found.of_row[99]),
+            (None, None, None, Some(3))
+        );
+        assert!(columns(&data, &["mixed".to_owned()], &train).is_err());
+        // Without a number among the training rows there is nothing to cut at.
+        assert_eq!(columns(&data, &["age".to_owned()], &[0, 1]).unwrap()[0].values, ["all"]);
     }
 }

@@ -24,6 +24,7 @@ mod report_fixture;
 mod resume;
 mod runs;
 mod store;
+mod strata;
 mod sweep;
 mod templates;
 mod zero_shot;

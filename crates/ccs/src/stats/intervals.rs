@@ -69,11 +69,11 @@ impl Clusters {
         if placements.tied {
             return Some([found, found]); // a constant ranks nothing, whatever the rows
         }
-        let variance = |auroc| hanley_mcneil(auroc, trues, falses);
+        let variance = |auroc| placements.variance_alone(auroc);
         let prior = variance(0.5) / trues.min(falses);
         let by_groups = self.variance_of_sum(placements.influence.iter().copied());
         let factor = (by_groups + self.size_seen_by_a_row() * prior) / (variance(found) + prior);
-        let critical = student(miss, self.degrees()).powi(2) * factor.max(LEAST_FACTOR);
+        let critical = student(miss, self.degrees()).powi(2) * factor.max(placements.least_factor());
         let is_outside = |auroc: f64| (found - auroc).powi(2) > critical * variance(auroc);
         let low = crossing(0.0, found, |auroc| !is_outside(auroc));
         let high = crossing(found, 1.0, is_outside);
@@ -89,6 +89,22 @@ impl Clusters {
 
 /// The least that the variance of an AUROC may fall short of Hanley and McNeil's.
 const LEAST_FACTOR: f64 = 0.7;
+
+impl Placements {
+    /// The variance of such an AUROC over rows that are independent.
+    fn variance_alone(&self, auroc: f64) -> f64 {
+        if self.strata.is_empty() {
+            return hanley_mcneil(auroc, self.trues as f64, self.falses as f64);
+        }
+        self.strata.iter().map(|of| of.share.powi(2) * hanley_mcneil(auroc, of.trues, of.falses)).sum()
+    }
+
+    /// The least that [`LEAST_FACTOR`] says, or 1 within strata: rows are measured against their own stratum's AUROC, which a
+    /// stratum of few rows follows, so that the variance they show falls short.
+    fn least_factor(&self) -> f64 {
+        if self.strata.is_empty() { LEAST_FACTOR } else { 1.0 }
+    }
+}
 
 /// The variance of an AUROC by Hanley & McNeil (1982), with both numbers of rows replaced by their mean (Newcombe 2006).
 fn hanley_mcneil(auroc: f64, trues: f64, falses: f64) -> f64 {

@@ -140,7 +140,7 @@ impl<'a> Scored<'a> {
             (twice as f64 / 2.0 / others as f64 - auroc) / own as f64
         });
         let tied = order.chunk_by(|&a, &b| score(a) >= score(b)).count() == 1;
-        Some(Placements { auroc, influence: influence.collect(), trues, falses, tied })
+        Some(Placements { auroc, influence: influence.collect(), trues, falses, tied, strata: Vec::new() })
     }
 }
 
@@ -161,6 +161,17 @@ pub struct Placements {
     pub falses: usize,
     /// Whether all rows score the same, so that nothing is ranked.
     pub tied: bool,
+    /// The strata that pairs are formed in; none where all rows are one.
+    pub(super) strata: Vec<Pairs>,
+}
+
+/// Pairs of a true and a false row of one stratum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pairs {
+    /// Their share of all pairs.
+    pub(super) share: f64,
+    pub(super) trues: f64,
+    pub(super) falses: f64,
 }
 
 #[cfg(test)]
