@@ -1,12 +1,14 @@
 //! What a report says in sentences: verdicts on the methods, caveats about the run.
 
 mod caveats;
+mod directions;
 mod numbers;
 mod strata;
 mod verdicts;
 mod within_layer;
 
 pub use caveats::{FEWEST_GROUPS, TestRows, notes};
+pub(crate) use directions::standing;
 pub use verdicts::verdicts;
 
 pub use crate::report::{Finding, Verdict};
