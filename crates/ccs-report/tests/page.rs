@@ -133,8 +133,17 @@ fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).into()
 }
 
-const SECTIONS: [&str; 9] =
-    ["calibration", "templates", "strata", "seeds", "shuffled", "recursive", "blank", "transfer", "confusion"];
+const SECTIONS: [&str; 9] = [
+    "calibration",
+    "templates",
+    "strata",
+    "seeds",
+    "shuffled",
+    "recursive",
+    "blank",
+    "transfer",
+    "confusion",
+];
 
 #[test]
 fn each_section_is_there_where_the_report_has_it() {
@@ -210,18 +219,26 @@ fn columns_have_their_numbers_and_those_followed_are_marked() {
     let (_, section) = page.split_once("<h2 id=\"strata\">").unwrap();
     let section = section.split("<h2").next().unwrap();
     let (own, _) = section.split_once("Logistic regression").unwrap();
-    assert!(own.contains("relation <span class=\"mark\">followed</span>") && own.matches("followed</span>").count() == 1);
+    assert!(
+        own.contains("relation <span class=\"mark\">followed</span>")
+            && own.matches("followed</span>").count() == 1
+    );
     assert!(own.contains("&lt;&#x2f;table&gt;&lt;script&gt;") && !own.contains('\u{202e}'));
     for column in &ccs {
         assert!(own.contains(&format!(">{:.1}%</span>", 100.0 * column.agreement.value)));
         assert!(own.contains(&format!(">{:.3}</span>", column.beyond_labels.unwrap().value)));
         for stratum in &column.strata {
             let counts = [stratum.rows, stratum.positives, stratum.predicted];
-            assert!(own.contains(&counts.map(|n| format!("<td class=\"n\">{n}</td>")).concat()), "{stratum:?}");
+            assert!(
+                own.contains(&counts.map(|n| format!("<td class=\"n\">{n}</td>")).concat()),
+                "{stratum:?}"
+            );
         }
     }
     assert!(own.contains("0.503") && own.contains("<span class=\"none\">–</span>"));
-    assert!(section.contains("<summary>The other methods</summary>") && section.contains("hold for 28 results"));
+    assert!(
+        section.contains("<summary>The other methods</summary>") && section.contains("hold for 28 results")
+    );
 }
 
 #[test]

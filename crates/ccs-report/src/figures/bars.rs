@@ -1,10 +1,10 @@
 //! Small figures about one fit: how probabilities are distributed, how calibrated they are, the iterations of recursive
-//! CCS.
+//! CCS, the eigenvalues of a spectrum.
 
 use super::axes::{Axis, below, coordinate, grid, percent, share_range, whole};
 use super::canvas::{Anchor, At, Canvas, Target};
 use super::palette::{CCS, Ink, QUIET, RANDOM, TEXT};
-use crate::report::{Histogram, Interval, RecursiveReport, Reliability};
+use crate::report::{Histogram, Interval, RecursiveReport, Reliability, SpectrumReport};
 
 /// All of these figures have the same size; the page shows one or two in a row.
 const WIDTH: f64 = 400.0;
@@ -30,9 +30,9 @@ fn probability_axis(canvas: &mut Canvas, title: &str) -> Axis {
 }
 
 /// Wide enough for two at least.
-fn iteration_axis(canvas: &mut Canvas, count: usize) -> Axis {
+fn rank_axis(canvas: &mut Canvas, count: usize, title: &str) -> Axis {
     let x = Axis::new([0.4, coordinate(count.max(2)) + 0.6], ACROSS, 30.0);
-    below(canvas, &x, BOTTOM, SIZE, "Iteration", |tick| whole(tick, 1.0));
+    below(canvas, &x, BOTTOM, SIZE, title, |tick| whole(tick, 1.0));
     x
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn recursive_accuracy(found: &RecursiveReport, majority: f64, label: 
     let values = values.chain(found.random_accuracy.into_iter().flatten()).chain([majority]);
     let y = Axis::new(share_range(values), UP, 34.0);
     grid(&mut canvas, &y, ACROSS, SIZE, |tick| Some(percent(tick)));
-    let x = iteration_axis(&mut canvas, found.iterations.len());
+    let x = rank_axis(&mut canvas, found.iterations.len(), "Iteration");
     if let Some(random) = found.random_accuracy {
         band(&mut canvas, &y, random);
     }
@@ -130,7 +130,7 @@ pub(crate) fn recursive_loss(found: &RecursiveReport, label: &str) -> String {
     let most = totals.chain([found.constant_guess]).filter(|v| v.is_finite()).fold(0.0f64, f64::max);
     let y = Axis::new([0.0, most * 1.08], UP, 34.0);
     grid(&mut canvas, &y, ACROSS, SIZE, |tick| Some(format!("{tick:.2}")));
-    let x = iteration_axis(&mut canvas, found.iterations.len());
+    let x = rank_axis(&mut canvas, found.iterations.len(), "Iteration");
     band(&mut canvas, &y, [untrained[0].max(0.0), untrained[1]]);
     let half = (0.36 * x.unit()).clamp(1.5, 16.0);
     for (k, iteration) in found.iterations.iter().enumerate() {
@@ -141,5 +141,29 @@ pub(crate) fn recursive_loss(found: &RecursiveReport, label: &str) -> String {
         canvas.hollow_disc((middle, y.at(iteration.train_loss.total())), 3.2, TEXT);
     }
     level(&mut canvas, &y, found.constant_guess);
+    canvas.finish(label)
+}
+
+/// Eigenvalues from the largest on, those that stand out solid, and the 95% line of shuffled pairs.
+pub(crate) fn spectrum(found: &SpectrumReport, label: &str) -> String {
+    let mut canvas = canvas();
+    let values = found.eigenvalues.iter().chain([&found.null_high]).copied().filter(|v| v.is_finite());
+    let (low, high) = values.fold((0.0f64, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
+    let margin = 0.08 * (high - low).max(f64::MIN_POSITIVE);
+    let y = Axis::new([if low < 0.0 { low - margin } else { 0.0 }, high + margin], UP, 34.0);
+    // Three digits of the largest.
+    let digits = (2.0 - high.max(-low).max(1e-6).log10().floor()).clamp(0.0, 6.0) as usize;
+    grid(&mut canvas, &y, ACROSS, SIZE, |tick| Some(format!("{tick:.digits$}")));
+    let x = rank_axis(&mut canvas, found.eigenvalues.len(), "Eigenvalue, from the largest");
+    let half = (0.36 * x.unit()).clamp(1.5, 16.0);
+    let zero = y.at(0.0);
+    for (k, &value) in found.eigenvalues.iter().enumerate() {
+        let (middle, end) = (x.at(coordinate(k + 1)), y.at(value));
+        let opacity = if k < found.standing_out { 1.0 } else { 0.45 };
+        let ink = if k < found.standing_out { CCS } else { RANDOM };
+        canvas.rectangle((middle - half, end.min(zero)), (2.0 * half, (end - zero).abs()), ink, opacity);
+    }
+    canvas.line((LEFT, zero), (RIGHT, zero), TEXT, 1.2);
+    level(&mut canvas, &y, found.null_high);
     canvas.finish(label)
 }

@@ -20,6 +20,7 @@ mod layers;
 mod loss;
 mod methods;
 mod projections;
+mod random_directions;
 mod recursive;
 mod repetitions;
 mod scores;
@@ -50,7 +51,7 @@ const SOURCE: &str = concat!(
 );
 
 /// The report as one HTML page: verdicts, methods against each other, figures by layer, whatever diagnostics and controls
-/// the run has (calibration, templates, seeds, shuffled labels, recursive CCS, blank passages, transfer), tables of every
+/// the run has (calibration, templates, seeds, shuffled labels, random directions, recursive CCS, blank passages, transfer), tables of every
 /// layer, and what was chosen on which rows. Light or dark as the reader's system is; printable.
 ///
 /// # Errors

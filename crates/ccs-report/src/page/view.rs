@@ -13,6 +13,7 @@ use super::layers::{self, Column, LayerHeat, LayerView, Marks};
 use super::loss::{self, LossView};
 use super::methods::{self, ConfusionView, KeyNumber};
 use super::projections::{self, ProjectionsView};
+use super::random_directions::{self, RandomDirectionsView};
 use super::recursive::{self, RecursiveView};
 use super::repetitions::{self, RepetitionsView};
 use super::scores::Parted;
@@ -50,6 +51,7 @@ pub(super) struct View {
     strata: Parted<ColumnsView>,
     seeds: Option<RepetitionsView>,
     shuffled: Option<RepetitionsView>,
+    random_directions: Option<RandomDirectionsView>,
     blank: Option<BlankView>,
     recursive: Option<RecursiveView>,
     transfers: Parted<TransferView>,
@@ -107,7 +109,6 @@ impl View {
         let settings = serde_json::to_value(&report.settings)
             .map_err(|e| Error::Write { what: "report.html", reason: e.to_string() })?;
         let columns = layers::columns(report);
-        let verdict = |v: &Verdict| VerdictView { text: v.text.clone(), tone: tone(v.finding) };
         let pair = |side: &Side<usize>| [side.train, side.test];
         let of_chosen = report.chosen_layer(Method::CCS).and_then(|layer| report.layer(layer));
         Ok(Self {
@@ -118,7 +119,7 @@ impl View {
             data_notes: report.data_notes.clone(),
             notes: report.notes.clone(),
             reading: reading(report),
-            verdicts: Parted::new(report.verdicts.iter().map(|v| (v.method, verdict(v)))),
+            verdicts: verdicts(report),
             key_numbers: methods::key_numbers(report),
             forest: methods::forest(report),
             by_layer: [Quantity::Accuracy, Quantity::Auroc]
@@ -133,6 +134,7 @@ impl View {
                 &report.shuffled,
                 "Accuracy and AUROC with shuffled labels",
             ),
+            random_directions: random_directions::random_directions(report),
             blank: blank::blank(report),
             recursive: recursive::recursive(report),
             transfers: transfer::transfers(report),
@@ -164,6 +166,16 @@ impl View {
     }
 }
 
+/// Those about methods in two parts; what is about the layer ends the first.
+fn verdicts(report: &Report) -> Parted<VerdictView> {
+    let view = |v: &Verdict| VerdictView { text: v.text.clone(), tone: tone(v.finding) };
+    let about_directions = |v: &&Verdict| v.finding.is_about_directions();
+    let of_methods = report.verdicts.iter().filter(|v| !about_directions(v));
+    let mut parted = Parted::new(of_methods.map(|v| (v.method, view(v))));
+    parted.first.extend(report.verdicts.iter().filter(about_directions).map(view));
+    parted
+}
+
 /// The dimension of the states, where all layers have the same.
 fn dim(report: &Report) -> Option<usize> {
     let first = report.layers.first()?.dim;
@@ -177,7 +189,9 @@ fn tone(finding: Finding) -> &'static str {
         | Finding::NearSupervised
         | Finding::AboveSupervised
         | Finding::ReadsPassages
-        | Finding::PassagesNotShown => "plain",
+        | Finding::PassagesNotShown
+        | Finding::FewDirections
+        | Finding::NoDirectionsShown => "plain",
         _ => "caution",
     }
 }

@@ -6,6 +6,7 @@ mod blank;
 mod calibration;
 mod chosen;
 mod diagnostics;
+mod directions;
 mod evaluation;
 mod examples;
 mod layer;
@@ -27,6 +28,7 @@ pub use blank::Blank;
 pub use calibration::{Bin, Calibration, Histogram, Platt, Reliability};
 pub use chosen::{Chosen, Oracle};
 pub use diagnostics::{Diagnostics, EnsembleReport, Ensembling, TemplateReport};
+pub use directions::{DirectionsReport, SpectrumReport};
 pub use evaluation::{
     Comparison, Confusion, CrossValidation, Difference, Estimate, Evaluation, Interval, Intervals, Sign,
     Terms,
@@ -94,6 +96,9 @@ pub struct Report {
     /// them. Each with a band of random directions that contains all results at once with 95% probability.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
     pub shuffled: IndexMap<Method, Repetitions>,
+    /// How many random directions rank the test rows better than chance, and how many directions stand out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub directions: Option<DirectionsReport>,
     /// Recursive CCS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recursive: Option<RecursiveReport>,

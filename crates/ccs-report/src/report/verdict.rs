@@ -55,11 +55,22 @@ pub enum Finding {
     ReadsPassages,
     /// Not shown to be worse without passages.
     PassagesNotShown,
+    /// Most random directions rank the test rows better than chance: finding one says little.
+    ManyDirections,
+    /// Some random directions do, or none is shown to and some direction stands out in the spectrum.
+    FewDirections,
+    /// No more random directions than by chance are shown to, and no direction to stand out.
+    NoDirectionsShown,
 }
 
 impl Finding {
     /// Whether it says that a method predicts the labels.
     pub fn is_above_chance(self) -> bool {
         matches!(self, Self::AboveChance | Self::BetterThanRandom | Self::NoBetterThanRandom)
+    }
+
+    /// Whether it is about the directions of a layer, and not about a method.
+    pub fn is_about_directions(self) -> bool {
+        matches!(self, Self::ManyDirections | Self::FewDirections | Self::NoDirectionsShown)
     }
 }

@@ -1,6 +1,7 @@
 //! What a report says in sentences: verdicts on the methods, caveats about the run.
 
 mod caveats;
+mod directions;
 mod numbers;
 mod reading;
 mod strata;
@@ -8,6 +9,7 @@ mod verdicts;
 mod within_layer;
 
 pub use caveats::{FEWEST_GROUPS, TestRows, notes};
+pub(crate) use directions::standing;
 pub use reading::reading;
 pub use verdicts::verdicts;
 

@@ -5,13 +5,15 @@
 //! one. Nothing is said to be absent: where a claim is not shown, its interval says how large it may be.
 
 use super::caveats::{TestRows, too_few};
+use super::directions::about_directions;
 use super::numbers::{difference_in, numbers};
 use super::strata::explained;
 use crate::method::Method;
 use crate::numbers::percent;
 use crate::report::{Blank, Chosen, Comparison, Evaluation, Finding, Report, Verdict};
 
-/// What there is to say about each method at its chosen layer, and about CCS and logistic regression together.
+/// What there is to say about each method at its chosen layer, about CCS and logistic regression together, and about random
+/// directions.
 pub fn verdicts(report: &Report) -> Vec<Verdict> {
     let few = too_few(test_rows(report));
     let mut found = Vec::new();
@@ -20,6 +22,7 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
     }
     if few.is_none() {
         found.extend(against_supervised(report, &found));
+        found.extend(report.directions.as_ref().map(about_directions));
     }
     found
 }

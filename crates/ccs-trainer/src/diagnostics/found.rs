@@ -4,8 +4,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use ccs_report::{
-    Diagnostics as MethodDiagnostics, Method, Projection, RecursiveReport, Repetitions, TemplateReport,
-    WithinLayer,
+    Diagnostics as MethodDiagnostics, DirectionsReport, Method, Projection, RecursiveReport, Repetitions,
+    TemplateReport, WithinLayer,
 };
 
 use crate::method::Ask as _;
@@ -17,6 +17,8 @@ pub(crate) struct Diagnostics {
     pub(crate) by_method: IndexMap<Method, MethodDiagnostics>,
     pub(crate) seeds: IndexMap<Method, Repetitions>,
     pub(crate) shuffled: IndexMap<Method, Repetitions>,
+    /// Of one layer, found with the method that it is the layer of.
+    pub(crate) directions: Option<DirectionsReport>,
     pub(crate) recursive: Option<RecursiveReport>,
     pub(crate) within: Option<WithinLayer>,
     /// Of pictured layers; what takes seconds is not kept.
@@ -34,6 +36,7 @@ impl Diagnostics {
         self.by_method.extend(other.by_method);
         self.seeds.extend(other.seeds);
         self.shuffled.extend(other.shuffled);
+        self.directions = self.directions.take().or(other.directions);
         self.recursive = self.recursive.take().or(other.recursive);
         self.within = self.within.take().or(other.within);
         self.projections.extend(other.projections);

@@ -6,6 +6,7 @@ use ccs_report::{Diagnostics as MethodDiagnostics, Method};
 use crate::Result;
 use crate::control::{RunControl, Work};
 use crate::diagnostics::calibration::calibration;
+use crate::diagnostics::directions::directions;
 use crate::diagnostics::found::Diagnostics;
 use crate::diagnostics::recursive::recursive_ccs;
 use crate::diagnostics::seeds::other_seeds;
@@ -17,7 +18,7 @@ use crate::engine::data::{LayerData, load};
 use crate::engine::evaluate::predict;
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
-use crate::engine::recipe::Recipe;
+use crate::engine::recipe::{Recipe, possible};
 use crate::per_row::predictions::of_probe;
 use crate::source::Layer;
 
@@ -49,11 +50,12 @@ impl<'a> ChosenLayer<'a> {
         Ok(Self { plan, outcome, data, templates, shuffler, random })
     }
 
-    /// The diagnostics of one method's probe.
+    /// The diagnostics of one method's probe, and of the layer's directions where they are looked at with this method.
     pub(crate) fn diagnose(
         &self,
         method: Method,
         probe: &Probe,
+        with_directions: bool,
         control: RunControl<'_>,
     ) -> Work<Diagnostics> {
         let (plan, data) = (self.plan, &self.data);
@@ -72,6 +74,16 @@ impl<'a> ChosenLayer<'a> {
         }
         if method == Method::CCS {
             self.of_ccs(probe, cosine, &mut found, control)?;
+        }
+        if with_directions {
+            control.begin(method, data.layer.layer, "random directions and spectra")?;
+            match possible(directions(plan, data))? {
+                Ok(directions) => found.directions = Some(directions),
+                Err(reason) => found.notes.push(format!(
+                    "random directions are not counted, and no spectrum is taken, at layer {}: {reason}",
+                    data.layer.layer
+                )),
+            }
         }
         found.notes.extend(found.left_out(method));
         Ok(found)

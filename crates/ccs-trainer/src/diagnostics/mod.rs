@@ -1,6 +1,7 @@
 //! Diagnostics of every method at its chosen layer: calibration, templates, seeds, shuffled labels, further directions.
 
 pub(crate) mod calibration;
+pub(crate) mod directions;
 pub(crate) mod found;
 pub(crate) mod layer;
 pub(crate) mod plane;

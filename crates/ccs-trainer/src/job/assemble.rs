@@ -61,6 +61,7 @@ pub(crate) fn assemble(
         diagnostics: method::in_order(diagnostics.by_method),
         seeds: method::in_order(diagnostics.seeds),
         shuffled: method::in_order(diagnostics.shuffled),
+        directions: diagnostics.directions,
         recursive: diagnostics.recursive,
         within_layer: diagnostics.within,
         blank: None,

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use crate::control::{Event, Halt, Outcome, RunControl, Work};
+use crate::diagnostics::directions::method_of_layer;
 use crate::diagnostics::found::Diagnostics;
 use crate::diagnostics::layer::ChosenLayer;
 use crate::diagnostics::projection::Pictures;
@@ -132,9 +133,10 @@ impl LayerWork<'_> {
             return Ok(all);
         }
         self.control.go_on()?;
+        let with_directions = method_of_layer(chosen);
         let here = ChosenLayer::load(self.plan, layer, outcome, methods)?;
         for (method, probe) in missing {
-            let found = here.diagnose(method, probe, self.control)?;
+            let found = here.diagnose(method, probe, with_directions == Some(method), self.control)?;
             self.cache.keep_diagnostics(method, layer, &found)?;
             self.control.tell(Event::Diagnosed { method, layer: layer.layer });
             all.extend(found);

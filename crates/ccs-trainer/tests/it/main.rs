@@ -11,6 +11,7 @@ mod cli;
 mod columns;
 mod damage;
 mod data;
+mod directions;
 mod eval;
 mod explore;
 mod export;
