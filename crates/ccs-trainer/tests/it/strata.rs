@@ -104,7 +104,7 @@ fn drawn(seed: usize) -> (Set, bool, impl Rng) {
     let rows = 2 * rng.random_range(120..200);
     let share = rng.random_range(0.35..0.65);
     let labels: Vec<bool> = (0..rows).map(|_| rng.random_bool(share)).collect();
-    let follows = seed % 2 == 0;
+    let follows = seed.is_multiple_of(2);
     // What a probe is to follow has something to do with the labels, else a method with labels would not follow it.
     let bits = if follows {
         let kept = rng.random_range(0.3..0.7);
@@ -127,7 +127,7 @@ fn drawn(seed: usize) -> (Set, bool, impl Rng) {
         let answers = like(&mut rng, &set.labels, kept);
         let count = rng.random_range(2..=12);
         let mut values = words(&mut rng, &answers, count);
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             values.iter_mut().step_by(5).for_each(|value| *value = None);
         }
         set.columns.push((name(other), values));
