@@ -51,7 +51,8 @@ pub(super) fn random_directions(report: &Report) -> Option<RandomDirectionsView>
         }
     };
     let longest = spectra.iter().map(|of| of.eigenvalues.len()).max().unwrap_or_default();
-    let rank = |at: usize| spectra.iter().map(|of| of.eigenvalues.get(at).map(|&v| signed_decimal(v))).collect();
+    let rank =
+        |at: usize| spectra.iter().map(|of| of.eigenvalues.get(at).map(|&v| signed_decimal(v))).collect();
     Some(RandomDirectionsView {
         layer: *layer,
         directions: *directions,

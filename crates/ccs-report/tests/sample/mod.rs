@@ -2,11 +2,9 @@
 
 use ccs_report::{
     Against, Bin, Blank, Calibration, Chosen, Diagnostics, Difference, DirectionCosines, DirectionsReport,
-    EnsembleReport,
-    Ensembling, Estimate, Evaluation, Histogram, LeftOut, Method, MethodInfo, Platt, RecursiveIteration,
-    RecursiveReport, Reliability, Repetitions, Report, SeedCosines, ShuffledBand, SpectrumReport, Spread,
-    TemplateReport,
-    Terms, Transfer, Untrained,
+    EnsembleReport, Ensembling, Estimate, Evaluation, Histogram, LeftOut, Method, MethodInfo, Platt,
+    RecursiveIteration, RecursiveReport, Reliability, Repetitions, Report, SeedCosines, ShuffledBand,
+    SpectrumReport, Spread, TemplateReport, Terms, Transfer, Untrained,
 };
 use indexmap::IndexMap;
 use rand::{RngExt, SeedableRng};

@@ -33,7 +33,15 @@ fn planted(truths: usize, seed: u64) -> Memory {
 
 fn settings() -> Settings {
     let methods = Some(vec![method("mean_difference")]);
-    Settings { methods, directions: 400, recursive: 0, seeds: 0, shuffles: 0, folds: 2, ..Settings::default() }
+    Settings {
+        methods,
+        directions: 400,
+        recursive: 0,
+        seeds: 0,
+        shuffles: 0,
+        folds: 2,
+        ..Settings::default()
+    }
 }
 
 fn report(truths: usize, seed: u64) -> Report {
@@ -70,7 +78,10 @@ fn planted_directions_are_counted_and_many_are_called_many() {
             let above = of.eigenvalues.iter().filter(|&&v| v > of.null_high).count();
             assert_eq!(above, truths.min(20), "{}", of.title);
         }
-        assert_eq!(found.spectra.iter().map(|of| of.title.as_str()).collect::<Vec<_>>(), ["DRC", "RRC", "VINC"]);
+        assert_eq!(
+            found.spectra.iter().map(|of| of.title.as_str()).collect::<Vec<_>>(),
+            ["DRC", "RRC", "VINC"]
+        );
     }
 }
 
