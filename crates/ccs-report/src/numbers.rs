@@ -17,6 +17,11 @@ pub(crate) fn decimal(value: f64) -> String {
     format!("{value:.3}")
 }
 
+/// A number that may be negative, to three digits after the point.
+pub(crate) fn signed_decimal(value: f64) -> String {
+    signed(&decimal(value))
+}
+
 /// `[0.881, 0.956]`.
 pub(crate) fn decimals(ci: Interval) -> String {
     interval(ci, decimal)
@@ -68,6 +73,7 @@ mod tests {
     fn differences_carry_their_sign_and_zero_has_none() {
         assert_eq!(points(-0.0312), "\u{2212}3.1");
         assert_eq!(points(0.0312), "+3.1");
+        assert_eq!([-0.0312, -0.0001, 0.5].map(signed_decimal), ["\u{2212}0.031", "0.000", "0.500"]);
         assert_eq!(
             (points(-0.0), points(-0.0001), difference(0.0)),
             ("0.0".into(), "0.0".into(), "0.000".into())

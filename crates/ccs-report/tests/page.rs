@@ -133,12 +133,13 @@ fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).into()
 }
 
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "calibration",
     "templates",
     "strata",
     "seeds",
     "shuffled",
+    "random-directions",
     "recursive",
     "blank",
     "transfer",
@@ -151,6 +152,7 @@ fn each_section_is_there_where_the_report_has_it() {
     bare.diagnostics.clear();
     bare.seeds.clear();
     bare.shuffled.clear();
+    bare.directions = None;
     bare.comparisons.clear();
     let all = full(bare.clone(), &names(["plain", "exam"]), &names(["boolq", "imdb", "rte"]));
     let (without, with) = (html(&bare).unwrap(), html(&all).unwrap());
@@ -180,6 +182,11 @@ fn diagnostics_and_controls_have_their_numbers() {
     for found in &ccs.ensembles {
         assert!(page.contains(&format!(">{:.1}%</span>", 100.0 * found.test.accuracy)));
     }
+    assert!(page.contains("831 of 1000 random directions (83.1%), each with its sign"));
+    assert!(page.contains("so 83.1% is more than chance."));
+    assert!(page.contains("<li>DRC: none is shown to stand out in 64 dimensions.</li>"));
+    assert!(page.contains("<li>VINC: 3 directions stand out in 64 dimensions.</li>"));
+    assert!(page.contains("\u{2212}0.297"), "the last of RRC");
     let recursive = all.recursive.as_ref().unwrap();
     let low = |i: &RecursiveIteration| i.test.accuracy_ci.unwrap()[0];
     let above = recursive.iterations.iter().filter(|i| low(i) > 0.66).count();

@@ -153,7 +153,7 @@ pub(crate) fn spectrum(found: &SpectrumReport, label: &str) -> String {
     let y = Axis::new([if low < 0.0 { low - margin } else { 0.0 }, high + margin], UP, 34.0);
     // Three digits of the largest.
     let digits = (2.0 - high.max(-low).max(1e-6).log10().floor()).clamp(0.0, 6.0) as usize;
-    grid(&mut canvas, &y, ACROSS, SIZE, |tick| Some(format!("{tick:.digits$}")));
+    grid(&mut canvas, &y, ACROSS, SIZE, |tick| Some(format!("{tick:.digits$}").replace('-', "\u{2212}")));
     let x = rank_axis(&mut canvas, found.eigenvalues.len(), "Eigenvalue, from the largest");
     let half = (0.36 * x.unit()).clamp(1.5, 16.0);
     let zero = y.at(0.0);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::figures::bars;
-use crate::numbers::{decimal, percent};
+use crate::numbers::{decimal, percent, signed_decimal};
 use crate::report::{DirectionsReport, Report, SpectrumReport};
 use crate::sentences::standing;
 
@@ -29,6 +29,8 @@ struct SpectrumView {
     figure: String,
     standing: String,
     dimensions: usize,
+    /// Of eigenvalues.
+    count: usize,
     null_median: String,
     null_high: String,
 }
@@ -43,12 +45,14 @@ pub(super) fn random_directions(report: &Report) -> Option<RandomDirectionsView>
             figure: bars::spectrum(of, &label),
             standing: standing(of),
             dimensions: of.dimensions,
-            null_median: decimal(of.null_median),
-            null_high: decimal(of.null_high),
+            count: of.eigenvalues.len(),
+            null_median: signed_decimal(of.null_median),
+            null_high: signed_decimal(of.null_high),
         }
     };
     let longest = spectra.iter().map(|of| of.eigenvalues.len()).max().unwrap_or_default();
-    let rank = |at: usize| spectra.iter().map(|of| of.eigenvalues.get(at).map(|&v| decimal(v))).collect();
+    let rank =
+        |at: usize| spectra.iter().map(|of| of.eigenvalues.get(at).map(|&v| signed_decimal(v))).collect();
     Some(RandomDirectionsView {
         layer: *layer,
         directions: *directions,

@@ -1,10 +1,10 @@
 //! A report with everything in it, made up from a run's, and that run's.
 
 use ccs_report::{
-    Against, Bin, Blank, Calibration, Chosen, ColumnReport, Diagnostics, Difference, DirectionCosines,
+    Against, Bin, Blank, Calibration, Chosen, ColumnReport, Diagnostics, Difference, DirectionCosines, DirectionsReport,
     EnsembleReport, Ensembling, Estimate, Evaluation, Histogram, LeftOut, Method, MethodInfo, Platt,
-    RecursiveIteration, RecursiveReport, Reliability, Repetitions, Report, SeedCosines, ShuffledBand, Spread,
-    Stratum, TemplateReport, Terms, Transfer, Untrained,
+    RecursiveIteration, RecursiveReport, Reliability, Repetitions, Report, SeedCosines, ShuffledBand, SpectrumReport,
+    Spread, Stratum, TemplateReport, Terms, Transfer, Untrained,
 };
 use indexmap::IndexMap;
 use rand::{RngExt, SeedableRng};
@@ -163,6 +163,30 @@ fn recursive(layer: usize, iterations: usize) -> RecursiveReport {
     }
 }
 
+/// Most of 1000 random directions, and so many that stand out of 64.
+fn directions(layer: usize) -> DirectionsReport {
+    let spectrum = |(name, scale, standing_out): (&str, f64, usize)| SpectrumReport {
+        method: name.parse().unwrap(),
+        title: name.to_uppercase(),
+        dimensions: 64,
+        eigenvalues: (0..20).map(|k| scale * (1.0 - 0.07 * f64::from(k))).collect(),
+        null_median: 0.7 * scale,
+        null_high: scale * (1.035 - 0.07 * standing_out as f64),
+        standing_out,
+    };
+    DirectionsReport {
+        layer,
+        directions: 1000,
+        above: 831,
+        share: 0.831,
+        threshold: 0.567,
+        expected: 0.025,
+        chance_high: 0.104,
+        more_than_chance: true,
+        spectra: [("drc", 35.0, 0), ("rrc", 0.9, 1), ("vinc", 3.0, 3)].map(spectrum).into(),
+    }
+}
+
 /// A paired difference at one layer.
 fn less(first: Method, second: Method, layer: usize, value: f64) -> Difference {
     let estimate = Estimate { value, ci: Some([value - 0.031, value + 0.027]) };
@@ -272,6 +296,7 @@ pub(crate) fn full(mut report: Report, templates: &[String], datasets: &[String]
     report.seeds = of_probes(&|m| repetitions(best, accuracy(m), 0.06, 1));
     report.seeds.entry(Method::CCS).and_modify(|found| found.cosines = Some(cosines()));
     report.shuffled = of_probes(&|_| shuffled(best, 10 * probes.len()));
+    report.directions = Some(directions(best));
     report.recursive = Some(recursive(best, 20));
     let blank = |m: &Method| Blank {
         without: about(accuracy(m) - 0.2),
