@@ -23,7 +23,9 @@ fn an_exported_direction_is_an_edit_that_extract_adds_at_the_probes_layer() {
     let folder = tempfile::tempdir().expect("folder");
     let at = |name: &str| folder.path().join(name);
     let prompts = prompts(folder.path(), 60);
-    extract(&prompts, &at("store")).assert().success();
+    // In f32, whatever suits this CPU. Edits switch sharing off; without it these are the same batches, so the same kernels.
+    let alike = ["--dtype", "f32", "--no-sharing"];
+    extract(&prompts, &at("store")).args(alike).assert().success();
     let settings = Settings {
         methods: Some(vec![Method::LR]),
         layers: "2".parse::<LayerSelection>().expect("layers"),
@@ -56,7 +58,7 @@ fn an_exported_direction_is_an_edit_that_extract_adds_at_the_probes_layer() {
     assert!(read.iter().zip(&step).all(|(a, b)| (a - b).abs() <= f64::from(f32::EPSILON) * b.abs()));
     assert!(read.len() == 128 && read.iter().any(|x| *x != 0.0));
 
-    extract(&prompts, &at("moved")).arg("--edits").arg(at("truth.json")).assert().success();
+    extract(&prompts, &at("moved")).args(alike).arg("--edits").arg(at("truth.json")).assert().success();
     for side in [SideOf::Plus, SideOf::Minus] {
         let hook = "blocks.0.hook_resid_post";
         assert_eq!(

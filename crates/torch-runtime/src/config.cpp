@@ -37,15 +37,24 @@ extern "C" const char* torch_runtime_cpu_capability() {
 
 #if defined(__x86_64__) && defined(__unix__)
 namespace {
-// Some virtual machines announce AMX tiles (leaf 7) and hide their sizes (leaf 0x1d). oneDNN then configures tiles of
-// size zero, and the first bf16 product ends the program with SIGILL. There it is told to stop below AMX.
+// Whether ATEN_CPU_CAPABILITY keeps LibTorch's own kernels below AVX-512. (Other values mean nothing to it.)
+bool kernels_below_avx512() {
+  const char* capability = std::getenv("ATEN_CPU_CAPABILITY");
+  return capability != nullptr && (std::string(capability) == "avx2" || std::string(capability) == "default");
+}
+
+// oneDNN is told to stop below AMX where AMX announced in leaf 7 does not compute:
+// Some virtual machines hide the sizes of its tiles (leaf 0x1d). oneDNN then configures tiles of size zero, and the first
+// bf16 product ends the program with SIGILL.
+// LibTorch's attention in bf16 arranges its numbers for oneDNN's tiles by a kernel that exists for AVX-512 alone; where
+// it is held below that, each call fails ("pack_vnni2 is only supported when avx512 is supported").
 // A variable the user has set is left alone. Runs before main, while there is one thread.
-__attribute__((constructor)) void avoid_half_announced_amx() {
+__attribute__((constructor)) void avoid_amx_that_fails() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   constexpr unsigned amx_tile = 1u << 24;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & amx_tile)) return;
   const bool sizes_known = __get_cpuid_count(0x1d, 1, &a, &b, &c, &d) && a != 0;
-  if (!sizes_known) setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16", 0);
+  if (!sizes_known || kernels_below_avx512()) setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16", 0);
 }
 }  // namespace
 #endif

@@ -11,11 +11,15 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::support::{relative, relative_l2};
 
-/// bf16 keeps 8 bits: rounding moves a number by at most this part of it.
-const UNIT: f64 = 1.0 / 512.0;
+/// bf16's unit roundoff: of 8 bits, half of the last one's place, which in a number just above a power of two is this part
+/// of it.
+const UNIT: f64 = 1.0 / 256.0;
 
-/// How many times a number's own rounding is allowed: its weights are rounded, its inputs, itself, and on some machines
-/// what kernels keep on the way.
+/// How many times what one rounding of each number does is allowed. Up to four things behind a number are rounded: the
+/// product's weights, its inputs, what some kernels keep on the way (attention its probabilities), and the number itself.
+/// Each does at most what is measured here, and all together at most four times that; as they are independent, rather
+/// twice, which leaves as much for one draw's being smaller than another's. The order of sums, tiles, and flushed
+/// denormals are no part of it: kernels add up in f32, where a sum of n terms is off by √n · 2⁻²⁴ of them.
 pub(crate) const ROUNDINGS: f64 = 4.0;
 
 /// Where a product, a norm or a rotation leaves a number in bf16.
