@@ -76,7 +76,7 @@ fn nothing_is_cut_off_and_everything_can_be_taken_along() {
     // Every figure stands alone: well-formed, and without a variable of the page's style.
     assert!(wide["figures"].as_u64().unwrap() > 20);
     assert_eq!((&wide["broken"], &wide["unresolved"]), (&0.into(), &0.into()));
-    assert_eq!(wide["link"][0], "methods-at-their-chosen-layers.svg");
+    assert_eq!(wide["link"][0], "test-accuracy-by-layer.svg");
     assert!(wide["link"][1].as_str().unwrap().starts_with("data:image/svg+xml;charset=utf-8,%3Csvg"));
     assert_eq!(wide["buttons"], wide["tables"]);
 

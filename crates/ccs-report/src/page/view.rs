@@ -23,6 +23,7 @@ use crate::figures::palette::{Theme, declarations};
 use crate::figures::{Figure, Quantity, by_layer};
 use crate::method::Method;
 use crate::numbers::percent;
+use crate::sentences::reading;
 use crate::report::{Finding, RecordedSettings, Report, Side, Verdict};
 
 /// The page.
@@ -36,6 +37,7 @@ pub(super) struct View {
     data_notes: Vec<String>,
     /// Caveats about the run.
     notes: Vec<String>,
+    reading: Vec<String>,
     verdicts: Parted<VerdictView>,
     key_numbers: Vec<KeyNumber>,
     forest: Option<Figure>,
@@ -113,6 +115,7 @@ impl View {
             about: report.about.clone(),
             data_notes: report.data_notes.clone(),
             notes: report.notes.clone(),
+            reading: reading(report),
             verdicts: Parted::new(report.verdicts.iter().map(|v| (v.method, verdict(v)))),
             key_numbers: methods::key_numbers(report),
             forest: methods::forest(report),

@@ -2,11 +2,13 @@
 
 mod caveats;
 mod numbers;
+mod reading;
 mod strata;
 mod verdicts;
 mod within_layer;
 
 pub use caveats::{FEWEST_GROUPS, TestRows, notes};
+pub use reading::reading;
 pub use verdicts::verdicts;
 
 pub use crate::report::{Finding, Verdict};

@@ -1,0 +1,89 @@
+//! The reading of a run: what was asked, what was found, how sure that is, and what to be careful about, in at most five
+//! sentences.
+
+use super::caveats::too_few;
+use super::verdicts::test_rows;
+use crate::method::Method;
+use crate::report::{Finding, Report, Verdict};
+
+/// Sentences of a reading, at most.
+const MOST: usize = 5;
+
+/// The reading of a run. Every sentence but the first is one of its verdicts or notes.
+pub fn reading(report: &Report) -> Vec<String> {
+    let main = [Method::CCS].into_iter().chain(report.chosen.keys().copied());
+    let Some(main) = main.into_iter().find(|method| report.chosen.contains_key(method)) else {
+        return vec![asked(report)];
+    };
+    let first = |wanted: &dyn Fn(&Verdict) -> bool| report.verdicts.iter().find(|v| wanted(v));
+    let about = |method: Method| first(&|v| v.method == method && is_about_chance(v.finding));
+    let compared = first(&|v| {
+        matches!(v.finding, Finding::BelowSupervised | Finding::NearSupervised | Finding::AboveSupervised)
+    });
+    let supervised = compared.or_else(|| about(Method::LR).filter(|_| main != Method::LR));
+    let of = |finding: Finding| first(&|v| v.finding == finding);
+    let careful = of(Finding::ExplainedByColumn);
+    let passages = of(Finding::ReadsPassages).or_else(|| of(Finding::PassagesNotShown));
+    let rows = too_few(test_rows(report)).is_none().then(|| of(Finding::Underdetermined)).flatten();
+    let found = [about(main), supervised, careful, passages, rows].into_iter().flatten();
+    let caveat = report.data_notes.first().map(|note| sentence(note));
+    std::iter::once(asked(report)).chain(found.map(|v| v.text.clone())).chain(caveat).take(MOST).collect()
+}
+
+/// Whether a verdict says if a method predicts the labels.
+fn is_about_chance(finding: Finding) -> bool {
+    let undecided = [Finding::NotShown, Finding::BelowChance, Finding::TooFewGroups, Finding::NothingToFit];
+    finding.is_above_chance() || undecided.contains(&finding)
+}
+
+fn asked(report: &Report) -> String {
+    let count = |number: usize, one: &str| match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
+    };
+    let methods = report.chosen.len();
+    format!(
+        "Can the labels of contrast pairs be read from hidden states? {} fitted on {} at {}, and evaluated on {} of {}.",
+        if methods == 1 { "One method was".to_owned() } else { format!("{methods} methods were") },
+        count(report.rows.train, "training row"),
+        count(report.layers.len(), "layer"),
+        count(report.rows.test, "test row"),
+        count(report.groups.test, "group"),
+    )
+}
+
+/// A note as a sentence.
+fn sentence(note: &str) -> String {
+    let mut letters = note.chars();
+    let capital = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    let text = capital + letters.as_str();
+    if text.ends_with('.') { text } else { text + "." }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIXTURE: &[u8] = include_bytes!("../../tests/fixtures/report.json");
+
+    #[test]
+    fn a_reading_says_what_was_asked_and_found_in_five_sentences_at_most() {
+        let mut report = Report::from_json(FIXTURE).unwrap();
+        report.data_notes = vec!["the groups were guessed".to_owned()];
+        let verdict = |method, finding, text: &str| Verdict { method, layer: Some(1), finding, text: text.to_owned() };
+        report.groups_of_rarer_label = 10;
+        report.verdicts = vec![
+            verdict(Method::CCS, Finding::BetterThanRandom, "CCS predicts."),
+            verdict(Method::CCS, Finding::ExplainedByColumn, "CCS follows a column."),
+            verdict(Method::LR, Finding::NotShown, "LR does not."),
+            verdict(Method::CCS, Finding::ReadsPassages, "It reads passages."),
+        ];
+        let found = reading(&report);
+        assert!(found[0].starts_with("Can the labels of contrast pairs be read from hidden states?"), "{}", found[0]);
+        assert_eq!(found[1..], ["CCS predicts.", "LR does not.", "CCS follows a column.", "It reads passages."]);
+        report.verdicts.truncate(1);
+        assert_eq!(reading(&report)[1..], ["CCS predicts.", "The groups were guessed."]);
+        report.chosen.clear();
+        assert_eq!(reading(&report).len(), 1);
+    }
+}
