@@ -144,7 +144,7 @@ fn job(args: &Args) -> Result<()> {
     train(&llama, &tokenizer, &passages, args.steps, &mut rng)?;
     let accuracy = accuracy(&llama, &tokenizer, &held_out)?;
     program::page(&format!(
-        "{} parameters; verdicts right on {:.1} % of held-out prompts",
+        "{} parameters; verdicts right on {:.1}% of held-out prompts",
         config.n_params(),
         100.0 * accuracy
     ))?;

@@ -342,7 +342,7 @@ fn table(
     output::page(&format!("\n{}; a score above {} counts as true", certainty(fitted), found.threshold))?;
     let Some(accuracy) = accuracy else { return Ok(()) };
     let line = |evaluation: &Evaluation| {
-        let percent = |x: f64| format!("{:.1} %", 100.0 * x);
+        let percent = |x: f64| format!("{:.1}%", 100.0 * x);
         let interval =
             evaluation.accuracy_ci.map(|[low, high]| format!(" [{:.1}, {:.1}]", 100.0 * low, 100.0 * high));
         format!("accuracy {}{}", percent(evaluation.accuracy), interval.unwrap_or_default())

@@ -200,7 +200,7 @@ impl Args {
             templates => format!(" of {} questions under {templates} templates", selected.kept),
         };
         output::say(&format!(
-            "{} pairs{questions}{} ({:.1} % true) in {}; {} dropped",
+            "{} pairs{questions}{} ({:.1}% true) in {}; {} dropped",
             selected.pairs.len(),
             if self.blank_passage { " with the passage left blank" } else { "" },
             100.0 * share(&selected.pairs),

@@ -96,7 +96,7 @@
 //! # Groups
 //!
 //! Rows that must stay on one side of a split have one [`ContrastPair::group`]: the rows of one title, where the data have
-//! titles; else those whose passages (or subjects) are near duplicates, which share at least 80 % of the smaller one's
+//! titles; else those whose passages (or subjects) are near duplicates, which share at least 80% of the smaller one's
 //! 8-grams of words; or those of one value of [`DatasetOptions::group`]. Letter case, Unicode form, and white space
 //! separate nothing. All rows of a file that have a label are compared before any are selected. Rows without a text
 //! of their own are compared by the text before the answer, with [`Warning::GroupFromPrompt`]; a group of more than a

@@ -228,7 +228,7 @@ fn columns_left_out(f: &mut fmt::Formatter<'_>, columns: &[(String, String)]) ->
 fn large_group(f: &mut fmt::Formatter<'_>, warning: &Warning) -> fmt::Result {
     let Warning::LargeGroup { rows, of, texts, title, text } = warning else { return Ok(()) };
     let share = 100.0 * *rows as f64 / (*of).max(1) as f64;
-    write!(f, "{rows} of {of} rows ({share:.0} %) are one group, of {texts} different texts, ")?;
+    write!(f, "{rows} of {of} rows ({share:.0}%) are one group, of {texts} different texts, ")?;
     match title {
         Some(title) => write!(f, "because they share the title {}", quoted(title))?,
         None => write!(f, "because these are near duplicates of each other; the first is {}", quoted(text))?,

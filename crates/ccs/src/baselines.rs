@@ -141,14 +141,14 @@ impl Quality {
     }
 }
 
-/// Median and central 95 % of a quality over directions.
+/// Median and central 95% of a quality over directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Band {
-    /// 2.5 %.
+    /// 2.5%.
     pub low: f64,
-    /// 50 %.
+    /// 50%.
     pub median: f64,
-    /// 97.5 %.
+    /// 97.5%.
     pub high: f64,
 }
 

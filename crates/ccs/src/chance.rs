@@ -31,7 +31,7 @@ pub struct AboveChance {
 }
 
 impl AboveChance {
-    /// Whether more directions rank better than chance than chance allows, at 5 %.
+    /// Whether more directions rank better than chance than chance allows, at 5%.
     pub fn more_than_chance(&self) -> bool {
         self.share > self.high
     }

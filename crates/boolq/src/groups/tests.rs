@@ -145,7 +145,7 @@ fn a_large_group_of_several_texts_is_told_of() {
     };
     assert_eq!(text, &near[0]);
     assert!(
-        warning.to_string().starts_with("3 of 29 rows (10 %) are one group, of 3 different texts"),
+        warning.to_string().starts_with("3 of 29 rows (10%) are one group, of 3 different texts"),
         "{warning}"
     );
     let same = [About { text: Some("Oslo"), ..About::default() }; 9];
@@ -183,7 +183,7 @@ fn boilerplate_in_every_text_is_no_quadratic_work() {
     let all = |own: usize| -> Vec<String> {
         (0..20_000).map(|at| format!("{boilerplate} {}", words(1_000 + 50 * at, own))).collect()
     };
-    // Of 60 - 7 = 53 8-grams more than 80 % are shared by all with 13 more, and not with 14 more.
+    // Of 60 - 7 = 53 8-grams more than 80% are shared by all with 13 more, and not with 14 more.
     let distinct = |names: Vec<String>| BTreeSet::from_iter(names).len();
     assert_eq!(distinct(texts(&all(13))), 1);
     assert_eq!(distinct(texts(&all(14))), 20_000);

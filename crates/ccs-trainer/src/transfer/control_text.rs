@@ -1,9 +1,9 @@
 //! Recall at a threshold that unrelated text sets: how a detector is judged that must seldom raise a false alarm
 //! (Goldowsky-Dill et al. 2025, for deception probes).
 //!
-//! The threshold is the score that 1 % of the control rows exceed. Two things are uncertain: where that score lies, and
-//! what share of the true rows is above it. Each is given half of the 5 % that the interval may miss (Bonferroni), so it
-//! covers at least 95 %: the threshold by the order statistics of the control scores, which assume no distribution; the
+//! The threshold is the score that 1% of the control rows exceed. Two things are uncertain: where that score lies, and
+//! what share of the true rows is above it. Each is given half of the 5% that the interval may miss (Bonferroni), so it
+//! covers at least 95%: the threshold by the order statistics of the control scores, which assume no distribution; the
 //! share by Wilson's interval. Rows of one group count as far as they agree.
 
 use std::collections::HashMap;
@@ -15,11 +15,11 @@ use crate::{Error, Result};
 
 /// What to call the store.
 pub(crate) const NAME: &str = "the control store";
-/// One control row in so many may be above the threshold. Fewer rows than this have no 1 %.
+/// One control row in so many may be above the threshold. Fewer rows than this have no 1%.
 const ONE_IN: usize = 100;
 /// As a share.
 const FALSE_POSITIVES: f64 = 0.01;
-/// What each end of either of the two intervals may miss: 5 % in all.
+/// What each end of either of the two intervals may miss: 5% in all.
 const MISS: f64 = 0.0125;
 /// The normal quantile of 1 − [`MISS`].
 const Z: f64 = 2.241_402_727_604_947;
@@ -37,7 +37,7 @@ impl ControlScores {
     /// [`Error::NoRows`] for fewer than 100 rows.
     pub(crate) fn new(mut scores: Vec<f64>, groups: usize) -> Result<Self> {
         if scores.len() < ONE_IN {
-            let why = format!("1 % of {} rows is less than a row", scores.len());
+            let why = format!("1% of {} rows is less than a row", scores.len());
             let hint = "give at least 100 rows of unrelated text, better 500 or more";
             return Err(Error::NoRows { data: NAME.to_owned(), why, hint });
         }
@@ -45,7 +45,7 @@ impl ControlScores {
         Ok(Self { sorted: scores, groups })
     }
 
-    /// The threshold that at most 1 % of the rows are above, and its limits: none where there are too few groups to say
+    /// The threshold that at most 1% of the rows are above, and its limits: none where there are too few groups to say
     /// how high it may be.
     fn threshold(&self) -> (f64, f64, Option<f64>) {
         let per_group = self.sorted.len() as f64 / self.groups.max(1) as f64;
@@ -171,11 +171,11 @@ mod tests {
             &[true, true, true, false, false],
             &names(5, 1),
         );
-        // Two of 250 are 0.8 %, three would be 1.2 %.
+        // Two of 250 are 0.8%, three would be 1.2%.
         assert_eq!((found.threshold, found.false_positives), (247.0, 2));
         assert_eq!(found.true_rows.unwrap().value, 2.0 / 3.0);
         assert_eq!(found.false_rows.unwrap().value, 0.5);
-        // 250 rows cannot say how high the threshold may be: .99^250 is 8 %.
+        // 250 rows cannot say how high the threshold may be: .99^250 is 8%.
         assert_eq!((found.threshold_ci[1], found.true_rows.unwrap().ci.unwrap()[0]), (None, 0.0));
         // Ties count as not above: nothing is flagged where all control rows are alike.
         let alike = ControlScores::new(vec![1.0; 100], 100).unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     /// Of normal scores in groups of one and of four equal rows, the interval covers the share of true rows above the
-    /// true 99th percentile in at least 95 % of 400 draws, less three standard errors of that count.
+    /// true 99th percentile in at least 95% of 400 draws, less three standard errors of that count.
     #[test]
     fn intervals_cover() {
         let mut rng = SeedTree::new(1).rng();

@@ -272,11 +272,11 @@ impl Resampled {
         self.with(other, |a, b| a / b)
     }
 
-    /// With the central 95 % of resamples.
+    /// With the central 95% of resamples.
     fn estimate(&self) -> Estimate {
         let mut sorted: Vec<f64> = self.draws.iter().flatten().copied().filter(|v| !v.is_nan()).collect();
         sorted.sort_by(f64::total_cmp);
-        let cut = sorted.len() / 40; // 2.5 %, rounded to the wider side
+        let cut = sorted.len() / 40; // 2.5%, rounded to the wider side
         let ends = sorted.get(cut).zip(sorted.iter().rev().nth(cut));
         Estimate { value: self.value, ci: ends.map(|(low, high)| [*low, *high]) }
     }

@@ -326,7 +326,7 @@ fn unrelated_text_sets_the_threshold_that_recall_is_counted_at() {
     assert!(recall["false_rows"]["value"].as_f64().unwrap() < 0.1);
     let shown = text(&succeeds(ccs(dir.path(), &arguments)).stdout);
     assert!(
-        shown.contains("above the score that 1 % of the control text exceeds (1000 rows in 500 groups)"),
+        shown.contains("above the score that 1% of the control text exceeds (1000 rows in 500 groups)"),
         "{shown}"
     );
     // Without a control store nothing is said of it.
@@ -339,7 +339,7 @@ fn unrelated_text_sets_the_threshold_that_recall_is_counted_at() {
     refused(
         dir.path(),
         &["eval", "run", "there", "--control", "few"],
-        &["the control store: 1 % of 99 rows"],
+        &["the control store: 1% of 99 rows"],
     );
     unrelated(200, 4000).write(&dir.path().join("some"));
     let found = json_of(ccs(dir.path(), &["eval", "run", "there", "--control", "some", "--json"]));

@@ -72,7 +72,7 @@ fn a_probe_of_the_truthful_context_recovers_the_gap_in_the_other() {
     assert!(ci[0] < expected && expected <= ci[1] && ci[0] > 0.5, "{ci:?}");
     assert_eq!(found["notes"], json!([]));
     let shown = text(&succeeds(ccs(dir.path(), &arguments)).stdout);
-    assert!(shown.contains("gap recovered [95 %]") && shown.contains("the model, untruthful"), "{shown}");
+    assert!(shown.contains("gap recovered [95%]") && shown.contains("the model, untruthful"), "{shown}");
 
     // Without the column of truth the label is what the speaker says: there is no gap, and that is said.
     let plain = [&["eval", "alice", "store"][..], &speakers, &["--json"]].concat();

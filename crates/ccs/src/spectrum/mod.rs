@@ -6,8 +6,8 @@
 //! sides go together, becomes chance. Swapping the sides of pairs would not do: it leaves S and K as they are.
 //!
 //! What already stands out varies most when it is shuffled, and would hide the rest. So it is a step-down procedure: eigenvectors
-//! above the 95 % quantile of the shuffled largest eigenvalue are taken out, the rest is shuffled again, until none is
-//! above. Where nothing stands out, something is said to with a probability of at most 5 % ([`LEVEL`]), over all directions
+//! above the 95% quantile of the shuffled largest eigenvalue are taken out, the rest is shuffled again, until none is
+//! above. Where nothing stands out, something is said to with a probability of at most 5% ([`LEVEL`]), over all directions
 //! together.
 //!
 //! What the sides *share*, such as what a question is about, hides directions too: shuffled, it is of random sign and large.
@@ -43,7 +43,7 @@ const LEADING: usize = 20;
 pub struct SpectrumOptions {
     /// How states are normalized.
     pub normalization: Normalization,
-    /// Shuffles; with the least number, 19, the largest of them is the 95 % quantile.
+    /// Shuffles; with the least number, 19, the largest of them is the 95% quantile.
     pub shuffles: usize,
     /// In how many leading principal directions; all of them where there are no more.
     pub dimensions: usize,
@@ -73,9 +73,9 @@ pub struct Spectrum {
 /// Quantiles of the largest eigenvalue over shuffles.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Null {
-    /// 50 %.
+    /// 50%.
     pub median: f64,
-    /// 95 %.
+    /// 95%.
     pub high: f64,
 }
 
