@@ -1,10 +1,10 @@
 //! A report with everything in it, made up from a run's, and that run's.
 
 use ccs_report::{
-    Against, Bin, Blank, Calibration, Chosen, ColumnReport, Diagnostics, Difference, DirectionCosines, DirectionsReport,
-    EnsembleReport, Ensembling, Estimate, Evaluation, Histogram, LeftOut, Method, MethodInfo, Platt,
-    RecursiveIteration, RecursiveReport, Reliability, Repetitions, Report, SeedCosines, ShuffledBand, SpectrumReport,
-    Spread, Stratum, TemplateReport, Terms, Transfer, Untrained,
+    Against, Bin, Blank, Calibration, Chosen, ColumnReport, Diagnostics, Difference, DirectionCosines,
+    DirectionsReport, EnsembleReport, Ensembling, Estimate, Evaluation, Histogram, LeftOut, Method,
+    MethodInfo, Platt, RecursiveIteration, RecursiveReport, Reliability, Repetitions, Report, SeedCosines,
+    ShuffledBand, SpectrumReport, Spread, Stratum, TemplateReport, Terms, Transfer, Untrained,
 };
 use indexmap::IndexMap;
 use rand::{RngExt, SeedableRng};

@@ -1,6 +1,7 @@
 //! The report of a run from what its layers and diagnostics found.
 
 use ccs::baselines::majority_share;
+use ccs::probe::Probe;
 use ccs_report::sentences::TestRows;
 use ccs_report::{Chosen, LayerReport, Method, Projections, Report, ZeroShot, sentences};
 use indexmap::IndexMap;
@@ -31,12 +32,7 @@ pub(crate) fn assemble(
     let choices = compare::between_choices(plan, &mut chosen, &outcomes)?;
     let counts = plan.split.counts(plan.source.rows())?;
     let notes = notes(plan, &counts, &mut diagnostics);
-    let (mut probes, mut reports) = (Vec::new(), Vec::with_capacity(outcomes.len()));
-    for outcome in outcomes {
-        let layer = outcome.report.layer;
-        probes.extend(outcome.probes.into_iter().map(|(method, probe)| (method, layer, probe)));
-        reports.push(outcome.report);
-    }
+    let (probes, reports) = parts(outcomes);
     let rows = RunRows::of(plan)?;
     let predictions = predictions(plan, std::mem::take(&mut diagnostics.predictions))?;
     let (source, settings, split) = (plan.source, &plan.settings, &plan.split);
@@ -79,6 +75,17 @@ pub(crate) fn assemble(
     };
     report.verdicts = sentences::verdicts(&report);
     Ok(Run { report, split: split.report.clone(), rows, predictions, probes })
+}
+
+/// The probes of all layers, and the layers' reports.
+fn parts(outcomes: Vec<LayerOutcome>) -> (Vec<(Method, usize, Probe)>, Vec<LayerReport>) {
+    let (mut probes, mut reports) = (Vec::new(), Vec::with_capacity(outcomes.len()));
+    for outcome in outcomes {
+        let layer = outcome.report.layer;
+        probes.extend(outcome.probes.into_iter().map(|(method, probe)| (method, layer, probe)));
+        reports.push(outcome.report);
+    }
+    (probes, reports)
 }
 
 /// Those of probes and of controls, in the order of reports.

@@ -336,11 +336,7 @@ fn unrelated_text_sets_the_threshold_that_recall_is_counted_at() {
 
     // Too few rows for a percent, for an upper limit, and of another model.
     unrelated(99, 4000).write(&dir.path().join("few"));
-    refused(
-        dir.path(),
-        &["eval", "run", "there", "--control", "few"],
-        &["the control store: 1% of 99 rows"],
-    );
+    refused(dir.path(), &["eval", "run", "there", "--control", "few"], &["the control store: 1% of 99 rows"]);
     unrelated(200, 4000).write(&dir.path().join("some"));
     let found = json_of(ccs(dir.path(), &["eval", "run", "there", "--control", "some", "--json"]));
     assert!(found["notes"].to_string().contains("are of 100 groups: below 437"), "{}", found["notes"]);
