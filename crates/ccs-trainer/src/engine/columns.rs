@@ -190,7 +190,7 @@ mod tests {
             (Some(0), Some(1), Some(3))
         );
         assert!(matches!(named("word"), Err(Error::Setting { name: "strata", .. })));
-        let error = named("lenght").unwrap_err();
+        let error = named("lengths").unwrap_err();
         assert!(error.hint().unwrap().contains("did you mean `length`?"), "{error}");
     }
 
