@@ -1,15 +1,13 @@
 //! The reading of a run: what was asked, what was found, how sure that is, and what to be careful about, in at most five
 //! sentences.
 
-use super::caveats::too_few;
-use super::verdicts::test_rows;
 use crate::method::Method;
 use crate::report::{Finding, Report, Verdict};
 
 /// Sentences of a reading, at most.
 const MOST: usize = 5;
 
-/// The reading of a run. Every sentence but the first is one of its verdicts or notes.
+/// The reading of a run. Every sentence but the first is one of its verdicts.
 pub fn reading(report: &Report) -> Vec<String> {
     let main = [Method::CCS].into_iter().chain(report.chosen.keys().copied());
     let Some(main) = main.into_iter().find(|method| report.chosen.contains_key(method)) else {
@@ -24,10 +22,10 @@ pub fn reading(report: &Report) -> Vec<String> {
     let of = |finding: Finding| first(&|v| v.finding == finding);
     let careful = of(Finding::ExplainedByColumn);
     let passages = of(Finding::ReadsPassages).or_else(|| of(Finding::PassagesNotShown));
-    let rows = too_few(test_rows(report)).is_none().then(|| of(Finding::Underdetermined)).flatten();
-    let found = [about(main), supervised, careful, passages, rows].into_iter().flatten();
-    let caveat = report.data_notes.first().map(|note| sentence(note));
-    std::iter::once(asked(report)).chain(found.map(|v| v.text.clone())).chain(caveat).take(MOST).collect()
+    let directions = first(&|v| v.finding.is_about_directions());
+    let found = [about(main), supervised, careful, passages, directions, of(Finding::Underdetermined)];
+    let found = found.into_iter().flatten().map(|v| v.text.clone());
+    std::iter::once(asked(report)).chain(found).take(MOST).collect()
 }
 
 /// Whether a verdict says if a method predicts the labels.
@@ -52,14 +50,6 @@ fn asked(report: &Report) -> String {
     )
 }
 
-/// A note as a sentence.
-fn sentence(note: &str) -> String {
-    let mut letters = note.chars();
-    let capital = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
-    let text = capital + letters.as_str();
-    if text.ends_with('.') { text } else { text + "." }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,7 +59,6 @@ mod tests {
     #[test]
     fn a_reading_says_what_was_asked_and_found_in_five_sentences_at_most() {
         let mut report = Report::from_json(FIXTURE).unwrap();
-        report.data_notes = vec!["the groups were guessed".to_owned()];
         let verdict =
             |method, finding, text: &str| Verdict { method, layer: Some(1), finding, text: text.to_owned() };
         report.groups_of_rarer_label = 10;
@@ -90,7 +79,8 @@ mod tests {
             ["CCS predicts.", "LR does not.", "CCS follows a column.", "It reads passages."]
         );
         report.verdicts.truncate(1);
-        assert_eq!(reading(&report)[1..], ["CCS predicts.", "The groups were guessed."]);
+        report.verdicts.push(verdict(Method::RANDOM, Finding::ManyDirections, "Most directions do."));
+        assert_eq!(reading(&report)[1..], ["CCS predicts.", "Most directions do."]);
         report.chosen.clear();
         assert_eq!(reading(&report).len(), 1);
     }
