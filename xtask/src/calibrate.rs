@@ -1,6 +1,7 @@
 //! `cargo xtask calibrate`: how often each sentence of a report is wrong, on sets of pairs with a known truth.
 
 use std::fs;
+use std::process::Command;
 
 use crate::libtorch;
 use crate::shell::{self, Result};
@@ -30,6 +31,8 @@ pub fn quick() -> Result {
 }
 
 fn example(args: &[&str]) -> Result {
-    let fixed = ["run", "--quiet", "-p", "ccs-trainer", "--example", "calibrate", "--"];
-    shell::cargo(fixed.iter().chain(args))
+    // With the whole workspace's features, as the tests are built: nothing is compiled twice.
+    shell::cargo(["build", "--quiet", "--workspace", "--example", "calibrate"])?;
+    let program = shell::target().join("debug/examples/calibrate");
+    shell::run_command(Command::new(program).current_dir(shell::root()).args(args))
 }
