@@ -18,7 +18,8 @@ pub struct Verdict {
     pub text: String,
 }
 
-/// What a verdict says. Every claim goes by intervals that hold for all methods of the run at once.
+/// What a verdict says. Claims against chance, random directions, and the model's own answers go by intervals that hold for
+/// all methods of the run at once; those on logistic regression and on passages by plain 95% intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,8 +1,9 @@
 //! Verdicts: what a run's intervals say.
 //!
-//! Chance is a statement about intervals: an AUROC interval that contains 0.5. Each claim goes by intervals that hold for all
-//! methods of the run at once, so that with fourteen methods none is called better than chance by luck more often than with
-//! one. Nothing is said to be absent: where a claim is not shown, its interval says how large it may be.
+//! Chance is a statement about intervals: an AUROC interval that contains 0.5. Claims against chance, random directions, and
+//! the model's own answers go by intervals that hold for all methods of the run at once: with fourteen methods none is called
+//! better than chance by luck more often than with one. Nothing is said to be absent: where a claim is not shown, its interval
+//! says how large it may be.
 
 use super::caveats::{TestRows, too_few};
 use super::directions::about_directions;
