@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
+use host::lock::Lock;
 
 use crate::error::{Error, Result};
 use crate::journal::{self, Chain, Journal};
@@ -118,7 +119,7 @@ impl Files {
     /// # Errors
     /// [`Error::Locked`] while another process (or writer) holds it, [`Error::ForeignFiles`] where the folder
     /// holds something else.
-    pub(crate) fn lock(&self, manifest: &Manifest) -> Result<File> {
+    pub(crate) fn lock(&self, manifest: &Manifest) -> Result<(File, Lock)> {
         let path = self.journal();
         // Where there is a journal, somebody may be creating the store right now: look only under the lock.
         if !fs_err::exists(&path)? {
@@ -130,15 +131,11 @@ impl Files {
         open::own(&path)?;
         let journal = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
         let locked = || Error::Locked { dir: self.dir.clone() };
-        match journal.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(locked()),
-            Err(std::fs::TryLockError::Error(e)) => return Err(Error::at(&path, &e)),
-        }
+        let held = Lock::try_hold(journal.file()).map_err(|e| Error::at(&path, &e))?.ok_or_else(locked)?;
         // Between opening and locking, a failed creation elsewhere may have removed the file.
         let ours = journal.metadata()?;
         match fs_err::metadata(&path) {
-            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => Ok(journal),
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => Ok((journal, held)),
             _ => Err(locked()),
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fs_err::File;
+use host::lock::Lock;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -75,8 +76,8 @@ pub struct StoreWriter {
     repairs: Vec<String>,
     /// None where no batch remained.
     worker: Option<Worker>,
-    /// A second handle to the locked journal: the lock is held until the writer is gone.
-    _lock: File,
+    /// Of the journal. The last field, so that the worker has ended before it is given back.
+    _lock: Lock,
 }
 
 impl StoreWriter {
@@ -111,15 +112,21 @@ impl StoreWriter {
             let what = rows[row].side(side).wrong_span();
             return Err(Error::AnswerSpan { row, idx: rows[row].idx, side, what });
         }
-        let mut journal = files.lock(&manifest)?;
+        let (mut journal, lock) = files.lock(&manifest)?;
         if files.inspect(Some(&manifest))? != Found::Store {
             files.create(&manifest, rows, &mut journal)?;
         }
-        Self::resume(files, manifest, rows, journal, pace)
+        Self::resume(files, manifest, rows, (journal, lock), pace)
     }
 
     /// Continues the store in the folder, be it as new as can be.
-    fn resume(files: Files, asked: Manifest, rows: &[Row], mut journal: File, pace: Pace) -> Result<Self> {
+    fn resume(
+        files: Files,
+        asked: Manifest,
+        rows: &[Row],
+        (mut journal, lock): (File, Lock),
+        pace: Pace,
+    ) -> Result<Self> {
         let (stored, manifest_hash) = files.read_manifest()?;
         // First, so that a manifest that was changed is not taken for other settings.
         let mut read = files.read_journal(&stored, &manifest_hash)?;
@@ -127,7 +134,6 @@ impl StoreWriter {
         let manifest = Manifest { rows_hash: stored.rows_hash, ..asked };
         let geometry: Vec<Geometry> =
             manifest.columns.iter().map(|column| Geometry::new(&manifest, column)).collect::<Result<_>>()?;
-        let lock = journal.file().try_clone().map(|file| File::from_parts(file, files.journal()))?;
         let mended = repair::mend(&files, &manifest, &manifest_hash, &mut journal, &mut read)?;
 
         let durable = read.records.len();

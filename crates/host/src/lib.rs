@@ -13,6 +13,7 @@
 
 pub mod files;
 pub mod hint;
+pub mod lock;
 mod names;
 pub mod panics;
 pub mod text;

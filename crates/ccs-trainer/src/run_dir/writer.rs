@@ -2,8 +2,9 @@
 //! what it held before. An earlier run waits in `OUT.replaced` until then. Whoever writes holds a lock on
 //! `OUT.partial/unfinished`.
 
-use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
+
+use host::lock::Lock;
 
 use crate::run::Run;
 use crate::run_dir::check::{Overwrite, check, is_empty, sibling};
@@ -41,7 +42,7 @@ pub struct NewRunDir {
     replaced: PathBuf,
     overwrite: Overwrite,
     /// `OUT.partial/unfinished`, locked; the system unlocks it when the process ends, however it does.
-    lock: Option<fs_err::File>,
+    lock: Option<Lock>,
 }
 
 impl NewRunDir {
@@ -64,7 +65,7 @@ impl NewRunDir {
         check(&dir, overwrite)?;
         let (partial, replaced) = (sibling(&dir, "partial")?, sibling(&dir, "replaced")?);
         fs_err::create_dir_all(&partial)?;
-        let lock = Some(lock(&partial, &dir)?);
+        let lock = lock(&partial, &dir)?;
         let writing = Self { dir, partial, replaced, overwrite, lock };
         remove(&writing.partial, &|part| part != LAYERS && part != UNFINISHED)?;
         Ok(writing)
@@ -133,14 +134,15 @@ impl Drop for NewRunDir {
     }
 }
 
-/// Marks `partial` as being written to become `dir`, by this process alone.
-fn lock(partial: &Path, dir: &Path) -> Result<fs_err::File> {
+/// Marks `partial` as being written to become `dir`, by this process alone. A file system without locks is written to
+/// as before there were any.
+fn lock(partial: &Path, dir: &Path) -> Result<Option<Lock>> {
     let file =
         fs_err::OpenOptions::new().create(true).write(true).truncate(false).open(partial.join(UNFINISHED))?;
-    match file.file().try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::OutInUse { path: dir.to_owned() }),
-        // A file system without locks is written to as before there were any.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    match Lock::try_hold(file.file()) {
+        Ok(None) => Err(Error::OutInUse { path: dir.to_owned() }),
+        Ok(held) => Ok(held),
+        Err(_) => Ok(None),
     }
 }
 
