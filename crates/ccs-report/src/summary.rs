@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::method::Method;
 use crate::numbers::low_median_high;
-use crate::report::{Chosen, Evaluation, LayerReport, Repetitions, Report, WithinLayer};
+use crate::report::{Chosen, Evaluation, LayerReport, Repetitions, Report, WithinLayer, ZeroShot};
 
 impl Report {
     /// One line per layer, with the chosen layers marked; one line per method; and the verdicts.
@@ -62,11 +62,20 @@ fn about_the_run(report: &Report) -> Vec<String> {
     if let Some(choice) = report.chosen_without_labels.get(&Method::CCS) {
         lines.extend(without_labels(choice));
     }
-    lines.extend(report.zero_shot.map(|own| format!("zero-shot scores answers by {}", own.score.describe())));
+    lines.extend(report.zero_shot.as_ref().map(own_answers));
     lines.extend(report.within_layer.as_ref().map(WithinLayer::sentence));
     lines.extend(report.states.as_ref().map(|states| format!("hidden states: {states}")));
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     lines
+}
+
+/// How the model's own answers were scored, and which reading of them is the bar.
+fn own_answers(own: &ZeroShot) -> String {
+    let bar = own.bar_reading().map(|bar| {
+        let auroc = bar.test.auroc.map(|auroc| format!(" (AUROC {auroc:.3})")).unwrap_or_default();
+        format!("; probes are measured by the reading that ranks the training rows best: {}{auroc}", bar.describe())
+    });
+    format!("zero-shot scores answers by {}{}", own.score.describe(), bar.unwrap_or_default())
 }
 
 /// The columns of the table of methods.

@@ -19,6 +19,7 @@ mod heat;
 mod layers;
 mod loss;
 mod methods;
+mod own_answers;
 mod projections;
 mod random_directions;
 mod recursive;

@@ -12,6 +12,7 @@ use super::examples::{self, ExamplesView};
 use super::layers::{self, Column, LayerHeat, LayerView, Marks};
 use super::loss::{self, LossView};
 use super::methods::{self, ConfusionView, KeyNumber};
+use super::own_answers::{self, OwnAnswersView};
 use super::projections::{self, ProjectionsView};
 use super::random_directions::{self, RandomDirectionsView};
 use super::recursive::{self, RecursiveView};
@@ -52,6 +53,7 @@ pub(super) struct View {
     seeds: Option<RepetitionsView>,
     shuffled: Option<RepetitionsView>,
     random_directions: Option<RandomDirectionsView>,
+    own_answers: Option<OwnAnswersView>,
     blank: Option<BlankView>,
     recursive: Option<RecursiveView>,
     transfers: Parted<TransferView>,
@@ -135,6 +137,7 @@ impl View {
                 "Accuracy and AUROC with shuffled labels",
             ),
             random_directions: random_directions::random_directions(report),
+            own_answers: own_answers::own_answers(report),
             blank: blank::blank(report),
             recursive: recursive::recursive(report),
             transfers: transfer::transfers(report),

@@ -20,6 +20,7 @@ mod strata;
 mod transfer;
 mod verdict;
 mod within_layer;
+mod zero_shot;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -39,12 +40,13 @@ pub use projection::{ProjectedDirection, Projection, Projections};
 pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
 pub use repetitions::{Repetitions, SeedCosines, ShuffledBand};
 pub use row_text::RowText;
-pub use settings::{AnswerScore, RecordedSettings, ZeroShot};
+pub use settings::{AnswerScore, RecordedSettings};
 pub use split::{SplitReport, SplitRows};
 pub use strata::{ColumnReport, Stratum};
 pub use transfer::{Against, DirectionCosines, LeftOut, Transfer};
 pub use verdict::{Finding, Verdict};
 pub use within_layer::{OracleRestart, OracleSign, WithinLayer};
+pub use zero_shot::{AnswerReading, ZeroShot};
 
 use crate::error::{Error, Result};
 use crate::method::{Method, MethodInfo};
@@ -77,7 +79,7 @@ pub struct Report {
     /// Layers chosen without labels, in addition to those above: CCS's by its training loss.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
     pub chosen_without_labels: IndexMap<Method, Chosen>,
-    /// How the model's own answers were scored, where they were.
+    /// The model's own answers, where the run reads them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub zero_shot: Option<ZeroShot>,
     /// CCS at its layer minus logistic regression at its own, paired.

@@ -70,13 +70,6 @@ impl FromStr for AnswerScore {
     }
 }
 
-/// How the model's own answers were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ZeroShot {
-    /// The score that decided.
-    pub score: AnswerScore,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -116,15 +116,13 @@ fn compared(report: &Report, first: Method, second: Method) -> Option<&Compariso
     report.comparisons.iter().find(|c| (c.difference.first, c.difference.second) == (first, second))
 }
 
-/// Against the model's own answers: what a probe finds beyond them, the model does not say. Of plain and calibrated
-/// zero-shot, the one that ranks the test rows better counts.
+/// Against the model's own answers, by the reading of them that ranks the training rows best: what a probe finds beyond
+/// them, the model does not say.
 fn against_zero_shot(report: &Report, method: Method) -> Option<Verdict> {
-    let own = [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT].into_iter();
-    let own = own.filter_map(|own| compared(report, method, own));
-    let auroc = |c: &Comparison| c.difference.auroc.map_or(f64::INFINITY, |auroc| auroc.value);
-    let closest = own.min_by(|a, b| auroc(a).total_cmp(&auroc(b)))?;
-    let estimate = closest.difference.auroc?;
-    let [low, high] = closest.of_methods.auroc_ci?;
+    let own = report.zero_shot.as_ref()?;
+    let compared = own.beyond.iter().find(|c| c.difference.first == method)?;
+    let estimate = compared.difference.auroc?;
+    let [low, high] = compared.of_methods.auroc_ci?;
     let (finding, relation) = if low > 0.0 {
         (Finding::BetterThanZeroShot, "ranks statements better than")
     } else if high < 0.0 {
@@ -132,9 +130,15 @@ fn against_zero_shot(report: &Report, method: Method) -> Option<Verdict> {
     } else {
         (Finding::NoBetterThanZeroShot, "is not shown to rank statements better than")
     };
-    let (title, layer) = (report.title(method), closest.difference.first_layer);
-    let by = difference_in("AUROC", estimate, closest.of_methods.auroc_ci, closest.methods)?;
-    let text = format!("{title} at layer {layer} {relation} the model's own answers: {by}.");
+    let (title, layer) = (report.title(method), compared.difference.first_layer);
+    let by = difference_in("AUROC", estimate, compared.of_methods.auroc_ci, compared.methods)?;
+    let read = match (own.bar_reading()?, own.readings.len()) {
+        (bar, 1) => bar.describe(),
+        (bar, readings) => {
+            format!("{}, of {readings} readings the best on the training rows", bar.describe())
+        }
+    };
+    let text = format!("{title} at layer {layer} {relation} the model's own answers ({read}): {by}.");
     Some(Verdict { method, layer: Some(layer), finding, text })
 }
 

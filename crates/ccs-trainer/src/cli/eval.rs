@@ -170,9 +170,9 @@ fn table(found: &EvalReport) -> String {
         );
         let _ = writeln!(text, "{}", line.trim_end());
     };
-    let with_answers = found.zero_shot.is_some();
-    let over_answers = if with_answers { "AUROC minus zero_shot" } else { "" };
-    row(["", "layer", "accuracy [95%]", "AUROC [95%]", "random [95%]", "AUROC minus random", over_answers]);
+    let own = found.probes.values().find_map(|evaluated| Some(evaluated.over_zero_shot.as_ref()?.second));
+    let over_answers = own.map(|own| format!("AUROC minus {own}")).unwrap_or_default();
+    row(["", "layer", "accuracy [95%]", "AUROC [95%]", "random [95%]", "AUROC minus random", &over_answers]);
     for (name, evaluated) in &found.probes {
         let (accuracy, auroc) = numbers(&evaluated.test);
         let band = evaluated.random.as_ref().map(|random| numbers(random).1).unwrap_or_default();

@@ -1,38 +1,70 @@
-//! The model's own answers as predictions: zero-shot, as they are and calibrated.
+//! The model's own answers as predictions: by the sum or the mean of log-probabilities, as they are or calibrated.
 
 use std::collections::BTreeMap;
 
 use ccs::baselines::{Predictions, zero_shot, zero_shot_threshold};
 use ccs::pick;
 use ccs::stats::split::Split;
-use ccs_report::Method;
+use ccs_report::{AnswerScore, Method, ZeroShot};
 
-use crate::engine::data::LayerData;
 use crate::settings::Settings;
 use crate::source::Rows;
 use crate::{Error, Result};
 
-/// Predictions on training rows and on test rows. Calibration takes [`Settings::true_share`] of the rows to be true; it
-/// sees no labels.
-pub(crate) fn predictions(
-    method: Method,
-    rows: &Rows,
-    settings: &Settings,
-    split: &Split,
-    data: &LayerData<'_>,
-) -> Result<[Predictions; 2]> {
-    let (plus, minus) = rows.answers(settings.zero_shot)?.ok_or(Error::NoAnswerLogprob)?;
-    let answers = |rows: &[usize]| zero_shot(&pick(plus, rows)?, &pick(minus, rows)?);
-    let (mut train, mut test) = (answers(&split.train)?, answers(&split.test)?);
-    if method == Method::CALIBRATED_ZERO_SHOT {
-        let thresholds = Thresholds::of(&train, &data.train.templates(), settings.true_share)?;
-        thresholds.subtract_from(&mut train, &data.train.templates());
-        thresholds.subtract_from(&mut test, &data.test.templates());
-    }
-    Ok([train, test])
+/// A way to read the model's answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) score: AnswerScore,
+    /// Against a threshold for each template, at which [`Settings::true_share`] of the training rows is true; labels are
+    /// not asked.
+    pub(crate) calibrated: bool,
 }
 
-/// How the predictions are to be read.
+impl Reading {
+    /// All readings, the plainest first.
+    pub(crate) const ALL: [Self; 4] = [
+        Self { score: AnswerScore::Sum, calibrated: false },
+        Self { score: AnswerScore::Sum, calibrated: true },
+        Self { score: AnswerScore::Mean, calibrated: false },
+        Self { score: AnswerScore::Mean, calibrated: true },
+    ];
+
+    /// That of a method, by the score that the settings ask for.
+    pub(crate) fn of(method: Method, settings: &Settings) -> Self {
+        Self { score: settings.zero_shot, calibrated: method == Method::CALIBRATED_ZERO_SHOT }
+    }
+
+    /// The reading that a run's probes were measured by.
+    pub(crate) fn bar_of(zero_shot: Option<&ZeroShot>) -> Option<Self> {
+        let reading = zero_shot?.bar_reading()?;
+        Some(Self { score: reading.score, calibrated: reading.calibrated })
+    }
+
+    /// The method that reads answers so.
+    pub(crate) fn method(self) -> Method {
+        if self.calibrated { Method::CALIBRATED_ZERO_SHOT } else { Method::ZERO_SHOT }
+    }
+
+    /// Predictions on training rows and on test rows.
+    pub(crate) fn predictions(self, rows: &Rows, true_share: f64, split: &Split) -> Result<[Predictions; 2]> {
+        let (plus, minus) = rows.answers(self.score)?.ok_or(Error::NoAnswerLogprob)?;
+        let answers = |rows: &[usize]| zero_shot(&pick(plus, rows)?, &pick(minus, rows)?);
+        let (mut train, mut test) = (answers(&split.train)?, answers(&split.test)?);
+        if self.calibrated {
+            let templates = match rows.variants() {
+                Some((_, templates)) => templates,
+                None => vec![String::new(); rows.labels.len()],
+            };
+            let [of_train, of_test] = [pick(&templates, &split.train)?, pick(&templates, &split.test)?];
+            let thresholds = Thresholds::of(&train, &of_train, true_share)?;
+            thresholds.subtract_from(&mut train, &of_train);
+            thresholds.subtract_from(&mut test, &of_test);
+        }
+        Ok([train, test])
+    }
+}
+
+/// How the predictions of a method are to be read.
 pub(crate) fn note(method: Method, settings: &Settings) -> String {
     let (by, share) = (settings.zero_shot.describe(), settings.true_share);
     if method != Method::CALIBRATED_ZERO_SHOT {

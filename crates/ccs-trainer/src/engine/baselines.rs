@@ -4,7 +4,7 @@ use ccs::baselines::{Predictions, RandomBand, majority_label, random_directions_
 use ccs_report::{Method, MethodReport};
 
 use crate::Result;
-use crate::engine::answers;
+use crate::engine::answers::{Reading, note};
 use crate::engine::data::LayerData;
 use crate::engine::evaluate::{evaluate, of_directions};
 use crate::engine::outcome::MethodOutcome;
@@ -12,12 +12,13 @@ use crate::engine::plan::Plan;
 
 /// The model's own answers.
 pub(crate) fn own_answers(plan: &Plan<'_>, method: Method, data: &LayerData<'_>) -> Result<MethodOutcome> {
-    let (rows, settings) = (plan.source.rows(), &plan.settings);
-    let [train, test] = answers::predictions(method, rows, settings, &plan.split.rows, data)?;
+    let settings = &plan.settings;
+    let reading = Reading::of(method, settings);
+    let [train, test] = reading.predictions(plan.source.rows(), settings.true_share, &plan.split.rows)?;
     let report = MethodReport {
         test: evaluate(&test, data.test.labels(), Some(&plan.split.clusters))?,
         train: evaluate(&train, data.train.labels(), None)?,
-        note: Some(answers::note(method, settings)),
+        note: Some(note(method, settings)),
         ..MethodReport::default()
     };
     Ok(MethodOutcome { report, predictions: test, probe: None })

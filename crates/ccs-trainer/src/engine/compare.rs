@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use ccs_report::{Chosen, Comparison, Difference, Method};
 
 use crate::Result;
+use crate::engine::bar::Bar;
 use crate::engine::evaluate::{RandomDirections, beyond_random, compare};
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
@@ -21,11 +22,13 @@ pub(crate) struct Choices {
     pub(crate) comparisons: Vec<Comparison>,
 }
 
-/// Compares methods at their chosen layers, and gives every choice the intervals that hold for all methods at once.
+/// Compares methods at their chosen layers, and gives every choice the intervals that hold for all methods at once; every
+/// probe is measured by the bar, too.
 pub(crate) fn between_choices(
     plan: &Plan<'_>,
     chosen: &mut IndexMap<Method, Chosen>,
     outcomes: &[LayerOutcome],
+    mut bar: Option<&mut Bar>,
 ) -> Result<Choices> {
     let (split, results) = (&plan.split, plan.multiplicity());
     let mut at_choice = IndexMap::new();
@@ -43,6 +46,9 @@ pub(crate) fn between_choices(
     for (&method, (outcome, predicted)) in &at_choice {
         let layer = outcome.report.layer;
         choices.comparisons.extend(outcome.beyond_random.get(&method).cloned());
+        if let Some(bar) = &mut bar {
+            bar.measure(plan, (method, layer, predicted));
+        }
         let mut beside = Vec::new();
         for other in BESIDE {
             beside.extend(outcome.predicted(other, split)?.map(|p| (other, p)));

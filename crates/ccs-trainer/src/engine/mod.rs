@@ -1,6 +1,7 @@
 //! The layers of a run: the split, every method's fit at a layer, how well it does, and the choice of a layer.
 
 pub(crate) mod answers;
+pub(crate) mod bar;
 pub(crate) mod baselines;
 pub(crate) mod choose_layer;
 pub(crate) mod columns;

@@ -52,6 +52,11 @@ impl DataSplit {
         Ok(Self { rows: split, folds, clusters, test_labels, report, train_id })
     }
 
+    /// The labels of the training rows.
+    pub(crate) fn train_labels(&self, rows: &Rows) -> Result<Vec<bool>> {
+        Ok(pick(&rows.labels, &self.rows.train)?)
+    }
+
     /// The sizes of both sides.
     pub(crate) fn counts(&self, Rows { labels, groups, .. }: &Rows) -> Result<Counts> {
         let positives = |rows: &[usize]| Ok::<_, Error>(pick(labels, rows)?.iter().filter(|&&l| l).count());

@@ -3,17 +3,18 @@
 use ccs::baselines::majority_share;
 use ccs::probe::Probe;
 use ccs_report::sentences::TestRows;
-use ccs_report::{Chosen, LayerReport, Method, Projections, Report, ZeroShot, sentences};
+use ccs_report::{Chosen, LayerReport, Method, Projections, Report, sentences};
 use indexmap::IndexMap;
 
 use crate::Result;
 use crate::diagnostics::found::Diagnostics;
 use crate::diagnostics::shuffled;
+use crate::engine::bar::Bar;
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
 use crate::engine::split::Counts;
 use crate::engine::{choose_layer, compare};
-use crate::method::{self, Ask};
+use crate::method;
 use crate::per_row::about::RunRows;
 use crate::per_row::examples::examples;
 use crate::per_row::predictions::{MethodPredictions, of_controls};
@@ -29,14 +30,14 @@ pub(crate) fn assemble(
 ) -> Result<Run> {
     let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
     let without_labels = choose_layer::without_labels(&layers).map(|choice| (Method::CCS, choice));
-    let choices = compare::between_choices(plan, &mut chosen, &outcomes)?;
+    let mut bar = Bar::new(plan)?;
+    let choices = compare::between_choices(plan, &mut chosen, &outcomes, bar.as_mut())?;
     let counts = plan.split.counts(plan.source.rows())?;
     let notes = notes(plan, &counts, &mut diagnostics);
     let (probes, reports) = parts(outcomes);
     let rows = RunRows::of(plan)?;
     let predictions = predictions(plan, std::mem::take(&mut diagnostics.predictions))?;
     let (source, settings, split) = (plan.source, &plan.settings, &plan.split);
-    let answers = plan.methods.iter().any(Ask::needs_answers);
     let of_methods = plan.methods.iter().filter_map(|&m| Some((m, method::known(m)?.info())));
     let mut report = Report {
         schema: Report::SCHEMA,
@@ -51,7 +52,7 @@ pub(crate) fn assemble(
         groups_of_rarer_label: split.clusters.groups_of_rarer_label(),
         chosen,
         chosen_without_labels: without_labels.into_iter().collect(),
-        zero_shot: answers.then_some(ZeroShot { score: settings.zero_shot }),
+        zero_shot: bar.map(|bar| bar.report),
         chosen_difference: choices.ccs_and_lr,
         comparisons: choices.comparisons,
         diagnostics: method::in_order(diagnostics.by_method),

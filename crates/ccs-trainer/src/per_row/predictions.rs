@@ -1,17 +1,17 @@
 //! What a method predicts for every row, those that it was fitted on included.
 
-use ccs::baselines::{Predictions, majority_label, zero_shot};
+use ccs::baselines::{Predictions, majority_label};
 use ccs::pick;
 use ccs::probe::{Probe, ProbeInput};
 use ccs_report::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::answers::Thresholds;
+use crate::engine::answers::Reading;
 use crate::engine::data::LayerData;
 use crate::engine::evaluate::predict;
 use crate::engine::plan::Plan;
 use crate::method::Ask as _;
-use crate::{Error, Result};
+use crate::Result;
 
 /// What one method at its chosen layer predicts for every row of a run. Lists have an entry a row, in the order of
 /// `rows`.
@@ -90,17 +90,7 @@ fn of_control(plan: &Plan<'_>, method: Method) -> Result<MethodPredictions> {
         let answer = majority_label(&pick(&data.labels, &split.train)?);
         sides.map(|rows| Predictions::constant(answer, rows.len()))
     } else {
-        let (plus, minus) = data.answers(settings.zero_shot)?.ok_or(Error::NoAnswerLogprob)?;
-        let answers = |rows: &[usize]| zero_shot(&pick(plus, rows)?, &pick(minus, rows)?);
-        let [mut train, mut test] = [answers(&split.train)?, answers(&split.test)?];
-        if method == Method::CALIBRATED_ZERO_SHOT {
-            let names = data.variants().map_or_else(|| vec![String::new(); data.labels.len()], |v| v.1);
-            let [of_train, of_test] = [pick(&names, &split.train)?, pick(&names, &split.test)?];
-            let thresholds = Thresholds::of(&train, &of_train, settings.true_share)?;
-            thresholds.subtract_from(&mut train, &of_train);
-            thresholds.subtract_from(&mut test, &of_test);
-        }
-        [train, test]
+        Reading::of(method, settings).predictions(data, settings.true_share, split)?
     };
     let threshold = test.threshold;
     let (rows, scores) = in_order(plan, train.scores, test.scores);

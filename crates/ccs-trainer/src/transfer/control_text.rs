@@ -4,11 +4,11 @@
 //! The threshold is the score that 1% of the control rows exceed. Two things are uncertain: where that score lies, and
 //! what share of the true rows is above it. Each is given half of the 5% that the interval may miss (Bonferroni), so it
 //! covers at least 95%: the threshold by the order statistics of the control scores, which assume no distribution; the
-//! share by Wilson's interval. Rows of one group count as far as they agree.
+//! share by the interval that accuracies have, which counts rows of one group as far as they agree.
 
-use std::collections::HashMap;
-
-use ccs_report::{Estimate, Interval};
+use ccs::stats::clusters::Clusters;
+use ccs::stats::intervals::Interval;
+use ccs_report::Estimate;
 
 use crate::transfer::report::Recall;
 use crate::{Error, Result};
@@ -21,8 +21,6 @@ const ONE_IN: usize = 100;
 const FALSE_POSITIVES: f64 = 0.01;
 /// What each end of either of the two intervals may miss: 5% in all.
 const MISS: f64 = 0.0125;
-/// The normal quantile of 1 − [`MISS`].
-const Z: f64 = 2.241_402_727_604_947;
 
 /// The scores of the control rows, highest first, and how many groups they are of.
 pub(crate) struct ControlScores {
@@ -66,15 +64,11 @@ impl ControlScores {
     pub(crate) fn recall(&self, scores: &[f64], labels: &[bool], groups: &[String]) -> Recall {
         let (threshold, low, high) = self.threshold();
         let share = |label: bool| -> Option<Estimate> {
-            let rows = scores.iter().zip(labels).zip(groups);
-            let rows: Vec<(f64, &str)> = rows
-                .filter(|((_, is), _)| **is == label)
-                .map(|((score, _), group)| (*score, group.as_str()))
-                .collect();
-            let value = Share::above(threshold, &rows)?.value();
+            let rows = RowsOfLabel::new(scores, labels, groups, label)?;
+            let (value, _) = rows.above(threshold);
             // Whatever the order of the three thresholds, the value is inside.
-            let least = high.map_or(Some(0.0), |high| Some(Share::above(high, &rows)?.wilson()[0]))?;
-            let most = Share::above(low, &rows)?.wilson()[1];
+            let least = high.map_or(0.0, |high| rows.above(high).1[0]);
+            let [_, most] = rows.above(low).1;
             Some(Estimate { value, ci: Some([least.min(value), most.max(value)]) })
         };
         let false_positives = self.sorted.iter().filter(|score| **score > threshold).count();
@@ -107,47 +101,28 @@ fn tail(n: usize, p: f64, reached: &dyn Fn(f64) -> bool) -> usize {
     n
 }
 
-/// A share of rows in groups.
-struct Share {
-    hits: f64,
-    rows: f64,
-    /// How many independent rows know as much.
-    effective: f64,
+/// Rows of one label, in their groups.
+struct RowsOfLabel {
+    scores: Vec<f64>,
+    clusters: Clusters,
 }
 
-impl Share {
-    /// Of rows above a threshold; none without rows.
-    fn above(threshold: f64, rows: &[(f64, &str)]) -> Option<Self> {
-        if rows.is_empty() {
-            return None;
-        }
-        let mut groups: HashMap<&str, (f64, f64)> = HashMap::new();
-        for (score, group) in rows {
-            let (hits, all) = groups.entry(group).or_default();
-            *hits += f64::from(u8::from(score > &threshold));
-            *all += 1.0;
-        }
-        let hits: f64 = groups.values().map(|(hits, _)| hits).sum();
-        let (all, count) = (rows.len() as f64, groups.len() as f64);
-        let p = hits / all;
-        // The variance of a ratio over whole groups (Cochran 1977, 6.4), against that of independent rows.
-        let mut squares: Vec<f64> = groups.values().map(|(hits, rows)| (hits - p * rows).powi(2)).collect();
-        squares.sort_by(f64::total_cmp); // a sum must not depend on the map's order
-        let variance = squares.iter().sum::<f64>() * count / (count - 1.0).max(1.0) / (all * all);
-        let effective = if variance > 0.0 { p * (1.0 - p) / variance } else { count };
-        Some(Self { hits, rows: all, effective: effective.clamp(1.0, all) })
+impl RowsOfLabel {
+    /// None without rows.
+    fn new(scores: &[f64], labels: &[bool], groups: &[String], label: bool) -> Option<Self> {
+        let rows = scores.iter().zip(labels).zip(groups).filter(|((_, is), _)| **is == label);
+        let (scores, groups): (Vec<f64>, Vec<String>) =
+            rows.map(|((score, _), group)| (*score, group.clone())).unzip();
+        let clusters = Clusters::new(&vec![label; scores.len()], &groups).ok()?;
+        Some(Self { scores, clusters })
     }
 
-    fn value(&self) -> f64 {
-        self.hits / self.rows
-    }
-
-    /// Wilson's interval, which misses [`MISS`] at either end.
-    fn wilson(&self) -> Interval {
-        let (p, n) = (self.value(), self.effective);
-        let (center, scale) = (p + Z * Z / (2.0 * n), 1.0 + Z * Z / n);
-        let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        [((center - half) / scale).max(0.0), ((center + half) / scale).min(1.0)]
+    /// The share of rows above a threshold, and its interval, which misses [`MISS`] at either end. A single group says
+    /// nothing of others.
+    fn above(&self, threshold: f64) -> (f64, Interval) {
+        let above: Vec<bool> = self.scores.iter().map(|score| *score > threshold).collect();
+        let share = above.iter().filter(|&&above| above).count() as f64 / above.len() as f64;
+        (share, self.clusters.accuracy_interval(&above, 2.0 * MISS).unwrap_or([0.0, 1.0]))
     }
 }
 

@@ -22,9 +22,10 @@ use crate::transfer::fitted_run::FittedRun;
 use crate::transfer::target::unknown_templates;
 use ccs::Contrast;
 use ccs::SeedTree;
-use ccs::baselines::{Predictions, random_directions_as, zero_shot};
+use ccs::baselines::{Predictions, random_directions_as};
 use ccs::pick;
 use ccs::probe::Probe;
+use ccs::stats::split::Split;
 use ccs_report::DirectionCosines;
 use ccs_report::Evaluation;
 use ccs_report::Method;
@@ -126,8 +127,8 @@ impl<'a> DataSets<'a> {
         for layer in self.pooled.layers().iter().filter(|l| wanted.contains(&l.layer)) {
             self.layer(layer, &mut scores)?;
         }
-        let answers: Vec<Option<Predicted>> =
-            (0..self.columns.len()).map(|to| self.zero_shot(to)).collect::<Result<_>>()?;
+        let answers: Vec<Option<(Method, Predicted)>> =
+            (0..self.columns.len()).map(|to| self.own_answers(to)).collect::<Result<_>>()?;
         let mut found = Transfers::default();
         let methods: BTreeSet<Method> = scores.predictions.keys().map(|(_, method)| *method).collect();
         for method in methods {
@@ -258,28 +259,27 @@ impl<'a> DataSets<'a> {
         Ok(())
     }
 
-    /// The model's own answers to a column's rows.
-    fn zero_shot(&self, to: usize) -> Result<Option<Predicted>> {
+    /// The model's own answers to a column's test rows, by the reading that is the bar there.
+    fn own_answers(&self, to: usize) -> Result<Option<(Method, Predicted)>> {
         let (Some(run), Some((_, evaluator))) = (self.runs.get(to), self.columns.get(to)) else {
             return Ok(None);
         };
-        if !self.asked(Method::ZERO_SHOT) {
-            return Ok(None);
-        }
+        let Some(bar) = run.bar else { return Ok(None) };
         let part = self.pooled.parts().get(to);
         let source = part.map_or(self.pooled.rows(), |part| part.source.rows());
         let start = part.map_or(0, |_| self.pooled.range(to).start);
-        let test: Vec<usize> = run.test.iter().map(|row| row - start).collect();
-        match source.answers(self.settings.zero_shot)? {
-            Some((plus, minus)) => {
-                let answers = zero_shot(&pick(plus, &test)?, &pick(minus, &test)?)?;
-                evaluator.predicted(&answers).map(Some)
-            }
-            None => Ok(None),
-        }
+        let own = |rows: &[usize]| rows.iter().map(|row| row - start).collect();
+        let split = Split { train: own(&run.train), test: own(&run.test) };
+        let [_, test] = bar.predictions(source, self.settings.true_share, &split)?;
+        Ok(Some((bar.method(), evaluator.predicted(&test)?)))
     }
 
-    fn transfer(&self, method: Method, scores: &Scores, answers: &[Option<Predicted>]) -> Result<Transfer> {
+    fn transfer(
+        &self,
+        method: Method,
+        scores: &Scores,
+        answers: &[Option<(Method, Predicted)>],
+    ) -> Result<Transfer> {
         let rows = self.matrix().len();
         let (mut cells, mut against) = (vec![Vec::new(); rows], vec![Vec::new(); rows]);
         let mut left_out = Vec::new();
@@ -326,7 +326,7 @@ impl<'a> DataSets<'a> {
         (from, to): (usize, usize),
         own: Option<&Cell>,
         scores: &Scores,
-        answers: &[Option<Predicted>],
+        answers: &[Option<(Method, Predicted)>],
     ) -> Against {
         let over = |second: Method, there: usize, other: &Predicted| {
             let (_, evaluator) = self.columns.get(to)?;
@@ -341,7 +341,7 @@ impl<'a> DataSets<'a> {
                 evaluator.beyond_random((cell.method, cell.layer, &cell.predicted), other)
             }),
             over_own: own.and_then(|own| over(own.method, own.layer, &own.predicted)),
-            over_zero_shot: answer.and_then(|other| over(Method::ZERO_SHOT, cell.layer, other)),
+            over_zero_shot: answer.and_then(|(own, other)| over(*own, cell.layer, other)),
         }
     }
 }

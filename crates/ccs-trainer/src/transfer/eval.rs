@@ -10,6 +10,7 @@ use ccs::probe::Probe;
 use ccs_report::{AnswerScore, Evaluation, Method, Report, Side};
 use tch::Device;
 
+use crate::engine::answers::Reading;
 use crate::engine::compute::one_thread;
 use crate::engine::evaluate::{Predicted, RandomDirections, predict};
 use crate::run_dir::fitted::Fitted;
@@ -108,6 +109,7 @@ fn evaluate_run(
     rows.check()?;
     let fitted = asked(&run, &report, options)?;
     let mut notes: BTreeSet<String> = rows.both_labels.iter().cloned().collect();
+    notes.extend(source.notes());
     notes.extend(made_alike(source, &name, &fitted)?);
     let trained = fitted.first().map(|f| &f.train_groups);
     let (chosen, trained_rows) = untrained(rows, trained, options.keep_trained);
@@ -120,18 +122,22 @@ fn evaluate_run(
     let target = Target::new(source, &name, chosen, options.device)?;
     let settings = &Settings::of(&report)?;
     let evaluator = Evaluator::new(&target.labels, &target.groups)?;
-    let (score, lacking) = score(rows, settings.zero_shot, options.zero_shot)?;
+    let bar = Reading::bar_of(report.zero_shot.as_ref());
+    let of_run = bar.map_or(settings.zero_shot, |bar| bar.score);
+    let (score, lacking) = score(rows, of_run, options.zero_shot)?;
     notes.extend(lacking);
     let answers = target.zero_shot(score)?;
     let calibrated =
         answers.as_ref().map(|answers| target.calibrated(answers, settings.true_share)).transpose()?;
     notes.extend(reading(settings, target.labels.len(), options.reestimate, calibrated.is_some()));
+    let own = bar.map_or(Method::ZERO_SHOT, Reading::method);
+    let by_bar = if own == Method::ZERO_SHOT { &answers } else { &calibrated };
     let evaluated = Evaluated {
         target: &target,
         control: control.as_ref(),
         report: &report,
         settings,
-        answers: answers.as_ref().map(|answers| evaluator.predicted(answers)).transpose()?,
+        answers: by_bar.as_ref().map(|p| Ok::<_, Error>((own, evaluator.predicted(p)?))).transpose()?,
         evaluator,
         reestimate: options.reestimate,
     };
@@ -200,8 +206,8 @@ struct Evaluated<'a> {
     report: &'a Report,
     settings: &'a Settings,
     evaluator: Evaluator,
-    /// The model's own.
-    answers: Option<Predicted>,
+    /// The model's own, by the reading that the run's probes were measured by.
+    answers: Option<(Method, Predicted)>,
     reestimate: bool,
 }
 
@@ -281,7 +287,7 @@ impl Evaluated<'_> {
             test: self.evaluator.test(&predictions)?,
             random: Some(band.clone()),
             over_random: self.evaluator.beyond_random(first, directions),
-            over_zero_shot: self.answers.as_ref().map(|answers| over(Method::ZERO_SHOT, answers)),
+            over_zero_shot: self.answers.as_ref().map(|(own, answers)| over(*own, answers)),
             recall: recall.transpose()?,
         })
     }

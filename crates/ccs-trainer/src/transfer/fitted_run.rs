@@ -6,6 +6,7 @@ use ccs::probe::Probe;
 use ccs_report::{Evaluation, Method, Transfer};
 use indexmap::IndexMap;
 
+use crate::engine::answers::Reading;
 use crate::run::Run;
 use crate::source::pooled::Pooled;
 use crate::transfer::datasets::ALL;
@@ -22,6 +23,8 @@ pub(crate) struct FittedRun<'a> {
     pub(crate) probes: &'a [(Method, usize, Probe)],
     /// The model's own answers, as the run evaluated them.
     pub(crate) answers: IndexMap<Method, Evaluation>,
+    /// The reading of those answers that its probes were measured by.
+    pub(crate) bar: Option<Reading>,
     /// Whether its templates are called as its data set calls them; else as the pool does, `NAME/TEMPLATE`.
     pub(crate) own_templates: bool,
 }
@@ -56,7 +59,8 @@ impl<'a> FittedRun<'a> {
             [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT].into_iter().filter_map(found).collect();
         let rows = |rows: &[usize]| rows.iter().map(|&row| place(row)).collect();
         let (train, test) = (rows(&run.split.train.row), rows(&run.split.test.row));
-        Self { name, train, test, chosen, probes: &run.probes, answers, own_templates: false }
+        let bar = Reading::bar_of(run.report.zero_shot.as_ref());
+        Self { name, train, test, chosen, probes: &run.probes, answers, bar, own_templates: false }
     }
 
     /// Its probe of a method at a layer.

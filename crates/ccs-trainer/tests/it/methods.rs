@@ -11,6 +11,7 @@ use ccs::baselines::random_directions;
 use ccs::methods::ccs::{Ccs, ccs};
 use ccs::normalize::Normalization;
 use ccs::stats::intervals::quantile;
+use ccs_report::AnswerScore;
 use ccs_report::Method;
 use ccs_report::Report;
 use ccs_report::sentences::Finding;
@@ -268,6 +269,48 @@ fn the_share_that_calibration_takes_to_be_true_can_be_said() {
     let judged_true = confusion.true_positive + confusion.false_positive;
     assert_eq!(judged_true, (report.rows.train as f64 * 0.2).round() as usize);
     assert!(found.note.as_ref().unwrap().contains("20 % of the training rows"), "{:?}", found.note);
+}
+
+/// The answers' sums rank the test rows perfectly, and their means the training rows.
+#[test]
+fn which_answers_are_the_bar_is_chosen_on_training_rows() {
+    let planted = Planted::new(200, 3, 1.0, 15);
+    let labels = planted.rows().labels;
+    let plain = Settings { methods: Some(vec![Method::LR]), ..settings() };
+    let (plus, minus) = (planted.plus.clone(), planted.minus.clone());
+    let data = Memory::new(planted.rows()).with_layer("hook_embed", plus.clone(), minus.clone());
+    let tests = fit(&data, &plain, 1).split.test.row;
+    let answers = |perfect: &dyn Fn(usize) -> bool| {
+        let sign = |row: usize| if labels[row] { 1.0 } else { -1.0 };
+        let score = |row: usize| f64::from(row as u32).sin() + if perfect(row) { 3.0 * sign(row) } else { 0.0 };
+        Some(((0..200).map(score).collect(), vec![0.0; 200]))
+    };
+    let rows = Rows {
+        answer_logprob: answers(&|row| tests.contains(&row)),
+        answer_logprob_mean: answers(&|row| !tests.contains(&row)),
+        ..planted.rows()
+    };
+    let data = Memory::new(rows).with_layer("hook_embed", plus, minus);
+    let methods = Some(vec![Method::LR, Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT]);
+    let report = fit(&data, &Settings { methods, ..settings() }, 1).report;
+    let own = report.zero_shot.unwrap();
+    assert_eq!(own.readings.len(), 4);
+    assert_eq!(own.bar_reading().unwrap().score, AnswerScore::Mean);
+    assert_eq!(own.bar_reading().unwrap().train.auroc, Some(1.0));
+    let oracle = &own.readings[own.oracle.unwrap()];
+    assert_eq!((oracle.score, oracle.test.auroc), (AnswerScore::Sum, Some(1.0)));
+    // Without intervals on training rows, with them on test rows.
+    assert!(own.readings.iter().all(|r| r.train.auroc_ci.is_none() && r.test.auroc_ci.is_some()));
+    let [beyond] = &own.beyond[..] else { panic!("{:?}", own.beyond) };
+    let lr = report.chosen[&Method::LR].test.as_ref().unwrap().auroc.unwrap();
+    let bar = own.readings[own.bar.unwrap()].test.auroc.unwrap();
+    assert!((beyond.difference.auroc.unwrap().value - (lr - bar)).abs() < 1e-12);
+    let verdict = report.verdicts.iter().find(|v| v.finding == Finding::BetterThanZeroShot).unwrap();
+    assert!(
+        verdict.text.contains("(mean log-probability, of 4 readings the best on the training rows)"),
+        "{}",
+        verdict.text
+    );
 }
 
 #[test]
