@@ -73,7 +73,10 @@ fn about_the_run(report: &Report) -> Vec<String> {
 fn own_answers(own: &ZeroShot) -> String {
     let bar = own.bar_reading().map(|bar| {
         let auroc = bar.test.auroc.map(|auroc| format!(" (AUROC {auroc:.3})")).unwrap_or_default();
-        format!("; probes are measured by the reading that ranks the training rows best: {}{auroc}", bar.describe())
+        format!(
+            "; probes are measured by the reading that ranks the training rows best: {}{auroc}",
+            bar.describe()
+        )
     });
     format!("zero-shot scores answers by {}{}", own.score.describe(), bar.unwrap_or_default())
 }

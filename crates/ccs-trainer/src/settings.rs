@@ -44,6 +44,9 @@ pub struct Settings {
     /// otherwise it is that of its options. On statements and on concatenated pairs it always does.
     #[serde(default)]
     pub lr_cross_validated: bool,
+    /// How many layers are put together beside the one chosen: those that cross-validation ranks highest; 0 for none.
+    #[serde(default)]
+    pub ensemble_layers: usize,
     /// Directions of recursive CCS at CCS's chosen layer; 0 for none.
     #[serde(default)]
     pub recursive: usize,
@@ -82,6 +85,7 @@ impl Default for Settings {
             directions: 1000,
             normalization: Normalization::default(),
             lr_cross_validated: false,
+            ensemble_layers: 3,
             recursive: 0,
             seeds: 10,
             shuffles: 10,
@@ -145,6 +149,10 @@ impl Settings {
                 let hint = "leave it out for the default";
                 return refuse(name, "0".to_owned(), "at least one is needed", hint);
             }
+        }
+        if self.ensemble_layers == 1 {
+            let (reason, hint) = ("a single layer is the chosen one", "give 0 for none, or at least 2");
+            return refuse("ensemble_layers", "1".to_owned(), reason, hint);
         }
         self.ccs.check()?;
         logistic::check(&self.lr)?;

@@ -25,6 +25,7 @@ mod random_directions;
 mod recursive;
 mod repetitions;
 mod scores;
+mod several_layers;
 mod strata;
 mod templates;
 mod transfer;

@@ -18,6 +18,7 @@ use super::random_directions::{self, RandomDirectionsView};
 use super::recursive::{self, RecursiveView};
 use super::repetitions::{self, RepetitionsView};
 use super::scores::Parted;
+use super::several_layers::{self, SeveralLayersView};
 use super::strata::{self, ColumnsView};
 use super::templates::{self, Templates};
 use super::transfer::{self, TransferView};
@@ -53,6 +54,7 @@ pub(super) struct View {
     seeds: Option<RepetitionsView>,
     shuffled: Option<RepetitionsView>,
     random_directions: Option<RandomDirectionsView>,
+    several_layers: Vec<SeveralLayersView>,
     own_answers: Option<OwnAnswersView>,
     blank: Option<BlankView>,
     recursive: Option<RecursiveView>,
@@ -137,6 +139,7 @@ impl View {
                 "Accuracy and AUROC with shuffled labels",
             ),
             random_directions: random_directions::random_directions(report),
+            several_layers: several_layers::several_layers(report),
             own_answers: own_answers::own_answers(report),
             blank: blank::blank(report),
             recursive: recursive::recursive(report),

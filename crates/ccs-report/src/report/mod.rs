@@ -15,6 +15,7 @@ mod recursive;
 mod repetitions;
 mod row_text;
 mod settings;
+mod several_layers;
 mod split;
 mod strata;
 mod transfer;
@@ -41,6 +42,7 @@ pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
 pub use repetitions::{Repetitions, SeedCosines, ShuffledBand};
 pub use row_text::RowText;
 pub use settings::{AnswerScore, RecordedSettings};
+pub use several_layers::{SeveralLayers, Together};
 pub use split::{SplitReport, SplitRows};
 pub use strata::{ColumnReport, Stratum};
 pub use transfer::{Against, DirectionCosines, LeftOut, Transfer};
@@ -107,6 +109,9 @@ pub struct Report {
     /// CCS's sign and start, and those that the test rows would have selected.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub within_layer: Option<WithinLayer>,
+    /// Several layers together, beside the one chosen.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    pub several_layers: IndexMap<Method, SeveralLayers>,
     /// The probes at their chosen layers on the same test questions with a blank passage.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blank: Option<IndexMap<Method, Blank>>,

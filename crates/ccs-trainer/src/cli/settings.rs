@@ -92,6 +92,10 @@ pub(crate) struct SettingsArgs {
     /// 12 values are always checked; numbers are divided into quarters.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Controls")]
     strata: Vec<String>,
+    /// Layers to put together beside the chosen one: those that cross-validation ranks highest; 0 for none. Each method by
+    /// the mean of the layers' calibrated probabilities; ccs and lr also fitted on their states side by side.
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Controls")]
+    ensemble_layers: usize,
     /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 if
     /// ccs is fitted without --hidden]
     #[arg(long, value_name = "N", help_heading = "Controls")]
@@ -139,6 +143,7 @@ impl SettingsArgs {
         let fits_ccs = settings.methods.as_ref().is_none_or(|methods| methods.contains(&Method::CCS));
         let linear_ccs = fits_ccs && self.hidden.is_empty();
         settings.recursive = self.recursive.unwrap_or(if linear_ccs { RECURSIVE } else { 0 });
+        settings.ensemble_layers = self.ensemble_layers;
         settings.seeds = self.seeds;
         settings.shuffles = self.shuffles;
         if let Some(share) = self.true_share {

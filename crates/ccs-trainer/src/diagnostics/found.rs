@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use ccs_report::{
     Diagnostics as MethodDiagnostics, DirectionsReport, Method, Projection, RecursiveReport, Repetitions,
-    TemplateReport, WithinLayer,
+    SeveralLayers, TemplateReport, WithinLayer,
 };
 
 use crate::method::Ask as _;
@@ -24,6 +24,9 @@ pub(crate) struct Diagnostics {
     /// Of pictured layers; what takes seconds is not kept.
     #[serde(skip)]
     pub(crate) projections: Vec<Projection>,
+    /// Of several layers together; kept by itself.
+    #[serde(skip)]
+    pub(crate) several_layers: IndexMap<Method, SeveralLayers>,
     /// For every row.
     pub(crate) predictions: Vec<MethodPredictions>,
     /// What was asked for and could not be done, in sentences.
@@ -40,6 +43,7 @@ impl Diagnostics {
         self.recursive = self.recursive.take().or(other.recursive);
         self.within = self.within.take().or(other.within);
         self.projections.extend(other.projections);
+        self.several_layers.extend(other.several_layers);
         self.predictions.extend(other.predictions);
         self.notes.extend(other.notes);
     }

@@ -8,6 +8,7 @@ pub(crate) mod plane;
 pub(crate) mod projection;
 pub(crate) mod recursive;
 pub(crate) mod seeds;
+pub(crate) mod several_layers;
 pub(crate) mod shuffled;
 pub(crate) mod strata;
 pub(crate) mod templates;

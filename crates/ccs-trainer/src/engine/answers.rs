@@ -40,6 +40,11 @@ impl Reading {
         Some(Self { score: reading.score, calibrated: reading.calibrated })
     }
 
+    /// `the mean log-probability of the whole answer's tokens, calibrated`.
+    pub(crate) fn describe(self) -> String {
+        format!("{}{}", self.score.describe(), if self.calibrated { ", calibrated" } else { "" })
+    }
+
     /// The method that reads answers so.
     pub(crate) fn method(self) -> Method {
         if self.calibrated { Method::CALIBRATED_ZERO_SHOT } else { Method::ZERO_SHOT }

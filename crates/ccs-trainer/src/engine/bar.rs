@@ -6,7 +6,7 @@ use crate::Result;
 use crate::engine::answers::Reading;
 use crate::engine::evaluate::{At, Predicted, compare, evaluate};
 use crate::engine::plan::Plan;
-use crate::method::Ask as _;
+use crate::method::Ask;
 
 /// The model's own answers by every reading, one of which is the bar.
 pub(crate) struct Bar {
@@ -18,7 +18,7 @@ pub(crate) struct Bar {
 impl Bar {
     /// Reads the answers in all ways that the data allow; none where no method of the run reads them.
     pub(crate) fn new(plan: &Plan<'_>) -> Result<Option<Self>> {
-        if !plan.methods.iter().any(|method| method.needs_answers()) {
+        if !plan.methods.iter().any(Ask::needs_answers) {
             return Ok(None);
         }
         let rows = plan.source.rows();

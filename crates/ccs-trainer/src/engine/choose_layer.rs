@@ -6,14 +6,29 @@ use ccs_report::{Chosen, LayerReport, Method, MethodReport, Oracle};
 /// Chooses by cross-validation among the layers where there is a probe.
 pub(crate) fn by_cross_validation(method: Method, layers: &[&LayerReport], folds: usize) -> Chosen {
     let reports = fitted(method, layers);
-    let honest: Vec<Candidate> = reports
-        .iter()
-        .filter_map(|(layer, report)| {
-            let cv = report.cross_validation?;
-            Some(Candidate { layer: *layer, accuracy: cv.accuracy, auroc: cv.auroc, loss: cv.loss })
-        })
-        .collect();
-    at(best(&honest), &reports, layer_rule(folds), true)
+    at(best(&cross_validated(&reports)), &reports, layer_rule(folds), true)
+}
+
+/// The layers that cross-validation ranks highest, at most `count`, the best first.
+pub(crate) fn highest_ranked(method: Method, layers: &[&LayerReport], count: usize) -> Vec<usize> {
+    let mut left = cross_validated(&fitted(method, layers));
+    let mut found = Vec::new();
+    while found.len() < count
+        && let Some(layer) = best(&left)
+    {
+        left.retain(|candidate| candidate.layer != layer);
+        found.push(layer);
+    }
+    found
+}
+
+/// Layers by their cross-validation.
+fn cross_validated(reports: &[(usize, &MethodReport)]) -> Vec<Candidate> {
+    let candidate = |(layer, report): &(usize, &MethodReport)| {
+        let cv = report.cross_validation?;
+        Some(Candidate { layer: *layer, accuracy: cv.accuracy, auroc: cv.auroc, loss: cv.loss })
+    };
+    reports.iter().filter_map(candidate).collect()
 }
 
 /// Chooses CCS's layer by its training loss; none where nothing could be fitted.

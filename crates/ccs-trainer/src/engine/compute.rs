@@ -58,7 +58,7 @@ pub(crate) fn in_parallel<T: Send, E: From<Error> + Send>(
 }
 
 /// Runs `work` here with one LibTorch thread, for the same reason.
-pub(crate) fn one_thread<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn one_thread<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let _restore = TorchThreads(tch::get_num_threads());
     tch::set_num_threads(1);
     work()

@@ -61,6 +61,7 @@ pub(crate) fn assemble(
         directions: diagnostics.directions,
         recursive: diagnostics.recursive,
         within_layer: diagnostics.within,
+        several_layers: method::in_order(diagnostics.several_layers),
         blank: None,
         projections,
         examples: examples(&rows, &predictions),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ccs_report::{Chosen, LayerReport, Method};
+use ccs_report::{Chosen, LayerReport, Method, SeveralLayers};
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
@@ -11,7 +11,8 @@ use crate::diagnostics::directions::method_of_layer;
 use crate::diagnostics::found::Diagnostics;
 use crate::diagnostics::layer::ChosenLayer;
 use crate::diagnostics::projection::Pictures;
-use crate::engine::compute::{Compute, in_parallel};
+use crate::diagnostics::several_layers::several_layers;
+use crate::engine::compute::{Compute, in_parallel, one_thread};
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
 use crate::engine::{choose_layer, layer};
@@ -82,6 +83,9 @@ impl LayerWork<'_> {
         for of_layer in found {
             diagnostics.extend(of_layer);
         }
+        let several = || chosen.iter().map(|(&method, choice)| self.several(method, choice, &outcomes));
+        diagnostics.several_layers =
+            one_thread(|| several().collect::<Work<Vec<_>>>())?.into_iter().flatten().collect();
         let layers = std::mem::take(&mut diagnostics.projections);
         Ok(assemble(self.plan, chosen, outcomes, diagnostics, pictures.with(self.plan, layers)?)?)
     }
@@ -142,6 +146,22 @@ impl LayerWork<'_> {
             all.extend(found);
         }
         Ok(all)
+    }
+
+    /// A method on several layers together, from the cache or computed now.
+    fn several(
+        &self,
+        method: Method,
+        choice: &Chosen,
+        outcomes: &[LayerOutcome],
+    ) -> Work<Option<(Method, SeveralLayers)>> {
+        if let Some(kept) = self.undamaged(self.cache.several_layers(method)) {
+            return Ok(Some((method, kept)));
+        }
+        self.control.go_on()?;
+        let Some(found) = several_layers(self.plan, method, choice, outcomes)? else { return Ok(None) };
+        self.cache.keep_several_layers(method, &found)?;
+        Ok(Some((method, found)))
     }
 
     /// What is in the cache, unless it is damaged.

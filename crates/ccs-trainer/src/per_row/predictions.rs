@@ -6,12 +6,12 @@ use ccs::probe::{Probe, ProbeInput};
 use ccs_report::Method;
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::engine::answers::Reading;
 use crate::engine::data::LayerData;
 use crate::engine::evaluate::predict;
 use crate::engine::plan::Plan;
 use crate::method::Ask as _;
-use crate::Result;
 
 /// What one method at its chosen layer predicts for every row of a run. Lists have an entry a row, in the order of
 /// `rows`.

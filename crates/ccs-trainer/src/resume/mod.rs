@@ -1,7 +1,8 @@
 //! A cache of what a run has finished, so that a run that was stopped goes on where it ended.
 //!
 //! `OUT.partial/layers/KEY/` holds for every finished layer a folder `layer_NN/` (what its methods found, and their
-//! probes) and for every method that chose the layer a file `diagnostics_NN_METHOD.json`. Each appears by a rename when it
+//! probes) and for every method that chose the layer a file `diagnostics_NN_METHOD.json`, and for every method
+//! `several_layers_METHOD.json`. Each appears by a rename when it
 //! is durable. KEY is a hash of everything that the results depend on, the program itself included, so what other data,
 //! settings or versions gave is never taken for this run's. The last line of every JSON file is the hash of what stands
 //! before it, and `outcome.json` holds the hashes of its probes: what is damaged is computed again.
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use ccs::baselines::Predictions;
 use ccs::probe::Probe;
-use ccs_report::{Comparison, LayerReport, Method};
+use ccs_report::{Comparison, LayerReport, Method, SeveralLayers};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,24 @@ impl ResumeCache {
             Some(path) => files::replace(&path, &sealed::to_bytes(found)?),
             None => Ok(()),
         }
+    }
+
+    /// What a method found on several layers together, if it is kept.
+    pub(crate) fn several_layers(&self, method: Method) -> Cached<SeveralLayers> {
+        let Some(path) = self.several_path(method) else { return Ok(None) };
+        sealed::read(&path).map_err(|sealed::Damaged| path)
+    }
+
+    /// Keeps what a method found on several layers together.
+    pub(crate) fn keep_several_layers(&self, method: Method, found: &SeveralLayers) -> Result<()> {
+        match self.several_path(method) {
+            Some(path) => files::replace(&path, &sealed::to_bytes(found)?),
+            None => Ok(()),
+        }
+    }
+
+    fn several_path(&self, method: Method) -> Option<PathBuf> {
+        Some(self.dir.as_ref()?.join(format!("several_layers_{method}.json")))
     }
 
     fn layer_dir(&self, layer: &Layer) -> Option<PathBuf> {

@@ -122,22 +122,26 @@ fn evaluate_run(
     let target = Target::new(source, &name, chosen, options.device)?;
     let settings = &Settings::of(&report)?;
     let evaluator = Evaluator::new(&target.labels, &target.groups)?;
-    let bar = Reading::bar_of(report.zero_shot.as_ref());
-    let of_run = bar.map_or(settings.zero_shot, |bar| bar.score);
-    let (score, lacking) = score(rows, of_run, options.zero_shot)?;
+    let (score, lacking) = score(rows, settings.zero_shot, options.zero_shot)?;
     notes.extend(lacking);
     let answers = target.zero_shot(score)?;
     let calibrated =
         answers.as_ref().map(|answers| target.calibrated(answers, settings.true_share)).transpose()?;
     notes.extend(reading(settings, target.labels.len(), options.reestimate, calibrated.is_some()));
-    let own = bar.map_or(Method::ZERO_SHOT, Reading::method);
-    let by_bar = if own == Method::ZERO_SHOT { &answers } else { &calibrated };
+    let bar = bar(&report, rows, score, options.zero_shot);
+    let by_bar = answered(&target, bar, settings)?;
+    let by_bar = by_bar.map(|answers| evaluator.predicted(&answers)).transpose()?;
+    notes.extend(
+        by_bar
+            .as_ref()
+            .map(|_| format!("over_zero_shot: minus the model's own answers by {}", bar.describe())),
+    );
     let evaluated = Evaluated {
         target: &target,
         control: control.as_ref(),
         report: &report,
         settings,
-        answers: by_bar.as_ref().map(|p| Ok::<_, Error>((own, evaluator.predicted(p)?))).transpose()?,
+        answers: by_bar.map(|answers| (bar.method(), answers)),
         evaluator,
         reestimate: options.reestimate,
     };
@@ -196,6 +200,24 @@ fn score(rows: &Rows, run: AnswerScore, asked: Option<AnswerScore>) -> Result<(A
             Ok((AnswerScore::Sum, Some(note.to_owned())))
         }
         (None, Err(other)) => Err(other),
+    }
+}
+
+/// The reading of the model's answers that probes are measured by: the run's, unless a score is asked for or these data
+/// lack the run's.
+fn bar(report: &Report, rows: &Rows, score: AnswerScore, asked: Option<AnswerScore>) -> Reading {
+    let of_run = Reading::bar_of(report.zero_shot.as_ref()).filter(|_| asked.is_none());
+    let of_run = of_run.filter(|bar| matches!(rows.answers(bar.score), Ok(Some(_))));
+    of_run.unwrap_or(Reading { score, calibrated: false })
+}
+
+/// The model's own answers by a reading, where the data have them.
+fn answered(target: &Target<'_>, reading: Reading, settings: &Settings) -> Result<Option<Predictions>> {
+    let Some(answers) = target.zero_shot(reading.score)? else { return Ok(None) };
+    if reading.calibrated {
+        target.calibrated(&answers, settings.true_share).map(Some)
+    } else {
+        Ok(Some(answers))
     }
 }
 

@@ -16,7 +16,6 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::answers::Reading;
 use crate::engine::compute::one_thread;
 use crate::run_dir::fitted::Fitted;
 use crate::run_dir::reader::RunDir;
@@ -104,8 +103,7 @@ pub fn quirky(
         notes.push(format!("the run does not say that it was fitted on the rows of {only} alone"));
     }
     let [judged, reliable] = contexts(source, asked_for, &fitted, options)?;
-    let of_run = Reading::bar_of(report.zero_shot.as_ref()).map_or(settings.zero_shot, |bar| bar.score);
-    let score = options.zero_shot.unwrap_or(of_run);
+    let score = options.zero_shot.unwrap_or(settings.zero_shot);
     let target = |rows: &[usize]| Target::new(source, &name, rows.to_vec(), options.device);
     let answers = |rows: &[usize]| target(rows)?.zero_shot(score)?.ok_or(Error::NoAnswerLogprob);
     let (floor, ceiling) = (answers(&judged)?, answers(&reliable)?);

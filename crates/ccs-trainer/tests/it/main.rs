@@ -24,6 +24,7 @@ mod quirky;
 mod report_fixture;
 mod resume;
 mod runs;
+mod several_layers;
 mod store;
 mod strata;
 mod sweep;

@@ -282,7 +282,8 @@ fn which_answers_are_the_bar_is_chosen_on_training_rows() {
     let tests = fit(&data, &plain, 1).split.test.row;
     let answers = |perfect: &dyn Fn(usize) -> bool| {
         let sign = |row: usize| if labels[row] { 1.0 } else { -1.0 };
-        let score = |row: usize| f64::from(row as u32).sin() + if perfect(row) { 3.0 * sign(row) } else { 0.0 };
+        let score =
+            |row: usize| f64::from(row as u32).sin() + if perfect(row) { 3.0 * sign(row) } else { 0.0 };
         Some(((0..200).map(score).collect(), vec![0.0; 200]))
     };
     let rows = Rows {

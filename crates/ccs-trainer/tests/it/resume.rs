@@ -257,7 +257,7 @@ fn every_part_comes_back_to_the_last_digit_and_damaged_ones_are_made_again() {
     // Everything is done, and the write is all that is left.
     go_on(&data, &settings(), &out);
     let parts = kept(dir.path(), "run");
-    assert_eq!(parts.len(), 5, "three layers, diagnostics of two methods: {parts:?}");
+    assert_eq!(parts.len(), 7, "three layers, diagnostics and several layers of two methods: {parts:?}");
     let read = go_on(&data, &settings(), &out);
     read.write(&out, Overwrite::No).unwrap();
     assert!(files(&out) == files(&whole));

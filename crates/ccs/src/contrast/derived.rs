@@ -1,6 +1,6 @@
 //! Pairs made of other pairs: of several layers side by side, and told apart by polarity.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::Contrast;
 use crate::{Error, Result};
@@ -56,6 +56,31 @@ impl Contrast {
         let plus = beside(Self::plus)?;
         let minus = if first.single { plus.f_alias()? } else { beside(Self::minus)? };
         Ok(first.with(plus, minus, first.columns(&all)?))
+    }
+
+    /// The root mean square of the states about the mean of their side: how far apart rows lie, in one number.
+    ///
+    /// # Errors
+    /// [`Error::Constant`] where no row differs from another on its side.
+    pub fn spread(&self) -> Result<f64> {
+        let variance = |side: &Tensor| -> Result<f64> {
+            let side = side.f_to_kind(Kind::Double)?; // [N, D]
+            let mean = side.f_mean_dim(0, true, Kind::Double)?; // [1, D]
+            Ok(side.f_sub(&mean)?.f_square()?.f_mean(Kind::Double)?.f_double_value(&[])?)
+        };
+        let spread = (0.5 * (variance(self.plus())? + variance(self.minus())?)).sqrt();
+        if spread > 0.0 { Ok(spread) } else { Err(Error::Constant) }
+    }
+
+    /// The same rows with every state times `factor`.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn scaled(&self, factor: f64) -> Result<Self> {
+        let all: Vec<usize> = (0..self.rows()).collect();
+        let plus = self.plus.f_mul_scalar(factor)?;
+        let minus = if self.single { plus.f_alias()? } else { self.minus.f_mul_scalar(factor)? };
+        Ok(self.with(plus, minus, self.columns(&all)?))
     }
 
     /// The same rows with affirmative and negated ones as templates of their own, `NAME/affirmative` and `NAME/negated`: every
