@@ -49,7 +49,8 @@ impl<'a> Plan<'a> {
         if !with_logprob && settings.requires_answers() {
             return Err(Error::NoAnswerLogprob);
         }
-        let methods = settings.methods(with_logprob);
+        settings.check_for(source.kind())?;
+        let methods = settings.methods(source.kind(), with_logprob);
         if methods.iter().any(Ask::needs_answers) {
             rows.check_answers(settings.zero_shot).map_err(|error| locate(source, error))?;
         }

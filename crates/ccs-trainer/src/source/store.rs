@@ -5,11 +5,12 @@ use std::path::Path;
 
 use activations::provenance::{DataRecord, Provenance};
 use activations::{Column, Row, SideOf, Store, column_names};
-use ccs_report::RowText;
+use ccs_report::{RowKind, RowText};
 use indexmap::IndexMap;
-use tch::Tensor;
 
-use crate::source::{Layer, Rows, Source, matrix};
+use crate::source::memory::matrix;
+use crate::source::states::States;
+use crate::source::{Layer, Rows, Source};
 use crate::{Error, Result};
 
 /// The token rule of a store's states unless another is asked for.
@@ -128,11 +129,16 @@ impl Source for StoreSource {
         &self.layers
     }
 
-    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
+    fn kind(&self) -> RowKind {
+        RowKind::Pairs
+    }
+
+    fn load(&self, layer: &Layer) -> Result<States> {
         let name = self.column(layer).map_or_else(|| layer.hook.clone(), Column::name);
         let reader = self.store.column(&name).map_err(Box::new)?;
         let side = |what, side| matrix(what, &reader.read(side).map_err(Box::new)?, self.rows.labels.len());
-        Ok((side("the plus states", SideOf::Plus)?, side("the minus states", SideOf::Minus)?))
+        let plus = side("the plus states", SideOf::Plus)?;
+        Ok(States::Pairs { plus, minus: side("the minus states", SideOf::Minus)? })
     }
 
     fn dim(&self, layer: &Layer) -> Option<usize> {

@@ -24,6 +24,7 @@ mod quirky;
 mod report_fixture;
 mod resume;
 mod runs;
+mod statements;
 mod store;
 mod strata;
 mod sweep;
