@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use activations::provenance::{DataRecord, Provenance};
-use activations::{Column, Row, SideOf, Store, column_names};
+use activations::{Column, Row, RowKind, SideOf, Store, column_names};
 use ccs_report::RowText;
 use indexmap::IndexMap;
 use tch::Tensor;
@@ -49,6 +49,10 @@ impl StoreSource {
             let (rule, known) = (tokens.to_owned(), known.into_iter().map(str::to_owned).collect());
             return Err(Error::TokenRule { rule, known });
         }
+        if store.kind() != RowKind::Pairs {
+            let (column, side, kind) = ("the store".to_owned(), SideOf::Plus, store.kind());
+            return Err(Box::new(activations::Error::NoSide { column, side, kind }).into());
+        }
         let mut rows = Rows::default();
         let stored = store.rows().map_err(Box::new)?;
         rows.both_labels = both_labels(&stored);
@@ -56,7 +60,8 @@ impl StoreSource {
         for row in stored {
             rows.ids.push(row.idx.to_string());
             rows.labels.push(row.label);
-            rows.prompt_lengths.push(row.plus.prompt.len() + row.minus.prompt.len());
+            let [plus, minus] = SideOf::PAIR.map(|side| row.prompt(side).unwrap_or_default());
+            rows.prompt_lengths.push(plus.len() + minus.len());
             let question = format!("{}/{}/{}", row.dataset, row.question_id, row.idx);
             rows.templates.push(row.template);
             // A store without groups has each question for itself, which no question of another store is part of.
@@ -101,10 +106,10 @@ fn columns(rows: &[Row]) -> IndexMap<String, Vec<Option<String>>> {
 
 /// A sentence on prompts that have both labels, if there are such.
 fn both_labels(rows: &[Row]) -> Option<String> {
-    let mut first: HashMap<(&str, &str), (&Row, bool)> = HashMap::new();
+    let mut first: HashMap<[&str; 2], (&Row, bool)> = HashMap::new();
     let (mut prompts, mut shown) = (0, None);
     for row in rows {
-        let key = (row.plus.prompt.trim(), row.minus.prompt.trim());
+        let key = SideOf::PAIR.map(|side| row.prompt(side).unwrap_or_default().trim());
         let (earlier, counted) = first.entry(key).or_insert((row, false));
         if earlier.label != row.label && !*counted {
             *counted = true;
@@ -154,7 +159,8 @@ impl Source for StoreSource {
     fn texts(&self) -> Result<Vec<Option<RowText>>> {
         // Read again rather than kept: whole prompts would be held as long as the source.
         let rows = self.store.rows().map_err(Box::new)?;
-        Ok(rows.iter().map(|row| Some(RowText::of(&row.plus.prompt, &row.minus.prompt))).collect())
+        let text = |row: &Row| Some(RowText::of(row.prompt(SideOf::Plus)?, row.prompt(SideOf::Minus)?));
+        Ok(rows.iter().map(text).collect())
     }
 
     fn describe(&self) -> String {
