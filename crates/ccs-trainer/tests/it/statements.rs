@@ -1,7 +1,9 @@
 //! Runs on single statements: what they find, against NumPy (`fixtures/statements.py`), and what they refuse.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use activations::{BatchStates, Column, ColumnStates, Manifest, Prompt, Row, Sides, StoreDtype, StoreWriter};
 use ccs::SeedTree;
 use ccs_report::sentences::{Finding, reading};
 use ccs_report::{Method, Report, RowKind, page};
@@ -16,7 +18,7 @@ use serde::Deserialize;
 use tch::Tensor;
 
 use crate::data::{method, run, three_layers};
-use crate::store::every_file;
+use crate::store::{ccs, every_file, files, json_of, refused, succeeds, text};
 
 /// Statements about `rows / 2` subjects, an affirmative and a negated one each.
 #[derive(Debug, Clone)]
@@ -62,6 +64,51 @@ impl Planted {
                 .collect::<IndexMap<_, _>>(),
             ..Rows::default()
         }
+    }
+
+    /// A store of one side, as an extraction writes it: noise, and these states.
+    pub(crate) fn write(&self, dir: &Path, dataset: &str) {
+        let about = self.rows();
+        let row = |idx: usize| Row {
+            idx: idx as u64,
+            label: self.labels[idx],
+            question_id: format!("q{idx}"),
+            group: about.groups[idx].clone(),
+            template: String::new(),
+            dataset: dataset.to_owned(),
+            sides: Sides::Single {
+                statement: Prompt {
+                    prompt: format!(
+                        "Subject {} is{} so.",
+                        idx / 2,
+                        if self.affirmative[idx] { "" } else { " not" }
+                    ),
+                    tokens: 5,
+                    captured_id: 1,
+                    captured_text: ".".to_owned(),
+                },
+            },
+            columns: about
+                .columns
+                .iter()
+                .map(|(name, of)| (name.clone(), of[idx].clone().unwrap()))
+                .collect(),
+        };
+        let rows: Vec<Row> = (0..self.labels.len()).map(row).collect();
+        let at = |hook: &str| Column::new(hook, &["d_model"], &[self.dim]).at("last");
+        let columns = vec![at("hook_embed"), at("blocks.0.hook_resid_post")];
+        let settings = serde_json::from_value(serde_json::json!({
+            "model": { "name": "planted", "identity": "0123456789abcdef" },
+            "tokenizer": { "identity": "00ff" }, "extraction": { "precision": "f32" }, "dataset": dataset,
+        }));
+        let manifest =
+            Manifest::new(StoreDtype::F32, columns, vec![(0..rows.len()).collect()], settings.unwrap())
+                .of(activations::RowKind::Statements);
+        let mut writer = StoreWriter::open(dir, manifest, &rows).unwrap();
+        let noise = Self::new(self.labels.len(), self.dim, [0.0, 0.0], 77);
+        let columns = [noise.states, self.states.clone()].map(|statement| ColumnStates::Single { statement });
+        writer.commit(0, BatchStates { columns: columns.into() }).unwrap();
+        writer.finish().unwrap();
     }
 
     /// One and the same state for all rows, noise, and these states.
@@ -335,4 +382,61 @@ fn a_sweep_goes_from_statements_to_statements() {
             .iter()
             .any(|v| v.method == Method::MASS_MEAN && v.finding == Finding::BetterThanRandom)
     );
+}
+
+#[test]
+fn the_program_fits_a_store_of_one_side_and_everything_reads_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    Planted::new(120, 6, [1.5, 0.0], 8).write(&dir.join("store"), "cities");
+    Planted::new(120, 6, [1.5, 0.0], 9).write(&dir.join("other"), "others");
+    const QUICK: [&str; 6] = ["--folds", "3", "--shuffles", "2", "--directions", "100"];
+    let with = |arguments: &[&str]| succeeds(ccs(dir, &[arguments, &QUICK].concat()));
+    let said = text(&with(&["fit", "store", "--out", "run"]).stdout);
+    assert!(said.contains("mass_mean") && said.contains("ttpd"), "{said}");
+    with(&["fit", "store", "--out", "again", "--methods", "all", "--threads", "1"]);
+    let (run, again) = (files(&dir.join("run")), files(&dir.join("again")));
+    assert!(
+        run["predictions.csv"] == again["predictions.csv"],
+        "`all` is what a run on statements does anyway"
+    );
+    let page = text(&run["report.html"]);
+    assert!(page.contains("Subject ") && page.contains(" is not so."), "the statements are on the page");
+    assert!(run.contains_key("rows.parquet") && run.contains_key("explore.html"));
+
+    refused(
+        dir,
+        &["fit", "store", "--out", "x", "--methods", "ccs"],
+        &["`ccs` is not for single statements", "mass_mean"],
+    );
+    refused(
+        dir,
+        &["fit", "store", "--out", "x", "--recursive", "2", "--methods", "ccs,lr"],
+        &["single statements"],
+    );
+    let found = json_of(ccs(dir, &["eval", "run", "other", "--keep-trained", "--json"]));
+    assert!(found["probes"]["ttpd"]["test"]["auroc"].as_f64().unwrap() > 0.85, "{found}");
+    with(&["sweep", "store", "other", "--out", "sweep"]);
+    succeeds(ccs(dir, &["report", "run"]));
+    let shown = text(&succeeds(ccs(dir, &["inspect", "run"])).stdout);
+    assert!(shown.contains("mass_mean"), "{shown}");
+    succeeds(ccs(
+        dir,
+        &["export", "run", "--method", "mass_mean", "--format", "json", "--out", "mass_mean.json"],
+    ));
+    succeeds(ccs(
+        dir,
+        &[
+            "fit",
+            "store",
+            "--out",
+            "half",
+            "--only",
+            "polarity=affirmative",
+            "--shuffles",
+            "0",
+            "--directions",
+            "50",
+        ],
+    ));
 }
