@@ -60,6 +60,7 @@ mod transfer;
 
 pub use control::{Event, Outcome, RunControl};
 pub use engine::compute::Compute;
+pub use engine::polarity::Negated;
 pub use error::{Error, Result};
 pub use export::{ExportFormat, export};
 pub use job::fit::Fit;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use ccs_report::{AnswerScore, RecordedSettings, Report, RowKind};
 
+use crate::engine::polarity::Negated;
 use crate::error::write_error;
 use crate::method::{self, Ask};
 use crate::source::Layer;
@@ -63,6 +64,9 @@ pub struct Settings {
     /// with at most 12 values are tried without being named.
     #[serde(default)]
     pub strata: Vec<String>,
+    /// Which rows are negated; `None` goes by a column whose name and values say it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negated: Option<Negated>,
 }
 
 fn half() -> f64 {
@@ -88,6 +92,7 @@ impl Default for Settings {
             true_share: half(),
             zero_shot: AnswerScore::default(),
             strata: Vec::new(),
+            negated: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use ccs::normalize::Normalization;
 use ccs_report::AnswerScore;
 use ccs_report::{Method, RowKind};
 use ccs_trainer::{Error, method};
-use ccs_trainer::{LayerSelection, Settings};
+use ccs_trainer::{LayerSelection, Negated, Settings};
 use clap::Args;
 
 /// Directions of recursive CCS where nothing is said: few fits beside those of all layers and folds.
@@ -92,6 +92,10 @@ pub(crate) struct SettingsArgs {
     /// 12 values are always checked; numbers are divided into quarters.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Controls")]
     strata: Vec<String>,
+    /// Which rows are negated ("is not"): data sets by name, separated by commas, or COLUMN=VALUE [default: a column
+    /// called polarity, negated or affirmative whose two values say it]
+    #[arg(long, value_name = "[COLUMN=]VALUE", help_heading = "Controls")]
+    negated: Option<Negated>,
     /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 if
     /// ccs is fitted without --hidden]
     #[arg(long, value_name = "N", help_heading = "Controls")]
@@ -158,6 +162,7 @@ impl SettingsArgs {
         }
         settings.zero_shot = self.zero_shot.unwrap_or_default();
         settings.strata.clone_from(&self.strata);
+        settings.negated.clone_from(&self.negated);
         self.check_used(&settings, rows)?;
         settings.check()?;
         Ok(settings)

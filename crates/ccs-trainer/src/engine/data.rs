@@ -27,6 +27,9 @@ pub(crate) fn load<'l>(plan: &Plan<'_>, layer: &'l Layer) -> Result<LayerData<'l
     if let Some((questions, templates)) = rows.variants() {
         all = all.with_variants(questions, templates)?;
     }
+    if let Some(polarity) = &plan.polarity {
+        all = all.with_polarity(polarity.affirmative.clone())?;
+    }
     let train = all.select(&plan.split.rows.train)?;
     let test = all.select(&plan.split.rows.test)?;
     drop(all); // half of the layer's memory, not needed while it is fitted

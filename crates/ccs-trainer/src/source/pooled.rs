@@ -12,6 +12,7 @@ use crate::source::Rows;
 use crate::source::Source;
 use crate::source::origin::{differ, same_model};
 use crate::source::states::States;
+use crate::source::store::DATASET;
 use crate::{Error, Result};
 
 /// A data set with the name that it has in reports.
@@ -201,6 +202,9 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
     let notes: Vec<String> = parts.iter().filter_map(named).collect();
     all.both_labels = (!notes.is_empty()).then(|| notes.join(" "));
     all.columns = columns(parts);
+    let names =
+        parts.iter().flat_map(|part| part.source.rows().labels.iter().map(|_| Some(part.name.to_owned())));
+    all.columns.insert(DATASET.to_owned(), names.collect());
     all
 }
 
