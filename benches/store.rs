@@ -32,8 +32,7 @@ fn rows() -> Vec<Row> {
         group: idx.to_string(),
         template: "llama-ccs".to_owned(),
         dataset: "bench".to_owned(),
-        plus: side("True"),
-        minus: side("False"),
+        sides: Sides::Pair { plus: side("True"), minus: side("False") },
         columns: [].into(),
     };
     (0..ROWS).map(row).collect()
@@ -51,7 +50,7 @@ fn manifest() -> Manifest {
 
 fn write(folder: &std::path::Path) {
     let mut writer = StoreWriter::open(folder, manifest(), &rows()).expect("open");
-    let states = ColumnStates { plus: vec![0.5; BATCH * DIM], minus: vec![-0.5; BATCH * DIM] };
+    let states = ColumnStates::Pair { plus: vec![0.5; BATCH * DIM], minus: vec![-0.5; BATCH * DIM] };
     for batch in writer.remaining().to_vec() {
         writer.commit(batch, BatchStates { columns: vec![states.clone(); LAYERS] }).expect("commit");
     }
@@ -74,7 +73,7 @@ fn store(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes((ROWS * DIM * 4) as u64));
     let column = store.column("blocks.15.hook_resid_post").expect("column");
     group.bench_function("read one layer, one side", |bencher| {
-        bencher.iter(|| std::fs::read(column.path(SideOf::Plus)).expect("read"));
+        bencher.iter(|| std::fs::read(column.path(SideOf::Plus).expect("path")).expect("read"));
     });
     group.bench_function("read and check one layer, one side", |bencher| {
         bencher.iter(|| column.read(SideOf::Plus).expect("read"));

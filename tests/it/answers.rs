@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use llama_ccs::activations::{SideOf, Store};
+use llama_ccs::activations::{SideOf, Sides, Store};
 use llama_ccs::boolq::{self, DatasetOptions, Template, TokenizedPair, prompts};
 use llama_ccs::ccs_report::Method;
 use llama_ccs::ccs_report::{AnswerScore, Report};
@@ -305,11 +305,10 @@ fn the_commands_carry_the_whole_answer() {
     let store = Store::open(scene.path("store")).expect("store");
     let rows = store.rows().expect("rows");
     let expected = |pair: &TokenizedPair| (pair.plus.answer.start as u32, pair.plus.answer.end as u32);
-    assert!(
-        rows.iter()
-            .zip(&pairs)
-            .all(|(row, pair)| (row.plus.answer_start, row.plus.answer_end) == expected(pair))
-    );
+    assert!(rows.iter().zip(&pairs).all(|(row, pair)| matches!(
+        &row.sides,
+        Sides::Pair { plus, .. } if (plus.answer_start, plus.answer_end) == expected(pair)
+    )));
 
     // The same prompts without the columns are other rows: the store is not continued with them.
     let text = std::fs::read_to_string(scene.path("p.csv")).expect("read");

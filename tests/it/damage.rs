@@ -141,7 +141,7 @@ fn what_comes_out_otherwise_is_not_written() {
     let states = |batch: usize| {
         let columns = manifest.columns.iter().map(|column| {
             let values = vec![0.25; manifest.batches[batch].len() * column.row_len()];
-            llama_ccs::activations::ColumnStates { plus: values.clone(), minus: values }
+            llama_ccs::activations::ColumnStates::Pair { plus: values.clone(), minus: values }
         });
         llama_ccs::activations::BatchStates { columns: columns.collect() }
     };

@@ -106,7 +106,7 @@ fn more_rules_change_no_bit_before_the_last_block_and_nothing_but_rounding_in_it
         let more = Extraction::new(&checkpoint, &tokenizer).tokens(rules.clone());
         let more = finished(more.run(&pairs, folder.path().join(name), &mut ()).expect("extract"));
         for column in &one.manifest().columns {
-            for side in SideOf::BOTH {
+            for side in SideOf::PAIR {
                 let (own, others) = (read(&one, &column.name(), side), read(&more, &column.name(), side));
                 if column.layer.is_some_and(|layer| layer < last) {
                     assert!(own == others, "{name}: {}", column.name());

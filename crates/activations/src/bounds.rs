@@ -114,9 +114,12 @@ mod tests {
             for value in [0, 0x7f, 0xff, whole[at] ^ 1] {
                 let mut bytes = whole.clone();
                 bytes[at] = value;
-                assert!(crate::rows::decode(&bytes, 50).is_err(), "these are not all columns");
+                assert!(
+                    crate::table::decode(&bytes, 50, crate::RowKind::Pairs).is_err(),
+                    "these are not all columns"
+                );
             }
-            assert!(crate::rows::decode(&whole[..at], 50).is_err());
+            assert!(crate::table::decode(&whole[..at], 50, crate::RowKind::Pairs).is_err());
         }
     }
 }

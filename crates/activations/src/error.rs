@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::manifest::Differences;
-use crate::rows::SideOf;
+use crate::side::{RowKind, SideOf};
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -166,17 +166,30 @@ pub enum Error {
         what: String,
     },
 
-    /// A row does not say where its answer is.
+    /// A row does not say where its answer is, or its prompt has no tokens.
     #[error("row {row} (idx {idx}), {side}: {what}")]
-    AnswerSpan {
+    PromptTokens {
         /// The row.
         row: usize,
         /// Its `idx`.
         idx: u64,
-        /// Plus or minus.
+        /// Its side.
         side: SideOf,
         /// What is wrong.
         what: String,
+    },
+
+    /// A row is of another kind than the store.
+    #[error("row {row} (idx {idx}) is one of {found}, and the manifest is of {expected}")]
+    RowKind {
+        /// The row.
+        row: usize,
+        /// Its `idx`.
+        idx: u64,
+        /// What the manifest says.
+        expected: RowKind,
+        /// What the row is.
+        found: RowKind,
     },
 
     /// The given rows do not fit the given manifest.
@@ -266,6 +279,19 @@ pub enum Error {
         found: usize,
     },
 
+    /// A column of a batch is of another kind than the store.
+    #[error("batch {batch}, {column}: the states are of {found}, the store is of {expected}")]
+    BatchKind {
+        /// The batch.
+        batch: usize,
+        /// The column.
+        column: String,
+        /// What the manifest says.
+        expected: RowKind,
+        /// What the states are of.
+        found: RowKind,
+    },
+
     /// A column of a batch has the wrong number of values.
     #[error(
         "batch {batch}, {column}, {side}: {found} values instead of {expected} (rows of the batch × values per row)"
@@ -275,7 +301,7 @@ pub enum Error {
         batch: usize,
         /// The column.
         column: String,
-        /// Plus or minus.
+        /// The side.
         side: SideOf,
         /// Values it must have.
         expected: usize,
@@ -294,7 +320,7 @@ pub enum Error {
         idx: u64,
         /// The column.
         hook: String,
-        /// Plus or minus.
+        /// The side.
         side: SideOf,
         /// Which value of the row, in C order.
         position: usize,
@@ -313,7 +339,7 @@ pub enum Error {
         idx: u64,
         /// The column.
         hook: String,
-        /// Plus or minus.
+        /// The side.
         side: SideOf,
         /// Which value of the row, in C order.
         position: usize,
@@ -352,6 +378,17 @@ pub enum Error {
         nearest: Option<String>,
         /// The names there are, shortened.
         known: String,
+    },
+
+    /// The rows of the store have no such side.
+    #[error("{column} has no {side} side: the store is of {kind}")]
+    NoSide {
+        /// The column.
+        column: String,
+        /// The side asked for.
+        side: SideOf,
+        /// What the rows are.
+        kind: RowKind,
     },
 
     /// Rows beyond the end of the store.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::sync_dir;
 use crate::manifest::StoreDtype;
 use crate::npy;
-use crate::rows::SideOf;
+use crate::side::{RowKind, SideOf};
 use crate::store::{ColumnReader, Store};
 
 /// Temporary names tried beside the output folder.
@@ -32,6 +32,11 @@ pub fn export_llama_ccs(store: &Store, tokens: &str, out: impl AsRef<Path>) -> R
     let refuse = |what: String| Error::Export { dir: out.to_owned(), what };
     if fs_err::exists(out)? {
         return Err(refuse("it exists".to_owned()));
+    }
+    if store.manifest().kind != RowKind::Pairs {
+        return Err(refuse(
+            "the store is of single statements, and the layout is of pairs, plus and minus".to_owned(),
+        ));
     }
     let layers = residual_stream(store, tokens).map_err(refuse)?;
     let dim = layers.first().map_or(0, ColumnReader::row_len);
@@ -79,7 +84,7 @@ fn write_files(
     idx: &[u64],
 ) -> Result<()> {
     let header = npy::header(StoreDtype::F32, layers.len(), &[dim])?;
-    for side in SideOf::BOTH {
+    for side in SideOf::PAIR {
         let folder = partial.join(side.name());
         fs_err::create_dir(&folder)?;
         for (batch, rows) in store.manifest().batches.iter().enumerate() {

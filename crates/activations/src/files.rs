@@ -21,7 +21,9 @@ use crate::journal::{self, Chain, Journal};
 use crate::manifest::{Column, Manifest};
 use crate::npy::Geometry;
 use crate::open;
-use crate::rows::{self, Row, SideOf};
+use crate::rows::Row;
+use crate::side::{RowKind, SideOf};
+use crate::table;
 
 /// The most bytes of a `manifest.json`: the plan of some ten million rows.
 const MANIFEST_LIMIT: u64 = 256 << 20;
@@ -80,7 +82,8 @@ impl Files {
     /// Every array, columns in manifest order, plus before minus: the order of a record's checksums.
     pub(crate) fn arrays(&self, manifest: &Manifest) -> Vec<ArrayFile> {
         let columns = manifest.columns.iter().enumerate();
-        columns.flat_map(|(i, column)| SideOf::BOTH.map(|side| self.array(i, column, side))).collect()
+        let sides = manifest.kind.sides().iter();
+        columns.flat_map(|(i, column)| sides.clone().map(move |&side| self.array(i, column, side))).collect()
     }
 
     /// What the folder holds. The manifest is that of the store to be made, if one is.
@@ -155,8 +158,8 @@ impl Files {
     fn create_all(&self, manifest: &Manifest, rows: &[Row], journal: &mut File) -> Result<()> {
         let bad_rows = |e: polars::error::PolarsError| Error::Rows { path: self.rows(), what: e.to_string() };
         host::threads::check(host::threads::cores())?; // polars panics where its own cannot be started
-        let table = rows::encode(rows).map_err(bad_rows)?;
-        rows::decode(&table, rows.len()).map_err(|what| Error::RowText { what })?;
+        let table = table::encode(rows, manifest.kind).map_err(bad_rows)?;
+        table::decode(&table, rows.len(), manifest.kind).map_err(|what| Error::RowText { what })?;
         let manifest = Manifest { rows_hash: hash(&table), ..manifest.clone() };
         let total = manifest.bytes();
         let or_full = |error: Error, path: PathBuf, bytes: &[u8]| match error {
@@ -167,12 +170,12 @@ impl Files {
         };
         write_whole(&self.rows(), &table).map_err(|e| or_full(e, self.rows(), &table))?;
         for array in self.arrays(&manifest) {
-            if array.side == SideOf::Plus {
+            if array.is_first(&manifest) {
                 fs_err::create_dir(array.folder())?;
             }
             let column = &manifest.columns[array.column];
             Geometry::new(&manifest, column)?.reserve(&array.partial, total)?.sync_all()?;
-            if array.side == SideOf::Minus {
+            if array.is_last(&manifest) {
                 sync_dir(array.folder())?;
             }
         }
@@ -194,7 +197,7 @@ impl Files {
     /// Reserves the journal's room too, without changing its length. A convenience: where the file system cannot,
     /// a full disk is found when a record is written.
     pub(crate) fn reserve_journal(manifest: &Manifest, journal: &File) {
-        let bytes = journal::planned_len(manifest.batches.len(), 2 * manifest.columns.len());
+        let bytes = journal::planned_len(manifest.batches.len(), manifest.arrays());
         #[cfg(target_os = "linux")]
         let _ = rustix::fs::fallocate(journal.file(), rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes);
         #[cfg(not(target_os = "linux"))]
@@ -237,7 +240,7 @@ impl Files {
     /// is read than the plan's records take, and some of what follows them.
     pub(crate) fn read_journal(&self, manifest: &Manifest, manifest_hash: &str) -> Result<Journal> {
         let path = self.journal();
-        let (batches, files) = (manifest.batches.len(), 2 * manifest.columns.len());
+        let (batches, files) = (manifest.batches.len(), manifest.arrays());
         let limit = journal::planned_len(batches, files).saturating_add(TAIL_LIMIT);
         let (bytes, _) = open::read_beginning(&path, limit)?;
         Journal::parse(&path, &bytes, manifest_hash, batches, files)
@@ -257,11 +260,21 @@ impl Files {
             return Err(other());
         }
         host::threads::check(host::threads::cores())?;
-        rows::decode(&bytes, manifest.rows).map_err(bad)
+        table::decode(&bytes, manifest.rows, manifest.kind).map_err(bad)
     }
 }
 
 impl ArrayFile {
+    /// Whether no array of its column stands before it.
+    pub(crate) fn is_first(&self, manifest: &Manifest) -> bool {
+        manifest.kind.sides().first() == Some(&self.side)
+    }
+
+    /// Whether no array of its column follows it.
+    pub(crate) fn is_last(&self, manifest: &Manifest) -> bool {
+        manifest.kind.sides().last() == Some(&self.side)
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
@@ -300,7 +313,8 @@ fn is_of_creation(entry: &fs_err::DirEntry, manifest: Option<&Manifest>) -> io::
     for inner in fs_err::read_dir(entry.path())? {
         empty = false;
         let name = inner?.file_name();
-        if !SideOf::BOTH.iter().any(|side| name == *format!("{side}.npy.partial")) {
+        let mut sides = [RowKind::Pairs, RowKind::Statements].iter().flat_map(|kind| kind.sides());
+        if !sides.any(|side| name == *format!("{side}.npy.partial")) {
             return Ok(false);
         }
     }

@@ -84,9 +84,14 @@ impl Error {
             Self::RowText { .. } => {
                 "shorten the prompts, or extract fewer pairs into one store; nothing has been written"
             }
-            Self::AnswerSpan { .. } => {
-                "give the first token of the answer and the one after its last; nothing has been written"
+            Self::PromptTokens { .. } => {
+                "give the number of its tokens, and of a pair the first token of the answer and the one after its last; \
+                 nothing has been written"
             }
+            Self::RowKind { .. } | Self::BatchKind { .. } => {
+                "all rows of a store are pairs, or all are statements; `Manifest::of` says which"
+            }
+            Self::NoSide { .. } => "pairs have plus and minus, statements have the side `statement`",
             Self::RowCount { .. } => "give one row for every row of the manifest's plan, in order",
             Self::BatchOrder { .. } => "commit the batches in the order of `remaining()`",
             Self::BatchColumns { .. } => "give every column of the manifest, in its order",

@@ -1,16 +1,17 @@
-//! Hidden states of contrast pairs on disk: plain `.npy` files that `NumPy` opens, a journal that says which rows are
+//! Hidden states of contrast pairs, or of single statements, on disk: plain `.npy` files that `NumPy` opens, a journal that says which rows are
 //! durable, and a writer that continues after a crash and ends with the same bytes as an uninterrupted run. Every row
 //! is written, or the store says which are not. `FORMAT.md` specifies the format.
 //!
 //! ```
-//! use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, SideOf, Store, StoreDtype, StoreWriter};
+//! use activations::{BatchStates, Column, ColumnStates, Manifest, SideOf, Store, StoreDtype, StoreWriter};
+//! # use activations::{Row, Side, Sides};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let dir = folder.path().join("store");
 //! # let side = |answer: &str| Side { prompt: format!("Is water wet? {answer}"), tokens: 6, answer_start: 5,
 //! #     answer_end: 6, captured_id: 8, captured_text: answer.to_owned() };
 //! # let rows: Vec<Row> = (0..3).map(|idx| Row { idx, label: true, question_id: String::new(), group: String::new(),
-//! #     template: String::new(), dataset: String::new(), plus: side("Yes"), minus: side("No"),
+//! #     template: String::new(), dataset: String::new(), sides: Sides::Pair { plus: side("Yes"), minus: side("No") },
 //! #     columns: [].into() }).collect();
 //! // Three pairs in two batches, two numbers each after the embedding.
 //! let columns = vec![Column::new("hook_embed", &["d_model"], &[2])];
@@ -22,7 +23,7 @@
 //! for batch in writer.remaining().to_vec() {
 //!     let states: Vec<f32> =
 //!         writer.manifest().batches[batch].iter().flat_map(|&row| [row as f32, 0.5]).collect();
-//!     let states = ColumnStates { plus: states.clone(), minus: states };
+//!     let states = ColumnStates::Pair { plus: states.clone(), minus: states };
 //!     writer.commit(batch, BatchStates { columns: vec![states] })?;
 //! }
 //! writer.finish()?;
@@ -46,7 +47,9 @@ mod open;
 pub mod provenance;
 mod repair;
 mod rows;
+mod side;
 mod store;
+mod table;
 mod values;
 mod verify;
 mod worker;
@@ -58,7 +61,8 @@ pub use manifest::{
     ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Difference, Differences, Manifest, SCHEMA, StoreDtype,
 };
 pub use provenance::Provenance;
-pub use rows::{Row, Side, SideOf, column_names};
+pub use rows::{Prompt, Row, Side, Sides, column_names};
+pub use side::{RowKind, SideOf};
 pub use store::{ColumnReader, Mapped, MappedSlice, Status, Store};
 pub use verify::{Problem, Verification, verify};
 pub use writer::{BatchStates, ColumnStates, Pace, StoreWriter};

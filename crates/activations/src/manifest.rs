@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::json;
 use crate::provenance::Provenance;
+use crate::side::RowKind;
 
 /// The version of the format this build writes and reads.
 pub const SCHEMA: u32 = 2;
@@ -21,6 +22,9 @@ pub const SCHEMA: u32 = 2;
 pub const ANSWER_LOGPROB: &str = "answer_logprob";
 /// The column with the mean of the log-probabilities of the answer's tokens.
 pub const ANSWER_LOGPROB_MEAN: &str = "answer_logprob_mean";
+
+/// The token rule whose states are means over the answer's tokens.
+const ANSWER_MEAN: &str = "answer_mean";
 
 /// Names become folder names; file systems end at 255 bytes.
 const MAX_NAME: usize = 120;
@@ -74,7 +78,7 @@ impl StoreDtype {
     }
 }
 
-/// One hook point (or one number per row) and the token it was read at; on disk a folder with two arrays.
+/// One hook point (or one number per row) and the token it was read at; on disk a folder with an array for each side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
@@ -127,6 +131,11 @@ impl Column {
     /// The type in which the column is stored: scalars are f32 in every store.
     pub fn dtype(&self, store: StoreDtype) -> StoreDtype {
         if self.shape.is_empty() { StoreDtype::F32 } else { store }
+    }
+
+    /// Whether the numbers are of the tokens of an answer.
+    fn is_of_answers(&self) -> bool {
+        self.tokens == ANSWER_MEAN || self.hook == ANSWER_LOGPROB || self.hook == ANSWER_LOGPROB_MEAN
     }
 
     fn check(&self) -> std::result::Result<(), String> {
@@ -182,7 +191,10 @@ pub struct Manifest {
     pub schema: u32,
     /// The type in which hidden states are stored.
     pub dtype: StoreDtype,
-    /// Rows (contrast pairs).
+    /// What a row is, and so which arrays a column has. In the file it is the key `sides`, which pairs do not have.
+    #[serde(rename = "sides", default, skip_serializing_if = "RowKind::is_pairs")]
+    pub kind: RowKind,
+    /// Rows (contrast pairs, or statements).
     pub rows: usize,
     /// BLAKE3 of `rows.parquet`; filled in by the writer.
     pub rows_hash: String,
@@ -209,7 +221,7 @@ impl Manifest {
         Provenance::from(self.settings.clone())
     }
 
-    /// A manifest of this build's schema. The number of rows follows from the plan; `settings` come from a
+    /// A manifest of this build's schema, for pairs ([`Manifest::of`] others). The number of rows follows from the plan; `settings` come from a
     /// [`Provenance`] or are whatever the caller records.
     pub fn new(
         dtype: StoreDtype,
@@ -218,7 +230,20 @@ impl Manifest {
         settings: Map<String, Value>,
     ) -> Self {
         let rows = batches.iter().map(Vec::len).sum();
-        Self { schema: SCHEMA, dtype, rows, rows_hash: String::new(), settings, columns, batches }
+        let kind = RowKind::Pairs;
+        Self { schema: SCHEMA, dtype, kind, rows, rows_hash: String::new(), settings, columns, batches }
+    }
+
+    /// The same manifest for rows of a kind.
+    #[must_use]
+    pub fn of(mut self, kind: RowKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// How many arrays there are: each side of each column.
+    pub(crate) fn arrays(&self) -> usize {
+        self.kind.sides().len() * self.columns.len()
     }
 
     /// The token rules of the stored states, in the order of the columns. Columns with one number per row have none,
@@ -236,7 +261,8 @@ impl Manifest {
     /// Bytes of all arrays together, headers not counted.
     pub fn bytes(&self) -> u64 {
         self.columns.iter().fold(0, |sum: u64, column| {
-            let row = (column.row_len() as u64).saturating_mul(2 * column.dtype(self.dtype).size() as u64);
+            let sides = self.kind.sides().len() * column.dtype(self.dtype).size();
+            let row = (column.row_len() as u64).saturating_mul(sides as u64);
             sum.saturating_add(row.saturating_mul(self.rows as u64))
         })
     }
@@ -254,7 +280,7 @@ impl Manifest {
         };
         let (stored, asked) = (to_json(self)?, to_json(asked)?);
         let mut found = Vec::new();
-        for key in ["settings", "schema", "dtype", "rows", "columns", "batches"] {
+        for key in ["settings", "schema", "dtype", "sides", "rows", "columns", "batches"] {
             json::differences(key, stored.get(key), asked.get(key), &mut found);
         }
         Ok(Differences { found })
@@ -311,6 +337,11 @@ impl Manifest {
         let [sum, mean] = [ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN].map(|name| names.contains(name));
         if mean && !sum {
             return Err(format!("it has the column {ANSWER_LOGPROB_MEAN} without {ANSWER_LOGPROB}"));
+        }
+        if self.kind == RowKind::Statements
+            && let Some(column) = self.columns.iter().find(|column| column.is_of_answers())
+        {
+            return Err(format!("it has the column {}, and statements have no answers", column.name()));
         }
         self.plan_rule()
     }

@@ -16,7 +16,8 @@ use crate::journal::Sum;
 use crate::manifest::{Column, Manifest, StoreDtype};
 use crate::npy::Geometry;
 use crate::provenance::Provenance;
-use crate::rows::{Row, SideOf};
+use crate::rows::Row;
+use crate::side::{RowKind, SideOf};
 use crate::values::Array;
 use crate::writer::ColumnStates;
 use crate::{journal, open};
@@ -51,7 +52,7 @@ impl Store {
         let store = Self { files, manifest: Arc::new(manifest), records: Arc::new(records), fingerprint };
         for (number, column) in store.manifest.columns.iter().enumerate() {
             let reader = store.reader(number, column)?;
-            SideOf::BOTH.iter().try_for_each(|&side| reader.open(side).map(drop))?;
+            store.kind().sides().iter().try_for_each(|&side| reader.open(side).map(drop))?;
         }
         Ok(store)
     }
@@ -64,6 +65,11 @@ impl Store {
     /// What the store holds and what made it.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What a row is: a pair, or a statement.
+    pub fn kind(&self) -> RowKind {
+        self.manifest.kind
     }
 
     /// What made the states.
@@ -96,24 +102,25 @@ impl Store {
     /// The reader of the residual stream at one layer and token rule: 0 is the embedding, l the stream leaving block l − 1.
     ///
     /// ```
-    /// # use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, Store, StoreDtype, StoreWriter};
+    /// # use activations::{BatchStates, Column, Manifest, Row, Side, Sides, StoreDtype, StoreWriter};
+    /// use activations::{ColumnStates, Store};
     /// # let folder = tempfile::tempdir()?;
     /// # let dir = folder.path().join("store");
     /// # let side = || Side { prompt: "Is water wet? Yes".to_owned(), tokens: 6, answer_start: 5, answer_end: 6,
     /// #     captured_id: 8, captured_text: "Yes".to_owned() };
     /// # let rows: Vec<Row> = (0..2).map(|idx| Row { idx, label: true, question_id: String::new(), group: String::new(),
-    /// #     template: String::new(), dataset: String::new(), plus: side(), minus: side(),
+    /// #     template: String::new(), dataset: String::new(), sides: Sides::Pair { plus: side(), minus: side() },
     /// #     columns: [].into() }).collect();
     /// # let columns = vec![Column::new("blocks.11.hook_resid_post", &["d_model"], &[2])];
     /// # let manifest = Manifest::new(StoreDtype::F16, columns, vec![vec![0, 1]], serde_json::Map::new());
     /// # let mut writer = StoreWriter::open(&dir, manifest, &rows)?;
-    /// # let states = ColumnStates { plus: vec![1.0, 2.0, 3.0, 4.0], minus: vec![5.0, 6.0, 7.0, 8.0] };
+    /// # let states = ColumnStates::Pair { plus: vec![1.0, 2.0, 3.0, 4.0], minus: vec![5.0, 6.0, 7.0, 8.0] };
     /// # writer.commit(0, BatchStates { columns: vec![states] })?;
     /// # writer.finish()?;
     /// let store = Store::open(&dir)?; // its states are kept in f16
-    /// let pair = store.layer(12, "last")?.row(1)?;
-    /// assert_eq!(pair.plus, [3.0, 4.0]); // f32, after the positive answer
-    /// assert_eq!(pair.minus, [7.0, 8.0]);
+    /// let ColumnStates::Pair { plus, minus } = store.layer(12, "last")?.row(1)? else { unreachable!("of pairs") };
+    /// assert_eq!(plus, [3.0, 4.0]); // f32, after the positive answer
+    /// assert_eq!(minus, [7.0, 8.0]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -140,10 +147,10 @@ impl Store {
     }
 
     fn reader(&self, number: usize, column: &Column) -> Result<ColumnReader> {
-        let [plus, minus] = SideOf::BOTH.map(|side| self.files.array(number, column, side).path);
         let geometry = Geometry::new(&self.manifest, column)?;
         let (manifest, records) = (Arc::clone(&self.manifest), Arc::clone(&self.records));
-        Ok(ColumnReader { column: column.clone(), number, geometry, plus, minus, manifest, records })
+        let files = self.files.clone();
+        Ok(ColumnReader { column: column.clone(), number, geometry, files, manifest, records })
     }
 
     fn unknown_layer(&self, layer: usize, tokens: &str) -> Error {
@@ -172,15 +179,14 @@ impl Store {
     }
 }
 
-/// Reads one column; both sides of it. What it gives has been compared, batch by batch, with the journal's checksums.
+/// Reads one column; all sides of it. What it gives has been compared, batch by batch, with the journal's checksums.
 #[derive(Debug, Clone)]
 pub struct ColumnReader {
     column: Column,
     /// Its place in the manifest.
     number: usize,
     geometry: Geometry,
-    plus: PathBuf,
-    minus: PathBuf,
+    files: Files,
     manifest: Arc<Manifest>,
     records: Arc<Vec<Vec<Sum>>>,
 }
@@ -206,12 +212,24 @@ impl ColumnReader {
         self.geometry.row_len
     }
 
-    /// Where the array is.
-    pub fn path(&self, side: SideOf) -> &Path {
-        match side {
-            SideOf::Plus => &self.plus,
-            SideOf::Minus => &self.minus,
-        }
+    /// What a row is, and so which sides there are to read.
+    pub fn kind(&self) -> RowKind {
+        self.manifest.kind
+    }
+
+    /// Where a side's array is.
+    ///
+    /// # Errors
+    /// [`Error::NoSide`] where the rows have no such side.
+    pub fn path(&self, side: SideOf) -> Result<PathBuf> {
+        self.position(side)?;
+        Ok(self.files.array(self.number, &self.column, side).path)
+    }
+
+    /// Where a side stands among the column's arrays.
+    fn position(&self, side: SideOf) -> Result<usize> {
+        let no_side = || Error::NoSide { column: self.column.name(), side, kind: self.kind() };
+        self.kind().position(side).ok_or_else(no_side)
     }
 
     /// Every row, widened to f32.
@@ -220,8 +238,8 @@ impl ColumnReader {
     /// [N, D] in C order.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where values are not those that were written, and where the file has changed otherwise since
-    /// the store was opened.
+    /// [`Error::NoSide`] where the rows have no such side, [`Error::Damaged`] where values are not those that were
+    /// written, and where the file has changed otherwise since the store was opened.
     pub fn read(&self, side: SideOf) -> Result<Vec<f32>> {
         self.read_rows(side, 0..self.rows())
     }
@@ -232,31 +250,32 @@ impl ColumnReader {
     /// [`rows.len()`, D] in C order.
     ///
     /// # Errors
-    /// [`Error::RowRange`] beyond the end, [`Error::Damaged`] where values of their batches are not those that were
+    /// As [`ColumnReader::read`]; [`Error::RowRange`] beyond the end, [`Error::Damaged`] where values of their batches are not those that were
     /// written, and where the file has changed otherwise since the store was opened.
     pub fn read_rows(&self, side: SideOf, rows: Range<usize>) -> Result<Vec<f32>> {
         if rows.start > rows.end || rows.end > self.rows() {
             return Err(Error::RowRange { range: rows, rows: self.rows() });
         }
-        self.array(side).rows(&self.open(side)?, rows)
+        let file = self.open(side)?;
+        self.array(side, file.path())?.rows(&file, rows)
     }
 
-    /// Both sides of one row, widened to f32. Its batch is read and checked: for many rows, [`ColumnReader::read`].
+    /// All sides of one row, widened to f32. Its batch is read and checked: for many rows, [`ColumnReader::read`].
     ///
     /// # Shapes
-    /// Both sides are \[D\] in C order.
+    /// Each side is \[D\] in C order.
     ///
     /// # Errors
     /// As [`ColumnReader::read_rows`].
     pub fn row(&self, row: usize) -> Result<ColumnStates> {
         let rows = row..row.saturating_add(1);
-        let side = |side| self.read_rows(side, rows.clone());
-        Ok(ColumnStates { plus: side(SideOf::Plus)?, minus: side(SideOf::Minus)? })
+        ColumnStates::try_each(self.kind(), |side| self.read_rows(side, rows.clone()))
     }
 
     /// The rows of one batch of the manifest's plan, in its order, widened to f32; nothing else is read.
     pub(crate) fn read_batch(&self, side: SideOf, batch: usize) -> Result<Vec<f32>> {
-        self.array(side).batch(&self.open(side)?, batch)
+        let file = self.open(side)?;
+        self.array(side, file.path())?.batch(&file, batch)
     }
 
     /// The array in memory without copying it, in the type it is kept in. All of it is read and checked once, here; what
@@ -266,8 +285,9 @@ impl ColumnReader {
     /// [`Error::Damaged`] where values are not those that were written, and where the file has changed otherwise since
     /// the store was opened or cannot be mapped.
     pub fn map(&self, side: SideOf) -> Result<Mapped> {
-        let map = map_file(&self.open(side)?)?;
-        self.array(side).check_all(&map)?;
+        let file = self.open(side)?;
+        let map = map_file(&file)?;
+        self.array(side, file.path())?.check_all(&map)?;
         let start = self.geometry.offset(0) as usize;
         Ok(match self.geometry.dtype {
             StoreDtype::F32 => Mapped::F32(MappedSlice { map, start, kind: PhantomData }),
@@ -276,17 +296,17 @@ impl ColumnReader {
     }
 
     /// The array, and what the journal says of it.
-    fn array(&self, side: SideOf) -> Array<'_> {
-        let number = 2 * self.number + usize::from(side == SideOf::Minus);
+    fn array<'a>(&'a self, side: SideOf, path: &'a Path) -> Result<Array<'a>> {
+        let number = self.kind().sides().len() * self.number + self.position(side)?;
         let (plan, records) = (&self.manifest.batches, &self.records);
-        Array { path: self.path(side), geometry: &self.geometry, number, plan, records }
+        Ok(Array { path, geometry: &self.geometry, number, plan, records })
     }
 
     /// The file, whose header and length are checked.
     fn open(&self, side: SideOf) -> Result<File> {
-        let path = self.path(side);
-        let file = open::open(path)?;
-        self.geometry.check(path, &file)?;
+        let path = self.path(side)?;
+        let file = open::open(&path)?;
+        self.geometry.check(&path, &file)?;
         Ok(file)
     }
 }

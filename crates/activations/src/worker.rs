@@ -28,8 +28,8 @@ pub(crate) struct Disk {
     /// The open journal, at its end, and locked.
     pub(crate) journal: File,
     pub(crate) chain: Chain,
-    /// Plus and minus of each column.
-    pub(crate) arrays: Vec<[File; 2]>,
+    /// Every side of each column.
+    pub(crate) arrays: Vec<Vec<File>>,
     pub(crate) geometry: Vec<Geometry>,
     pub(crate) pace: Pace,
 }
@@ -116,10 +116,10 @@ impl Disk {
     }
 
     fn write(&mut self, job: &Job, group: &mut Group) -> Result<()> {
-        let mut sums = Vec::with_capacity(2 * self.arrays.len());
+        let mut sums = Vec::with_capacity(self.arrays.iter().map(Vec::len).sum());
         let mut narrow = Vec::new();
         for ((states, files), geometry) in job.states.columns.iter().zip(&self.arrays).zip(&self.geometry) {
-            for (values, file) in [&states.plus, &states.minus].into_iter().zip(files) {
+            for ((_, values), file) in states.sides().zip(files) {
                 let bytes = npy::encode(geometry.dtype, values, &mut narrow);
                 let sum = journal::sum(bytes);
                 if let Some(named) = &job.named
@@ -161,7 +161,7 @@ fn next(inbox: &Receiver<Job>, wait: Duration) -> std::result::Result<Job, RecvT
 }
 
 /// Syncs every array, a few at a time.
-fn sync_all(arrays: &[[File; 2]]) -> Result<()> {
+fn sync_all(arrays: &[Vec<File>]) -> Result<()> {
     let files: Vec<&File> = arrays.iter().flatten().collect();
     let sync = |part: &[&File]| part.iter().try_for_each(|file| file.sync_data());
     std::thread::scope(|scope| {

@@ -14,10 +14,11 @@ use crate::files::{self, ArrayFile, Files, Found, sync_dir};
 use crate::journal::{Chain, Journal, Sum};
 use crate::manifest::{Differences, Manifest};
 use crate::npy::{self, Geometry};
-use crate::rows::{self, Row, SideOf};
+use crate::rows::{self, Row};
+use crate::side::{RowKind, SideOf};
 use crate::store::Store;
 use crate::worker::{Disk, Job, Worker};
-use crate::{json, open, repair};
+use crate::{json, open, repair, table};
 
 /// The states of one batch: the columns in manifest order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,16 +27,73 @@ pub struct BatchStates {
     pub columns: Vec<ColumnStates>,
 }
 
-/// The states of one batch at one column.
+/// The states of one batch, or of one row, at one column.
 ///
 /// # Shapes
-/// Both are [B, shape…] in C order: the B rows in the order of the plan, each with the column's shape.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ColumnStates {
-    /// The positive answers' side.
-    pub plus: Vec<f32>,
-    /// The negative answers' side.
-    pub minus: Vec<f32>,
+/// Each side is [B, shape…] in C order: the B rows in the order of the plan, each with the column's shape.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnStates {
+    /// Of contrast pairs.
+    Pair {
+        /// The positive answers' side.
+        plus: Vec<f32>,
+        /// The negative answers' side.
+        minus: Vec<f32>,
+    },
+    /// Of single statements.
+    Single {
+        /// Their only side.
+        statement: Vec<f32>,
+    },
+}
+
+impl ColumnStates {
+    /// The states of rows of a kind, side after side.
+    ///
+    /// # Errors
+    /// Whatever `side` gives.
+    pub fn try_each<E>(
+        kind: RowKind,
+        mut side: impl FnMut(SideOf) -> std::result::Result<Vec<f32>, E>,
+    ) -> std::result::Result<Self, E> {
+        Ok(match kind {
+            RowKind::Pairs => Self::Pair { plus: side(SideOf::Plus)?, minus: side(SideOf::Minus)? },
+            RowKind::Statements => Self::Single { statement: side(SideOf::Statement)? },
+        })
+    }
+
+    /// What they are states of.
+    pub fn kind(&self) -> RowKind {
+        match self {
+            Self::Pair { .. } => RowKind::Pairs,
+            Self::Single { .. } => RowKind::Statements,
+        }
+    }
+
+    /// Every side's states, in the order of [`RowKind::sides`].
+    pub fn sides(&self) -> impl Iterator<Item = (SideOf, &[f32])> {
+        let sides: Vec<&[f32]> = match self {
+            Self::Pair { plus, minus } => vec![plus, minus],
+            Self::Single { statement } => vec![statement],
+        };
+        self.kind().sides().iter().copied().zip(sides)
+    }
+
+    /// Appends further rows of the same kind; what is of another kind is given back.
+    ///
+    /// # Errors
+    /// `more`, if it is of another kind.
+    pub fn append(&mut self, more: Self) -> std::result::Result<(), Self> {
+        match (self, more) {
+            (Self::Pair { plus, minus }, Self::Pair { plus: more_plus, minus: more_minus }) => {
+                plus.extend(more_plus);
+                minus.extend(more_minus);
+            }
+            (Self::Single { statement }, Self::Single { statement: more }) => statement.extend(more),
+            (_, more) => return Err(more),
+        }
+        Ok(())
+    }
 }
 
 /// How often committed batches are made durable: whichever limit comes first.
@@ -108,9 +166,12 @@ impl StoreWriter {
             let what = format!("{} rows were given, the manifest plans {}", rows.len(), manifest.rows);
             return Err(Error::RowCount { what });
         }
-        if let Some((row, side)) = rows::first_without_answer(rows) {
-            let what = rows[row].side(side).wrong_span();
-            return Err(Error::AnswerSpan { row, idx: rows[row].idx, side, what });
+        if let Some((row, other)) = rows.iter().enumerate().find(|(_, row)| row.kind() != manifest.kind) {
+            let (expected, found) = (manifest.kind, other.kind());
+            return Err(Error::RowKind { row, idx: other.idx, expected, found });
+        }
+        if let Some((row, side, what)) = rows::first_fault(rows) {
+            return Err(Error::PromptTokens { row, idx: rows[row].idx, side, what });
         }
         let (mut journal, lock) = files.lock(&manifest)?;
         if files.inspect(Some(&manifest))? != Found::Store {
@@ -147,7 +208,7 @@ impl StoreWriter {
             cut_off_tail(&files, &manifest, journal, &read)?;
             None
         } else {
-            let arrays = open_arrays(&files.arrays(&manifest), durable < manifest.batches.len())?;
+            let arrays = open_arrays(&files, &manifest, durable < manifest.batches.len())?;
             let journal = cut_off_tail(&files, &manifest, journal, &read)?;
             let chain = Chain::after(read.fingerprint);
             let disk = Disk { journal, chain, arrays, geometry: geometry.clone(), pace };
@@ -213,7 +274,7 @@ impl StoreWriter {
             if fs_err::exists(&array.partial)? {
                 fs_err::rename(&array.partial, &array.path)?;
             }
-            if array.side == SideOf::Minus {
+            if array.is_last(&self.manifest) {
                 sync_dir(array.folder())?;
             }
         }
@@ -229,7 +290,11 @@ impl StoreWriter {
         for ((states, column), geometry) in
             states.columns.iter().zip(&self.manifest.columns).zip(&self.geometry)
         {
-            for (side, values) in SideOf::BOTH.into_iter().zip([&states.plus, &states.minus]) {
+            if states.kind() != self.manifest.kind {
+                let (expected, found) = (self.manifest.kind, states.kind());
+                return Err(Error::BatchKind { batch, column: column.name(), expected, found });
+            }
+            for (side, values) in states.sides() {
                 let (expected, found) = (rows.len() * geometry.row_len, values.len());
                 if expected != found {
                     return Err(Error::BatchLength { batch, column: column.name(), side, expected, found });
@@ -271,7 +336,8 @@ fn compare(files: &Files, stored: &Manifest, asked: &Manifest, rows: &[Row]) -> 
         Err(lost @ (Error::Rows { .. } | Error::Missing { .. })) => {
             refuse(files, differences)?;
             open::own(&files.rows())?;
-            let table = rows::encode(rows).ok().filter(|table| files::hash(table) == stored.rows_hash);
+            let table =
+                table::encode(rows, stored.kind).ok().filter(|table| files::hash(table) == stored.rows_hash);
             let table = table.ok_or(lost)?;
             files::write_whole(&files.rows(), &table)?;
             let path = files.rows();
@@ -300,9 +366,10 @@ fn refuse(files: &Files, differences: Differences) -> Result<()> {
     }
 }
 
-/// Opens the arrays for writing, plus and minus of each column. While rows are missing (`unfinished`), each is given the
+/// Opens the arrays for writing, each side of each column. While rows are missing (`unfinished`), each is given the
 /// name that says so; where only damaged rows are written again, the names stay.
-fn open_arrays(arrays: &[ArrayFile], unfinished: bool) -> Result<Vec<[File; 2]>> {
+fn open_arrays(files: &Files, manifest: &Manifest, unfinished: bool) -> Result<Vec<Vec<File>>> {
+    let arrays = files.arrays(manifest);
     let open = |array: &ArrayFile| {
         // A finished store whose journal lost its last record: its arrays are not finished any more.
         if unfinished && fs_err::exists(&array.path)? {
@@ -320,7 +387,7 @@ fn open_arrays(arrays: &[ArrayFile], unfinished: bool) -> Result<Vec<[File; 2]>>
             Err(error) => Err(Error::at(path, &error)),
         }
     };
-    arrays.as_chunks().0.iter().map(|[plus, minus]| Ok([open(plus)?, open(minus)?])).collect()
+    arrays.chunks(manifest.kind.sides().len()).map(|sides| sides.iter().map(open).collect()).collect()
 }
 
 /// Cuts off what follows the last record, durably, and moves to the journal's end.

@@ -29,6 +29,12 @@ impl Method {
     pub const CCS: Self = Self::known("ccs");
     /// Logistic regression on differences: the supervised ceiling.
     pub const LR: Self = Self::known("lr");
+    /// The difference of class means of single statements.
+    pub const MASS_MEAN: Self = Self::known("mass_mean");
+    /// The same through the inverse of the covariance within classes.
+    pub const MASS_MEAN_COVARIANCE: Self = Self::known("mass_mean_covariance");
+    /// Training of Truth and Polarity Direction, on single statements.
+    pub const TTPD: Self = Self::known("ttpd");
     /// Random directions: the baseline of every probe.
     pub const RANDOM: Self = Self::known("random");
     /// The model's own answers, by their log-probabilities.
@@ -46,6 +52,12 @@ impl Method {
             at += 1;
         }
         Self { name: copy, length: bytes.len() as u8 }
+    }
+
+    /// Whether it is one of those that sections of a report begin with. None of those for pairs is in a run on statements, and
+    /// the reverse, logistic regression apart.
+    pub(crate) fn is_main(self) -> bool {
+        matches!(self, Self::CCS | Self::LR | Self::MASS_MEAN | Self::TTPD)
     }
 
     /// The name.

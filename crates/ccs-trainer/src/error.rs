@@ -32,6 +32,22 @@ pub enum Error {
         /// The nearest known name.
         suggestion: Option<String>,
     },
+    /// A method that is for the other kind of rows.
+    #[error("`{method}` is not for {}, which the data holds", rows.name())]
+    MethodKind {
+        /// What was asked for.
+        method: ccs_report::Method,
+        /// What the data holds.
+        rows: ccs_report::RowKind,
+    },
+    /// Rows of the other kind than are needed.
+    #[error("{data} holds {}", found.name())]
+    Kind {
+        /// Which data.
+        data: String,
+        /// What it holds.
+        found: ccs_report::RowKind,
+    },
     /// A layer that the data does not have.
     #[error("layer {layer} is not in {data}")]
     UnknownLayer {
@@ -211,6 +227,12 @@ impl Error {
             Self::InLayer { source, .. } => return source.hint(),
             Self::Store(error) => return error.hint(),
             Self::UnknownMethod { suggestion, .. } => return Some(suggest(suggestion.as_deref())),
+            Self::MethodKind { rows, .. } => {
+                let known = crate::method::all(*rows).map(|m| m.to_string()).collect::<Vec<_>>().join(", ");
+                return Some(format!("the methods for {} are {known}", rows.name()));
+            }
+            Self::Kind { found: ccs_report::RowKind::Pairs, .. } => "give a store of single statements",
+            Self::Kind { .. } => "give a store of contrast pairs",
             Self::UnknownColumn { suggestion: Some(near), .. } => {
                 return Some(format!("did you mean `{near}`?"));
             }

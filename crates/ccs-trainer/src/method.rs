@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use ccs::methods::{Entry, REGISTRY};
-use ccs_report::{Method, MethodInfo};
+use ccs::methods::{Entry, REGISTRY, STATEMENT_METHODS};
+use ccs_report::{Method, MethodInfo, RowKind};
 use indexmap::IndexMap;
 
 use crate::{Error, Result};
@@ -23,26 +23,42 @@ pub struct Known {
     pub uses_labels: bool,
     /// Whether it reads the model's log-probabilities of its answers.
     pub needs_answers: bool,
-    /// Whether a run that asks for none by name has it.
+    /// Whether it is for contrast pairs.
+    pub pairs: bool,
+    /// Whether it is for single statements.
+    pub statements: bool,
+    /// Whether a run on pairs that asks for none by name has it; one on statements has all that are for statements.
     pub by_default: bool,
 }
 
-/// The methods that fit probes in a run that asks for none by name: the quick ones that others are measured by.
+/// The methods that fit probes in a run on pairs that asks for none by name: the quick ones that others are measured by.
 const QUICK: [&str; 4] = ["ccs", "tpc", "lr", "mean_difference"];
 
-/// A method of the registry of [`ccs::methods`].
+/// A method of a registry of [`ccs::methods`]. One of both is the same idea on states in the place of differences.
 fn fitted(entry: &Entry) -> Known {
     let Entry { name, title, uses_labels, .. } = *entry;
+    let is_in = |registry: &[Entry]| registry.iter().any(|other| other.name == name);
+    let (pairs, statements) = (is_in(&REGISTRY), is_in(&STATEMENT_METHODS));
     let by_default = QUICK.contains(&name);
-    Known { name, title, fits_probes: true, uses_labels, needs_answers: false, by_default }
+    Known { name, title, fits_probes: true, uses_labels, needs_answers: false, pairs, statements, by_default }
 }
 
-/// A control.
+/// A control; the model's own answers are those to pairs.
 fn control(name: &'static str, title: &'static str, needs_answers: bool) -> Known {
-    Known { name, title, fits_probes: false, uses_labels: false, needs_answers, by_default: true }
+    let (pairs, statements) = (true, !needs_answers);
+    Known {
+        name,
+        title,
+        fits_probes: false,
+        uses_labels: false,
+        needs_answers,
+        pairs,
+        statements,
+        by_default: true,
+    }
 }
 
-/// All methods, in the order of reports: those of the registry, which fit probes, and four controls.
+/// All methods, in the order of reports: those of the registries, which fit probes, and four controls.
 pub static ALL: LazyLock<Vec<Known>> = LazyLock::new(|| {
     let controls = [
         control("random", "Random directions", false),
@@ -50,10 +66,42 @@ pub static ALL: LazyLock<Vec<Known>> = LazyLock::new(|| {
         control("calibrated_zero_shot", "Calibrated zero-shot", true),
         control("majority", "Majority class", false),
     ];
-    REGISTRY.iter().map(fitted).chain(controls).collect()
+    in_both_orders().into_iter().map(fitted).chain(controls).collect()
 });
 
+/// The methods of both registries, each once, in an order that is that of either: what only statements have stands before
+/// the next that both have.
+fn in_both_orders() -> Vec<&'static Entry> {
+    let is_of_pairs = |entry: &&Entry| REGISTRY.iter().any(|other| other.name == entry.name);
+    let mut of_statements = STATEMENT_METHODS.iter().peekable();
+    let mut all = Vec::new();
+    for entry in &REGISTRY {
+        if STATEMENT_METHODS.iter().any(|other| other.name == entry.name) {
+            while let Some(own) = of_statements.next_if(|own| !is_of_pairs(own)) {
+                all.push(own);
+            }
+            of_statements.next();
+        }
+        all.push(entry);
+    }
+    all.extend(of_statements);
+    all
+}
+
 impl Known {
+    /// Whether it is for such rows.
+    pub fn is_for(&self, rows: RowKind) -> bool {
+        match rows {
+            RowKind::Pairs => self.pairs,
+            RowKind::Statements => self.statements,
+        }
+    }
+
+    /// Whether a run on such rows that asks for none by name has it.
+    pub fn is_default_for(&self, rows: RowKind) -> bool {
+        self.is_for(rows) && (self.by_default || rows == RowKind::Statements)
+    }
+
     /// Its name as reports list results under.
     pub fn method(&self) -> Method {
         // Every name in the table is one (`every_name_is_a_methods`).
@@ -71,14 +119,14 @@ impl Known {
     }
 }
 
-/// All methods, in the order of reports.
-pub fn all() -> impl Iterator<Item = Method> {
-    ALL.iter().map(Known::method)
+/// All methods for such rows, in the order of reports.
+pub fn all(rows: RowKind) -> impl Iterator<Item = Method> {
+    ALL.iter().filter(move |known| known.is_for(rows)).map(Known::method)
 }
 
-/// Those of a run that asks for none by name.
-pub fn default() -> impl Iterator<Item = Method> {
-    ALL.iter().filter(|known| known.by_default).map(Known::method)
+/// Those of a run on such rows that asks for none by name.
+pub fn default(rows: RowKind) -> impl Iterator<Item = Method> {
+    ALL.iter().filter(move |known| known.is_default_for(rows)).map(Known::method)
 }
 
 /// What a method is, if it is one of ours.
@@ -155,6 +203,19 @@ mod tests {
     }
 
     #[test]
+    fn methods_stand_in_the_order_of_either_registry() {
+        let probes = |rows| all(rows).filter(Ask::is_probe).collect::<Vec<_>>();
+        let names = |registry: &[Entry]| registry.iter().map(|m| parse(m.name).unwrap()).collect::<Vec<_>>();
+        assert_eq!(probes(RowKind::Pairs), names(&REGISTRY));
+        assert_eq!(probes(RowKind::Statements), names(&STATEMENT_METHODS));
+        let of_statements: Vec<Method> = default(RowKind::Statements).collect();
+        assert_eq!(
+            of_statements,
+            [&names(&STATEMENT_METHODS)[..], &[Method::RANDOM, Method::MAJORITY]].concat()
+        );
+    }
+
+    #[test]
     fn misspellings_get_a_suggestion() {
         assert_eq!(parse("zero-shot").unwrap(), Method::ZERO_SHOT);
         let error = parse("cs").unwrap_err();
@@ -167,7 +228,9 @@ mod tests {
 
     #[test]
     fn only_what_fits_probes_sees_labels() {
-        assert_eq!(ALL.iter().filter(|m| m.fits_probes).count(), REGISTRY.len());
+        let only_statements =
+            STATEMENT_METHODS.iter().filter(|m| ccs::methods::find(m.name).is_none()).count();
+        assert_eq!(ALL.iter().filter(|m| m.fits_probes).count(), REGISTRY.len() + only_statements);
         assert_eq!(ALL.iter().filter(|m| m.fits_probes && m.by_default).count(), QUICK.len());
         assert!(ALL.iter().filter(|m| m.uses_labels).all(|m| m.fits_probes));
     }

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use ccs_report::{AnswerScore, RecordedSettings, Report};
+use ccs_report::{AnswerScore, RecordedSettings, Report, RowKind};
 
+use crate::engine::polarity::Negated;
 use crate::error::write_error;
 use crate::method::{self, Ask};
 use crate::source::Layer;
@@ -66,6 +67,9 @@ pub struct Settings {
     /// with at most 12 values are tried without being named.
     #[serde(default)]
     pub strata: Vec<String>,
+    /// Which rows are negated; `None` goes by a column whose name and values say it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negated: Option<Negated>,
 }
 
 fn half() -> f64 {
@@ -92,6 +96,7 @@ impl Default for Settings {
             true_share: half(),
             zero_shot: AnswerScore::default(),
             strata: Vec::new(),
+            negated: None,
         }
     }
 }
@@ -106,13 +111,33 @@ impl Settings {
         self
     }
 
-    /// The methods to run, each once and in the order of reports.
-    pub(crate) fn methods(&self, with_logprob: bool) -> Vec<Method> {
-        let wanted = |method: &Method| match &self.methods {
-            Some(methods) => methods.contains(method),
-            None => method::default().any(|m| m == *method) && (with_logprob || !method.needs_answers()),
-        };
-        method::all().filter(wanted).collect()
+    /// The methods to run on such rows, each once and in the order of reports.
+    pub(crate) fn methods(&self, rows: RowKind, with_logprob: bool) -> Vec<Method> {
+        let default: Vec<Method> =
+            method::default(rows).filter(|m| with_logprob || !m.needs_answers()).collect();
+        let wanted = |method: &Method| self.methods.as_ref().unwrap_or(&default).contains(method);
+        method::all(rows).filter(wanted).collect()
+    }
+
+    /// Refuses what cannot be done on such rows.
+    ///
+    /// # Errors
+    /// [`Error::MethodKind`]: a method asked for by name that is for the other kind of rows. [`Error::Setting`]: a setting of
+    /// CCS alone on statements.
+    pub(crate) fn check_for(&self, rows: RowKind) -> Result<()> {
+        let is_for = |method: &Method| method::known(*method).is_some_and(|known| known.is_for(rows));
+        if let Some(method) = self.methods.iter().flatten().find(|method| !is_for(method)) {
+            return Err(Error::MethodKind { method: *method, rows });
+        }
+        if rows == RowKind::Statements && self.recursive > 0 {
+            return Err(Error::Setting {
+                name: "recursive",
+                value: self.recursive.to_string(),
+                reason: "it is of CCS, which is for contrast pairs, and these are single statements",
+                hint: "leave it out",
+            });
+        }
+        Ok(())
     }
 
     /// Whether a method was asked for by name that needs the model's answers.
@@ -165,7 +190,7 @@ impl Settings {
             let hint = "leave out `hidden` or `recursive`";
             return refuse("recursive", self.recursive.to_string(), reason, hint);
         }
-        let fits = |method| self.methods(true).contains(&method);
+        let fits = |method| self.methods(RowKind::Pairs, true).contains(&method);
         if self.recursive > 0 && !fits(Method::CCS) {
             let (reason, hint) = ("ccs is not among the methods", "add ccs to `methods`, or leave it out");
             return refuse("recursive", self.recursive.to_string(), reason, hint);
@@ -323,10 +348,17 @@ mod tests {
         let mut settings = Settings::default();
         let without =
             ["ccs", "tpc", "lr", "mean_difference", "random"].map(|name| method::parse(name).unwrap());
-        assert_eq!(settings.methods(false), [&without[..], &[Method::MAJORITY]].concat());
-        assert_eq!(settings.methods(true), method::default().collect::<Vec<_>>());
+        let pairs = RowKind::Pairs;
+        assert_eq!(settings.methods(pairs, false), [&without[..], &[Method::MAJORITY]].concat());
+        assert_eq!(settings.methods(pairs, true), method::default(pairs).collect::<Vec<_>>());
         settings.methods = Some(vec![Method::LR, Method::CCS, Method::LR]);
-        assert_eq!(settings.methods(true), [Method::CCS, Method::LR]);
+        assert_eq!(settings.methods(pairs, true), [Method::CCS, Method::LR]);
+        assert!(settings.check_for(pairs).is_ok());
+        let error = settings.check_for(RowKind::Statements).unwrap_err();
+        assert!(error.to_string().starts_with("`ccs` is not for single statements"), "{error}");
+        assert!(error.hint().unwrap().contains("ttpd"));
+        settings.methods = Some(vec![Method::TTPD]);
+        assert!(settings.check_for(RowKind::Statements).is_ok() && settings.check_for(pairs).is_err());
         assert!(!settings.requires_answers());
     }
 

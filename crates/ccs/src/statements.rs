@@ -78,6 +78,11 @@ impl Statements {
         &self.0
     }
 
+    /// The same rows as what splits, normalizers and methods take.
+    pub fn into_contrast(self) -> Contrast {
+        self.0
+    }
+
     /// \[N, D\]
     pub fn states(&self) -> &Tensor {
         self.0.plus()

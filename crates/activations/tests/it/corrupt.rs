@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use activations::{SideOf, Status, Store, StoreDtype, verify};
+use activations::{RowKind, SideOf, Status, Store, StoreDtype, verify};
 use proptest::prelude::*;
 
-use crate::support::{assert_same, message, plan, snapshot};
+use crate::support::{KINDS, assert_same, message, plan, plan_of, snapshot};
 
 /// Reads everything there is to read.
 fn read_all(dir: &Path) -> activations::Result<()> {
@@ -17,7 +17,7 @@ fn read_all(dir: &Path) -> activations::Result<()> {
     store.layers("last");
     for column in &store.manifest().columns {
         let reader = store.column(&column.name())?;
-        for side in SideOf::BOTH {
+        for &side in store.kind().sides() {
             reader.read(side)?;
             reader.map(side)?;
         }
@@ -27,7 +27,11 @@ fn read_all(dir: &Path) -> activations::Result<()> {
 
 #[test]
 fn a_flipped_bit_is_found_in_any_byte_of_any_file() {
-    let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
+    KINDS.into_iter().for_each(flipped_in_any_byte);
+}
+
+fn flipped_in_any_byte(kind: RowKind) {
+    let (dir, plan) = (tempfile::tempdir().unwrap(), plan_of(kind, StoreDtype::F32));
     plan.complete(dir.path()).unwrap();
     for (name, bytes) in snapshot(dir.path()) {
         let path = dir.path().join(&name);
@@ -107,7 +111,7 @@ fn readers_refuse_what_is_not_the_array_of_the_manifest() {
     let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
     let store = plan.complete(dir.path()).unwrap();
     let reader = store.column("hook_embed").unwrap();
-    let path = reader.path(SideOf::Plus).to_owned();
+    let path = reader.path(SideOf::Plus).unwrap();
     let whole = fs_err::read(&path).unwrap();
     let replace = |from: &str, to: &str| {
         let mut bytes = whole.clone();
@@ -200,17 +204,18 @@ proptest! {
     #[test]
     fn no_damage_makes_a_reader_panic(
         finished in any::<bool>(),
+        kind in proptest::sample::select(&KINDS[..]),
         file in 0usize..3,
         changes in proptest::collection::vec(change(), 1..4),
     ) {
-        let plan = plan(StoreDtype::F16);
+        let plan = plan_of(kind, StoreDtype::F16);
         let dir = tempfile::tempdir().unwrap();
-        for (name, bytes) in &templates()[usize::from(finished)] {
+        for (name, bytes) in &templates(kind)[usize::from(finished)] {
             fs_err::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
             fs_err::write(dir.path().join(name), bytes).unwrap();
         }
-        let array = if finished { "hook_embed/plus.npy" } else { "hook_embed/plus.npy.partial" };
-        let path = dir.path().join(["manifest.json", "journal", array][file]);
+        let array = format!("hook_embed/{}.npy{}", kind.sides()[0], if finished { "" } else { ".partial" });
+        let path = dir.path().join(["manifest.json", "journal", &array][file]);
         let whole = fs_err::read(&path).unwrap();
         let mut bytes = whole.clone();
         for change in &changes {
@@ -227,20 +232,25 @@ proptest! {
         }
         let _ = plan.write_some(dir.path(), 1);
         if plan.complete(dir.path()).is_ok() {
-            prop_assert!(templates()[1] == snapshot(dir.path()), "continued to other bytes");
+            prop_assert!(templates(kind)[1] == snapshot(dir.path()), "continued to other bytes");
         }
     }
 }
 
+type Snapshot = BTreeMap<String, Vec<u8>>;
+
 /// The files of an unfinished and of a finished store; written once.
-fn templates() -> &'static [BTreeMap<String, Vec<u8>>; 2] {
-    static FILES: OnceLock<[BTreeMap<String, Vec<u8>>; 2]> = OnceLock::new();
-    FILES.get_or_init(|| {
-        let [partial, finished] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        plan(StoreDtype::F16).write_some(partial.path(), 2).unwrap();
-        plan(StoreDtype::F16).complete(finished.path()).unwrap();
-        [snapshot(partial.path()), snapshot(finished.path())]
-    })
+fn templates(kind: RowKind) -> &'static [Snapshot; 2] {
+    static FILES: OnceLock<[[Snapshot; 2]; 2]> = OnceLock::new();
+    let all = FILES.get_or_init(|| {
+        KINDS.map(|kind| {
+            let [partial, finished] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+            plan_of(kind, StoreDtype::F16).write_some(partial.path(), 2).unwrap();
+            plan_of(kind, StoreDtype::F16).complete(finished.path()).unwrap();
+            [snapshot(partial.path()), snapshot(finished.path())]
+        })
+    });
+    &all[usize::from(kind == RowKind::Statements)]
 }
 
 /// A block of zeros in the journal with whole lines after it: the lost records are told from the values, and the hashes

@@ -9,7 +9,7 @@ use activations::{
     BatchStates, Column, ColumnStates, Manifest, SideOf, Store, StoreDtype, StoreWriter, verify,
 };
 
-use crate::support::{Plan, plan_of};
+use crate::support::{Plan, planned};
 
 const ROWS: usize = 3000;
 const LAYERS: usize = 31;
@@ -29,7 +29,7 @@ fn plan() -> Plan {
     // 1,741 is prime to 3,000: a batch's rows are nowhere beside each other, as in a plan that goes by length.
     let order: Vec<usize> = (0..ROWS).map(|i| i * 1741 % ROWS).collect();
     let batches: Vec<Vec<usize>> = order.chunks(8).map(<[usize]>::to_vec).collect();
-    let mut plan = plan_of(StoreDtype::F32, batches.clone());
+    let mut plan = planned(activations::RowKind::Pairs, StoreDtype::F32, batches.clone());
     let hook = |layer: usize| match layer {
         0 => "hook_embed".to_owned(),
         l => format!("blocks.{}.hook_resid_post", l - 1),
@@ -57,17 +57,17 @@ fn checking() {
     let mut writer = StoreWriter::open(&dir, plan.manifest.clone(), &plan.rows).unwrap();
     for batch in writer.remaining().to_vec() {
         let n = plan.manifest.batches[batch].len() * DIM;
-        let columns = (0..LAYERS).map(|_| ColumnStates { plus: values(n), minus: values(n) }).collect();
+        let columns = (0..LAYERS).map(|_| ColumnStates::Pair { plus: values(n), minus: values(n) }).collect();
         writer.commit(batch, BatchStates { columns }).unwrap();
     }
     let store = writer.finish().unwrap();
     let columns: Vec<_> =
         plan.manifest.columns.iter().map(|column| store.column(&column.name()).unwrap()).collect();
-    let all = || columns.iter().flat_map(|column| SideOf::BOTH.map(|side| (column, side)));
+    let all = || columns.iter().flat_map(|column| SideOf::PAIR.map(|side| (column, side)));
     println!("{:.0} MB", plan.manifest.bytes() as f64 / 1e6);
     println!(
         "read, nothing checked  {:?}",
-        best(|| all().for_each(|(c, side)| drop(fs_err::read(c.path(side)).unwrap())))
+        best(|| all().for_each(|(c, side)| drop(fs_err::read(c.path(side).unwrap()).unwrap())))
     );
     println!("read and checked       {:?}", best(|| all().for_each(|(c, side)| drop(c.read(side).unwrap()))));
     println!(

@@ -17,7 +17,7 @@ fn every_row_becomes_two_files_of_all_layers() {
     }
     assert_eq!(export_llama_ccs(&store, "last", &out).unwrap(), 7);
     // Layers 0, 1, 2 are the columns 0, 3, 1 of the plan.
-    for side in SideOf::BOTH {
+    for side in SideOf::PAIR {
         assert_eq!(fs_err::read_dir(out.join(side.name())).unwrap().count(), 7);
         for row in 0..7 {
             let bytes = fs_err::read(out.join(format!("{side}/{}.npy", 100 + row))).unwrap();

@@ -4,24 +4,27 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use activations::{Pace, Status, Store, StoreDtype, verify};
+use activations::{Pace, RowKind, Status, Store, StoreDtype, verify};
 
-use crate::support::{Plan, plan_of, snapshot};
+use crate::support::{KINDS, Plan, planned, snapshot};
 
-/// Set in the child: the folder of the store.
+/// Set in the child: the folder of the store, and what its rows are.
 const CHILD: &str = "ACTIVATIONS_TEST_KILL";
-const KILLS: usize = 40;
+const CHILD_KIND: &str = "ACTIVATIONS_TEST_KILL_KIND";
+/// Of each kind of store.
+const KILLS: usize = 25;
 
 /// Thirty rows in fifteen batches.
-fn killed_plan() -> Plan {
-    plan_of(StoreDtype::F32, (0..15).map(|batch| vec![29 - batch, batch]).collect())
+fn killed_plan(kind: RowKind) -> Plan {
+    planned(kind, StoreDtype::F32, (0..15).map(|batch| vec![29 - batch, batch]).collect())
 }
 
 /// Not a test by itself: the writer that is killed. Every batch is synced on its own.
 #[test]
 fn child() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
-    let plan = killed_plan();
+    let kind = std::env::var(CHILD_KIND).unwrap();
+    let plan = killed_plan(*KINDS.iter().find(|known| known.name() == kind).unwrap());
     let pace = Pace { every: Duration::ZERO, bytes: 1 };
     let mut writer = plan.open_paced(Path::new(&dir), pace).unwrap();
     for batch in writer.remaining().to_vec() {
@@ -38,10 +41,11 @@ fn next(random: &mut u64) -> u64 {
 }
 
 /// Runs the child, for at most `limit`. Whether it was killed.
-fn run(dir: &Path, limit: Duration) -> bool {
+fn run(kind: RowKind, dir: &Path, limit: Duration) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["kill::child", "--exact", "--test-threads=1"])
         .env(CHILD, dir)
+        .env(CHILD_KIND, kind.name())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -62,10 +66,14 @@ fn run(dir: &Path, limit: Duration) -> bool {
 
 #[test]
 fn a_killed_writer_continues_to_the_same_bytes() {
+    KINDS.into_iter().for_each(killed_at_random_moments);
+}
+
+fn killed_at_random_moments(kind: RowKind) {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
     let started = Instant::now();
-    assert!(!run(&whole, Duration::from_mins(2)), "the uninterrupted writer took too long");
+    assert!(!run(kind, &whole, Duration::from_mins(2)), "the uninterrupted writer took too long");
     let full = started.elapsed();
     let expected = snapshot(&whole);
 
@@ -79,7 +87,7 @@ fn a_killed_writer_continues_to_the_same_bytes() {
         let mut done = 0;
         for _ in 0..4 {
             let moment = full.mul_f64(next(&mut random) as f64 / (1u64 << 31) as f64);
-            if !run(&store, moment) {
+            if !run(kind, &store, moment) {
                 break;
             }
             kills += 1;
@@ -93,7 +101,7 @@ fn a_killed_writer_continues_to_the_same_bytes() {
                 assert_eq!(Store::open(&store).is_ok(), status.finished, "seed {seed}, after kill {kills}");
             }
         }
-        assert!(!run(&store, Duration::from_mins(2)), "seed {seed}: the last writer took too long");
+        assert!(!run(kind, &store, Duration::from_mins(2)), "seed {seed}: the last writer took too long");
         assert!(expected == snapshot(&store), "seed {seed}, after kill {kills}: other bytes");
     }
     assert!(partly > 0, "seed {seed}: no kill hit a store in the middle; the test shows nothing");
@@ -102,10 +110,14 @@ fn a_killed_writer_continues_to_the_same_bytes() {
 /// Killed, damaged, continued, killed while it repairs, damaged again: the same bytes in the end.
 #[test]
 fn killed_and_damaged_in_turn_it_ends_in_the_same_bytes() {
+    KINDS.into_iter().for_each(killed_and_damaged);
+}
+
+fn killed_and_damaged(kind: RowKind) {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
     let started = Instant::now();
-    assert!(!run(&whole, Duration::from_mins(2)), "the uninterrupted writer took too long");
+    assert!(!run(kind, &whole, Duration::from_mins(2)), "the uninterrupted writer took too long");
     let full = started.elapsed();
     let expected = snapshot(&whole);
     let seed = u64::from(std::process::id());
@@ -114,7 +126,7 @@ fn killed_and_damaged_in_turn_it_ends_in_the_same_bytes() {
     for round in 0..rounds {
         let store = dir.path().join(round.to_string());
         for _ in 0..3 {
-            run(&store, full.mul_f64(next(&mut random) as f64 / (1u64 << 31) as f64));
+            run(kind, &store, full.mul_f64(next(&mut random) as f64 / (1u64 << 31) as f64));
             let Ok(status) = Status::of(&store) else { continue };
             if status.rows_done == 0 {
                 continue;
@@ -139,7 +151,7 @@ fn killed_and_damaged_in_turn_it_ends_in_the_same_bytes() {
             }
             damages += 1;
         }
-        assert!(!run(&store, Duration::from_mins(2)), "seed {seed}: the last writer took too long");
+        assert!(!run(kind, &store, Duration::from_mins(2)), "seed {seed}: the last writer took too long");
         assert!(expected == snapshot(&store), "seed {seed}, round {round}: other bytes");
         fs_err::remove_dir_all(&store).unwrap();
     }

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use activations::{SideOf, StoreDtype};
+use activations::StoreDtype;
 
-use crate::support::{plan, value};
+use crate::support::{KINDS, plan_of, value};
 
 const SCRIPT: &str = r"
 import sys, json, numpy as np
@@ -16,14 +16,18 @@ print(json.dumps({'shape': a.shape, 'dtype': str(a.dtype), 'values': a.astype('f
 #[test]
 fn numpy_maps_every_array() {
     let Some(python) = test_material::python("numpy") else { return };
-    for (dtype, name) in [(StoreDtype::F32, "float32"), (StoreDtype::F16, "float16")] {
-        let (dir, plan) = (tempfile::tempdir().unwrap(), plan(dtype));
+    let types = [(StoreDtype::F32, "float32"), (StoreDtype::F16, "float16")];
+    for (kind, (dtype, name)) in KINDS.into_iter().flat_map(|kind| types.map(|of| (kind, of))) {
+        let (dir, plan) = (tempfile::tempdir().unwrap(), plan_of(kind, dtype));
         let store = plan.complete(dir.path()).unwrap();
         for (number, column) in plan.manifest.columns.iter().enumerate() {
-            for side in SideOf::BOTH {
+            for &side in kind.sides() {
                 let reader = store.column(&column.name()).unwrap();
-                let output =
-                    Command::new(&python).args(["-c", SCRIPT]).arg(reader.path(side)).output().unwrap();
+                let output = Command::new(&python)
+                    .args(["-c", SCRIPT])
+                    .arg(reader.path(side).unwrap())
+                    .output()
+                    .unwrap();
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                 let seen: activations::serde_json::Value =
                     activations::serde_json::from_slice(&output.stdout).unwrap();

@@ -1,8 +1,8 @@
 //! What a writer refuses: other settings, other folders, a second writer, wrong batches, wrong numbers.
 
-use activations::{Column, Error, Manifest, SideOf, StoreDtype, verify};
+use activations::{Column, ColumnStates, Error, Manifest, RowKind, SideOf, Sides, StoreDtype, verify};
 
-use crate::support::{assert_same, message, plan, snapshot};
+use crate::support::{assert_same, message, plan, plan_of, snapshot};
 
 #[test]
 fn other_settings_are_refused_with_the_difference() {
@@ -13,7 +13,8 @@ fn other_settings_are_refused_with_the_difference() {
     let mut other = plan.clone();
     other.manifest.settings["model"]["hash"] = "bbbb".into();
     other.manifest.columns.pop();
-    other.rows[4].plus.prompt.push('!');
+    let Sides::Pair { plus, .. } = &mut other.rows[4].sides else { unreachable!("a pair") };
+    plus.prompt.push('!');
     let text = message(other.open(dir.path()));
     assert!(text.contains(r#"settings.model.hash: "aaaa" → "bbbb""#), "{text}");
     assert!(text.contains("columns[4]: {"), "{text}");
@@ -35,7 +36,8 @@ fn other_settings_are_refused_with_the_difference() {
 #[test]
 fn every_row_says_where_its_answer_is() {
     let (dir, mut plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32));
-    plan.rows[3].minus.answer_end = plan.rows[3].minus.answer_start;
+    let Sides::Pair { minus, .. } = &mut plan.rows[3].sides else { unreachable!("a pair") };
+    minus.answer_end = minus.answer_start;
     let text = message(plan.open(dir.path()));
     assert!(text.contains("row 3 (idx 103), minus: the answer's tokens 8..8 are none of the 12"), "{text}");
     assert!(snapshot(dir.path()).is_empty(), "nothing has been written");
@@ -120,15 +122,23 @@ fn of_many_creators_one_wins() {
     }
 }
 
+/// One side of a pair's states.
+fn side_of(states: &mut ColumnStates, side: SideOf) -> &mut Vec<f32> {
+    match (states, side) {
+        (ColumnStates::Pair { plus, .. }, SideOf::Plus) => plus,
+        (ColumnStates::Pair { minus, .. }, SideOf::Minus) => minus,
+        (ColumnStates::Single { statement }, SideOf::Statement) => statement,
+        (states, side) => panic!("{side} of {states:?}"),
+    }
+}
+
 #[test]
 fn numbers_that_must_not_be_kept_are_located() {
     let (dir, plan) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F16));
     let mut writer = plan.open(dir.path()).unwrap();
     let mut refused = |column: usize, side: SideOf, at: usize, value: f32| {
         let mut states = plan.states(0);
-        let entry = &mut states.columns[column];
-        let values = if side == SideOf::Plus { &mut entry.plus } else { &mut entry.minus };
-        values[at] = value;
+        side_of(&mut states.columns[column], side)[at] = value;
         message(writer.commit(0, states))
     };
     // Batch 0 has the rows 6, 2, 3.
@@ -147,8 +157,8 @@ fn numbers_that_must_not_be_kept_are_located() {
 
     // Scalars are f32 in every store, and a refused batch costs nothing.
     let mut states = plan.states(0);
-    states.columns[2].plus[1] = -70000.0;
-    states.columns[0].plus[0] = 65519.0;
+    side_of(&mut states.columns[2], SideOf::Plus)[1] = -70000.0;
+    side_of(&mut states.columns[0], SideOf::Plus)[0] = 65519.0;
     writer.commit(0, states).unwrap();
     for batch in [1, 2, 3] {
         writer.commit(batch, plan.states(batch)).unwrap();
@@ -169,7 +179,7 @@ fn batches_that_do_not_fit_the_plan_are_refused() {
         message(writer.commit(1, plan.states(1))).contains("batch 1 was committed where batch 0 is next")
     );
     let mut states = plan.states(0);
-    states.columns[3].minus.pop();
+    side_of(&mut states.columns[3], SideOf::Minus).pop();
     let text = message(writer.commit(0, states));
     assert!(text.contains("batch 0, blocks.0.hook_resid_post, minus: 14 values instead of 15"), "{text}");
     let mut states = plan.states(0);
@@ -204,4 +214,68 @@ fn an_array_under_both_names_is_left_alone() {
     assert_same(&before, &snapshot(dir.path()));
     let problems = verify(dir.path()).unwrap().problems;
     assert!(problems.iter().any(|problem| problem.what.contains("with and without")), "{problems:?}");
+}
+
+/// Pairs and statements do not mix: not in the rows, not in a batch, not when a store is continued, not when it is read.
+#[test]
+fn pairs_and_statements_do_not_mix() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |kind| plan_of(kind, StoreDtype::F32);
+    let (pairs, statements) = (of(RowKind::Pairs), of(RowKind::Statements));
+    let mut mixed = statements.clone();
+    mixed.rows[3] = pairs.rows[3].clone();
+    let text = message(mixed.open(dir.path()));
+    assert!(text.contains("row 3 (idx 103) is one of pairs, and the manifest is of statements"), "{text}");
+    assert!(snapshot(dir.path()).is_empty(), "nothing has been written");
+
+    let mut writer = statements.open(dir.path()).unwrap();
+    let mut states = statements.states(0);
+    states.columns[1] = pairs.states(0).columns[1].clone();
+    let text = message(writer.commit(0, states));
+    assert!(
+        text.contains("blocks.1.hook_resid_post: the states are of pairs, the store is of statements"),
+        "{text}"
+    );
+    drop(writer);
+    let mut other = pairs.clone();
+    other.manifest.columns[2] = statements.manifest.columns[2].clone();
+    let text = message(other.open(dir.path()));
+    assert!(text.contains(r#"sides: ["statement"] → (none)"#), "{text}");
+
+    let store = statements.complete(dir.path()).unwrap();
+    let reader = store.column("hook_embed").unwrap();
+    let text = message(reader.read(SideOf::Minus));
+    assert!(text.contains("hook_embed has no minus side: the store is of statements"), "{text}");
+    assert!(reader.map(SideOf::Plus).is_err() && reader.path(SideOf::Plus).is_err());
+    let text = message(activations::export_llama_ccs(&store, "last", dir.path().join("out")));
+    assert!(text.contains("the store is of single statements"), "{text}");
+}
+
+#[test]
+fn statements_have_no_columns_of_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    for column in
+        [Column::scalar("answer_logprob"), Column::new("hook_embed", &["d_model"], &[5]).at("answer_mean")]
+    {
+        let mut plan = plan_of(RowKind::Statements, StoreDtype::F32);
+        plan.manifest.columns[2] = column.clone();
+        let text = message(plan.open(dir.path()));
+        assert!(text.contains(&format!("{}, and statements have no answers", column.name())), "{text}");
+    }
+    // One way to write each manifest.
+    let plan = plan_of(RowKind::Statements, StoreDtype::F32);
+    plan.complete(dir.path()).unwrap();
+    let path = dir.path().join("manifest.json");
+    let text = fs_err::read_to_string(&path).unwrap();
+    for sides in [r#"["plus", "minus"]"#, "[]", r#"["statement", "plus"]"#, r#""statement""#, "null"] {
+        fs_err::write(&path, replaced(&text, sides)).unwrap();
+        assert!(message(Manifest::read(dir.path())).contains("manifest.json: "), "{sides}");
+    }
+}
+
+/// The manifest with other sides.
+fn replaced(manifest: &str, sides: &str) -> String {
+    let own = "[\n    \"statement\"\n  ]";
+    assert!(manifest.contains(own), "{manifest}");
+    manifest.replace(own, sides)
 }

@@ -1,24 +1,31 @@
 //! A store that was interrupted, anywhere, ends up byte for byte like one that was not.
 
-use activations::{Error, Pace, Status, Store, StoreDtype, verify};
+use activations::{Error, Pace, RowKind, SideOf, Status, Store, StoreDtype, verify};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{assert_same, copy, message, plan, snapshot};
+use crate::support::{KINDS, assert_same, copy, message, plan, plan_of, snapshot};
 
 /// What an uninterrupted run gives.
-fn uninterrupted() -> std::collections::BTreeMap<String, Vec<u8>> {
+fn uninterrupted(kind: RowKind) -> std::collections::BTreeMap<String, Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
-    plan(StoreDtype::F32).complete(dir.path()).unwrap();
+    plan_of(kind, StoreDtype::F32).complete(dir.path()).unwrap();
     snapshot(dir.path())
 }
 
 #[test]
 fn dropped_writers_leave_no_trace() {
-    let (dir, plan, expected) = (tempfile::tempdir().unwrap(), plan(StoreDtype::F32), uninterrupted());
+    KINDS.into_iter().for_each(dropped_writers_of);
+}
+
+fn dropped_writers_of(kind: RowKind) {
+    let (dir, expected) = (tempfile::tempdir().unwrap(), uninterrupted(kind));
+    let plan = plan_of(kind, StoreDtype::F32);
     let names: Vec<&str> = expected.keys().map(String::as_str).collect();
-    assert!(names.contains(&"journal") && names.contains(&"hook_embed/plus.npy"));
-    assert_eq!(names.len(), 3 + 2 * plan.manifest.columns.len(), "nothing else is in the folder: {names:?}");
+    let sides = kind.sides();
+    assert!(names.contains(&"journal") && names.contains(&&*format!("hook_embed/{}.npy", sides[0])));
+    let arrays = sides.len() * plan.manifest.columns.len();
+    assert_eq!(names.len(), 3 + arrays, "nothing else is in the folder: {names:?}");
     for batches in [0, 1, 0, 2, 1] {
         plan.write_some(dir.path(), batches).unwrap();
     }
@@ -36,7 +43,7 @@ fn the_pace_does_not_change_a_byte() {
         writer.commit(batch, plan.states(batch)).unwrap();
     }
     writer.finish().unwrap();
-    assert_same(&uninterrupted(), &snapshot(dir.path()));
+    assert_same(&uninterrupted(RowKind::Pairs), &snapshot(dir.path()));
 }
 
 #[test]
@@ -92,7 +99,7 @@ fn a_kill_between_renames_is_healed() {
 #[test]
 fn every_torn_journal_tail_is_continued() {
     let [source, dir] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let (plan, expected) = (plan(StoreDtype::F32), uninterrupted());
+    let (plan, expected) = (plan(StoreDtype::F32), uninterrupted(RowKind::Pairs));
     plan.write_some(source.path(), 2).unwrap();
     let shorter = fs_err::metadata(source.path().join("journal")).unwrap().len();
     plan.write_some(source.path(), 1).unwrap();
@@ -139,8 +146,14 @@ type Undo = Box<dyn Fn(&Path)>;
 /// Every state that creation goes through, made by taking the later steps back.
 #[test]
 fn an_interrupted_creation_is_begun_anew() {
+    KINDS.into_iter().for_each(interrupted_creation_of);
+}
+
+fn interrupted_creation_of(kind: RowKind) {
     let dir = tempfile::tempdir().unwrap();
-    let (plan, expected) = (plan(StoreDtype::F32), uninterrupted());
+    let (plan, expected) = (plan_of(kind, StoreDtype::F32), uninterrupted(kind));
+    let partial = |side: SideOf| format!("hook_embed/{side}.npy.partial");
+    let [first, last] = [kind.sides()[0], kind.sides()[kind.sides().len() - 1]].map(partial);
     let fresh = dir.path().join("fresh");
     plan.write_some(&fresh, 0).unwrap();
     let text = fs_err::read(fresh.join("manifest.json")).unwrap();
@@ -150,8 +163,8 @@ fn an_interrupted_creation_is_begun_anew() {
         Box::new(move |store| fs_err::write(store.join("manifest.json.tmp"), &text[..20]).unwrap()),
         Box::new(move |store| fs_err::write(store.join("journal"), &first_line[..30]).unwrap()),
         Box::new(|store| fs_err::write(store.join("journal"), "").unwrap()),
-        Box::new(|store| fs_err::write(store.join("hook_embed/plus.npy.partial"), "").unwrap()),
-        Box::new(|store| fs_err::remove_file(store.join("hook_embed/minus.npy.partial")).unwrap()),
+        Box::new(move |store| fs_err::write(store.join(&first), "").unwrap()),
+        Box::new(move |store| fs_err::remove_file(store.join(&last)).unwrap()),
         Box::new(|store| fs_err::remove_dir_all(store.join("blocks.1.hook_resid_post")).unwrap()),
         Box::new(|store| fs_err::rename(store.join("rows.parquet"), store.join("rows.parquet.tmp")).unwrap()),
         Box::new(|store| fs_err::remove_file(store.join("rows.parquet.tmp")).unwrap()),

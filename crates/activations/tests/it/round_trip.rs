@@ -1,19 +1,21 @@
 //! What is written comes back, through every way of reading.
 
-use activations::{Error, SideOf, Status, Store, StoreDtype, verify};
+use activations::{Error, RowKind, SideOf, Status, Store, StoreDtype, verify};
 use proptest::prelude::*;
 
-use crate::support::{message, plan, plan_of, value};
+use crate::support::{KINDS, message, plan, plan_of, planned, value};
 
 #[test]
 fn every_value_comes_back() {
-    for dtype in [StoreDtype::F32, StoreDtype::F16] {
-        let (dir, plan) = (tempfile::tempdir().unwrap(), plan(dtype));
+    for (kind, dtype) in
+        KINDS.into_iter().flat_map(|kind| [StoreDtype::F32, StoreDtype::F16].map(|d| (kind, d)))
+    {
+        let (dir, plan) = (tempfile::tempdir().unwrap(), plan_of(kind, dtype));
         let store = plan.complete(dir.path()).unwrap();
         for (number, column) in plan.manifest.columns.iter().enumerate() {
             let reader = store.column(&column.name()).unwrap();
             let len = reader.row_len();
-            for side in SideOf::BOTH {
+            for &side in kind.sides() {
                 let expected: Vec<f32> =
                     (0..7).flat_map(|row| (0..len).map(move |i| value(number, side, row, i))).collect();
                 assert_eq!(reader.read(side).unwrap(), expected, "{} {side}", column.name());
@@ -27,7 +29,7 @@ fn every_value_comes_back() {
                         assert_eq!(wide, expected);
                     }
                 }
-                let start = reader.path(side);
+                let start = reader.path(side).unwrap();
                 let header = fs_err::read(start).unwrap().len() - expected.len() * reader.dtype().size();
                 assert_eq!(header % 64, 0, "data is aligned");
             }
@@ -35,14 +37,17 @@ fn every_value_comes_back() {
         for layer in 0..3 {
             let reader = store.layer(layer, "last").unwrap();
             for row in 0..7 {
-                let pair = reader.row(row).unwrap();
-                assert_eq!(pair.plus, reader.read_rows(SideOf::Plus, row..row + 1).unwrap());
-                assert_eq!(pair.minus, reader.read_rows(SideOf::Minus, row..row + 1).unwrap());
+                let states = reader.row(row).unwrap();
+                assert_eq!(states.kind(), kind);
+                for (side, states) in states.sides() {
+                    assert_eq!(states, reader.read_rows(side, row..row + 1).unwrap());
+                }
             }
             assert!(matches!(reader.row(7), Err(Error::RowRange { .. })));
             assert!(matches!(reader.row(usize::MAX), Err(Error::RowRange { .. })));
         }
-        assert_eq!(store.column("answer_logprob").unwrap().dtype(), StoreDtype::F32, "scalars stay f32");
+        let scalar = plan.manifest.columns[2].name();
+        assert_eq!(store.column(&scalar).unwrap().dtype(), StoreDtype::F32, "scalars stay f32");
         assert_eq!(store.rows().unwrap(), plan.rows);
         assert_eq!(store.manifest().settings, plan.manifest.settings);
         assert!(verify(dir.path()).unwrap().is_sound());
@@ -107,6 +112,10 @@ fn equal_stores_have_equal_fingerprints() {
     assert_ne!(one.fingerprint(), plan.complete(c.path()).unwrap().fingerprint());
 }
 
+fn any_kind() -> impl Strategy<Value = RowKind> {
+    proptest::sample::select(&KINDS[..])
+}
+
 /// The rows in any order, cut into batches anywhere.
 fn any_plan() -> impl Strategy<Value = Vec<Vec<usize>>> {
     (1usize..12).prop_flat_map(|rows| {
@@ -128,15 +137,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_plan_does_not_change_the_arrays(batches in any_plan(), stop in 0usize..12) {
+    fn the_plan_does_not_change_the_arrays(batches in any_plan(), stop in 0usize..12, kind in any_kind()) {
         let [a, b] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let planned = plan_of(StoreDtype::F16, batches);
-        let plain = plan_of(StoreDtype::F16, vec![(0..planned.rows.len()).collect()]);
-        planned.write_some(a.path(), stop).unwrap();
-        let (a, b) = (planned.complete(a.path()).unwrap(), plain.complete(b.path()).unwrap());
-        for column in &planned.manifest.columns {
-            for side in SideOf::BOTH {
-                let path = |store: &Store| store.column(&column.name()).unwrap().path(side).to_owned();
+        let plan = planned(kind, StoreDtype::F16, batches);
+        let plain = planned(kind, StoreDtype::F16, vec![(0..plan.rows.len()).collect()]);
+        plan.write_some(a.path(), stop).unwrap();
+        let (a, b) = (plan.complete(a.path()).unwrap(), plain.complete(b.path()).unwrap());
+        for column in &plan.manifest.columns {
+            for &side in kind.sides() {
+                let path = |store: &Store| store.column(&column.name()).unwrap().path(side).unwrap();
                 prop_assert_eq!(fs_err::read(path(&a)).unwrap(), fs_err::read(path(&b)).unwrap());
             }
         }

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use activations::{
-    BatchStates, Column, ColumnStates, Manifest, Pace, Row, Side, SideOf, StoreDtype, StoreWriter, serde_json,
+    BatchStates, Column, ColumnStates, Manifest, Pace, Prompt, Row, RowKind, Side, SideOf, Sides, StoreDtype,
+    StoreWriter, serde_json,
 };
+
+/// Every kind of store.
+pub(crate) const KINDS: [RowKind; 2] = [RowKind::Pairs, RowKind::Statements];
 
 /// A store to write: what `StoreWriter::open` takes.
 #[derive(Clone, Debug)]
@@ -14,28 +18,38 @@ pub(crate) struct Plan {
     pub(crate) rows: Vec<Row>,
 }
 
-/// Seven rows of three layers of five numbers and a scalar, in batches that are not in row order.
+/// Seven pairs of three layers of five numbers and a scalar, in batches that are not in row order.
 pub(crate) fn plan(dtype: StoreDtype) -> Plan {
-    plan_of(dtype, vec![vec![6, 2, 3], vec![0], vec![5, 4], vec![1]])
+    plan_of(RowKind::Pairs, dtype)
 }
 
-pub(crate) fn plan_of(dtype: StoreDtype, batches: Vec<Vec<usize>>) -> Plan {
+/// As [`plan`], of rows of a kind.
+pub(crate) fn plan_of(kind: RowKind, dtype: StoreDtype) -> Plan {
+    planned(kind, dtype, vec![vec![6, 2, 3], vec![0], vec![5, 4], vec![1]])
+}
+
+/// As [`plan_of`], with a plan of any rows.
+pub(crate) fn planned(kind: RowKind, dtype: StoreDtype, batches: Vec<Vec<usize>>) -> Plan {
+    let scalar = match kind {
+        RowKind::Pairs => "answer_logprob",
+        RowKind::Statements => "surprise",
+    };
     let columns = vec![
         Column::new("hook_embed", &["d_model"], &[5]),
         Column::new("blocks.1.hook_resid_post", &["d_model"], &[5]),
-        Column::scalar("answer_logprob"),
+        Column::scalar(scalar),
         Column::new("blocks.0.hook_resid_post", &["d_model"], &[5]),
         Column::new("blocks.0.attn.hook_z", &["head", "d_head"], &[2, 3]).at("first"),
     ];
     let settings = serde_json::json!({
         "model": {"hash": "aaaa", "layers": 2}, "seed": 7, "extraction": {"rope": 1e-5},
     });
-    let manifest = Manifest::new(dtype, columns, batches, settings.as_object().unwrap().clone());
-    let rows = (0..manifest.rows).map(row).collect();
+    let manifest = Manifest::new(dtype, columns, batches, settings.as_object().unwrap().clone()).of(kind);
+    let rows = (0..manifest.rows).map(|number| row(kind, number)).collect();
     Plan { manifest, rows }
 }
 
-fn row(row: usize) -> Row {
+fn row(kind: RowKind, row: usize) -> Row {
     let side = |answer: &str| Side {
         prompt: format!("Question {row}?\n{answer}"),
         tokens: 9 + row as u32,
@@ -44,6 +58,12 @@ fn row(row: usize) -> Row {
         captured_id: 3869,
         captured_text: format!("▁{answer}"),
     };
+    let statement = || Prompt {
+        prompt: format!("{row} is a number."),
+        tokens: 3 + row as u32,
+        captured_id: 29889,
+        captured_text: ".".to_owned(),
+    };
     Row {
         idx: 100 + row as u64,
         label: row.is_multiple_of(3),
@@ -51,15 +71,21 @@ fn row(row: usize) -> Row {
         group: format!("g{}", row / 2),
         template: "plain".to_owned(),
         dataset: "boolq".to_owned(),
-        plus: side("Yes"),
-        minus: side("No"),
+        sides: match kind {
+            RowKind::Pairs => Sides::Pair { plus: side("Yes"), minus: side("No") },
+            RowKind::Statements => Sides::Single { statement: statement() },
+        },
         columns: [].into(),
     }
 }
 
 /// The value the tests put at a place: exact in f16, and different almost everywhere.
 pub(crate) fn value(column: usize, side: SideOf, row: usize, position: usize) -> f32 {
-    let sign = if side == SideOf::Plus { 0.5 } else { -0.5 };
+    let sign = match side {
+        SideOf::Plus => 0.5,
+        SideOf::Minus => -0.5,
+        SideOf::Statement => 0.25,
+    };
     let n = column * 97 + row * 13 + position;
     sign * (n % 1009) as f32
 }
@@ -89,12 +115,14 @@ impl Plan {
 
     pub(crate) fn states(&self, batch: usize) -> BatchStates {
         let columns = self.manifest.columns.iter().enumerate().map(|(number, column)| {
-            let [plus, minus] = SideOf::BOTH.map(|side| {
+            let side = |side| -> Result<Vec<f32>, std::convert::Infallible> {
                 let rows = self.manifest.batches[batch].iter();
-                rows.flat_map(|&row| (0..column.row_len()).map(move |i| value(number, side, row, i)))
-                    .collect()
-            });
-            ColumnStates { plus, minus }
+                let values =
+                    rows.flat_map(|&row| (0..column.row_len()).map(move |i| value(number, side, row, i)));
+                Ok(values.collect())
+            };
+            let Ok(states) = ColumnStates::try_each(self.manifest.kind, side);
+            states
         });
         BatchStates { columns: columns.collect() }
     }

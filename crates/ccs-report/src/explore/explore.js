@@ -165,7 +165,8 @@ function detail() {
   const text = element("p", undefined, "whole");
   text.append(`${rows.text[row] ?? "(the run has no texts)"} `, element("b", rows.plus[row] ?? ""));
   const answers = element("p", undefined, "quiet");
-  answers.textContent = `The plus side${rows.plus[row] ? ` (“${rows.plus[row]}”)` : ""} is labeled ${rows.label[row]}`
+  const judged = data.statements ? "The statement" : `The plus side${rows.plus[row] ? ` (“${rows.plus[row]}”)` : ""}`;
+  answers.textContent = `${judged} is labeled ${rows.label[row]}`
     + `${rows.minus[row] ? `; the minus side is “${rows.minus[row]}”` : ""}. Row ${rows.number[row]}, id ${rows.id[row]}, `
     + `question ${rows.question[row]}${rows.template[row] ? `, template ${rows.template[row]}` : ""}, ${rows.split[row]}`
     + Object.keys(data.columns).map((name) => `, ${name}: ${data.columns[name][row] ?? "–"}`).join("") + ".";

@@ -33,6 +33,7 @@ pub fn html(explore: &Explore) -> Result<String> {
     let page = environment.get_template(TEMPLATE).map_err(|e| failed(&e))?;
     let values = context! {
         about,
+        statements => explore.statements,
         left_out => explore.left_out,
         light => declarations(Theme::Light),
         dark => declarations(Theme::Dark),

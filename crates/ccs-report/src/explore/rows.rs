@@ -10,6 +10,8 @@ use crate::method::Method;
 pub struct Explore {
     /// What the data is, in a few words each.
     pub about: Vec<String>,
+    /// Whether rows are single statements.
+    pub statements: bool,
     /// Rows of the run that are not here.
     pub left_out: usize,
     /// The rows.

@@ -95,10 +95,10 @@ impl Chart {
         let (radius, whiskers) = ((0.3 * spacing).clamp(1.4, 4.0), spacing >= WHISKERS_FROM);
         let mark = Mark { radius, whiskers, shift: 0.0 };
         // Two intervals at one layer must not overlap.
-        let both = !series.ccs.is_empty() && !series.lr.is_empty() && mark.whiskers;
+        let both = !series.first.is_empty() && !series.lr.is_empty() && mark.whiskers;
         let dodge = if both { (0.14 * spacing).clamp(2.0, 6.0) } else { 0.0 };
         self.probe(&series.lr, LR, &Mark { shift: dodge, ..mark }, Shape::Square);
-        self.probe(&series.ccs, CCS, &Mark { shift: -dodge, ..mark }, Shape::Circle);
+        self.probe(&series.first, CCS, &Mark { shift: -dodge, ..mark }, Shape::Circle);
     }
 
     /// The intervals of what is no curve over layers: each as wide as its layer.

@@ -81,10 +81,11 @@ pub(crate) fn class(method: Method) -> &'static str {
 /// The color of a method.
 pub(crate) fn method_ink(method: Method) -> Ink {
     match method {
-        Method::CCS => CCS,
+        // No run has both.
+        Method::CCS | Method::MASS_MEAN => CCS,
         Method::LR => LR,
         Method::RANDOM => RANDOM,
-        Method::ZERO_SHOT => ZERO_SHOT,
+        Method::ZERO_SHOT | Method::TTPD => ZERO_SHOT,
         Method::MAJORITY => TEXT,
         _ => OTHER,
     }

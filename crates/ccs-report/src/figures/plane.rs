@@ -8,7 +8,7 @@ use super::legend::{self, Swatch};
 use super::palette::{FALSE, LINE, QUIET, TEXT, TRUE, method_ink};
 use super::text::fitting;
 use crate::numbers::percent;
-use crate::report::{Projection, Report};
+use crate::report::{Projection, Report, RowKind};
 
 /// The widths of a picture on its own, in pixels.
 const WIDE: i32 = 620;
@@ -58,12 +58,17 @@ fn single(report: &Report, of: &Projection, labels: &[bool], width: i32) -> Stri
 }
 
 fn key(report: &Report, of: &Projection) -> Vec<(Swatch, String)> {
-    let mut items = vec![
-        (Swatch::Disc(TRUE), "true, affirmed".to_owned()),
-        (Swatch::Circle(TRUE), "true, negated".to_owned()),
-        (Swatch::Disc(FALSE), "false, affirmed".to_owned()),
-        (Swatch::Circle(FALSE), "false, negated".to_owned()),
-    ];
+    let mut items = match report.row_kind {
+        RowKind::Pairs => vec![
+            (Swatch::Disc(TRUE), "true, affirmed".to_owned()),
+            (Swatch::Circle(TRUE), "true, negated".to_owned()),
+            (Swatch::Disc(FALSE), "false, affirmed".to_owned()),
+            (Swatch::Circle(FALSE), "false, negated".to_owned()),
+        ],
+        RowKind::Statements => {
+            vec![(Swatch::Disc(TRUE), "true".to_owned()), (Swatch::Disc(FALSE), "false".to_owned())]
+        }
+    };
     items.extend(of.directions.iter().map(|direction| {
         let title = fitting(&report.title(direction.method), 12, 200);
         (Swatch::Arrow(method_ink(direction.method)), title)

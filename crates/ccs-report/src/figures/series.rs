@@ -85,7 +85,9 @@ fn points(report: &Report, method: Method, quantity: Quantity) -> Vec<Point> {
 /// Everything in a figure by layer.
 #[derive(Debug)]
 pub(super) struct Series {
-    pub(super) ccs: Vec<Point>,
+    /// CCS, or of statements mass mean.
+    leading: Method,
+    pub(super) first: Vec<Point>,
     pub(super) lr: Vec<Point>,
     pub(super) zero_shot: Vec<Point>,
     pub(super) random: Vec<Point>,
@@ -102,30 +104,31 @@ impl Series {
         let mut random = of(Method::RANDOM);
         random.iter_mut().filter(|p| p.constant).for_each(|p| p.ci = None);
         let reference = quantity.reference(report);
-        let (ccs, lr, zero_shot) = (of(Method::CCS), of(Method::LR), of(Method::ZERO_SHOT));
+        let leading = report.row_kind.leading();
+        let (first, lr, zero_shot) = (of(leading), of(Method::LR), of(Method::ZERO_SHOT));
         let layers: Vec<f64> = report.layers.iter().map(|l| l.layer as f64).collect();
         // A report without layers has empty axes from 0 on.
-        let (first, last) = layers.first().copied().zip(layers.last().copied()).unwrap_or((0.0, 0.0));
-        let pad = (0.015 * (last - first)).max(0.6);
+        let (lowest, last) = layers.first().copied().zip(layers.last().copied()).unwrap_or((0.0, 0.0));
+        let pad = (0.015 * (last - lowest)).max(0.6);
         let step = layers.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
-        let shown = [&ccs, &lr, &zero_shot, &random].into_iter().flatten();
+        let shown = [&first, &lr, &zero_shot, &random].into_iter().flatten();
         let values = shown.flat_map(|p| std::iter::once(p.value).chain(p.ci.into_iter().flatten()));
         let y = share_range(values.chain([reference.0]));
         let step = if step.is_finite() { step } else { 1.0 };
-        Self { ccs, lr, zero_shot, random, reference, x: [first - pad, last + pad], y, step }
+        Self { leading, first, lr, zero_shot, random, reference, x: [lowest - pad, last + pad], y, step }
     }
 
     pub(super) fn legend(&self, report: &Report) -> Vec<(Swatch, String)> {
         let of =
             |points: &[Point], swatch, method| (!points.is_empty()).then(|| (swatch, report.title(method)));
         let band = self.random.iter().any(|p| p.ci.is_some());
-        let chosen: Vec<String> = [(Method::CCS, "CCS"), (Method::LR, "LR")]
+        let chosen: Vec<String> = [(self.leading, report.title(self.leading)), (Method::LR, "LR".to_owned())]
             .into_iter()
             .filter_map(|(m, name)| Some(format!("{name} layer {}", report.chosen_layer(m)?)))
             .collect();
-        let constant = self.ccs.iter().chain(&self.lr).any(|p| p.constant);
+        let constant = self.first.iter().chain(&self.lr).any(|p| p.constant);
         [
-            of(&self.ccs, Swatch::Circles, Method::CCS),
+            of(&self.first, Swatch::Circles, self.leading),
             of(&self.lr, Swatch::Squares, Method::LR),
             of(&self.zero_shot, Swatch::ZeroShot, Method::ZERO_SHOT),
             band.then(|| (Swatch::Band, "Random directions, central 95%".to_owned())),

@@ -25,7 +25,7 @@ impl Column {
 
 /// The methods of the table with intervals, which has no room for more.
 pub(super) fn columns(report: &Report) -> Vec<Method> {
-    [Method::CCS, Method::LR, Method::RANDOM]
+    [report.row_kind.leading(), Method::LR, Method::RANDOM]
         .into_iter()
         .filter(|m| report.layers.iter().any(|l| l.methods.contains_key(m)))
         .collect()

@@ -47,7 +47,7 @@ pub(super) fn key_numbers(report: &Report) -> Vec<KeyNumber> {
     standing(report).filter_map(number).collect()
 }
 
-/// The layer of a method's key numbers: probes at their chosen layers, random directions at that of CCS, and the first
+/// The layer of a method's key numbers: probes at their chosen layers, random directions at that of the leading method, and the first
 /// layer for what is the same at all of them.
 fn key_layer(report: &Report, method: Method) -> Option<usize> {
     let first = || report.layers.first().map(|l| l.layer);
@@ -56,7 +56,7 @@ fn key_layer(report: &Report, method: Method) -> Option<usize> {
     }
     if method == Method::RANDOM {
         let choices = || report.chosen.values().find_map(|c| c.layer);
-        return [Method::CCS, Method::LR]
+        return [report.row_kind.leading(), Method::LR]
             .into_iter()
             .find_map(|m| report.chosen_layer(m))
             .or_else(choices)

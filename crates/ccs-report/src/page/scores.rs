@@ -34,7 +34,8 @@ fn accuracy(test: &Evaluation) -> Metric {
     Metric { value: percent(test.accuracy), ci: test.accuracy_ci.map(percents) }
 }
 
-/// CCS and logistic regression first; the other methods behind a click. Where the run has neither, all come first.
+/// CCS and logistic regression first, of statements mass mean, logistic regression and TTPD; the other methods behind a click.
+/// Where the run has none of these, all come first.
 #[derive(Debug, Serialize)]
 pub(super) struct Parted<T> {
     pub(super) first: Vec<T>,
@@ -43,8 +44,7 @@ pub(super) struct Parted<T> {
 
 impl<T> Parted<T> {
     pub(super) fn new(items: impl IntoIterator<Item = (Method, T)>) -> Self {
-        let (first, others): (Vec<_>, Vec<_>) =
-            items.into_iter().partition(|(method, _)| matches!(*method, Method::CCS | Method::LR));
+        let (first, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|(method, _)| method.is_main());
         let [first, others] =
             [first, others].map(|of| of.into_iter().map(|(_, item)| item).collect::<Vec<_>>());
         if first.is_empty() { Self { first: others, others: first } } else { Self { first, others } }

@@ -34,6 +34,8 @@ use crate::sentences::reading;
 #[derive(Debug, Serialize)]
 pub(super) struct View {
     script: &'static str,
+    /// Whether rows are single statements.
+    statements: bool,
     program: String,
     colors: Colors,
     about: Vec<String>,
@@ -117,6 +119,7 @@ impl View {
         let of_chosen = report.chosen_layer(Method::CCS).and_then(|layer| report.layer(layer));
         Ok(Self {
             script: include_str!("page.js"),
+            statements: !report.row_kind.is_pairs(),
             program: report.program.clone(),
             colors: Colors { light: declarations(Theme::Light), dark: declarations(Theme::Dark) },
             about: report.about.clone(),

@@ -13,6 +13,7 @@ mod layer;
 mod projection;
 mod recursive;
 mod repetitions;
+mod row_kind;
 mod row_text;
 mod settings;
 mod several_layers;
@@ -40,6 +41,7 @@ pub use layer::{LayerReport, LossReport, MethodReport};
 pub use projection::{ProjectedDirection, Projection, Projections};
 pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
 pub use repetitions::{Repetitions, SeedCosines, ShuffledBand};
+pub use row_kind::RowKind;
 pub use row_text::RowText;
 pub use settings::{AnswerScore, RecordedSettings};
 pub use several_layers::{SeveralLayers, Together};
@@ -62,6 +64,9 @@ pub struct Report {
     pub program: String,
     /// Every method of the run, in the order of its tables.
     pub methods: IndexMap<Method, MethodInfo>,
+    /// What the rows are.
+    #[serde(skip_serializing_if = "RowKind::is_pairs", default)]
+    pub row_kind: RowKind,
     /// What the numbers say, in sentences.
     pub verdicts: Vec<Verdict>,
     /// Caveats about the whole run.
@@ -84,7 +89,7 @@ pub struct Report {
     /// The model's own answers, where the run reads them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub zero_shot: Option<ZeroShot>,
-    /// CCS at its layer minus logistic regression at its own, paired.
+    /// CCS at its layer (of statements, mass mean) minus logistic regression at its own, paired.
     pub chosen_difference: Option<Difference>,
     /// Every method that fits probes, at its chosen layer, minus random directions there and minus logistic regression at
     /// its own.

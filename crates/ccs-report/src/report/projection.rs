@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::method::Method;
 
-/// Statements of test rows (both sides of a pair) on the plane of the first two principal components of training statements,
+/// Statements of test rows (both sides of a pair, or single ones) on the plane of the first two principal components of training statements,
 /// layer by layer. States are centered a side and template, by means of training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Projections {
@@ -12,7 +12,7 @@ pub struct Projections {
     pub train_rows: usize,
     /// The test rows that are shown, by their numbers in the data: a seeded choice where there are more.
     pub rows: Vec<usize>,
-    /// Whether each one's plus side is true.
+    /// Whether each one's plus side, or statement, is true.
     pub labels: Vec<bool>,
     /// The layers that a picture of its own shows; the others are in the strip alone.
     pub main: Vec<usize>,
@@ -31,7 +31,7 @@ pub struct Projection {
     pub plus_x: Vec<f64>,
     /// And along the second.
     pub plus_y: Vec<f64>,
-    /// Coordinates of the minus statements along the first component.
+    /// Coordinates of the minus statements along the first component; empty in a run on single statements.
     pub minus_x: Vec<f64>,
     /// And along the second.
     pub minus_y: Vec<f64>,

@@ -40,6 +40,11 @@ impl RowText {
         let shared = plus.get(..at).unwrap_or_default();
         Self { shared: last(shared.trim(), SHARED), plus: rest(plus), minus: rest(minus) }
     }
+
+    /// Of a statement's prompt, which goes on in one way alone.
+    pub fn of_statement(prompt: &str) -> Self {
+        Self { shared: last(prompt.trim(), SHARED), ..Self::default() }
+    }
 }
 
 /// The first characters of a text.

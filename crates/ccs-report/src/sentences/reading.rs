@@ -2,14 +2,14 @@
 //! sentences.
 
 use crate::method::Method;
-use crate::report::{Finding, Report, Verdict};
+use crate::report::{Finding, Report, RowKind, Verdict};
 
 /// Sentences of a reading, at most.
 const MOST: usize = 5;
 
 /// The reading of a run. Every sentence but the first is one of its verdicts.
 pub fn reading(report: &Report) -> Vec<String> {
-    let main = [Method::CCS].into_iter().chain(report.chosen.keys().copied());
+    let main = [report.row_kind.leading()].into_iter().chain(report.chosen.keys().copied());
     let Some(main) = main.into_iter().find(|method| report.chosen.contains_key(method)) else {
         return vec![asked(report)];
     };
@@ -40,8 +40,18 @@ fn asked(report: &Report) -> String {
         number => format!("{number} {one}s"),
     };
     let methods = report.chosen.len();
+    let rows = report.rows.train + report.rows.test;
+    let question = match report.row_kind {
+        RowKind::Pairs => "Can the labels of contrast pairs be read from hidden states?".to_owned(),
+        RowKind::Statements => {
+            format!(
+                "Which of {} are true, and can that be read from hidden states?",
+                count(rows, "statement")
+            )
+        }
+    };
     format!(
-        "Can the labels of contrast pairs be read from hidden states? {} fitted on {} at {}, and evaluated on {} of {}.",
+        "{question} {} fitted on {} at {}, and evaluated on {} of {}.",
         if methods == 1 { "One method was".to_owned() } else { format!("{methods} methods were") },
         count(report.rows.train, "training row"),
         count(report.layers.len(), "layer"),

@@ -47,7 +47,7 @@ fn of_method(report: &Report, method: Method, choice: &Chosen, few: Option<&str>
     } else {
         let (finding, text) = against_chance(report, method, layer, choice, test);
         found.push(verdict(Some(layer), finding, text));
-        let main = matches!(method, Method::CCS | Method::LR);
+        let main = method.is_main();
         if main && finding.is_above_chance() {
             found.extend(against_zero_shot(report, method));
             found.extend(without_passages(report, method, layer));
@@ -56,7 +56,9 @@ fn of_method(report: &Report, method: Method, choice: &Chosen, few: Option<&str>
             found.extend(explained(report, method, layer));
         }
     }
-    if let Some(layer) = report.layer(layer).filter(|l| l.underdetermined && method == Method::CCS) {
+    if let Some(layer) =
+        report.layer(layer).filter(|l| l.underdetermined && method == report.row_kind.leading())
+    {
         let text = format!("Layer {}: {}.", layer.layer, layer.notes.join("; "));
         found.push(verdict(Some(layer.layer), Finding::Underdetermined, text));
     }
@@ -159,7 +161,7 @@ fn without_passages(report: &Report, method: Method, layer: usize) -> Option<Ver
     Some(Verdict { method, layer: Some(layer), finding, text })
 }
 
-/// CCS minus logistic regression, where either predicts the labels.
+/// The leading method minus logistic regression, where either predicts the labels.
 fn against_supervised(report: &Report, found: &[Verdict]) -> Option<Verdict> {
     let compared = report.chosen_difference.as_ref()?;
     let above = |method: Method| found.iter().any(|v| v.method == method && v.finding.is_above_chance());
@@ -168,17 +170,19 @@ fn against_supervised(report: &Report, found: &[Verdict]) -> Option<Verdict> {
     }
     let estimate = compared.auroc?;
     let [low, high] = estimate.ci?;
-    let [ccs, lr] = [("CCS", compared.first_layer), ("logistic regression", compared.second_layer)]
-        .map(|(title, layer)| format!("{title} (layer {layer})"));
+    let title = report.title(compared.first);
+    let [first, lr] =
+        [(title.as_str(), compared.first_layer), ("logistic regression", compared.second_layer)]
+            .map(|(title, layer)| format!("{title} (layer {layer})"));
     let by = difference_in("AUROC", estimate, None, 1)?;
     let (finding, text) = if high < 0.0 {
-        (Finding::BelowSupervised, format!("{ccs} falls short of {lr}: {by}."))
+        (Finding::BelowSupervised, format!("{first} falls short of {lr}: {by}."))
     } else if low > 0.0 {
-        (Finding::AboveSupervised, format!("{ccs} exceeds {lr}: {by}."))
+        (Finding::AboveSupervised, format!("{first} exceeds {lr}: {by}."))
     } else {
-        (Finding::NearSupervised, format!("Between {ccs} and {lr}, {by}: neither is shown to be better."))
+        (Finding::NearSupervised, format!("Between {first} and {lr}, {by}: neither is shown to be better."))
     };
-    Some(Verdict { method: Method::CCS, layer: None, finding, text })
+    Some(Verdict { method: compared.first, layer: None, finding, text })
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Fit {
         let subset = self.subset(&store)?;
         let source: &dyn Source = subset.as_ref().map_or(&store as &dyn Source, |subset| subset);
         let blank = self.blank.as_ref().map(|dir| StoreSource::open_at(dir, &self.job.tokens)).transpose()?;
-        let settings = self.job.settings(source.rows().answer_logprob.is_some())?;
+        let settings = self.job.settings(source.kind(), source.rows().answer_logprob.is_some())?;
         if let Some(blank) = &blank {
             ccs_trainer::check_blank(source, blank, &settings.layers)?;
             if settings.zero_shot == AnswerScore::Mean {

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use ccs_report::RowKind;
 use ccs_trainer::LAST;
 use ccs_trainer::{Compute, NewRunDir, Overwrite, Settings};
 use clap::Args;
@@ -44,14 +45,14 @@ impl Job {
     /// Finds mistakes in the settings and in the output folder before the store is opened.
     pub(crate) fn begin(&self) -> Result<Started, Box<dyn Error>> {
         let started = Started(SystemTime::now(), Instant::now());
-        self.settings.settings(true)?;
+        self.settings.check()?;
         NewRunDir::check(&self.out, self.overwrite())?;
         Ok(started)
     }
 
-    /// The settings, for stores that hold the model's own answers or not.
-    pub(crate) fn settings(&self, with_answers: bool) -> ccs_trainer::Result<Settings> {
-        self.settings.settings(with_answers)
+    /// The settings, for stores of such rows that hold the model's own answers or not.
+    pub(crate) fn settings(&self, rows: RowKind, with_answers: bool) -> ccs_trainer::Result<Settings> {
+        self.settings.settings(rows, with_answers)
     }
 
     fn overwrite(&self) -> Overwrite {

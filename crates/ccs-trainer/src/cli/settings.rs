@@ -5,9 +5,9 @@ use ccs::methods::Precision;
 use ccs::methods::ccs::{Init, Optimizer};
 use ccs::normalize::Normalization;
 use ccs_report::AnswerScore;
-use ccs_report::Method;
+use ccs_report::{Method, RowKind};
 use ccs_trainer::{Error, method};
-use ccs_trainer::{LayerSelection, Settings};
+use ccs_trainer::{LayerSelection, Negated, Settings};
 use clap::Args;
 
 /// Directions of recursive CCS where nothing is said: few fits beside those of all layers and folds.
@@ -96,6 +96,10 @@ pub(crate) struct SettingsArgs {
     /// the mean of the layers' calibrated probabilities; ccs and lr also fitted on their states side by side.
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Controls")]
     ensemble_layers: usize,
+    /// Which rows are negated ("is not"): data sets by name, separated by commas, or COLUMN=VALUE [default: a column
+    /// called polarity, negated or affirmative whose two values say it]
+    #[arg(long, value_name = "[COLUMN=]VALUE", help_heading = "Controls")]
+    negated: Option<Negated>,
     /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 if
     /// ccs is fitted without --hidden]
     #[arg(long, value_name = "N", help_heading = "Controls")]
@@ -108,25 +112,36 @@ pub(crate) struct SettingsArgs {
     shuffles: usize,
 }
 
-/// The help of `--methods`, from the registry.
+/// The help of `--methods`, from the registries.
 fn methods_help() -> String {
     let names = |wanted: &dyn Fn(&method::Known) -> bool| {
         let names = method::ALL.iter().filter(|known| wanted(known)).map(|known| known.name);
         names.collect::<Vec<_>>().join(", ")
     };
-    let (quick, further) = (names(&|known| known.by_default), names(&|known| !known.by_default));
-    format!("Methods, separated by commas, or `all` [default: {quick}]. Further methods: {further}")
+    let quick = names(&|known| known.pairs && known.by_default);
+    let further = names(&|known| known.pairs && !known.by_default);
+    let statements = names(&|known| known.statements);
+    format!(
+        "Methods, separated by commas, or `all` [default: {quick}]. Further methods: {further}. For a store of single \
+         statements: {statements} [default there: all of these]"
+    )
 }
 
 impl SettingsArgs {
-    /// The settings, where `with_answers` says whether the data has the model's answers, which `all` depends on.
-    pub(crate) fn settings(&self, with_answers: bool) -> Result<Settings, Error> {
+    /// Finds mistakes before a store is opened, and so before it is known what its rows are.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.settings(RowKind::Pairs, true).map(|_| ())
+    }
+
+    /// The settings for rows of this kind, where `with_answers` says whether the data has the model's answers, which `all`
+    /// depends on.
+    pub(crate) fn settings(&self, rows: RowKind, with_answers: bool) -> Result<Settings, Error> {
         let mut settings = Settings::default().normalized(self.normalize);
         settings.methods = match self.methods.as_deref() {
             None => None,
             Some([all]) if all.trim() == "all" => {
                 let usable = |m: &Method| with_answers || !needs_answers(m);
-                Some(method::all().filter(usable).collect())
+                Some(method::all(rows).filter(usable).collect())
             }
             Some(names) => Some(names.iter().map(|name| method::parse(name)).collect::<Result<_, _>>()?),
         };
@@ -140,7 +155,8 @@ impl SettingsArgs {
             settings.lr.c = c;
         }
         settings.directions = self.directions;
-        let fits_ccs = settings.methods.as_ref().is_none_or(|methods| methods.contains(&Method::CCS));
+        let asked = settings.methods.as_ref();
+        let fits_ccs = asked.map_or(rows.is_pairs(), |methods| methods.contains(&Method::CCS));
         let linear_ccs = fits_ccs && self.hidden.is_empty();
         settings.recursive = self.recursive.unwrap_or(if linear_ccs { RECURSIVE } else { 0 });
         settings.ensemble_layers = self.ensemble_layers;
@@ -151,7 +167,8 @@ impl SettingsArgs {
         }
         settings.zero_shot = self.zero_shot.unwrap_or_default();
         settings.strata.clone_from(&self.strata);
-        self.check_used(&settings)?;
+        settings.negated.clone_from(&self.negated);
+        self.check_used(&settings, rows)?;
         settings.check()?;
         Ok(settings)
     }
@@ -191,9 +208,9 @@ impl SettingsArgs {
     }
 
     /// Refuses what was given and would have no effect.
-    fn check_used(&self, settings: &Settings) -> Result<(), Error> {
-        let methods = settings.methods.clone().unwrap_or_else(|| method::default().collect());
-        let with_c = (methods.contains(&Method::LR) && !self.lr_cross_validated)
+    fn check_used(&self, settings: &Settings, rows: RowKind) -> Result<(), Error> {
+        let methods = settings.methods.clone().unwrap_or_else(|| method::default(rows).collect());
+        let with_c = (rows.is_pairs() && methods.contains(&Method::LR) && !self.lr_cross_validated)
             || methods.iter().any(|m| m.name() == "inlp");
         if let Some(c) = self.lr_c.filter(|_| !with_c) {
             let reason = "no method takes it: lr with a penalty that is not chosen, or inlp";

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ccs_report::{Against, Evaluation, Method, Report, Transfer};
+use ccs_report::{Against, Evaluation, Method, Report, RowKind, Transfer};
 use ccs_trainer::StoreSource;
 use ccs_trainer::{Dataset, Event, Pooled, RunControl, Source as _};
 use clap::Args;
@@ -48,7 +48,8 @@ impl Sweep {
             stores.push((name, path, StoreSource::open_at(path, &self.job.tokens)?));
         }
         let answers = stores.iter().all(|(.., source)| source.rows().answer_logprob.is_some());
-        let settings = self.job.settings(answers)?;
+        let rows = stores.first().map_or_else(RowKind::default, |(.., source)| source.kind());
+        let settings = self.job.settings(rows, answers)?;
         let names = names(&stores);
         let datasets: Vec<Dataset<'_>> =
             names.iter().zip(&stores).map(|(name, (.., source))| Dataset { name, source }).collect();

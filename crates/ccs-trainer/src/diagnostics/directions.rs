@@ -35,7 +35,12 @@ pub(crate) fn directions(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<Direct
     let found = directions_above_chance(&band.predictions, &data.test, LEVEL, SHUFFLES, &shared)?;
     drop(band);
     let options = SpectrumOptions { normalization, ..SpectrumOptions::default() };
-    let spectra = spectra(&data.train, &OBJECTIVES.map(|(_, objective)| objective), &options, &shared)?;
+    // What these maximize is of the two sides of pairs.
+    let spectra = if data.train.is_single() {
+        Vec::new()
+    } else {
+        spectra(&data.train, &OBJECTIVES.map(|(_, objective)| objective), &options, &shared)?
+    };
     let spectra = OBJECTIVES.iter().zip(spectra).filter_map(|(&(name, _), of)| spectrum(name, of)).collect();
     let more_than_chance = found.more_than_chance();
     let AboveChance { directions, above, share, threshold, level: expected, high: chance_high } = found;

@@ -60,7 +60,7 @@ impl<'a> ChosenLayer<'a> {
     ) -> Work<Diagnostics> {
         let (plan, data) = (self.plan, &self.data);
         let l2 = self.outcome.report.methods.get(&method).and_then(|report| report.l2);
-        let recipe = Recipe::known(method, &plan.settings, l2).briefly();
+        let recipe = Recipe::known(method, plan.source.kind(), &plan.settings, l2).briefly();
         control.begin(method, data.layer.layer, "calibration and templates")?;
         let mut found = Diagnostics::default();
         found.by_method.insert(method, self.of_method(recipe, probe, control)?);

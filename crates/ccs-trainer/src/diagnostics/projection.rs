@@ -51,8 +51,9 @@ impl Pictures {
     pub(crate) fn of(plan: &Plan<'_>, chosen: &IndexMap<Method, Chosen>) -> Self {
         let with_layer: Vec<Method> =
             chosen.iter().filter(|(_, c)| c.layer.is_some()).map(|c| *c.0).collect();
-        let known = [Method::CCS, Method::LR].into_iter().filter(|m| with_layer.contains(m));
-        let others = with_layer.iter().copied().filter(|m| ![Method::CCS, Method::LR].contains(m));
+        let first = [plan.source.kind().leading(), Method::LR];
+        let known = first.into_iter().filter(|m| with_layer.contains(m));
+        let others = with_layer.iter().copied().filter(|m| !first.contains(m));
         let methods: Vec<Method> = known.chain(others).take(2).collect();
         let mut main: Vec<usize> =
             methods.iter().filter_map(|m| chosen.get(m).and_then(|c| c.layer)).collect();
@@ -91,9 +92,12 @@ impl Pictures {
         let stream = plan.stream.child("projection").indexed("layer", layer.layer);
         let Some((plane, normalizer)) = plane(&train, &stream)? else { return Ok(None) };
         let (plus, minus) = normalizer.apply(&test, Kind::Double)?;
-        let [plus, minus] = [plus.f_mm(&plane.basis)?, minus.f_mm(&plane.basis)?]; // [N, 2]
-        let [plus_x, plus_y] = coordinates(&plus)?;
-        let [minus_x, minus_y] = coordinates(&minus)?;
+        let [plus_x, plus_y] = coordinates(&plus.f_mm(&plane.basis)?)?; // of [N, 2]
+        let [minus_x, minus_y] = if test.is_single() {
+            [Vec::new(), Vec::new()]
+        } else {
+            coordinates(&minus.f_mm(&plane.basis)?)?
+        };
         let mut directions = Vec::new();
         for method in &self.methods {
             if let Some((_, probe)) = outcome.probes.iter().find(|(m, _)| m == method) {
@@ -133,9 +137,13 @@ fn some(count: usize, most: usize, stream: &SeedTree) -> Vec<usize> {
 fn plane(train: &Contrast, stream: &SeedTree) -> Result<Option<(Plane, Normalizer)>> {
     let normalizer = Normalizer::fit_as(Normalization::MeanOnly, train)?;
     let (plus, minus) = normalizer.apply(train, Kind::Double)?;
-    let statements = Tensor::f_cat(&[plus, minus], 0)?; // [2N, D]
-    let truths: Vec<bool> =
-        train.labels().iter().copied().chain(train.labels().iter().map(|label| !label)).collect();
+    let mut truths = train.labels().to_vec();
+    let statements = if train.is_single() {
+        plus // [N, D]
+    } else {
+        truths.extend(train.labels().iter().map(|label| !label));
+        Tensor::f_cat(&[plus, minus], 0)? // [2N, D]
+    };
     match Plane::of(&statements, stream)? {
         Some(plane) => Ok(Some((plane.toward(&statements, &truths)?, normalizer))),
         None => Ok(None),

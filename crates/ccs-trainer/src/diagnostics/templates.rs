@@ -88,8 +88,14 @@ pub(crate) fn ensembles(data: &LayerData<'_>, probe: &Probe) -> Result<Vec<Ensem
     let questions = data.test.questions();
     let groups: HashMap<usize, &String> = questions.iter().copied().zip(data.test.groups()).collect();
     let mut reports = Vec::new();
-    for ensembling in [Ensembling::None, Ensembling::Partial, Ensembling::Full] {
-        let all = match ensemble(ensembling, &plus, &minus, data.test.labels(), &questions) {
+    // Of a statement, both logits are halves of one score: its difference is the statement alone.
+    let ways = if data.test.is_single() {
+        vec![(Ensembling::None, Ensembling::Partial), (Ensembling::Full, Ensembling::Full)]
+    } else {
+        [Ensembling::None, Ensembling::Partial, Ensembling::Full].map(|way| (way, way)).to_vec()
+    };
+    for (ensembling, computed) in ways {
+        let all = match ensemble(computed, &plus, &minus, data.test.labels(), &questions) {
             // A question whose answer changes with its wording has no one label.
             Err(ccs::Error::Variant { .. }) => continue,
             other => other?,

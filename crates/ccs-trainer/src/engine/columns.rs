@@ -40,7 +40,7 @@ pub(crate) fn columns(rows: &Rows, named: &[String], train: &[usize]) -> Result<
     let mut found: Vec<DataColumn> = Vec::new();
     let is_new = |found: &[DataColumn], name: &str| found.iter().all(|column| column.name != name);
     for name in named {
-        let Some(values) = all.get(name.as_str()) else { return Err(unknown(&all, name)) };
+        let Some(values) = all.get(name.as_str()) else { return Err(unknown(all.keys().copied(), name)) };
         if is_new(&found, name) {
             found.push(of_named(name, values, train)?);
         }
@@ -48,8 +48,11 @@ pub(crate) fn columns(rows: &Rows, named: &[String], train: &[usize]) -> Result<
     for (name, values) in &all {
         if is_new(&found, name) && has_few_values(values) {
             let column = of_words(name, values);
-            // What is true in every row of one value and in none of the other is the label itself, not what explains it.
-            found.extend((column.values.len() > 1 && !is_label(&column, &rows.labels)).then_some(column));
+            // What is true in every row of one value and in none of the other is the label itself, not what explains it;
+            // what divides rows as another column does says nothing new.
+            let is_new = found.iter().all(|other| other.of_row != column.of_row);
+            let divides = column.values.len() > 1 && is_new && !is_label(&column, &rows.labels);
+            found.extend(divides.then_some(column));
         }
     }
     Ok(found)
@@ -140,11 +143,12 @@ fn quarters(name: &str, numbers: &[Option<f64>], train: &[usize]) -> DataColumn 
     }
 }
 
-fn unknown(all: &IndexMap<&str, Vec<Option<&str>>>, name: &str) -> Error {
-    let near = host::nearest(name, all.keys().copied()).map(str::to_owned);
+/// A column that is not among those known.
+pub(crate) fn unknown<'a>(known: impl Iterator<Item = &'a str> + Clone, name: &str) -> Error {
+    let near = host::nearest(name, known.clone()).map(str::to_owned);
     Error::UnknownColumn {
         name: name.to_owned(),
-        known: all.keys().map(|name| (*name).to_owned()).collect(),
+        known: known.map(str::to_owned).collect(),
         suggestion: near,
     }
 }

@@ -16,8 +16,8 @@ const BESIDE: [Method; 3] = [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Me
 
 /// The choices compared.
 pub(crate) struct Choices {
-    /// CCS at its chosen layer minus logistic regression at its own.
-    pub(crate) ccs_and_lr: Option<Difference>,
+    /// CCS, of statements mass mean, at its chosen layer minus logistic regression at its own.
+    pub(crate) leading_and_lr: Option<Difference>,
     /// Every chosen probe against random directions and [`BESIDE`] at its layer, and logistic regression at its own.
     pub(crate) comparisons: Vec<Comparison>,
 }
@@ -42,7 +42,7 @@ pub(crate) fn between_choices(
         }
     }
     let lr = at_choice.get(&Method::LR).map(|(outcome, p)| (Method::LR, outcome.report.layer, p));
-    let mut choices = Choices { ccs_and_lr: None, comparisons: Vec::new() };
+    let mut choices = Choices { leading_and_lr: None, comparisons: Vec::new() };
     for (&method, (outcome, predicted)) in &at_choice {
         let layer = outcome.report.layer;
         choices.comparisons.extend(outcome.beyond_random.get(&method).cloned());
@@ -56,8 +56,8 @@ pub(crate) fn between_choices(
         let beside = beside.iter().map(|(other, p)| (*other, layer, p));
         for second in beside.chain(lr.filter(|_| method != Method::LR)) {
             let comparison = compare((method, layer, predicted), second, results, &split.clusters);
-            if (method, second.0) == (Method::CCS, Method::LR) {
-                choices.ccs_and_lr = Some(comparison.difference.clone());
+            if (method, second.0) == (plan.source.kind().leading(), Method::LR) {
+                choices.leading_and_lr = Some(comparison.difference.clone());
             }
             choices.comparisons.push(comparison);
         }
@@ -82,12 +82,12 @@ pub(crate) fn with_random(
     Ok(found)
 }
 
-/// CCS and logistic regression against each other and what else there is; other methods are compared at their
+/// CCS (of statements, mass mean) and logistic regression against each other and what else there is; other methods are compared at their
 /// chosen layers.
 pub(crate) fn at_layer(plan: &Plan<'_>, outcome: &LayerOutcome) -> Result<Vec<Comparison>> {
     let (split, layer) = (&plan.split, outcome.report.layer);
     let mut found = Vec::new();
-    for (first, others) in [(Method::CCS, &[Method::LR][..]), (Method::LR, &[])] {
+    for (first, others) in [(plan.source.kind().leading(), &[Method::LR][..]), (Method::LR, &[])] {
         let Some(own) = outcome.predicted(first, split)? else { continue };
         found.extend(outcome.beyond_random.get(&first).cloned());
         for &second in others.iter().chain(&BESIDE) {

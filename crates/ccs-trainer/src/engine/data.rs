@@ -20,12 +20,15 @@ pub(crate) struct LayerData<'a> {
 /// Loads a layer.
 pub(crate) fn load<'l>(plan: &Plan<'_>, layer: &'l Layer) -> Result<LayerData<'l>> {
     let rows = plan.source.rows();
-    let (plus, minus) = plan.source.load(layer)?;
-    let (plus, minus) = (plus.f_to_device(plan.device)?, minus.f_to_device(plan.device)?);
-    let mut all = Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone())
+    let states = plan.source.load(layer)?.to_device(plan.device)?;
+    let mut all = states
+        .labeled(rows.labels.clone(), rows.groups.clone())
         .map_err(|error| locate(plan.source, error))?;
     if let Some((questions, templates)) = rows.variants() {
         all = all.with_variants(questions, templates)?;
+    }
+    if let Some(polarity) = &plan.polarity {
+        all = all.with_polarity(polarity.affirmative.clone())?;
     }
     let train = all.select(&plan.split.rows.train)?;
     let test = all.select(&plan.split.rows.test)?;

@@ -1,7 +1,7 @@
 //! One layer of a run: load it, fit every method on its training rows, evaluate on its test rows.
 
 use ccs::normalize::few_rows_note;
-use ccs_report::{LayerReport, Method};
+use ccs_report::{LayerReport, Method, RowKind};
 use indexmap::IndexMap;
 
 use crate::Result;
@@ -50,8 +50,13 @@ fn about(plan: &Plan<'_>, data: &LayerData<'_>) -> LayerReport {
     let (rows, settings) = (data.train.rows(), &plan.settings);
     let in_fold = plan.split.folds.iter().map(|fold| fold.train.len()).min().unwrap_or(rows);
     // What CCS has to fit.
-    let dim = settings.ccs.project.unwrap_or(usize::MAX).min(data.train.dim());
-    let mut notes: Vec<String> = note(data, in_fold, dim, settings.ccs.l2).into_iter().collect();
+    let project = settings.ccs.project.filter(|_| plan.source.kind().is_pairs());
+    let dim = project.unwrap_or(usize::MAX).min(data.train.dim());
+    let mut notes: Vec<String> = match plan.source.kind() {
+        _ if data.degenerate => vec![nothing_to_fit(data)],
+        RowKind::Pairs => note(data, in_fold, dim, settings.ccs.l2).into_iter().collect(),
+        RowKind::Statements => separable(data, in_fold).into_iter().collect(),
+    };
     notes.extend(few_rows_note(settings.normalization, &data.train));
     LayerReport {
         layer: data.layer.layer,
@@ -82,15 +87,30 @@ fn fit_method(plan: &Plan<'_>, method: Method, data: &LayerData<'_>) -> Result<M
     }
 }
 
+fn nothing_to_fit(data: &LayerData<'_>) -> String {
+    let of = if data.train.template_names().len() > 1 { " of a template" } else { "" };
+    format!("the states are the same for every training row{of}: nothing to fit, a constant guess stands in")
+}
+
+/// What a reader must know of fits to statements at this layer, with `in_fold` of them in the smallest fold.
+fn separable(data: &LayerData<'_>, in_fold: usize) -> Option<String> {
+    let (rows, dim) = (data.train.rows(), data.train.dim());
+    let why = "labels can be told apart without error along almost any direction that a method may take";
+    let tell = "penalties and shrinkage choose among them, and accuracy on training rows says nothing";
+    if rows < dim {
+        Some(format!("{rows} training rows for {dim} dimensions: {why}; {tell}"))
+    } else if in_fold < dim {
+        Some(format!(
+            "{in_fold} training rows in a fold of the cross-validation for {dim} dimensions: there {why}; {tell}"
+        ))
+    } else {
+        None
+    }
+}
+
 /// What a reader must know of fits at this layer: `in_fold` training rows in the smallest fold, `dim` dimensions to fit.
 fn note(data: &LayerData<'_>, in_fold: usize, dim: usize, l2: f64) -> Option<String> {
     let rows = data.train.rows();
-    if data.degenerate {
-        let of = if data.train.template_names().len() > 1 { " of a template" } else { "" };
-        return Some(format!(
-            "the states are the same for every training row{of}: nothing to fit, a constant guess stands in"
-        ));
-    }
     let in_folds = format!("{in_fold} training rows in a fold of the cross-validation for {dim} dimensions");
     if rows < dim && l2 > 0.0 {
         Some(format!(

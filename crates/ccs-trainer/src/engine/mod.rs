@@ -12,6 +12,7 @@ pub(crate) mod evaluate;
 pub(crate) mod layer;
 pub(crate) mod outcome;
 pub(crate) mod plan;
+pub(crate) mod polarity;
 pub(crate) mod probe;
 pub(crate) mod recipe;
 pub(crate) mod split;

@@ -8,6 +8,7 @@ use tch::Device;
 
 use crate::engine::columns::{DataColumn, columns};
 use crate::engine::evaluate::Multiplicity;
+use crate::engine::polarity::Polarity;
 use crate::engine::split::DataSplit;
 use crate::method::Ask;
 use crate::settings::Settings;
@@ -26,6 +27,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) split: DataSplit,
     /// Columns of the data that may explain what a probe finds.
     pub(crate) columns: Vec<DataColumn>,
+    /// Which rows are negated, where that is known.
+    pub(crate) polarity: Option<Polarity>,
     /// The root of all that is random.
     pub(crate) stream: SeedTree,
     pub(crate) device: Device,
@@ -45,18 +48,20 @@ impl<'a> Plan<'a> {
         rows.check()?;
         let layers = settings.layers.of(source.layers(), &source.describe())?;
         let settings = settings.clone();
+        settings.check_for(source.kind())?;
         let with_logprob = rows.answer_logprob.is_some();
         if !with_logprob && settings.requires_answers() {
             return Err(Error::NoAnswerLogprob);
         }
-        let methods = settings.methods(with_logprob);
+        let methods = settings.methods(source.kind(), with_logprob);
         if methods.iter().any(Ask::needs_answers) {
             rows.check_answers(settings.zero_shot).map_err(|error| locate(source, error))?;
         }
         let stream = SeedTree::new(settings.seed);
         let split = DataSplit::new(rows, &settings, tested, &stream)?;
         let columns = columns(rows, &settings.strata, &split.rows.train)?;
-        Ok(Self { source, settings, methods, layers, split, columns, stream, device })
+        let polarity = Polarity::of(rows, settings.negated.as_ref(), tested.is_some())?;
+        Ok(Self { source, settings, methods, layers, split, columns, polarity, stream, device })
     }
 
     /// How many layers and methods a run's intervals are to hold for at once.

@@ -5,10 +5,10 @@ use crate::{Error, Result};
 use ccs::methods::inlp::Inlp;
 use ccs::methods::logistic::LrInput;
 use ccs::methods::logistic_regression::{LogisticRegression, PenaltyRule};
-use ccs::methods::{Fit, Fitted, find};
+use ccs::methods::{Entry, Fit, Fitted, REGISTRY, STATEMENT_METHODS};
 use ccs::stats::split::Split;
 use ccs::{Contrast, SeedTree};
-use ccs_report::Method;
+use ccs_report::{Method, RowKind};
 
 /// INLP ends after so many directions in any case.
 const INLP_DIRECTIONS: usize = 20;
@@ -17,6 +17,7 @@ const INLP_DIRECTIONS: usize = 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipe<'a> {
     pub(crate) method: Method,
+    rows: RowKind,
     settings: &'a Settings,
     /// The penalty of logistic regression, where cross-validation chose it.
     pub(crate) l2: Option<f64>,
@@ -49,14 +50,15 @@ impl<'a> Recipe<'a> {
         train: &Contrast,
         folds: &[Split],
     ) -> Result<Self> {
-        let open = Self::known(method, settings, None);
+        let rows = if train.is_single() { RowKind::Statements } else { RowKind::Pairs };
+        let open = Self::known(method, rows, settings, None);
         let tuned = open.configured()?.tuned(train, folds)?;
         Ok(Self { l2: tuned.and_then(|tuned| tuned.l2()), ..open })
     }
 
     /// With the penalty that was chosen before, if any.
-    pub(crate) fn known(method: Method, settings: &'a Settings, l2: Option<f64>) -> Self {
-        Self { method, settings, l2, probe_only: false }
+    pub(crate) fn known(method: Method, rows: RowKind, settings: &'a Settings, l2: Option<f64>) -> Self {
+        Self { method, rows, settings, l2, probe_only: false }
     }
 
     /// For the probe alone, without what else a report shows.
@@ -73,7 +75,9 @@ impl<'a> Recipe<'a> {
         };
         let of_differences =
             if *lr_cross_validated { PenaltyRule::CrossValidated } else { PenaltyRule::FromC };
+        let of_statements = self.rows == RowKind::Statements;
         Ok(match self.method.name() {
+            "lr" if of_statements => logistic(LrInput::Statements, PenaltyRule::CrossValidated),
             "ccs" => Box::new(ccs.clone()),
             "lr" => logistic(LrInput::Differences, of_differences),
             "lr_statements" => logistic(LrInput::Statements, PenaltyRule::CrossValidated),
@@ -81,7 +85,11 @@ impl<'a> Recipe<'a> {
             "inlp" => {
                 Box::new(Inlp { max_directions: INLP_DIRECTIONS, regression: lr.clone(), ..Inlp::default() })
             }
-            name => find(name).ok_or(Error::NoFit { method: self.method })?.method(*normalization),
+            name => {
+                let registry: &[Entry] = if of_statements { &STATEMENT_METHODS } else { &REGISTRY };
+                let entry = registry.iter().find(|entry| entry.name == name);
+                entry.ok_or(Error::NoFit { method: self.method })?.method(*normalization)
+            }
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ccs::SeedTree;
 use ccs::stats::split::{Split, test_groups};
-use ccs_report::{Method, Report, Transfer};
+use ccs_report::{Method, Report, RowKind, Transfer};
 
 use crate::control::{Outcome, RunControl};
 use crate::engine::compute::{Compute, one_thread};
@@ -132,7 +132,9 @@ impl<'a> Sweep<'a> {
     ) -> Result<Outcome<Vec<Run>>> {
         let mut runs = Vec::new();
         let answers = self.datasets.iter().all(|part| part.source.rows().answer_logprob.is_some());
-        let methods: Vec<Method> = settings.methods(answers).into_iter().filter(Ask::is_probe).collect();
+        let rows = self.datasets.first().map_or_else(RowKind::default, |part| part.source.kind());
+        let methods: Vec<Method> =
+            settings.methods(rows, answers).into_iter().filter(Ask::is_probe).collect();
         if self.datasets.len() < FEWEST_TO_LEAVE_ONE_OUT || methods.is_empty() {
             return Ok(Outcome::Finished(runs));
         }
@@ -223,7 +225,8 @@ fn tested_groups(datasets: &[Dataset<'_>], settings: &Settings) -> Result<BTreeS
     for part in datasets {
         let rows = part.source.rows();
         Split::of_groups(&rows.labels, &rows.groups, &tested).map_err(|error| of_part(part.name, error))?;
-        if settings.methods(rows.answer_logprob.is_some()).iter().any(Ask::needs_answers) {
+        if settings.methods(part.source.kind(), rows.answer_logprob.is_some()).iter().any(Ask::needs_answers)
+        {
             rows.answers(settings.zero_shot)?;
         }
     }

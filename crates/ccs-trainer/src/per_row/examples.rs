@@ -73,12 +73,13 @@ fn one_a_question(rows: &RunRows, sorted: impl Iterator<Item = Judged>) -> Vec<J
     sorted.filter(|judged| seen.insert(rows.questions.get(judged.row))).take(MOST).collect()
 }
 
-/// CCS and logistic regression, or else the first two methods that have calibrated probabilities.
+/// CCS (of statements, mass mean) and logistic regression, or else the first two methods that have calibrated probabilities.
 fn disagreements(rows: &RunRows, methods: &[MethodPredictions]) -> Option<Disagreements> {
     let calibrated: Vec<&MethodPredictions> = methods.iter().filter(|of| of.p.is_some()).collect();
     let named = |method| calibrated.iter().copied().find(|of| of.method == method);
-    let [first, second] = match (named(Method::CCS), named(Method::LR), calibrated.as_slice()) {
-        (Some(ccs), Some(lr), _) => [ccs, lr],
+    let leading = || named(Method::CCS).or_else(|| named(Method::MASS_MEAN)); // no run has both
+    let [first, second] = match (leading(), named(Method::LR), calibrated.as_slice()) {
+        (Some(leading), Some(lr), _) => [leading, lr],
         (.., [first, second, ..]) => [*first, *second],
         _ => return None,
     };

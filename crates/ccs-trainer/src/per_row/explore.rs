@@ -18,6 +18,7 @@ pub(crate) fn explore(report: &Report, rows: &RunRows, methods: &[MethodPredicti
     let picture = report.projections.iter().flat_map(|of| pictures(of, &shown));
     Explore {
         about: report.about.clone(),
+        statements: !report.row_kind.is_pairs(),
         left_out: rows.labels.len() - shown.len(),
         rows: about(rows, &shown),
         columns: columns(rows, &shown),

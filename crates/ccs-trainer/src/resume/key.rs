@@ -39,6 +39,7 @@ pub(crate) fn key(source: &dyn Source, settings: &Settings, device: Device, spli
         "layers": source.layers().iter().map(|l| (l.layer, &l.hook)).collect::<Vec<_>>(),
         "rows": [&rows.ids, &rows.groups, &rows.questions, &rows.templates],
         "labels": rows.labels,
+        "columns": rows.columns,
         "answers": [&rows.answer_logprob, &rows.answer_logprob_mean],
     });
     let hash = blake3::hash(&sealed::text(&about)?).to_hex();

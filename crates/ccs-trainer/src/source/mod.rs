@@ -1,24 +1,25 @@
 //! Where a run's data comes from: anything that knows its rows and loads one layer at a time.
 
+pub(crate) mod memory;
 pub(crate) mod notes;
 pub(crate) mod origin;
 pub(crate) mod pooled;
+pub(crate) mod states;
 pub(crate) mod store;
 pub(crate) mod subset;
 
-use activations::provenance::{DataRecord, Provenance};
-use indexmap::IndexMap;
-use tch::Tensor;
-
+use crate::source::states::States;
 use crate::{Error, Result};
-use ccs_report::{AnswerScore, RowText};
+use activations::provenance::{DataRecord, Provenance};
+use ccs_report::{AnswerScore, RowKind, RowText};
+use indexmap::IndexMap;
 
 /// The rows of a data source.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     /// Names of the rows, for the saved split. N
     pub ids: Vec<String>,
-    /// Whether the plus side is the true one. N
+    /// Whether the plus side is the true one; of a statement, whether it is true. N
     pub labels: Vec<bool>,
     /// What must stay together in splits, and counts as one in intervals. N
     pub groups: Vec<String>,
@@ -132,14 +133,17 @@ pub trait Source: Sync {
     /// The layers there are, ascending.
     fn layers(&self) -> &[Layer];
 
-    /// The plus and minus states of one layer.
+    /// Whether its rows are contrast pairs or single statements, known without loading a layer.
+    fn kind(&self) -> RowKind;
+
+    /// The states of one layer: those of both sides of pairs, or of statements, as [`Source::kind`] says.
     ///
     /// # Shapes
-    /// Two tensors \[N, D\] on the CPU, of a floating-point kind.
+    /// \[N, D\] on the CPU, of a floating-point kind.
     ///
     /// # Errors
     /// Whatever keeps the layer from being read.
-    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)>;
+    fn load(&self, layer: &Layer) -> Result<States>;
 
     /// D of a layer where it is known without loading it; what memory is planned by.
     fn dim(&self, _layer: &Layer) -> Option<usize> {
@@ -191,91 +195,4 @@ pub trait Source: Sync {
     fn describe(&self) -> String {
         "the data".to_owned()
     }
-}
-
-/// States that are in memory already.
-#[derive(Debug, Clone, Default)]
-pub struct Memory {
-    rows: Rows,
-    layers: Vec<Layer>,
-    /// Plus and minus of each layer, row after row.
-    states: Vec<(Vec<f32>, Vec<f32>)>,
-    /// Of all states so far.
-    hasher: blake3::Hasher,
-}
-
-impl Memory {
-    /// Rows without any layer yet.
-    pub fn new(rows: Rows) -> Self {
-        Self { rows, ..Self::default() }
-    }
-
-    /// Adds the next layer.
-    ///
-    /// # Shapes
-    /// `plus`, `minus`: \[N, D\], row after row, for N rows and any D.
-    #[must_use]
-    pub fn with_layer(mut self, hook: &str, plus: Vec<f32>, minus: Vec<f32>) -> Self {
-        for side in [&plus, &minus] {
-            self.hasher.update(&(side.len() as u64).to_le_bytes());
-            for part in side.chunks(1 << 14) {
-                let bytes: Vec<u8> = part.iter().flat_map(|x| x.to_le_bytes()).collect();
-                self.hasher.update(&bytes);
-            }
-        }
-        self.layers.push(Layer { layer: self.layers.len(), hook: hook.to_owned() });
-        self.states.push((plus, minus));
-        self
-    }
-}
-
-impl Source for Memory {
-    fn rows(&self) -> &Rows {
-        &self.rows
-    }
-
-    fn layers(&self) -> &[Layer] {
-        &self.layers
-    }
-
-    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
-        let Some((plus, minus)) = self.states.get(layer.layer) else {
-            let available = format!("0 to {}", self.states.len().saturating_sub(1));
-            return Err(Error::UnknownLayer { layer: layer.layer, data: self.describe(), available });
-        };
-        let n = self.rows.labels.len();
-        Ok((matrix("the plus states", plus, n)?, matrix("the minus states", minus, n)?))
-    }
-
-    fn dim(&self, layer: &Layer) -> Option<usize> {
-        self.states.get(layer.layer)?.0.len().checked_div(self.rows.labels.len())
-    }
-
-    fn identity(&self) -> DataRecord {
-        let states = self.hasher.finalize().to_hex().as_str().into();
-        DataRecord {
-            kind: Some("memory".to_owned()),
-            rows: Some(self.rows.labels.len() as u64),
-            other: [("states".to_owned(), states)].into_iter().collect(),
-            ..DataRecord::default()
-        }
-    }
-
-    fn made_by(&self) -> Option<Provenance> {
-        None
-    }
-}
-
-/// A matrix of `rows` rows from its values. \[N, D\]
-pub(crate) fn matrix(what: &str, values: &[f32], rows: usize) -> Result<Tensor> {
-    if rows == 0 || values.is_empty() || !values.len().is_multiple_of(rows) {
-        return Err(ccs::Error::Shape {
-            what: what.to_owned(),
-            expected: format!("a multiple of {rows} values, one row each"),
-            found: vec![values.len() as i64],
-            hint: "every row has a state of the same length",
-        }
-        .into());
-    }
-    Ok(Tensor::f_from_slice(values)?.f_reshape([rows as i64, -1])?)
 }

@@ -3,15 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 
 use activations::provenance::{DataRecord, NamedData, Provenance};
-use ccs_report::RowText;
+use ccs_report::{RowKind, RowText};
 use indexmap::IndexMap;
-use tch::Tensor;
 
 use crate::settings::LayerSelection;
 use crate::source::Layer;
 use crate::source::Rows;
 use crate::source::Source;
 use crate::source::origin::{differ, same_model};
+use crate::source::states::States;
+use crate::source::store::DATASET;
 use crate::{Error, Result};
 
 /// A data set with the name that it has in reports.
@@ -103,6 +104,10 @@ fn compatible(
     let notes = made_alike(part, first)?;
     let refuse =
         |what, found: String, expected: String| differ(part.name, what, found, first.name, &expected);
+    if part.source.kind() != first.source.kind() {
+        let rows = |part: &Dataset<'_>| part.source.kind().name().to_owned();
+        return Err(refuse("the kind of its rows", rows(part), rows(first)));
+    }
     let found = asked.of(part.source.layers(), part.name)?;
     let names = |layers: &[Layer]| -> BTreeSet<(usize, String)> {
         layers.iter().map(|l| (l.layer, l.hook.clone())).collect()
@@ -197,6 +202,9 @@ fn rows(parts: &[Dataset<'_>]) -> Rows {
     let notes: Vec<String> = parts.iter().filter_map(named).collect();
     all.both_labels = (!notes.is_empty()).then(|| notes.join(" "));
     all.columns = columns(parts);
+    let names =
+        parts.iter().flat_map(|part| part.source.rows().labels.iter().map(|_| Some(part.name.to_owned())));
+    all.columns.insert(DATASET.to_owned(), names.collect());
     all
 }
 
@@ -238,20 +246,26 @@ impl Source for Pooled<'_> {
         &self.layers
     }
 
-    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
-        let (mut plus, mut minus) = (Vec::new(), Vec::new());
+    fn kind(&self) -> RowKind {
+        // All have the first's.
+        self.parts.first().map_or(RowKind::Pairs, |part| part.source.kind())
+    }
+
+    fn load(&self, layer: &Layer) -> Result<States> {
+        let mut all: Vec<States> = Vec::new();
         for part in &self.parts {
-            let (p, m) = part.source.load(layer)?;
-            let width = |t: &Tensor| t.size().get(1).copied();
-            if let Some(first) = plus.first().filter(|first| width(first) != width(&p)) {
-                let text = |t: &Tensor| width(t).unwrap_or_default().to_string();
+            let states = part.source.load(layer)?;
+            if let Some(first) = all.first().filter(|first| first.dim() != states.dim()) {
+                let (found, expected) = (states.dim().to_string(), first.dim().to_string());
                 let reference = self.parts.first().map_or("", |part| part.name);
-                return Err(differ(part.name, "the length of a state", text(&p), reference, &text(first)));
+                return Err(differ(part.name, "the length of a state", found, reference, &expected));
             }
-            plus.push(p);
-            minus.push(m);
+            all.push(states);
         }
-        Ok((Tensor::f_cat(&plus, 0)?, Tensor::f_cat(&minus, 0)?))
+        States::join(&all)?.ok_or_else(|| {
+            let purpose = "a pool of data sets".to_owned();
+            ccs::Error::TooFewRows { purpose, needed: 1, found: 0 }.into()
+        })
     }
 
     fn dim(&self, layer: &Layer) -> Option<usize> {

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use activations::provenance::{DataRecord, Provenance};
 use activations::{Column, Row, SideOf, Store, column_names};
-use ccs_report::RowText;
+use ccs_report::{RowKind, RowText};
 use indexmap::IndexMap;
-use tch::Tensor;
 
-use crate::source::{Layer, Rows, Source, matrix};
+use crate::source::memory::matrix;
+use crate::source::states::States;
+use crate::source::{Layer, Rows, Source};
 use crate::{Error, Result};
 
 /// The token rule of a store's states unless another is asked for.
@@ -18,6 +19,8 @@ pub const LAST: &str = "last";
 /// The columns of the model's log-probabilities of the answers: the sum over their tokens, and the mean.
 const ANSWER_LOGPROB: &str = "answer_logprob";
 const ANSWER_LOGPROB_MEAN: &str = "answer_logprob_mean";
+/// What the column of the rows' data sets is called.
+pub(crate) const DATASET: &str = "dataset";
 
 /// A finished [`activations::Store`] at one token rule; layers are read when they are worked on.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl StoreSource {
         for row in stored {
             rows.ids.push(row.idx.to_string());
             rows.labels.push(row.label);
-            rows.prompt_lengths.push(row.plus.prompt.len() + row.minus.prompt.len());
+            rows.prompt_lengths.push(prompts(&row).iter().map(|prompt| prompt.len()).sum());
             let question = format!("{}/{}/{}", row.dataset, row.question_id, row.idx);
             rows.templates.push(row.template);
             // A store without groups has each question for itself, which no question of another store is part of.
@@ -93,28 +96,39 @@ fn numbers(store: &Store, name: &str) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
     Ok(Some((side(SideOf::Plus)?, side(SideOf::Minus)?)))
 }
 
-/// The further columns of the rows.
+/// The further columns of the rows. The data set is one, where there are several.
 fn columns(rows: &[Row]) -> IndexMap<String, Vec<Option<String>>> {
     let values = |name: &str| rows.iter().map(|row| row.columns.get(name).cloned()).collect();
-    column_names(rows).into_iter().map(|name| (name.to_owned(), values(name))).collect()
+    let mut all: IndexMap<String, Vec<Option<String>>> =
+        column_names(rows).into_iter().map(|name| (name.to_owned(), values(name))).collect();
+    if rows.iter().any(|row| Some(&row.dataset) != rows.first().map(|first| &first.dataset)) {
+        let datasets = || rows.iter().map(|row| Some(row.dataset.clone())).collect();
+        all.entry(DATASET.to_owned()).or_insert_with(datasets);
+    }
+    all
+}
+
+/// A row's prompts: two of a pair, one of a statement.
+fn prompts(row: &Row) -> Vec<&str> {
+    row.kind().sides().iter().filter_map(|&side| row.prompt(side)).collect()
 }
 
 /// A sentence on prompts that have both labels, if there are such.
 fn both_labels(rows: &[Row]) -> Option<String> {
-    let mut first: HashMap<(&str, &str), (&Row, bool)> = HashMap::new();
-    let (mut prompts, mut shown) = (0, None);
+    let mut first: HashMap<Vec<&str>, (&Row, bool)> = HashMap::new();
+    let (mut both, mut shown) = (0, None);
     for row in rows {
-        let key = (row.plus.prompt.trim(), row.minus.prompt.trim());
+        let key = prompts(row).into_iter().map(str::trim).collect();
         let (earlier, counted) = first.entry(key).or_insert((row, false));
         if earlier.label != row.label && !*counted {
             *counted = true;
-            prompts += 1;
+            both += 1;
             shown.get_or_insert((earlier.idx, row.idx));
         }
     }
     let (one, other) = shown?;
     Some(format!(
-        "{prompts} of the prompts stand in the store with both labels, the first with idx {one} and {other}: at most one \
+        "{both} of the prompts stand in the store with both labels, the first with idx {one} and {other}: at most one \
          of the two labels can be right."
     ))
 }
@@ -128,11 +142,24 @@ impl Source for StoreSource {
         &self.layers
     }
 
-    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
+    fn kind(&self) -> RowKind {
+        match self.store.kind() {
+            activations::RowKind::Pairs => RowKind::Pairs,
+            activations::RowKind::Statements => RowKind::Statements,
+        }
+    }
+
+    fn load(&self, layer: &Layer) -> Result<States> {
         let name = self.column(layer).map_or_else(|| layer.hook.clone(), Column::name);
         let reader = self.store.column(&name).map_err(Box::new)?;
         let side = |what, side| matrix(what, &reader.read(side).map_err(Box::new)?, self.rows.labels.len());
-        Ok((side("the plus states", SideOf::Plus)?, side("the minus states", SideOf::Minus)?))
+        Ok(match self.kind() {
+            RowKind::Statements => States::Statements(side("the states", SideOf::Statement)?),
+            RowKind::Pairs => States::Pairs {
+                plus: side("the plus states", SideOf::Plus)?,
+                minus: side("the minus states", SideOf::Minus)?,
+            },
+        })
     }
 
     fn dim(&self, layer: &Layer) -> Option<usize> {
@@ -154,7 +181,12 @@ impl Source for StoreSource {
     fn texts(&self) -> Result<Vec<Option<RowText>>> {
         // Read again rather than kept: whole prompts would be held as long as the source.
         let rows = self.store.rows().map_err(Box::new)?;
-        Ok(rows.iter().map(|row| Some(RowText::of(&row.plus.prompt, &row.minus.prompt))).collect())
+        let text = |row: &Row| match prompts(row)[..] {
+            [plus, minus] => Some(RowText::of(plus, minus)),
+            [statement] => Some(RowText::of_statement(statement)),
+            _ => None,
+        };
+        Ok(rows.iter().map(text).collect())
     }
 
     fn describe(&self) -> String {

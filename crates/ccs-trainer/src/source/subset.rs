@@ -2,8 +2,9 @@
 
 use activations::provenance::{DataRecord, Provenance};
 use ccs::pick;
-use tch::Tensor;
+use ccs_report::RowKind;
 
+use crate::source::states::States;
 use crate::source::{Layer, Rows, Source};
 use crate::{Error, Result};
 
@@ -135,11 +136,12 @@ impl Source for Subset<'_> {
         self.source.layers()
     }
 
-    fn load(&self, layer: &Layer) -> Result<(Tensor, Tensor)> {
-        let (plus, minus) = self.source.load(layer)?;
-        let index: Vec<i64> = self.kept.iter().map(|&row| row as i64).collect();
-        let index = Tensor::f_from_slice(&index)?;
-        Ok((plus.f_index_select(0, &index)?, minus.f_index_select(0, &index)?))
+    fn kind(&self) -> RowKind {
+        self.source.kind()
+    }
+
+    fn load(&self, layer: &Layer) -> Result<States> {
+        self.source.load(layer)?.select(&self.kept)
     }
 
     fn dim(&self, layer: &Layer) -> Option<usize> {

@@ -61,6 +61,9 @@ pub fn check_blank(source: &dyn Source, blank: &dyn Source, layers: &LayerSelect
     let (made_by, own) = (blank.made_by(), source.made_by());
     same_model((NAME, made_by.as_ref()), ("the run's store", own.as_ref()))?;
     blank.rows().check()?;
+    if blank.kind() != source.kind() {
+        return Err(Error::Kind { data: NAME.to_owned(), found: blank.kind() });
+    }
     if fingerprint(source).is_some_and(|own| fingerprint(blank) == Some(own)) {
         return Err(refused("it is the run's own store".to_owned()));
     }

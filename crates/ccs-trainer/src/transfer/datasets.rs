@@ -152,12 +152,12 @@ impl<'a> DataSets<'a> {
 
     /// All rows at a layer, with templates named as each data set names its own, and as the pool does.
     fn pairs(&self, layer: &Layer) -> Result<[Contrast; 2]> {
-        let (plus, minus) = self.pooled.load(layer)?;
-        let (plus, minus) = (plus.f_to_device(self.device)?, minus.f_to_device(self.device)?);
+        let states = self.pooled.load(layer)?.to_device(self.device)?;
         let rows = self.pooled.rows();
         let make = || {
-            let (plus, minus) = (plus.f_alias()?, minus.f_alias()?);
-            Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone())
+            states
+                .alias()?
+                .labeled(rows.labels.clone(), rows.groups.clone())
                 .map_err(|error| locate(self.pooled, error))
         };
         let own = self.pooled.parts().iter().flat_map(|part| {
@@ -234,7 +234,7 @@ impl<'a> DataSets<'a> {
     }
 
     fn asked(&self, method: Method) -> bool {
-        self.settings.methods(true).contains(&method)
+        self.settings.methods(self.pooled.kind(), true).contains(&method)
     }
 
     /// Notes test rows of templates that a probe has no statistics for.

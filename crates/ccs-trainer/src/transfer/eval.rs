@@ -7,7 +7,7 @@ use ccs::Contrast;
 use ccs::SeedTree;
 use ccs::baselines::{Predictions, majority_share};
 use ccs::probe::Probe;
-use ccs_report::{AnswerScore, Evaluation, Method, Report, Side};
+use ccs_report::{AnswerScore, Evaluation, Method, Report, RowKind, Side};
 use tch::Device;
 
 use crate::engine::answers::Reading;
@@ -107,9 +107,15 @@ fn evaluate_run(
     let report = run.report()?;
     let (rows, name) = (source.rows(), source.describe());
     rows.check()?;
+    if report.row_kind == RowKind::Pairs && source.kind() == RowKind::Statements {
+        return Err(Error::Kind { data: name, found: source.kind() });
+    }
     let fitted = asked(&run, &report, options)?;
     let mut notes: BTreeSet<String> = rows.both_labels.iter().cloned().collect();
     notes.extend(source.notes());
+    notes.extend((report.row_kind != source.kind()).then(|| {
+        "the probes were fitted on single statements: of a contrast pair, they say how much truer the plus side is than the minus side".to_owned()
+    }));
     notes.extend(made_alike(source, &name, &fitted)?);
     let trained = fitted.first().map(|f| &f.train_groups);
     let (chosen, trained_rows) = untrained(rows, trained, options.keep_trained);

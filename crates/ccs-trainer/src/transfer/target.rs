@@ -5,7 +5,7 @@ use ccs::baselines::{Predictions, zero_shot};
 use ccs::pick;
 use ccs::probe::Probe;
 use ccs_report::AnswerScore;
-use tch::{Device, Tensor};
+use tch::Device;
 
 use crate::Result;
 use crate::engine::answers::Thresholds;
@@ -35,13 +35,9 @@ impl<'a> Target<'a> {
 
     /// The rows' pairs at one layer.
     pub(crate) fn load(&self, layer: &Layer) -> Result<Contrast> {
-        let (plus, minus) = self.source.load(layer)?;
-        let index: Vec<i64> = self.rows.iter().map(|&row| row as i64).collect();
-        let index = Tensor::f_from_slice(&index)?;
-        let side = |states: Tensor| states.f_index_select(0, &index)?.f_to_device(self.device);
-        let (plus, minus) = (side(plus)?, side(minus)?);
-        let pairs = Contrast::new(plus, minus, self.labels.clone(), self.groups.clone())
-            .map_err(|error| self.named(error))?;
+        let states = self.source.load(layer)?.select(&self.rows)?.to_device(self.device)?;
+        let pairs =
+            states.labeled(self.labels.clone(), self.groups.clone()).map_err(|error| self.named(error))?;
         match self.source.rows().variants() {
             Some((questions, templates)) => {
                 Ok(pairs.with_variants(pick(&questions, &self.rows)?, pick(&templates, &self.rows)?)?)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, StoreDtype, StoreWriter};
+use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, Sides, StoreDtype, StoreWriter};
 use assert_cmd::Command;
 use ccs_report::Method;
 use ccs_trainer::Fitted;
@@ -37,8 +37,7 @@ fn write_store(dir: &Path) {
             group,
             template: "t".to_owned(),
             dataset: "planted".to_owned(),
-            plus: side("True"),
-            minus: side("False"),
+            sides: Sides::Pair { plus: side("True"), minus: side("False") },
             columns: [].into(),
         })
         .collect();
@@ -52,7 +51,7 @@ fn write_store(dir: &Path) {
     let settings = serde_json::from_str(settings).unwrap();
     let manifest = Manifest::new(StoreDtype::F32, columns, vec![(0..ROWS).collect()], settings);
     let mut writer = StoreWriter::open(dir, manifest, &rows).unwrap();
-    let states = |plus: Vec<f32>, minus: Vec<f32>| ColumnStates { plus, minus };
+    let states = |plus: Vec<f32>, minus: Vec<f32>| ColumnStates::Pair { plus, minus };
     let columns = vec![
         states(vec![1.0; ROWS * DIM], vec![2.0; ROWS * DIM]),
         states(planted.plus, planted.minus),

@@ -307,7 +307,7 @@ fn unrelated_text_sets_the_threshold_that_recall_is_counted_at() {
     let fitted = ccs_trainer::Fitted::open(dir.path().join("run"), Method::LR, None).unwrap();
     let scores = |name: &str| {
         let source = ccs_trainer::StoreSource::open(dir.path().join(name)).unwrap();
-        let (plus, minus) = source.load(&source.layers()[fitted.layer]).unwrap();
+        let [plus, minus] = source.load(&source.layers()[fitted.layer]).unwrap().sides().unwrap();
         (fitted.probe.scores(&plus, &minus).unwrap(), source.rows().labels.clone())
     };
     let (mut control, _) = scores("control");

@@ -35,7 +35,7 @@ fn python(dir: &Path, module: &str, script: &str) -> Option<String> {
 fn judged(dir: &Path, method: Method, layer: usize) -> Vec<(f64, bool)> {
     let fitted = Fitted::open(dir.join("run"), method, Some(layer)).unwrap();
     let source = StoreSource::open(dir.join("store")).unwrap();
-    let (plus, minus) = source.load(&source.layers()[layer]).unwrap();
+    let [plus, minus] = source.load(&source.layers()[layer]).unwrap().sides().unwrap();
     let threshold = fitted.probe.input().threshold();
     fitted.probe.scores(&plus, &minus).unwrap().into_iter().map(|s| (s, s > threshold)).collect()
 }
@@ -162,7 +162,7 @@ fn numpy_scores_as_the_probe_does() {
     let ((shape, w), (of_bias, bias)) = (read("truth.npy"), read("truth.bias.npy"));
     assert_eq!((shape, of_bias), (vec![2, 6], vec![1]));
     let source = StoreSource::open(dir.path().join("store")).unwrap();
-    let (plus, minus) = source.load(&source.layers()[1]).unwrap();
+    let [plus, minus] = source.load(&source.layers()[1]).unwrap().sides().unwrap();
     let rows = |t: ccs::tch::Tensor| Vec::<f32>::try_from(t.reshape(-1)).unwrap();
     let (plus, minus) = (rows(plus), rows(minus));
     for (row, (score, _)) in judged(dir.path(), Method::LR, 1).into_iter().enumerate() {

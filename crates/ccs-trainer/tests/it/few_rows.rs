@@ -61,7 +61,7 @@ fn a_report_and_its_probes_say_which_templates_had_few_rows_and_still_read_them(
 /// The test rows of a run.
 fn pairs(data: &Memory, done: &ccs_trainer::Run) -> ccs::Contrast {
     use ccs_trainer::Source;
-    let (plus, minus) = data.load(&data.layers()[0]).unwrap();
+    let [plus, minus] = data.load(&data.layers()[0]).unwrap().sides().unwrap();
     let rows = data.rows();
     let all = ccs::Contrast::new(plus, minus, rows.labels.clone(), rows.groups.clone()).unwrap();
     let all = all.with_variants(rows.ids.clone(), rows.templates.clone()).unwrap();

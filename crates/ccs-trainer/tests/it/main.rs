@@ -25,6 +25,7 @@ mod report_fixture;
 mod resume;
 mod runs;
 mod several_layers;
+mod statements;
 mod store;
 mod strata;
 mod sweep;

@@ -53,7 +53,7 @@ fn a_probe_of_the_truthful_context_recovers_the_gap_in_the_other() {
     // The same from the probe and the store.
     let fitted = ccs_trainer::Fitted::open(dir.path().join("alice"), ccs_report::Method::LR, None).unwrap();
     let source = StoreSource::open(dir.path().join("store")).unwrap();
-    let (plus, minus) = source.load(&source.layers()[fitted.layer]).unwrap();
+    let [plus, minus] = source.load(&source.layers()[fitted.layer]).unwrap().sides().unwrap();
     let (scores, all) = (fitted.probe.scores(&plus, &minus).unwrap(), source.rows());
     let judged: Vec<usize> =
         (0..160).filter(|row| row % 2 == 1 && !fitted.train_groups.contains(&all.groups[*row])).collect();

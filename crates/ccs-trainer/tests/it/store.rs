@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, StoreDtype, StoreWriter};
+use activations::{BatchStates, Column, ColumnStates, Manifest, Row, Side, Sides, StoreDtype, StoreWriter};
 use assert_cmd::Command;
 use serde_json::{Value, json};
 
@@ -97,8 +97,10 @@ impl Stored {
             group: format!("passage {}", self.passages_from + idx / 2),
             template: self.template.to_owned(),
             dataset: self.dataset.to_owned(),
-            plus: side("True", self.answer_tokens[0]),
-            minus: side("False", self.answer_tokens[1]),
+            sides: Sides::Pair {
+                plus: side("True", self.answer_tokens[0]),
+                minus: side("False", self.answer_tokens[1]),
+            },
             columns: (self.columns)(idx)
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
@@ -116,11 +118,13 @@ impl Stored {
         let settings = serde_json::from_value(settings).unwrap();
         let manifest = Manifest::new(StoreDtype::F32, columns, vec![(0..labels.len()).collect()], settings);
         let mut writer = StoreWriter::open(dir, manifest, &rows).unwrap();
-        let states =
-            |(plus, minus): &(Vec<f32>, Vec<f32>)| ColumnStates { plus: plus.clone(), minus: minus.clone() };
+        let states = |(plus, minus): &(Vec<f32>, Vec<f32>)| ColumnStates::Pair {
+            plus: plus.clone(),
+            minus: minus.clone(),
+        };
         let answers = |of: fn(bool) -> [f32; 2]| {
             let side = |at: usize| labels.iter().map(|label| of(*label)[at]).collect();
-            ColumnStates { plus: side(0), minus: side(1) }
+            ColumnStates::Pair { plus: side(0), minus: side(1) }
         };
         let mut columns = vec![states(embedding)];
         columns.extend((0..=self.further).map(|_| states(truth)));

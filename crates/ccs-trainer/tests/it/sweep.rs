@@ -137,7 +137,7 @@ fn random_directions_of_all_but_one_are_of_the_rows_that_trained_there() {
     let split = |name: &str| RunDir::open(dir.path().join("out/runs").join(name)).unwrap().split().unwrap();
     let pairs = |at: usize, rows: &[usize], side: &str| {
         let source = &sources[at];
-        let (plus, minus) = source.load(&source.layers()[1]).unwrap();
+        let [plus, minus] = source.load(&source.layers()[1]).unwrap().sides().unwrap();
         let labels = source.rows().labels.clone();
         let names: Vec<String> = (0..labels.len()).map(|row| format!("{at} {row}")).collect();
         let templates = vec![format!("{side}{at}/t"); labels.len()];
@@ -371,7 +371,7 @@ fn pooled_rows_keep_passages_and_tell_templates_of_data_sets_apart() {
     let pool = |first, second| {
         let parts = [Dataset { name: "a", source: first }, Dataset { name: "b", source: second }];
         let pooled = Pooled::new(&parts, &LayerSelection::All).unwrap();
-        (pooled.rows().clone(), pooled.load(&pooled.layers()[0]).unwrap().0.size())
+        (pooled.rows().clone(), pooled.load(&pooled.layers()[0]).unwrap().sides().unwrap()[0].size())
     };
     let (rows, size) = pool(&a, &b);
     assert_eq!(size, [8, 2]);

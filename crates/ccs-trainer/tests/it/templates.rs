@@ -115,7 +115,8 @@ fn a_template_that_is_among_the_test_rows_only_has_no_fit_of_its_own() {
     // One test row's template is found nowhere else.
     let row = first.split.test.row[0];
     rows.templates[row] = "rare".to_owned();
-    let (plus, minus) = ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap();
+    let [plus, minus] =
+        ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap().sides().unwrap();
     let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
     let data = Memory::new(rows).with_layer("hook_embed", values(&plus), values(&minus));
     let report = fit(&data, &quick(), 1).report;
@@ -130,7 +131,8 @@ fn a_question_twice_under_one_template_is_refused() {
     let mut rows = ccs_trainer::Source::rows(&data).clone();
     rows.templates[1] = rows.templates[0].clone();
     rows.questions[1] = rows.questions[0].clone();
-    let (plus, minus) = ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap();
+    let [plus, minus] =
+        ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap().sides().unwrap();
     let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
     let data = Memory::new(rows).with_layer("hook_embed", values(&plus), values(&minus));
     let error = crate::data::run(&data, &quick(), ccs_trainer::Compute::default()).unwrap_err();
@@ -156,7 +158,8 @@ fn states_that_differ_between_templates_alone_are_nothing_to_fit() {
 fn calibration_takes_out_each_template_s_liking_for_one_answer() {
     let data = ragged(150);
     let mut rows = ccs_trainer::Source::rows(&data).clone();
-    let (plus, minus) = ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap();
+    let [plus, minus] =
+        ccs_trainer::Source::load(&data, &ccs_trainer::Source::layers(&data)[0]).unwrap().sides().unwrap();
     let values = |t: &tch::Tensor| Vec::<f32>::try_from(t.reshape([-1])).unwrap();
     // The first template always prefers the plus side, the others the minus side.
     let about = |row: usize| {
