@@ -54,7 +54,9 @@ impl TokenReader {
     pub(super) fn dim(&self) -> Option<usize> {
         match self {
             Self::Mean => None,
-            Self::Attention { value, .. } | Self::MultiMax { value } => value.size().get(1).map(|&d| d as usize),
+            Self::Attention { value, .. } | Self::MultiMax { value } => {
+                value.size().get(1).map(|&d| d as usize)
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Sums, largest values and softmax over the tokens of each prompt.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::Result;
 
@@ -11,20 +11,16 @@ pub(crate) struct Segments {
     lengths: Tensor,
     /// Each token's run. \[M\]
     rows: Tensor,
-    /// Each token's own number. \[M\]
-    numbers: Tensor,
 }
 
 impl Segments {
     pub(crate) fn new(lengths: impl Iterator<Item = usize>, device: Device) -> Result<Self> {
         let lengths: Vec<i64> = lengths.map(|length| length as i64).collect();
-        let tokens: i64 = lengths.iter().sum();
         let rows = (0i64..).zip(&lengths).flat_map(|(row, &length)| (0..length).map(move |_| row));
         let rows: Vec<i64> = rows.collect();
         Ok(Self {
             lengths: Tensor::f_from_slice(&lengths)?.f_to_device(device)?,
             rows: Tensor::f_from_slice(&rows)?.f_to_device(device)?,
-            numbers: Tensor::f_arange(tokens, (Kind::Int64, device))?,
         })
     }
 
@@ -57,14 +53,11 @@ impl Segments {
         Ok(powers.f_div(&self.expand(&sums)?)?)
     }
 
-    /// 1 for the first token of each run that has the run's largest value, else 0. `x` and the result: \[M, C\].
+    /// 1 for the token that has its run's largest value, else 0; equal shares where several have it. `x` and the result:
+    /// \[M, C\].
     pub(crate) fn hard_max(&self, x: &Tensor) -> Result<Tensor> {
-        let largest = x.f_eq_tensor(&self.expand(&self.max(x)?)?)?;
-        // Of tokens that are equally large the first: minus its number is the largest.
-        let numbers = self.numbers.f_neg()?.f_to_kind(Kind::Double)?.f_unsqueeze(1)?; // [M, 1]
-        let below = numbers.f_full_like(f64::NEG_INFINITY)?;
-        let place = numbers.f_where_self(&largest, &below)?; // [M, C]
-        let first = place.f_eq_tensor(&self.expand(&self.max(&place)?)?)?.f_logical_and(&largest)?;
-        Ok(first.f_to_kind(x.kind())?)
+        let largest = x.f_eq_tensor(&self.expand(&self.max(x)?)?)?.f_to_kind(x.kind())?;
+        let count = self.sum(&largest)?;
+        Ok(largest.f_div(&self.expand(&count)?)?)
     }
 }

@@ -74,7 +74,14 @@ impl Case {
 
     fn options(&self, max_iter: usize, n_init: usize) -> TokenOptions {
         let TokenOptions { normalization, .. } = TokenOptions::default();
-        TokenOptions { heads: self.heads, n_init, max_iter, c: self.c, precision: Precision::F64, normalization }
+        TokenOptions {
+            heads: self.heads,
+            n_init,
+            max_iter,
+            c: self.c,
+            precision: Precision::F64,
+            normalization,
+        }
     }
 
     fn from(&self, start: &Tensor) -> TokenFit {
@@ -93,7 +100,8 @@ fn scores_objective_and_gradient_are_those_of_the_formulas() {
     for case in oracle().forward {
         let start = Tensor::from_slice(&case.theta).unsqueeze(0);
         let found = case.from(&start);
-        let near = |a: f64, b: f64, what: &str| assert!((a - b).abs() < 1e-12, "{} {what}: {a} {b}", case.kind);
+        let near =
+            |a: f64, b: f64, what: &str| assert!((a - b).abs() < 1e-12, "{} {what}: {a} {b}", case.kind);
         near(found.objective, case.objective, "objective");
         let scores = found.probe.score_pairs(&case.rows()).unwrap();
         assert_eq!(scores.len(), case.scores.len());
@@ -195,18 +203,16 @@ fn learns(entry: &Entry) -> bool {
 /// Truth is in one token of many: in few last tokens, and in a tenth of a mean.
 #[test]
 fn learned_places_find_what_last_and_mean_do_not() {
-    let of = |seed, rows| Planted { rows, longest: 60, truth: 3.0, seed };
+    let of = |seed, rows| Planted { rows, longest: 40, truth: 3.0, seed };
     let tasks = [
-        (of(1, 300).pairs(), of(2, 300).pairs()),
-        (as_rows(of(3, 300).statements()), as_rows(of(4, 300).statements())),
+        (of(1, 240).pairs(), of(2, 300).pairs()),
+        (as_rows(of(3, 240).statements()), as_rows(of(4, 300).statements())),
     ];
     for (train, test) in &tasks {
-        println!("--"); // DEBUG
         for entry in &TOKEN_METHODS {
             let probe = fit(entry, train, 0).unwrap().probe;
             let found = probe.evaluate(test).unwrap();
             let auroc = found.auroc.unwrap();
-            println!("{} {auroc}", entry.name); // DEBUG
             if learns(entry) {
                 assert!(auroc > 0.95, "{}: {auroc}", entry.name);
             } else {
@@ -239,7 +245,6 @@ fn attention_looks_at_the_marked_token() {
     let heads = shares.size()[1];
     let on_marked = marked.unsqueeze(1) * &shares;
     let total = on_marked.sum(Kind::Double).double_value(&[]) / (heads as f64 * 300.0);
-    println!("{total}"); // DEBUG
     // Equal shares would give it less than a third.
     assert!(total > 0.7, "{total}");
     let sums = shares.sum(Kind::Double).double_value(&[]);
@@ -291,9 +296,11 @@ fn no_test_row_has_a_say() {
     let other = Planted { rows: 120, longest: 12, truth: 3.0, seed: 1 };
     let labels = other.labels();
     let moved = |side: &TokenStates| {
-        let far: Vec<f32> = side.lengths().enumerate().flat_map(|(row, length)| {
-            vec![if row % 3 == 0 { 1000.0 } else { 0.0 }; length]
-        }).collect();
+        let far: Vec<f32> = side
+            .lengths()
+            .enumerate()
+            .flat_map(|(row, length)| vec![if row % 3 == 0 { 1000.0 } else { 0.0 }; length])
+            .collect();
         let states = side.states() + Tensor::from_slice(&far).unsqueeze(1);
         TokenStates::new(states, side.offsets().to_vec()).unwrap()
     };
@@ -344,7 +351,8 @@ fn prompts_of_one_token_and_of_very_many_fewer_rows_than_dimensions_and_constant
 fn what_shifts_all_tokens_of_a_side_or_of_a_template_changes_nothing() {
     let pairs = planted();
     let (plus, minus) = pairs.tokens().unwrap();
-    let templates: Vec<String> = (0..120).map(|row| if row % 2 == 0 { "a" } else { "b" }.to_owned()).collect();
+    let templates: Vec<String> =
+        (0..120).map(|row| if row % 2 == 0 { "a" } else { "b" }.to_owned()).collect();
     let shifted = |side: &TokenStates, by: f64, odd: f64| {
         let far: Vec<f64> = side
             .lengths()

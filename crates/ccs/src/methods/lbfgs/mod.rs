@@ -38,9 +38,17 @@ pub(in crate::methods) trait Loss {
     fn values(&self, z: &Tensor) -> Result<Vec<f64>>;
     /// Its gradient in the logits. \[K, R\]
     fn slopes(&self, z: &Tensor) -> Result<Tensor>;
+    /// Both, where that is less work than either alone.
+    fn values_and_slopes(&self, z: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+        Ok((self.values(z)?, self.slopes(z)?))
+    }
 }
 
 impl<L: Loss> Loss for &L {
+    fn values_and_slopes(&self, z: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+        (*self).values_and_slopes(z)
+    }
+
     fn values(&self, z: &Tensor) -> Result<Vec<f64>> {
         (*self).values(z)
     }
@@ -153,8 +161,8 @@ impl<'a, S: Space, L: Loss> Lbfgs<'a, S, L> {
         while searches.iter().any(|s| s.next().is_some()) {
             let steps: Vec<f64> = searches.iter().map(|s| s.next().unwrap_or(s.step())).collect();
             let z = self.z.f_add(&along.f_mul(&self.row(&steps)?)?)?;
-            let values = self.loss.values(&z)?;
-            let rises = self.loss.slopes(&z)?.f_mul(&along)?.f_sum_dim_intlist(0, false, Kind::Double)?;
+            let (values, slopes) = self.loss.values_and_slopes(&z)?;
+            let rises = slopes.f_mul(&along)?.f_sum_dim_intlist(0, false, Kind::Double)?;
             for (r, (search, (value, rise))) in
                 searches.iter_mut().zip(values.iter().zip(numbers(&rises)?)).enumerate()
             {

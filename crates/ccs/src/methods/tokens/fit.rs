@@ -55,7 +55,12 @@ impl TokenOptions {
         let refuse = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });
         for (name, value) in [("heads", self.heads), ("n_init", self.n_init)] {
             if value == 0 {
-                return refuse(name, "0".to_owned(), "at least one is needed", "leave it out for the default");
+                return refuse(
+                    name,
+                    "0".to_owned(),
+                    "at least one is needed",
+                    "leave it out for the default",
+                );
             }
         }
         if !(self.c.is_finite() && self.c > 0.0) {

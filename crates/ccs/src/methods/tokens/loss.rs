@@ -74,14 +74,33 @@ impl TokenLoss {
 /// `z`: \[M·K + 1, R\].
 impl Loss for TokenLoss {
     fn values(&self, z: &Tensor) -> Result<Vec<f64>> {
-        let margins = self.forward(z)?.margins;
-        numbers(&margins.f_neg()?.f_softplus()?.f_mean_dim(0, false, Kind::Double)?)
+        self.forward(z)?.losses()
     }
 
     fn slopes(&self, z: &Tensor) -> Result<Tensor> {
-        let Forward { weights, values, heads, margins } = self.forward(z)?;
+        self.backward(self.forward(z)?)
+    }
+
+    fn values_and_slopes(&self, z: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+        let forward = self.forward(z)?;
+        Ok((forward.losses()?, self.backward(forward)?))
+    }
+}
+
+impl Forward {
+    /// The mean log loss. R
+    fn losses(&self) -> Result<Vec<f64>> {
+        numbers(&self.margins.f_neg()?.f_softplus()?.f_mean_dim(0, false, Kind::Double)?)
+    }
+}
+
+impl TokenLoss {
+    /// The derivatives by what is linear in the parameters. \[M·K + 1, R\]
+    fn backward(&self, forward: Forward) -> Result<Tensor> {
+        let Forward { weights, values, heads, margins } = forward;
         // −y·σ(−y·z)/N
-        let of_rows = margins.f_neg()?.f_sigmoid()?.f_mul(&self.signs)?.f_mul_scalar(-1.0 / self.rows as f64)?;
+        let of_rows =
+            margins.f_neg()?.f_sigmoid()?.f_mul(&self.signs)?.f_mul_scalar(-1.0 / self.rows as f64)?;
         let bias = of_rows.f_sum_dim_intlist(0, true, of_rows.kind())?; // [1, R]
         let of_sides =
             if self.pairs { Tensor::f_cat(&[of_rows.f_alias()?, of_rows.f_neg()?], 0)? } else { of_rows };
