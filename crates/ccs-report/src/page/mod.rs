@@ -26,6 +26,7 @@ mod repetitions;
 mod scores;
 mod strata;
 mod templates;
+mod token_places;
 mod transfer;
 mod view;
 

@@ -11,4 +11,5 @@ pub(crate) mod seeds;
 pub(crate) mod shuffled;
 pub(crate) mod strata;
 pub(crate) mod templates;
+pub(crate) mod token_places;
 pub(crate) mod within;

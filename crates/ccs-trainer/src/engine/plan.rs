@@ -49,8 +49,9 @@ impl<'a> Plan<'a> {
         if !with_logprob && settings.requires_answers() {
             return Err(Error::NoAnswerLogprob);
         }
-        settings.check_for(source.kind())?;
-        let methods = settings.methods(source.kind(), with_logprob);
+        let all_tokens = source.all_tokens().is_some();
+        settings.check_for(source.kind(), all_tokens)?;
+        let methods = settings.methods(source.kind(), all_tokens, with_logprob);
         if methods.iter().any(Ask::needs_answers) {
             rows.check_answers(settings.zero_shot).map_err(|error| locate(source, error))?;
         }

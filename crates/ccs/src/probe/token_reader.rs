@@ -65,7 +65,7 @@ impl TokenReader {
         if matches!(self, Self::Mean) {
             return normalizer.apply(&pairs.of_mean_tokens()?, Kind::Double);
         }
-        self.of_sides(normalizer, pairs, |side, states| {
+        Self::of_sides(normalizer, pairs, |side, states| {
             let (weights, values) = self.heads(side, states)?; // [M, H] each
             side.segments()?.sum(&weights.f_mul(&values)?)
         })
@@ -74,12 +74,11 @@ impl TokenReader {
     /// How much of what each head reads is each token's: attention, 1 for the token with the largest value, or the share of
     /// the mean, which has one head. \[M, H\] of either side, f64; the shares of a prompt are 1 together.
     pub(super) fn shares(&self, normalizer: &Normalizer, pairs: &Contrast) -> Result<(Tensor, Tensor)> {
-        self.of_sides(normalizer, pairs, |side, states| Ok(self.heads(side, states)?.0))
+        Self::of_sides(normalizer, pairs, |side, states| Ok(self.heads(side, states)?.0))
     }
 
     /// Something of each side, from its normalized tokens; of single statements of the plus side alone.
     fn of_sides(
-        &self,
         normalizer: &Normalizer,
         pairs: &Contrast,
         of: impl Fn(&TokenStates, &Tensor) -> Result<Tensor>,

@@ -153,8 +153,28 @@ impl TokenStates {
         Ok(Self { states: self.states.f_to_device(device)?, offsets: self.offsets.clone() })
     }
 
+    /// The prompts of several parts, one part after the other; none for no parts.
+    ///
+    /// # Errors
+    /// Parts of different D.
+    pub fn concatenate(parts: &[&Self]) -> Result<Option<Self>> {
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let states: Vec<&Tensor> = parts.iter().map(|part| &part.states).collect();
+        let mut offsets = vec![0];
+        for part in parts {
+            let before = offsets.last().copied().unwrap_or_default();
+            offsets.extend(part.offsets.iter().skip(1).map(|end| before + end));
+        }
+        Ok(Some(Self { states: Tensor::f_cat(&states, 0)?, offsets }))
+    }
+
     /// The same prompts once more, on the same numbers.
-    pub(crate) fn alias(&self) -> Result<Self> {
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn alias(&self) -> Result<Self> {
         Ok(Self { states: self.states.f_alias()?, offsets: self.offsets.clone() })
     }
 

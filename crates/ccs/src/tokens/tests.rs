@@ -46,6 +46,6 @@ fn what_is_wrong_is_named_by_row_and_token() {
     assert!(TokenStates::new(states(3), vec![0]).is_err() && TokenStates::new(states(3), vec![]).is_err());
     assert!(TokenStates::new(Tensor::from_slice(&[1i64, 2]).reshape([2, 1]), vec![0, 2]).is_err());
     let bad = states(5);
-    bad.get(3).get(1).f_fill_(f64::NAN).unwrap();
+    let _ = bad.get(3).get(1).f_fill_(f64::NAN).unwrap();
     assert_eq!(message(bad, &[0, 2, 5]), "the state of token 1 of row 1 is not finite (column 1)");
 }

@@ -1,4 +1,4 @@
-//! Probes that read all tokens: against their formulas in NumPy and SciPy (`fixtures/tokens.py`), and on planted truth.
+//! Probes that read all tokens: against their formulas in `NumPy` and `SciPy` (`fixtures/tokens.py`), and on planted truth.
 
 use ccs::methods::tokens::attention::{attention, attention_from};
 use ccs::methods::tokens::multi_max::{multi_max, multi_max_from};
@@ -56,7 +56,7 @@ fn names(rows: usize) -> Vec<String> {
 
 /// Statements as what methods take.
 fn as_rows(statements: Statements) -> Contrast {
-    statements.as_contrast().select(&(0..statements.rows()).collect::<Vec<_>>()).unwrap()
+    statements.into_contrast()
 }
 
 impl Case {

@@ -1,4 +1,4 @@
-//! Attention probes ("Attention Probes", EleutherAI 2025): heads that learn which tokens to read.
+//! Attention probes ("Attention Probes", `EleutherAI` 2025): heads that learn which tokens to read.
 //!
 //! Of a prompt with normalized states φₜ, t from 0 to T − 1, each head h has a query `q_h`, a value `v_h` and a slope `p_h` by
 //! places, `a_h` = softmaxₜ(`q_h`·φₜ + `p_h`·(t − T + 1)) and the output Σₜ `a_ht`·(`v_h`·φₜ); the outputs of all heads are

@@ -4,6 +4,7 @@ use crate::methods::fit::{Fit, Fitted};
 use crate::methods::logistic_regression::LogisticRegression;
 use crate::normalize::Normalization;
 use crate::probe::{HiddenLayers, Probe, TokenReader};
+use crate::stats::split::Split;
 use crate::{Contrast, Result, SeedTree};
 
 /// What becomes of a prompt's tokens.
@@ -29,18 +30,35 @@ impl Pooled {
     pub fn new(pool: Pool, normalization: Normalization) -> Self {
         Self { pool, regression: LogisticRegression::differences(normalization) }
     }
+
+    /// The rows with one state each.
+    fn pooled(&self, rows: &Contrast) -> Result<Contrast> {
+        match self.pool {
+            Pool::Last => rows.of_last_tokens(),
+            Pool::Mean => rows.of_mean_tokens(),
+        }
+    }
 }
 
 impl Fit for Pooled {
     fn fit_checked(&self, train: &Contrast, seeds: &SeedTree) -> Result<Fitted> {
+        let fitted = self.regression.fit(&self.pooled(train)?, seeds)?;
         match self.pool {
-            Pool::Last => self.regression.fit(&train.of_last_tokens()?, seeds),
+            Pool::Last => Ok(fitted),
             Pool::Mean => {
-                let fitted = self.regression.fit(&train.of_mean_tokens()?, seeds)?;
                 let hidden_layers = HiddenLayers::Tokens(TokenReader::Mean);
                 Ok(Fitted { probe: Probe { hidden_layers, ..fitted.probe }, ..fitted })
             }
         }
+    }
+
+    fn tuned(&self, train: &Contrast, folds: &[Split]) -> Result<Option<Box<dyn Fit>>> {
+        let tuned = self.regression.with_tuned_penalty(&self.pooled(train)?, folds)?;
+        Ok(tuned.map(|regression| -> Box<dyn Fit> { Box::new(Self { pool: self.pool, regression }) }))
+    }
+
+    fn l2(&self) -> Option<f64> {
+        self.regression.l2()
     }
 
     fn fits_statements(&self) -> bool {
