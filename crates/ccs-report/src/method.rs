@@ -35,6 +35,14 @@ impl Method {
     pub const MASS_MEAN_COVARIANCE: Self = Self::known("mass_mean_covariance");
     /// Training of Truth and Polarity Direction, on single statements.
     pub const TTPD: Self = Self::known("ttpd");
+    /// Logistic regression on the last token's state, of rows with those of all tokens.
+    pub const LAST: Self = Self::known("last");
+    /// The same on the mean of all tokens' states.
+    pub const MEAN: Self = Self::known("mean");
+    /// Heads of attention that learn which tokens to read.
+    pub const ATTENTION: Self = Self::known("attention");
+    /// Heads that read the token with the largest value.
+    pub const MULTI_MAX: Self = Self::known("multi_max");
     /// Random directions: the baseline of every probe.
     pub const RANDOM: Self = Self::known("random");
     /// The model's own answers, by their log-probabilities.
@@ -57,7 +65,17 @@ impl Method {
     /// Whether it is one of those that sections of a report begin with. None of those for pairs is in a run on statements, and
     /// the reverse, logistic regression apart.
     pub(crate) fn is_main(self) -> bool {
-        matches!(self, Self::CCS | Self::LR | Self::MASS_MEAN | Self::TTPD)
+        matches!(
+            self,
+            Self::CCS
+                | Self::LR
+                | Self::MASS_MEAN
+                | Self::TTPD
+                | Self::LAST
+                | Self::MEAN
+                | Self::ATTENTION
+                | Self::MULTI_MAX
+        )
     }
 
     /// The name.

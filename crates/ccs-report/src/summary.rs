@@ -28,7 +28,8 @@ const COLUMNS: usize = 3;
 fn by_layer(report: &Report) -> Vec<String> {
     // The leading method, logistic regression and random directions where the run has them; else other methods take their place.
     let there = |m: &Method| report.layers.iter().any(|l| l.methods.contains_key(m));
-    let main = [report.row_kind.leading(), Method::LR, Method::RANDOM];
+    let [leading, second] = report.main();
+    let main = [leading, second, Method::RANDOM];
     let all = || report.methods.keys().copied();
     let others = all().filter(|m| !main.contains(m) && report.fits_probes(*m));
     let shown: Vec<Method> = main.into_iter().chain(others).filter(there).take(COLUMNS).collect();

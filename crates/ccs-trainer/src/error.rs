@@ -40,6 +40,18 @@ pub enum Error {
         /// What the data holds.
         rows: ccs_report::RowKind,
     },
+    /// A method that reads the states of all tokens, for data with one state a prompt.
+    #[error("`{method}` reads the states of all tokens, and the data holds one state a prompt")]
+    AllTokens {
+        /// What was asked for.
+        method: ccs_report::Method,
+    },
+    /// A method that reads one state a prompt, for data with those of all tokens.
+    #[error("`{method}` reads one state a prompt, and the data holds those of all tokens")]
+    OneState {
+        /// What was asked for.
+        method: ccs_report::Method,
+    },
     /// Rows of the other kind than are needed.
     #[error("{data} holds {}", found.name())]
     Kind {
@@ -228,8 +240,13 @@ impl Error {
             Self::Store(error) => return error.hint(),
             Self::UnknownMethod { suggestion, .. } => return Some(suggest(suggestion.as_deref())),
             Self::MethodKind { rows, .. } => {
-                let known = crate::method::all(*rows).map(|m| m.to_string()).collect::<Vec<_>>().join(", ");
+                let known =
+                    crate::method::all(*rows, false).map(|m| m.to_string()).collect::<Vec<_>>().join(", ");
                 return Some(format!("the methods for {} are {known}", rows.name()));
+            }
+            Self::AllTokens { .. } => "extract the states of all tokens, and fit on those",
+            Self::OneState { .. } => {
+                "on all tokens there are last, mean, attention and multi_max; for other methods fit on one token's states"
             }
             Self::Kind { found: ccs_report::RowKind::Pairs, .. } => "give a store of single statements",
             Self::Kind { .. } => "give a store of contrast pairs",

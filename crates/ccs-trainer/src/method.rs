@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use ccs::methods::{Entry, REGISTRY, STATEMENT_METHODS};
+use ccs::methods::{Entry, REGISTRY, STATEMENT_METHODS, TOKEN_METHODS};
 use ccs_report::{Method, MethodInfo, RowKind};
 use indexmap::IndexMap;
 
@@ -27,7 +27,10 @@ pub struct Known {
     pub pairs: bool,
     /// Whether it is for single statements.
     pub statements: bool,
-    /// Whether a run on pairs that asks for none by name has it; one on statements has all that are for statements.
+    /// Whether it is for rows with the states of all tokens, pairs or statements.
+    pub tokens: bool,
+    /// Whether a run on pairs that asks for none by name has it; one on statements, or on all tokens, has all that are for
+    /// those.
     pub by_default: bool,
 }
 
@@ -38,9 +41,9 @@ const QUICK: [&str; 4] = ["ccs", "tpc", "lr", "mean_difference"];
 fn fitted(entry: &Entry) -> Known {
     let Entry { name, title, uses_labels, .. } = *entry;
     let is_in = |registry: &[Entry]| registry.iter().any(|other| other.name == name);
-    let (pairs, statements) = (is_in(&REGISTRY), is_in(&STATEMENT_METHODS));
-    let by_default = QUICK.contains(&name);
-    Known { name, title, fits_probes: true, uses_labels, needs_answers: false, pairs, statements, by_default }
+    let (pairs, statements, tokens) = (is_in(&REGISTRY), is_in(&STATEMENT_METHODS), is_in(&TOKEN_METHODS));
+    let (fits_probes, needs_answers, by_default) = (true, false, QUICK.contains(&name));
+    Known { name, title, fits_probes, uses_labels, needs_answers, pairs, statements, tokens, by_default }
 }
 
 /// A control; the model's own answers are those to pairs.
@@ -54,6 +57,7 @@ fn control(name: &'static str, title: &'static str, needs_answers: bool) -> Know
         needs_answers,
         pairs,
         statements,
+        tokens: true,
         by_default: true,
     }
 }
@@ -66,7 +70,7 @@ pub static ALL: LazyLock<Vec<Known>> = LazyLock::new(|| {
         control("calibrated_zero_shot", "Calibrated zero-shot", true),
         control("majority", "Majority class", false),
     ];
-    in_both_orders().into_iter().map(fitted).chain(controls).collect()
+    in_both_orders().into_iter().chain(&TOKEN_METHODS).map(fitted).chain(controls).collect()
 });
 
 /// The methods of both registries, each once, in an order that is that of either: what only statements have stands before
@@ -89,17 +93,18 @@ fn in_both_orders() -> Vec<&'static Entry> {
 }
 
 impl Known {
-    /// Whether it is for such rows.
-    pub fn is_for(&self, rows: RowKind) -> bool {
+    /// Whether it is for such rows, with the states of all tokens or with one each.
+    pub fn is_for(&self, rows: RowKind, all_tokens: bool) -> bool {
         match rows {
+            _ if all_tokens => self.tokens && (rows.is_pairs() || !self.needs_answers),
             RowKind::Pairs => self.pairs,
             RowKind::Statements => self.statements,
         }
     }
 
     /// Whether a run on such rows that asks for none by name has it.
-    pub fn is_default_for(&self, rows: RowKind) -> bool {
-        self.is_for(rows) && (self.by_default || rows == RowKind::Statements)
+    pub fn is_default_for(&self, rows: RowKind, all_tokens: bool) -> bool {
+        self.is_for(rows, all_tokens) && (self.by_default || all_tokens || rows == RowKind::Statements)
     }
 
     /// Its name as reports list results under.
@@ -120,13 +125,13 @@ impl Known {
 }
 
 /// All methods for such rows, in the order of reports.
-pub fn all(rows: RowKind) -> impl Iterator<Item = Method> {
-    ALL.iter().filter(move |known| known.is_for(rows)).map(Known::method)
+pub fn all(rows: RowKind, all_tokens: bool) -> impl Iterator<Item = Method> {
+    ALL.iter().filter(move |known| known.is_for(rows, all_tokens)).map(Known::method)
 }
 
 /// Those of a run on such rows that asks for none by name.
-pub fn default(rows: RowKind) -> impl Iterator<Item = Method> {
-    ALL.iter().filter(move |known| known.is_default_for(rows)).map(Known::method)
+pub fn default(rows: RowKind, all_tokens: bool) -> impl Iterator<Item = Method> {
+    ALL.iter().filter(move |known| known.is_default_for(rows, all_tokens)).map(Known::method)
 }
 
 /// What a method is, if it is one of ours.
@@ -204,11 +209,13 @@ mod tests {
 
     #[test]
     fn methods_stand_in_the_order_of_either_registry() {
-        let probes = |rows| all(rows).filter(Ask::is_probe).collect::<Vec<_>>();
+        let probes = |rows, all_tokens| all(rows, all_tokens).filter(Ask::is_probe).collect::<Vec<_>>();
         let names = |registry: &[Entry]| registry.iter().map(|m| parse(m.name).unwrap()).collect::<Vec<_>>();
-        assert_eq!(probes(RowKind::Pairs), names(&REGISTRY));
-        assert_eq!(probes(RowKind::Statements), names(&STATEMENT_METHODS));
-        let of_statements: Vec<Method> = default(RowKind::Statements).collect();
+        assert_eq!(probes(RowKind::Pairs, false), names(&REGISTRY));
+        assert_eq!(probes(RowKind::Statements, false), names(&STATEMENT_METHODS));
+        assert_eq!(probes(RowKind::Pairs, true), names(&TOKEN_METHODS));
+        assert_eq!(probes(RowKind::Statements, true), names(&TOKEN_METHODS));
+        let of_statements: Vec<Method> = default(RowKind::Statements, false).collect();
         assert_eq!(
             of_statements,
             [&names(&STATEMENT_METHODS)[..], &[Method::RANDOM, Method::MAJORITY]].concat()

@@ -112,11 +112,11 @@ impl Settings {
     }
 
     /// The methods to run on such rows, each once and in the order of reports.
-    pub(crate) fn methods(&self, rows: RowKind, with_logprob: bool) -> Vec<Method> {
+    pub(crate) fn methods(&self, rows: RowKind, all_tokens: bool, with_logprob: bool) -> Vec<Method> {
         let default: Vec<Method> =
-            method::default(rows).filter(|m| with_logprob || !m.needs_answers()).collect();
+            method::default(rows, all_tokens).filter(|m| with_logprob || !m.needs_answers()).collect();
         let wanted = |method: &Method| self.methods.as_ref().unwrap_or(&default).contains(method);
-        method::all(rows).filter(wanted).collect()
+        method::all(rows, all_tokens).filter(wanted).collect()
     }
 
     /// Refuses what cannot be done on such rows.
@@ -124,8 +124,17 @@ impl Settings {
     /// # Errors
     /// [`Error::MethodKind`]: a method asked for by name that is for the other kind of rows. [`Error::Setting`]: a setting of
     /// CCS alone on statements.
-    pub(crate) fn check_for(&self, rows: RowKind) -> Result<()> {
-        let is_for = |method: &Method| method::known(*method).is_some_and(|known| known.is_for(rows));
+    pub(crate) fn check_for(&self, rows: RowKind, all_tokens: bool) -> Result<()> {
+        let of_tokens = |method: Method| method::known(method).map(|known| known.tokens);
+        for &method in self.methods.iter().flatten() {
+            match of_tokens(method) {
+                Some(false) if all_tokens => return Err(Error::OneState { method }),
+                Some(true) if !all_tokens && method.is_probe() => return Err(Error::AllTokens { method }),
+                _ => {}
+            }
+        }
+        let is_for =
+            |method: &Method| method::known(*method).is_some_and(|known| known.is_for(rows, all_tokens));
         if let Some(method) = self.methods.iter().flatten().find(|method| !is_for(method)) {
             return Err(Error::MethodKind { method: *method, rows });
         }
@@ -190,12 +199,13 @@ impl Settings {
             let hint = "leave out `hidden` or `recursive`";
             return refuse("recursive", self.recursive.to_string(), reason, hint);
         }
-        let fits = |method| self.methods(RowKind::Pairs, true).contains(&method);
+        let fits = |method| self.methods(RowKind::Pairs, false, true).contains(&method);
         if self.recursive > 0 && !fits(Method::CCS) {
             let (reason, hint) = ("ccs is not among the methods", "add ccs to `methods`, or leave it out");
             return refuse("recursive", self.recursive.to_string(), reason, hint);
         }
-        if self.lr_cross_validated && !fits(Method::LR) {
+        let of_tokens = self.methods.iter().flatten().any(|m| [Method::LAST, Method::MEAN].contains(m));
+        if self.lr_cross_validated && !fits(Method::LR) && !of_tokens {
             let reason =
                 "lr is not among the methods; every other logistic regression chooses its penalty so anyway";
             return refuse(
@@ -349,16 +359,19 @@ mod tests {
         let without =
             ["ccs", "tpc", "lr", "mean_difference", "random"].map(|name| method::parse(name).unwrap());
         let pairs = RowKind::Pairs;
-        assert_eq!(settings.methods(pairs, false), [&without[..], &[Method::MAJORITY]].concat());
-        assert_eq!(settings.methods(pairs, true), method::default(pairs).collect::<Vec<_>>());
+        assert_eq!(settings.methods(pairs, false, false), [&without[..], &[Method::MAJORITY]].concat());
+        assert_eq!(settings.methods(pairs, false, true), method::default(pairs, false).collect::<Vec<_>>());
         settings.methods = Some(vec![Method::LR, Method::CCS, Method::LR]);
-        assert_eq!(settings.methods(pairs, true), [Method::CCS, Method::LR]);
-        assert!(settings.check_for(pairs).is_ok());
-        let error = settings.check_for(RowKind::Statements).unwrap_err();
+        assert_eq!(settings.methods(pairs, false, true), [Method::CCS, Method::LR]);
+        assert!(settings.check_for(pairs, false).is_ok());
+        let error = settings.check_for(RowKind::Statements, false).unwrap_err();
         assert!(error.to_string().starts_with("`ccs` is not for single statements"), "{error}");
         assert!(error.hint().unwrap().contains("ttpd"));
         settings.methods = Some(vec![Method::TTPD]);
-        assert!(settings.check_for(RowKind::Statements).is_ok() && settings.check_for(pairs).is_err());
+        assert!(
+            settings.check_for(RowKind::Statements, false).is_ok()
+                && settings.check_for(pairs, false).is_err()
+        );
         assert!(!settings.requires_answers());
     }
 

@@ -1,6 +1,7 @@
 //! Contrast pairs as tensors: the one input of everything that is fitted or evaluated.
 
 mod derived;
+mod tokens;
 mod variants;
 
 use std::borrow::Cow;
@@ -10,6 +11,7 @@ use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use crate::{Error, Result};
+use tokens::Tokens;
 use variants::Variants;
 
 /// The states of N contrast pairs at one hook point, with their labels and groups. Checked once, on construction.
@@ -25,6 +27,8 @@ pub struct Contrast {
     polarity: Option<Vec<bool>>,
     /// Whether rows are single statements, the minus side being the plus side once more.
     single: bool,
+    /// The states of all tokens, where prompts have more than one.
+    tokens: Option<Tokens>,
 }
 
 /// What there is of every row besides its states.
@@ -66,7 +70,7 @@ impl Contrast {
         }
         all_finite("the plus state", &plus)?;
         all_finite("the minus state", &minus)?;
-        Ok(Self { plus, minus, labels, groups, variants: None, polarity: None, single: false })
+        Ok(Self { plus, minus, labels, groups, variants: None, polarity: None, single: false, tokens: None })
     }
 
     /// Rows of one side.
@@ -134,14 +138,14 @@ impl Contrast {
         }
         let all: Vec<usize> = (0..self.rows()).collect();
         let columns = Columns { labels, ..self.columns(&all)? };
-        Ok(self.with(self.plus.f_alias()?, self.minus.f_alias()?, columns))
+        self.again(columns)
     }
 
     /// The same rows as of no known question or template.
     pub(crate) fn without_variants(&self) -> Result<Self> {
         let all: Vec<usize> = (0..self.rows()).collect();
         let columns = Columns { variants: None, ..self.columns(&all)? };
-        Ok(self.with(self.plus.f_alias()?, self.minus.f_alias()?, columns))
+        self.again(columns)
     }
 
     /// Every column at these rows.
@@ -154,10 +158,16 @@ impl Contrast {
         })
     }
 
+    /// The same states with other columns.
+    fn again(&self, columns: Columns) -> Result<Self> {
+        let tokens = self.tokens.as_ref().map(Tokens::alias).transpose()?;
+        Ok(Self { tokens, ..self.with(self.plus.f_alias()?, self.minus.f_alias()?, columns) })
+    }
+
     /// States with their columns, single statements if these rows are.
     fn with(&self, plus: Tensor, minus: Tensor, columns: Columns) -> Self {
         let Columns { labels, groups, variants, polarity } = columns;
-        Self { plus, minus, labels, groups, variants, polarity, single: self.single }
+        Self { plus, minus, labels, groups, variants, polarity, single: self.single, tokens: None }
     }
 
     /// The states of the side whose answer is affirmative. \[N, D\]
@@ -255,14 +265,19 @@ impl Contrast {
         let index = Tensor::f_from_slice(&index)?.f_to_device(self.plus.device())?;
         let plus = self.plus.f_index_select(0, &index)?;
         let minus = if self.single { plus.f_alias()? } else { self.minus.f_index_select(0, &index)? };
-        Ok(self.with(plus, minus, columns))
+        let tokens = self.tokens.as_ref().map(|tokens| tokens.select(rows)).transpose()?;
+        Ok(Self { tokens, ..self.with(plus, minus, columns) })
     }
 
-    /// Whether neither side varies over the rows at all, as with the embedding of one and the same answer token.
+    /// Whether neither side varies over the rows at all, as with the embedding of one and the same answer token; with the
+    /// states of all tokens, whether those do not vary.
     ///
     /// # Errors
     /// LibTorch's.
     pub fn is_constant(&self) -> Result<bool> {
+        if let Some((plus, minus)) = self.tokens() {
+            return Ok(plus.is_constant()? && minus.is_constant()?);
+        }
         for side in [&self.plus, &self.minus] {
             let same = side.f_eq_tensor(&side.f_narrow(0, 0, 1)?)?.f_all()?;
             if same.f_int64_value(&[])? == 0 {
@@ -310,7 +325,7 @@ pub fn both_labels(labels: &[bool], part: &str) -> Result<()> {
     }
 }
 
-fn is_float(kind: Kind) -> bool {
+pub(crate) fn is_float(kind: Kind) -> bool {
     matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16)
 }
 

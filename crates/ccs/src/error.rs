@@ -48,6 +48,14 @@ pub enum Error {
         /// What contradicts what.
         problem: String,
     },
+    /// A prompt's tokens cannot be told from others'.
+    #[error("row {row}: {problem}")]
+    Tokens {
+        /// The row, counted from 0.
+        row: usize,
+        /// What is wrong with its tokens.
+        problem: String,
+    },
     /// A state or score is NaN or infinite.
     #[error("{what} of row {row} is not finite{}", column.map(|c| format!(" (column {c})")).unwrap_or_default())]
     NotFinite {
@@ -162,6 +170,7 @@ impl Error {
             }
             Self::Length { .. } => "every row has exactly one of each; index both with the same rows",
             Self::Variant { .. } => "a question is asked once with every template, always about one passage",
+            Self::Tokens { .. } => "offsets begin at 0, rise by each prompt's tokens, and end at all of them",
             Self::NotFinite { .. } => {
                 "find out why the model or the file yields it; a probe cannot be fitted through it"
             }

@@ -58,6 +58,7 @@ pub mod spectrum;
 mod statements;
 #[doc(hidden)]
 pub mod stats;
+mod tokens;
 
 pub use contrast::Contrast;
 #[doc(hidden)]
@@ -74,7 +75,7 @@ pub use methods::means::{Lda, MeanDifference, Shrinkage};
 pub use methods::quadratic::{Objective, Quadratic};
 pub use methods::{Convergence, Entry, Fit, Fitted, Precision, REGISTRY, Starts};
 pub use normalize::{Normalization, Normalizer};
-pub use probe::{Affine, Calibration, HiddenLayers, Probe, ProbeInput, Sign};
+pub use probe::{Affine, Calibration, HiddenLayers, Probe, ProbeInput, Sign, TokenReader, TokenShares};
 pub use seeds::SeedTree;
 pub use statements::Statements;
 pub use stats::calibrate::Platt;
@@ -82,3 +83,4 @@ pub use stats::evaluation::Evaluation;
 pub use stats::intervals::Interval;
 pub use stats::split::Split;
 pub use tch;
+pub use tokens::TokenStates;

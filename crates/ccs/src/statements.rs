@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use tch::Tensor;
 
-use crate::{Contrast, Error, Result};
+use crate::{Contrast, Error, Result, TokenStates};
 
 /// The states of N single statements at one hook point, each true or false, with their groups. Checked once, on
 /// construction.
@@ -39,6 +39,17 @@ impl Statements {
     /// Shapes or lengths that do not fit, no rows, or a value that is not finite (with its row).
     pub fn new(states: Tensor, labels: Vec<bool>, groups: Vec<String>) -> Result<Self> {
         Contrast::single(states, labels, groups).map(Self)
+    }
+
+    /// Puts statements of many tokens together, as [`Contrast::of_tokens`] does pairs.
+    ///
+    /// # Shapes
+    /// `states`: N prompts of D; `labels`, `groups`: N.
+    ///
+    /// # Errors
+    /// As [`Statements::new`].
+    pub fn of_tokens(states: TokenStates, labels: Vec<bool>, groups: Vec<String>) -> Result<Self> {
+        Contrast::single_of_tokens(states, labels, groups).map(Self)
     }
 
     /// Says what every row is about and which data set or template it is of: statistics are taken by template.

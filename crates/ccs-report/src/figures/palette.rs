@@ -81,9 +81,9 @@ pub(crate) fn class(method: Method) -> &'static str {
 /// The color of a method.
 pub(crate) fn method_ink(method: Method) -> Ink {
     match method {
-        // No run has both.
-        Method::CCS | Method::MASS_MEAN => CCS,
-        Method::LR => LR,
+        // No run has two of these.
+        Method::CCS | Method::MASS_MEAN | Method::ATTENTION => CCS,
+        Method::LR | Method::MEAN => LR,
         Method::RANDOM => RANDOM,
         Method::ZERO_SHOT | Method::TTPD => ZERO_SHOT,
         Method::MAJORITY => TEXT,

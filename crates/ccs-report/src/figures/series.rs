@@ -87,6 +87,8 @@ fn points(report: &Report, method: Method, quantity: Quantity) -> Vec<Point> {
 pub(super) struct Series {
     /// CCS, or of statements mass mean.
     leading: Method,
+    /// Logistic regression, or of all tokens that on their mean.
+    second: Method,
     pub(super) first: Vec<Point>,
     pub(super) lr: Vec<Point>,
     pub(super) zero_shot: Vec<Point>,
@@ -104,8 +106,8 @@ impl Series {
         let mut random = of(Method::RANDOM);
         random.iter_mut().filter(|p| p.constant).for_each(|p| p.ci = None);
         let reference = quantity.reference(report);
-        let leading = report.row_kind.leading();
-        let (first, lr, zero_shot) = (of(leading), of(Method::LR), of(Method::ZERO_SHOT));
+        let [leading, second] = report.main();
+        let (first, lr, zero_shot) = (of(leading), of(second), of(Method::ZERO_SHOT));
         let layers: Vec<f64> = report.layers.iter().map(|l| l.layer as f64).collect();
         // A report without layers has empty axes from 0 on.
         let (lowest, last) = layers.first().copied().zip(layers.last().copied()).unwrap_or((0.0, 0.0));
@@ -115,21 +117,33 @@ impl Series {
         let values = shown.flat_map(|p| std::iter::once(p.value).chain(p.ci.into_iter().flatten()));
         let y = share_range(values.chain([reference.0]));
         let step = if step.is_finite() { step } else { 1.0 };
-        Self { leading, first, lr, zero_shot, random, reference, x: [lowest - pad, last + pad], y, step }
+        Self {
+            leading,
+            second,
+            first,
+            lr,
+            zero_shot,
+            random,
+            reference,
+            x: [lowest - pad, last + pad],
+            y,
+            step,
+        }
     }
 
     pub(super) fn legend(&self, report: &Report) -> Vec<(Swatch, String)> {
         let of =
             |points: &[Point], swatch, method| (!points.is_empty()).then(|| (swatch, report.title(method)));
         let band = self.random.iter().any(|p| p.ci.is_some());
-        let chosen: Vec<String> = [(self.leading, report.title(self.leading)), (Method::LR, "LR".to_owned())]
-            .into_iter()
-            .filter_map(|(m, name)| Some(format!("{name} layer {}", report.chosen_layer(m)?)))
-            .collect();
+        let chosen: Vec<String> =
+            [(self.leading, report.title(self.leading)), (self.second, short(report, self.second))]
+                .into_iter()
+                .filter_map(|(m, name)| Some(format!("{name} layer {}", report.chosen_layer(m)?)))
+                .collect();
         let constant = self.first.iter().chain(&self.lr).any(|p| p.constant);
         [
             of(&self.first, Swatch::Circles, self.leading),
-            of(&self.lr, Swatch::Squares, Method::LR),
+            of(&self.lr, Swatch::Squares, self.second),
             of(&self.zero_shot, Swatch::ZeroShot, Method::ZERO_SHOT),
             band.then(|| (Swatch::Band, "Random directions, central 95%".to_owned())),
             Some((Swatch::Dashes, self.reference.1.clone())),
@@ -140,4 +154,9 @@ impl Series {
         .flatten()
         .collect()
     }
+}
+
+/// What the second method is called where there is little room.
+fn short(report: &Report, method: Method) -> String {
+    if method == Method::LR { "LR".to_owned() } else { report.title(method) }
 }

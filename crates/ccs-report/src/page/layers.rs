@@ -25,7 +25,8 @@ impl Column {
 
 /// The methods of the table with intervals, which has no room for more.
 pub(super) fn columns(report: &Report) -> Vec<Method> {
-    [report.row_kind.leading(), Method::LR, Method::RANDOM]
+    let [leading, second] = report.main();
+    [leading, second, Method::RANDOM]
         .into_iter()
         .filter(|m| report.layers.iter().any(|l| l.methods.contains_key(m)))
         .collect()

@@ -40,7 +40,7 @@ pub(super) fn key_numbers(report: &Report) -> Vec<KeyNumber> {
             layer: has_layers(report, method).then_some(layer),
             scores: Scores::new(&found.test),
             over_random: over(report, method, Method::RANDOM),
-            over_lr: over(report, method, Method::LR),
+            over_lr: over(report, method, report.main()[1]),
             note: found.note.clone(),
         })
     };
@@ -56,7 +56,8 @@ fn key_layer(report: &Report, method: Method) -> Option<usize> {
     }
     if method == Method::RANDOM {
         let choices = || report.chosen.values().find_map(|c| c.layer);
-        return [report.row_kind.leading(), Method::LR]
+        return report
+            .main()
             .into_iter()
             .find_map(|m| report.chosen_layer(m))
             .or_else(choices)

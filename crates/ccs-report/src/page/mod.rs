@@ -28,6 +28,7 @@ mod scores;
 mod several_layers;
 mod strata;
 mod templates;
+mod token_places;
 mod transfer;
 mod view;
 

@@ -21,6 +21,7 @@ use super::scores::Parted;
 use super::several_layers::{self, SeveralLayersView};
 use super::strata::{self, ColumnsView};
 use super::templates::{self, Templates};
+use super::token_places::{self, TokenPlacesView};
 use super::transfer::{self, TransferView};
 use crate::error::{Error, Result};
 use crate::figures::palette::{Theme, declarations};
@@ -46,6 +47,8 @@ pub(super) struct View {
     reading: Vec<String>,
     verdicts: Parted<VerdictView>,
     key_numbers: Vec<KeyNumber>,
+    /// What the last column of these is compared with.
+    second: String,
     forest: Option<Figure>,
     /// With their titles.
     by_layer: [(&'static str, Figure); 2],
@@ -53,6 +56,7 @@ pub(super) struct View {
     calibrations: Parted<CalibrationView>,
     templates: Parted<Templates>,
     strata: Parted<ColumnsView>,
+    token_places: Vec<TokenPlacesView>,
     seeds: Option<RepetitionsView>,
     shuffled: Option<RepetitionsView>,
     random_directions: Option<RandomDirectionsView>,
@@ -128,6 +132,7 @@ impl View {
             reading: reading(report),
             verdicts: verdicts(report),
             key_numbers: methods::key_numbers(report),
+            second: second(report),
             forest: methods::forest(report),
             by_layer: [Quantity::Accuracy, Quantity::Auroc]
                 .map(|quantity| (quantity.title(), by_layer::figure(report, quantity))),
@@ -135,6 +140,7 @@ impl View {
             calibrations: calibration::calibrations(report),
             templates: templates::templates(report),
             strata: strata::columns(report),
+            token_places: token_places::token_places(report),
             seeds: repetitions::repetitions(report, &report.seeds, "Accuracy and AUROC with other seeds"),
             shuffled: repetitions::repetitions(
                 report,
@@ -185,6 +191,11 @@ fn verdicts(report: &Report) -> Parted<VerdictView> {
     parted
 }
 
+/// What methods are compared with, in the table of key numbers.
+fn second(report: &Report) -> String {
+    if report.reads_all_tokens() { "the mean token" } else { "logistic regression" }.to_owned()
+}
+
 /// The dimension of the states, where all layers have the same.
 fn dim(report: &Report) -> Option<usize> {
     let first = report.layers.first()?.dim;
@@ -193,7 +204,10 @@ fn dim(report: &Report) -> Option<usize> {
 
 fn tone(finding: Finding) -> &'static str {
     match finding {
-        Finding::AboveChance | Finding::BetterThanRandom | Finding::BetterThanZeroShot => "good",
+        Finding::AboveChance
+        | Finding::BetterThanRandom
+        | Finding::BetterThanZeroShot
+        | Finding::PlaceLearned => "good",
         Finding::BelowSupervised
         | Finding::NearSupervised
         | Finding::AboveSupervised

@@ -19,6 +19,7 @@ mod settings;
 mod several_layers;
 mod split;
 mod strata;
+mod token_places;
 mod transfer;
 mod verdict;
 mod within_layer;
@@ -47,6 +48,7 @@ pub use settings::{AnswerScore, RecordedSettings};
 pub use several_layers::{SeveralLayers, Together};
 pub use split::{SplitReport, SplitRows};
 pub use strata::{ColumnReport, Stratum};
+pub use token_places::{HeadPlaces, TokenPlaces, TokenShare};
 pub use transfer::{Against, DirectionCosines, LeftOut, Transfer};
 pub use verdict::{Finding, Verdict};
 pub use within_layer::{OracleRestart, OracleSign, WithinLayer};
@@ -108,6 +110,9 @@ pub struct Report {
     /// How many random directions rank the test rows better than chance, and how many directions stand out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub directions: Option<DirectionsReport>,
+    /// Which tokens probes read that read all of them.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    pub token_places: IndexMap<Method, TokenPlaces>,
     /// Recursive CCS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recursive: Option<RecursiveReport>,
@@ -188,6 +193,22 @@ impl Report {
     /// What a method is called in sentences; its bare name where the report does not say.
     pub fn title(&self, method: Method) -> String {
         self.methods.get(&method).map_or_else(|| method.to_string(), |info| info.title.clone())
+    }
+
+    /// Whether probes read the states of all tokens.
+    pub fn reads_all_tokens(&self) -> bool {
+        let of_tokens = [Method::LAST, Method::MEAN, Method::ATTENTION, Method::MULTI_MAX];
+        of_tokens.iter().any(|method| self.methods.contains_key(method))
+    }
+
+    /// The two methods that the run is about first: CCS, or of statements mass mean, and logistic regression; of all tokens
+    /// attention, or else the largest value, and the mean token.
+    pub(crate) fn main(&self) -> [Method; 2] {
+        if !self.reads_all_tokens() {
+            return [self.row_kind.leading(), Method::LR];
+        }
+        let has_attention = self.methods.contains_key(&Method::ATTENTION);
+        [if has_attention { Method::ATTENTION } else { Method::MULTI_MAX }, Method::MEAN]
     }
 
     /// Whether a method fits one probe per layer, so that a layer has to be chosen.

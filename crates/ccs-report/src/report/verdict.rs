@@ -18,7 +18,7 @@ pub struct Verdict {
     pub text: String,
 }
 
-/// What a verdict says. Claims against chance, random directions, and the model's own answers go by intervals that hold for
+/// What a verdict says. Claims against chance, random directions, the model's own answers, and fixed tokens go by intervals that hold for
 /// all methods of the run at once; those on logistic regression and on passages by plain 95% intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +56,10 @@ pub enum Finding {
     ReadsPassages,
     /// Not shown to be worse without passages.
     PassagesNotShown,
+    /// Better than the last token and than the mean of all: where to look was learned.
+    PlaceLearned,
+    /// Not shown to be better than both.
+    PlaceNotShown,
     /// Most random directions rank the test rows better than chance: finding one says little.
     ManyDirections,
     /// Some random directions do, or none is shown to and some direction stands out in the spectrum.

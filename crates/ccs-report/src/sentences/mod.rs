@@ -3,6 +3,7 @@
 mod caveats;
 mod directions;
 mod numbers;
+mod places;
 mod reading;
 mod strata;
 mod verdicts;

@@ -9,7 +9,8 @@ const MOST: usize = 5;
 
 /// The reading of a run. Every sentence but the first is one of its verdicts.
 pub fn reading(report: &Report) -> Vec<String> {
-    let main = [report.row_kind.leading()].into_iter().chain(report.chosen.keys().copied());
+    let [leading, _] = report.main();
+    let main = [leading].into_iter().chain(report.chosen.keys().copied());
     let Some(main) = main.into_iter().find(|method| report.chosen.contains_key(method)) else {
         return vec![asked(report)];
     };
@@ -20,10 +21,12 @@ pub fn reading(report: &Report) -> Vec<String> {
     });
     let supervised = compared.or_else(|| about(Method::LR).filter(|_| main != Method::LR));
     let of = |finding: Finding| first(&|v| v.finding == finding);
+    let learned = of(Finding::PlaceLearned).or_else(|| of(Finding::PlaceNotShown));
     let careful = of(Finding::ExplainedByColumn);
     let passages = of(Finding::ReadsPassages).or_else(|| of(Finding::PassagesNotShown));
     let directions = first(&|v| v.finding.is_about_directions());
-    let found = [about(main), supervised, careful, passages, directions, of(Finding::Underdetermined)];
+    let found =
+        [about(main), learned, supervised, careful, passages, directions, of(Finding::Underdetermined)];
     let found = found.into_iter().flatten().map(|v| v.text.clone());
     std::iter::once(asked(report)).chain(found).take(MOST).collect()
 }

@@ -1,13 +1,14 @@
 //! Verdicts: what a run's intervals say.
 //!
-//! Chance is a statement about intervals: an AUROC interval that contains 0.5. Claims against chance, random directions, and
-//! the model's own answers go by intervals that hold for all methods of the run at once: with fourteen methods none is called
+//! Chance is a statement about intervals: an AUROC interval that contains 0.5. Claims against chance, random directions,
+//! the model's own answers, and fixed tokens go by intervals that hold for all methods of the run at once: with fourteen methods none is called
 //! better than chance by luck more often than with one. Nothing is said to be absent: where a claim is not shown, its interval
 //! says how large it may be.
 
 use super::caveats::{TestRows, too_few};
 use super::directions::about_directions;
 use super::numbers::{difference_in, numbers};
+use super::places::learned_places;
 use super::strata::explained;
 use crate::method::Method;
 use crate::numbers::percent;
@@ -23,6 +24,7 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
     }
     if few.is_none() {
         found.extend(against_supervised(report, &found));
+        found.extend(learned_places(report));
         found.extend(report.directions.as_ref().map(about_directions));
     }
     found

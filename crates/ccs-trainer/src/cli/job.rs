@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ccs_report::RowKind;
-use ccs_trainer::LAST;
+use ccs_trainer::{ALL_TOKENS, LAST};
 use ccs_trainer::{Compute, NewRunDir, Overwrite, Settings};
 use clap::Args;
 use host::program::Bar;
@@ -19,7 +19,8 @@ pub(crate) struct Job {
     /// and rows.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// The token rule whose states are read: one of those that the store was extracted with.
+    /// The token rule whose states are read: one of those that the store was extracted with. With all, probes read every
+    /// token's state, and learn which ones tell.
     #[arg(long, value_name = "RULE", default_value = LAST)]
     pub(crate) tokens: String,
     #[command(flatten)]
@@ -45,14 +46,18 @@ impl Job {
     /// Finds mistakes in the settings and in the output folder before the store is opened.
     pub(crate) fn begin(&self) -> Result<Started, Box<dyn Error>> {
         let started = Started(SystemTime::now(), Instant::now());
-        self.settings.check()?;
+        self.settings.check(self.all_tokens())?;
         NewRunDir::check(&self.out, self.overwrite())?;
         Ok(started)
     }
 
     /// The settings, for stores of such rows that hold the model's own answers or not.
     pub(crate) fn settings(&self, rows: RowKind, with_answers: bool) -> ccs_trainer::Result<Settings> {
-        self.settings.settings(rows, with_answers)
+        self.settings.settings(rows, self.all_tokens(), with_answers)
+    }
+
+    fn all_tokens(&self) -> bool {
+        self.tokens == ALL_TOKENS
     }
 
     fn overwrite(&self) -> Overwrite {

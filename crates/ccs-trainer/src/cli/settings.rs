@@ -121,27 +121,34 @@ fn methods_help() -> String {
     let quick = names(&|known| known.pairs && known.by_default);
     let further = names(&|known| known.pairs && !known.by_default);
     let statements = names(&|known| known.statements);
+    let tokens = names(&|known| known.tokens && known.fits_probes);
     format!(
         "Methods, separated by commas, or `all` [default: {quick}]. Further methods: {further}. For a store of single \
-         statements: {statements} [default there: all of these]"
+         statements: {statements} [default there: all of these]. With --tokens all: {tokens} [default there: these and the \
+         controls]"
     )
 }
 
 impl SettingsArgs {
     /// Finds mistakes before a store is opened, and so before it is known what its rows are.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        self.settings(RowKind::Pairs, true).map(|_| ())
+    pub(crate) fn check(&self, all_tokens: bool) -> Result<(), Error> {
+        self.settings(RowKind::Pairs, all_tokens, true).map(|_| ())
     }
 
-    /// The settings for rows of this kind, where `with_answers` says whether the data has the model's answers, which `all`
+    /// The settings for rows of this kind, with the states of all tokens or of one, where `with_answers` says whether the data has the model's answers, which `all`
     /// depends on.
-    pub(crate) fn settings(&self, rows: RowKind, with_answers: bool) -> Result<Settings, Error> {
+    pub(crate) fn settings(
+        &self,
+        rows: RowKind,
+        all_tokens: bool,
+        with_answers: bool,
+    ) -> Result<Settings, Error> {
         let mut settings = Settings::default().normalized(self.normalize);
         settings.methods = match self.methods.as_deref() {
             None => None,
             Some([all]) if all.trim() == "all" => {
                 let usable = |m: &Method| with_answers || !needs_answers(m);
-                Some(method::all(rows).filter(usable).collect())
+                Some(method::all(rows, all_tokens).filter(usable).collect())
             }
             Some(names) => Some(names.iter().map(|name| method::parse(name)).collect::<Result<_, _>>()?),
         };
@@ -156,7 +163,7 @@ impl SettingsArgs {
         }
         settings.directions = self.directions;
         let asked = settings.methods.as_ref();
-        let fits_ccs = asked.map_or(rows.is_pairs(), |methods| methods.contains(&Method::CCS));
+        let fits_ccs = asked.map_or(rows.is_pairs() && !all_tokens, |methods| methods.contains(&Method::CCS));
         let linear_ccs = fits_ccs && self.hidden.is_empty();
         settings.recursive = self.recursive.unwrap_or(if linear_ccs { RECURSIVE } else { 0 });
         settings.ensemble_layers = self.ensemble_layers;
@@ -168,7 +175,7 @@ impl SettingsArgs {
         settings.zero_shot = self.zero_shot.unwrap_or_default();
         settings.strata.clone_from(&self.strata);
         settings.negated.clone_from(&self.negated);
-        self.check_used(&settings, rows)?;
+        self.check_used(&settings, rows, all_tokens)?;
         settings.check()?;
         Ok(settings)
     }
@@ -208,10 +215,11 @@ impl SettingsArgs {
     }
 
     /// Refuses what was given and would have no effect.
-    fn check_used(&self, settings: &Settings, rows: RowKind) -> Result<(), Error> {
-        let methods = settings.methods.clone().unwrap_or_else(|| method::default(rows).collect());
+    fn check_used(&self, settings: &Settings, rows: RowKind, all_tokens: bool) -> Result<(), Error> {
+        let methods = settings.methods.clone().unwrap_or_else(|| method::default(rows, all_tokens).collect());
         let with_c = (rows.is_pairs() && methods.contains(&Method::LR) && !self.lr_cross_validated)
-            || methods.iter().any(|m| m.name() == "inlp");
+            || methods.iter().any(|m| m.name() == "inlp")
+            || all_tokens;
         if let Some(c) = self.lr_c.filter(|_| !with_c) {
             let reason = "no method takes it: lr with a penalty that is not chosen, or inlp";
             return Err(refused("--lr-c", c.to_string(), reason, "leave it out, or `--lr-cross-validated`"));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use ccs_report::{
     Diagnostics as MethodDiagnostics, DirectionsReport, Method, Projection, RecursiveReport, Repetitions,
-    SeveralLayers, TemplateReport, WithinLayer,
+    SeveralLayers, TemplateReport, TokenPlaces, WithinLayer,
 };
 
 use crate::method::Ask as _;
@@ -17,6 +17,7 @@ pub(crate) struct Diagnostics {
     pub(crate) by_method: IndexMap<Method, MethodDiagnostics>,
     pub(crate) seeds: IndexMap<Method, Repetitions>,
     pub(crate) shuffled: IndexMap<Method, Repetitions>,
+    pub(crate) token_places: IndexMap<Method, TokenPlaces>,
     /// Of one layer, found with the method that it is the layer of.
     pub(crate) directions: Option<DirectionsReport>,
     pub(crate) recursive: Option<RecursiveReport>,
@@ -39,6 +40,7 @@ impl Diagnostics {
         self.by_method.extend(other.by_method);
         self.seeds.extend(other.seeds);
         self.shuffled.extend(other.shuffled);
+        self.token_places.extend(other.token_places);
         self.directions = self.directions.take().or(other.directions);
         self.recursive = self.recursive.take().or(other.recursive);
         self.within = self.within.take().or(other.within);

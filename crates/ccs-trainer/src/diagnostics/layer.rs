@@ -13,6 +13,7 @@ use crate::diagnostics::seeds::other_seeds;
 use crate::diagnostics::shuffled::{RandomShuffles, Shuffler, random_directions, shuffled_labels};
 use crate::diagnostics::strata::by_column;
 use crate::diagnostics::templates::{Template, by_template, ensembles, templates};
+use crate::diagnostics::token_places::token_places;
 use crate::diagnostics::within::chosen_by_test_rows;
 use crate::engine::data::{LayerData, load};
 use crate::engine::evaluate::predict;
@@ -75,7 +76,8 @@ impl<'a> ChosenLayer<'a> {
         if method == Method::CCS {
             self.of_ccs(probe, cosine, &mut found, control)?;
         }
-        if with_directions {
+        // What stands out among all tokens, nothing here says.
+        if with_directions && data.train.tokens().is_none() {
             control.begin(method, data.layer.layer, "random directions and spectra")?;
             match possible(directions(plan, data))? {
                 Ok(directions) => found.directions = Some(directions),
@@ -85,6 +87,8 @@ impl<'a> ChosenLayer<'a> {
                 )),
             }
         }
+        let places = token_places(plan, data, probe)?;
+        found.token_places.extend(places.map(|places| (method, places)));
         found.notes.extend(found.left_out(method));
         Ok(found)
     }

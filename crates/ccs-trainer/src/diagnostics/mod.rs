@@ -12,4 +12,5 @@ pub(crate) mod several_layers;
 pub(crate) mod shuffled;
 pub(crate) mod strata;
 pub(crate) mod templates;
+pub(crate) mod token_places;
 pub(crate) mod within;

@@ -68,8 +68,9 @@ impl Pictures {
         let stream = plan.stream.child("projection");
         let train = some(plan.split.rows.train.len(), TRAIN_ROWS, &stream.child("train"));
         let test = some(plan.split.rows.test.len(), ROWS, &stream.child("test"));
-        // Without a chosen layer there is nothing to look at.
-        let layers = if main.is_empty() { BTreeMap::new() } else { layers };
+        // Without a chosen layer there is nothing to look at, and of all tokens no one state to picture.
+        let none = main.is_empty() || plan.source.all_tokens().is_some();
+        let layers = if none { BTreeMap::new() } else { layers };
         Self { layers, main, methods, train, test }
     }
 

@@ -43,11 +43,12 @@ pub(crate) fn random(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<(MethodRep
     let stream = plan.stream_of(Method::RANDOM, data.layer);
     let (normalization, count) = (plan.settings.normalization, plan.settings.directions);
     let band = random_directions_as(normalization, &data.train, &data.test, count, &stream)?;
+    let states = if data.train.tokens().is_some() { " of the last token's states" } else { "" };
     let report = MethodReport {
         test: of_directions(&band.test),
         train: of_directions(&band.train),
         note: Some(format!(
-            "median and central 95% of {count} random directions, each with its sign from the training rows"
+            "median and central 95% of {count} random directions{states}, each with its sign from the training rows"
         )),
         ..MethodReport::default()
     };

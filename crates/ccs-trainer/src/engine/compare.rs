@@ -18,9 +18,14 @@ const BESIDE: [Method; 3] = [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Me
 pub(crate) struct Choices {
     /// CCS, of statements mass mean, at its chosen layer minus logistic regression at its own.
     pub(crate) leading_and_lr: Option<Difference>,
-    /// Every chosen probe against random directions and [`BESIDE`] at its layer, and logistic regression at its own.
+    /// Every chosen probe against random directions and [`BESIDE`] at its layer, and logistic regression at its own; of all
+    /// tokens, [`LEARNED`] against [`POOLED`] at their own.
     pub(crate) comparisons: Vec<Comparison>,
 }
+
+/// Methods that learn which tokens to read, and what they must beat.
+const LEARNED: [Method; 2] = [Method::ATTENTION, Method::MULTI_MAX];
+const POOLED: [Method; 2] = [Method::MEAN, Method::LAST];
 
 /// Compares methods at their chosen layers, and gives every choice the intervals that hold for all methods at once; every
 /// probe is measured by the bar, too.
@@ -61,6 +66,13 @@ pub(crate) fn between_choices(
             }
             choices.comparisons.push(comparison);
         }
+        for second in POOLED.iter().filter(|_| LEARNED.contains(&method)) {
+            if let Some((outcome, other)) = at_choice.get(second) {
+                let second = (*second, outcome.report.layer, other);
+                let compared = compare((method, layer, predicted), second, results, &split.clusters);
+                choices.comparisons.push(compared);
+            }
+        }
     }
     Ok(choices)
 }
@@ -82,12 +94,14 @@ pub(crate) fn with_random(
     Ok(found)
 }
 
-/// CCS (of statements, mass mean) and logistic regression against each other and what else there is; other methods are compared at their
-/// chosen layers.
+/// CCS (of statements, mass mean) and logistic regression against each other and what else there is, and of all tokens
+/// methods that learn where to look against those that do not; other methods are compared at their chosen layers.
 pub(crate) fn at_layer(plan: &Plan<'_>, outcome: &LayerOutcome) -> Result<Vec<Comparison>> {
     let (split, layer) = (&plan.split, outcome.report.layer);
     let mut found = Vec::new();
-    for (first, others) in [(plan.source.kind().leading(), &[Method::LR][..]), (Method::LR, &[])] {
+    let leading = [(plan.source.kind().leading(), &[Method::LR][..]), (Method::LR, &[])];
+    let learned = LEARNED.map(|method| (method, &POOLED[..]));
+    for (first, others) in leading.into_iter().chain(learned) {
         let Some(own) = outcome.predicted(first, split)? else { continue };
         found.extend(outcome.beyond_random.get(&first).cloned());
         for &second in others.iter().chain(&BESIDE) {

@@ -35,7 +35,8 @@ impl Compute {
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let dim = layers.iter().filter_map(|layer| source.dim(layer)).max().unwrap_or_default();
-        let layer = source.rows().labels.len().saturating_mul(dim).saturating_mul(4 * 2 * COPIES);
+        let rows = source.all_tokens().unwrap_or(source.rows().labels.len());
+        let layer = rows.saturating_mul(dim).saturating_mul(4 * 2 * COPIES);
         let free = torch_runtime::machine::available_memory().and_then(|free| usize::try_from(free).ok());
         let fitting = free.and_then(|free| free.checked_div(layer)).unwrap_or(cores);
         cores.min(layers.len()).min(fitting).max(1)

@@ -54,6 +54,7 @@ fn about(plan: &Plan<'_>, data: &LayerData<'_>) -> LayerReport {
     let dim = project.unwrap_or(usize::MAX).min(data.train.dim());
     let mut notes: Vec<String> = match plan.source.kind() {
         _ if data.degenerate => vec![nothing_to_fit(data)],
+        _ if plan.source.all_tokens().is_some() => separable(data, in_fold).into_iter().collect(),
         RowKind::Pairs => note(data, in_fold, dim, settings.ccs.l2).into_iter().collect(),
         RowKind::Statements => separable(data, in_fold).into_iter().collect(),
     };

@@ -48,12 +48,13 @@ impl<'a> Plan<'a> {
         rows.check()?;
         let layers = settings.layers.of(source.layers(), &source.describe())?;
         let settings = settings.clone();
-        settings.check_for(source.kind())?;
+        let all_tokens = source.all_tokens().is_some();
+        settings.check_for(source.kind(), all_tokens)?;
         let with_logprob = rows.answer_logprob.is_some();
         if !with_logprob && settings.requires_answers() {
             return Err(Error::NoAnswerLogprob);
         }
-        let methods = settings.methods(source.kind(), with_logprob);
+        let methods = settings.methods(source.kind(), all_tokens, with_logprob);
         if methods.iter().any(Ask::needs_answers) {
             rows.check_answers(settings.zero_shot).map_err(|error| locate(source, error))?;
         }

@@ -19,6 +19,7 @@ use crate::engine::outcome::MethodOutcome;
 use crate::engine::plan::Plan;
 use crate::engine::recipe::{Recipe, possible};
 use crate::run::probe_path;
+use crate::source::store::LAST;
 use crate::{Result, convert};
 
 /// Fits a method's probe.
@@ -101,7 +102,10 @@ fn with_rules(mut about: Value, accuracy: f64, is_scaled: bool, folds: usize) ->
 
 /// Where a probe comes from. Nothing of the test rows: a probe must not change with them.
 fn provenance(plan: &Plan<'_>, method: Method, data: &LayerData<'_>, fit: Value) -> BTreeMap<String, Value> {
-    let tokens = plan.source.tokens().map(|rule| ("tokens".to_owned(), rule.into()));
+    // Of all tokens, this one reads a state that others can be asked for alone.
+    let last = method == Method::LAST && plan.source.all_tokens().is_some();
+    let tokens = plan.source.tokens().map(|rule| if last { LAST } else { rule });
+    let tokens = tokens.map(|rule| ("tokens".to_owned(), rule.into()));
     let known = BTreeMap::from([
         ("program".to_owned(), concat!("ccs ", env!("CARGO_PKG_VERSION")).into()),
         ("method".to_owned(), method.name().into()),

@@ -5,6 +5,10 @@ use crate::{Error, Result};
 use ccs::methods::inlp::Inlp;
 use ccs::methods::logistic::LrInput;
 use ccs::methods::logistic_regression::{LogisticRegression, PenaltyRule};
+use ccs::methods::tokens::TokenOptions;
+use ccs::methods::tokens::attention::Attention;
+use ccs::methods::tokens::multi_max::MultiMax;
+use ccs::methods::tokens::pooled::{Pool, Pooled};
 use ccs::methods::{Entry, Fit, Fitted, REGISTRY, STATEMENT_METHODS};
 use ccs::stats::split::Split;
 use ccs::{Contrast, SeedTree};
@@ -75,6 +79,12 @@ impl<'a> Recipe<'a> {
         };
         let of_differences =
             if *lr_cross_validated { PenaltyRule::CrossValidated } else { PenaltyRule::FromC };
+        let pooled = |pool| {
+            let regression = *logistic(LrInput::Differences, of_differences);
+            Box::new(Pooled { pool, regression })
+        };
+        // The penalty of the baselines that they are compared with.
+        let of_tokens = TokenOptions { c: lr.c, normalization: *normalization, ..TokenOptions::default() };
         let of_statements = self.rows == RowKind::Statements;
         Ok(match self.method.name() {
             "lr" if of_statements => logistic(LrInput::Statements, PenaltyRule::CrossValidated),
@@ -85,6 +95,10 @@ impl<'a> Recipe<'a> {
             "inlp" => {
                 Box::new(Inlp { max_directions: INLP_DIRECTIONS, regression: lr.clone(), ..Inlp::default() })
             }
+            "last" => pooled(Pool::Last),
+            "mean" => pooled(Pool::Mean),
+            "attention" => Box::new(Attention { options: of_tokens }),
+            "multi_max" => Box::new(MultiMax { options: of_tokens }),
             name => {
                 let registry: &[Entry] = if of_statements { &STATEMENT_METHODS } else { &REGISTRY };
                 let entry = registry.iter().find(|entry| entry.name == name);

@@ -40,10 +40,13 @@ impl Linear {
     pub(super) fn of(fitted: &Fitted) -> Result<Self> {
         let probe = &fitted.probe;
         let none = |why| no_direction(fitted, why);
-        let affine = |template: Option<&str>| -> Result<Coefficients> {
-            let found = probe.affine(template)?;
-            Coefficients::of(&found.ok_or_else(|| none("it has hidden layers, and so no one direction"))?)
-        };
+        let affine =
+            |template: Option<&str>| -> Result<Coefficients> {
+                let found = probe.affine(template)?;
+                Coefficients::of(&found.ok_or_else(|| {
+                    none("it has hidden layers or reads all tokens, and so no one direction")
+                })?)
+            };
         let all = affine(None)?;
         let names = Some(probe.normalizer().templates()).filter(|names| names.len() > 1).unwrap_or_default();
         let templates = names.iter().map(|name| Ok((name.clone(), affine(Some(name))?)));

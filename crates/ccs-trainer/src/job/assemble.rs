@@ -59,6 +59,7 @@ pub(crate) fn assemble(
         diagnostics: method::in_order(diagnostics.by_method),
         seeds: method::in_order(diagnostics.seeds),
         shuffled: method::in_order(diagnostics.shuffled),
+        token_places: method::in_order(diagnostics.token_places),
         directions: diagnostics.directions,
         recursive: diagnostics.recursive,
         within_layer: diagnostics.within,
@@ -109,6 +110,9 @@ fn notes(plan: &Plan<'_>, counts: &Counts, diagnostics: &mut Diagnostics) -> Vec
     );
     notes.extend(one_label(counts));
     notes.extend(plan.source.rows().both_labels.clone());
+    if plan.source.all_tokens().is_some() {
+        notes.push(ONE_STATE.to_owned());
+    }
     notes.extend(shuffled::note(&diagnostics.shuffled));
     for note in std::mem::take(&mut diagnostics.notes) {
         if !notes.contains(&note) {
@@ -117,6 +121,10 @@ fn notes(plan: &Plan<'_>, counts: &Counts, diagnostics: &mut Diagnostics) -> Vec
     }
     notes
 }
+
+/// What is not of all tokens in a run that is.
+const ONE_STATE: &str = "Random directions, also under shuffled labels, are directions of the last token's states; probes of all \
+                         tokens can do more than such a direction.";
 
 /// A sentence on test rows that have one label.
 fn one_label(counts: &Counts) -> Option<String> {

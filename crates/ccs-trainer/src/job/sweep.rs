@@ -133,8 +133,9 @@ impl<'a> Sweep<'a> {
         let mut runs = Vec::new();
         let answers = self.datasets.iter().all(|part| part.source.rows().answer_logprob.is_some());
         let rows = self.datasets.first().map_or_else(RowKind::default, |part| part.source.kind());
+        let all_tokens = self.datasets.iter().any(|part| part.source.all_tokens().is_some());
         let methods: Vec<Method> =
-            settings.methods(rows, answers).into_iter().filter(Ask::is_probe).collect();
+            settings.methods(rows, all_tokens, answers).into_iter().filter(Ask::is_probe).collect();
         if self.datasets.len() < FEWEST_TO_LEAVE_ONE_OUT || methods.is_empty() {
             return Ok(Outcome::Finished(runs));
         }
@@ -225,8 +226,9 @@ fn tested_groups(datasets: &[Dataset<'_>], settings: &Settings) -> Result<BTreeS
     for part in datasets {
         let rows = part.source.rows();
         Split::of_groups(&rows.labels, &rows.groups, &tested).map_err(|error| of_part(part.name, error))?;
-        if settings.methods(part.source.kind(), rows.answer_logprob.is_some()).iter().any(Ask::needs_answers)
-        {
+        let (kind, all_tokens) = (part.source.kind(), part.source.all_tokens().is_some());
+        let methods = settings.methods(kind, all_tokens, rows.answer_logprob.is_some());
+        if methods.iter().any(Ask::needs_answers) {
             rows.answers(settings.zero_shot)?;
         }
     }

@@ -90,7 +90,7 @@ impl ProbeCard {
 /// The unit direction in normalized states along which a statement becomes true, of a linear probe; of concatenated
 /// pairs that of the difference. None where there is no such direction.
 fn direction(probe: &Probe) -> Result<Option<Vec<f64>>> {
-    if !probe.hidden_layers().layers().is_empty() {
+    if !probe.hidden_layers().is_linear() {
         return Ok(None);
     }
     let weight = Vec::<f64>::try_from(probe.weight().f_to_kind(Kind::Double)?.f_reshape([-1])?)?;

@@ -1,6 +1,7 @@
 //! Where a run's data comes from: anything that knows its rows and loads one layer at a time.
 
 pub(crate) mod memory;
+pub(crate) mod memory_tokens;
 pub(crate) mod notes;
 pub(crate) mod origin;
 pub(crate) mod pooled;
@@ -136,10 +137,17 @@ pub trait Source: Sync {
     /// Whether its rows are contrast pairs or single statements, known without loading a layer.
     fn kind(&self) -> RowKind;
 
-    /// The states of one layer: those of both sides of pairs, or of statements, as [`Source::kind`] says.
+    /// How many tokens the prompts of a side have together, where [`Source::load`] gives the states of all of them; none
+    /// where it gives one state a prompt.
+    fn all_tokens(&self) -> Option<usize> {
+        None
+    }
+
+    /// The states of one layer: those of both sides of pairs, or of statements, as [`Source::kind`] says; of all tokens where
+    /// [`Source::all_tokens`] says so.
     ///
     /// # Shapes
-    /// \[N, D\] on the CPU, of a floating-point kind.
+    /// \[N, D\] on the CPU, of a floating-point kind; of all tokens, \[M, D\].
     ///
     /// # Errors
     /// Whatever keeps the layer from being read.
@@ -189,6 +197,15 @@ pub trait Source: Sync {
     /// Whatever keeps the texts from being read.
     fn texts(&self) -> Result<Vec<Option<RowText>>> {
         Ok(vec![None; self.rows().labels.len()])
+    }
+
+    /// The text of every token of the plus and of the minus side (of statements, of the plus side alone), row after row, where
+    /// [`Source::load`] gives the states of all tokens and their texts are known.
+    ///
+    /// # Errors
+    /// Whatever keeps the texts from being read.
+    fn token_texts(&self) -> Result<Option<[Vec<String>; 2]>> {
+        Ok(None)
     }
 
     /// What to call the source in errors.

@@ -251,6 +251,11 @@ impl Source for Pooled<'_> {
         self.parts.first().map_or(RowKind::Pairs, |part| part.source.kind())
     }
 
+    fn all_tokens(&self) -> Option<usize> {
+        // One token rule holds for all.
+        self.parts.iter().map(|part| part.source.all_tokens()).sum()
+    }
+
     fn load(&self, layer: &Layer) -> Result<States> {
         let mut all: Vec<States> = Vec::new();
         for part in &self.parts {

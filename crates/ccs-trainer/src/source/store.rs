@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// The token rule of a store's states unless another is asked for.
 pub const LAST: &str = "last";
 
+/// The token rule of the states of all tokens.
+pub const ALL_TOKENS: &str = "all";
+
 /// The columns of the model's log-probabilities of the answers: the sum over their tokens, and the mean.
 const ANSWER_LOGPROB: &str = "answer_logprob";
 const ANSWER_LOGPROB_MEAN: &str = "answer_logprob_mean";

@@ -140,6 +140,10 @@ impl Source for Subset<'_> {
         self.source.kind()
     }
 
+    fn all_tokens(&self) -> Option<usize> {
+        self.source.all_tokens()
+    }
+
     fn load(&self, layer: &Layer) -> Result<States> {
         self.source.load(layer)?.select(&self.kept)
     }

@@ -234,7 +234,7 @@ impl<'a> DataSets<'a> {
     }
 
     fn asked(&self, method: Method) -> bool {
-        self.settings.methods(self.pooled.kind(), true).contains(&method)
+        self.settings.methods(self.pooled.kind(), self.pooled.all_tokens().is_some(), true).contains(&method)
     }
 
     /// Notes test rows of templates that a probe has no statistics for.

@@ -162,7 +162,7 @@ fn a_guess_in_place_of_a_fit_is_marked_in_tables_and_on_the_page() {
 
 #[test]
 fn the_table_of_methods_has_its_controls_and_fits_a_terminal() {
-    let all = ccs_trainer::method::all(ccs_report::RowKind::Pairs).collect();
+    let all = ccs_trainer::method::all(ccs_report::RowKind::Pairs, false).collect();
     let done = fit(&crate::data::three_layers(160, 8), &Settings { methods: Some(all), ..settings() }, 1);
     let summary = done.report.summary();
     let table: Vec<&str> = summary.lines().skip_while(|line| !line.starts_with("method ")).collect();

@@ -24,7 +24,10 @@ pub(crate) fn settings() -> Settings {
     let mut settings = Settings { directions: 100, folds: 3, ..Settings::default() };
     (settings.ccs.max_iter, settings.ccs.n_init) = (200, 2);
     (settings.seeds, settings.shuffles, settings.recursive) = (3, 4, 3);
-    Settings { methods: Some(ccs_trainer::method::all(ccs_report::RowKind::Pairs).collect()), ..settings }
+    Settings {
+        methods: Some(ccs_trainer::method::all(ccs_report::RowKind::Pairs, false).collect()),
+        ..settings
+    }
 }
 
 pub(crate) fn fit(data: &Memory, settings: &Settings, threads: usize) -> Run {
@@ -80,7 +83,7 @@ fn every_method_is_fitted_chosen_saved_and_read_back_with_the_same_scores() {
     assert_eq!(csv.lines().count(), 1 + 3 * ccs_trainer::method::ALL.len());
     let summary = report.summary();
     assert!(
-        ccs_trainer::method::all(ccs_report::RowKind::Pairs)
+        ccs_trainer::method::all(ccs_report::RowKind::Pairs, false)
             .filter(|m| *m != Method::RANDOM)
             .all(|m| summary.contains(m.name()))
     );

@@ -110,7 +110,6 @@ impl Contrast {
         };
         let (questions, templates) = (self.questions().iter().map(question).collect(), named.collect());
         let all: Vec<usize> = (0..self.rows()).collect();
-        let rows = self.with(self.plus.f_alias()?, self.minus.f_alias()?, self.columns(&all)?);
-        rows.with_variants(questions, templates)
+        self.again(self.columns(&all)?)?.with_variants(questions, templates)
     }
 }

@@ -54,6 +54,9 @@ pub trait Fit: Debug + Send + Sync {
                 hint: "`ccs::methods::STATEMENT_METHODS` has those for single statements",
             });
         }
+        if self.reads_tokens() {
+            train.all_tokens()?;
+        }
         self.fit_checked(train, seeds)
     }
 
@@ -67,6 +70,11 @@ pub trait Fit: Debug + Send + Sync {
 
     /// Whether it can be fitted on single statements, whose state takes the place of a pair's difference.
     fn fits_statements(&self) -> bool {
+        false
+    }
+
+    /// Whether it needs the states of all tokens ([`Contrast::of_tokens`]); other methods read the last one's.
+    fn reads_tokens(&self) -> bool {
         false
     }
 

@@ -55,6 +55,15 @@ impl LogisticRegression {
         Self::new(LrInput::Concatenated, PenaltyRule::CrossValidated, normalization)
     }
 
+    /// The same with the penalty that these folds choose, where they are to choose it.
+    pub(crate) fn with_tuned_penalty(&self, train: &Contrast, folds: &[Split]) -> Result<Option<Self>> {
+        if self.penalty != PenaltyRule::CrossValidated {
+            return Ok(None);
+        }
+        let penalty = PenaltyRule::Chosen(self.choose(train, folds)?);
+        Ok(Some(Self { penalty, ..self.clone() }))
+    }
+
     /// The penalty that does best on these folds.
     fn choose(&self, train: &Contrast, folds: &[Split]) -> Result<f64> {
         Ok(cross_validated(train, self.input, folds, &self.options)?.l2)
@@ -88,11 +97,7 @@ impl Fit for LogisticRegression {
     }
 
     fn tuned(&self, train: &Contrast, folds: &[Split]) -> Result<Option<Box<dyn Fit>>> {
-        if self.penalty != PenaltyRule::CrossValidated {
-            return Ok(None);
-        }
-        let penalty = PenaltyRule::Chosen(self.choose(train, folds)?);
-        Ok(Some(Box::new(Self { penalty, ..self.clone() })))
+        Ok(self.with_tuned_penalty(train, folds)?.map(|tuned| -> Box<dyn Fit> { Box::new(tuned) }))
     }
 
     fn l2(&self) -> Option<f64> {

@@ -10,6 +10,7 @@ mod eigen;
 mod fit;
 pub mod inlp;
 pub mod kmeans;
+mod lbfgs;
 pub mod logistic;
 pub mod logistic_regression;
 pub mod mass_mean;
@@ -17,7 +18,8 @@ pub mod means;
 pub mod quadratic;
 pub mod recursive;
 mod registry;
+pub mod tokens;
 pub mod ttpd;
 
 pub use fit::{Convergence, Fit, Fitted, Precision, Starts};
-pub use registry::{Entry, REGISTRY, STATEMENT_METHODS, find};
+pub use registry::{Entry, REGISTRY, STATEMENT_METHODS, TOKEN_METHODS, find};

@@ -9,6 +9,10 @@ use super::logistic_regression::LogisticRegression;
 use super::mass_mean::MassMean;
 use super::means::{Lda, MeanDifference};
 use super::quadratic::{Objective, Quadratic};
+use super::tokens::TokenOptions;
+use super::tokens::attention::Attention;
+use super::tokens::multi_max::MultiMax;
+use super::tokens::pooled::{Pool, Pooled};
 use super::ttpd::Ttpd;
 use crate::normalize::Normalization;
 
@@ -81,7 +85,17 @@ pub static STATEMENT_METHODS: [Entry; 6] = [
     supervised("inlp", "INLP", |n| Box::new(Inlp::default().normalized(n))),
 ];
 
-/// The method of this name.
+/// The methods for rows with the states of all tokens ([`crate::TokenStates`]), pairs or single statements, in the order of
+/// reports: the baselines, and those that learn where to look. All see labels.
+#[rustfmt::skip]
+pub static TOKEN_METHODS: [Entry; 4] = [
+    supervised("last", "Logistic regression on the last token", |n| Box::new(Pooled::new(Pool::Last, n))),
+    supervised("mean", "Logistic regression on the mean token", |n| Box::new(Pooled::new(Pool::Mean, n))),
+    supervised("attention", "Attention probe", |n| Box::new(Attention { options: TokenOptions { normalization: n, ..TokenOptions::default() } })),
+    supervised("multi_max", "Multi-max probe", |n| Box::new(MultiMax { options: TokenOptions { normalization: n, ..TokenOptions::default() } })),
+];
+
+/// The method of this name, for one state a prompt or for all tokens.
 pub fn find(name: &str) -> Option<&'static Entry> {
-    REGISTRY.iter().find(|entry| entry.name == name)
+    REGISTRY.iter().chain(&TOKEN_METHODS).find(|entry| entry.name == name)
 }

@@ -13,6 +13,7 @@ mod file;
 mod kind;
 mod moments;
 mod templates;
+mod tokens;
 
 use tch::{Kind, Tensor};
 

@@ -28,7 +28,8 @@ pub struct Affine {
 
 impl Probe {
     /// The probe as a function of the states themselves, its sign applied, for rows of one template; without one, and for a
-    /// template that is not known, by the statistics of all templates together. None for a probe with hidden layers.
+    /// template that is not known, by the statistics of all templates together. None for a probe with hidden layers,
+    /// and one that reads all tokens.
     ///
     /// ```
     /// use ccs::methods::{Fit, means::MeanDifference};
@@ -88,9 +89,10 @@ impl Probe {
     }
 
     /// What the normalized state of either side is multiplied with, the sign applied and the erasure taken in. \[D\] each,
-    /// f64, on the CPU. None for a probe with hidden layers.
+    /// f64, on the CPU. None for a probe with hidden layers,
+    /// and one that reads all tokens.
     fn weights(&self) -> Result<Option<(Tensor, Tensor)>> {
-        if !self.hidden_layers.layers().is_empty() {
+        if !self.hidden_layers.is_linear() {
             return Ok(None);
         }
         let sign = f64::from(i8::from(self.sign));

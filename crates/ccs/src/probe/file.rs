@@ -10,12 +10,13 @@
 //! | `templates.plus.mean` … | \[K, D\] | the same of the K templates that the header names, where there are several |
 //! | `erasure.left`, `erasure.right` | \[D, M\], \[M, D\] | LEACE: left·right·φ is then taken away |
 //! | `hidden.0.weight`, `hidden.0.bias` … | \[outputs, inputs\], \[outputs\] | hidden layers, from the states up |
+//! | `heads.query`, `heads.position`, `heads.value` | \[H, D\], \[H\], \[H, D\] | what reads all tokens ([`TokenReader`](super::TokenReader)) |
 //! | `platt` | \[2\] | a and b of p(true) = σ(a·score + b); not in files of version 0.1, nor where no scaling could be fitted |
 //!
 //! The metadata entry `ccs_probe` is one JSON object: `schema`; `readout`, which makes a score of w, b and a pair's φ±
 //! ([`ProbeInput`]); `sign`, 1 or −1, where −1 turns a score into that of the opposite answer (1 − p̃ of `pair`, else
 //! −score); `own_probabilities`, whether the scores are probabilities or logits before any scaling; `hidden`, the number of
-//! hidden layers; `normalizer`; `meta`, where the probe comes from, with what `platt` was fitted on under `fit`; and
+//! hidden layers; `tokens`, what reads all tokens of a prompt, if anything does; `normalizer`; `meta`, where the probe comes from, with what `platt` was fitted on under `fit`; and
 //! `check`, which stands for all of it: the BLAKE3 of this object without it, and of every tensor. `platt` takes scores with
 //! the sign applied.
 
@@ -28,7 +29,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Calibration, Probe, ProbeInput, Sign};
 use crate::normalize::{self, Normalizer};
-use crate::probe::HiddenLayers;
+use crate::probe::token_reader::TokenKind;
+use crate::probe::{HiddenLayers, TokenReader};
 use crate::stats::calibrate::Platt;
 use crate::{Error, Result};
 
@@ -50,6 +52,9 @@ struct Header {
     /// Hidden layers.
     #[serde(default, skip_serializing_if = "none")]
     hidden: usize,
+    /// What reads all tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens: Option<TokenKind>,
     /// [`Calibration::own`]; files that do not say it are asked for their method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     own_probabilities: Option<bool>,
@@ -110,6 +115,10 @@ impl Probe {
             input: self.input,
             sign: self.sign,
             hidden: self.hidden_layers.layers().len(),
+            tokens: match &self.hidden_layers {
+                HiddenLayers::Tokens(reader) => Some(reader.kind()),
+                HiddenLayers::Linear | HiddenLayers::Mlp(_) => None,
+            },
             own_probabilities: Some(self.calibration.own),
             normalizer: self.normalizer.header(),
             meta: self.meta.clone(),
@@ -166,10 +175,16 @@ impl Probe {
             _ => {}
         }
         let length = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
-        let (hidden_layers, dim) = HiddenLayers::read(&file, header.hidden, length)?;
+        let (hidden_layers, dim) = match header.tokens {
+            Some(kind) => {
+                let (reader, dim) = TokenReader::read(&file, kind, length)?;
+                (HiddenLayers::Tokens(reader), dim)
+            }
+            None => HiddenLayers::read(&file, header.hidden, length)?,
+        };
         let dim = match (header.input, &hidden_layers) {
-            (ProbeInput::Concatenated, HiddenLayers::Mlp(_)) => {
-                return Err("hidden layers on concatenated pairs".to_owned());
+            (ProbeInput::Concatenated, HiddenLayers::Mlp(_) | HiddenLayers::Tokens(_)) => {
+                return Err("hidden layers, or all tokens, on concatenated pairs".to_owned());
             }
             (ProbeInput::Concatenated, HiddenLayers::Linear) if dim % 2 == 1 => {
                 return Err(format!("its {dim} weights are not those of two sides"));

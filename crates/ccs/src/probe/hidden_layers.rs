@@ -1,11 +1,11 @@
-//! What lies between the normalized states and a probe's last weight: nothing, or hidden layers with `ReLU`.
+//! What lies between the states and a probe's last weight: nothing, hidden layers with `ReLU`, or what reads all tokens.
 
 use safetensors::tensor::SafeTensors;
 use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use crate::Result;
-use crate::probe::tensor;
+use crate::probe::{TokenReader, tensor};
 
 /// The part of a probe below its last weight w and bias b: its logit of a state x is wᵀf(x) + b.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub enum HiddenLayers {
     Linear,
     /// f(x) = relu(Wₖ(… relu(W₁x + b₁) …) + bₖ), from the states up.
     Mlp(Vec<Layer>),
+    /// f reads the states of all tokens of a prompt.
+    Tokens(TokenReader),
 }
 
 /// One hidden layer.
@@ -26,15 +28,20 @@ pub struct Layer {
 }
 
 impl HiddenLayers {
-    /// Its layers; none for a linear probe.
+    /// Whether a probe is linear in one state.
+    pub fn is_linear(&self) -> bool {
+        matches!(self, Self::Linear)
+    }
+
+    /// Its layers; none for a linear probe, and one that reads all tokens.
     pub fn layers(&self) -> &[Layer] {
         match self {
-            Self::Linear => &[],
+            Self::Linear | Self::Tokens(_) => &[],
             Self::Mlp(layers) => layers,
         }
     }
 
-    /// f(x), in f64.
+    /// f(x), in f64; of a probe that reads all tokens, x is f of them already.
     ///
     /// # Shapes
     /// `x`: \[N, D\], f64; the result: \[N, H\] with H the last layer's outputs, or D.
@@ -53,10 +60,15 @@ impl HiddenLayers {
 
     /// Its tensors under their names in a probe's file.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        self.layers().iter().enumerate().flat_map(|(index, layer)| {
+        let of_tokens = match self {
+            Self::Tokens(reader) => reader.tensors(),
+            Self::Linear | Self::Mlp(_) => Vec::new(),
+        };
+        let layers = self.layers().iter().enumerate().flat_map(|(index, layer)| {
             let name = |part: &str| format!("hidden.{index}.{part}");
             [(name("weight"), &layer.weight), (name("bias"), &layer.bias)]
-        })
+        });
+        layers.chain(of_tokens)
     }
 
     /// The head of `count` layers in a probe's file, of which the last gives `outputs` numbers, and what it takes.

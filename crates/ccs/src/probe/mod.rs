@@ -5,6 +5,7 @@ mod file;
 mod hidden_layers;
 mod input;
 mod sign;
+mod token_reader;
 
 use std::collections::BTreeMap;
 
@@ -23,11 +24,13 @@ pub(crate) use file::tensor;
 pub use hidden_layers::{HiddenLayers, Layer};
 pub use input::{Calibration, ProbeInput};
 pub use sign::Sign;
+pub use token_reader::{TokenReader, TokenShares};
 
-/// A probe: linear, or with hidden layers below its weight.
+/// A probe: linear, with hidden layers below its weight, or with what reads all tokens of a prompt.
 #[derive(Debug)]
 pub struct Probe {
-    /// w, of the kind it was fitted in: \[D\], \[2D\] on concatenated pairs, or as long as the last hidden layer.
+    /// w, of the kind it was fitted in: \[D\], \[2D\] on concatenated pairs, as long as the last hidden layer, or one for each
+    /// head that reads tokens.
     pub(crate) weight: Tensor,
     /// b.
     pub(crate) bias: f64,
@@ -49,7 +52,7 @@ impl Probe {
     /// w, of the kind it was fitted in.
     ///
     /// # Shapes
-    /// \[D\], \[2D\] on concatenated pairs, or as long as the last hidden layer.
+    /// \[D\], \[2D\] on concatenated pairs, as long as the last hidden layer, or one for each head.
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
@@ -107,6 +110,9 @@ impl Probe {
     /// D.
     pub fn dim(&self) -> usize {
         let length = self.weight.size().first().map_or(0, |&d| d as usize);
+        if let HiddenLayers::Tokens(reader) = &self.hidden_layers {
+            return reader.dim().unwrap_or(length);
+        }
         match self.hidden_layers.layers().first() {
             Some(layer) => layer.weight.size().get(1).map_or(0, |&d| d as usize),
             None if self.input == ProbeInput::Concatenated => length / 2,
@@ -162,7 +168,7 @@ impl Probe {
     /// Another D.
     pub fn score_pairs(&self, pairs: &Contrast) -> Result<Vec<f64>> {
         self.check_sides(pairs)?;
-        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?; // [N, D]
+        let (plus, minus) = self.states(pairs)?; // [N, D]
         let scores = match self.input {
             ProbeInput::Pair => {
                 let (p_plus, p_minus) = (self.logit(&plus)?.f_sigmoid()?, self.logit(&minus)?.f_sigmoid()?); // [N]
@@ -264,9 +270,17 @@ impl Probe {
         })
     }
 
+    /// The normalized states of both sides; of a probe that reads all tokens, what it makes of them. \[N, D\] each, f64
+    fn states(&self, pairs: &Contrast) -> Result<(Tensor, Tensor)> {
+        match &self.hidden_layers {
+            HiddenLayers::Tokens(reader) => reader.features(&self.normalizer, pairs),
+            HiddenLayers::Linear | HiddenLayers::Mlp(_) => self.normalizer.apply(pairs, Kind::Double),
+        }
+    }
+
     /// wᵀf(φ±) + b of each side; on concatenated pairs what either side brings to the logit, the minus side's negated.
     fn sides(&self, pairs: &Contrast) -> Result<(Tensor, Tensor)> {
-        let (plus, minus) = self.normalizer.apply(pairs, Kind::Double)?; // [N, D]
+        let (plus, minus) = self.states(pairs)?; // [N, D]
         if self.input != ProbeInput::Concatenated {
             return Ok((self.logit(&plus)?, self.logit(&minus)?));
         }

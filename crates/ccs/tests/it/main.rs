@@ -18,3 +18,4 @@ mod recursive;
 mod spectrum;
 mod statements;
 mod supervised;
+mod tokens;

@@ -3,14 +3,13 @@
 mod adamw;
 mod architecture;
 mod complement;
-mod lbfgs;
 mod objective;
 mod options;
+mod pair_loss;
 mod parameters;
 mod search_space;
 mod solve;
 mod start;
-mod wolfe;
 
 use std::collections::BTreeMap;
 

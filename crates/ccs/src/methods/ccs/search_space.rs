@@ -6,10 +6,11 @@
 //! statements than dimensions this is the smaller problem. Nothing is approximated, K may be singular, and directions
 //! of the start that the data do not have are kept.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use crate::Result;
+use crate::methods::lbfgs::{Space, numbers};
 
 /// Coordinates of R vectors, one a row: w (or a and c) and last the bias; in the span followed by their dual, so that a
 /// linear combination is one operation. \[R, P\] or \[R, 2P\]
@@ -75,8 +76,23 @@ impl SearchSpace {
         Ok(vector.f_narrow(1, self.length - 1, 1)?)
     }
 
+    /// Weights \[R, D\] and biases \[R\].
+    pub(super) fn parameters(&self, vector: &Tensor) -> Result<(Tensor, Tensor)> {
+        let bias = self.bias(vector)?.f_squeeze_dim(1)?;
+        let weight = match &self.gram {
+            Some(gram) => {
+                let along = gram.start.f_mul(&vector.f_narrow(1, self.rows()?, 1)?)?;
+                along.f_addmm(&vector.f_narrow(1, 0, self.rows()?)?, &self.x)?
+            }
+            None => vector.f_narrow(1, 0, self.length - 1)?,
+        };
+        Ok((weight, bias))
+    }
+}
+
+impl Space for SearchSpace {
     /// Xw + b. \[2N, R\]
-    pub(super) fn logits(&self, vector: &Tensor) -> Result<Tensor> {
+    fn logits(&self, vector: &Tensor) -> Result<Tensor> {
         let z = match &self.gram {
             Some(_) => vector.f_narrow(1, self.length, self.rows()?)?.f_tr()?,
             None => self.x.f_mm(&vector.f_narrow(1, 0, self.length - 1)?.f_tr()?)?,
@@ -85,7 +101,7 @@ impl SearchSpace {
     }
 
     /// The gradient at `vector`: Xᵀs + λw and Σs. `slope`: \[2N, R\].
-    pub(super) fn gradient(&self, slope: &Tensor, vector: &Tensor) -> Result<Tensor> {
+    fn gradient(&self, slope: &Tensor, vector: &Tensor) -> Result<Tensor> {
         let mut bias = slope.f_sum_dim_intlist(0, false, slope.kind())?.f_unsqueeze(1)?;
         if !self.bias {
             bias = bias.f_zeros_like()?;
@@ -101,36 +117,17 @@ impl SearchSpace {
     }
 
     /// Inner products of weights and biases. \[R, 1\], of the vectors' kind
-    pub(super) fn inner(&self, u: &Tensor, v: &Tensor) -> Result<Tensor> {
+    fn inner(&self, u: &Tensor, v: &Tensor) -> Result<Tensor> {
         let from = if self.gram.is_some() { self.length } else { 0 };
         let product = u.f_narrow(1, 0, self.length)?.f_mul(&v.f_narrow(1, from, self.length)?)?;
         Ok(product.f_sum_dim_intlist(1, true, Kind::Double)?.f_to_kind(u.kind())?)
     }
 
     /// λ⟨u, v⟩ of the weights alone. R
-    pub(super) fn penalty(&self, u: &Tensor, v: &Tensor) -> Result<Vec<f64>> {
+    fn penalty(&self, u: &Tensor, v: &Tensor) -> Result<Vec<f64>> {
         let biases = self.bias(u)?.f_mul(&self.bias(v)?)?;
         numbers(&self.inner(u, v)?.f_sub(&biases)?.f_mul_scalar(self.l2)?)
     }
-
-    /// Weights \[R, D\] and biases \[R\].
-    pub(super) fn parameters(&self, vector: &Tensor) -> Result<(Tensor, Tensor)> {
-        let bias = self.bias(vector)?.f_squeeze_dim(1)?;
-        let weight = match &self.gram {
-            Some(gram) => {
-                let along = gram.start.f_mul(&vector.f_narrow(1, self.rows()?, 1)?)?;
-                along.f_addmm(&vector.f_narrow(1, 0, self.rows()?)?, &self.x)?
-            }
-            None => vector.f_narrow(1, 0, self.length - 1)?,
-        };
-        Ok((weight, bias))
-    }
-}
-
-/// R numbers on the host.
-pub(super) fn numbers(column: &Tensor) -> Result<Vec<f64>> {
-    let column = column.f_reshape([-1])?.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
-    Ok(Vec::try_from(column)?)
 }
 
 /// X·Xᵀ, only its lower half computed. `x`: \[2N, D\].
@@ -153,6 +150,7 @@ fn gram(x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Device;
 
     fn wave(shape: [i64; 2], step: f64) -> Tensor {
         (Tensor::arange(shape[0] * shape[1], (Kind::Double, Device::Cpu)) * step).sin().reshape(shape)

@@ -5,14 +5,15 @@ use torch_runtime::TensorExt as _;
 
 use super::adamw::AdamW;
 use super::architecture::ProbeArchitecture;
-use super::lbfgs::{Lbfgs, Loss};
 use super::objective::{Data, Objective};
 use super::options::{Ccs, Optimizer};
+use super::pair_loss::PairLoss;
 use super::parameters::Parameters;
 use super::search_space::SearchSpace;
 use super::start::{self, Start};
 use crate::SeedTree;
 use crate::loss::{Questions, Terms, terms};
+use crate::methods::lbfgs::{Lbfgs, Loss as _};
 use crate::normalize::Normalizer;
 use crate::{Contrast, Error, Result};
 
@@ -207,7 +208,7 @@ fn lbfgs(
 ) -> Result<Solution> {
     let (pairs, _) = states.size()?;
     let x = Tensor::f_cat(&[&states.plus, &states.minus], 0)?; // [2N, D]
-    let loss = || Loss { weights: options.loss.weights(), questions: states.questions.as_ref(), pairs };
+    let loss = || PairLoss { weights: options.loss.weights(), questions: states.questions.as_ref(), pairs };
     let space = SearchSpace::new(x.f_alias()?, weight, options.l2, options.bias)?;
     let mut state = Lbfgs::new(&space, loss(), space.start(weight, bias)?)?;
     let terms_at = |z: &Tensor| -> Result<Vec<Terms>> {

@@ -1,17 +1,17 @@
 //! L-BFGS (Liu and Nocedal 1989) with a strong Wolfe line search, all restarts as one batch: each has its own memory, its own
 //! step and its own end.
 //!
-//! A probe is linear, so the logits along a search direction are z + t·Δz: a line search reads no states, and an iteration is
-//! one product for Δz (none in the span of the data) and one for the gradient.
+//! What the objective reads of the states is linear in the parameters, z = Xθ: along a search direction it is z + t·Δz, so a
+//! line search reads no states, and an iteration is one product for Δz and one for the gradient.
+
+mod wolfe;
 
 use std::collections::VecDeque;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::search_space::{SearchSpace, numbers};
-use super::wolfe::Search;
 use crate::Result;
-use crate::loss::{Questions, Weights};
+use wolfe::Search;
 
 /// Pairs of steps and gradient differences that are kept.
 const MEMORY: usize = 20;
@@ -20,30 +20,41 @@ const SMALLEST_GRADIENT: f64 = 1e-7;
 /// or when an iteration lowers its objective by less than this.
 const SMALLEST_DECREASE: f64 = 1e-9;
 
-/// The objective in the logits.
-pub(super) struct Loss<'a> {
-    pub(super) weights: Weights,
-    pub(super) questions: Option<&'a Questions>,
-    /// N.
-    pub(super) pairs: i64,
+/// Vectors of parameters, R at once, and what is linear in them.
+pub(in crate::methods) trait Space {
+    /// What the loss reads of the states, linear in the parameters: a probe's logits. \[K, R\]
+    fn logits(&self, vector: &Tensor) -> Result<Tensor>;
+    /// The gradient of loss and penalty at `vector`. `slope`: the loss's derivative by the logits, \[K, R\].
+    fn gradient(&self, slope: &Tensor, vector: &Tensor) -> Result<Tensor>;
+    /// Inner products. \[R, 1\], of the vectors' kind
+    fn inner(&self, u: &Tensor, v: &Tensor) -> Result<Tensor>;
+    /// λ⟨u, v⟩ of what is penalized. R
+    fn penalty(&self, u: &Tensor, v: &Tensor) -> Result<Vec<f64>>;
 }
 
-impl Loss<'_> {
-    fn sides(&self, z: &Tensor) -> Result<(Tensor, Tensor)> {
-        Ok((z.f_narrow(0, 0, self.pairs)?, z.f_narrow(0, self.pairs, self.pairs)?))
+/// The objective in the logits, without penalty.
+pub(in crate::methods) trait Loss {
+    /// R, of logits \[K, R\].
+    fn values(&self, z: &Tensor) -> Result<Vec<f64>>;
+    /// Its gradient in the logits. \[K, R\]
+    fn slopes(&self, z: &Tensor) -> Result<Tensor>;
+    /// Both, where that is less work than either alone.
+    fn values_and_slopes(&self, z: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+        Ok((self.values(z)?, self.slopes(z)?))
+    }
+}
+
+impl<L: Loss> Loss for &L {
+    fn values_and_slopes(&self, z: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+        (*self).values_and_slopes(z)
     }
 
-    /// Mean over rows. R
-    pub(super) fn values(&self, z: &Tensor) -> Result<Vec<f64>> {
-        let (plus, minus) = self.sides(z)?;
-        numbers(&self.weights.values(&plus, &minus, self.questions)?.f_mean_dim(0, false, Kind::Double)?)
+    fn values(&self, z: &Tensor) -> Result<Vec<f64>> {
+        (*self).values(z)
     }
 
-    /// Its gradient in the logits. \[2N, R\]
     fn slopes(&self, z: &Tensor) -> Result<Tensor> {
-        let (plus, minus) = self.sides(z)?;
-        let (plus, minus) = self.weights.slopes(&plus, &minus, self.questions)?;
-        Ok(Tensor::f_cat(&[plus, minus], 0)?.f_mul_scalar(1.0 / self.pairs as f64)?)
+        (*self).slopes(z)
     }
 }
 
@@ -55,23 +66,24 @@ struct Pair {
 }
 
 /// The state of all restarts.
-pub(super) struct Lbfgs<'a> {
-    space: &'a SearchSpace,
-    loss: Loss<'a>,
+pub(in crate::methods) struct Lbfgs<'a, S: Space, L: Loss> {
+    space: &'a S,
+    loss: L,
     /// The iterates.
-    pub(super) x: Tensor,
-    z: Tensor, // [2N, R]
-    gradient: Tensor,
+    pub(in crate::methods) x: Tensor,
+    z: Tensor, // [K, R]
+    /// Of objective and penalty, at the iterates.
+    pub(in crate::methods) gradient: Tensor,
     /// The objective of every restart, penalty included.
-    pub(super) values: Vec<f64>,
+    pub(in crate::methods) values: Vec<f64>,
     active: Vec<bool>,
     memory: VecDeque<Pair>,
     scale: Tensor, // ⟨s, y⟩/⟨y, y⟩ of each restart's last pair, [R, 1]
     has_memory: Vec<bool>,
 }
 
-impl<'a> Lbfgs<'a> {
-    pub(super) fn new(space: &'a SearchSpace, loss: Loss<'a>, x: Tensor) -> Result<Self> {
+impl<'a, S: Space, L: Loss> Lbfgs<'a, S, L> {
+    pub(in crate::methods) fn new(space: &'a S, loss: L, x: Tensor) -> Result<Self> {
         let z = space.logits(&x)?;
         let gradient = space.gradient(&loss.slopes(&z)?, &x)?;
         let penalty = space.penalty(&x, &x)?;
@@ -83,12 +95,12 @@ impl<'a> Lbfgs<'a> {
     }
 
     /// The logits of the iterates. \[2N, R\]
-    pub(super) fn logits(&self) -> &Tensor {
+    pub(in crate::methods) fn logits(&self) -> &Tensor {
         &self.z
     }
 
     /// One iteration of every restart that is not done; false when all are.
-    pub(super) fn iterate(&mut self) -> Result<bool> {
+    pub(in crate::methods) fn iterate(&mut self) -> Result<bool> {
         let squared = numbers(&self.space.inner(&self.gradient, &self.gradient)?)?;
         for (active, squared) in self.active.iter_mut().zip(&squared) {
             *active &= squared.max(0.0).sqrt() > SMALLEST_GRADIENT;
@@ -129,7 +141,7 @@ impl<'a> Lbfgs<'a> {
 
     /// The step of every restart along its direction; 0 for those that are done.
     fn search(&mut self, direction: &Tensor, squared: &[f64]) -> Result<Vec<Search>> {
-        let along = self.space.logits(direction)?; // [2N, R]
+        let along = self.space.logits(direction)?; // [K, R]
         let slopes = numbers(&self.space.inner(&self.gradient, direction)?)?;
         let (xx, xd, dd) = (
             self.space.penalty(&self.x, &self.x)?,
@@ -149,8 +161,8 @@ impl<'a> Lbfgs<'a> {
         while searches.iter().any(|s| s.next().is_some()) {
             let steps: Vec<f64> = searches.iter().map(|s| s.next().unwrap_or(s.step())).collect();
             let z = self.z.f_add(&along.f_mul(&self.row(&steps)?)?)?;
-            let values = self.loss.values(&z)?;
-            let rises = self.loss.slopes(&z)?.f_mul(&along)?.f_sum_dim_intlist(0, false, Kind::Double)?;
+            let (values, slopes) = self.loss.values_and_slopes(&z)?;
+            let rises = slopes.f_mul(&along)?.f_sum_dim_intlist(0, false, Kind::Double)?;
             for (r, (search, (value, rise))) in
                 searches.iter_mut().zip(values.iter().zip(numbers(&rises)?)).enumerate()
             {
@@ -235,4 +247,10 @@ impl<'a> Lbfgs<'a> {
             .f_to_device(self.x.device())?
             .f_unsqueeze(0)?)
     }
+}
+
+/// R numbers on the host.
+pub(in crate::methods) fn numbers(column: &Tensor) -> Result<Vec<f64>> {
+    let column = column.f_reshape([-1])?.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
+    Ok(Vec::try_from(column)?)
 }

@@ -1,0 +1,48 @@
+//! Which tokens probes read that read all of them.
+
+use serde::Serialize;
+
+use crate::figures::heat::Scale;
+use crate::figures::palette::class;
+use crate::numbers::percent;
+use crate::report::{HeadPlaces, Report, TokenPlaces};
+
+/// One method at its chosen layer.
+#[derive(Debug, Serialize)]
+pub(super) struct TokenPlacesView {
+    method: String,
+    class: &'static str,
+    layer: usize,
+    /// Places from the last token back.
+    places: Vec<usize>,
+    heads: Vec<HeadView>,
+    has_tokens: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct HeadView {
+    /// From the last token back, and then all earlier ones: a share and its shade.
+    shares: Vec<(String, String)>,
+    /// Texts with their mean shares and how often they occur.
+    tokens: Vec<(String, String, usize)>,
+}
+
+pub(super) fn token_places(report: &Report) -> Vec<TokenPlacesView> {
+    let of = |(method, found): (&crate::Method, &TokenPlaces)| TokenPlacesView {
+        method: report.title(*method),
+        class: class(*method),
+        layer: found.layer,
+        places: (0..found.heads.iter().map(|head| head.from_end.len()).max().unwrap_or_default()).collect(),
+        heads: found.heads.iter().map(head).collect(),
+        has_tokens: found.heads.iter().any(|head| !head.tokens.is_empty()),
+    };
+    report.token_places.iter().map(of).collect()
+}
+
+fn head(found: &HeadPlaces) -> HeadView {
+    let share = |&share: &f64| (percent(share), Scale::share().style(share));
+    HeadView {
+        shares: found.from_end.iter().chain([&found.earlier]).map(share).collect(),
+        tokens: found.tokens.iter().map(|t| (t.text.clone(), percent(t.share), t.count)).collect(),
+    }
+}
