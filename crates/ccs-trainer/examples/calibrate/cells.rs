@@ -52,6 +52,7 @@ pub(crate) fn settings(seed: u64) -> Settings {
         seeds: 0,
         shuffles: 2,
         recursive: 0,
+        ensemble_layers: 0,
         ..Settings::default()
     };
     settings.ccs.n_init = 2;

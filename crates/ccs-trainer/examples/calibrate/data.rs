@@ -24,8 +24,8 @@ pub(crate) struct Population {
     true_share: f64,
     /// How far true and false statements lie apart in the states of the second layer.
     truth: f64,
-    /// How far the model's answers tell them apart.
-    answers: f64,
+    /// How far the model's answers tell them apart, by the sum and by the mean of log-probabilities.
+    answers: [f64; 2],
     /// How much of the states is the passage's.
     shared: f64,
     /// How far the values of the column `relation` lie apart in the states.
@@ -39,8 +39,8 @@ pub(crate) struct Population {
 pub(crate) struct Drawn {
     pub(crate) labels: Vec<bool>,
     pub(crate) groups: Vec<String>,
-    /// The model's preference for the plus answer.
-    pub(crate) answers: Vec<f64>,
+    /// The model's preference for the plus answer, by the sum and by the mean.
+    pub(crate) answers: [Vec<f64>; 2],
     relation: Vec<bool>,
     topic: Vec<usize>,
     /// Plus and minus of two layers.
@@ -51,13 +51,13 @@ impl Population {
     pub(crate) fn draw(cell: &Cell, seeds: &SeedTree) -> Self {
         let mut rng = seeds.child("population").rng();
         let strength = |rng: &mut rand_chacha::ChaCha12Rng, most: f64| most * rng.random_range(0.2..1.0);
-        let (truth, answers) = (strength(&mut rng, 1.4), strength(&mut rng, 1.4));
-        let [truth, answers] = if cell.planted { [truth, answers] } else { [0.0, 0.0] };
+        let drawn = [(); 3].map(|()| strength(&mut rng, 1.4));
+        let [truth, sum, mean] = if cell.planted { drawn } else { [0.0; 3] };
         Self {
             rows: cell.rows,
             true_share: cell.true_share,
             truth,
-            answers,
+            answers: [sum, mean],
             shared: rng.random_range(0.0..0.6),
             relation: if rng.random_bool(0.5) { 2.5 } else { 0.0 },
             passage: rng.random_range(1..4),
@@ -70,6 +70,16 @@ impl Population {
         self.relation > 0.0
     }
 
+    /// Whether anything in the states of a layer is opposite on the two sides of a pair.
+    pub(crate) fn has_contrast(&self, layer: usize) -> bool {
+        self.has_relation() || self.has_truth(layer)
+    }
+
+    /// Whether the states of a layer carry the truth.
+    pub(crate) fn has_truth(&self, layer: usize) -> bool {
+        layer > 0 && self.truth > 0.0
+    }
+
     /// The rows of the set.
     pub(crate) fn sample(&self, seeds: &SeedTree) -> Memory {
         let drawn = self.rows_of(self.rows, &mut seeds.child("sample").rng());
@@ -77,11 +87,14 @@ impl Population {
         let relation =
             text(drawn.relation.iter().map(|&r| if r { "founder" } else { "city" }.to_owned()).collect());
         let topic = text(drawn.topic.iter().map(|t| format!("topic {t}")).collect());
+        let none = || vec![0.0; self.rows];
+        let [sum, mean] = drawn.answers;
         let rows = Rows {
             ids: (0..self.rows).map(|row| row.to_string()).collect(),
             labels: drawn.labels,
             groups: drawn.groups,
-            answer_logprob: Some((drawn.answers, vec![0.0; self.rows])),
+            answer_logprob: Some((sum, none())),
+            answer_logprob_mean: Some((mean, none())),
             columns: [("relation".to_owned(), relation), ("topic".to_owned(), topic)].into_iter().collect(),
             ..Rows::default()
         };
@@ -98,7 +111,7 @@ impl Population {
         let mut drawn = Drawn {
             labels: Vec::new(),
             groups: Vec::new(),
-            answers: Vec::new(),
+            answers: Default::default(),
             relation: Vec::new(),
             topic: Vec::new(),
             layers: Default::default(),
@@ -107,7 +120,7 @@ impl Population {
         let mut passage = 0;
         while drawn.labels.len() < rows {
             let size = rng.random_range(1..=self.passage).min(rows - drawn.labels.len());
-            let shared: Vec<f64> = (0..=2 * DIM).map(|_| normal(rng)).collect();
+            let shared: Vec<f64> = (0..2 * DIM + 2).map(|_| normal(rng)).collect();
             let topic = rng.random_range(0..TOPICS);
             for _ in 0..size {
                 let label = rng.random_bool(self.true_share);
@@ -118,7 +131,9 @@ impl Population {
                     let of_passage = shared.get(at).copied().unwrap_or_default();
                     self.shared.sqrt() * of_passage + (1.0 - self.shared).sqrt() * normal(rng)
                 };
-                drawn.answers.push(self.answers * sign(label) + noise(2 * DIM, rng));
+                for (at, (answers, strength)) in drawn.answers.iter_mut().zip(self.answers).enumerate() {
+                    answers.push(strength * sign(label) + noise(2 * DIM + at, rng));
+                }
                 for (layer, truth) in [0.0, self.truth].into_iter().enumerate() {
                     for side in 0..2 {
                         let toward = sign(side == 0);

@@ -27,6 +27,9 @@ struct Args {
     /// Sets in each cell.
     #[arg(long, default_value_t = 400)]
     sets: usize,
+    /// Only these columns of the table, by number from 0, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    cells: Option<Vec<usize>>,
     /// Results so far, one line for each set; a run that was stopped goes on from there.
     #[arg(long, default_value = "target/calibrate.jsonl")]
     results: PathBuf,
@@ -44,6 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     done.retain(|(cell, set), _| *cell < CELLS.len() && *set < args.sets);
     let missing: Vec<(usize, usize)> = (0..args.sets)
         .flat_map(|set| (0..CELLS.len()).map(move |cell| (cell, set)))
+        .filter(|(cell, _)| args.cells.as_ref().is_none_or(|cells| cells.contains(cell)))
         .filter(|at| !done.contains_key(at))
         .collect();
     if let Some(folder) = args.results.parent() {
