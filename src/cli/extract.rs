@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     hooks: Vec<String>,
     /// Tokens whose states are stored, separated by commas, each in columns of its own: last, first, mean (over all
-    /// tokens), answer_mean (over the tokens of the answer).
+    /// tokens), answer_mean (over the tokens of the answer), all (every token's own state: as many times larger as prompts are long).
     #[arg(long, value_name = "RULES", value_delimiter = ',', default_value = "last")]
     tokens: Vec<TokenRule>,
     /// The template that the prompts were made with, for prompts that `llama-ccs prompts` did not write (it leaves its
@@ -155,15 +155,12 @@ impl Args {
                 output::page(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"))?;
             }
         }
-        let mut watch = Watch {
-            bar: output::progress(examples.len(), "extracting"),
-            signals,
-            hashing: Hashing::default(),
-        };
+        let bar = output::progress(examples.len(), "extracting");
+        let mut watch = Watch { bar, signals, hashing: Hashing::default(), bytes: None };
         let outcome = extraction.run(examples, &self.out, &mut watch);
         watch.bar.clear();
         let outcome = outcome?;
-        self.report(&outcome, examples, &drift, json)?;
+        self.report(&outcome, examples, watch.bytes, &drift, json)?;
         Ok(match outcome {
             Outcome::Finished(_) => ExitCode::SUCCESS,
             Outcome::Stopped { .. } => ExitCode::from(signals.exit_code()),
@@ -199,6 +196,7 @@ impl Args {
         &self,
         outcome: &Outcome,
         examples: Examples<'_>,
+        bytes: Option<u64>,
         drift: &[Drift],
         json: bool,
     ) -> Result<(), AnyError> {
@@ -212,7 +210,7 @@ impl Args {
         let finished = matches!(outcome, Outcome::Finished(_));
         if json {
             output::json(
-                &json!({ "out": in_json(&self.out), "rows": total, "done": done, "finished": finished, "columns": columns, "drift": drift }),
+                &json!({ "out": in_json(&self.out), "rows": total, "done": done, "bytes": bytes, "finished": finished, "columns": columns, "drift": drift }),
             )?;
         } else if finished {
             output::say(&format!("{total} {kind} in {}", self.out.display()));
@@ -225,6 +223,13 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// Bytes as people read them.
+fn shown(bytes: u64) -> String {
+    const UNITS: [(&str, f64); 4] = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    let unit = UNITS.into_iter().find(|(_, size)| bytes as f64 >= *size);
+    unit.map_or_else(|| format!("{bytes} B"), |(name, size)| format!("{:.1} {name}", bytes as f64 / size))
 }
 
 /// What the prompts file holds, tokenized.
@@ -257,9 +262,16 @@ struct Watch<'a> {
     bar: Bar,
     signals: &'a Signals,
     hashing: Hashing,
+    /// Bytes of the store, once they are known.
+    bytes: Option<u64>,
 }
 
 impl Observer for Watch<'_> {
+    fn store(&mut self, bytes: u64) {
+        self.bytes = Some(bytes);
+        self.bar.note(&format!("the store takes {} ({bytes} bytes)", shown(bytes)));
+    }
+
     fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
         self.bar.set(done);
         // Before the first call there is nothing to bring to an end: plans are made and files are hashed.

@@ -195,7 +195,7 @@ impl<'p> PreparedBatch<'p> {
                 TokenRule::Last => Some(length - 1..length),
                 TokenRule::First => Some(0..1),
                 TokenRule::AnswerMean => prompt.answer.clone(),
-                TokenRule::Mean => None,
+                TokenRule::Mean | TokenRule::All => None,
             });
             let own = own.collect::<Option<Vec<_>>>()?.into_iter().flatten();
             let before_answer = self.before_answer.iter().flat_map(|all| &all[number]);
@@ -219,7 +219,8 @@ impl<'p> PreparedBatch<'p> {
         for _ in 0..points {
             for (rule, shown) in rules.iter().zip(&mut captured) {
                 if let Some((_, shown)) = shown.next() {
-                    columns.push(self.sides(&rule.reduce(values(&shown)?, &self.prompts))?);
+                    let states = rule.reduce(values(&shown)?, &self.prompts);
+                    columns.push(self.sides(&states, |prompt| rule.states_of(prompt))?);
                 }
             }
         }
@@ -234,21 +235,33 @@ impl<'p> PreparedBatch<'p> {
                 sums.push(sum as f32);
                 means.push((sum / own.len() as f64) as f32);
             }
-            columns.extend([self.sides(&sums)?, self.sides(&means)?]);
+            columns.extend([self.sides(&sums, |_| 1)?, self.sides(&means, |_| 1)?]);
         }
         Ok(BatchStates { columns })
     }
 
-    /// The prompts' states, side after side.
+    /// The prompts' states, side after side; `states_of` says how many each prompt has.
     ///
     /// # Shapes
-    /// `states` \[prompts, …\] in the layout's order → each side \[B, …\], flat
-    fn sides(&self, states: &[f32]) -> Result<ColumnStates> {
-        let width = states.len() / self.order.len().max(1);
+    /// `states` \[S, …\], prompt after prompt in the layout's order → each side \[S of its rows, …\], flat
+    fn sides(
+        &self,
+        states: &[f32],
+        states_of: impl Fn(&Prompt<'_>) -> usize,
+    ) -> Result<ColumnStates> {
+        // Where each prompt's states begin, in the layout's order.
+        let mut starts = vec![0];
+        let mut total = 0;
+        for prompt in &self.prompts {
+            total += states_of(prompt);
+            starts.push(total);
+        }
+        let width = states.len() / total.max(1);
         let mut sides = self.order.chunks(self.rows.len());
         ColumnStates::try_each(self.kind, |_| {
             let prompts = sides.next().unwrap_or_default().iter();
-            Ok(prompts.flat_map(|&at| &states[at * width..(at + 1) * width]).copied().collect())
+            let own = prompts.flat_map(|&at| &states[starts[at] * width..starts[at + 1] * width]);
+            Ok(own.copied().collect())
         })
     }
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use activations::{Manifest, RowKind, Store, StoreDtype, StoreWriter};
+use activations::{Manifest, Pace, RowKind, Store, StoreDtype, StoreWriter};
 use boolq::Template;
 use llama_core::tch::Device;
 use llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision, Tokenizer};
@@ -38,6 +38,11 @@ pub trait Observer {
     /// from disk again and again.
     fn notice(&mut self, text: &str) {
         let _ = text;
+    }
+
+    /// How many bytes the arrays of the whole store take; called before anything is written, also for a store that is there.
+    fn store(&mut self, bytes: u64) {
+        let _ = bytes;
     }
 
     /// How many of how many bytes of weights were read for the model's identity, where it is not remembered
@@ -280,9 +285,15 @@ impl<'a> Extraction<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         self.check(examples, kind)?;
-        let manifest = self.manifest(examples, kind, observer)?;
+        let ids = self.rules.contains(&TokenRule::All).then(|| plan::token_ids(examples, kind)).transpose()?;
+        let mut manifest = self.manifest(examples, kind, observer)?;
+        if let Some(ids) = &ids {
+            manifest = manifest.with_tokens(ids)?;
+        }
+        observer.store(manifest.bytes());
         announce_check(out, &manifest, observer);
-        let mut writer = StoreWriter::open(out, manifest, &plan::rows(examples, self.tokenizer))?;
+        let rows = plan::rows(examples, self.tokenizer);
+        let mut writer = StoreWriter::open_with(out, manifest, &rows, ids.as_ref(), Pace::default())?;
         writer.repairs().iter().for_each(|repair| observer.notice(repair));
 
         let total = examples.len();

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use activations::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Row, RowKind, Sides};
+use activations::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Row, RowKind, Sides, TokenIds};
 use llama_core::{Axis, Batch, Config, HookPoint, HookSet, Tokenizer};
 
 use super::TokenRule;
 use super::examples::{Example, Prompt};
+use crate::error::Result;
 
 /// Whether every token has an activation at this point, of one shape for all prompts.
 pub(crate) fn storable(point: HookPoint) -> bool {
@@ -127,6 +128,16 @@ pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config, kin
     let has_answers = !config.headless && kind == RowKind::Pairs;
     let answers = has_answers.then(|| [ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN].map(Column::scalar));
     states.chain(answers.into_iter().flatten()).collect()
+}
+
+/// The ids of every prompt's tokens.
+pub(super) fn token_ids(examples: &[Example<'_>], kind: RowKind) -> Result<TokenIds> {
+    let mut all = TokenIds::new(kind);
+    for example in examples {
+        let prompts: Vec<&[u32]> = example.prompts.iter().map(|prompt| prompt.ids).collect();
+        all.push(&prompts)?;
+    }
+    Ok(all)
 }
 
 /// The store's table of rows.

@@ -22,11 +22,13 @@ pub enum TokenRule {
     Mean,
     /// The mean over all tokens of the whole answer, taken in f64.
     AnswerMean,
+    /// Every token: a state for each of them, BOS included.
+    All,
 }
 
 impl TokenRule {
     /// All rules, in the order of a store's columns.
-    pub const ALL: [Self; 4] = [Self::Last, Self::First, Self::Mean, Self::AnswerMean];
+    pub const ALL: [Self; 5] = [Self::Last, Self::First, Self::Mean, Self::AnswerMean, Self::All];
 
     /// Whether the states are of the tokens of an answer, which single statements do not have.
     pub fn is_of_answers(self) -> bool {
@@ -40,6 +42,7 @@ impl TokenRule {
             Self::First => "first",
             Self::Mean => "mean",
             Self::AnswerMean => "answer_mean",
+            Self::All => activations::ALL_TOKENS,
         }
     }
 
@@ -49,14 +52,20 @@ impl TokenRule {
             Self::Last => Tokens::Last,
             Self::First => Tokens::First,
             Self::Mean => Tokens::Mean,
+            Self::All => Tokens::All,
             Self::AnswerMean => Tokens::At(prompts.iter().map(|prompt| answer(prompt).collect()).collect()),
         }
+    }
+
+    /// How many states are stored for a prompt.
+    pub(super) fn states_of(self, prompt: &Prompt<'_>) -> usize {
+        if self == Self::All { prompt.ids.len() } else { 1 }
     }
 
     /// What is stored, from what the model showed.
     ///
     /// # Shapes
-    /// `shown`: \[S, …\], flat, S tokens prompt after prompt → \[prompts, …\], flat
+    /// `shown`: \[S, …\], flat, S tokens prompt after prompt → \[prompts, …\], flat; \[S, …\] for all tokens
     pub(super) fn reduce(self, shown: Vec<f32>, prompts: &[&Prompt<'_>]) -> Vec<f32> {
         if self != Self::AnswerMean {
             return shown;
@@ -111,7 +120,7 @@ mod tests {
         }
         assert_eq!(
             "answer".parse::<TokenRule>(),
-            Err("`answer` is none of last, first, mean, answer_mean".to_owned())
+            Err("`answer` is none of last, first, mean, answer_mean, all".to_owned())
         );
     }
 
