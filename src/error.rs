@@ -69,6 +69,12 @@ pub enum Error {
         /// The rule.
         rule: String,
     },
+    /// A probe that reads the states of all tokens.
+    #[error("the probe of `{method}` reads the states of all tokens; a prediction is from one")]
+    AllTokens {
+        /// Its method.
+        method: ccs_report::Method,
+    },
     /// A probe is used on another model, or with another tokenizer, than it was fitted on.
     #[error("{mismatch}")]
     OtherModel {
@@ -118,6 +124,7 @@ impl Error {
             Self::UnknownTokenRule { .. } => {
                 "the rules are last, first, mean, answer_mean; a store of another program needs that program"
             }
+            Self::AllTokens { .. } => "of the methods for all tokens, `last` reads one state",
             Self::OtherModel { .. } => {
                 "give the model that the run's store was extracted from; on another, probabilities mean nothing \
                  unless the two share their directions"

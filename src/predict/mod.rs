@@ -198,6 +198,9 @@ fn what_it_reads(fitted: &Fitted) -> Result<(HookPoint, TokenRule)> {
     if !plan::storable(point) {
         return Err(Error::NotStorable { hook: fitted.hook.clone() });
     }
+    if fitted.probe.hidden_layers().reads_tokens() {
+        return Err(Error::AllTokens { method: fitted.method });
+    }
     let rule = fitted.tokens.parse();
     Ok((point, rule.map_err(|_| Error::UnknownTokenRule { rule: fitted.tokens.clone() })?))
 }

@@ -33,6 +33,11 @@ impl HiddenLayers {
         matches!(self, Self::Linear)
     }
 
+    /// Whether a probe reads the states of all tokens of a prompt.
+    pub fn reads_tokens(&self) -> bool {
+        matches!(self, Self::Tokens(_))
+    }
+
     /// Its layers; none for a linear probe, and one that reads all tokens.
     pub fn layers(&self) -> &[Layer] {
         match self {
