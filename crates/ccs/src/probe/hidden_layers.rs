@@ -5,7 +5,8 @@ use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use crate::Result;
-use crate::probe::{TokenReader, tensor};
+use crate::probe::tensors::tensor;
+use crate::probe::token_reader::TokenReader;
 
 /// The part of a probe below its last weight w and bias b: its logit of a state x is wᵀf(x) + b.
 #[derive(Debug)]
