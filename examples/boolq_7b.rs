@@ -118,10 +118,10 @@ fn pairs(
     for warning in [&data.warnings, &made.warnings, &selected.warnings].into_iter().flatten() {
         program::warn(warning);
     }
-    let (kept, dropped) = (selected.pairs.len(), selected.dropped.len());
+    let (kept, dropped) = (selected.examples.len(), selected.dropped.len());
     program::note(&format!("{kept} pairs from {}, {dropped} dropped", data.name));
     let notes = made.warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
-    Ok((selected.pairs, notes.collect()))
+    Ok((selected.examples, notes.collect()))
 }
 
 /// Pairs → hidden states of every layer at the answer, on disk.

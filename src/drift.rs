@@ -1,12 +1,11 @@
-//! How far a model's states move when it computes in a narrower type: measured on pairs, layer by layer.
+//! How far a model's states move when it computes in a narrower type: measured on prompts, layer by layer.
 
 use activations::{BatchStates, ColumnStates};
-use boolq::TokenizedPair;
 use llama_core::tch::Device;
 use llama_core::{Checkpoint, HookSet, Llama, Precision};
 
 use crate::error::{Error, Result};
-use crate::extract::{Extraction, TokenRule, batch, plan};
+use crate::extract::{Examples, Extraction, TokenRule, batch, pipeline, plan};
 
 /// How far one layer's states are from those computed in f32.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -19,32 +18,33 @@ pub struct Drift {
     pub relative: f64,
 }
 
-/// Runs the model over the pairs in f32 and in `precision` and compares the residual streams at the last token.
+/// Runs the model over pairs, or statements, in f32 and in `precision` and compares the residual streams at the last token.
 ///
 /// The models are in memory one after the other.
 ///
 /// # Errors
-/// No pairs; what the model refuses.
-pub fn drift(
+/// No examples; what the model refuses.
+pub fn drift<'e>(
     checkpoint: &Checkpoint,
-    pairs: &[TokenizedPair],
+    examples: impl Into<Examples<'e>>,
     precision: Precision,
     device: Device,
 ) -> Result<Vec<Drift>> {
-    if pairs.is_empty() {
+    let examples: Examples<'e> = examples.into();
+    if examples.is_empty() {
         return Err(Error::NoPairs);
     }
     let n_layers = checkpoint.config().n_layers;
-    let reference = layers(checkpoint, pairs, Precision::F32, device)?;
-    let found = layers(checkpoint, pairs, precision, device)?;
+    let reference = layers(checkpoint, examples, Precision::F32, device)?;
+    let found = layers(checkpoint, examples, precision, device)?;
     let both = reference.iter().zip(&found).take(n_layers + 1).enumerate();
-    Ok(both.map(|(layer, (reference, found))| between(layer, reference, found, pairs.len())).collect())
+    Ok(both.map(|(layer, (reference, found))| between(layer, reference, found, examples.len())).collect())
 }
 
 /// The residual stream at every layer, batch after batch.
 fn layers(
     checkpoint: &Checkpoint,
-    pairs: &[TokenizedPair],
+    examples: Examples<'_>,
     precision: Precision,
     device: Device,
 ) -> Result<Vec<ColumnStates>> {
@@ -59,25 +59,21 @@ fn layers(
         sharing: true,
         stop: None,
     };
-    let mut all: Vec<ColumnStates> = Vec::new();
-    for rows in plan::batches(pairs, Extraction::BATCH_TOKENS, plan::Grouping::Questions) {
-        let Some(BatchStates { columns }) = runner.states(pairs, &[rows])?.pop() else { continue };
-        if all.is_empty() {
-            all = columns;
-            continue;
-        }
-        for (all, new) in all.iter_mut().zip(columns) {
-            all.plus.extend(new.plus);
-            all.minus.extend(new.minus);
+    let (kind, examples) = (examples.kind(), examples.rows());
+    let mut all = BatchStates::default();
+    for rows in plan::batches(&examples, Extraction::BATCH_TOKENS, plan::Grouping::Questions) {
+        for states in runner.states(&examples, kind, &[rows])? {
+            pipeline::append(&mut all, states);
         }
     }
-    Ok(all)
+    Ok(all.columns)
 }
 
-fn between(layer: usize, reference: &ColumnStates, found: &ColumnStates, pairs: usize) -> Drift {
-    let (mut difference, mut largest, mut squares) = (0f64, 0f64, 0f64);
-    for (reference, found) in [(&reference.plus, &found.plus), (&reference.minus, &found.minus)] {
-        let dim = reference.len() / pairs;
+fn between(layer: usize, reference: &ColumnStates, found: &ColumnStates, rows: usize) -> Drift {
+    let (mut difference, mut largest, mut squares, mut prompts) = (0f64, 0f64, 0f64, 0);
+    for ((_, reference), (_, found)) in reference.sides().zip(found.sides()) {
+        let dim = reference.len() / rows;
+        prompts += rows;
         for (reference, found) in reference.chunks(dim).zip(found.chunks(dim)) {
             let (mut apart, mut length) = (0f64, 0f64);
             for (&r, &f) in reference.iter().zip(found) {
@@ -91,5 +87,5 @@ fn between(layer: usize, reference: &ColumnStates, found: &ColumnStates, pairs: 
         }
     }
     let largest = if largest > 0.0 { difference / largest } else { 0.0 };
-    Drift { layer, largest, relative: (squares / (2 * pairs) as f64).sqrt() }
+    Drift { layer, largest, relative: (squares / prompts as f64).sqrt() }
 }

@@ -49,6 +49,12 @@ pub enum Error {
         /// The hook point.
         hook: String,
     },
+    /// A token rule of answers, for single statements, which have none.
+    #[error("the token rule `{rule}` is of an answer, and single statements have none")]
+    NoAnswers {
+        /// The rule.
+        rule: crate::TokenRule,
+    },
     /// A template was to be recorded that none of the pairs was made with.
     #[error("no pair is of the template `{template}`; they are of {named}")]
     TemplateOfNoPair {
@@ -62,6 +68,12 @@ pub enum Error {
     UnknownTokenRule {
         /// The rule.
         rule: String,
+    },
+    /// A probe that reads the states of all tokens.
+    #[error("the probe of `{method}` reads the states of all tokens; a prediction is from one")]
+    AllTokens {
+        /// Its method.
+        method: ccs_report::Method,
     },
     /// A probe is used on another model, or with another tokenizer, than it was fitted on.
     #[error("{mismatch}")]
@@ -107,10 +119,12 @@ impl Error {
             Self::NotStorable { .. } => {
                 "store what has one shape per token, for example `blocks.*.hook_resid_post` or `blocks.*.attn.hook_z`"
             }
+            Self::NoAnswers { .. } => "the rules last, first, and mean are of any prompt",
             Self::TemplateOfNoPair { .. } => "give the template that the prompts were made with, or none",
             Self::UnknownTokenRule { .. } => {
                 "the rules are last, first, mean, answer_mean; a store of another program needs that program"
             }
+            Self::AllTokens { .. } => "of the methods for all tokens, `last` reads one state",
             Self::OtherModel { .. } => {
                 "give the model that the run's store was extracted from; on another, probabilities mean nothing \
                  unless the two share their directions"

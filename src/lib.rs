@@ -6,7 +6,7 @@
 //!
 //! | crate | what it does |
 //! |---|---|
-//! | [`boolq`] | labeled yes/no data → contrast pairs |
+//! | [`boolq`] | labeled yes/no data → contrast pairs, or single statements |
 //! | [`llama_core`] | LLaMA models on LibTorch, with hooks |
 //! | [`activations`] | the on-disk store of hidden states |
 //! | [`ccs`] | probes, baselines, intervals, reports |
@@ -26,7 +26,7 @@
 //! let selected = boolq::select(&pairs.pairs, &PairTokenizer(&tokenizer), &few)?;
 //!
 //! let extraction = Extraction::new(&checkpoint, &tokenizer); // f32, every layer's residual stream, last token
-//! let Outcome::Finished(store) = extraction.run(&selected.pairs, &out, &mut ())? else { return Ok(()) };
+//! let Outcome::Finished(store) = extraction.run(&selected.examples, &out, &mut ())? else { return Ok(()) };
 //! let layer_3 = store.column("blocks.2.hook_resid_post")?.read(activations::SideOf::Plus)?;
 //! assert_eq!(layer_3.len(), 8 * checkpoint.config().dim as usize); // [rows, dim]
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -49,6 +49,6 @@ mod predict;
 
 pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
-pub use extract::{Extraction, Observer, Outcome, TokenRule};
-pub use pairs::{PairTokenizer, tokenize_all};
+pub use extract::{Examples, Extraction, Observer, Outcome, TokenRule};
+pub use pairs::{PairTokenizer, tokenize_all, tokenize_statements};
 pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, predict};

@@ -1,6 +1,6 @@
 //! Where `boolq`, which knows no tokenizer, meets `llama-core`, which knows no pairs.
 
-use boolq::{BoxError, ContrastPair, TokenizedPair};
+use boolq::{BoxError, ContrastPair, Statement, TokenizedPair, TokenizedStatement};
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -30,5 +30,19 @@ pub fn tokenize_all(
 ) -> Result<Vec<TokenizedPair>> {
     let tokenizer = PairTokenizer(tokenizer);
     let tokenize = || pairs.into_par_iter().map(|pair| TokenizedPair::new(pair, &tokenizer)).collect();
+    Ok(host::threads::pool()?.install::<_, boolq::Result<_>>(tokenize)?)
+}
+
+/// Tokenizes single statements as they are, all of them, in parallel and in order.
+///
+/// # Errors
+/// The first statement that the tokenizer refuses, by its `idx`.
+pub fn tokenize_statements(
+    statements: Vec<Statement>,
+    tokenizer: &llama_core::Tokenizer,
+) -> Result<Vec<TokenizedStatement>> {
+    let tokenizer = PairTokenizer(tokenizer);
+    let tokenize =
+        || statements.into_par_iter().map(|one| TokenizedStatement::new(one, &tokenizer)).collect();
     Ok(host::threads::pool()?.install::<_, boolq::Result<_>>(tokenize)?)
 }

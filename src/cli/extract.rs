@@ -1,16 +1,20 @@
 //! `llama-ccs extract`
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use host::files::in_json;
 use host::program::{Bar, Signals};
 use llama_ccs::activations::{Column, StoreDtype};
-use llama_ccs::boolq::Template;
-use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision};
-use llama_ccs::{Drift, Extraction, Observer, Outcome, TokenRule, boolq, drift, tokenize_all, torch_runtime};
+use llama_ccs::boolq::prompts::Prompts;
+use llama_ccs::boolq::{self, Template, TokenizedPair, TokenizedStatement};
+use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision, Tokenizer};
+use llama_ccs::{
+    Drift, Examples, Extraction, Observer, Outcome, TokenRule, drift, tokenize_all, tokenize_statements,
+    torch_runtime,
+};
 use serde_json::json;
 
 use super::hashing::Hashing;
@@ -40,7 +44,7 @@ pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
-    /// The prompts, from `llama-ccs prompts` or from llama-ccs' own generate_dataset.
+    /// The prompts, pairs or single statements, from `llama-ccs prompts` or from llama-ccs' own generate_dataset.
     #[arg(long, value_name = "CSV")]
     prompts: PathBuf,
     /// The store's folder: new, or one that this command began.
@@ -53,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     hooks: Vec<String>,
     /// Tokens whose states are stored, separated by commas, each in columns of its own: last, first, mean (over all
-    /// tokens), answer_mean (over the tokens of the answer).
+    /// tokens), answer_mean (over the tokens of the answer), all (every token's own state: as many times larger as prompts are long).
     #[arg(long, value_name = "RULES", value_delimiter = ',', default_value = "last")]
     tokens: Vec<TokenRule>,
     /// The template that the prompts were made with, for prompts that `llama-ccs prompts` did not write (it leaves its
@@ -135,15 +139,14 @@ impl Args {
             extraction = extraction.edits(edits);
         }
         extraction = templates.iter().fold(extraction, Extraction::template);
-        let prompts = boolq::prompts::read(&self.prompts)?;
-        prompts.warnings.iter().for_each(output::warn);
-        let notes =
-            prompts.warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
+        let (prompts, warnings) = Tokenized::read(&self.prompts, &tokenizer)?;
+        warnings.iter().for_each(output::warn);
+        let notes = warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
         extraction = made.notes.into_iter().chain(notes).fold(extraction, Extraction::data_note);
-        let pairs = tokenize_all(prompts.pairs, &tokenizer)?;
+        let examples = prompts.examples();
 
         let drift = match self.compare_f32 {
-            Some(n) => drift(&checkpoint, &pairs[..n.min(pairs.len())], dtype, device)?,
+            Some(n) => drift(&checkpoint, examples.first(n), dtype, device)?,
             None => Vec::new(),
         };
         if !json && !drift.is_empty() {
@@ -152,12 +155,12 @@ impl Args {
                 output::page(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"))?;
             }
         }
-        let mut watch =
-            Watch { bar: output::progress(pairs.len(), "extracting"), signals, hashing: Hashing::default() };
-        let outcome = extraction.run(&pairs, &self.out, &mut watch);
+        let bar = output::progress(examples.len(), "extracting");
+        let mut watch = Watch { bar, signals, hashing: Hashing::default(), bytes: None };
+        let outcome = extraction.run(examples, &self.out, &mut watch);
         watch.bar.clear();
         let outcome = outcome?;
-        self.report(&outcome, pairs.len(), &drift, json)?;
+        self.report(&outcome, examples, watch.bytes, &drift, json)?;
         Ok(match outcome {
             Outcome::Finished(_) => ExitCode::SUCCESS,
             Outcome::Stopped { .. } => ExitCode::from(signals.exit_code()),
@@ -189,28 +192,68 @@ impl Args {
     }
 
     /// Says how it ended.
-    fn report(&self, outcome: &Outcome, pairs: usize, drift: &[Drift], json: bool) -> Result<(), AnyError> {
+    fn report(
+        &self,
+        outcome: &Outcome,
+        examples: Examples<'_>,
+        bytes: Option<u64>,
+        drift: &[Drift],
+        json: bool,
+    ) -> Result<(), AnyError> {
+        let (rows, kind) = (examples.len(), examples.kind());
         let (done, total, columns) = match outcome {
             Outcome::Finished(store) => {
-                (pairs, pairs, store.manifest().columns.iter().map(Column::name).collect())
+                (rows, rows, store.manifest().columns.iter().map(Column::name).collect())
             }
             Outcome::Stopped { done, total } => (*done, *total, Vec::new()),
         };
         let finished = matches!(outcome, Outcome::Finished(_));
         if json {
             output::json(
-                &json!({ "out": in_json(&self.out), "rows": total, "done": done, "finished": finished, "columns": columns, "drift": drift }),
+                &json!({ "out": in_json(&self.out), "rows": total, "done": done, "bytes": bytes, "finished": finished, "columns": columns, "drift": drift }),
             )?;
         } else if finished {
-            output::say(&format!("{total} pairs in {}", self.out.display()));
+            output::say(&format!("{total} {kind} in {}", self.out.display()));
         }
         if !finished {
             let out = self.out.display();
             output::warn(&format!(
-                "interrupted: {done} of {total} pairs are in {out}; the same command continues"
+                "interrupted: {done} of {total} {kind} are in {out}; the same command continues"
             ));
         }
         Ok(())
+    }
+}
+
+/// Bytes as people read them.
+fn shown(bytes: u64) -> String {
+    const UNITS: [(&str, f64); 4] = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    let unit = UNITS.into_iter().find(|(_, size)| bytes as f64 >= *size);
+    unit.map_or_else(|| format!("{bytes} B"), |(name, size)| format!("{:.1} {name}", bytes as f64 / size))
+}
+
+/// What the prompts file holds, tokenized.
+enum Tokenized {
+    Pairs(Vec<TokenizedPair>),
+    Statements(Vec<TokenizedStatement>),
+}
+
+impl Tokenized {
+    /// Reads a prompts file, with what there is to say of it.
+    fn read(path: &Path, tokenizer: &Tokenizer) -> Result<(Self, Vec<boolq::Warning>), AnyError> {
+        Ok(match boolq::prompts::read_any(path)? {
+            Prompts::Pairs(read) => (Self::Pairs(tokenize_all(read.pairs, tokenizer)?), read.warnings),
+            Prompts::Statements(read) => {
+                (Self::Statements(tokenize_statements(read.statements, tokenizer)?), read.warnings)
+            }
+        })
+    }
+
+    fn examples(&self) -> Examples<'_> {
+        match self {
+            Self::Pairs(pairs) => pairs.into(),
+            Self::Statements(statements) => statements.into(),
+        }
     }
 }
 
@@ -219,9 +262,16 @@ struct Watch<'a> {
     bar: Bar,
     signals: &'a Signals,
     hashing: Hashing,
+    /// Bytes of the store, once they are known.
+    bytes: Option<u64>,
 }
 
 impl Observer for Watch<'_> {
+    fn store(&mut self, bytes: u64) {
+        self.bytes = Some(bytes);
+        self.bar.note(&format!("the store takes {} ({bytes} bytes)", shown(bytes)));
+    }
+
     fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
         self.bar.set(done);
         // Before the first call there is nothing to bring to an end: plans are made and files are hashed.

@@ -63,6 +63,9 @@ fn of_data(error: &boolq::Error) -> Option<String> {
             let first = names.first().map_or_else(|| "CLASS".to_owned(), |name| quoted(name));
             format!(": --positive {first}, for example")
         }
+        boolq::Error::Render { hint, .. } if hint.contains("is a single statement, not a pair") => {
+            ": --single".to_owned()
+        }
         boolq::Error::Unlabeled { .. } => ": --skip-unlabeled, or --positive CLASS".to_owned(),
         _ => return None,
     })

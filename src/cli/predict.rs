@@ -208,8 +208,8 @@ impl Args {
             let question = data.questions.iter().find(|q| q.row == p.pair.idx);
             question.map_or_else(String::new, |q| q.question.clone())
         };
-        let texts = selected.pairs.iter().map(text).collect();
-        Ok(Asked { pairs: selected.pairs, texts, labeled: true, other_text })
+        let texts = selected.examples.iter().map(text).collect();
+        Ok(Asked { pairs: selected.examples, texts, labeled: true, other_text })
     }
 
     /// The template asked for: one of the run's by its name, else as `--template` of `prompts` has it; or the run's only

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use host::files::in_json;
 use host::program::Hinted;
 use llama_ccs::PairTokenizer;
-use llama_ccs::boolq::{self, Dataset, KeepColumns, Selected, Selection, Template, TokenizedPair, preview};
+use llama_ccs::boolq::{
+    self, ContrastPair, Dataset, KeepColumns, Selected, Selection, Statement, Template, TokenizedPair,
+    preview, preview_statement,
+};
 use llama_ccs::llama_core::Checkpoint;
 use serde_json::json;
 
@@ -20,6 +23,10 @@ Examples:
   llama-ccs prompts --data boolq/dev.jsonl --tokenizer tokenizer.model --out prompts.csv
   llama-ccs prompts --data dev.jsonl --model llama-7b --limit 1000 --balance --out prompts.csv
   llama-ccs prompts --data cities.csv --template statement --model llama-7b --out c.csv --preview 2
+
+Single statements, each row as it is, without an answer:
+  llama-ccs prompts --single --data cities.csv --model llama-7b --out statements.csv
+  llama-ccs prompts --single --data cities.csv --template believe.jinja --model m --out s.csv
 
 Data whose columns or classes have other names (the class names of a Parquet file are in its metadata):
   llama-ccs prompts --data claims.csv --text claim --label verdict --positive SUPPORTS \\
@@ -68,9 +75,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
     /// llama-ccs, statement, a Jinja file, or a promptsource YAML file (FILE.yaml for all its templates, FILE.yaml:NAME
-    /// for one). Can be given several times.
-    #[arg(long, value_name = "NAME|FILE|FILE.yaml:NAME", default_value = "llama-ccs")]
+    /// for one). Can be given several times [default: llama-ccs; with --single, as-is].
+    #[arg(long, value_name = "NAME|FILE|FILE.yaml:NAME")]
     template: Vec<String>,
+    /// Make one prompt of each row instead of a pair: a statement, true or false by its label, with no answer appended.
+    /// The template is then as-is (the statement alone) or a Jinja file that does not use `answer`, and the CSV file has a
+    /// column prompt instead of plus_prompt, minus_prompt, and what belongs to them.
+    #[arg(long)]
+    single: bool,
     /// A text before every prompt, misleading or not, taken as it is (never as Jinja). A newline is added if it does
     /// not end in white space. @FILE reads it from a file. Its tokens count for --max-seq-len.
     #[arg(long, value_name = "TEXT|@FILE")]
@@ -104,6 +116,16 @@ pub(crate) struct Args {
     preview: usize,
 }
 
+/// What is made of the data, with what there is to say.
+struct Made<E: boolq::Example> {
+    data: Dataset,
+    templates: Vec<Template>,
+    selected: Selected<E>,
+    warnings: Vec<String>,
+    /// What reports should say of the groups.
+    notes: Vec<String>,
+}
+
 impl Args {
     pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
         self.keep_inputs()?;
@@ -113,13 +135,55 @@ impl Args {
             tokenizer.check_fits(checkpoint.config())?;
         }
         let tokenizer = PairTokenizer(&tokenizer);
+        if self.single {
+            self.statements(&tokenizer, json)?
+        } else {
+            self.pairs(&tokenizer, json)?
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn pairs(&self, tokenizer: &PairTokenizer<'_>, json: bool) -> Result<(), AnyError> {
         let (templates, left_out) = self.templates()?;
         let data = self.columns.load(&self.data, &templates, self.seed, self.kept_columns())?;
         if self.blank_passage {
             boolq::check_blank(&data, &templates)?;
         }
-        let made = boolq::pairs_with(&data, &templates)?;
-        let used: BTreeSet<&str> = made.pairs.iter().map(|pair| pair.template.as_str()).collect();
+        let boolq::Pairs { pairs, warnings } = boolq::pairs_with(&data, &templates)?;
+        let mut made = self.selected((data, templates), &pairs, (&left_out, &warnings), tokenizer)?;
+        if self.blank_passage {
+            let pairs = made.selected.examples.iter().map(|p| &p.pair);
+            let blank = boolq::blank(&made.data, &made.templates, pairs)?;
+            let tokenized = blank.into_iter().map(|pair| TokenizedPair::new(pair, tokenizer));
+            made.selected.examples = tokenized.collect::<Result<_, _>>()?;
+        }
+        boolq::prompts::write(&self.out, made.selected.examples.iter().map(|p| &p.pair))?;
+        self.report::<ContrastPair>(made, |p| p.pair.label, |p| preview(p, tokenizer), json)
+    }
+
+    fn statements(&self, tokenizer: &PairTokenizer<'_>, json: bool) -> Result<(), AnyError> {
+        if self.blank_passage {
+            let what = "--single makes statements, and --blank-passage is a control for questions";
+            let hint = "leave out one of them, or give a template that does not print the passage";
+            return Err(Hinted::new(what, hint).into());
+        }
+        let (templates, left_out) = self.templates()?;
+        let data = self.columns.load(&self.data, &templates, self.seed, self.kept_columns())?;
+        let boolq::Statements { statements, warnings } = boolq::statements_with(&data, &templates)?;
+        let made = self.selected((data, templates), &statements, (&left_out, &warnings), tokenizer)?;
+        boolq::prompts::write_statements(&self.out, made.selected.examples.iter().map(|s| &s.statement))?;
+        self.report::<Statement>(made, |s| s.statement.label, |s| preview_statement(s, tokenizer), json)
+    }
+
+    /// The examples that are kept; an error if there are none.
+    fn selected<E: boolq::Example>(
+        &self,
+        (data, templates): (Dataset, Vec<Template>),
+        examples: &[E],
+        (left_out, of_examples): (&[boolq::Warning], &[boolq::Warning]),
+        tokenizer: &PairTokenizer<'_>,
+    ) -> Result<Made<E>, AnyError> {
+        let used: BTreeSet<&str> = examples.iter().map(|example| example.origin().template).collect();
         let templates: Vec<Template> = templates.into_iter().filter(|t| used.contains(t.name())).collect();
         let selection = Selection {
             offset: self.offset,
@@ -127,34 +191,41 @@ impl Args {
             max_seq_len: Some(self.max_seq_len),
             balance: self.balance.then_some(self.seed),
         };
-        let mut selected = boolq::select(&made.pairs, &tokenizer, &selection)?;
-        let warnings: Vec<String> = [&left_out, &data.warnings, &made.warnings, &selected.warnings]
+        let selected = boolq::select(examples, tokenizer, &selection)?;
+        let warnings: Vec<String> = [left_out, &data.warnings, of_examples, &selected.warnings]
             .into_iter()
             .flatten()
             .map(ToString::to_string)
             .collect();
-        if selected.pairs.is_empty() {
+        if selected.examples.is_empty() {
             report(&warnings, &selected.dropped, templates.len());
             return Err(Box::new(llama_ccs::Error::NoPairs));
         }
-        if self.blank_passage {
-            let blank = boolq::blank(&data, &templates, selected.pairs.iter().map(|p| &p.pair))?;
-            let tokenized = blank.into_iter().map(|pair| TokenizedPair::new(pair, &tokenizer));
-            selected.pairs = tokenized.collect::<Result<_, _>>()?;
-        }
-        boolq::prompts::write(&self.out, selected.pairs.iter().map(|p| &p.pair))?;
-        sidecar::save(&self.out, &templates, notes(&made.warnings, selected.pairs.len()))?;
+        let notes = notes(of_examples, selected.examples.len());
+        Ok(Made { data, templates, selected, warnings, notes })
+    }
 
+    /// Writes what belongs beside the prompts, and says what was made.
+    fn report<E: boolq::Example>(
+        &self,
+        made: Made<E>,
+        label: impl Fn(&E::Tokenized) -> bool,
+        preview: impl Fn(&E::Tokenized) -> String,
+        json: bool,
+    ) -> Result<(), AnyError> {
+        let Made { data, templates, selected, warnings, notes } = made;
+        sidecar::save(&self.out, &templates, notes)?;
+        let true_share = selected.examples.iter().filter(|example| label(example)).count() as f64
+            / selected.examples.len().max(1) as f64;
         if json {
-            output::json(&self.as_json(&data, &selected, &templates, &warnings))?;
-        } else {
-            for pair in selected.pairs.iter().take(self.preview) {
-                output::page(&preview(pair, &tokenizer))?;
-            }
-            report(&warnings, &selected.dropped, templates.len());
-            self.say_what_was_made(&data, &selected, templates.len());
+            return Ok(output::json(&self.as_json(&data, &selected, true_share, &templates, &warnings))?);
         }
-        Ok(ExitCode::SUCCESS)
+        for example in selected.examples.iter().take(self.preview) {
+            output::page(&preview(example))?;
+        }
+        report(&warnings, &selected.dropped, templates.len());
+        self.say_what_was_made(&data, &selected, true_share, templates.len());
+        Ok(())
     }
 
     fn kept_columns(&self) -> KeepColumns {
@@ -165,10 +236,11 @@ impl Args {
         }
     }
 
-    fn as_json(
+    fn as_json<E: boolq::Example>(
         &self,
         data: &Dataset,
-        selected: &Selected,
+        selected: &Selected<E>,
+        true_share: f64,
         templates: &[Template],
         warnings: &[String],
     ) -> serde_json::Value {
@@ -178,7 +250,7 @@ impl Args {
             .collect();
         json!({
             "out": in_json(&self.out), "kept": selected.kept, "considered": selected.considered,
-            "pairs": selected.pairs.len(), "true_share": share(&selected.pairs),
+            if self.single { "statements" } else { "pairs" }: selected.examples.len(), "true_share": true_share,
             "dropped": selected.dropped, "warnings": warnings, "blank_passage": self.blank_passage,
             "data": {
                 "name": data.name, "identity": data.identity, "classes": data.classes, "unlabeled": data.unlabeled,
@@ -188,11 +260,17 @@ impl Args {
         })
     }
 
-    fn say_what_was_made(&self, data: &Dataset, selected: &Selected, templates: usize) {
+    fn say_what_was_made<E: boolq::Example>(
+        &self,
+        data: &Dataset,
+        selected: &Selected<E>,
+        true_share: f64,
+        templates: usize,
+    ) {
         if data.unlabeled > 0 {
             output::warn(&format!("{} rows have no label and were left out", data.unlabeled));
         }
-        if let Some([plus, minus]) = &data.classes {
+        if let Some([plus, minus]) = data.classes.as_ref().filter(|_| !self.single) {
             output::say(&format!("plus stands for the class {plus:?}, minus for {minus:?}"));
         }
         let questions = match templates {
@@ -200,10 +278,11 @@ impl Args {
             templates => format!(" of {} questions under {templates} templates", selected.kept),
         };
         output::say(&format!(
-            "{} pairs{questions}{} ({:.1}% true) in {}; {} dropped",
-            selected.pairs.len(),
+            "{} {}{questions}{} ({:.1}% true) in {}; {} dropped",
+            selected.examples.len(),
+            if self.single { "statements" } else { "pairs" },
             if self.blank_passage { " with the passage left blank" } else { "" },
-            100.0 * share(&selected.pairs),
+            100.0 * true_share,
             self.out.display(),
             selected.dropped.len()
         ));
@@ -211,7 +290,9 @@ impl Args {
 
     /// The templates asked for, with the prefix, and warnings of those of their files that make no pairs.
     fn templates(&self) -> Result<(Vec<Template>, Vec<boolq::Warning>), AnyError> {
-        let (templates, left_out) = Template::resolve_with_warnings(&self.template)?;
+        let default = [if self.single { "as-is" } else { "llama-ccs" }.to_owned()];
+        let names = if self.template.is_empty() { &default[..] } else { &self.template };
+        let (templates, left_out) = Template::resolve_with_warnings(names)?;
         let Some(prefix) = &self.prefix else { return Ok((templates, left_out)) };
         let prefix = prefix_text(prefix)?;
         let prefixed = templates.iter().map(|template| template.with_prefix(&prefix));
@@ -278,8 +359,4 @@ fn report(warnings: &[String], dropped: &[boolq::Dropped], templates: usize) {
     if let Some(more) = dropped.len().checked_sub(NAMED).filter(|&more| more > 0) {
         output::warn(&format!("dropped {more} more; --json lists them all"));
     }
-}
-
-fn share(pairs: &[boolq::TokenizedPair]) -> f64 {
-    pairs.iter().filter(|p| p.pair.label).count() as f64 / pairs.len().max(1) as f64
 }

@@ -68,15 +68,16 @@ fn info(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
             .map(|c| json!({ "name": c.name(), "hook": c.hook, "tokens": c.tokens, "layer": c.layer, "shape": c.shape }))
             .collect();
         output::json(&json!({
-            "rows": status.rows, "done": status.rows_done, "dtype": manifest.dtype, "bytes": manifest.bytes(),
+            "rows": status.rows, "kind": manifest.kind.name(), "done": status.rows_done, "dtype": manifest.dtype, "bytes": manifest.bytes(),
             "columns": columns, "tokens": manifest.token_rules(), "settings": manifest.provenance(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     output::page(&format!(
-        "{} of {} rows, kept in {}, {:.1} MB",
+        "{} of {} rows ({}), kept in {}, {:.1} MB",
         status.rows_done,
         status.rows,
+        manifest.kind,
         format!("{:?}", manifest.dtype).to_lowercase(),
         manifest.bytes() as f64 / 1e6
     ))?;

@@ -1,10 +1,10 @@
-//! One batch of pairs through the model: states under every token rule and answer probabilities, of both sides, from
-//! one forward pass.
+//! One batch of pairs or statements through the model: states under every token rule, and of pairs answer probabilities,
+//! of all sides, from one forward pass.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use activations::{BatchStates, ColumnStates, SideOf};
-use boolq::{TokenizedPair, TokenizedPrompt};
+use activations::{BatchStates, ColumnStates, RowKind};
 use llama_core::tch::kind::Element;
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
@@ -12,11 +12,12 @@ use llama_core::{
     Site, Tokens,
 };
 
+use super::examples::{Example, Prompt};
 use super::plan;
 use super::token_rule::TokenRule;
 use crate::error::{Error, Result};
 
-/// Runs the model over batches of pairs, each in the same way.
+/// Runs the model over batches of examples, each in the same way.
 pub(crate) struct BatchRunner<'a> {
     pub(crate) llama: &'a Llama,
     pub(crate) hooks: &'a HookSet,
@@ -39,16 +40,17 @@ pub(super) fn asked_to_stop(error: &Error) -> bool {
     matches!(error, Error::Llama(llama_core::Error::Hook { source, .. }) if source.is::<AskedToStop>())
 }
 
-/// Pairs laid out for one forward pass.
+/// Examples laid out for one forward pass.
 pub(super) struct PreparedBatch<'p> {
-    pairs: &'p [TokenizedPair],
+    examples: &'p [Example<'p>],
+    kind: RowKind,
     rows: Vec<usize>,
     sharing: bool,
     /// In the layout's order.
-    prompts: Vec<&'p TokenizedPrompt>,
-    /// For each prompt the positions whose next token is one of the answer's.
-    before_answer: Vec<Vec<usize>>,
-    /// Where the layout has plus of all rows, then minus of all rows.
+    prompts: Vec<&'p Prompt<'p>>,
+    /// For each prompt the positions whose next token is one of the answer's; none for statements.
+    before_answer: Option<Vec<Vec<usize>>>,
+    /// Where the layout has the first side of all rows, then the second.
     order: Vec<usize>,
     batch: Batch,
 }
@@ -64,8 +66,13 @@ pub(super) struct Outputs {
 impl BatchRunner<'_> {
     /// The columns of some batches, in the manifest's order: every hook point under every rule, then the answer's
     /// log-probability as a sum and as a mean.
-    pub(crate) fn states(&self, pairs: &[TokenizedPair], batches: &[Vec<usize>]) -> Result<Vec<BatchStates>> {
-        let prepare = |rows: &Vec<usize>| PreparedBatch::new(pairs, rows.clone(), self.sharing);
+    pub(crate) fn states(
+        &self,
+        examples: &[Example<'_>],
+        kind: RowKind,
+        batches: &[Vec<usize>],
+    ) -> Result<Vec<BatchStates>> {
+        let prepare = |rows: &Vec<usize>| PreparedBatch::new(examples, kind, rows.clone(), self.sharing);
         let group = batches.iter().map(prepare).collect::<Result<Vec<_>>>()?;
         let shown = self.forward(&group)?;
         group.iter().zip(shown).map(|(prepared, shown)| prepared.read(shown, self.rules)).collect()
@@ -86,9 +93,10 @@ impl BatchRunner<'_> {
         let mut captures: Vec<Vec<Capture>> = group.iter().map(capture).collect();
         // What logits are made of, and not the logits: those of whole answers would not fit beside the model.
         let before_answer = |prepared: &PreparedBatch<'_>| {
-            Capture::new(HookPoint::FinalOut, Tokens::At(prepared.before_answer.clone()))
+            let before = prepared.before_answer.as_ref().filter(|_| !self.llama.config().headless)?;
+            Some(Capture::new(HookPoint::FinalOut, Tokens::At(before.clone())))
         };
-        let mut finals: Vec<Capture> = group.iter().map(before_answer).collect();
+        let mut finals: Vec<Option<Capture>> = group.iter().map(before_answer).collect();
         let mut stops: Vec<_> =
             group.iter().map(|_| self.stop.map(|stop| self.between_blocks(stop))).collect();
         let hooked = captures.iter_mut().zip(&mut finals).zip(edits.iter_mut().zip(&mut stops));
@@ -103,14 +111,14 @@ impl BatchRunner<'_> {
             if let Some(stop) = stop {
                 run = run.hook(stop);
             }
-            if !self.llama.config().headless {
+            if let Some(last) = last {
                 run = run.hook(last);
             }
             (&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture)))
         });
         self.llama.forward_all(runs)?;
         let shown = captures.into_iter().zip(finals).zip(group).map(|((captures, last), prepared)| {
-            let normed = last.finish().take(HookPoint::FinalOut); // [S, D]
+            let normed = last.and_then(|last| last.finish().take(HookPoint::FinalOut)); // [S, D]
             let answers =
                 normed.map(|normed| self.llama.log_probs(&normed, &prepared.answer_ids())).transpose()?;
             Ok(Outputs { captured: captures.into_iter().map(Capture::finish).collect(), answers })
@@ -129,24 +137,33 @@ impl BatchRunner<'_> {
 }
 
 impl<'p> PreparedBatch<'p> {
-    pub(super) fn new(pairs: &'p [TokenizedPair], rows: Vec<usize>, sharing: bool) -> Result<Self> {
-        let groups = if sharing { plan::shared_groups(pairs, &rows) } else { plan::lone_groups(&rows) };
-        // The prompts in the layout's order, each with its index among "plus of all rows, then minus of all rows".
-        let laid_out: Vec<(usize, &TokenizedPrompt)> = groups
-            .iter()
-            .flatten()
-            .map(|&(at, side)| match side {
-                SideOf::Plus => (at, &pairs[rows[at]].plus),
-                SideOf::Minus => (rows.len() + at, &pairs[rows[at]].minus),
-            })
-            .collect();
-        let prompts: Vec<&TokenizedPrompt> = laid_out.iter().map(|(_, prompt)| *prompt).collect();
-        let before_answer = before_answers(&laid_out, pairs, &rows)?;
-        let mut ids = prompts.iter().map(|p| p.ids.as_slice());
+    pub(super) fn new(
+        examples: &'p [Example<'p>],
+        kind: RowKind,
+        rows: Vec<usize>,
+        sharing: bool,
+    ) -> Result<Self> {
+        let groups = if sharing {
+            plan::shared_groups(examples, &rows)
+        } else {
+            plan::lone_groups(&rows, kind.sides().len())
+        };
+        // The prompts in the layout's order, each with its index among "the first side of all rows, then the second".
+        let prompt = |&(at, side): &plan::Place| {
+            let prompt: &'p Prompt<'p> = &examples[rows[at]].prompts[side];
+            (side * rows.len() + at, prompt)
+        };
+        let laid_out: Vec<(usize, &'p Prompt<'p>)> = groups.iter().flatten().map(prompt).collect();
+        let prompts: Vec<&Prompt<'_>> = laid_out.iter().map(|(_, prompt)| *prompt).collect();
+        let before_answer = match kind {
+            RowKind::Pairs => Some(before_answers(&laid_out, examples, &rows)?),
+            RowKind::Statements => None,
+        };
+        let mut ids = prompts.iter().map(|p| p.ids);
         let layout: Vec<Vec<&[u32]>> =
             groups.iter().map(|group| ids.by_ref().take(group.len()).collect()).collect();
         let (order, batch) = (in_order(&laid_out), Batch::shared(&layout)?);
-        Ok(Self { pairs, rows, sharing, prompts, before_answer, order, batch })
+        Ok(Self { examples, kind, rows, sharing, prompts, before_answer, order, batch })
     }
 
     /// The rows, in order.
@@ -160,39 +177,41 @@ impl<'p> PreparedBatch<'p> {
         (rows * width) as usize
     }
 
-    /// The same pairs in two layouts of half as many; `None` for a single pair.
+    /// The same examples in two layouts of half as many; `None` for a single one.
     pub(super) fn halves(&self) -> Result<Option<[Self; 2]>> {
         let (first, second) = self.rows.split_at(self.rows.len() / 2);
         if first.is_empty() {
             return Ok(None);
         }
-        let half = |rows: &[usize]| Self::new(self.pairs, rows.to_vec(), self.sharing);
+        let half = |rows: &[usize]| Self::new(self.examples, self.kind, rows.to_vec(), self.sharing);
         Ok(Some([half(first)?, half(second)?]))
     }
 
     /// The tokens that rules, and the answers' log-probabilities, read, where those are not all.
     fn read_tokens(&self, rules: &[TokenRule]) -> Option<Tokens> {
-        let positions = |(prompt, before_answer): (&&TokenizedPrompt, &Vec<usize>)| {
+        let positions = |(number, prompt): (usize, &&Prompt<'_>)| {
             let length = prompt.ids.len();
             let own = rules.iter().map(|rule| match rule {
                 TokenRule::Last => Some(length - 1..length),
                 TokenRule::First => Some(0..1),
-                TokenRule::AnswerMean => Some(prompt.answer.clone()),
-                TokenRule::Mean => None,
+                TokenRule::AnswerMean => prompt.answer.clone(),
+                TokenRule::Mean | TokenRule::All => None,
             });
             let own = own.collect::<Option<Vec<_>>>()?.into_iter().flatten();
-            Some(own.chain(before_answer.iter().copied()).collect())
+            let before_answer = self.before_answer.iter().flat_map(|all| &all[number]);
+            Some(own.chain(before_answer.copied()).collect())
         };
-        let prompts = self.prompts.iter().zip(&self.before_answer);
+        let prompts = self.prompts.iter().enumerate();
         Some(Tokens::At(prompts.map(positions).collect::<Option<_>>()?))
     }
 
     /// The answers' tokens, prompt after prompt.
     fn answer_ids(&self) -> Vec<u32> {
-        self.prompts.iter().flat_map(|prompt| &prompt.ids[prompt.answer.clone()]).copied().collect()
+        let own = |prompt: &&Prompt<'_>| Some(prompt.ids[prompt.answer.clone()?].to_vec());
+        self.prompts.iter().filter_map(own).flatten().collect()
     }
 
-    /// The columns of these pairs, read from the device.
+    /// The columns of these examples, read from the device.
     pub(super) fn read(&self, shown: Outputs, rules: &[TokenRule]) -> Result<BatchStates> {
         let points = shown.captured.first().map_or(0, Captured::len);
         let mut captured: Vec<_> = shown.captured.into_iter().map(Captured::into_iter).collect();
@@ -200,42 +219,55 @@ impl<'p> PreparedBatch<'p> {
         for _ in 0..points {
             for (rule, shown) in rules.iter().zip(&mut captured) {
                 if let Some((_, shown)) = shown.next() {
-                    columns.push(self.sides(&rule.reduce(values(&shown)?, &self.prompts)));
+                    let states = rule.reduce(values(&shown)?, &self.prompts);
+                    columns.push(self.sides(&states, |prompt| rule.states_of(prompt))?);
                 }
             }
         }
-        if let Some(answers) = shown.answers {
+        if let (Some(answers), Some(before_answer)) = (shown.answers, &self.before_answer) {
             let log_p: Vec<f64> = values(&answers)?;
             let mut rest = log_p.as_slice();
             let (mut sums, mut means) = (Vec::new(), Vec::new());
-            for positions in &self.before_answer {
+            for positions in before_answer {
                 let (own, others) = rest.split_at(positions.len());
                 rest = others;
                 let sum: f64 = own.iter().sum();
                 sums.push(sum as f32);
                 means.push((sum / own.len() as f64) as f32);
             }
-            columns.extend([self.sides(&sums), self.sides(&means)]);
+            columns.extend([self.sides(&sums, |_| 1)?, self.sides(&means, |_| 1)?]);
         }
         Ok(BatchStates { columns })
     }
 
-    /// Plus and minus of the prompts' states.
+    /// The prompts' states, side after side; `states_of` says how many each prompt has.
     ///
     /// # Shapes
-    /// `states` \[2B, …\] in the layout's order → twice \[B, …\], flat
-    fn sides(&self, states: &[f32]) -> ColumnStates {
-        let width = states.len() / self.order.len().max(1);
-        let side = |prompts: &[usize]| {
-            prompts.iter().flat_map(|&at| &states[at * width..(at + 1) * width]).copied().collect()
-        };
-        let (plus, minus) = self.order.split_at(self.rows.len());
-        ColumnStates { plus: side(plus), minus: side(minus) }
+    /// `states` \[S, …\], prompt after prompt in the layout's order → each side \[S of its rows, …\], flat
+    fn sides(
+        &self,
+        states: &[f32],
+        states_of: impl Fn(&Prompt<'_>) -> usize,
+    ) -> Result<ColumnStates> {
+        // Where each prompt's states begin, in the layout's order.
+        let mut starts = vec![0];
+        let mut total = 0;
+        for prompt in &self.prompts {
+            total += states_of(prompt);
+            starts.push(total);
+        }
+        let width = states.len() / total.max(1);
+        let mut sides = self.order.chunks(self.rows.len());
+        ColumnStates::try_each(self.kind, |_| {
+            let prompts = sides.next().unwrap_or_default().iter();
+            let own = prompts.flat_map(|&at| &states[starts[at] * width..starts[at + 1] * width]);
+            Ok(own.copied().collect())
+        })
     }
 }
 
-/// Where the layout has plus of all rows, then minus of all rows.
-fn in_order(laid_out: &[(usize, &TokenizedPrompt)]) -> Vec<usize> {
+/// Where the layout has the first side of all rows, then the second.
+fn in_order(laid_out: &[(usize, &Prompt<'_>)]) -> Vec<usize> {
     let mut order = vec![0; laid_out.len()];
     for (index, (at, _)) in laid_out.iter().enumerate() {
         order[*at] = index;
@@ -245,17 +277,19 @@ fn in_order(laid_out: &[(usize, &TokenizedPrompt)]) -> Vec<usize> {
 
 /// For each prompt the positions whose next token is one of the answer's.
 fn before_answers(
-    prompts: &[(usize, &TokenizedPrompt)],
-    pairs: &[TokenizedPair],
+    prompts: &[(usize, &Prompt<'_>)],
+    examples: &[Example<'_>],
     rows: &[usize],
 ) -> Result<Vec<Vec<usize>>> {
-    let position = |&(at, prompt): &(usize, &TokenizedPrompt)| {
-        let (start, end) = (prompt.answer.start, prompt.answer.end);
-        if start == 0 || start >= end || end > prompt.ids.len() {
+    let position = |&(at, prompt): &(usize, &Prompt<'_>)| {
+        let is_within = |answer: &&Range<usize>| {
+            answer.start > 0 && answer.start < answer.end && answer.end <= prompt.ids.len()
+        };
+        let Some(answer) = prompt.answer.as_ref().filter(is_within) else {
             let row = rows[at % rows.len()];
-            return Err(Error::NothingBeforeAnswer { row, idx: pairs[row].pair.idx });
-        }
-        Ok((start - 1..end - 1).collect())
+            return Err(Error::NothingBeforeAnswer { row, idx: examples[row].origin.idx });
+        };
+        Ok((answer.start - 1..answer.end - 1).collect())
     };
     prompts.iter().map(position).collect()
 }

@@ -1,4 +1,4 @@
-//! Contrast pairs through a model into a store: planned before the first forward, committed a batch at a time,
+//! Contrast pairs, or single statements, through a model into a store: planned before the first forward, committed a batch at a time,
 //! continued where it stopped.
 
 use std::collections::BTreeSet;
@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use activations::{Manifest, Store, StoreDtype, StoreWriter};
-use boolq::{Template, TokenizedPair};
+use activations::{Manifest, Pace, RowKind, Store, StoreDtype, StoreWriter};
+use boolq::Template;
 use llama_core::tch::Device;
 use llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision, Tokenizer};
 use serde_json::json;
@@ -15,14 +15,18 @@ use serde_json::json;
 use crate::error::{Error, Result};
 
 pub(crate) mod batch;
+mod examples;
 mod log;
-mod pipeline;
+pub(crate) mod pipeline;
 pub(crate) mod plan;
 mod provenance;
 pub(crate) mod residency;
 mod token_rule;
 
+pub use examples::Examples;
 pub use token_rule::TokenRule;
+
+use examples::Example;
 
 /// Watches an extraction and may stop it between batches.
 pub trait Observer {
@@ -34,6 +38,11 @@ pub trait Observer {
     /// from disk again and again.
     fn notice(&mut self, text: &str) {
         let _ = text;
+    }
+
+    /// How many bytes the arrays of the whole store take; called before anything is written, also for a store that is there.
+    fn store(&mut self, bytes: u64) {
+        let _ = bytes;
     }
 
     /// How many of how many bytes of weights were read for the model's identity, where it is not remembered
@@ -90,7 +99,7 @@ impl<'a> Extraction<'a> {
     /// Most tokens of a batch on a CPU where nothing else is said and memory allows.
     pub const BATCH_TOKENS: usize = 2048;
 
-    /// The residual stream at the last token of both prompts, at every layer, computed and stored in f32 on the CPU.
+    /// The residual stream at the last token of every prompt, at every layer, computed and stored in f32 on the CPU.
     pub fn new(checkpoint: &'a Checkpoint, tokenizer: &'a Tokenizer) -> Self {
         Self {
             checkpoint,
@@ -165,7 +174,7 @@ impl<'a> Extraction<'a> {
         self
     }
 
-    /// Most tokens of a batch, padding included; a batch has at least one pair. Prompts are sorted by length, so padding
+    /// Most tokens of a batch, padding included; a batch has at least one pair, or statement. Prompts are sorted by length, so padding
     /// is small. Without this 2,048 on a CPU and 16,384 on a GPU, fewer for a model too large for that.
     #[must_use]
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
@@ -181,7 +190,7 @@ impl<'a> Extraction<'a> {
         self
     }
 
-    /// Runs every pair by itself, so that its states do not depend, in their last bits, on which pairs it is batched with:
+    /// Runs every pair (or statement) by itself, so that its states do not depend, in their last bits, on which pairs it is batched with:
     /// the same pair gives the same bytes in any selection and with any number of tokens a batch, on one machine with one
     /// number of threads and the same token rules. Costs some speed.
     #[must_use]
@@ -211,7 +220,7 @@ impl<'a> Extraction<'a> {
     fn grouping(&self) -> plan::Grouping {
         match (self.sharing && self.edits.is_none(), self.deterministic) {
             (true, false) => plan::Grouping::Questions,
-            (true, true) => plan::Grouping::Pairs,
+            (true, true) => plan::Grouping::Examples,
             (false, _) => plan::Grouping::Prompts,
         }
     }
@@ -250,28 +259,44 @@ impl<'a> Extraction<'a> {
         self
     }
 
-    /// Runs the model over the pairs and writes the store, or continues the one that an earlier run began. What that one
+    /// Runs the model over pairs, or over single statements, and writes the store, or continues the one that an earlier run began. What that one
     /// holds is read and compared with its journal; damaged rows are named to the observer and computed again.
     ///
     /// The model's weights are read only if rows are missing or damaged.
     ///
     /// # Errors
-    /// A tokenizer of another model, a hook that has no fixed shape, a template that no pair names, a store of another
-    /// run, a state that is not finite, a full disk. What was written durably stays and can be continued.
-    pub fn run(
+    /// A tokenizer of another model, a hook that has no fixed shape, a token rule of answers for statements, a template
+    /// that no example names, a store of another run, a state that is not finite, a full disk. What was written durably stays and can be continued.
+    pub fn run<'e>(
         &self,
-        pairs: &[TokenizedPair],
+        examples: impl Into<Examples<'e>>,
         out: impl AsRef<Path>,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
-        let out = out.as_ref();
-        self.check(pairs)?;
-        let manifest = self.manifest(pairs, observer)?;
+        let examples: Examples<'e> = examples.into();
+        self.run_rows(&examples.rows(), examples.kind(), out.as_ref(), observer)
+    }
+
+    fn run_rows(
+        &self,
+        examples: &[Example<'_>],
+        kind: RowKind,
+        out: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        self.check(examples, kind)?;
+        let ids = self.rules.contains(&TokenRule::All).then(|| plan::token_ids(examples, kind)).transpose()?;
+        let mut manifest = self.manifest(examples, kind, observer)?;
+        if let Some(ids) = &ids {
+            manifest = manifest.with_tokens(ids)?;
+        }
+        observer.store(manifest.bytes());
         announce_check(out, &manifest, observer);
-        let mut writer = StoreWriter::open(out, manifest, &plan::rows(pairs, self.tokenizer))?;
+        let rows = plan::rows(examples, self.tokenizer);
+        let mut writer = StoreWriter::open_with(out, manifest, &rows, ids.as_ref(), Pace::default())?;
         writer.repairs().iter().for_each(|repair| observer.notice(repair));
 
-        let total = pairs.len();
+        let total = examples.len();
         let missing: usize =
             writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
         let mut done = total - missing;
@@ -284,7 +309,7 @@ impl<'a> Extraction<'a> {
             log.write("repairs", &json!({ "found": writer.repairs() }))?;
         }
         if observer.rows(done, total).is_continue() && missing > 0 {
-            done = self.compute(pairs, &mut writer, observer, &log)?;
+            done = self.compute(examples, kind, &mut writer, observer, &log)?;
         }
         if done < total {
             drop(writer); // makes durable what was committed
@@ -297,9 +322,12 @@ impl<'a> Extraction<'a> {
     }
 
     /// Refuses what cannot be extracted, before anything is computed or written.
-    fn check(&self, pairs: &[TokenizedPair]) -> Result<()> {
-        if pairs.is_empty() {
+    fn check(&self, examples: &[Example<'_>], kind: RowKind) -> Result<()> {
+        if examples.is_empty() {
             return Err(Error::NoPairs);
+        }
+        if let Some(rule) = self.rules.iter().find(|rule| rule.is_of_answers() && kind != RowKind::Pairs) {
+            return Err(Error::NoAnswers { rule: *rule });
         }
         self.tokenizer.check_fits(self.checkpoint.config())?;
         self.hooks.check_blocks(self.checkpoint.config().n_layers)?;
@@ -307,9 +335,9 @@ impl<'a> Extraction<'a> {
             return Err(Error::NotStorable { hook: hook.to_string() });
         }
         if let Some(stranger) =
-            self.templates.iter().find(|t| pairs.iter().all(|p| p.pair.template != t.name()))
+            self.templates.iter().find(|t| examples.iter().all(|example| example.origin.template != t.name()))
         {
-            let named = provenance::names(pairs, |pair| &pair.template);
+            let named = provenance::names(examples, |origin| origin.template);
             return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
         }
         self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
@@ -317,19 +345,25 @@ impl<'a> Extraction<'a> {
     }
 
     /// The plan, and what made it; reads the model's weights where their hash is not remembered.
-    fn manifest(&self, pairs: &[TokenizedPair], observer: &mut dyn Observer) -> Result<Manifest> {
-        let batches = plan::batches(pairs, self.tokens_of_batch(), self.grouping());
-        let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config());
+    fn manifest(
+        &self,
+        examples: &[Example<'_>],
+        kind: RowKind,
+        observer: &mut dyn Observer,
+    ) -> Result<Manifest> {
+        let batches = plan::batches(examples, self.tokens_of_batch(), self.grouping());
+        let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config(), kind);
         let identity =
             self.checkpoint.identity(&self.identities, &mut |done, total| observer.hashing(done, total))?;
-        let provenance = self.provenance(pairs, &identity)?;
-        Ok(Manifest::new(self.store_dtype, columns, batches, provenance.into()))
+        let provenance = self.provenance(examples, kind, &identity)?;
+        Ok(Manifest::new(self.store_dtype, columns, batches, provenance.into()).of(kind))
     }
 
     /// Loads the model and runs it over the batches that the store lacks; gives the rows that are in the store then.
     fn compute(
         &self,
-        pairs: &[TokenizedPair],
+        examples: &[Example<'_>],
+        kind: RowKind,
         writer: &mut StoreWriter,
         observer: &mut dyn Observer,
         log: &log::Log,
@@ -351,9 +385,9 @@ impl<'a> Extraction<'a> {
             // A pass over a model in memory is over soon.
             stop: self.stop.filter(|_| group_tokens > 0),
         };
-        let (one_pair_a_pass, stop) = (self.deterministic, self.stop);
-        let pipeline = pipeline::Pipeline { runner, pairs, one_pair_a_pass, group_tokens, stop };
-        pipeline.run(writer, pairs.len(), observer, log)
+        let (one_a_pass, stop) = (self.deterministic, self.stop);
+        let pipeline = pipeline::Pipeline { runner, examples, kind, one_a_pass, group_tokens, stop };
+        pipeline.run(writer, examples.len(), observer, log)
     }
 }
 

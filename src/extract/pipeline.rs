@@ -5,12 +5,12 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use activations::{BatchStates, StoreWriter};
-use boolq::TokenizedPair;
+use activations::{BatchStates, RowKind, StoreWriter};
 use host::threads::spawn_scoped;
 use llama_core::tch;
 
 use super::batch::{BatchRunner, Outputs, PreparedBatch, asked_to_stop};
+use super::examples::Example;
 use super::token_rule::TokenRule;
 use super::{Observer, log};
 use crate::error::{Error, Result};
@@ -33,9 +33,10 @@ struct Computed<'p> {
 /// What the model does with the batches.
 pub(super) struct Pipeline<'a> {
     pub(super) runner: BatchRunner<'a>,
-    pub(super) pairs: &'a [TokenizedPair],
-    /// Each pair has a pass of its own, so that no row's bytes depend on its neighbors.
-    pub(super) one_pair_a_pass: bool,
+    pub(super) examples: &'a [Example<'a>],
+    pub(super) kind: RowKind,
+    /// Each example has a pass of its own, so that no row's bytes depend on its neighbors.
+    pub(super) one_a_pass: bool,
     /// Tokens, padding included, that one pass over a streamed model's weights is made for; 0 where the model is in memory.
     pub(super) group_tokens: usize,
     /// Once true, no further batch is begun.
@@ -58,10 +59,15 @@ impl Pipeline<'_> {
         let done = AtomicUsize::new(total - missing);
         std::thread::scope(|scope| {
             let (prepared, laid_out) = sync_channel(QUEUE);
-            let (pairs, sharing, one_pair_a_pass) = (self.pairs, self.runner.sharing, self.one_pair_a_pass);
+            let lay_out = LayOut {
+                examples: self.examples,
+                kind: self.kind,
+                sharing: self.runner.sharing,
+                one_a_pass: self.one_a_pass,
+            };
             let prepare = move || {
                 for number in remaining {
-                    let work = prepare(pairs, number, &batches[number], sharing, one_pair_a_pass);
+                    let work = lay_out.batch(number, &batches[number]);
                     let failed = work.is_err();
                     // Nobody listens any more after an error or an interruption.
                     if prepared.send(work).is_err() || failed {
@@ -166,20 +172,24 @@ impl Pipeline<'_> {
     }
 }
 
-/// Lays out a batch.
-fn prepare<'p>(
-    pairs: &'p [TokenizedPair],
-    number: usize,
-    rows: &[usize],
+/// How batches are laid out.
+struct LayOut<'p> {
+    examples: &'p [Example<'p>],
+    kind: RowKind,
     sharing: bool,
-    one_pair_a_pass: bool,
-) -> Result<Work<'p>> {
-    let pieces: Result<Vec<_>> = if one_pair_a_pass {
-        rows.iter().map(|&row| PreparedBatch::new(pairs, vec![row], sharing)).collect()
-    } else {
-        PreparedBatch::new(pairs, rows.to_vec(), sharing).map(|piece| vec![piece])
-    };
-    Ok(Work { number, pieces: pieces? })
+    one_a_pass: bool,
+}
+
+impl<'p> LayOut<'p> {
+    fn batch(&self, number: usize, rows: &[usize]) -> Result<Work<'p>> {
+        let piece = |rows| PreparedBatch::new(self.examples, self.kind, rows, self.sharing);
+        let pieces: Result<Vec<_>> = if self.one_a_pass {
+            rows.iter().map(|&row| piece(vec![row])).collect()
+        } else {
+            piece(rows.to_vec()).map(|piece| vec![piece])
+        };
+        Ok(Work { number, pieces: pieces? })
+    }
 }
 
 /// Reads states from the device and commits them, batch after batch.
@@ -203,14 +213,14 @@ fn commit(
 }
 
 /// Rows behind rows.
-fn append(whole: &mut BatchStates, part: BatchStates) {
+pub(crate) fn append(whole: &mut BatchStates, part: BatchStates) {
     if whole.columns.is_empty() {
         *whole = part;
         return;
     }
     for (whole, part) in whole.columns.iter_mut().zip(part.columns) {
-        whole.plus.extend(part.plus);
-        whole.minus.extend(part.minus);
+        // Both are of the same examples.
+        let _ = whole.append(part);
     }
 }
 
@@ -249,7 +259,7 @@ impl Limit {
                 shown.extend(self.divide(second, forward, notice)?);
                 Ok(shown)
             }
-            // One pair is the least there is.
+            // One example is the least there is.
             (Err(_), Some(error)) => Err(error.into()),
             (Err(pieces), None) => {
                 let shown = forward(&pieces)?;
@@ -259,7 +269,7 @@ impl Limit {
     }
 }
 
-/// Pieces as two halves: of their number, or of a single piece's rows. Given back if they are one pair.
+/// Pieces as two halves: of their number, or of a single piece's rows. Given back if they are one example.
 #[allow(clippy::type_complexity)] // two lists, or the one that cannot be divided
 fn halves(
     mut pieces: Vec<PreparedBatch<'_>>,
@@ -277,9 +287,10 @@ fn halves(
 
 #[cfg(test)]
 mod tests {
-    use boolq::{AnswerSpans, ContrastPair, TokenizedPrompt};
+    use boolq::{AnswerSpans, ContrastPair, TokenizedPair, TokenizedPrompt};
     use llama_core::tch::TchError;
 
+    use super::super::Examples;
     use super::*;
 
     fn pairs(n: usize) -> Vec<TokenizedPair> {
@@ -321,8 +332,10 @@ mod tests {
     #[test]
     fn memory_that_runs_out_halves_batches_and_keeps_their_rows_in_order() {
         let pairs = pairs(12);
-        let work =
-            |rows: std::ops::Range<usize>| PreparedBatch::new(&pairs, rows.collect(), true).expect("layout");
+        let rows = Examples::from(&pairs).rows();
+        let work = |range: std::ops::Range<usize>| {
+            PreparedBatch::new(&rows, RowKind::Pairs, range.collect(), true).expect("layout")
+        };
         let (mut limit, mut seen, mut notices) = (Limit::default(), Vec::new(), Vec::new());
         // Five tokens a pair: eight pairs are 40, four 20, two 10; then a limit of 10 is known.
         let mut divide = |pieces| {
@@ -346,7 +359,8 @@ mod tests {
     #[test]
     fn a_single_pair_that_does_not_fit_is_the_devices_own_error() {
         let pairs = pairs(2);
-        let piece = PreparedBatch::new(&pairs, vec![0, 1], true).expect("layout");
+        let rows = Examples::from(&pairs).rows();
+        let piece = PreparedBatch::new(&rows, RowKind::Pairs, vec![0, 1], true).expect("layout");
         let mut seen = Vec::new();
         let error = Limit::default()
             .divide(vec![piece], &mut |pieces| forward(4, &mut seen, pieces), &mut |_| Ok(()))

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use activations::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Row, SideOf};
-use boolq::{TokenizedPair, TokenizedPrompt};
+use activations::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Row, RowKind, Sides, TokenIds};
 use llama_core::{Axis, Batch, Config, HookPoint, HookSet, Tokenizer};
 
 use super::TokenRule;
+use super::examples::{Example, Prompt};
+use crate::error::Result;
 
 /// Whether every token has an activation at this point, of one shape for all prompts.
 pub(crate) fn storable(point: HookPoint) -> bool {
@@ -18,16 +19,16 @@ pub(crate) fn storable(point: HookPoint) -> bool {
 pub(crate) enum Grouping {
     /// None.
     Prompts,
-    /// The two sides of a pair.
-    Pairs,
-    /// The pairs of one question that begin alike, as templates do.
+    /// The two sides of a pair; a statement has a row to itself.
+    Examples,
+    /// The examples of one question that begin alike, as templates do.
     Questions,
 }
 
 /// Rows of each batch: sorted by length, as many as fit the budget when each row of the layout is padded to the widest.
 ///
-/// A pair is never divided, nor is what shares a row. The same pairs and settings give the same plan.
-pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize, grouping: Grouping) -> Vec<Vec<usize>> {
+/// A pair is never divided, nor is what shares a row. The same examples and settings give the same plan.
+pub(crate) fn batches(examples: &[Example<'_>], batch_tokens: usize, grouping: Grouping) -> Vec<Vec<usize>> {
     // What stays together: its rows, the rows it takes of a layout, and their width.
     struct Unit {
         rows: Vec<usize>,
@@ -35,17 +36,18 @@ pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize, grouping: Gr
         width: usize,
     }
     let unit = |rows: Vec<usize>| {
+        let prompts = prompts(examples, &rows);
         if grouping != Grouping::Prompts {
-            let width = Batch::shared_len(&prompts(pairs, &rows));
+            let width = Batch::shared_len(&prompts);
             return Unit { rows, height: 1, width };
         }
-        let width = rows.iter().map(|&row| pairs[row].longer_side()).max().unwrap_or(0);
-        Unit { height: 2 * rows.len(), rows, width }
+        let width = prompts.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        Unit { height: prompts.len(), rows, width }
     };
-    let all: Vec<usize> = (0..pairs.len()).collect();
+    let all: Vec<usize> = (0..examples.len()).collect();
     let together = match grouping {
-        Grouping::Questions => alike(pairs, &all),
-        Grouping::Pairs | Grouping::Prompts => all.into_iter().map(|row| vec![row]).collect(),
+        Grouping::Questions => alike(examples, &all),
+        Grouping::Examples | Grouping::Prompts => all.into_iter().map(|row| vec![row]).collect(),
     };
     let mut units: Vec<Unit> = together.into_iter().map(unit).collect();
     units.sort_by_key(|unit| (unit.width, unit.rows[0]));
@@ -63,24 +65,24 @@ pub(crate) fn batches(pairs: &[TokenizedPair], batch_tokens: usize, grouping: Gr
     batches.into_iter().map(|(batch, _)| batch).collect()
 }
 
-/// Rows of one question whose prompts begin alike: each has at least a quarter of its plus prompt in common with the one
+/// Rows of one question whose prompts begin alike: each has at least a quarter of its first prompt in common with the one
 /// before. (Templates that put the passage first share it; those that put words before it share only among themselves.
 /// Prompts with little in common would make one another's attention wider, and save little.)
-fn alike(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<usize>> {
+fn alike(examples: &[Example<'_>], rows: &[usize]) -> Vec<Vec<usize>> {
     let question = |row: usize| {
-        let pair = &pairs[row].pair;
-        (pair.dataset.as_str(), pair.idx, pair.question_id.as_str())
+        let origin = &examples[row].origin;
+        (origin.dataset, origin.idx, origin.question_id)
     };
     let mut order = rows.to_vec();
     order.sort_by(|&a, &b| {
-        let key = |row: usize| (question(row), &pairs[row].plus.ids);
+        let key = |row: usize| (question(row), examples[row].first_ids());
         key(a).cmp(&key(b)).then(a.cmp(&b))
     });
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for row in order {
-        let ids = &pairs[row].plus.ids;
+        let ids = examples[row].first_ids();
         let begins_like = |&other: &usize| {
-            let common = ids.iter().zip(&pairs[other].plus.ids).take_while(|(a, b)| a == b).count();
+            let common = ids.iter().zip(examples[other].first_ids()).take_while(|(a, b)| a == b).count();
             question(other) == question(row) && 4 * common >= ids.len()
         };
         match groups.last_mut() {
@@ -91,70 +93,109 @@ fn alike(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Both prompts of each row.
-fn prompts<'p>(pairs: &'p [TokenizedPair], rows: &[usize]) -> Vec<&'p [u32]> {
-    rows.iter().flat_map(|&row| [pairs[row].plus.ids.as_slice(), pairs[row].minus.ids.as_slice()]).collect()
+/// All prompts of each row.
+fn prompts<'p>(examples: &[Example<'p>], rows: &[usize]) -> Vec<&'p [u32]> {
+    rows.iter().flat_map(|&row| examples[row].prompts.iter().map(|prompt| prompt.ids)).collect()
 }
 
-/// A batch's prompts, by their rows' positions in it, in the groups that share a row of the layout.
-pub(super) fn shared_groups(pairs: &[TokenizedPair], rows: &[usize]) -> Vec<Vec<(usize, SideOf)>> {
+/// A prompt of a batch: its row's position in the batch, and the number of its side.
+pub(super) type Place = (usize, usize);
+
+/// A batch's prompts in the groups that share a row of the layout.
+pub(super) fn shared_groups(examples: &[Example<'_>], rows: &[usize]) -> Vec<Vec<Place>> {
     let position: HashMap<usize, usize> = rows.iter().enumerate().map(|(at, &row)| (row, at)).collect();
-    let sides = |row: &usize| [(position[row], SideOf::Plus), (position[row], SideOf::Minus)];
-    alike(pairs, rows).iter().map(|group| group.iter().flat_map(sides).collect()).collect()
+    let sides = |&row: &usize| {
+        let at = position[&row];
+        (0..examples[row].prompts.len()).map(move |side| (at, side))
+    };
+    alike(examples, rows).iter().map(|group| group.iter().flat_map(sides).collect()).collect()
 }
 
-/// A batch's prompts, each in a row of its own: plus of all rows, then minus.
-pub(super) fn lone_groups(rows: &[usize]) -> Vec<Vec<(usize, SideOf)>> {
-    SideOf::BOTH.into_iter().flat_map(|side| (0..rows.len()).map(move |at| vec![(at, side)])).collect()
+/// A batch's prompts, each in a row of its own: the first side of all rows, then the second.
+pub(super) fn lone_groups(rows: &[usize], sides: usize) -> Vec<Vec<Place>> {
+    (0..sides).flat_map(|side| (0..rows.len()).map(move |at| vec![(at, side)])).collect()
 }
 
 /// One column for each hook point and token rule, then the answer's log-probability as a sum and as a mean, if the model
-/// has one.
-pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config) -> Vec<Column> {
+/// has one and the examples have answers.
+pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config, kind: RowKind) -> Vec<Column> {
     let states = hooks.iter().flat_map(|point| {
         let axes: Vec<&str> = point.axes()[2..].iter().map(|axis| axis.name()).collect();
         let shape: Vec<usize> = point.shape(config, 1, 1)[2..].iter().map(|&n| n as usize).collect();
         let column = Column::new(&point.to_string(), &axes, &shape);
         rules.iter().map(move |rule| column.clone().at(rule.name()))
     });
-    let answers = (!config.headless).then(|| [ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN].map(Column::scalar));
+    let has_answers = !config.headless && kind == RowKind::Pairs;
+    let answers = has_answers.then(|| [ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN].map(Column::scalar));
     states.chain(answers.into_iter().flatten()).collect()
 }
 
+/// The ids of every prompt's tokens.
+pub(super) fn token_ids(examples: &[Example<'_>], kind: RowKind) -> Result<TokenIds> {
+    let mut all = TokenIds::new(kind);
+    for example in examples {
+        let prompts: Vec<&[u32]> = example.prompts.iter().map(|prompt| prompt.ids).collect();
+        all.push(&prompts)?;
+    }
+    Ok(all)
+}
+
 /// The store's table of rows.
-pub(super) fn rows(pairs: &[TokenizedPair], tokenizer: &Tokenizer) -> Vec<Row> {
-    let side = |prompt: &str, tokens: &TokenizedPrompt| {
-        let captured = tokens.ids.last().copied().unwrap_or_default();
-        activations::Side {
-            prompt: prompt.to_owned(),
-            tokens: tokens.ids.len() as u32,
-            answer_start: tokens.answer.start as u32,
-            answer_end: tokens.answer.end as u32,
-            captured_id: captured,
-            captured_text: tokenizer.piece(captured).to_owned(),
-        }
-    };
-    pairs
+pub(super) fn rows(examples: &[Example<'_>], tokenizer: &Tokenizer) -> Vec<Row> {
+    examples
         .iter()
-        .map(|TokenizedPair { pair, plus, minus, .. }| Row {
-            idx: pair.idx,
-            label: pair.label,
-            question_id: pair.question_id.clone(),
-            group: pair.group.clone(),
-            template: pair.template.clone(),
-            dataset: pair.dataset.clone(),
-            plus: side(&pair.plus_prompt, plus),
-            minus: side(&pair.minus_prompt, minus),
-            columns: pair.columns.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        .filter_map(|Example { origin, prompts }| {
+            let columns = origin.columns.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            Some(Row {
+                idx: origin.idx,
+                label: origin.label,
+                question_id: origin.question_id.to_owned(),
+                group: origin.group.to_owned(),
+                template: origin.template.to_owned(),
+                dataset: origin.dataset.to_owned(),
+                sides: sides(prompts, tokenizer)?,
+                columns: columns.collect(),
+            })
         })
         .collect()
 }
 
+/// A row's prompts for the store; every example is of one of the two kinds.
+fn sides(prompts: &[Prompt<'_>], tokenizer: &Tokenizer) -> Option<Sides> {
+    let captured = |prompt: &Prompt<'_>| {
+        let id = prompt.ids.last().copied().unwrap_or_default();
+        (id, tokenizer.piece(id).to_owned())
+    };
+    let side = |prompt: &Prompt<'_>| {
+        let answer = prompt.answer.as_ref()?;
+        let (captured_id, captured_text) = captured(prompt);
+        Some(activations::Side {
+            prompt: prompt.text.to_owned(),
+            tokens: prompt.ids.len() as u32,
+            answer_start: answer.start as u32,
+            answer_end: answer.end as u32,
+            captured_id,
+            captured_text,
+        })
+    };
+    match prompts {
+        [plus, minus] => Some(Sides::Pair { plus: side(plus)?, minus: side(minus)? }),
+        [only] => {
+            let (captured_id, captured_text) = captured(only);
+            let (prompt, tokens) = (only.text.to_owned(), only.ids.len() as u32);
+            let statement = activations::Prompt { prompt, tokens, captured_id, captured_text };
+            Some(Sides::Single { statement })
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use boolq::{AnswerSpans, ContrastPair};
+    use boolq::{AnswerSpans, ContrastPair, Statement, TokenizedPair, TokenizedPrompt, TokenizedStatement};
     use proptest::prelude::*;
 
+    use super::super::Examples;
     use super::*;
 
     /// A pair of question `idx`: `passage` tokens, its template's own, and the two answers.
@@ -180,35 +221,52 @@ mod tests {
         TokenizedPair { pair, plus, minus, seam: false }
     }
 
+    /// A statement that begins like the pair's prompts.
+    fn statement(idx: u64, passage: usize, template: u32) -> TokenizedStatement {
+        let ids = [vec![idx as u32; passage], vec![template; 2]].concat();
+        let statement = Statement {
+            idx,
+            prompt: String::new(),
+            label: true,
+            question_id: String::new(),
+            group: String::new(),
+            template: String::new(),
+            dataset: String::new(),
+            columns: boolq::DataColumns::default(),
+        };
+        TokenizedStatement { statement, ids }
+    }
+
     proptest! {
         #[test]
         fn every_row_once_and_within_the_budget(
             shapes in prop::collection::vec((0u64..9, 1usize..60, 0u32..4, 1usize..4, 1usize..4), 1..50),
-            budget in 1usize..400, sharing in any::<bool>(),
+            budget in 1usize..400, sharing in any::<bool>(), single in any::<bool>(),
         ) {
             let pairs: Vec<_> =
                 shapes.iter().map(|&(idx, passage, template, p, m)| pair(idx, passage, template, (p, m))).collect();
+            let statements: Vec<_> =
+                shapes.iter().map(|&(idx, passage, template, ..)| statement(idx, passage, template)).collect();
+            let examples = if single { Examples::from(&statements) } else { Examples::from(&pairs) };
+            let (sides, pairs) = (examples.kind().sides().len(), examples.rows());
             let grouping = if sharing { Grouping::Questions } else { Grouping::Prompts };
             let batches = batches(&pairs, budget, grouping);
             let mut rows = batches.concat();
             rows.sort_unstable();
             prop_assert_eq!(rows, (0..pairs.len()).collect::<Vec<_>>());
             for batch in &batches {
-                let groups = if sharing { shared_groups(&pairs, batch) } else { lone_groups(batch) };
+                let groups = if sharing { shared_groups(&pairs, batch) } else { lone_groups(batch, sides) };
                 // Both sides of every row once, and those of a pair in one row of the layout if anything is shared.
                 let mut prompts = groups.concat();
-                prompts.sort_unstable_by_key(|&(at, side)| (at, side == SideOf::Minus));
-                let expected: Vec<_> = (0..batch.len()).flat_map(|at| [(at, SideOf::Plus), (at, SideOf::Minus)]).collect();
+                prompts.sort_unstable();
+                let expected: Vec<_> = (0..batch.len()).flat_map(|at| (0..sides).map(move |side| (at, side))).collect();
                 prop_assert_eq!(prompts, expected);
                 let width = groups.iter().map(|group| {
-                    let ids = |&(at, side): &(usize, SideOf)| {
-                        let pair = &pairs[batch[at]];
-                        if side == SideOf::Plus { pair.plus.ids.clone() } else { pair.minus.ids.clone() }
-                    };
+                    let ids = |&(at, side): &Place| pairs[batch[at]].prompts[side].ids;
                     Batch::shared_len(&group.iter().map(ids).collect::<Vec<_>>())
                 });
                 let (width, height) = (width.max().unwrap_or(0), groups.len());
-                let least = if sharing { 1 } else { 2 };
+                let least = if sharing { 1 } else { sides };
                 prop_assert!(height == least || height * width <= budget, "{} rows of {}", height, width);
             }
         }
@@ -216,14 +274,26 @@ mod tests {
 
     #[test]
     fn templates_of_one_question_share_a_row_and_questions_do_not() {
-        let pairs: Vec<_> = [(0, 7), (1, 7), (0, 8), (0, 9), (1, 8)]
+        let pairs: Vec<TokenizedPair> = [(0, 7), (1, 7), (0, 8), (0, 9), (1, 8)]
             .map(|(idx, template)| pair(idx, 50, template, (1, 2)))
             .into();
+        let pairs = Examples::from(&pairs).rows();
         let groups = shared_groups(&pairs, &[0, 1, 2, 3, 4]);
         assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [6, 4]);
         assert_eq!(batches(&pairs, 10_000, Grouping::Questions), [vec![1, 4, 0, 2, 3]]);
         // 50 of the passage, then 2 of the template and 1 + 2 of the answers three times: 65 tokens, not 319.
         assert_eq!(Batch::shared_len(&prompts(&pairs, &[0, 2, 3])), 65);
         assert_eq!(batches(&pairs, 64, Grouping::Questions).len(), 2);
+    }
+
+    #[test]
+    fn a_statement_under_several_templates_is_a_tree_of_one_prompt_each() {
+        let statements: Vec<_> =
+            [(0, 7), (1, 7), (0, 8), (0, 7)].map(|(idx, template)| statement(idx, 50, template)).into();
+        let rows = Examples::from(&statements).rows();
+        assert_eq!(shared_groups(&rows, &[0, 1, 2, 3]), [vec![(0, 0), (3, 0), (2, 0)], vec![(1, 0)]]);
+        // The same prompt twice takes no room of its own.
+        assert_eq!(Batch::shared_len(&prompts(&rows, &[0, 2, 3])), 50 + 2 + 2);
+        assert_eq!(batches(&rows, 10_000, Grouping::Prompts).concat().len(), 4);
     }
 }

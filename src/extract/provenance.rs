@@ -2,28 +2,35 @@
 
 use std::collections::BTreeSet;
 
+use activations::RowKind;
 use activations::provenance::{self, Model, ModelConfig, Provenance};
-use boolq::{ContrastPair, TokenizedPair};
+use boolq::Origin;
 use llama_core::tch::{self, Device};
 use serde_json::{Value, json};
 
+use super::examples::Example;
 use super::{Extraction, plan};
 use crate::error::Result;
 
 impl Extraction<'_> {
     /// Everything that states depend on: no clock time and no path. `identity` is the checkpoint's.
-    pub(super) fn provenance(&self, pairs: &[TokenizedPair], identity: &str) -> Result<Provenance> {
+    pub(super) fn provenance(
+        &self,
+        examples: &[Example<'_>],
+        kind: RowKind,
+        identity: &str,
+    ) -> Result<Provenance> {
         let template = |template: &&boolq::Template| {
             let (identity, text) = (Some(template.identity()), Some(json!(template.text())));
             (template.name().to_owned(), provenance::Template { identity, text, ..Default::default() })
         };
         Ok(Provenance {
-            dataset: Some(names(pairs, |pair| &pair.dataset)),
+            dataset: Some(names(examples, |origin| origin.dataset)),
             edits: self.edits.map(llama_core::Edits::to_json).transpose()?,
-            extraction: Some(self.computation()),
+            extraction: Some(self.computation(kind)),
             model: Some(self.model(identity)?),
             notes: (!self.data_notes.is_empty()).then(|| self.data_notes.clone()),
-            template: Some(names(pairs, |pair| &pair.template)),
+            template: Some(names(examples, |origin| origin.template)),
             templates: (!self.templates.is_empty()).then(|| self.templates.iter().map(template).collect()),
             tokenizer: Some(provenance::Tokenizer {
                 identity: Some(self.tokenizer.identity().to_owned()),
@@ -58,7 +65,8 @@ impl Extraction<'_> {
         })
     }
 
-    fn computation(&self) -> provenance::Extraction {
+    fn computation(&self, kind: RowKind) -> provenance::Extraction {
+        let of_answers = |what: &str| (kind == RowKind::Pairs).then(|| what.to_owned());
         let kernels = torch_runtime::machine::kernels().into_iter();
         provenance::Extraction {
             tokens: Some(self.rules.iter().map(ToString::to_string).collect()),
@@ -71,16 +79,16 @@ impl Extraction<'_> {
             padding: Some("right".to_owned()),
             sharing: Some(self.grouping() != plan::Grouping::Prompts),
             deterministic: Some(self.deterministic),
-            answer_logprob: Some("sum over all tokens of the whole answer, natural logarithm".to_owned()),
-            answer_logprob_mean: Some("mean over the same tokens".to_owned()),
+            answer_logprob: of_answers("sum over all tokens of the whole answer, natural logarithm"),
+            answer_logprob_mean: of_answers("mean over the same tokens"),
             ..Default::default()
         }
     }
 }
 
-/// The names that pairs bear, sorted, each once.
-pub(super) fn names(pairs: &[TokenizedPair], name: fn(&ContrastPair) -> &String) -> String {
-    let names: BTreeSet<&str> = pairs.iter().map(|p| name(&p.pair).as_str()).collect();
+/// The names that examples bear, sorted, each once.
+pub(super) fn names<'a>(examples: &[Example<'a>], name: fn(&Origin<'a>) -> &'a str) -> String {
+    let names: BTreeSet<&str> = examples.iter().map(|example| name(&example.origin)).collect();
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 

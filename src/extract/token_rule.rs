@@ -1,11 +1,13 @@
 //! Token rules: which token of a prompt the stored state is that of. Each is a column of its own in the store.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
-use boolq::TokenizedPrompt;
 use llama_core::Tokens;
 use serde::{Deserialize, Serialize};
+
+use super::examples::Prompt;
 
 /// Which token's state is stored for a prompt. Padding is never a token, BOS is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,11 +22,18 @@ pub enum TokenRule {
     Mean,
     /// The mean over all tokens of the whole answer, taken in f64.
     AnswerMean,
+    /// Every token: a state for each of them, BOS included.
+    All,
 }
 
 impl TokenRule {
     /// All rules, in the order of a store's columns.
-    pub const ALL: [Self; 4] = [Self::Last, Self::First, Self::Mean, Self::AnswerMean];
+    pub const ALL: [Self; 5] = [Self::Last, Self::First, Self::Mean, Self::AnswerMean, Self::All];
+
+    /// Whether the states are of the tokens of an answer, which single statements do not have.
+    pub fn is_of_answers(self) -> bool {
+        self == Self::AnswerMean
+    }
 
     /// The name in stores and on the command line.
     pub fn name(self) -> &'static str {
@@ -33,39 +42,52 @@ impl TokenRule {
             Self::First => "first",
             Self::Mean => "mean",
             Self::AnswerMean => "answer_mean",
+            Self::All => activations::ALL_TOKENS,
         }
     }
 
     /// What the model is asked to show of each prompt.
-    pub(super) fn tokens(self, prompts: &[&TokenizedPrompt]) -> Tokens {
+    pub(super) fn tokens(self, prompts: &[&Prompt<'_>]) -> Tokens {
         match self {
             Self::Last => Tokens::Last,
             Self::First => Tokens::First,
             Self::Mean => Tokens::Mean,
-            Self::AnswerMean => Tokens::At(prompts.iter().map(|p| p.answer.clone().collect()).collect()),
+            Self::All => Tokens::All,
+            Self::AnswerMean => Tokens::At(prompts.iter().map(|prompt| answer(prompt).collect()).collect()),
         }
+    }
+
+    /// How many states are stored for a prompt.
+    pub(super) fn states_of(self, prompt: &Prompt<'_>) -> usize {
+        if self == Self::All { prompt.ids.len() } else { 1 }
     }
 
     /// What is stored, from what the model showed.
     ///
     /// # Shapes
-    /// `shown`: \[S, …\], flat, S tokens prompt after prompt → \[prompts, …\], flat
-    pub(super) fn reduce(self, shown: Vec<f32>, prompts: &[&TokenizedPrompt]) -> Vec<f32> {
+    /// `shown`: \[S, …\], flat, S tokens prompt after prompt → \[prompts, …\], flat; \[S, …\] for all tokens
+    pub(super) fn reduce(self, shown: Vec<f32>, prompts: &[&Prompt<'_>]) -> Vec<f32> {
         if self != Self::AnswerMean {
             return shown;
         }
-        let tokens: usize = prompts.iter().map(|prompt| prompt.answer.len()).sum();
+        let tokens: usize = prompts.iter().map(|prompt| answer(prompt).len()).sum();
         let width = shown.len() / tokens.max(1);
         let mut means = Vec::with_capacity(prompts.len() * width);
         let mut rest = shown.as_slice();
         for prompt in prompts {
-            let (own, others) = rest.split_at(prompt.answer.len() * width);
+            let length = answer(prompt).len();
+            let (own, others) = rest.split_at(length * width);
             rest = others;
             let sum = |at: usize| own.iter().skip(at).step_by(width).map(|&v| f64::from(v)).sum::<f64>();
-            means.extend((0..width).map(|at| (sum(at) / prompt.answer.len() as f64) as f32));
+            means.extend((0..width).map(|at| (sum(at) / length as f64) as f32));
         }
         means
     }
+}
+
+/// The answer's tokens. None of a prompt without one, over which no rule that asks for them is run.
+fn answer(prompt: &Prompt<'_>) -> Range<usize> {
+    prompt.answer.clone().unwrap_or(0..0)
 }
 
 impl fmt::Display for TokenRule {
@@ -98,13 +120,13 @@ mod tests {
         }
         assert_eq!(
             "answer".parse::<TokenRule>(),
-            Err("`answer` is none of last, first, mean, answer_mean".to_owned())
+            Err("`answer` is none of last, first, mean, answer_mean, all".to_owned())
         );
     }
 
     #[test]
     fn a_mean_over_the_answer_is_of_each_prompts_own_tokens() {
-        let prompt = |answer| TokenizedPrompt { ids: vec![0; 6], answer, joined: false };
+        let prompt = |answer| Prompt { text: "", ids: &[0; 6], answer: Some(answer) };
         let prompts = [prompt(2..4), prompt(5..6)];
         let rule = TokenRule::AnswerMean;
         assert_eq!(rule.tokens(&prompts.each_ref()), Tokens::At(vec![vec![2, 3], vec![5]]));

@@ -1,6 +1,6 @@
 //! A run's probe on new questions: the model runs over them as it did for the run's store, the probe reads its states.
 
-use activations::BatchStates;
+use activations::{BatchStates, ColumnStates, RowKind};
 use boolq::TokenizedPair;
 use ccs::Contrast;
 use ccs::baselines::Predictions;
@@ -10,7 +10,7 @@ use llama_core::tch::{Device, Tensor};
 use llama_core::{Checkpoint, HookPoint, HookSet, IdentityCache, Precision, Tokenizer};
 
 use crate::error::{Error, Result};
-use crate::extract::{Extraction, TokenRule, batch, plan, residency};
+use crate::extract::{Examples, Extraction, TokenRule, batch, plan, residency};
 
 mod origin;
 
@@ -177,9 +177,10 @@ pub fn predict(
     let mut rows = vec![unread; pairs.len()];
     let mut done = 0;
     progress(done, pairs.len());
-    let batches = plan::batches(pairs, batch_tokens, plan::Grouping::Questions);
+    let examples = Examples::from(pairs).rows();
+    let batches = plan::batches(&examples, batch_tokens, plan::Grouping::Questions);
     for group in batches.chunks((group / batch_tokens).max(1)) {
-        for (batch, states) in group.iter().zip(runner.states(pairs, group)?) {
+        for (batch, states) in group.iter().zip(runner.states(&examples, RowKind::Pairs, group)?) {
             for (row, prediction) in batch.iter().zip(read(fitted, &states, score, pairs, batch)?) {
                 rows[*row] = prediction;
             }
@@ -196,6 +197,9 @@ fn what_it_reads(fitted: &Fitted) -> Result<(HookPoint, TokenRule)> {
     let point: HookPoint = fitted.hook.parse()?;
     if !plan::storable(point) {
         return Err(Error::NotStorable { hook: fitted.hook.clone() });
+    }
+    if fitted.probe.hidden_layers().reads_tokens() {
+        return Err(Error::AllTokens { method: fitted.method });
     }
     let rule = fitted.tokens.parse();
     Ok((point, rule.map_err(|_| Error::UnknownTokenRule { rule: fitted.tokens.clone() })?))
@@ -227,12 +231,18 @@ fn read(
     pairs: &[TokenizedPair],
     rows: &[usize],
 ) -> Result<Vec<Prediction>> {
-    let [states, sums, means] = states.columns.as_slice() else {
-        return Err(Error::NotStorable { hook: fitted.hook.clone() });
-    };
+    let not_storable = || Error::NotStorable { hook: fitted.hook.clone() };
+    let [states, sums, means] = states.columns.as_slice() else { return Err(not_storable()) };
     let logprobs = match score {
         AnswerScore::Sum => sums,
         AnswerScore::Mean => means,
+    };
+    let (
+        ColumnStates::Pair { plus, minus },
+        ColumnStates::Pair { plus: plus_logprobs, minus: minus_logprobs },
+    ) = (states, logprobs)
+    else {
+        return Err(not_storable());
     };
     let matrix = |states: &[f32]| {
         let tensor = Tensor::f_from_slice(states).and_then(|t| t.f_reshape([rows.len() as i64, -1]));
@@ -244,10 +254,10 @@ fn read(
     // them, so each row is a question of its own, and may be there twice.
     let questions = rows.iter().map(ToString::to_string).collect();
     let templates = rows.iter().map(|&row| pairs[row].pair.template.clone()).collect();
-    let contrast = Contrast::new(matrix(&states.plus)?, matrix(&states.minus)?, labels, groups)
+    let contrast = Contrast::new(matrix(plus)?, matrix(minus)?, labels, groups)
         .map_err(|e| in_data(e, rows))?
         .with_variants(questions, templates)?;
-    let own_answer = logprobs.plus.iter().zip(&logprobs.minus).map(|(plus, minus)| {
+    let own_answer = plus_logprobs.iter().zip(minus_logprobs).map(|(plus, minus)| {
         let logit = f64::from(*plus) - f64::from(*minus);
         1.0 / (1.0 + (-logit).exp())
     });

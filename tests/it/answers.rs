@@ -182,7 +182,8 @@ fn stores_hold_what_the_model_finds_of_whole_answers() {
             let states = read("blocks.1.hook_resid_post@answer_mean");
             for (row, expected) in expected.iter().enumerate() {
                 let (expected, row_of) = (&expected[at], &rows[row]);
-                let tokens = if at == 0 { &row_of.plus } else { &row_of.minus };
+                let Sides::Pair { plus, minus } = &row_of.sides else { panic!("a pair") };
+                let tokens = if at == 0 { plus } else { minus };
                 assert_eq!(
                     expected.tokens,
                     tokens.answer_start as usize..tokens.answer_end as usize,

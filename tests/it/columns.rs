@@ -47,7 +47,7 @@ fn columns_and_warnings_of_groups_reach_the_report() {
     let dir = folder.path();
     let made = prompts(dir, &["--limit", "40"]).success();
     let said = String::from_utf8(made.get_output().stderr.clone()).expect("text");
-    assert!(said.contains("48 pairs have no title, passage, subject, or group of their own"), "{said}");
+    assert!(said.contains("48 rows have no title, passage, subject, or group of their own"), "{said}");
     assert!(said.contains("not kept with the pairs: \"essay\" (longer than 200 characters)"), "{said}");
     assert!(header(dir).ends_with(",minus_answer,data.level,data.color"), "{}", header(dir));
 
@@ -67,8 +67,8 @@ fn columns_and_warnings_of_groups_reach_the_report() {
     assert_eq!(columns["color"][..2], [Some("yellow".to_owned()), None]);
 
     let report = Fit::new(&source).run().expect("fit").finished().expect("the whole run").report;
-    let note = "40 pairs have no title, passage, subject, or group of their own: their groups are guessed from the text \
-                before the answer, so rows about one thing may fall on both sides of a split";
+    let note = "40 rows have no title, passage, subject, or group of their own: their groups are guessed from the text \
+                of the prompt, without an answer, so rows about one thing may fall on both sides of a split";
     assert_eq!(report.data_notes, [note]);
 
     // Prompts of unknown origin say so too, and leave out what they are made of.

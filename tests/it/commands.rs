@@ -334,7 +334,7 @@ fn what_a_store_holds_is_told_to_a_person() {
     let info = llama_ccs().args(["store", "info"]).arg(&store).assert().success().get_output().clone();
     let info = String::from_utf8(info.stdout).expect("text");
     for line in [
-        "4 of 4 rows, kept in f32,",
+        "4 of 4 rows (pairs), kept in f32,",
         "model       LLaMA, 0.8 million parameters, Meta, 1 part, weights in f16, identity ",
         "computed    in bf16, on cpu, threads 1, at most 2048 tokens a batch",
         "tokens      last, mean",

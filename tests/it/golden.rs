@@ -42,7 +42,7 @@ impl Reference {
         let template = boolq::Template::named("llama-ccs").expect("template");
         let made = boolq::pairs(&data, &template).expect("pairs");
         let selection = boolq::Selection { limit: Some(limit), ..Default::default() };
-        boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection).expect("select").pairs
+        boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection).expect("select").examples
     }
 
     /// The states of one side \[rows, L + 1, D\].

@@ -18,6 +18,7 @@ mod process;
 mod quiz;
 mod resume;
 mod sharing;
+mod statements;
 mod support;
 mod tokens;
 mod weights;

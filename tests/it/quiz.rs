@@ -17,10 +17,10 @@ fn ccs_reads_truth_out_of_the_quiz_model() {
     let pairs = boolq::pairs(&data, &boolq::Template::named("llama-ccs").expect("template")).expect("pairs");
     let all = boolq::select(&pairs.pairs, &PairTokenizer(&tokenizer), &boolq::Selection::default())
         .expect("select");
-    assert_eq!((all.pairs.len(), all.dropped.len()), (600, 0));
+    assert_eq!((all.examples.len(), all.dropped.len()), (600, 0));
 
     let extraction = Extraction::new(&checkpoint, &tokenizer);
-    let outcome = extraction.run(&all.pairs, folder.path().join("store"), &mut ()).expect("extract");
+    let outcome = extraction.run(&all.examples, folder.path().join("store"), &mut ()).expect("extract");
     assert!(matches!(outcome, Outcome::Finished(_)));
     let source = StoreSource::open(folder.path().join("store")).expect("store");
     let report = Fit::new(&source).run().expect("fit").finished().expect("the whole run").report;

@@ -199,6 +199,36 @@ pub enum Error {
         what: String,
     },
 
+    /// The ids of tokens that a writer was given are not those of its rows.
+    #[error("{what}")]
+    TokenIds {
+        /// What is wrong.
+        what: String,
+    },
+
+    /// A file of offsets or ids is not the one that the manifest names.
+    #[error("{path}: {what}")]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+
+    /// A column of all tokens was to be read as one with a state for each row.
+    #[error("{column} has a state for every token, not one for each row")]
+    Ragged {
+        /// The column.
+        column: String,
+    },
+
+    /// A column with a state for each row was to be read as one of all tokens.
+    #[error("{column} has one state for each row, not one for every token")]
+    NotRagged {
+        /// The column.
+        column: String,
+    },
+
     /// `rows.parquet` cannot be read or is not the one the store was begun with.
     #[error("{path}: {what}")]
     Rows {

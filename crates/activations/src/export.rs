@@ -12,6 +12,7 @@ use crate::manifest::StoreDtype;
 use crate::npy;
 use crate::side::{RowKind, SideOf};
 use crate::store::{ColumnReader, Store};
+use crate::tokens::ALL_TOKENS;
 
 /// Temporary names tried beside the output folder.
 const ATTEMPTS: u32 = 100;
@@ -36,6 +37,11 @@ pub fn export_llama_ccs(store: &Store, tokens: &str, out: impl AsRef<Path>) -> R
     if store.manifest().kind != RowKind::Pairs {
         return Err(refuse(
             "the store is of single statements, and the layout is of pairs, plus and minus".to_owned(),
+        ));
+    }
+    if tokens == ALL_TOKENS {
+        return Err(refuse(
+            "the states are of all tokens, and the layout has one for each prompt".to_owned(),
         ));
     }
     let layers = residual_stream(store, tokens).map_err(refuse)?;

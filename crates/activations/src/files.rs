@@ -24,6 +24,7 @@ use crate::open;
 use crate::rows::Row;
 use crate::side::{RowKind, SideOf};
 use crate::table;
+use crate::tokens::{self, Offsets, TokenIds, TokenRecord};
 
 /// The most bytes of a `manifest.json`: the plan of some ten million rows.
 const MANIFEST_LIMIT: u64 = 256 << 20;
@@ -77,6 +78,32 @@ impl Files {
     pub(crate) fn array(&self, number: usize, column: &Column, side: SideOf) -> ArrayFile {
         let path = self.dir.join(column.name()).join(format!("{side}.npy"));
         ArrayFile { column: number, side, partial: path.with_added_extension("partial"), path }
+    }
+
+    pub(crate) fn offsets(&self, side: SideOf) -> PathBuf {
+        self.dir.join(tokens::FOLDER).join(format!("{side}_offsets.npy"))
+    }
+
+    pub(crate) fn ids(&self, side: SideOf) -> PathBuf {
+        self.dir.join(tokens::FOLDER).join(format!("{side}_ids.npy"))
+    }
+
+    /// The files beside ragged columns, with their bytes.
+    pub(crate) fn token_files(&self, ids: &TokenIds) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+        let mut files = Vec::new();
+        for (side, tokens) in ids.sides() {
+            files.push((self.offsets(side), tokens.offsets_file()?));
+            files.push((self.ids(side), tokens.ids_file()?));
+        }
+        Ok(files)
+    }
+
+    /// The offsets that the manifest names, of each side; none of a store without ragged columns.
+    pub(crate) fn read_offsets(&self, manifest: &Manifest) -> Result<Offsets> {
+        let records = manifest.tokens.iter().flatten();
+        let of =
+            |record: &TokenRecord| tokens::read_offsets(&self.offsets(record.side), record, manifest.rows);
+        Ok(Offsets(records.map(of).collect::<Result<_>>()?))
     }
 
     /// Every array, columns in manifest order, plus before minus: the order of a record's checksums.
@@ -144,9 +171,15 @@ impl Files {
     }
 
     /// Makes a new store around the locked `journal`; what is left of an interrupted creation goes first.
-    pub(crate) fn create(&self, manifest: &Manifest, rows: &[Row], journal: &mut File) -> Result<()> {
+    pub(crate) fn create(
+        &self,
+        manifest: &Manifest,
+        rows: &[Row],
+        ids: Option<&TokenIds>,
+        journal: &mut File,
+    ) -> Result<()> {
         self.clear(manifest)?;
-        let made = self.create_all(manifest, rows, journal);
+        let made = self.create_all(manifest, rows, ids, journal);
         if made.is_err() {
             // The store was never begun: leave nothing behind. The first error is the one to report.
             let _ = self.clear(manifest);
@@ -155,7 +188,13 @@ impl Files {
         made
     }
 
-    fn create_all(&self, manifest: &Manifest, rows: &[Row], journal: &mut File) -> Result<()> {
+    fn create_all(
+        &self,
+        manifest: &Manifest,
+        rows: &[Row],
+        ids: Option<&TokenIds>,
+        journal: &mut File,
+    ) -> Result<()> {
         let bad_rows = |e: polars::error::PolarsError| Error::Rows { path: self.rows(), what: e.to_string() };
         host::threads::check(host::threads::cores())?; // polars panics where its own cannot be started
         let table = table::encode(rows, manifest.kind).map_err(bad_rows)?;
@@ -169,12 +208,18 @@ impl Files {
             other => other,
         };
         write_whole(&self.rows(), &table).map_err(|e| or_full(e, self.rows(), &table))?;
+        let offsets = ids.map(TokenIds::offsets).unwrap_or_default();
+        if let Some(ids) = ids {
+            fs_err::create_dir(self.dir.join(tokens::FOLDER))?;
+            for (path, bytes) in self.token_files(ids)? {
+                write_whole(&path, &bytes).map_err(|e| or_full(e, path, &bytes))?;
+            }
+        }
         for array in self.arrays(&manifest) {
             if array.is_first(&manifest) {
                 fs_err::create_dir(array.folder())?;
             }
-            let column = &manifest.columns[array.column];
-            Geometry::new(&manifest, column)?.reserve(&array.partial, total)?.sync_all()?;
+            array.geometry(&manifest, &offsets)?.reserve(&array.partial, total)?.sync_all()?;
             if array.is_last(&manifest) {
                 sync_dir(array.folder())?;
             }
@@ -265,6 +310,12 @@ impl Files {
 }
 
 impl ArrayFile {
+    /// Where everything lies in it.
+    pub(crate) fn geometry(&self, manifest: &Manifest, offsets: &Offsets) -> Result<Geometry> {
+        let side = manifest.kind.position(self.side).unwrap_or_default();
+        Geometry::new(manifest, &manifest.columns[self.column], side, offsets)
+    }
+
     /// Whether no array of its column stands before it.
     pub(crate) fn is_first(&self, manifest: &Manifest) -> bool {
         manifest.kind.sides().first() == Some(&self.side)
@@ -309,16 +360,24 @@ fn is_of_creation(entry: &fs_err::DirEntry, manifest: Option<&Manifest>) -> io::
     if !entry.file_type()?.is_dir() {
         return Ok(false);
     }
+    let in_tokens = name == *tokens::FOLDER;
     let mut empty = true;
     for inner in fs_err::read_dir(entry.path())? {
         empty = false;
         let name = inner?.file_name();
         let mut sides = [RowKind::Pairs, RowKind::Statements].iter().flat_map(|kind| kind.sides());
-        if !sides.any(|side| name == *format!("{side}.npy.partial")) {
+        let is_own = |side: &SideOf| {
+            let of_tokens = ["_offsets.npy", "_ids.npy", "_offsets.npy.tmp", "_ids.npy.tmp"];
+            let beside = in_tokens && of_tokens.iter().any(|end| name == *format!("{side}{end}"));
+            beside || name == *format!("{side}.npy.partial")
+        };
+        if !sides.any(is_own) {
             return Ok(false);
         }
     }
-    let named = |manifest: &Manifest| manifest.columns.iter().any(|column| name == *column.name());
+    let named = |manifest: &Manifest| {
+        in_tokens && manifest.tokens.is_some() || manifest.columns.iter().any(|column| name == *column.name())
+    };
     Ok(!empty || manifest.is_none_or(named))
 }
 

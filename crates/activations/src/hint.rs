@@ -41,6 +41,9 @@ impl Error {
                 "run the same `extract` command again, which writes the file anew if it comes out the same; else \
                  restore it from a copy"
             }
+            Self::TokenFile { .. } => {
+                "run the same `extract` command again, which writes the file anew, or restore it from a copy"
+            }
             Self::Journal { .. } => {
                 "the disk or another program changed the file; run the same `extract` command again, which restores \
                  what the values prove and computes the rest anew, or restore the file from a copy"
@@ -92,6 +95,13 @@ impl Error {
                 "all rows of a store are pairs, or all are statements; `Manifest::of` says which"
             }
             Self::NoSide { .. } => "pairs have plus and minus, statements have the side `statement`",
+            Self::TokenIds { .. } => {
+                "give the ids of every prompt of the rows, and the manifest that `with_tokens` makes of them"
+            }
+            Self::Ragged { .. } => {
+                "read it with `Store::token_column`, or name a token rule of one state for each row, such as last"
+            }
+            Self::NotRagged { .. } => "read it with `Store::column`; columns of all tokens end in @all",
             Self::RowCount { .. } => "give one row for every row of the manifest's plan, in order",
             Self::BatchOrder { .. } => "commit the batches in the order of `remaining()`",
             Self::BatchColumns { .. } => "give every column of the manifest, in its order",

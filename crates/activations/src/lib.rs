@@ -50,6 +50,8 @@ mod rows;
 mod side;
 mod store;
 mod table;
+mod token_reader;
+mod tokens;
 mod values;
 mod verify;
 mod worker;
@@ -64,6 +66,8 @@ pub use provenance::Provenance;
 pub use rows::{Prompt, Row, Side, Sides, column_names};
 pub use side::{RowKind, SideOf};
 pub use store::{ColumnReader, Mapped, MappedSlice, Status, Store};
+pub use token_reader::{TokenReader, TokenStates};
+pub use tokens::{ALL_TOKENS, TokenIds, TokenRecord, Tokens};
 pub use verify::{Problem, Verification, verify};
 pub use writer::{BatchStates, ColumnStates, Pace, StoreWriter};
 

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::json;
 use crate::provenance::Provenance;
-use crate::side::RowKind;
+use crate::side::{RowKind, SideOf};
+use crate::tokens::{self, ALL_TOKENS, TokenIds, TokenRecord};
 
 /// The version of the format this build writes and reads.
 pub const SCHEMA: u32 = 2;
@@ -123,7 +124,13 @@ impl Column {
         if self.tokens == "last" { self.hook.clone() } else { format!("{}@{}", self.hook, self.tokens) }
     }
 
-    /// Numbers per row.
+    /// Whether the column has a state for every token of every prompt: the rule is [`ALL_TOKENS`], and its arrays are
+    /// ragged.
+    pub fn is_ragged(&self) -> bool {
+        self.tokens == ALL_TOKENS
+    }
+
+    /// Numbers per row; per token in a [ragged](Column::is_ragged) column.
     pub fn row_len(&self) -> usize {
         self.shape.iter().fold(1, |len, &n| len.saturating_mul(n))
     }
@@ -198,6 +205,9 @@ pub struct Manifest {
     pub rows: usize,
     /// BLAKE3 of `rows.parquet`; filled in by the writer.
     pub rows_hash: String,
+    /// The tokens of each side, where columns have the rule [`ALL_TOKENS`]; see [`Manifest::with_tokens`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Vec<TokenRecord>>,
     /// What else made the numbers, as JSON: whatever the caller records. [`Manifest::provenance`] reads it. A store is
     /// continued only with equal settings.
     pub settings: Map<String, Value>,
@@ -231,7 +241,8 @@ impl Manifest {
     ) -> Self {
         let rows = batches.iter().map(Vec::len).sum();
         let kind = RowKind::Pairs;
-        Self { schema: SCHEMA, dtype, kind, rows, rows_hash: String::new(), settings, columns, batches }
+        let rows_hash = String::new();
+        Self { schema: SCHEMA, dtype, kind, rows, rows_hash, tokens: None, settings, columns, batches }
     }
 
     /// The same manifest for rows of a kind.
@@ -239,6 +250,30 @@ impl Manifest {
     pub fn of(mut self, kind: RowKind) -> Self {
         self.kind = kind;
         self
+    }
+
+    /// The same manifest with the tokens that its ragged columns are of, which
+    /// [`StoreWriter::open_with`](crate::StoreWriter::open_with) takes too.
+    ///
+    /// # Errors
+    /// Lengths that no `.npy` header can have.
+    pub fn with_tokens(mut self, ids: &TokenIds) -> Result<Self> {
+        self.tokens = Some(ids.records()?);
+        Ok(self)
+    }
+
+    /// Whether a column has a state for every token.
+    pub(crate) fn is_ragged(&self) -> bool {
+        self.columns.iter().any(Column::is_ragged)
+    }
+
+    /// Items of the first axis of one side's array: rows, or tokens.
+    fn items(&self, column: &Column, side: SideOf) -> u64 {
+        let record = self.tokens.iter().flatten().find(|record| record.side == side);
+        match record {
+            Some(record) if column.is_ragged() => record.count,
+            _ => self.rows as u64,
+        }
     }
 
     /// How many arrays there are: each side of each column.
@@ -261,9 +296,9 @@ impl Manifest {
     /// Bytes of all arrays together, headers not counted.
     pub fn bytes(&self) -> u64 {
         self.columns.iter().fold(0, |sum: u64, column| {
-            let sides = self.kind.sides().len() * column.dtype(self.dtype).size();
-            let row = (column.row_len() as u64).saturating_mul(sides as u64);
-            sum.saturating_add(row.saturating_mul(self.rows as u64))
+            let item = (column.row_len() as u64).saturating_mul(column.dtype(self.dtype).size() as u64);
+            let items = self.kind.sides().iter().map(|&side| self.items(column, side)).sum();
+            sum.saturating_add(item.saturating_mul(items))
         })
     }
 
@@ -280,7 +315,7 @@ impl Manifest {
         };
         let (stored, asked) = (to_json(self)?, to_json(asked)?);
         let mut found = Vec::new();
-        for key in ["settings", "schema", "dtype", "sides", "rows", "columns", "batches"] {
+        for key in ["settings", "schema", "dtype", "sides", "rows", "tokens", "columns", "batches"] {
             json::differences(key, stored.get(key), asked.get(key), &mut found);
         }
         Ok(Differences { found })
@@ -343,7 +378,34 @@ impl Manifest {
         {
             return Err(format!("it has the column {}, and statements have no answers", column.name()));
         }
+        self.tokens_rule()?;
         self.plan_rule()
+    }
+
+    /// Tokens of every side where there are ragged columns, and only there.
+    fn tokens_rule(&self) -> std::result::Result<(), String> {
+        let Some(records) = &self.tokens else {
+            return match self.columns.iter().find(|column| column.is_ragged()) {
+                Some(column) => Err(format!(
+                    "it has the column {} and does not say how many tokens there are",
+                    column.name()
+                )),
+                None => Ok(()),
+            };
+        };
+        if !self.is_ragged() {
+            return Err(format!("it has tokens, and no column of the rule {ALL_TOKENS}"));
+        }
+        if !records.iter().map(|record| &record.side).eq(self.kind.sides()) {
+            return Err(format!("its tokens are not those of {}, side after side", self.kind));
+        }
+        if let Some(few) = records.iter().find(|record| record.count < self.rows as u64) {
+            return Err(format!("{} rows have {} tokens on the {} side", self.rows, few.count, few.side));
+        }
+        if let Some(column) = self.columns.iter().find(|c| c.name().eq_ignore_ascii_case(tokens::FOLDER)) {
+            return Err(format!("column {} is called like the folder of the tokens", column.name()));
+        }
+        Ok(())
     }
 
     /// Every row in exactly one batch.
@@ -373,7 +435,8 @@ impl Manifest {
 
     /// Bytes of one array, with room for the header, if file offsets can hold it.
     fn array_bytes(&self, column: &Column) -> Option<usize> {
-        let start = column.dtype(self.dtype).size().checked_mul(self.rows)?;
+        let items = self.kind.sides().iter().map(|&side| self.items(column, side)).max()?;
+        let start = column.dtype(self.dtype).size().checked_mul(usize::try_from(items).ok()?)?;
         let bytes = column.shape.iter().try_fold(start, |bytes, &n| bytes.checked_mul(n))?;
         bytes.checked_add(1 << 16).filter(|&bytes| i64::try_from(bytes).is_ok())
     }

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use fs_err::File;
 use fs_err::os::unix::fs::FileExt as _;
@@ -13,39 +14,71 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::manifest::{Column, Manifest, StoreDtype};
+use crate::tokens::Offsets;
 
 #[cfg(target_endian = "big")]
 compile_error!("the arrays are little-endian on disk and mapped as they are");
 
-/// Where everything lies in the two arrays of a column.
+/// Where everything lies in one array of a column. Its first axis has an item for each row; in a ragged column, one for each
+/// token of each row.
 #[derive(Debug, Clone)]
 pub(crate) struct Geometry {
     pub(crate) dtype: StoreDtype,
+    /// Rows of the store.
     pub(crate) rows: usize,
-    /// Numbers per row.
-    pub(crate) row_len: usize,
+    /// Numbers per item.
+    pub(crate) item_len: usize,
+    /// Where each row's items begin; none where each row is one.
+    offsets: Option<Arc<[u64]>>,
     header: Vec<u8>,
 }
 
 impl Geometry {
-    /// The arrays of `column`; the manifest's rules must hold.
-    pub(crate) fn new(manifest: &Manifest, column: &Column) -> Result<Self> {
+    /// The array of one side of `column`; the manifest's rules must hold. `side` is the side's place among those of the kind.
+    pub(crate) fn new(manifest: &Manifest, column: &Column, side: usize, offsets: &Offsets) -> Result<Self> {
+        let no_offsets = || Error::TokenIds { what: format!("{} has no offsets", column.name()) };
+        let offsets =
+            column.is_ragged().then(|| offsets.of(side).cloned().ok_or_else(no_offsets)).transpose()?;
+        let items = match offsets.as_deref() {
+            Some(offsets) => offsets.last().copied().unwrap_or_default() as usize,
+            None => manifest.rows,
+        };
         let dtype = column.dtype(manifest.dtype);
-        let header = header(dtype, manifest.rows, &column.shape)?;
-        Ok(Self { dtype, rows: manifest.rows, row_len: column.row_len(), header })
+        let header = header(dtype, items, &column.shape)?;
+        Ok(Self { dtype, rows: manifest.rows, item_len: column.row_len(), offsets, header })
     }
 
-    pub(crate) fn row_bytes(&self) -> usize {
-        self.row_len * self.dtype.size()
+    /// The items of consecutive rows.
+    pub(crate) fn items(&self, rows: Range<usize>) -> Range<usize> {
+        match &self.offsets {
+            Some(offsets) => offsets[rows.start] as usize..offsets[rows.end] as usize,
+            None => rows,
+        }
+    }
+
+    /// Numbers of one row.
+    pub(crate) fn numbers(&self, row: usize) -> usize {
+        self.items(row..row + 1).len() * self.item_len
+    }
+
+    /// Numbers of some rows together.
+    pub(crate) fn numbers_of(&self, rows: &[usize]) -> usize {
+        rows.iter().map(|&row| self.numbers(row)).sum()
+    }
+
+    /// Bytes of consecutive rows.
+    pub(crate) fn bytes(&self, rows: Range<usize>) -> usize {
+        self.items(rows).len() * self.item_len * self.dtype.size()
     }
 
     /// The file's length in bytes.
     pub(crate) fn len(&self) -> u64 {
-        self.offset(self.rows)
+        self.header.len() as u64 + self.bytes(0..self.rows) as u64
     }
 
+    /// Where a row begins.
     pub(crate) fn offset(&self, row: usize) -> u64 {
-        (self.header.len() + row * self.row_bytes()) as u64
+        self.header.len() as u64 + self.bytes(0..row) as u64
     }
 
     /// Makes the file with its header and its whole length, so that a full disk is found now.
@@ -117,7 +150,7 @@ impl Geometry {
     pub(crate) fn write(&self, file: &File, rows: &[usize], bytes: &[u8]) -> Result<()> {
         let mut rest = bytes;
         for run in runs(rows) {
-            let (now, later) = rest.split_at(run.len() * self.row_bytes());
+            let (now, later) = rest.split_at(self.bytes(run.clone()));
             file.write_all_at(now, self.offset(run.start))?;
             rest = later;
         }
@@ -190,15 +223,20 @@ fn write_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The header for `[rows, shape…]` in C order, padded to 64 bytes, as `FORMAT.md` gives it.
-pub(crate) fn header(dtype: StoreDtype, rows: usize, shape: &[usize]) -> Result<Vec<u8>> {
+/// The header for `[items, shape…]` in C order, padded to 64 bytes, as `FORMAT.md` gives it.
+pub(crate) fn header(dtype: StoreDtype, items: usize, shape: &[usize]) -> Result<Vec<u8>> {
+    let shape: Vec<u64> = std::iter::once(items).chain(shape.iter().copied()).map(|n| n as u64).collect();
+    header_of(dtype.descr(), &shape)
+}
+
+/// The header of an array of any type.
+pub(crate) fn header_of(descr: &str, shape: &[u64]) -> Result<Vec<u8>> {
     use npyz::WriterBuilder as _;
-    let kind: npyz::TypeStr = dtype.descr().parse().map_err(std::io::Error::other)?;
-    let shape: Vec<u64> = std::iter::once(rows).chain(shape.iter().copied()).map(|n| n as u64).collect();
+    let kind: npyz::TypeStr = descr.parse().map_err(std::io::Error::other)?;
     let mut bytes = Vec::new();
     npyz::WriteOptions::new_header_only()
         .dtype(npyz::DType::Plain(kind))
-        .shape(&shape)
+        .shape(shape)
         .writer(&mut bytes)
         .write_header_only()?;
     Ok(bytes)

@@ -16,6 +16,7 @@ use crate::journal::{self, Chain, Journal, Tail};
 use crate::manifest::Manifest;
 use crate::npy::{Beginning, Geometry};
 use crate::open;
+use crate::tokens::Offsets;
 use crate::values::{Array, each_of, gather};
 
 /// The store as it is now, and what has to be computed again.
@@ -39,11 +40,12 @@ pub(crate) fn mend(
     files: &Files,
     manifest: &Manifest,
     manifest_hash: &str,
+    offsets: &Offsets,
     journal: &mut File,
     read: &mut Journal,
 ) -> Result<Mended> {
     let mut notes = Vec::new();
-    let arrays = arrays(files, manifest, &mut notes)?;
+    let arrays = arrays(files, manifest, offsets, &mut notes)?;
     if let Some(tail) = read.tail.take_if(|tail| tail.damage || tail.states_records) {
         restore(files, manifest, manifest_hash, journal, (read, tail), &arrays, &mut notes)?;
     }
@@ -73,12 +75,16 @@ fn said(manifest: &Manifest, array: &Found, damaged: &[usize]) -> Option<String>
 }
 
 /// Every array, made again where it is missing and brought to its length where it is ours.
-fn arrays(files: &Files, manifest: &Manifest, notes: &mut Vec<String>) -> Result<Vec<Found>> {
+fn arrays(
+    files: &Files,
+    manifest: &Manifest,
+    offsets: &Offsets,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Found>> {
     let mut all = Vec::new();
     for array in files.arrays(manifest) {
         array.check_one_name()?;
-        let Some(column) = manifest.columns.get(array.column) else { continue };
-        let geometry = Geometry::new(manifest, column)?;
+        let geometry = array.geometry(manifest, offsets)?;
         let Some(path) = array.present()?.map(Path::to_owned) else {
             fs_err::create_dir_all(array.folder())?;
             geometry.reserve(&array.partial, geometry.len())?.sync_all()?;

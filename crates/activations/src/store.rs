@@ -18,6 +18,8 @@ use crate::npy::Geometry;
 use crate::provenance::Provenance;
 use crate::rows::Row;
 use crate::side::{RowKind, SideOf};
+use crate::token_reader::TokenReader;
+use crate::tokens::Offsets;
 use crate::values::Array;
 use crate::writer::ColumnStates;
 use crate::{journal, open};
@@ -29,6 +31,8 @@ pub struct Store {
     manifest: Arc<Manifest>,
     /// The journal's checksums, batch by batch.
     records: Arc<Vec<Vec<Sum>>>,
+    /// Where each row's tokens begin, in a store with columns of all tokens.
+    offsets: Offsets,
     fingerprint: String,
 }
 
@@ -49,7 +53,9 @@ impl Store {
             return Err(Error::Incomplete { dir: files.dir, done: status.rows_done, rows: status.rows });
         }
         let journal::Journal { records, fingerprint, .. } = journal;
-        let store = Self { files, manifest: Arc::new(manifest), records: Arc::new(records), fingerprint };
+        let offsets = files.read_offsets(&manifest)?;
+        let (manifest, records) = (Arc::new(manifest), Arc::new(records));
+        let store = Self { files, manifest, records, offsets, fingerprint };
         for (number, column) in store.manifest.columns.iter().enumerate() {
             let reader = store.reader(number, column)?;
             store.kind().sides().iter().try_for_each(|&side| reader.open(side).map(drop))?;
@@ -125,11 +131,12 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnknownLayer`] with the layers, or the token rules, that there are.
+    /// [`Error::UnknownLayer`] with the layers, or the token rules, that there are; [`Error::Ragged`] for the rule
+    /// [`ALL_TOKENS`](crate::ALL_TOKENS).
     pub fn layer(&self, layer: usize, tokens: &str) -> Result<ColumnReader> {
         let mut columns = self.manifest.columns.iter().enumerate();
         match columns.find(|(_, column)| column.layer == Some(layer) && column.tokens == tokens) {
-            Some((number, column)) => self.reader(number, column),
+            Some((number, column)) => self.plain(number, column),
             None => Err(self.unknown_layer(layer, tokens)),
         }
     }
@@ -137,17 +144,40 @@ impl Store {
     /// The reader of one column, by [`Column::name`].
     ///
     /// # Errors
-    /// [`Error::UnknownColumn`] with the nearest name.
+    /// [`Error::UnknownColumn`] with the nearest name; [`Error::Ragged`] for a column of all tokens.
     pub fn column(&self, name: &str) -> Result<ColumnReader> {
-        let mut columns = self.manifest.columns.iter().enumerate();
-        match columns.find(|(_, column)| column.name() == name) {
-            Some((number, column)) => self.reader(number, column),
-            None => Err(self.unknown(name)),
+        let (number, column) = self.find(name)?;
+        self.plain(number, column)
+    }
+
+    /// The reader of one column of all tokens, by [`Column::name`], such as `blocks.11.hook_resid_post@all`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownColumn`] with the nearest name; [`Error::NotRagged`] for a column with a state for each row.
+    pub fn token_column(&self, name: &str) -> Result<TokenReader> {
+        let (number, column) = self.find(name)?;
+        if !column.is_ragged() {
+            return Err(Error::NotRagged { column: name.to_owned() });
         }
+        Ok(TokenReader::new(self.reader(number, column)?))
+    }
+
+    fn find(&self, name: &str) -> Result<(usize, &Column)> {
+        let mut columns = self.manifest.columns.iter().enumerate();
+        columns.find(|(_, column)| column.name() == name).ok_or_else(|| self.unknown(name))
+    }
+
+    fn plain(&self, number: usize, column: &Column) -> Result<ColumnReader> {
+        if column.is_ragged() {
+            return Err(Error::Ragged { column: column.name() });
+        }
+        self.reader(number, column)
     }
 
     fn reader(&self, number: usize, column: &Column) -> Result<ColumnReader> {
-        let geometry = Geometry::new(&self.manifest, column)?;
+        let sides = 0..self.kind().sides().len();
+        let geometry = sides.map(|side| Geometry::new(&self.manifest, column, side, &self.offsets));
+        let geometry = geometry.collect::<Result<_>>()?;
         let (manifest, records) = (Arc::clone(&self.manifest), Arc::clone(&self.records));
         let files = self.files.clone();
         Ok(ColumnReader { column: column.clone(), number, geometry, files, manifest, records })
@@ -185,9 +215,10 @@ pub struct ColumnReader {
     column: Column,
     /// Its place in the manifest.
     number: usize,
-    geometry: Geometry,
-    files: Files,
-    manifest: Arc<Manifest>,
+    /// Of every side.
+    geometry: Vec<Geometry>,
+    pub(crate) files: Files,
+    pub(crate) manifest: Arc<Manifest>,
     records: Arc<Vec<Vec<Sum>>>,
 }
 
@@ -199,17 +230,17 @@ impl ColumnReader {
 
     /// What the values are kept in.
     pub fn dtype(&self) -> StoreDtype {
-        self.geometry.dtype
+        self.column.dtype(self.manifest.dtype)
     }
 
     /// Rows of the store, N.
     pub fn rows(&self) -> usize {
-        self.geometry.rows
+        self.manifest.rows
     }
 
     /// Numbers per row, D.
     pub fn row_len(&self) -> usize {
-        self.geometry.row_len
+        self.column.row_len()
     }
 
     /// What a row is, and so which sides there are to read.
@@ -227,7 +258,7 @@ impl ColumnReader {
     }
 
     /// Where a side stands among the column's arrays.
-    fn position(&self, side: SideOf) -> Result<usize> {
+    pub(crate) fn position(&self, side: SideOf) -> Result<usize> {
         let no_side = || Error::NoSide { column: self.column.name(), side, kind: self.kind() };
         self.kind().position(side).ok_or_else(no_side)
     }
@@ -288,8 +319,8 @@ impl ColumnReader {
         let file = self.open(side)?;
         let map = map_file(&file)?;
         self.array(side, file.path())?.check_all(&map)?;
-        let start = self.geometry.offset(0) as usize;
-        Ok(match self.geometry.dtype {
+        let start = self.geometry(side)?.offset(0) as usize;
+        Ok(match self.dtype() {
             StoreDtype::F32 => Mapped::F32(MappedSlice { map, start, kind: PhantomData }),
             StoreDtype::F16 => Mapped::F16(MappedSlice { map, start, kind: PhantomData }),
         })
@@ -299,14 +330,18 @@ impl ColumnReader {
     fn array<'a>(&'a self, side: SideOf, path: &'a Path) -> Result<Array<'a>> {
         let number = self.kind().sides().len() * self.number + self.position(side)?;
         let (plan, records) = (&self.manifest.batches, &self.records);
-        Ok(Array { path, geometry: &self.geometry, number, plan, records })
+        Ok(Array { path, geometry: self.geometry(side)?, number, plan, records })
+    }
+
+    pub(crate) fn geometry(&self, side: SideOf) -> Result<&Geometry> {
+        Ok(&self.geometry[self.position(side)?])
     }
 
     /// The file, whose header and length are checked.
     fn open(&self, side: SideOf) -> Result<File> {
         let path = self.path(side)?;
         let file = open::open(&path)?;
-        self.geometry.check(&path, &file)?;
+        self.geometry(side)?.check(&path, &file)?;
         Ok(file)
     }
 }

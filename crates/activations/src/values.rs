@@ -41,9 +41,9 @@ impl Array<'_> {
             rows = (first..=last).collect(); // with what lies between in one go
         }
         let values = Values::read(self, file, &rows)?;
-        self.check(&batches, |row| rows.binary_search(&row).ok().map(|at| values.row(self.geometry, at)))?;
+        self.check(&batches, |row| rows.binary_search(&row).ok().map(|at| values.row(at)))?;
         let start = rows.partition_point(|&row| row < range.start);
-        Ok(values.widened(start * self.geometry.row_len..(start + range.len()) * self.geometry.row_len))
+        Ok(values.widened(start..start + range.len()))
     }
 
     /// The rows of one batch in the order of the plan, widened to f32.
@@ -54,9 +54,9 @@ impl Array<'_> {
         let rows = self.plan.get(batch).map(Vec::as_slice).unwrap_or_default();
         let values = Values::read(self, file, rows)?;
         // They lie in the order that the sum is over.
-        let bytes = (0..rows.len()).map(|at| values.row(self.geometry, at));
+        let bytes = (0..rows.len()).map(|at| values.row(at));
         self.compare([(batch, bytes)])?;
-        Ok(values.widened(0..rows.len() * self.geometry.row_len))
+        Ok(values.widened(0..rows.len()))
     }
 
     /// Checks every row; `bytes` is the whole file.
@@ -64,7 +64,7 @@ impl Array<'_> {
         let all: Vec<usize> = (0..self.plan.len()).collect();
         self.check(&all, |row| {
             let start = self.geometry.offset(row) as usize;
-            bytes.get(start..start + self.geometry.row_bytes())
+            bytes.get(start..start + self.geometry.bytes(row..row + 1))
         })
     }
 
@@ -112,14 +112,14 @@ impl Array<'_> {
 
 /// Reads rows, one behind the other, into `bytes`.
 pub(crate) fn gather(geometry: &Geometry, file: &File, rows: &[usize], bytes: &mut Vec<u8>) -> Result<()> {
-    bytes.resize(rows.len() * geometry.row_bytes(), 0);
+    bytes.resize(geometry.numbers_of(rows) * geometry.dtype.size(), 0);
     read_into(geometry, file, rows, bytes)
 }
 
 fn read_into(geometry: &Geometry, file: &File, rows: &[usize], bytes: &mut [u8]) -> Result<()> {
     let mut rest = bytes;
     for run in runs(rows) {
-        let (now, later) = rest.split_at_mut(run.len() * geometry.row_bytes());
+        let (now, later) = rest.split_at_mut(geometry.bytes(run.clone()));
         file.read_exact_at(now, geometry.offset(run.start))?;
         rest = later;
     }
@@ -127,7 +127,13 @@ fn read_into(geometry: &Geometry, file: &File, rows: &[usize], bytes: &mut [u8])
 }
 
 /// Rows as they are kept.
-enum Values {
+struct Values {
+    numbers: Numbers,
+    /// Where each row's numbers begin, and where the last row's end.
+    starts: Vec<usize>,
+}
+
+enum Numbers {
     F32(Vec<f32>),
     F16(Vec<f16>),
 }
@@ -135,19 +141,37 @@ enum Values {
 impl Values {
     /// Reads rows, one behind the other.
     fn read(array: &Array<'_>, file: &File, rows: &[usize]) -> Result<Self> {
-        let numbers = rows.len() * array.geometry.row_len;
+        let mut starts = vec![0];
+        let mut numbers = 0;
+        for &row in rows {
+            numbers += array.geometry.numbers(row);
+            starts.push(numbers);
+        }
         let none = |_| Error::Memory {
             path: array.path.to_owned(),
             bytes: (numbers * array.geometry.dtype.size()) as u64,
         };
         let mut values = match array.geometry.dtype {
-            StoreDtype::F32 => Self::F32(room(numbers).map_err(none)?),
-            StoreDtype::F16 => Self::F16(room(numbers).map_err(none)?),
+            StoreDtype::F32 => Numbers::F32(room(numbers).map_err(none)?),
+            StoreDtype::F16 => Numbers::F16(room(numbers).map_err(none)?),
         };
         read_into(array.geometry, file, rows, values.bytes_mut())?;
-        Ok(values)
+        Ok(Self { numbers: values, starts })
     }
 
+    /// The bytes of the row at a place.
+    fn row(&self, at: usize) -> &[u8] {
+        self.numbers.bytes(self.starts[at]..self.starts[at + 1])
+    }
+
+    /// The numbers of the rows at some places.
+    fn widened(self, places: Range<usize>) -> Vec<f32> {
+        let range = self.starts[places.start]..self.starts[places.end];
+        self.numbers.widened(range)
+    }
+}
+
+impl Numbers {
     fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::F32(values) => bytemuck::cast_slice_mut(values),
@@ -155,9 +179,7 @@ impl Values {
         }
     }
 
-    /// The bytes of the row at a place.
-    fn row(&self, geometry: &Geometry, at: usize) -> &[u8] {
-        let range = at * geometry.row_len..(at + 1) * geometry.row_len;
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
         match self {
             Self::F32(values) => bytemuck::cast_slice(&values[range]),
             Self::F16(values) => bytemuck::cast_slice(&values[range]),

@@ -9,9 +9,11 @@ use crate::error::{Error, Result, listed};
 use crate::files::{ArrayFile, Files};
 use crate::journal::Journal;
 use crate::manifest::{Manifest, StoreDtype};
-use crate::npy::{self, Geometry};
+use crate::npy;
 use crate::open;
+use crate::rows::Row;
 use crate::store::Status;
+use crate::tokens::{self, Offsets};
 use crate::values::{Array, each_of};
 
 /// What [`verify`] found.
@@ -74,7 +76,8 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verification> {
     let Some((manifest, hash)) = or_problem(files.read_manifest(), "manifest.json", &mut report)? else {
         return Ok(report);
     };
-    or_problem(files.read_rows(&manifest), "rows.parquet", &mut report)?;
+    let rows = or_problem(files.read_rows(&manifest), "rows.parquet", &mut report)?;
+    let offsets = check_tokens(&files, &manifest, rows.as_deref(), &mut report)?;
     let Some(journal) = or_problem(files.read_journal(&manifest, &hash), "journal", &mut report)? else {
         return Ok(report);
     };
@@ -83,7 +86,8 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verification> {
     report.status = Some(status);
 
     let arrays = files.arrays(&manifest);
-    for checked in each_of(&arrays, |number, array| check_array(&manifest, &journal, number, array))? {
+    let check = |number, array: &ArrayFile| check_array(&manifest, &offsets, &journal, number, array);
+    for checked in each_of(&arrays, check)? {
         report.bytes += checked.bytes;
         report.problems.extend(checked.problems);
     }
@@ -105,7 +109,9 @@ fn or_problem<T>(result: Result<T>, file: &str, report: &mut Verification) -> Re
 /// An error as a problem, without the path in front, which the problem names itself.
 fn of_error(file: &str, error: &Error) -> Problem {
     let what = match error {
-        Error::Manifest { what, .. } | Error::Rows { what, .. } => what.clone(),
+        Error::Manifest { what, .. } | Error::Rows { what, .. } | Error::TokenFile { what, .. } => {
+            what.clone()
+        }
         Error::Journal { line, what, .. } => format!("line {line}: {what}"),
         Error::Missing { .. } => "the file is missing".to_owned(),
         Error::NotAFile { what, .. } => format!("it is {what}, not a file"),
@@ -161,6 +167,44 @@ fn check_tail(
     Ok(())
 }
 
+/// Checks the files of tokens, and gives the offsets: those of the files, or where they are damaged what the rows say, or
+/// none.
+fn check_tokens(
+    files: &Files,
+    manifest: &Manifest,
+    rows: Option<&[Row]>,
+    report: &mut Verification,
+) -> Result<Offsets> {
+    let mut sound = Some(Vec::new());
+    let of_rows = rows.map(|rows| Offsets::of_rows(rows, manifest.kind));
+    for (number, record) in manifest.tokens.iter().flatten().enumerate() {
+        let file = |what: &str| format!("{}/{}_{what}.npy", tokens::FOLDER, record.side);
+        or_problem(tokens::read_ids(&files.ids(record.side), record), &file("ids"), report)?;
+        let read = tokens::read_offsets(&files.offsets(record.side), record, manifest.rows);
+        let read = or_problem(read, &file("offsets"), report)?;
+        let expected = of_rows.as_ref().and_then(|offsets| offsets.of(number));
+        if let (Some(read), Some(expected)) = (&read, expected)
+            && read != expected
+        {
+            let what = "the offsets are not those of the lengths in rows.parquet".to_owned();
+            report.problems.push(of_error(
+                &file("offsets"),
+                &Error::TokenFile { path: files.offsets(record.side), what },
+            ));
+        }
+        sound = sound.zip(read).map(|(mut all, read)| {
+            all.push(read);
+            all
+        });
+    }
+    // With other lengths nothing fits, and the damaged file is named already.
+    let fits = |offsets: &Offsets| {
+        let records = manifest.tokens.iter().flatten().enumerate();
+        records.into_iter().all(|(n, record)| offsets.of(n).and_then(|of| of.last()) == Some(&record.count))
+    };
+    Ok(sound.map(Offsets).or(of_rows.filter(fits)).unwrap_or_default())
+}
+
 /// What one array gave.
 struct Checked {
     /// Bytes of values read.
@@ -169,9 +213,18 @@ struct Checked {
 }
 
 /// Checks one array.
-fn check_array(manifest: &Manifest, journal: &Journal, number: usize, array: &ArrayFile) -> Result<Checked> {
+fn check_array(
+    manifest: &Manifest,
+    offsets: &Offsets,
+    journal: &Journal,
+    number: usize,
+    array: &ArrayFile,
+) -> Result<Checked> {
     let mut checked = Checked { bytes: 0, problems: Vec::new() };
     let Some(column) = manifest.columns.get(array.column) else { return Ok(checked) };
+    if column.is_ragged() && offsets.0.is_empty() {
+        return Ok(checked); // nothing says which bytes are of which batch, and that is among the problems
+    }
     let name = format!("{}/{}.npy", column.name(), array.side);
     match array.check_one_name() {
         Err(error @ Error::BothNames { .. }) => checked.problems.push(of_error(&name, &error)),
@@ -186,7 +239,7 @@ fn check_array(manifest: &Manifest, journal: &Journal, number: usize, array: &Ar
             return Ok(checked);
         }
     };
-    let geometry = Geometry::new(manifest, column)?;
+    let geometry = array.geometry(manifest, offsets)?;
     match geometry.check(path, &file) {
         // The values can be read all the same.
         Err(error @ Error::Header { .. }) if file.metadata()?.len() == geometry.len() => {
@@ -207,9 +260,13 @@ fn check_array(manifest: &Manifest, journal: &Journal, number: usize, array: &Ar
             let what = "the values are not those the journal names".to_owned();
             checked.problems.push(problem(&name, batch, rows, what));
         }
-        let row = bytes.chunks_exact(geometry.row_bytes());
-        let bad = rows.iter().zip(row).filter(|(_, bytes)| !is_finite(geometry.dtype, bytes));
-        let bad: Vec<usize> = bad.map(|(&row, _)| row).collect();
+        let mut rest = bytes;
+        let is_bad = |row: &usize| {
+            let (own, others) = rest.split_at(geometry.bytes(*row..row + 1));
+            rest = others;
+            !is_finite(geometry.dtype, own)
+        };
+        let bad: Vec<usize> = rows.iter().copied().filter(is_bad).collect();
         if !bad.is_empty() {
             checked.problems.push(problem(&name, batch, &bad, "values are NaN or infinite".to_owned()));
         }

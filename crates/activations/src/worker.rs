@@ -30,7 +30,8 @@ pub(crate) struct Disk {
     pub(crate) chain: Chain,
     /// Every side of each column.
     pub(crate) arrays: Vec<Vec<File>>,
-    pub(crate) geometry: Vec<Geometry>,
+    /// Likewise.
+    pub(crate) geometry: Vec<Vec<Geometry>>,
     pub(crate) pace: Pace,
 }
 
@@ -119,7 +120,7 @@ impl Disk {
         let mut sums = Vec::with_capacity(self.arrays.iter().map(Vec::len).sum());
         let mut narrow = Vec::new();
         for ((states, files), geometry) in job.states.columns.iter().zip(&self.arrays).zip(&self.geometry) {
-            for ((_, values), file) in states.sides().zip(files) {
+            for (((_, values), file), geometry) in states.sides().zip(files).zip(geometry) {
                 let bytes = npy::encode(geometry.dtype, values, &mut narrow);
                 let sum = journal::sum(bytes);
                 if let Some(named) = &job.named

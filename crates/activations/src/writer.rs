@@ -17,6 +17,7 @@ use crate::npy::{self, Geometry};
 use crate::rows::{self, Row};
 use crate::side::{RowKind, SideOf};
 use crate::store::Store;
+use crate::tokens::TokenIds;
 use crate::worker::{Disk, Job, Worker};
 use crate::{json, open, repair, table};
 
@@ -30,7 +31,8 @@ pub struct BatchStates {
 /// The states of one batch, or of one row, at one column.
 ///
 /// # Shapes
-/// Each side is [B, shape…] in C order: the B rows in the order of the plan, each with the column's shape.
+/// Each side is [B, shape…] in C order: the B rows in the order of the plan, each with the column's shape. In a
+/// [ragged](crate::Column::is_ragged) column it is [S, shape…], the S tokens of these rows, row after row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ColumnStates {
     /// Of contrast pairs.
@@ -123,7 +125,8 @@ pub struct StoreWriter {
     manifest: Manifest,
     /// Each row's `idx`, for messages.
     idx: Vec<u64>,
-    geometry: Vec<Geometry>,
+    /// Of every side of each column.
+    geometry: Vec<Vec<Geometry>>,
     /// The batches to commit, in order: those whose values were damaged, then those without a record.
     plan: Vec<usize>,
     /// How many of them are committed.
@@ -160,6 +163,21 @@ impl StoreWriter {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_paced(dir: impl AsRef<Path>, manifest: Manifest, rows: &[Row], pace: Pace) -> Result<Self> {
+        Self::open_with(dir, manifest, rows, None, pace)
+    }
+
+    /// [`open`](Self::open) with the tokens of the rows' prompts, which a store with columns of the rule
+    /// [`ALL_TOKENS`](crate::ALL_TOKENS) needs; the manifest is [`Manifest::with_tokens`] of them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::TokenIds`] where the ids are missing, or not those of the rows and the manifest.
+    pub fn open_with(
+        dir: impl AsRef<Path>,
+        manifest: Manifest,
+        rows: &[Row],
+        ids: Option<&TokenIds>,
+        pace: Pace,
+    ) -> Result<Self> {
         let files = Files::new(dir.as_ref());
         manifest.check(&files.manifest())?;
         if rows.len() != manifest.rows {
@@ -173,18 +191,19 @@ impl StoreWriter {
         if let Some((row, side, what)) = rows::first_fault(rows) {
             return Err(Error::PromptTokens { row, idx: rows[row].idx, side, what });
         }
+        check_ids(&manifest, rows, ids)?;
         let (mut journal, lock) = files.lock(&manifest)?;
         if files.inspect(Some(&manifest))? != Found::Store {
-            files.create(&manifest, rows, &mut journal)?;
+            files.create(&manifest, rows, ids, &mut journal)?;
         }
-        Self::resume(files, manifest, rows, (journal, lock), pace)
+        Self::resume(files, manifest, (rows, ids), (journal, lock), pace)
     }
 
     /// Continues the store in the folder, be it as new as can be.
     fn resume(
         files: Files,
         asked: Manifest,
-        rows: &[Row],
+        (rows, ids): (&[Row], Option<&TokenIds>),
         (mut journal, lock): (File, Lock),
         pace: Pace,
     ) -> Result<Self> {
@@ -192,17 +211,22 @@ impl StoreWriter {
         // First, so that a manifest that was changed is not taken for other settings.
         let mut read = files.read_journal(&stored, &manifest_hash)?;
         let lost_rows = compare(&files, &stored, &asked, rows)?;
+        let lost_tokens = ids.map(|ids| write_lost_tokens(&files, ids)).transpose()?.unwrap_or_default();
         let manifest = Manifest { rows_hash: stored.rows_hash, ..asked };
-        let geometry: Vec<Geometry> =
-            manifest.columns.iter().map(|column| Geometry::new(&manifest, column)).collect::<Result<_>>()?;
-        let mended = repair::mend(&files, &manifest, &manifest_hash, &mut journal, &mut read)?;
+        let offsets = ids.map(TokenIds::offsets).unwrap_or_default();
+        let of_array = |array: &ArrayFile| array.geometry(&manifest, &offsets);
+        let columns = files.arrays(&manifest);
+        let columns = columns.chunks(manifest.kind.sides().len());
+        let geometry: Vec<Vec<Geometry>> =
+            columns.map(|sides| sides.iter().map(of_array).collect()).collect::<Result<_>>()?;
+        let mended = repair::mend(&files, &manifest, &manifest_hash, &offsets, &mut journal, &mut read)?;
 
         let durable = read.records.len();
         let plan: Vec<usize> =
             mended.damaged.iter().copied().chain(durable..manifest.batches.len()).collect();
         let sums = |&batch: &usize| Some((batch, read.records.get(batch)?.clone()));
         let named = mended.damaged.iter().filter_map(sums).collect();
-        let repairs = lost_rows.into_iter().chain(mended.notes).collect();
+        let repairs = lost_rows.into_iter().chain(lost_tokens).chain(mended.notes).collect();
         let idx = rows.iter().map(|row| row.idx).collect();
         let worker = if plan.is_empty() {
             cut_off_tail(&files, &manifest, journal, &read)?;
@@ -294,13 +318,13 @@ impl StoreWriter {
                 let (expected, found) = (self.manifest.kind, states.kind());
                 return Err(Error::BatchKind { batch, column: column.name(), expected, found });
             }
-            for (side, values) in states.sides() {
-                let (expected, found) = (rows.len() * geometry.row_len, values.len());
+            for ((side, values), geometry) in states.sides().zip(geometry) {
+                let (expected, found) = (geometry.numbers_of(rows), values.len());
                 if expected != found {
                     return Err(Error::BatchLength { batch, column: column.name(), side, expected, found });
                 }
                 if let Some(at) = npy::first_beyond(values, geometry.dtype.limit()) {
-                    return Err(self.bad_value(rows, geometry.row_len, &column.name(), side, values, at));
+                    return Err(self.bad_value(rows, geometry, &column.name(), side, (values, at)));
                 }
             }
         }
@@ -310,22 +334,66 @@ impl StoreWriter {
     fn bad_value(
         &self,
         rows: &[usize],
-        row_len: usize,
+        geometry: &Geometry,
         hook: &str,
         side: SideOf,
-        values: &[f32],
-        at: usize,
+        (values, at): (&[f32], usize),
     ) -> Error {
-        let row = rows.get(at / row_len).copied().unwrap_or_default();
+        let (mut row, mut position) = (0, at);
+        for &candidate in rows {
+            row = candidate;
+            let numbers = geometry.numbers(row);
+            if position < numbers {
+                break;
+            }
+            position -= numbers;
+        }
         let idx = self.idx.get(row).copied().unwrap_or_default();
         let value = values.get(at).copied().unwrap_or_default();
-        let (hook, position) = (hook.to_owned(), at % row_len);
+        let hook = hook.to_owned();
         if value.is_finite() {
             Error::Overflow { row, idx, hook, side, position, value }
         } else {
             Error::NonFinite { row, idx, hook, side, position, value }
         }
     }
+}
+
+/// Refuses ids that are not those of the rows and the manifest.
+fn check_ids(manifest: &Manifest, rows: &[Row], ids: Option<&TokenIds>) -> Result<()> {
+    let refuse = |what: &str| Err(Error::TokenIds { what: what.to_owned() });
+    match (ids, &manifest.tokens) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => refuse("columns of all tokens were asked for without the tokens' ids"),
+        (Some(_), None) => refuse("ids of tokens were given, and no column is of all tokens"),
+        (Some(ids), Some(records)) => {
+            if ids.kind() != manifest.kind || ids.records()? != *records {
+                return refuse("the ids are not those that the manifest is of");
+            }
+            ids.check(rows)
+        }
+    }
+}
+
+/// Writes the files of tokens again that are missing or damaged, and says so.
+fn write_lost_tokens(files: &Files, ids: &TokenIds) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for (path, bytes) in files.token_files(ids)? {
+        let sound = match open::hash(&path) {
+            Err(Error::Missing { .. }) => false,
+            found => found? == files::hash(&bytes),
+        };
+        open::own(&path)?;
+        if !sound {
+            fs_err::create_dir_all(path.parent().unwrap_or(&files.dir))?;
+            files::write_whole(&path, &bytes)?;
+            notes.push(format!("{} was missing or damaged; it is written again", path.display()));
+        }
+    }
+    if !notes.is_empty() {
+        sync_dir(&files.dir)?;
+    }
+    Ok(notes)
 }
 
 /// Refuses to continue a store that is not the one asked for. Rows that are lost are written again if they would be the

@@ -213,6 +213,22 @@ pub enum Error {
         template: String,
     },
 
+    /// A prompts file of single statements where pairs are needed.
+    #[error("{}: these are single statements, and contrast pairs are needed", path.display())]
+    SingleStatements {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A prompts file with columns of single statements and of pairs.
+    #[error("{}: the column `prompt` is of single statements, and `{column}` is of pairs", path.display())]
+    MixedPrompts {
+        /// The file.
+        path: PathBuf,
+        /// The first column of pairs.
+        column: &'static str,
+    },
+
     /// A name that is neither a built-in template nor a file.
     #[error("no template `{name}`: built in are {}", known.join(", "))]
     UnknownTemplate {
@@ -313,11 +329,11 @@ pub enum Error {
     },
 
     /// The tokenizer failed on a prompt.
-    #[error("pair {idx}: the tokenizer refused the {side} prompt: {source}")]
+    #[error("idx {idx}: the tokenizer refused the {side} prompt: {source}")]
     Tokenizer {
         /// The pair's `idx`.
         idx: u64,
-        /// `"plus"` or `"minus"`.
+        /// `"plus"`, `"minus"` or `"statement"`.
         side: &'static str,
         /// The tokenizer's own error.
         source: BoxError,
@@ -343,7 +359,7 @@ pub enum Error {
     },
 
     /// A prompt, or a name beside it, is empty where a prompts file must hold text.
-    #[error("pair {idx}: `{column}` is empty")]
+    #[error("idx {idx}: `{column}` is empty")]
     EmptyField {
         /// The pair's `idx`.
         idx: u64,

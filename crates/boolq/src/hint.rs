@@ -62,6 +62,12 @@ impl Error {
             Self::DuplicatePair { .. } => {
                 "every pair is one row; a file joined from several data sets needs distinct idx or dataset values"
             }
+            Self::SingleStatements { .. } => {
+                "give prompts with `plus_prompt` and `minus_prompt`; single statements have no answer to compare"
+            }
+            Self::MixedPrompts { .. } => {
+                "all rows of a prompts file are pairs, or all are statements; remove or rename one"
+            }
             Self::NoAnswerText { .. } => "the two prompts must differ in the answer, and in nothing else",
             Self::AnswerSpan { .. } => {
                 "spans are byte ranges of the two prompts, and the text before them is the same"

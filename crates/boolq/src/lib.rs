@@ -93,6 +93,12 @@
 //! # Ok::<(), boolq::Error>(())
 //! ```
 //!
+//! # Single statements
+//!
+//! Instead of a pair, a row may become one prompt, true or false by its label, without an answer: [`statements()`], with
+//! the template [`Template::as_is`] or a Jinja template that does not use `answer`. [`select()`] and `prompts.csv`
+//! take them as they take pairs.
+//!
 //! # Groups
 //!
 //! Rows that must stay on one side of a split have one [`ContrastPair::group`]: the rows of one title, where the data have
@@ -125,12 +131,14 @@ mod blank;
 mod columns;
 mod dataset;
 mod error;
+mod example;
 mod groups;
 mod hint;
 mod pair;
 mod preview;
 pub mod prompts;
 mod select;
+mod statement;
 mod template;
 mod tokenize;
 mod warning;
@@ -140,10 +148,12 @@ pub use blank::{blank, check_blank};
 pub use columns::{DataColumns, KeepColumns};
 pub use dataset::{Dataset, DatasetOptions, Kind, Question};
 pub use error::{BoxError, Error, Result};
+pub use example::{Example, Origin};
 pub use groups::group_of;
 pub use pair::{ContrastPair, Pairs, pairs, pairs_with, require_both_classes};
-pub use preview::preview;
+pub use preview::{preview, preview_statement};
 pub use select::{DropReason, Dropped, Selected, Selection, select};
+pub use statement::{Statement, Statements, TokenizedStatement, statements, statements_with};
 pub use template::{Template, TemplateText};
 pub use tokenize::{Token, TokenizedPair, TokenizedPrompt, Tokenizer};
 pub use warning::Warning;

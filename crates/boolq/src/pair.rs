@@ -2,14 +2,14 @@
 
 use crate::answer::AnswerSpans;
 use crate::columns::DataColumns;
-use crate::dataset::{Dataset, Question, agreement};
+use crate::dataset::{Dataset, Question};
 use crate::error::{Error, Result};
-use crate::groups::{self, About, Groups};
-use crate::template::{self, Compiled, Sides, Template, deeply, refuse_namesakes};
+use crate::example::{self, Example, Made, Origin, Rendered};
+use crate::select::DropReason;
+use crate::template::{Compiled, Sides, Template};
+use crate::tokenize::{TokenizedPair, Tokenizer};
 use crate::warning::Warning;
-use rayon::prelude::*;
 use serde::Serialize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One question as two prompts that differ in the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -68,166 +68,79 @@ pub fn pairs(dataset: &Dataset, template: &Template) -> Result<Pairs> {
 /// # Errors
 /// As [`pairs`]; two templates of one name; a template that applies to no row; no template left.
 pub fn pairs_with(dataset: &Dataset, templates: &[Template]) -> Result<Pairs> {
-    refuse_namesakes(templates)?;
-    let mut rows = Vec::with_capacity(dataset.questions.len());
-    // Templates left out, with their first failure.
-    let mut left_out: Vec<Option<Error>> = templates.iter().map(|_| None).collect();
-    let bad = AtomicUsize::new(usize::MAX);
-    let rendered = || -> Vec<Result<Vec<Row>>> {
-        let chunk = |(chunk, questions): (usize, &[Question])| {
-            // Chunks after one that failed are not asked for.
-            if bad.load(Ordering::Relaxed) < chunk {
-                return Ok(Vec::new());
-            }
-            let made = deeply(|| rows_of(dataset, templates, questions))?;
-            if made.is_err() {
-                bad.fetch_min(chunk, Ordering::Relaxed);
-            }
-            made
-        };
-        dataset.questions.par_chunks(TOGETHER).enumerate().map(chunk).collect()
-    };
-    let chunks = host::threads::pool()?.install(rendered);
-    // One after the other, so that the error is the first row's.
-    for chunk in chunks {
-        rows.extend(chunk?);
-    }
-    for row in &mut rows {
-        for (left, failed) in left_out.iter_mut().zip(&mut row.failed) {
-            if left.is_none() {
-                *left = failed.take();
-            }
-        }
-    }
-    let large = grouped(dataset, &mut rows)?;
-    let mut made = gathered(rows, templates, left_out, large)?;
-    if !dataset.warnings.iter().any(|warning| matches!(warning, Warning::BothLabels { .. })) {
-        made.warnings.extend(both_labels(&made.pairs));
-    }
-    Ok(made)
-}
-
-/// Gives all pairs the groups of their rows; returns a warning of the largest.
-fn grouped(dataset: &Dataset, rows: &mut [Row]) -> Result<Option<Warning>> {
-    let questions = &dataset.questions;
-    let own: Option<Vec<String>> = questions.iter().map(|question| dataset.own_group(question)).collect();
-    let groups = if let Some(names) = own {
-        // A column of groups is taken at its word.
-        Groups { names, ..Groups::default() }
-    } else {
-        let about = questions.iter().zip(&*rows);
-        let about = about.map(|(q, row)| About { prompt: row.around.as_deref(), ..q.about() });
-        groups::of(&about.collect::<Vec<_>>())?
-    };
-    for (at, row) in rows.iter_mut().enumerate() {
-        row.guessed = groups.guessed.get(at).copied().unwrap_or_default();
-        let name = groups.names.get(at).map(String::as_str).unwrap_or_default();
-        row.made.iter_mut().flatten().for_each(|made| name.clone_into(&mut made.pair.group));
-    }
-    Ok(groups.warning)
-}
-
-/// Rows rendered one after the other.
-const TOGETHER: usize = 64;
-
-fn rows_of(dataset: &Dataset, templates: &[Template], questions: &[Question]) -> Result<Vec<Row>> {
-    let compiled: Vec<Compiled> = templates.iter().map(Template::compiled).collect::<Result<_>>()?;
-    questions.iter().map(|question| row(dataset, &compiled, question)).collect()
-}
-
-/// The rows' pairs without those of templates that are left out, and what there is to say.
-fn gathered(
-    rows: Vec<Row>,
-    templates: &[Template],
-    left_out: Vec<Option<Error>>,
-    large_group: Option<Warning>,
-) -> Result<Pairs> {
-    if !templates.is_empty() && left_out.iter().all(Option::is_some) {
-        return left_out.into_iter().flatten().next().map_or(Ok(Pairs::default()), Err);
-    }
-    let mut warnings = Vec::new();
-    let mut pairs = Vec::with_capacity(rows.len() * templates.len());
-    let mut skipped = vec![0; templates.len()];
-    let (mut guessed, mut inexact, mut marks) = (0, 0, 0);
-    let total = rows.len();
-    for row in rows {
-        let stays = row.made.into_iter().zip(&left_out).zip(&mut skipped);
-        for ((made, _), skipped) in stays.filter(|((_, left_out), _)| left_out.is_none()) {
-            match made {
-                None => *skipped += 1,
-                Some(made) => {
-                    guessed += usize::from(row.guessed);
-                    inexact += usize::from(made.inexact);
-                    marks += usize::from(made.marks);
-                    pairs.push(made.pair);
-                }
-            }
-        }
-    }
-    for ((template, left_out), rows) in templates.iter().zip(left_out).zip(skipped) {
-        match left_out {
-            Some(error) => warnings.push(Warning::TemplateLeftOut {
-                template: template.name().to_owned(),
-                reason: template::reason(&error),
-            }),
-            None if rows == total && total > 0 && !template.is_optional() => {
-                return Err(template.applies_to_none(total));
-            }
-            None if rows > 0 => {
-                warnings.push(Warning::NotApplicable { template: template.name().to_owned(), rows });
-            }
-            None => {}
-        }
-    }
-    if let ([], [first, ..], 1..) = (pairs.as_slice(), templates, total) {
-        return Err(first.applies_to_none(total));
-    }
-    warnings.extend(group_warnings(&pairs, guessed, large_group));
-    if inexact > 0 {
-        warnings.push(Warning::AnswerNotExact { pairs: inexact });
-    }
-    if marks > 0 {
-        warnings.push(Warning::TwoQuestionMarks { pairs: marks });
-    }
+    let (pairs, warnings) = example::of_rows(dataset, templates)?;
     Ok(Pairs { pairs, warnings })
 }
 
-/// A row under all templates.
-struct Row {
-    /// A pair for each template, none where it does not apply or failed.
-    made: Vec<Option<Made>>,
-    /// What failed, for each template that may be left out.
-    failed: Vec<Option<Error>>,
-    /// The first prompt without its answer: what is known of a row that has no text of its own.
-    around: Option<String>,
-    /// Whether the group comes from it.
-    guessed: bool,
-}
-
-struct Made {
-    pair: ContrastPair,
-    /// Whether the template does not print the answer.
-    inexact: bool,
-    /// Whether the template's question mark follows the question's own.
-    marks: bool,
-}
-
-fn row(dataset: &Dataset, templates: &[Compiled], question: &Question) -> Result<Row> {
-    let mut row = Row { made: Vec::new(), failed: Vec::new(), around: None, guessed: false };
-    let has_text = dataset.own_group(question).is_some() || question.about().text.is_some();
-    for template in templates {
-        let around = (!has_text).then_some(&mut row.around);
-        let (made, failed) = match made(dataset, template, question, around) {
-            Ok(made) => (made, None),
-            Err(error) if template.template.is_optional() => (None, Some(error)),
-            Err(error) => return Err(error),
-        };
-        row.made.push(made);
-        row.failed.push(failed);
+impl Example for ContrastPair {
+    fn origin(&self) -> Origin<'_> {
+        Origin {
+            idx: self.idx,
+            label: self.label,
+            question_id: &self.question_id,
+            group: &self.group,
+            template: &self.template,
+            dataset: &self.dataset,
+            columns: &self.columns,
+        }
     }
-    let columns = dataset.columns(question);
-    row.made.iter_mut().flatten().for_each(|made| made.pair.columns = columns.clone());
-    Ok(row)
+}
+
+impl Rendered for ContrastPair {
+    type Tokenized = TokenizedPair;
+
+    #[expect(private_interfaces, reason = "nobody else can call it")]
+    fn render(
+        dataset: &Dataset,
+        template: &Compiled,
+        question: &Question,
+        around: Option<&mut Option<String>>,
+    ) -> Result<Option<Made<Self>>> {
+        made(dataset, template, question, around)
+    }
+
+    fn set_group(&mut self, group: &str) {
+        group.clone_into(&mut self.group);
+    }
+
+    fn set_columns(&mut self, columns: DataColumns) {
+        self.columns = columns;
+    }
+
+    fn texts(&self) -> [&str; 2] {
+        [&self.plus_prompt, &self.minus_prompt]
+    }
+
+    fn tokenized<T: Tokenizer + ?Sized>(
+        self,
+        tokenizer: &T,
+        max_seq_len: Option<usize>,
+    ) -> Result<Result<TokenizedPair, DropReason>> {
+        Ok(Err(match TokenizedPair::new(self, tokenizer) {
+            Ok(tokenized) => match max_seq_len {
+                Some(max_seq_len) if tokenized.longer_side() > max_seq_len => DropReason::TooLong {
+                    plus_tokens: tokenized.plus.ids.len(),
+                    minus_tokens: tokenized.minus.ids.len(),
+                    max_seq_len,
+                },
+                _ => return Ok(Ok(tokenized)),
+            },
+            Err(Error::NoAnswerText { .. }) => DropReason::NoAnswerText,
+            Err(Error::NoAnswerToken { side, .. }) => DropReason::NoAnswerToken { side },
+            Err(fatal) => return Err(fatal),
+        }))
+    }
+
+    fn of_tokenized(tokenized: &TokenizedPair) -> &Self {
+        &tokenized.pair
+    }
+
+    fn warnings_of(tokenized: &[TokenizedPair]) -> Vec<Warning> {
+        let seams = tokenized.iter().filter(|pair| pair.seam).count();
+        let joined = tokenized.iter().filter(|pair| pair.plus.joined || pair.minus.joined).count();
+        let seams = (seams > 0).then_some(Warning::Seams { pairs: seams });
+        seams.into_iter().chain((joined > 0).then_some(Warning::AnswerJoined { pairs: joined })).collect()
+    }
 }
 
 /// A row's pair under one template, still without a group; `around` becomes the prompt without its answer, if it is asked
@@ -237,7 +150,7 @@ fn made(
     template: &Compiled,
     question: &Question,
     around: Option<&mut Option<String>>,
-) -> Result<Option<Made>> {
+) -> Result<Option<Made<ContrastPair>>> {
     let Some(sides) = template.sides(dataset, question)? else { return Ok(None) };
     let Sides { prompts: [plus_prompt, minus_prompt], answers, exact } = sides;
     let template = template.template;
@@ -250,7 +163,7 @@ fn made(
     Ok(Some(Made {
         inexact: !exact,
         marks: asked.is_some_and(|asked| plus_prompt.contains(&asked)),
-        pair: ContrastPair {
+        example: ContrastPair {
             idx: question.row,
             plus_prompt,
             minus_prompt,
@@ -269,37 +182,6 @@ fn made(
 /// What stands for the text of a row of which only a prompt is known: what is before the answer, else what follows it.
 pub(crate) fn around_answer<'a>(before: &'a str, after: &'a str) -> &'a str {
     if before.trim().is_empty() { after } else { before }
-}
-
-/// Pairs of the same two prompts with different labels.
-pub(crate) fn both_labels(pairs: &[ContrastPair]) -> Option<Warning> {
-    let rows = pairs.iter().map(|pair| {
-        let prompts = (pair.plus_prompt.trim(), pair.minus_prompt.trim());
-        (
-            pair.idx,
-            (prompts, pair.template.as_str(), pair.dataset.as_str()),
-            pair.label,
-            pair.plus_prompt.as_str(),
-        )
-    });
-    agreement(rows).into_iter().find(|warning| matches!(warning, Warning::BothLabels { .. }))
-}
-
-/// What there is to say of groups, `guessed` of them from prompts; `large` is told of unless all is one group.
-pub(crate) fn group_warnings(pairs: &[ContrastPair], guessed: usize, large: Option<Warning>) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if guessed > 0 {
-        warnings.push(Warning::GroupFromPrompt { pairs: guessed });
-    }
-    if let [first, rest @ ..] = pairs
-        && !rest.is_empty()
-        && rest.iter().all(|pair| pair.group == first.group)
-    {
-        warnings.push(Warning::SingleGroup { pairs: pairs.len() });
-    } else {
-        warnings.extend(large);
-    }
-    warnings
 }
 
 /// Fails unless there are pairs of both labels: fitting and scoring probes needs them.

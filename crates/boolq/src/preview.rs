@@ -1,6 +1,7 @@
 //! A pair for people to read: both prompts, with the answer and the token whose state is captured marked.
 
-use crate::tokenize::{TokenizedPair, TokenizedPrompt, Tokenizer};
+use crate::statement::TokenizedStatement;
+use crate::tokenize::{TokenizedPair, Tokenizer};
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -35,25 +36,47 @@ pub fn preview<T: Tokenizer + ?Sized>(tokenized: &TokenizedPair, tokenizer: &T) 
         let _ = writeln!(out, "classes: plus stands for {plus:?}, minus for {minus:?}");
     }
     let (plus, minus) = (&pair.answers.plus, &pair.answers.minus);
-    side(&mut out, "plus", &pair.plus_prompt, plus.clone(), &tokenized.plus, tokenizer);
-    side(&mut out, "minus", &pair.minus_prompt, minus.clone(), &tokenized.minus, tokenizer);
+    let sides = [
+        ("plus", marked(&pair.plus_prompt, plus.clone()), &tokenized.plus),
+        ("minus", marked(&pair.minus_prompt, minus.clone()), &tokenized.minus),
+    ];
+    for (name, text, prompt) in sides {
+        side(&mut out, name, &text, &prompt.ids, Some(prompt.answer.clone()), tokenizer);
+    }
     if tokenized.seam {
         out.push_str("seam: the tokens before the answer differ between the two sides\n");
     }
     out
 }
 
+/// The prompt of a single statement as text, and its last tokens with their ids, as in [`preview`].
+pub fn preview_statement<T: Tokenizer + ?Sized>(tokenized: &TokenizedStatement, tokenizer: &T) -> String {
+    let statement = &tokenized.statement;
+    let mut out = format!(
+        "idx {} (statement {} of {}, template {}, group {}): {}\n",
+        statement.idx,
+        statement.question_id,
+        statement.dataset,
+        statement.template,
+        statement.group,
+        statement.label
+    );
+    side(&mut out, "statement", &shortened(&statement.prompt), &tokenized.ids, None, tokenizer);
+    out
+}
+
+/// One prompt: its text, shortened, and its last tokens, with those of the answer if it has one.
 fn side<T: Tokenizer + ?Sized>(
     out: &mut String,
     name: &str,
     text: &str,
-    answer: Range<usize>,
-    prompt: &TokenizedPrompt,
+    ids: &[u32],
+    answer: Option<Range<usize>>,
     tokenizer: &T,
 ) {
-    let count = prompt.ids.len();
+    let count = ids.len();
     let shown = |range: Range<usize>| {
-        let tokens = prompt.ids.get(range).unwrap_or_default();
+        let tokens = ids.get(range).unwrap_or_default();
         tokens.iter().map(|id| format!("{id} {:?}", tokenizer.token_text(*id))).collect::<Vec<_>>().join(" ")
     };
     let last = count.saturating_sub(1);
@@ -61,15 +84,17 @@ fn side<T: Tokenizer + ?Sized>(
     let cut = if tail > 0 { "… " } else { "" };
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{name}: {count} tokens");
-    for line in marked(text, answer).lines() {
+    for line in text.lines() {
         let _ = writeln!(out, "{}", format!("  {line}").trim_end());
     }
     let _ = writeln!(out, "  last tokens: {cut}{}", shown(tail..count));
-    let positions = match prompt.answer.clone() {
-        one if one.len() == 1 => format!("position {}", one.start),
-        many => format!("positions {}-{}", many.start, many.end.saturating_sub(1)),
-    };
-    let _ = writeln!(out, "  answer: {positions}: {}", shown(prompt.answer.clone()));
+    if let Some(answer) = answer {
+        let positions = match answer.clone() {
+            one if one.len() == 1 => format!("position {}", one.start),
+            many => format!("positions {}-{}", many.start, many.end.saturating_sub(1)),
+        };
+        let _ = writeln!(out, "  answer: {positions}: {}", shown(answer));
+    }
     let _ = writeln!(out, "  captured: position {last}: {}", shown(last..count));
 }
 

@@ -4,9 +4,10 @@
 //! all of them otherwise, so that templates are compared on the same questions. With one template, questions and
 //! pairs are the same.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::example::Example;
 use crate::pair::ContrastPair;
-use crate::tokenize::{TokenizedPair, Tokenizer};
+use crate::tokenize::Tokenizer;
 use crate::warning::Warning;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -40,9 +41,9 @@ impl Default for Selection {
 
 /// The questions kept and what became of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selected {
-    /// The pairs of the questions kept, in the order given.
-    pub pairs: Vec<TokenizedPair>,
+pub struct Selected<E: Example = ContrastPair> {
+    /// The pairs, or statements, of the questions kept, in the order given.
+    pub examples: Vec<E::Tokenized>,
     /// How many questions were kept.
     pub kept: usize,
     /// The questions looked at and not kept, in the data's order. What is beyond the limit is not looked at.
@@ -77,6 +78,13 @@ pub enum DropReason {
         /// The most that were allowed.
         max_seq_len: usize,
     },
+    /// A statement with too many tokens.
+    StatementTooLong {
+        /// Its tokens, BOS included.
+        tokens: usize,
+        /// The most that were allowed.
+        max_seq_len: usize,
+    },
     /// Its prompts do not hold two different answers.
     NoAnswerText,
     /// No token covers the answer of one side.
@@ -97,6 +105,9 @@ impl fmt::Display for DropReason {
                     "too long: {plus_tokens} and {minus_tokens} tokens, at most {max_seq_len} are allowed"
                 )
             }
+            Self::StatementTooLong { tokens, max_seq_len } => {
+                write!(f, "too long: {tokens} tokens, at most {max_seq_len} are allowed")
+            }
             Self::NoAnswerText => f.write_str("its prompts do not hold two different answers"),
             Self::NoAnswerToken { side } => write!(f, "no token covers the answer of the {side} prompt"),
             Self::Balance => f.write_str("its class has more pairs than the other"),
@@ -104,22 +115,26 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// Tokenizes `pairs` in parallel and keeps the questions that `selection` asks for, with all their pairs.
+/// Tokenizes pairs, or statements, in parallel and keeps the questions that `selection` asks for, with all their pairs.
 ///
-/// The pairs of one question are those that stand together with one `idx` and `dataset`, as
+/// The examples of one question are those that stand together with one `idx` and `dataset`, as
 /// [`pairs_with`](crate::pairs_with) returns them. Data with one class only is kept, with [`Warning::OneClass`]; see
 /// [`require_both_classes`](crate::require_both_classes).
 ///
 /// # Errors
 /// The tokenizer's own failures; see [`TokenizedPair::new`]. Pairs without an answer are dropped, not errors.
-pub fn select<T: Tokenizer + Sync + ?Sized>(
-    pairs: &[ContrastPair],
+pub fn select<E: Example, T: Tokenizer + Sync + ?Sized>(
+    examples: &[E],
     tokenizer: &T,
     selection: &Selection,
-) -> Result<Selected> {
-    let questions = pairs.chunk_by(|a, b| a.idx == b.idx && a.dataset == b.dataset);
-    let candidates: Vec<Candidate> = questions.enumerate().skip(selection.offset).collect();
-    let templates = candidates.first().map_or(0, |(_, pairs)| pairs.len());
+) -> Result<Selected<E>> {
+    let question = |example: &E| {
+        let origin = example.origin();
+        (origin.idx, origin.dataset.to_owned())
+    };
+    let questions = examples.chunk_by(|a, b| question(a) == question(b));
+    let candidates: Vec<Candidate<E>> = questions.enumerate().skip(selection.offset).collect();
+    let templates = candidates.first().map_or(0, |(_, examples)| examples.len());
     let mut checked = match selection.balance {
         None => first_fitting(&candidates, selection.limit, tokenizer, selection)?,
         Some(seed) => balanced(candidates, seed, tokenizer, selection)?,
@@ -129,7 +144,7 @@ pub fn select<T: Tokenizer + Sync + ?Sized>(
     let considered = checked.fitting.len() + checked.dropped.len();
     let mut selected = Selected {
         kept: checked.fitting.len(),
-        pairs: checked.fitting.into_iter().flat_map(|(_, pairs)| pairs).collect(),
+        examples: checked.fitting.into_iter().flat_map(|(_, examples)| examples).collect(),
         dropped: checked.dropped.into_iter().map(|(_, dropped)| dropped).collect(),
         considered,
         warnings: Vec::new(),
@@ -138,34 +153,34 @@ pub fn select<T: Tokenizer + Sync + ?Sized>(
     Ok(selected)
 }
 
-/// The pairs of a question, with its position in the data.
-type Candidate<'a> = (usize, &'a [ContrastPair]);
+/// The examples of a question, with its position in the data.
+type Candidate<'a, E> = (usize, &'a [E]);
 
 /// Questions that fit and questions that do not, with their positions in the data.
-#[derive(Default)]
-struct Checked {
-    fitting: Vec<(usize, Vec<TokenizedPair>)>,
+struct Checked<E: Example> {
+    fitting: Vec<(usize, Vec<E::Tokenized>)>,
     dropped: Vec<(usize, Dropped)>,
 }
 
 /// The first `limit` candidates that fit. Of the last chunk, what follows the last one is left out.
-fn first_fitting<T: Tokenizer + Sync + ?Sized>(
-    candidates: &[Candidate],
+fn first_fitting<E: Example, T: Tokenizer + Sync + ?Sized>(
+    candidates: &[Candidate<E>],
     limit: Option<usize>,
     tokenizer: &T,
     selection: &Selection,
-) -> Result<Checked> {
-    let mut checked = Checked::default();
+) -> Result<Checked<E>> {
+    let mut checked = Checked { fitting: Vec::new(), dropped: Vec::new() };
     let pool = host::threads::pool()?;
     for chunk in candidates.chunks(CHUNK) {
-        let check = |(position, pairs): &Candidate<'_>| (*position, check_all(pairs, tokenizer, selection));
+        let check =
+            |(position, examples): &Candidate<'_, E>| (*position, check_all(*examples, tokenizer, selection));
         let results: Vec<_> = pool.install(|| chunk.par_iter().map(check).collect());
         for (position, result) in results {
             if limit.is_some_and(|limit| checked.fitting.len() >= limit) {
                 return Ok(checked);
             }
             match result? {
-                Ok(pairs) => checked.fitting.push((position, pairs)),
+                Ok(examples) => checked.fitting.push((position, examples)),
                 Err(dropped) => checked.dropped.push((position, dropped)),
             }
         }
@@ -173,53 +188,36 @@ fn first_fitting<T: Tokenizer + Sync + ?Sized>(
     Ok(checked)
 }
 
-/// The pairs tokenized, or why the first that does not fit cannot be used.
-fn check_all<T: Tokenizer + ?Sized>(
-    pairs: &[ContrastPair],
+/// The examples tokenized, or why the first that does not fit cannot be used.
+fn check_all<E: Example, T: Tokenizer + ?Sized>(
+    examples: &[E],
     tokenizer: &T,
     selection: &Selection,
-) -> Result<Result<Vec<TokenizedPair>, Dropped>> {
-    let mut tokenized = Vec::with_capacity(pairs.len());
-    for pair in pairs {
-        match check(pair, tokenizer, selection)? {
-            Ok(pair) => tokenized.push(pair),
+) -> Result<Result<Vec<E::Tokenized>, Dropped>> {
+    let mut tokenized = Vec::with_capacity(examples.len());
+    for example in examples {
+        match example.clone().tokenized(tokenizer, selection.max_seq_len)? {
+            Ok(example) => tokenized.push(example),
             Err(reason) => {
-                return Ok(Err(Dropped { idx: pair.idx, template: Some(pair.template.clone()), reason }));
+                let origin = example.origin();
+                let (idx, template) = (origin.idx, Some(origin.template.to_owned()));
+                return Ok(Err(Dropped { idx, template, reason }));
             }
         }
     }
     Ok(Ok(tokenized))
 }
 
-/// The pair tokenized, or why it cannot be used.
-fn check<T: Tokenizer + ?Sized>(
-    pair: &ContrastPair,
-    tokenizer: &T,
-    selection: &Selection,
-) -> Result<Result<TokenizedPair, DropReason>> {
-    Ok(Err(match TokenizedPair::new(pair.clone(), tokenizer) {
-        Ok(tokenized) => match selection.max_seq_len {
-            Some(max_seq_len) if tokenized.longer_side() > max_seq_len => DropReason::TooLong {
-                plus_tokens: tokenized.plus.ids.len(),
-                minus_tokens: tokenized.minus.ids.len(),
-                max_seq_len,
-            },
-            _ => return Ok(Ok(tokenized)),
-        },
-        Err(Error::NoAnswerText { .. }) => DropReason::NoAnswerText,
-        Err(Error::NoAnswerToken { side, .. }) => DropReason::NoAnswerToken { side },
-        Err(fatal) => return Err(fatal),
-    }))
-}
-
 /// As many true as false questions, each class in the order of its keys.
-fn balanced<T: Tokenizer + Sync + ?Sized>(
-    mut candidates: Vec<Candidate>,
+fn balanced<E: Example, T: Tokenizer + Sync + ?Sized>(
+    mut candidates: Vec<Candidate<E>>,
     seed: u64,
     tokenizer: &T,
     selection: &Selection,
-) -> Result<Checked> {
-    let first = |(_, pairs): &Candidate| pairs.first().map_or((0, false), |pair| (pair.idx, pair.label));
+) -> Result<Checked<E>> {
+    let first = |(_, examples): &Candidate<E>| {
+        examples.first().map(Example::origin).map_or((0, false), |origin| (origin.idx, origin.label))
+    };
     candidates.sort_by_cached_key(|candidate| (key(seed, first(candidate).0), candidate.0));
     let (trues, falses): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| first(candidate).1);
     let half = selection.limit.map(|limit| limit / 2);
@@ -227,8 +225,8 @@ fn balanced<T: Tokenizer + Sync + ?Sized>(
     let mut falses = first_fitting(&falses, half, tokenizer, selection)?;
     let size = checked.fitting.len().min(falses.fitting.len());
     let surplus = checked.fitting.drain(size..).chain(falses.fitting.drain(size..));
-    let dropped = surplus.filter_map(|(position, pairs)| {
-        let idx = pairs.first()?.pair.idx;
+    let dropped = surplus.filter_map(|(position, examples)| {
+        let idx = E::of_tokenized(examples.first()?).origin().idx;
         Some((position, Dropped { idx, template: None, reason: DropReason::Balance }))
     });
     checked.dropped.extend(dropped.chain(falses.dropped));
@@ -243,26 +241,20 @@ fn key(seed: u64, idx: u64) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn warnings(selected: &Selected, templates: usize, selection: &Selection) -> Vec<Warning> {
+fn warnings<E: Example>(selected: &Selected<E>, templates: usize, selection: &Selection) -> Vec<Warning> {
+    let label = |example: &E::Tokenized| E::of_tokenized(example).origin().label;
     let mut warnings = Vec::new();
     if let Some(limit) = selection.limit.filter(|limit| selected.kept < *limit) {
         warnings.push(Warning::LimitNotReached { limit, kept: selected.kept });
     }
-    match selected.pairs.as_slice() {
+    match selected.examples.as_slice() {
         [] => warnings.push(Warning::NothingKept { considered: selected.considered * templates }),
-        [first, rest @ ..] if rest.iter().all(|other| other.pair.label == first.pair.label) => {
-            let pairs = selected.pairs.len();
-            warnings.push(Warning::OneClass { label: first.pair.label, pairs });
+        [first, rest @ ..] if rest.iter().all(|other| label(other) == label(first)) => {
+            let pairs = selected.examples.len();
+            warnings.push(Warning::OneClass { label: label(first), pairs });
         }
         _ => {}
     }
-    let seams = selected.pairs.iter().filter(|pair| pair.seam).count();
-    if seams > 0 {
-        warnings.push(Warning::Seams { pairs: seams });
-    }
-    let joined = selected.pairs.iter().filter(|pair| pair.plus.joined || pair.minus.joined).count();
-    if joined > 0 {
-        warnings.push(Warning::AnswerJoined { pairs: joined });
-    }
+    warnings.extend(E::warnings_of(&selected.examples));
     warnings
 }

@@ -159,12 +159,12 @@ impl fmt::Display for Warning {
             Self::AnswersReversed { plus, minus } => answers_reversed(f, plus, minus),
             Self::GroupFromPrompt { pairs } => write!(
                 f,
-                "{pairs} pairs have no title, passage, subject, or group of their own: their groups are guessed from the text \
-                 before the answer, so rows about one thing may fall on both sides of a split"
+                "{pairs} rows have no title, passage, subject, or group of their own: their groups are guessed from the text \
+                 of the prompt, without an answer, so rows about one thing may fall on both sides of a split"
             ),
             Self::LargeGroup { .. } => large_group(f, self),
             Self::SingleGroup { pairs } => {
-                write!(f, "all {pairs} pairs are in one group: no split can keep groups whole")
+                write!(f, "all {pairs} rows are in one group: no split can keep groups whole")
             }
             Self::AnswerNotExact { pairs } => answer_not_exact(f, *pairs),
             Self::AnswersUnknown { pairs } => answers_unknown(f, *pairs),
@@ -180,14 +180,14 @@ impl fmt::Display for Warning {
             Self::NotApplicable { template, rows } => {
                 write!(
                     f,
-                    "the template `{template}` renders nothing for {rows} rows, which have no pair under it"
+                    "the template `{template}` renders nothing for {rows} rows, which have no prompt under it"
                 )
             }
             Self::OneClass { label, pairs } => {
-                write!(f, "all {pairs} pairs have the label {label}: probes cannot be scored on them")
+                write!(f, "all {pairs} rows have the label {label}: probes cannot be scored on them")
             }
             Self::LimitNotReached { limit, kept } => write!(f, "{kept} questions kept, {limit} asked for"),
-            Self::NothingKept { considered } => write!(f, "none of {considered} pairs kept"),
+            Self::NothingKept { considered } => write!(f, "none of {considered} rows kept"),
             Self::Seams { pairs } => write!(
                 f,
                 "{pairs} pairs have different tokens before the answer on their two sides: the answer merges \

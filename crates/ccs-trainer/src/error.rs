@@ -52,6 +52,14 @@ pub enum Error {
         /// What was asked for.
         method: ccs_report::Method,
     },
+    /// A probe that reads the states of all tokens, where one state a prompt is read.
+    #[error("the probe of `{method}` reads the states of all tokens; {what} takes probes of one state")]
+    ReadsTokens {
+        /// The method.
+        method: ccs_report::Method,
+        /// What takes no such probe.
+        what: &'static str,
+    },
     /// Rows of the other kind than are needed.
     #[error("{data} holds {}", found.name())]
     Kind {
@@ -245,6 +253,9 @@ impl Error {
                 return Some(format!("the methods for {} are {known}", rows.name()));
             }
             Self::AllTokens { .. } => "extract the states of all tokens, and fit on those",
+            Self::ReadsTokens { .. } => {
+                "of the methods for all tokens, `last` reads one state; or fit on one token's states"
+            }
             Self::OneState { .. } => {
                 "on all tokens there are last, mean, attention and multi_max; for other methods fit on one token's states"
             }

@@ -7,9 +7,10 @@ mod variants;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use torch_runtime::TensorExt as _;
 
+use crate::floats::{all_finite, is_float};
 use crate::{Error, Result};
 use tokens::Tokens;
 use variants::Variants;
@@ -325,10 +326,6 @@ pub fn both_labels(labels: &[bool], part: &str) -> Result<()> {
     }
 }
 
-pub(crate) fn is_float(kind: Kind) -> bool {
-    matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16)
-}
-
 fn shape(what: &str, expected: &str, found: &Tensor) -> Error {
     Error::Shape {
         what: what.to_owned(),
@@ -336,20 +333,6 @@ fn shape(what: &str, expected: &str, found: &Tensor) -> Error {
         found: found.size(),
         hint: "plus and minus hold one state per row, in the same order",
     }
-}
-
-/// Names the first row (and column) of `states` \[N, D\] that is not finite.
-pub(crate) fn all_finite(what: &str, states: &Tensor) -> Result<()> {
-    let finite = states.f_isfinite()?;
-    if finite.f_all()?.f_int64_value(&[])? == 1 {
-        return Ok(());
-    }
-    let first_bad = |finite: &Tensor| -> Result<usize> {
-        Ok(finite.f_logical_not()?.f_to_kind(Kind::Int)?.f_argmax(0, false)?.f_int64_value(&[])? as usize)
-    };
-    let row = first_bad(&finite.f_all_dim(1, false)?)?;
-    let column = first_bad(&finite.f_select(0, row as i64)?)?;
-    Err(Error::NotFinite { what: what.to_owned(), row, column: Some(column) })
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub mod directions;
 #[doc(hidden)]
 pub mod ensemble;
 mod error;
+mod floats;
 #[doc(hidden)]
 pub mod loss;
 #[doc(hidden)]

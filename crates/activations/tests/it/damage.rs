@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt as _, symlink};
 use std::path::Path;
 
-use activations::{ColumnStates, RowKind, SideOf, Status, Store, StoreDtype, export_llama_ccs, verify};
+use activations::{ColumnStates, SideOf, Status, Store, StoreDtype, export_llama_ccs, verify};
 
-use crate::support::{KINDS, Plan, assert_same, copy, message, plan, plan_of, snapshot};
+use crate::support::{
+    KINDS, Kind, Plan, assert_same, copy, mapped, message, plan, plan_of, read_rows, snapshot,
+};
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,11 +80,10 @@ fn read_all(dir: &Path) -> activations::Result<Vec<Vec<f32>>> {
     store.rows()?;
     let mut all = Vec::new();
     for column in &store.manifest().columns {
-        let reader = store.column(&column.name())?;
         for &side in store.kind().sides() {
-            all.push(reader.read(side)?);
-            all.push(reader.read_rows(side, 2..3)?);
-            reader.map(side)?;
+            all.push(read_rows(&store, column, side, 0..store.manifest().rows)?);
+            all.push(read_rows(&store, column, side, 2..3)?);
+            mapped(&store, column, side)?;
         }
     }
     Ok(all)
@@ -100,7 +101,7 @@ fn in_a_folder(plan: &Plan, batches: Option<usize>) -> (tempfile::TempDir, std::
     (folder, dir)
 }
 
-fn campaign(kind: RowKind, dtype: StoreDtype, batches: Option<usize>, seed: u64) {
+fn campaign(kind: Kind, dtype: StoreDtype, batches: Option<usize>, seed: u64) {
     let plan = plan_of(kind, dtype);
     let (whole, dir) = in_a_folder(&plan, None);
     let (expected, values) = (snapshot(&dir), read_all(&dir).unwrap());

@@ -4,18 +4,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use activations::{Pace, RowKind, Status, Store, StoreDtype, verify};
+use activations::{Pace, Status, Store, StoreDtype, verify};
 
-use crate::support::{KINDS, Plan, planned, snapshot};
+use crate::support::{KINDS, Kind, Plan, planned, snapshot};
 
-/// Set in the child: the folder of the store, and what its rows are.
+/// Set in the child: the folder of the store, and which kind it is of.
 const CHILD: &str = "ACTIVATIONS_TEST_KILL";
 const CHILD_KIND: &str = "ACTIVATIONS_TEST_KILL_KIND";
 /// Of each kind of store.
-const KILLS: usize = 25;
+const KILLS: usize = 15;
 
 /// Thirty rows in fifteen batches.
-fn killed_plan(kind: RowKind) -> Plan {
+fn killed_plan(kind: Kind) -> Plan {
     planned(kind, StoreDtype::F32, (0..15).map(|batch| vec![29 - batch, batch]).collect())
 }
 
@@ -24,7 +24,7 @@ fn killed_plan(kind: RowKind) -> Plan {
 fn child() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
     let kind = std::env::var(CHILD_KIND).unwrap();
-    let plan = killed_plan(*KINDS.iter().find(|known| known.name() == kind).unwrap());
+    let plan = killed_plan(KINDS[kind.parse::<usize>().unwrap()]);
     let pace = Pace { every: Duration::ZERO, bytes: 1 };
     let mut writer = plan.open_paced(Path::new(&dir), pace).unwrap();
     for batch in writer.remaining().to_vec() {
@@ -41,11 +41,11 @@ fn next(random: &mut u64) -> u64 {
 }
 
 /// Runs the child, for at most `limit`. Whether it was killed.
-fn run(kind: RowKind, dir: &Path, limit: Duration) -> bool {
+fn run(kind: Kind, dir: &Path, limit: Duration) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["kill::child", "--exact", "--test-threads=1"])
         .env(CHILD, dir)
-        .env(CHILD_KIND, kind.name())
+        .env(CHILD_KIND, KINDS.iter().position(|&known| known == kind).unwrap().to_string())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -69,7 +69,7 @@ fn a_killed_writer_continues_to_the_same_bytes() {
     KINDS.into_iter().for_each(killed_at_random_moments);
 }
 
-fn killed_at_random_moments(kind: RowKind) {
+fn killed_at_random_moments(kind: Kind) {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
     let started = Instant::now();
@@ -113,7 +113,7 @@ fn killed_and_damaged_in_turn_it_ends_in_the_same_bytes() {
     KINDS.into_iter().for_each(killed_and_damaged);
 }
 
-fn killed_and_damaged(kind: RowKind) {
+fn killed_and_damaged(kind: Kind) {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
     let started = Instant::now();

@@ -1,8 +1,11 @@
 //! What a writer refuses: other settings, other folders, a second writer, wrong batches, wrong numbers.
 
-use activations::{Column, ColumnStates, Error, Manifest, RowKind, SideOf, Sides, StoreDtype, verify};
+use activations::{
+    Column, ColumnStates, Error, Manifest, Pace, RowKind, SideOf, Sides, StoreDtype, StoreWriter, TokenIds,
+    verify,
+};
 
-use crate::support::{assert_same, message, plan, plan_of, snapshot};
+use crate::support::{KINDS, assert_same, message, plan, plan_of, snapshot};
 
 #[test]
 fn other_settings_are_refused_with_the_difference() {
@@ -278,4 +281,84 @@ fn replaced(manifest: &str, sides: &str) -> String {
     let own = "[\n    \"statement\"\n  ]";
     assert!(manifest.contains(own), "{manifest}");
     manifest.replace(own, sides)
+}
+
+/// Columns of all tokens: wrong lengths, wrong ids, and readers of the other kind of column.
+#[test]
+fn ragged_columns_are_refused_where_they_do_not_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    let ragged = KINDS[2];
+    let plan = plan_of(ragged, StoreDtype::F32);
+    let opened = |manifest: &Manifest, ids: Option<&TokenIds>| {
+        message(StoreWriter::open_with(dir.path(), manifest.clone(), &plan.rows, ids, Pace::default()))
+    };
+    assert!(opened(&plan.manifest, None).contains("without the tokens' ids"));
+    let mut without = plan.manifest.clone();
+    without.tokens = None;
+    assert!(
+        opened(&without, plan.ids.as_ref()).contains("hook_resid_post@all and does not say how many tokens")
+    );
+    without.columns.truncate(5);
+    assert!(opened(&without, plan.ids.as_ref()).contains("no column is of all tokens"));
+    without.tokens.clone_from(&plan.manifest.tokens);
+    assert!(opened(&without, plan.ids.as_ref()).contains("it has tokens, and no column of the rule all"));
+    let mut other = TokenIds::new(RowKind::Pairs);
+    (0..7).for_each(|_| other.push(&[&[1, 2], &[3]]).unwrap());
+    assert!(other.push(&[&[1]]).is_err());
+    assert!(opened(&plan.manifest, Some(&other)).contains("the ids are not those that the manifest is of"));
+    let of_other = plan.manifest.clone().with_tokens(&other).unwrap();
+    let text = opened(&of_other, Some(&other));
+    assert!(text.contains("row 0 (idx 100), plus: 2 ids were given, and its prompt has 9 tokens"), "{text}");
+    assert!(snapshot(dir.path()).is_empty(), "nothing has been written");
+
+    let mut writer = plan.open(dir.path()).unwrap();
+    let mut states = plan.states(0);
+    side_of(&mut states.columns[5], SideOf::Minus).pop();
+    // Rows 6, 2, and 3 have 15, 11, and 12 tokens.
+    let text = message(writer.commit(0, states));
+    assert!(text.contains("blocks.1.hook_resid_post@all, minus: 113 values instead of 114"), "{text}");
+    let mut states = plan.states(0);
+    side_of(&mut states.columns[5], SideOf::Plus)[3 * (15 + 11) + 4] = f32::NAN;
+    let text = message(writer.commit(0, states));
+    let place = "row 3 (idx 103), blocks.1.hook_resid_post@all, plus: the model gave NaN at position 4";
+    assert!(text.contains(place), "{text}");
+    drop(writer);
+
+    let store = plan.complete(dir.path()).unwrap();
+    let text = message(store.column("blocks.1.hook_resid_post@all"));
+    assert!(text.contains("has a state for every token, not one for each row"), "{text}");
+    assert!(matches!(store.layer(2, "all"), Err(Error::Ragged { .. })));
+    assert!(matches!(store.token_column("hook_embed"), Err(Error::NotRagged { .. })));
+    assert!(message(store.token_column("hook_embed@all")).contains("no column"));
+    let reader = store.token_column("blocks.1.hook_resid_post@all").unwrap();
+    assert!(matches!(reader.read_rows(SideOf::Plus, 3..8), Err(Error::RowRange { .. })));
+    assert!(matches!(reader.ids(SideOf::Statement), Err(Error::NoSide { .. })));
+    let text = message(activations::export_llama_ccs(&store, "all", dir.path().join("out")));
+    assert!(text.contains("the states are of all tokens"), "{text}");
+    assert_eq!(store.manifest().token_rules(), ["last", "first", "all"]);
+}
+
+/// Offsets that are not those of the rows are not believed, whatever the manifest says of their file.
+#[test]
+fn offsets_of_other_lengths_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_of(KINDS[3], StoreDtype::F32);
+    plan.complete(dir.path()).unwrap();
+    let path = dir.path().join("tokens/statement_offsets.npy");
+    let mut bytes = fs_err::read(&path).unwrap();
+    let at = bytes.len() - 2 * 8; // the last row begins one token later
+    bytes[at] += 1;
+    fs_err::write(&path, &bytes).unwrap();
+    let text = message(activations::Store::open(dir.path()));
+    assert!(
+        text.contains("statement_offsets.npy: its BLAKE3 is not the one that the manifest names"),
+        "{text}"
+    );
+    let problems = verify(dir.path()).unwrap().problems;
+    assert_eq!(problems.len(), 1, "the arrays are checked by the lengths of the rows: {problems:?}");
+    assert_eq!(problems[0].file, "tokens/statement_offsets.npy");
+    let writer = plan.open(dir.path()).unwrap();
+    assert!(writer.remaining().is_empty() && writer.repairs()[0].contains("it is written again"));
+    drop(writer);
+    assert!(verify(dir.path()).unwrap().is_sound());
 }

@@ -4,10 +4,10 @@ use activations::{Error, Pace, RowKind, SideOf, Status, Store, StoreDtype, verif
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{KINDS, assert_same, copy, message, plan, plan_of, snapshot};
+use crate::support::{KINDS, Kind, assert_same, copy, message, plan, plan_of, snapshot};
 
 /// What an uninterrupted run gives.
-fn uninterrupted(kind: RowKind) -> std::collections::BTreeMap<String, Vec<u8>> {
+fn uninterrupted(kind: impl Into<Kind>) -> std::collections::BTreeMap<String, Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     plan_of(kind, StoreDtype::F32).complete(dir.path()).unwrap();
     snapshot(dir.path())
@@ -18,13 +18,14 @@ fn dropped_writers_leave_no_trace() {
     KINDS.into_iter().for_each(dropped_writers_of);
 }
 
-fn dropped_writers_of(kind: RowKind) {
+fn dropped_writers_of(kind: Kind) {
     let (dir, expected) = (tempfile::tempdir().unwrap(), uninterrupted(kind));
     let plan = plan_of(kind, StoreDtype::F32);
     let names: Vec<&str> = expected.keys().map(String::as_str).collect();
     let sides = kind.sides();
     assert!(names.contains(&"journal") && names.contains(&&*format!("hook_embed/{}.npy", sides[0])));
-    let arrays = sides.len() * plan.manifest.columns.len();
+    let beside = if kind.ragged { 2 * sides.len() } else { 0 };
+    let arrays = sides.len() * plan.manifest.columns.len() + beside;
     assert_eq!(names.len(), 3 + arrays, "nothing else is in the folder: {names:?}");
     for batches in [0, 1, 0, 2, 1] {
         plan.write_some(dir.path(), batches).unwrap();
@@ -149,7 +150,7 @@ fn an_interrupted_creation_is_begun_anew() {
     KINDS.into_iter().for_each(interrupted_creation_of);
 }
 
-fn interrupted_creation_of(kind: RowKind) {
+fn interrupted_creation_of(kind: Kind) {
     let dir = tempfile::tempdir().unwrap();
     let (plan, expected) = (plan_of(kind, StoreDtype::F32), uninterrupted(kind));
     let partial = |side: SideOf| format!("hook_embed/{side}.npy.partial");
@@ -166,6 +167,12 @@ fn interrupted_creation_of(kind: RowKind) {
         Box::new(move |store| fs_err::write(store.join(&first), "").unwrap()),
         Box::new(move |store| fs_err::remove_file(store.join(&last)).unwrap()),
         Box::new(|store| fs_err::remove_dir_all(store.join("blocks.1.hook_resid_post")).unwrap()),
+        Box::new(move |store| {
+            if kind.ragged {
+                let ids = store.join(format!("tokens/{}_ids.npy", kind.sides()[0]));
+                fs_err::rename(&ids, ids.with_added_extension("tmp")).unwrap();
+            }
+        }),
         Box::new(|store| fs_err::rename(store.join("rows.parquet"), store.join("rows.parquet.tmp")).unwrap()),
         Box::new(|store| fs_err::remove_file(store.join("rows.parquet.tmp")).unwrap()),
     ];

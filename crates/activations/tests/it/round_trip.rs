@@ -1,9 +1,11 @@
 //! What is written comes back, through every way of reading.
 
-use activations::{Error, RowKind, SideOf, Status, Store, StoreDtype, verify};
+use std::time::Duration;
+
+use activations::{Error, Pace, SideOf, Sides, Status, Store, StoreDtype, verify};
 use proptest::prelude::*;
 
-use crate::support::{KINDS, message, plan, plan_of, planned, value};
+use crate::support::{KINDS, Kind, mapped, message, plan, plan_of, planned, read_rows, token_ids};
 
 #[test]
 fn every_value_comes_back() {
@@ -13,24 +15,24 @@ fn every_value_comes_back() {
         let (dir, plan) = (tempfile::tempdir().unwrap(), plan_of(kind, dtype));
         let store = plan.complete(dir.path()).unwrap();
         for (number, column) in plan.manifest.columns.iter().enumerate() {
-            let reader = store.column(&column.name()).unwrap();
-            let len = reader.row_len();
             for &side in kind.sides() {
-                let expected: Vec<f32> =
-                    (0..7).flat_map(|row| (0..len).map(move |i| value(number, side, row, i))).collect();
-                assert_eq!(reader.read(side).unwrap(), expected, "{} {side}", column.name());
-                assert_eq!(reader.read_rows(side, 2..4).unwrap(), expected[2 * len..4 * len]);
-                assert!(reader.read_rows(side, 7..7).unwrap().is_empty());
-                let mapped = reader.map(side).unwrap();
-                match reader.dtype() {
-                    StoreDtype::F32 => assert_eq!(mapped.as_f32().unwrap(), expected),
+                let of = |rows: std::ops::Range<usize>| -> Vec<f32> {
+                    rows.flat_map(|row| plan.of_row(number, side, row)).collect()
+                };
+                let read = |rows| read_rows(&store, column, side, rows).unwrap();
+                assert_eq!(read(0..7), of(0..7), "{} {side}", column.name());
+                assert_eq!(read(2..4), of(2..4));
+                assert!(read(7..7).is_empty());
+                let (path, mapped) = mapped(&store, column, side).unwrap();
+                let dtype = column.dtype(dtype);
+                match dtype {
+                    StoreDtype::F32 => assert_eq!(mapped.as_f32().unwrap(), of(0..7)),
                     StoreDtype::F16 => {
                         let wide: Vec<f32> = mapped.as_f16().unwrap().iter().map(|v| v.to_f32()).collect();
-                        assert_eq!(wide, expected);
+                        assert_eq!(wide, of(0..7));
                     }
                 }
-                let start = reader.path(side).unwrap();
-                let header = fs_err::read(start).unwrap().len() - expected.len() * reader.dtype().size();
+                let header = fs_err::read(path).unwrap().len() - of(0..7).len() * dtype.size();
                 assert_eq!(header % 64, 0, "data is aligned");
             }
         }
@@ -38,7 +40,7 @@ fn every_value_comes_back() {
             let reader = store.layer(layer, "last").unwrap();
             for row in 0..7 {
                 let states = reader.row(row).unwrap();
-                assert_eq!(states.kind(), kind);
+                assert_eq!(states.kind(), kind.rows);
                 for (side, states) in states.sides() {
                     assert_eq!(states, reader.read_rows(side, row..row + 1).unwrap());
                 }
@@ -112,7 +114,7 @@ fn equal_stores_have_equal_fingerprints() {
     assert_ne!(one.fingerprint(), plan.complete(c.path()).unwrap().fingerprint());
 }
 
-fn any_kind() -> impl Strategy<Value = RowKind> {
+fn any_kind() -> impl Strategy<Value = Kind> {
     proptest::sample::select(&KINDS[..])
 }
 
@@ -145,10 +147,72 @@ proptest! {
         let (a, b) = (plan.complete(a.path()).unwrap(), plain.complete(b.path()).unwrap());
         for column in &plan.manifest.columns {
             for &side in kind.sides() {
-                let path = |store: &Store| store.column(&column.name()).unwrap().path(side).unwrap();
+                let path = |store: &Store| mapped(store, column, side).unwrap().0;
                 prop_assert_eq!(fs_err::read(path(&a)).unwrap(), fs_err::read(path(&b)).unwrap());
             }
         }
         prop_assert!(verify(a.dir()).unwrap().is_sound());
+    }
+}
+
+/// Rows of any lengths, in any batches, committed at any pace: a few rows of a ragged column are those rows' tokens.
+fn any_lengths(rows: usize) -> impl Strategy<Value = Vec<u32>> {
+    proptest::collection::vec(1u32..9, 2 * rows)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn tokens_of_any_rows_come_back(
+        (batches, lengths) in any_plan().prop_flat_map(|batches| {
+            let rows = batches.iter().map(Vec::len).sum();
+            (Just(batches), any_lengths(rows))
+        }),
+        kind in proptest::sample::select(&KINDS[2..]),
+        (from, to) in (0usize..12, 0usize..12),
+        stop in 0usize..12,
+        durable_at_once in any::<bool>(),
+    ) {
+        let mut plan = planned(kind, StoreDtype::F32, batches);
+        for (row, two) in plan.rows.iter_mut().zip(lengths.chunks(2)) {
+            match &mut row.sides {
+                Sides::Pair { plus, minus } => {
+                    (plus.tokens, plus.answer_start, plus.answer_end) = (two[0], two[0] - 1, two[0]);
+                    (minus.tokens, minus.answer_start, minus.answer_end) = (two[1], two[1] - 1, two[1]);
+                }
+                Sides::Single { statement } => statement.tokens = two[0],
+            }
+        }
+        let ids = token_ids(&plan.rows, kind.rows);
+        plan.manifest = plan.manifest.clone().with_tokens(&ids).unwrap();
+        plan.ids = Some(ids.clone());
+        let dir = tempfile::tempdir().unwrap();
+        let pace = if durable_at_once { Pace { every: Duration::ZERO, bytes: 1 } } else { Pace::default() };
+        let mut writer = plan.open_paced(dir.path(), pace).unwrap();
+        for batch in writer.remaining().iter().copied().take(stop).collect::<Vec<_>>() {
+            writer.commit(batch, plan.states(batch)).unwrap();
+        }
+        drop(writer);
+        let store = plan.complete(dir.path()).unwrap();
+        let rows = plan.rows.len();
+        let (from, to) = (from.min(to).min(rows), from.max(to).min(rows));
+        for (side, tokens) in ids.sides() {
+            for (number, column) in plan.manifest.columns.iter().enumerate().filter(|(_, c)| c.is_ragged()) {
+                let reader = store.token_column(&column.name()).unwrap();
+                let whole = reader.offsets(side).unwrap();
+                prop_assert_eq!(whole.iter().map(|&at| at as u64).collect::<Vec<_>>(), tokens.offsets.clone());
+                prop_assert_eq!((reader.ids(side).unwrap(), reader.count(side).unwrap()), (&tokens.ids[..], tokens.ids.len()));
+                let some = reader.read_rows(side, from..to).unwrap();
+                prop_assert_eq!(&some.ids, &tokens.ids[whole[from]..whole[to]]);
+                prop_assert_eq!(some.rows(), to - from);
+                for row in from..to {
+                    let expected = plan.of_row(number, side, row);
+                    prop_assert_eq!(some.row(row - from), Some(&expected[..]));
+                }
+                prop_assert_eq!(some.row(to - from), None);
+            }
+        }
+        prop_assert!(verify(dir.path()).unwrap().is_sound());
     }
 }

@@ -5,17 +5,47 @@ use std::path::Path;
 
 use activations::{
     BatchStates, Column, ColumnStates, Manifest, Pace, Prompt, Row, RowKind, Side, SideOf, Sides, StoreDtype,
-    StoreWriter, serde_json,
+    StoreWriter, TokenIds, serde_json,
 };
 
+/// What a store is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) rows: RowKind,
+    /// Whether it has columns of all tokens, too.
+    pub(crate) ragged: bool,
+}
+
+impl Kind {
+    const fn new(rows: RowKind, ragged: bool) -> Self {
+        Self { rows, ragged }
+    }
+
+    pub(crate) fn sides(self) -> &'static [SideOf] {
+        self.rows.sides()
+    }
+}
+
+impl From<RowKind> for Kind {
+    fn from(rows: RowKind) -> Self {
+        Self::new(rows, false)
+    }
+}
+
 /// Every kind of store.
-pub(crate) const KINDS: [RowKind; 2] = [RowKind::Pairs, RowKind::Statements];
+pub(crate) const KINDS: [Kind; 4] = [
+    Kind::new(RowKind::Pairs, false),
+    Kind::new(RowKind::Statements, false),
+    Kind::new(RowKind::Pairs, true),
+    Kind::new(RowKind::Statements, true),
+];
 
 /// A store to write: what `StoreWriter::open` takes.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) manifest: Manifest,
     pub(crate) rows: Vec<Row>,
+    pub(crate) ids: Option<TokenIds>,
 }
 
 /// Seven pairs of three layers of five numbers and a scalar, in batches that are not in row order.
@@ -24,29 +54,38 @@ pub(crate) fn plan(dtype: StoreDtype) -> Plan {
 }
 
 /// As [`plan`], of rows of a kind.
-pub(crate) fn plan_of(kind: RowKind, dtype: StoreDtype) -> Plan {
+pub(crate) fn plan_of(kind: impl Into<Kind>, dtype: StoreDtype) -> Plan {
     planned(kind, dtype, vec![vec![6, 2, 3], vec![0], vec![5, 4], vec![1]])
 }
 
 /// As [`plan_of`], with a plan of any rows.
-pub(crate) fn planned(kind: RowKind, dtype: StoreDtype, batches: Vec<Vec<usize>>) -> Plan {
+pub(crate) fn planned(kind: impl Into<Kind>, dtype: StoreDtype, batches: Vec<Vec<usize>>) -> Plan {
+    let Kind { rows: kind, ragged } = kind.into();
     let scalar = match kind {
         RowKind::Pairs => "answer_logprob",
         RowKind::Statements => "surprise",
     };
-    let columns = vec![
+    let mut columns = vec![
         Column::new("hook_embed", &["d_model"], &[5]),
         Column::new("blocks.1.hook_resid_post", &["d_model"], &[5]),
         Column::scalar(scalar),
         Column::new("blocks.0.hook_resid_post", &["d_model"], &[5]),
         Column::new("blocks.0.attn.hook_z", &["head", "d_head"], &[2, 3]).at("first"),
     ];
+    if ragged {
+        columns.push(Column::new("blocks.1.hook_resid_post", &["d_model"], &[3]).at("all"));
+        columns.push(Column::scalar("surprise").at("all"));
+    }
     let settings = serde_json::json!({
         "model": {"hash": "aaaa", "layers": 2}, "seed": 7, "extraction": {"rope": 1e-5},
     });
-    let manifest = Manifest::new(dtype, columns, batches, settings.as_object().unwrap().clone()).of(kind);
-    let rows = (0..manifest.rows).map(|number| row(kind, number)).collect();
-    Plan { manifest, rows }
+    let mut manifest = Manifest::new(dtype, columns, batches, settings.as_object().unwrap().clone()).of(kind);
+    let rows: Vec<Row> = (0..manifest.rows).map(|number| row(kind, number)).collect();
+    let ids = ragged.then(|| token_ids(&rows, kind));
+    if let Some(ids) = &ids {
+        manifest = manifest.with_tokens(ids).unwrap();
+    }
+    Plan { manifest, rows, ids }
 }
 
 fn row(kind: RowKind, row: usize) -> Row {
@@ -79,6 +118,20 @@ fn row(kind: RowKind, row: usize) -> Row {
     }
 }
 
+/// Ids that tell rows, sides, and places apart.
+pub(crate) fn token_ids(rows: &[Row], kind: RowKind) -> TokenIds {
+    let mut all = TokenIds::new(kind);
+    for (number, row) in rows.iter().enumerate() {
+        let sides = kind.sides().iter().enumerate();
+        let ids = sides.map(|(side, &of)| {
+            (0..row.tokens(of).unwrap()).map(|at| number as u32 * 1000 + side as u32 * 100 + at).collect()
+        });
+        let ids: Vec<Vec<u32>> = ids.collect();
+        all.push(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
+    }
+    all
+}
+
 /// The value the tests put at a place: exact in f16, and different almost everywhere.
 pub(crate) fn value(column: usize, side: SideOf, row: usize, position: usize) -> f32 {
     let sign = match side {
@@ -92,7 +145,7 @@ pub(crate) fn value(column: usize, side: SideOf, row: usize, position: usize) ->
 
 impl Plan {
     pub(crate) fn open(&self, dir: &Path) -> activations::Result<StoreWriter> {
-        StoreWriter::open(dir, self.manifest.clone(), &self.rows)
+        self.open_paced(dir, Pace::default())
     }
 
     /// As [`Plan::open`], where another test may just be starting a process, which holds the lock of this one's last writer
@@ -110,16 +163,21 @@ impl Plan {
     }
 
     pub(crate) fn open_paced(&self, dir: &Path, pace: Pace) -> activations::Result<StoreWriter> {
-        StoreWriter::open_paced(dir, self.manifest.clone(), &self.rows, pace)
+        StoreWriter::open_with(dir, self.manifest.clone(), &self.rows, self.ids.as_ref(), pace)
+    }
+
+    /// The numbers of one row in a column.
+    pub(crate) fn of_row(&self, number: usize, side: SideOf, row: usize) -> Vec<f32> {
+        let column = &self.manifest.columns[number];
+        let tokens = if column.is_ragged() { self.rows[row].tokens(side).unwrap() } else { 1 };
+        (0..column.row_len() * tokens as usize).map(|i| value(number, side, row, i)).collect()
     }
 
     pub(crate) fn states(&self, batch: usize) -> BatchStates {
-        let columns = self.manifest.columns.iter().enumerate().map(|(number, column)| {
+        let columns = (0..self.manifest.columns.len()).map(|number| {
             let side = |side| -> Result<Vec<f32>, std::convert::Infallible> {
                 let rows = self.manifest.batches[batch].iter();
-                let values =
-                    rows.flat_map(|&row| (0..column.row_len()).map(move |i| value(number, side, row, i)));
-                Ok(values.collect())
+                Ok(rows.flat_map(|&row| self.of_row(number, side, row)).collect())
             };
             let Ok(states) = ColumnStates::try_each(self.manifest.kind, side);
             states
@@ -185,5 +243,34 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         let path = to.join(name);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
         fs_err::write(path, bytes).unwrap();
+    }
+}
+
+/// Some rows of a column on a side, whether or not it is of all tokens.
+pub(crate) fn read_rows(
+    store: &activations::Store,
+    column: &Column,
+    side: SideOf,
+    rows: std::ops::Range<usize>,
+) -> activations::Result<Vec<f32>> {
+    if column.is_ragged() {
+        Ok(store.token_column(&column.name())?.read_rows(side, rows)?.states)
+    } else {
+        store.column(&column.name())?.read_rows(side, rows)
+    }
+}
+
+/// The path of an array and the array in memory, whether or not it is of all tokens.
+pub(crate) fn mapped(
+    store: &activations::Store,
+    column: &Column,
+    side: SideOf,
+) -> activations::Result<(std::path::PathBuf, activations::Mapped)> {
+    if column.is_ragged() {
+        let reader = store.token_column(&column.name())?;
+        Ok((reader.path(side)?, reader.map(side)?))
+    } else {
+        let reader = store.column(&column.name())?;
+        Ok((reader.path(side)?, reader.map(side)?))
     }
 }

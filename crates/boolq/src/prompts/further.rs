@@ -4,7 +4,6 @@ use super::column;
 use crate::columns::DataColumns;
 use crate::dataset::{Table, plain};
 use crate::error::{Result, quoted};
-use crate::pair::ContrastPair;
 use polars::prelude::Column as Series;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,26 +11,27 @@ use std::sync::Arc;
 /// What the names of these columns begin with.
 pub const DATA: &str = "data.";
 
-/// The columns of the pairs, a cell without a value where a pair has none.
-pub(super) fn to_series(pairs: &[&ContrastPair]) -> Vec<Series> {
+/// The columns of all rows, a cell without a value where a row has none.
+pub(super) fn to_series<'a>(rows: impl ExactSizeIterator<Item = &'a DataColumns>) -> Vec<Series> {
+    let height = rows.len();
     let mut names: Vec<&str> = Vec::new();
     let mut cells: HashMap<&str, Vec<Option<&str>>> = HashMap::new();
-    for (row, pair) in pairs.iter().enumerate() {
-        for name in pair.columns.names() {
+    for (row, columns) in rows.enumerate() {
+        for name in columns.names() {
             let cells = cells.entry(name).or_insert_with(|| {
                 names.push(name);
-                Vec::with_capacity(pairs.len())
+                Vec::with_capacity(height)
             });
-            // Twice, if a pair has two columns of one name: the first counts.
+            // Twice, if a row has two columns of one name: the first counts.
             if cells.len() <= row {
                 cells.resize(row, None);
-                cells.push(pair.columns.get(name));
+                cells.push(columns.get(name));
             }
         }
     }
     let series = |name: &str| {
         let mut cells = cells.remove(name).unwrap_or_default();
-        cells.resize(pairs.len(), None);
+        cells.resize(height, None);
         Series::new(format!("{DATA}{name}").into(), cells)
     };
     names.into_iter().map(series).collect()

@@ -1,21 +1,29 @@
-//! `prompts.csv`: contrast pairs as a table, written and read with polars.
+//! `prompts.csv`: contrast pairs, or single statements, as a table, written and read with polars.
 //!
 //! The columns are llama-ccs' four, `idx,plus_prompt,minus_prompt,label`, then `question_id,group,template,dataset`, and
 //! `plus_answer,minus_answer`, where the answer stands in each prompt: `START:END` in Unicode code points, so that
 //! Python's `prompt[START:END]` is the answer. Labels are `True` and `False`, which pandas reads as booleans. Prompts hold
 //! newlines inside quotes. Further columns of the data follow, as `data.NAME` ([`DATA`]). Files with llama-ccs' four columns
 //! alone are read too.
+//!
+//! Single statements have one prompt a row and no answer: `idx,prompt,label,question_id,group,template,dataset`
+//! ([`STATEMENT_COLUMNS`]), and `data.NAME`. [`read_any`] tells the two apart by their columns.
 
 mod further;
 mod spans;
+mod statements;
+
+pub use statements::{STATEMENT_COLUMNS, read_statements, write_statements};
 
 pub use further::DATA;
 
 use crate::answer::AnswerSpans;
 use crate::dataset::{Column, Table, stem};
 use crate::error::{Error, Result, quoted};
+use crate::example::{Example, both_labels, group_warnings};
 use crate::groups::{self, About, Groups};
-use crate::pair::{ContrastPair, Pairs, around_answer, both_labels, group_warnings};
+use crate::pair::{ContrastPair, Pairs, around_answer};
+use crate::statement::Statements;
 use polars::prelude::{Column as Series, CsvWriter, DataFrame, PolarsError, SerWriter};
 use std::collections::HashSet;
 use std::path::Path;
@@ -101,7 +109,7 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
             frame.with_column(Series::new(name.into(), classes))?;
         }
     }
-    for column in further::to_series(pairs) {
+    for column in further::to_series(pairs.iter().map(|pair| &pair.columns)) {
         frame.with_column(column)?;
     }
     let mut csv = Vec::new();
@@ -109,7 +117,31 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
     Ok(csv)
 }
 
-/// Reads a prompts file: this crate's, or one with llama-ccs' four columns.
+/// What a prompts file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prompts {
+    /// Contrast pairs.
+    Pairs(Pairs),
+    /// Single statements.
+    Statements(Statements),
+}
+
+/// Reads a prompts file, of pairs or of single statements: the column `prompt` is that of statements, and any of
+/// `plus_prompt`, `minus_prompt`, `plus_answer` and `minus_answer` is of pairs.
+///
+/// # Errors
+/// A file with columns of both; as [`read`] and [`read_statements`].
+pub fn read_any(path: impl AsRef<Path>) -> Result<Prompts> {
+    let path = path.as_ref();
+    let table = Table::open(path)?;
+    if statements::are_in(path, &table)? {
+        statements::of_table(path, &table).map(Prompts::Statements)
+    } else {
+        pairs_of(path, &table).map(Prompts::Pairs)
+    }
+}
+
+/// Reads a prompts file of pairs: this crate's, or one with llama-ccs' four columns.
 ///
 /// Columns that are missing after those four are filled in: `question_id` is `idx`, `dataset` the file's name,
 /// `template` [`UNKNOWN_TEMPLATE`], and `group` that of the text before the answer and its near duplicates, with
@@ -124,24 +156,26 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
 pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     let path = path.as_ref();
     let table = Table::open(path)?;
-    refuse_missing(path, &table, &COLUMNS[..4])?;
-    let optional = |name: &str| table.first_of(&[name]).map(|column| table.texts(&column)).transpose();
-    let filled = |name: &str, default: &dyn Fn(usize) -> String| {
-        Ok::<_, Error>(optional(name)?.unwrap_or_else(|| (0..table.height()).map(default).collect()))
-    };
+    if statements::are_in(path, &table)? {
+        return Err(Error::SingleStatements { path: path.to_owned() });
+    }
+    pairs_of(path, &table)
+}
+
+fn pairs_of(path: &Path, table: &Table) -> Result<Pairs> {
+    refuse_missing(path, table, &COLUMNS[..4])?;
+    let optional = |name: &str| optional(table, name);
     let plus = table.texts(&column("plus_prompt"))?;
     let minus = table.texts(&column("minus_prompt"))?;
     let labels = table.booleans(&column("label"))?;
-    let idxs = whole_numbers(&table, "idx")?;
-    let ids = filled("question_id", &|row| idxs.get(row).map_or_else(String::new, u64::to_string))?;
-    let templates = filled("template", &|_| UNKNOWN_TEMPLATE.to_owned())?;
-    let datasets = filled("dataset", &|_| stem(path))?;
+    let idxs = whole_numbers(table, "idx")?;
+    let Named { ids, templates, datasets } = named(path, table, &idxs)?;
     let said = table.has(spans::PLUS) || table.has(spans::MINUS);
     let answers = if said {
-        refuse_missing(path, &table, &[spans::PLUS, spans::MINUS])?;
-        spans::read(&table, &plus, &minus)?
+        refuse_missing(path, table, &[spans::PLUS, spans::MINUS])?;
+        spans::read(table, &plus, &minus)?
     } else {
-        spans::differing(&table, &plus, &minus)?
+        spans::differing(table, &plus, &minus)?
     };
     let (groups, guessed, large) = if let Some(groups) = optional("group")? {
         (groups, 0, None)
@@ -151,7 +185,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     };
 
     let classes = classes(optional(CLASSES[0])?, optional(CLASSES[1])?, table.height());
-    let classes = classes.into_iter().zip(further::read(&table)?);
+    let classes = classes.into_iter().zip(further::read(table)?);
     let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels.into_iter().zip(answers));
     let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets)).zip(classes);
     let pair =
@@ -178,6 +212,30 @@ pub fn read(path: impl AsRef<Path>) -> Result<Pairs> {
     warnings.extend(if said { spans::doubtful(&pairs) } else { spans::unknown(&pairs) });
     warnings.extend(both_labels(&pairs));
     Ok(Pairs { pairs, warnings })
+}
+
+/// The cells of a column, if there is one.
+fn optional(table: &Table, name: &str) -> Result<Option<Vec<String>>> {
+    table.first_of(&[name]).map(|column| table.texts(&column)).transpose()
+}
+
+/// Columns that are filled in where a file lacks them.
+struct Named {
+    ids: Vec<String>,
+    templates: Vec<String>,
+    datasets: Vec<String>,
+}
+
+fn named(path: &Path, table: &Table, idxs: &[u64]) -> Result<Named> {
+    let filled = |name: &str, default: &dyn Fn() -> Vec<String>| {
+        Ok::<_, Error>(optional(table, name)?.unwrap_or_else(default))
+    };
+    let all = |text: String| vec![text; table.height()];
+    Ok(Named {
+        ids: filled("question_id", &|| idxs.iter().map(u64::to_string).collect())?,
+        templates: filled("template", &|| all(UNKNOWN_TEMPLATE.to_owned()))?,
+        datasets: filled("dataset", &|| all(stem(path)))?,
+    })
 }
 
 /// The groups of prompts, by what is around their answers.
@@ -235,12 +293,12 @@ fn whole_numbers(table: &Table, name: &str) -> Result<Vec<u64>> {
         .collect()
 }
 
-fn refuse_duplicates(path: &Path, pairs: &[ContrastPair]) -> Result<()> {
+fn refuse_duplicates<E: Example>(path: &Path, examples: &[E]) -> Result<()> {
     let mut seen = HashSet::new();
-    for (pair, row) in pairs.iter().zip(0..) {
-        if !seen.insert((pair.idx, pair.template.as_str(), pair.dataset.as_str())) {
-            let template = pair.template.clone();
-            return Err(Error::DuplicatePair { path: path.to_owned(), row, idx: pair.idx, template });
+    for (origin, row) in examples.iter().map(Example::origin).zip(0..) {
+        if !seen.insert((origin.idx, origin.template, origin.dataset)) {
+            let (idx, template) = (origin.idx, origin.template.to_owned());
+            return Err(Error::DuplicatePair { path: path.to_owned(), row, idx, template });
         }
     }
     Ok(())
@@ -294,7 +352,7 @@ mod tests {
         assert!(matches!(long, Err(Error::Line { line: 2, .. })), "{long:?}");
         let twice = read_text(&format!("{FOUR}7,a True,a False,True\n7,b True,b False,True\n"));
         assert!(matches!(twice, Err(Error::DuplicatePair { row: 1, idx: 7, .. })), "{twice:?}");
-        let Err(Error::MissingColumns { missing, .. }) = read_text("idx,prompt,label\n0,a,1\n") else {
+        let Err(Error::MissingColumns { missing, .. }) = read_text("idx,text,label\n0,a,1\n") else {
             panic!("columns are missing")
         };
         assert_eq!(missing, ["`plus_prompt`", "`minus_prompt`"]);

@@ -96,6 +96,24 @@ impl Template {
         Self::compile(name, body, style)
     }
 
+    /// The built-in template `as-is`: the statement as it stands in the data, without an answer. For
+    /// [`statements`](crate::statements()).
+    pub fn as_is() -> Self {
+        resolve::as_is()
+    }
+
+    /// Whether the template can be one of single statements, as far as that can be told without a row.
+    pub(crate) fn check_single(&self) -> Result<()> {
+        let reason = match &self.style {
+            Style::PromptSource { .. } => "promptsource's templates end in a target, which is an answer",
+            Style::Plain { plus, minus } if (plus.as_str(), minus.as_str()) != plain::TRUE_FALSE => {
+                "its first line names two answers"
+            }
+            Style::Plain { .. } => return Ok(()),
+        };
+        Err(refused(&self.name, format!("{reason}, and a single statement has none"), SINGLE))
+    }
+
     fn compile(name: &str, source: &str, style: Style) -> Result<Self> {
         compiles(name, source, "write a Jinja template, of at most 256 KiB, with at most 8 KiB a tag")?;
         Ok(Self {
@@ -189,6 +207,10 @@ impl Template {
         Error::Render { template: self.name.clone(), row: question.row, reason, hint: hint.to_owned() }
     }
 }
+
+/// What to do about an answer where there is none.
+const SINGLE: &str =
+    "give the template `as-is`, or a Jinja template without `answer`; or make contrast pairs of the rows";
 
 /// Fails if a source is no template.
 fn compiles(name: &str, source: &str, hint: &str) -> Result<()> {

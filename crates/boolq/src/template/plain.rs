@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// The answers of a template that does not name them.
-const TRUE_FALSE: (&str, &str) = ("True", "False");
+pub(super) const TRUE_FALSE: (&str, &str) = ("True", "False");
 
 /// The plus and the minus answer of a template's source, and the source without the line that names them.
 ///

@@ -1,7 +1,7 @@
 //! A row under a template: its variables, its two prompts, and what is said when something is not there.
 
 use super::jinja::{self, Empty, Engine, expression};
-use super::{Sides, Style, Template, message, promptsource, span};
+use super::{SINGLE, Sides, Style, Template, message, promptsource, span};
 use crate::answer::AnswerSpans;
 use crate::dataset::{Dataset, Kind, LABELS, Question, without_question_mark};
 use crate::error::{Error, Result};
@@ -30,6 +30,22 @@ impl Compiled<'_> {
         }
     }
 
+    /// The row's only prompt, of a template without an answer; `None` if it does not apply to the row.
+    pub(crate) fn single(&self, dataset: &Dataset, question: &Question) -> Result<Option<String>> {
+        let mut row = self.row(dataset, question);
+        // A column of that name would be taken for the answer.
+        row.variables.retain(|(name, _)| name.as_str() != Some("answer"));
+        let rendered = self.main.render(row.with(&[]));
+        let prompt = rendered.map_err(|error| match expression(&error) {
+            Some("answer") => {
+                let reason = "it uses `answer`, and a single statement has none".to_owned();
+                self.template.row_error(question, reason, SINGLE)
+            }
+            _ => self.failure(&row, &error),
+        })?;
+        Ok((!jinja::strip(&prompt).is_empty()).then_some(prompt))
+    }
+
     fn answers(&self, plus: &str, minus: &str, row: &Row) -> Result<Option<Sides>> {
         let side = |answer: &str| self.rendered(&self.main, row, &[("answer", Value::from(answer))]);
         let prompts = [side(plus)?, side(minus)?];
@@ -38,7 +54,8 @@ impl Compiled<'_> {
         }
         if prompts[0] == prompts[1] {
             let reason = "both prompts are the same: it does not print `answer`".to_owned();
-            return Err(self.template.row_error(row.question, reason, "end the template with {{ answer }}"));
+            let hint = "end the template with {{ answer }}; without an answer a row is a single statement, not a pair";
+            return Err(self.template.row_error(row.question, reason, hint));
         }
         let printed = self.printed_answers(row, [plus, minus], &prompts);
         let exact = printed.is_some();

@@ -1,6 +1,6 @@
 //! What the name of a template means: a built-in name, a Jinja file, a promptsource file, or one template of the latter.
 
-use super::{Template, jinja, promptsource};
+use super::{Style, Template, jinja, plain, promptsource};
 use crate::dataset::stem;
 use crate::error::{Error, Result};
 use crate::warning::Warning;
@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 const LLAMA_CCS: &str = "{{ passage }}\n\nAfter reading this passage, I have a question: {{ question }}?\n\n\
                          True or False: {{ answer }}";
 const STATEMENT: &str = "{{ statement }} Is this statement true or false? {{ answer }}";
-const BUILT_IN: [(&str, &str); 2] = [("llama-ccs", LLAMA_CCS), ("statement", STATEMENT)];
+/// Of single statements: nothing but the statement.
+const AS_IS: (&str, &str) = ("as-is", "{{ statement }}");
+const BUILT_IN: [(&str, &str); 3] = [("llama-ccs", LLAMA_CCS), ("statement", STATEMENT), AS_IS];
 
 /// The largest template file read, in bytes: forty times the largest of promptsource's.
 const LARGEST: u64 = 4 << 20;
 
 impl Template {
-    /// The names of the built-in templates; the first is the default.
+    /// The names of the built-in templates; the first is the default. The last is for [single
+    /// statements](crate::statements()), the others for pairs.
     pub fn built_in() -> Vec<&'static str> {
         BUILT_IN.iter().map(|(name, _)| *name).collect()
     }
@@ -81,6 +84,20 @@ impl Template {
         }
         refuse_namesakes(&templates)?;
         Ok((templates, warnings))
+    }
+}
+
+/// See [`Template::as_is`].
+pub(super) fn as_is() -> Template {
+    let (name, source) = AS_IS;
+    let (plus, minus) = plain::TRUE_FALSE;
+    let style = Style::Plain { plus: plus.to_owned(), minus: minus.to_owned() };
+    Template {
+        name: name.to_owned(),
+        source: source.to_owned(),
+        style,
+        prefix: String::new(),
+        optional: false,
     }
 }
 

@@ -77,7 +77,7 @@ fn all_tokens_of_a_solution_are_the_answers() {
     let (pairs, _) = made(PIQA, &piqa);
     let selected = select(&pairs, &BytePairs, &Selection::default()).expect("selects");
     assert_eq!(selected.warnings, []);
-    for TokenizedPair { pair, plus, minus, .. } in &selected.pairs {
+    for TokenizedPair { pair, plus, minus, .. } in &selected.examples {
         for (prompt, tokens, span) in
             [(&pair.plus_prompt, plus, &pair.answers.plus), (&pair.minus_prompt, minus, &pair.answers.minus)]
         {

@@ -10,6 +10,7 @@ mod labels;
 mod prompts_csv;
 mod promptsource;
 mod selection;
+mod statements;
 mod tables;
 mod templates;
 mod toy;

@@ -189,9 +189,9 @@ fn a_question_is_kept_with_all_its_templates_or_none() {
         select(made, &Words, &selection).expect("selects")
     };
     let selected = of(100, 400);
-    assert_eq!((selected.kept, selected.pairs.len()), (400, 4000));
+    assert_eq!((selected.kept, selected.examples.len()), (400, 4000));
     assert_eq!(selected.considered, 400 + selected.dropped.len());
-    for example in selected.pairs.chunks(10) {
+    for example in selected.examples.chunks(10) {
         let names: Vec<_> = example.iter().map(|pair| pair.pair.template.as_str()).collect();
         assert!(names.iter().copied().eq(templates.iter().map(Template::name)));
         assert!(example.iter().all(|pair| pair.pair.idx == example[0].pair.idx && pair.longer_side() <= 100));
@@ -199,8 +199,8 @@ fn a_question_is_kept_with_all_its_templates_or_none() {
     // Some question fits under a short template and not under a longer one.
     let partly = selected.dropped.iter().any(|d| d.template.as_deref() != Some(templates[0].name()));
     assert!(partly);
-    let first: Vec<u64> = of(100, 20).pairs.iter().map(|pair| pair.pair.idx).collect();
-    assert!(selected.pairs.iter().map(|pair| pair.pair.idx).take(200).eq(first));
+    let first: Vec<u64> = of(100, 20).examples.iter().map(|pair| pair.pair.idx).collect();
+    assert!(selected.examples.iter().map(|pair| pair.pair.idx).take(200).eq(first));
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn all() -> Selection {
 }
 
 fn idxs(selected: &boolq::Selected) -> Vec<u64> {
-    selected.pairs.iter().map(|tokenized| tokenized.pair.idx).collect()
+    selected.examples.iter().map(|tokenized| tokenized.pair.idx).collect()
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn limit_counts_kept_pairs_and_offset_counts_rows() {
     let few = select(&pairs[..10], &Words, &selection).expect("selects");
     assert_eq!(few.warnings, [Warning::LimitNotReached { limit: 400, kept: 4 }]);
     let none = select(&pairs, &Words, &Selection { offset: 5000, ..all() }).expect("selects");
-    assert_eq!((none.pairs.len(), none.considered), (0, 0));
+    assert_eq!((none.examples.len(), none.considered), (0, 0));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_limit_stops_the_work() {
     pairs[900].minus_prompt.insert_str(0, "unspeakable ");
     pairs[900] = with_words(pairs[900].clone());
     let ten = select(&pairs, &Words, &Selection { limit: Some(10), ..all() }).expect("stops before pair 900");
-    assert_eq!(ten.pairs.len(), 10);
+    assert_eq!(ten.examples.len(), 10);
     assert_eq!(ten.warnings, [Warning::OneClass { label: true, pairs: 10 }]);
     let error = select(&pairs, &Words, &all()).expect_err("reaches pair 900");
     assert!(matches!(error, Error::Tokenizer { idx: 900, side: "plus", .. }), "{error}");
@@ -81,8 +81,8 @@ fn balance_is_seeded_ordered_and_nested() {
         select(&pairs, &Words, &Selection { balance: Some(seed), limit, ..all() }).expect("selects")
     };
     let whole = balanced(1, None);
-    let trues = whole.pairs.iter().filter(|tokenized| tokenized.pair.label).count();
-    assert_eq!((trues, whole.pairs.len()), (30, 60));
+    let trues = whole.examples.iter().filter(|tokenized| tokenized.pair.label).count();
+    assert_eq!((trues, whole.examples.len()), (30, 60));
     assert!(idxs(&whole).is_sorted(), "the data's order is kept");
     assert_eq!(whole.dropped.len(), 30);
     assert!(whole.dropped.iter().all(|dropped| dropped.reason == DropReason::Balance));
@@ -96,7 +96,7 @@ fn balance_is_seeded_ordered_and_nested() {
     assert_ne!(large, (0..20).collect::<Vec<_>>(), "chosen, not cut off");
 
     let one_class = select(&pairs[1..3], &Words, &Selection { balance: Some(1), ..all() }).expect("selects");
-    assert!(one_class.pairs.is_empty());
+    assert!(one_class.examples.is_empty());
 }
 
 #[test]

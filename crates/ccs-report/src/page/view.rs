@@ -57,6 +57,8 @@ pub(super) struct View {
     templates: Parted<Templates>,
     strata: Parted<ColumnsView>,
     token_places: Vec<TokenPlacesView>,
+    /// Whether probes read all tokens.
+    of_tokens: bool,
     seeds: Option<RepetitionsView>,
     shuffled: Option<RepetitionsView>,
     random_directions: Option<RandomDirectionsView>,
@@ -141,6 +143,7 @@ impl View {
             templates: templates::templates(report),
             strata: strata::columns(report),
             token_places: token_places::token_places(report),
+            of_tokens: report.reads_all_tokens(),
             seeds: repetitions::repetitions(report, &report.seeds, "Accuracy and AUROC with other seeds"),
             shuffled: repetitions::repetitions(
                 report,

@@ -6,6 +6,7 @@ use ccs::probe::Probe;
 use ccs::{Contrast, TokenReader, TokenStates, probe::HiddenLayers};
 use ccs_report::{HeadPlaces, TokenPlaces, TokenShare};
 use tch::Tensor;
+use torch_runtime::TensorExt as _;
 
 use crate::Result;
 use crate::engine::data::LayerData;
@@ -33,11 +34,11 @@ pub(crate) fn token_places(
         return Ok(None);
     };
     let texts = test_texts(plan, data)?;
-    let mut sides = vec![Side { tokens: plus, shares: &shares.plus, texts: side(&texts, 0) }];
+    let mut sides = vec![Side { tokens: plus, shares: &shares.plus, texts: side(texts.as_ref(), 0) }];
     if !data.test.is_single() {
-        sides.push(Side { tokens: minus, shares: &shares.minus, texts: side(&texts, 1) });
+        sides.push(Side { tokens: minus, shares: &shares.minus, texts: side(texts.as_ref(), 1) });
     }
-    let heads = shares.plus.size().get(1).copied().unwrap_or_default();
+    let (_, heads) = shares.plus.dims2("shares").map_err(ccs::Error::from)?;
     let heads = (0..heads).map(|head| of_head(&sides, head)).collect::<Result<Vec<_>>>()?;
     Ok(Some(TokenPlaces { layer: data.layer.layer, heads }))
 }
@@ -50,8 +51,8 @@ struct Side<'a> {
     texts: Option<&'a [String]>,
 }
 
-fn side(texts: &Option<[Vec<String>; 2]>, at: usize) -> Option<&[String]> {
-    texts.as_ref().and_then(|sides| sides.get(at)).map(Vec::as_slice)
+fn side(texts: Option<&[Vec<String>; 2]>, at: usize) -> Option<&[String]> {
+    texts.and_then(|sides| sides.get(at)).map(Vec::as_slice)
 }
 
 fn of_head(sides: &[Side<'_>], head: i64) -> Result<HeadPlaces> {
@@ -73,7 +74,9 @@ fn of_head(sides: &[Side<'_>], head: i64) -> Result<HeadPlaces> {
         prompts += side.tokens.rows();
     }
     let mean = 1.0 / prompts.max(1) as f64;
-    from_end.iter_mut().for_each(|sum| *sum *= mean);
+    for sum in &mut from_end {
+        *sum *= mean;
+    }
     // A place that no prompt has says nothing.
     let longest = sides.iter().flat_map(|side| side.tokens.lengths()).max().unwrap_or_default();
     from_end.truncate(longest);

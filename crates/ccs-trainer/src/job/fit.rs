@@ -1,6 +1,5 @@
 //! A fit of every method on every layer of one data set.
 
-use crate::Result;
 use crate::control::{Outcome, RunControl};
 use crate::engine::compute::Compute;
 use crate::engine::plan::Plan;
@@ -12,6 +11,7 @@ use crate::run_dir::writer::NewRunDir;
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::transfer::blank::check_blank;
+use crate::{Error, Result};
 
 /// A fit of every method on every layer of a data set, with controls and intervals.
 ///
@@ -110,6 +110,14 @@ impl<'a> Fit<'a> {
     }
 
     fn run_with(&self, out: Option<&NewRunDir>) -> Result<Outcome<Run>> {
+        if self.blank.is_some() && self.source.all_tokens().is_some() {
+            return Err(Error::Setting {
+                name: "blank",
+                value: "given".to_owned(),
+                reason: "probes that read all tokens are not compared with blank passages",
+                hint: "leave it out, or fit on one token's states",
+            });
+        }
         if let Some(blank) = self.blank {
             check_blank(self.source, blank, &self.settings.layers)?;
         }

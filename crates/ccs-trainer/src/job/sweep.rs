@@ -19,6 +19,7 @@ use crate::run_dir::writer::NewRunDir;
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::source::pooled::{Dataset, Pooled, of_part};
+use crate::source::store::ALL_TOKENS;
 use crate::transfer::datasets::{ALL, transfers};
 use crate::transfer::fitted_run::FittedRun;
 use crate::transfer::table;
@@ -202,8 +203,16 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// Refuses fewer than two data sets, and one that is called as all of them are.
+/// Refuses fewer than two data sets, one that is called as all of them are, and states of all tokens.
 fn several(datasets: &[Dataset<'_>]) -> Result<()> {
+    if datasets.iter().any(|part| part.source.all_tokens().is_some()) {
+        return Err(Error::Setting {
+            name: "tokens",
+            value: ALL_TOKENS.to_owned(),
+            reason: "a sweep takes probes of one state to other data sets",
+            hint: "give a rule of one token, or fit each store alone",
+        });
+    }
     let value = if datasets.len() < 2 {
         "one data set"
     } else if datasets.iter().any(|part| part.name == ALL) {

@@ -58,9 +58,9 @@ impl MemoryTokens {
         let mut hasher = blake3::Hasher::new();
         for side in &lengths {
             hasher.update(&(side.len() as u64).to_le_bytes());
-            side.iter().for_each(|&length| {
+            for &length in side {
                 hasher.update(&(length as u64).to_le_bytes());
-            });
+            }
         }
         Self { rows, lengths, layers: Vec::new(), states: Vec::new(), texts: None, hasher }
     }

@@ -332,7 +332,15 @@ impl Evaluated<'_> {
 /// The probes meant, at least one.
 pub(crate) fn asked(run: &RunDir, report: &Report, options: &EvalOptions) -> Result<Vec<Fitted>> {
     let methods = methods(run.path(), report, options)?.into_iter();
-    methods.map(|method| Fitted::open(run.path(), method, options.layer)).collect()
+    let open = |method| -> Result<Fitted> {
+        let fitted = Fitted::open(run.path(), method, options.layer)?;
+        // Its random directions would need states of one token each, normalized as such.
+        if fitted.probe.hidden_layers().reads_tokens() {
+            return Err(Error::ReadsTokens { method, what: "an evaluation" });
+        }
+        Ok(fitted)
+    };
+    methods.map(open).collect()
 }
 
 /// The methods meant, at least one.

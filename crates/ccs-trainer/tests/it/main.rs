@@ -30,4 +30,5 @@ mod store;
 mod strata;
 mod sweep;
 mod templates;
+mod tokens;
 mod zero_shot;

@@ -1,5 +1,7 @@
 //! Pairs: what is refused, and what selecting keeps.
 
+use tch::Kind;
+
 use super::*;
 
 fn groups(n: usize) -> Vec<String> {

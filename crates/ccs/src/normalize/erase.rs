@@ -181,8 +181,8 @@ impl Data {
             let purpose = "a covariance".to_owned();
             return Err(Error::TooFewRows { purpose, needed: 2, found: rows as usize });
         }
-        crate::contrast::all_finite("the state", x)?;
-        crate::contrast::all_finite("the concept", z)?;
+        crate::floats::all_finite("the state", x)?;
+        crate::floats::all_finite("the concept", z)?;
         let center = |t: &Tensor| -> Result<(Tensor, Tensor)> {
             let t = t.f_to_kind(Kind::Double)?.f_to_device(x.device())?;
             let mean = t.f_mean_dim(0, false, Kind::Double)?;

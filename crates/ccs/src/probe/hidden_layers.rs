@@ -5,7 +5,8 @@ use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use crate::Result;
-use crate::probe::{TokenReader, tensor};
+use crate::probe::tensors::tensor;
+use crate::probe::token_reader::TokenReader;
 
 /// The part of a probe below its last weight w and bias b: its logit of a state x is wᵀf(x) + b.
 #[derive(Debug)]
@@ -31,6 +32,11 @@ impl HiddenLayers {
     /// Whether a probe is linear in one state.
     pub fn is_linear(&self) -> bool {
         matches!(self, Self::Linear)
+    }
+
+    /// Whether a probe reads the states of all tokens of a prompt.
+    pub fn reads_tokens(&self) -> bool {
+        matches!(self, Self::Tokens(_))
     }
 
     /// Its layers; none for a linear probe, and one that reads all tokens.

@@ -5,7 +5,9 @@ mod file;
 mod hidden_layers;
 mod input;
 mod sign;
+mod tensors;
 mod token_reader;
+mod token_shares;
 
 use std::collections::BTreeMap;
 
@@ -20,11 +22,11 @@ use crate::stats::metrics::Scored;
 use crate::{Contrast, Error, Result, Statements, loss};
 
 pub use affine::Affine;
-pub(crate) use file::tensor;
 pub use hidden_layers::{HiddenLayers, Layer};
 pub use input::{Calibration, ProbeInput};
 pub use sign::Sign;
-pub use token_reader::{TokenReader, TokenShares};
+pub use token_reader::TokenReader;
+pub use token_shares::TokenShares;
 
 /// A probe: linear, with hidden layers below its weight, or with what reads all tokens of a prompt.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ mod segments;
 use tch::{Device, Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
-use crate::contrast::all_finite;
+use crate::floats::{all_finite, is_float};
 use crate::{Error, Result};
 
 pub(crate) use segments::Segments;
@@ -28,6 +28,7 @@ pub(crate) use segments::Segments;
 pub struct TokenStates {
     states: Tensor,      // [M, D]
     offsets: Vec<usize>, // N + 1, from 0 to M, rising
+    dim: usize,
 }
 
 impl TokenStates {
@@ -41,7 +42,7 @@ impl TokenStates {
     /// not finite, with its row and token.
     pub fn new(states: Tensor, offsets: Vec<usize>) -> Result<Self> {
         let size = states.size();
-        if size.len() != 2 || size.contains(&0) || !crate::contrast::is_float(states.kind()) {
+        if size.len() != 2 || size.contains(&0) || !is_float(states.kind()) {
             return Err(Error::Shape {
                 what: "the states of tokens".to_owned(),
                 expected: "[M, D] of a floating-point kind, M and D at least 1".to_owned(),
@@ -49,9 +50,9 @@ impl TokenStates {
                 hint: "give one state a token, prompt after prompt",
             });
         }
-        let tokens = states.dims2("states")?.0 as usize;
-        check(&offsets, tokens)?;
-        let found = Self { states, offsets };
+        let (tokens, dim) = states.dims2("states")?;
+        check(&offsets, tokens as usize)?;
+        let found = Self { states, offsets, dim: dim as usize };
         all_finite("the state", &found.states).map_err(|error| found.located(error))?;
         Ok(found)
     }
@@ -90,7 +91,7 @@ impl TokenStates {
 
     /// D.
     pub fn dim(&self) -> usize {
-        self.states.size().get(1).map_or(0, |&d| d as usize)
+        self.dim
     }
 
     /// How many tokens each prompt has. N
@@ -142,7 +143,7 @@ impl TokenStates {
             return Err(Error::TooFewRows { purpose: "a part of the rows".to_owned(), needed: 1, found: 0 });
         }
         let index = Tensor::f_from_slice(&tokens)?.f_to_device(self.states.device())?;
-        Ok(Self { states: self.states.f_index_select(0, &index)?, offsets })
+        Ok(Self { states: self.states.f_index_select(0, &index)?, offsets, dim: self.dim })
     }
 
     /// The same prompts on another device.
@@ -150,7 +151,7 @@ impl TokenStates {
     /// # Errors
     /// LibTorch's.
     pub fn to_device(&self, device: Device) -> Result<Self> {
-        Ok(Self { states: self.states.f_to_device(device)?, offsets: self.offsets.clone() })
+        Ok(Self { states: self.states.f_to_device(device)?, offsets: self.offsets.clone(), dim: self.dim })
     }
 
     /// The prompts of several parts, one part after the other; none for no parts.
@@ -158,16 +159,14 @@ impl TokenStates {
     /// # Errors
     /// Parts of different D.
     pub fn concatenate(parts: &[&Self]) -> Result<Option<Self>> {
-        if parts.is_empty() {
-            return Ok(None);
-        }
+        let Some(dim) = parts.first().map(|part| part.dim) else { return Ok(None) };
         let states: Vec<&Tensor> = parts.iter().map(|part| &part.states).collect();
         let mut offsets = vec![0];
         for part in parts {
             let before = offsets.last().copied().unwrap_or_default();
             offsets.extend(part.offsets.iter().skip(1).map(|end| before + end));
         }
-        Ok(Some(Self { states: Tensor::f_cat(&states, 0)?, offsets }))
+        Ok(Some(Self { states: Tensor::f_cat(&states, 0)?, offsets, dim }))
     }
 
     /// The same prompts once more, on the same numbers.
@@ -175,7 +174,7 @@ impl TokenStates {
     /// # Errors
     /// LibTorch's.
     pub fn alias(&self) -> Result<Self> {
-        Ok(Self { states: self.states.f_alias()?, offsets: self.offsets.clone() })
+        Ok(Self { states: self.states.f_alias()?, offsets: self.offsets.clone(), dim: self.dim })
     }
 
     /// Which tokens are one prompt's.

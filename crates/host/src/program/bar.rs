@@ -74,6 +74,11 @@ impl Bar {
         self.bar.suspend(|| super::warn(text));
     }
 
+    /// Prints a line above the bar, also where there is no terminal.
+    pub fn note(&self, text: &str) {
+        self.bar.suspend(|| super::note(text));
+    }
+
     /// Prints a line above the bar, if there is a terminal.
     pub fn say(&self, text: &str) {
         self.bar.suspend(|| super::say(text));
