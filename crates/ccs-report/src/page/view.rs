@@ -13,6 +13,7 @@ use super::layers::{self, Column, LayerHeat, LayerView, Marks};
 use super::loss::{self, LossView};
 use super::methods::{self, ConfusionView, KeyNumber};
 use super::own_answers::{self, OwnAnswersView};
+use super::polarity::{self, PolarityView};
 use super::projections::{self, ProjectionsView};
 use super::random_directions::{self, RandomDirectionsView};
 use super::recursive::{self, RecursiveView};
@@ -57,6 +58,7 @@ pub(super) struct View {
     templates: Parted<Templates>,
     strata: Parted<ColumnsView>,
     token_places: Vec<TokenPlacesView>,
+    polarity: Option<PolarityView>,
     seeds: Option<RepetitionsView>,
     shuffled: Option<RepetitionsView>,
     random_directions: Option<RandomDirectionsView>,
@@ -141,6 +143,7 @@ impl View {
             templates: templates::templates(report),
             strata: strata::columns(report),
             token_places: token_places::token_places(report),
+            polarity: polarity::polarity(report),
             seeds: repetitions::repetitions(report, &report.seeds, "Accuracy and AUROC with other seeds"),
             shuffled: repetitions::repetitions(
                 report,
