@@ -27,8 +27,16 @@ pub fn reading(report: &Report) -> Vec<String> {
     let careful = of(Finding::ExplainedByColumn);
     let passages = of(Finding::ReadsPassages).or_else(|| of(Finding::PassagesNotShown));
     let directions = first(&|v| v.finding.is_about_directions());
-    let found =
-        [about(main), learned, supervised, turned, careful, passages, directions, of(Finding::Underdetermined)];
+    let found = [
+        about(main),
+        learned,
+        supervised,
+        turned,
+        careful,
+        passages,
+        directions,
+        of(Finding::Underdetermined),
+    ];
     let found = found.into_iter().flatten().map(|v| v.text.clone());
     std::iter::once(asked(report)).chain(found).take(MOST).collect()
 }

@@ -70,7 +70,10 @@ fn what_turns_round_is_called_so_and_what_follows_truth_is_not() {
         assert_eq!(turned(&flips), methods, "seed {seed}: {:?}", flips.verdicts);
         let of = &polarity(&flips).methods[&Method::LR];
         // A third of the rows is negated: what holds for the others decides.
-        assert!(of.affirmative.auroc_joint.unwrap()[0] > 0.5 && of.negated.auroc_joint.unwrap()[1] < 0.5, "{of:?}");
+        assert!(
+            of.affirmative.auroc_joint.unwrap()[0] > 0.5 && of.negated.auroc_joint.unwrap()[1] < 0.5,
+            "{of:?}"
+        );
         let said = reading(&flips);
         assert!(said.iter().any(|s| s.contains("ranks true below false among negated rows")), "{said:?}");
         // Noise is neither.
