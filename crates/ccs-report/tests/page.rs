@@ -133,10 +133,11 @@ fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).into()
 }
 
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "calibration",
     "templates",
     "strata",
+    "polarity",
     "seeds",
     "shuffled",
     "random-directions",

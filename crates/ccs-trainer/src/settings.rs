@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use ccs_report::{AnswerScore, RecordedSettings, Report, RowKind};
+use ccs_report::{AnswerScore, MethodInfo, RecordedSettings, Report, RowKind};
 
 use crate::engine::polarity::Negated;
 use crate::error::write_error;
@@ -70,6 +70,9 @@ pub struct Settings {
     /// Which rows are negated; `None` goes by a column whose name and values say it, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negated: Option<Negated>,
+    /// The columns that a row and its negation share; empty looks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub negated_by: Vec<String>,
 }
 
 fn half() -> f64 {
@@ -97,6 +100,7 @@ impl Default for Settings {
             zero_shot: AnswerScore::default(),
             strata: Vec::new(),
             negated: None,
+            negated_by: Vec::new(),
         }
     }
 }
@@ -117,6 +121,21 @@ impl Settings {
             method::default(rows, all_tokens).filter(|m| with_logprob || !m.needs_answers()).collect();
         let wanted = |method: &Method| self.methods.as_ref().unwrap_or(&default).contains(method);
         method::all(rows, all_tokens).filter(wanted).collect()
+    }
+
+    /// What a report says of a method; none of one that is not ours.
+    pub(crate) fn info(&self, method: Method) -> Option<MethodInfo> {
+        let info = method::known(method)?.info();
+        Some(if self.removes_mean_difference(method) {
+            MethodInfo { uses_labels: true, ..info }
+        } else {
+            info
+        })
+    }
+
+    /// Whether labels have a say in a method's directions only because of what is taken out before.
+    pub(crate) fn removes_mean_difference(&self, method: Method) -> bool {
+        method == Method::CCS && self.ccs.remove_mean_difference
     }
 
     /// Refuses what cannot be done on such rows.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::section::section;
 use super::{Provenance, short};
+use crate::side::RowKind;
 use crate::store::Store;
 
 section! {
@@ -14,8 +15,10 @@ section! {
         kind: String,
         /// [`Store::fingerprint`].
         fingerprint: String,
-        /// Rows (contrast pairs).
+        /// Rows: contrast pairs, unless `sides` says otherwise.
         rows: u64,
+        /// What the rows are, where they are no pairs.
+        sides: RowKind,
         /// What the states are kept in.
         dtype: String,
         /// The token rule whose states are meant.
@@ -48,11 +51,17 @@ impl DataRecord {
             kind: Some("store".to_owned()),
             fingerprint: Some(store.fingerprint().to_owned()),
             rows: Some(manifest.rows as u64),
+            sides: Self::unless_pairs(manifest.kind),
             dtype: Some(manifest.dtype.name().to_owned()),
             tokens: Some(tokens.to_owned()),
             made_by: Some(store.provenance()),
             ..Self::default()
         }
+    }
+
+    /// What the rows are, as a record has it: pairs go without saying.
+    pub fn unless_pairs(kind: RowKind) -> Option<RowKind> {
+        (!kind.is_pairs()).then_some(kind)
     }
 
     /// Several data sets as one, with what made them all together ([`Provenance::pooled`]).
@@ -64,6 +73,7 @@ impl DataRecord {
         Self {
             kind: Some("pooled".to_owned()),
             rows,
+            sides: first.sides,
             dtype: first.dtype,
             tokens: first.tokens,
             made_by: Provenance::pooled(&sources),
@@ -120,7 +130,7 @@ impl DataRecord {
             self.states().map(|states| format!("states {states}")),
             hash,
             self.fingerprint.as_deref().map(|hash| format!("store {}", short(hash))),
-            self.rows.map(|rows| format!("{rows} pairs")),
+            self.rows.map(|rows| format!("{rows} {}", self.sides.unwrap_or_default())),
         ]
         .into_iter()
         .flatten()

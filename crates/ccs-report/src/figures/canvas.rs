@@ -135,6 +135,13 @@ impl Canvas {
         self.through("polygon", outline, &look);
     }
 
+    /// An outline, the paler the lower its opacity.
+    pub(super) fn polygon_line(&mut self, outline: &[At], ink: Ink, opacity: f64) {
+        let color = self.color(ink);
+        let look = format!("fill=\"none\" stroke=\"{color}\" stroke-width=\"1.4\" opacity=\"{opacity}\"");
+        self.through("polygon", outline, &look);
+    }
+
     fn through(&mut self, tag: &str, points: &[At], look: &str) {
         let numbers: Vec<f64> = points.iter().flat_map(|&(x, y)| [x, y]).collect();
         let list: Vec<String> = points.iter().map(|&(x, y)| format!("{},{}", round(x), round(y))).collect();

@@ -1,6 +1,7 @@
 //! What the marks of a figure mean, in rows above it.
 
 use super::canvas::{Anchor, Canvas};
+use super::marks::Shape;
 use super::palette::{CCS, Ink, LR, RANDOM, TEXT, ZERO_SHOT};
 use super::text::text_width;
 
@@ -16,6 +17,8 @@ pub(super) enum Swatch {
     Hollow,
     /// A colored disc.
     Disc(Ink),
+    /// A colored mark.
+    Mark(Shape, Ink),
     /// A colored circle with nothing inside.
     Circle(Ink),
     /// The arrow of a direction.
@@ -74,6 +77,7 @@ fn mark(canvas: &mut Canvas, swatch: Swatch, x: f64, y: f64) {
             canvas.ring(middle, 7.0, TEXT);
         }
         Swatch::Hollow => canvas.hollow_disc(middle, 4.0, TEXT),
+        Swatch::Mark(shape, ink) => shape.fill(canvas, middle, 4.0, ink, 0.8),
         Swatch::Disc(ink) => canvas.disc(middle, 4.0, ink, 0.8),
         Swatch::Circle(ink) => canvas.circle_line(middle, 3.6, ink, 0.9),
         Swatch::Arrow(ink) => canvas.arrow(from, to, ink, 2.2),

@@ -8,10 +8,12 @@ mod canvas;
 pub(crate) mod dots;
 pub(crate) mod heat;
 mod legend;
+mod marks;
 pub(crate) mod palette;
 pub(crate) mod plane;
 mod series;
 mod text;
+pub(crate) mod truth_plane;
 
 pub(crate) use canvas::Figure;
 pub(crate) use series::Quantity;

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use super::axes::coordinate;
 use super::canvas::{Anchor, At, Canvas, Figure, Target};
 use super::legend::{self, Swatch};
+use super::marks::Shape;
 use super::palette::{FALSE, LINE, QUIET, TEXT, TRUE, method_ink};
 use super::text::fitting;
 use crate::numbers::percent;
-use crate::report::{Projection, Report, RowKind};
+use crate::report::{PointMarks, Projection, Report, RowKind};
 
 /// The widths of a picture on its own, in pixels.
 const WIDE: i32 = 620;
@@ -19,29 +20,46 @@ const NARROW_STRIP: (i32, usize) = (360, 2);
 /// The dashed circle's radius, as a share of the picture's shorter half.
 const CIRCLE: f64 = 0.82;
 
+/// What the points of every layer are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Points<'a> {
+    /// Whether each one's plus side, or statement, is true.
+    pub(crate) labels: &'a [bool],
+    /// What their marks tell apart.
+    pub(crate) marks: Option<&'a PointMarks>,
+}
+
+impl Points<'_> {
+    /// The mark of a row.
+    fn shape(&self, place: usize) -> Shape {
+        let value = self.marks.and_then(|marks| marks.of_row.get(place).copied()).unwrap_or_default();
+        Shape::ALL.get(value).copied().unwrap_or(Shape::Disc)
+    }
+}
+
 /// One layer in full.
-pub(crate) fn figure(report: &Report, of: &Projection, labels: &[bool]) -> Figure {
-    let draw = |width| single(report, of, labels, width);
+pub(crate) fn figure(report: &Report, of: &Projection, points: Points<'_>) -> Figure {
+    let draw = |width| single(report, of, points, width);
     Figure { wide: draw(WIDE), narrow: draw(NARROW) }
 }
 
 /// Layers one after another, each with its first `rows` rows.
-pub(crate) fn strip(report: &Report, layers: &[Projection], labels: &[bool], rows: usize) -> Figure {
-    let draw = |(width, columns)| several(report, layers, labels, rows, width, columns);
+pub(crate) fn strip(report: &Report, layers: &[Projection], points: Points<'_>, rows: usize) -> Figure {
+    let draw = |(width, columns)| several(report, layers, points, rows, width, columns);
     Figure { wide: draw(STRIP), narrow: draw(NARROW_STRIP) }
 }
 
-fn single(report: &Report, of: &Projection, labels: &[bool], width: i32) -> String {
+fn single(report: &Report, of: &Projection, points: Points<'_>, width: i32) -> String {
     let text = if width < 500 { 12 } else { 13 };
     let height = width * 3 / 4;
     // Drawn once to know how high the legend is.
-    let rows = |canvas: &mut Canvas| legend::draw(canvas, &key(report, of), width, text, 4);
+    let rows = |canvas: &mut Canvas| legend::draw(canvas, &key(report, of, points), width, text, 4);
     let top = rows(&mut Canvas::new(Target::Page, (1.0, 1.0))) + 6;
     let mut canvas = Canvas::new(Target::Page, (f64::from(width), f64::from(top + height + 22)));
     rows(&mut canvas);
     let frame =
         Frame { left: 20.0, top: f64::from(top), width: f64::from(width - 21), height: f64::from(height) };
-    frame.fill(&mut canvas, of, labels, of.plus_x.len(), 3.2);
+    frame.fill(&mut canvas, of, points, of.plus_x.len(), 3.2);
     let [first, second] = of.explained.map(percent);
     let below = (frame.left + frame.width / 2.0, frame.top + frame.height + 12.0);
     canvas.text(below, text - 1, Anchor::Middle, QUIET, &format!("first component ({first}) \u{2192}"));
@@ -53,11 +71,11 @@ fn single(report: &Report, of: &Projection, labels: &[bool], width: i32) -> Stri
     );
     canvas.described(
         &format!("Statements on two principal components at layer {}", of.layer),
-        &description(report, of, labels),
+        &description(report, of, points.labels),
     )
 }
 
-fn key(report: &Report, of: &Projection) -> Vec<(Swatch, String)> {
+fn key(report: &Report, of: &Projection, points: Points<'_>) -> Vec<(Swatch, String)> {
     let mut items = match report.row_kind {
         RowKind::Pairs => vec![
             (Swatch::Disc(TRUE), "true, affirmed".to_owned()),
@@ -69,6 +87,10 @@ fn key(report: &Report, of: &Projection) -> Vec<(Swatch, String)> {
             vec![(Swatch::Disc(TRUE), "true".to_owned()), (Swatch::Disc(FALSE), "false".to_owned())]
         }
     };
+    if let Some(marks) = points.marks {
+        let value = |(value, shape): (&String, Shape)| (Swatch::Mark(shape, QUIET), fitting(value, 12, 160));
+        items.extend(marks.values.iter().zip(Shape::ALL).map(value));
+    }
     items.extend(of.directions.iter().map(|direction| {
         let title = fitting(&report.title(direction.method), 12, 200);
         (Swatch::Arrow(method_ink(direction.method)), title)
@@ -79,7 +101,7 @@ fn key(report: &Report, of: &Projection) -> Vec<(Swatch, String)> {
 fn several(
     report: &Report,
     layers: &[Projection],
-    labels: &[bool],
+    points: Points<'_>,
     rows: usize,
     width: i32,
     columns: usize,
@@ -95,9 +117,10 @@ fn several(
         let top = coordinate(number / columns) * (height + head + gap);
         canvas.text((left, top + 9.0), 12, Anchor::Start, TEXT, &format!("Layer {}", layer.layer));
         let frame = Frame { left, top: top + head, width: side - 1.0, height };
-        frame.fill(&mut canvas, layer, labels, rows, 2.2);
+        frame.fill(&mut canvas, layer, points, rows, 2.2);
     }
-    let description: Vec<String> = layers.iter().map(|layer| description(report, layer, labels)).collect();
+    let description: Vec<String> =
+        layers.iter().map(|layer| description(report, layer, points.labels)).collect();
     canvas.described("Statements on two principal components, by layer", &description.join(" "))
 }
 
@@ -141,7 +164,7 @@ struct Frame {
 
 impl Frame {
     /// Points and arrows. Both axes have the same scale, so that angles are those of the states.
-    fn fill(&self, canvas: &mut Canvas, of: &Projection, labels: &[bool], rows: usize, radius: f64) {
+    fn fill(&self, canvas: &mut Canvas, of: &Projection, points: Points<'_>, rows: usize, radius: f64) {
         let Self { left, top, width, height } = *self;
         let center = (left + width / 2.0, top + height / 2.0);
         for (from, to) in [
@@ -156,15 +179,15 @@ impl Frame {
         }
         let scale = self.scale(of, rows, radius + 2.0);
         let at = |x: f64, y: f64| -> At { (center.0 + scale * x, center.1 - scale * y) };
-        let places = labels.iter().take(rows).enumerate();
+        let places = points.labels.iter().take(rows).enumerate();
         for (place, &label) in places {
             let point = |xs: &[f64], ys: &[f64]| Some(at(*xs.get(place)?, *ys.get(place)?));
             let ink = |truth: bool| if truth { TRUE } else { FALSE };
             if let Some(at) = point(&of.minus_x, &of.minus_y) {
-                canvas.circle_line(at, radius - 0.4, ink(!label), 0.75);
+                points.shape(place).outline(canvas, at, radius - 0.4, ink(!label), 0.75);
             }
             if let Some(at) = point(&of.plus_x, &of.plus_y) {
-                canvas.disc(at, radius, ink(label), 0.7);
+                points.shape(place).fill(canvas, at, radius, ink(label), 0.7);
             }
         }
         let reach = CIRCLE * width.min(height) / 2.0;
@@ -222,7 +245,8 @@ mod tests {
 
     #[test]
     fn every_statement_is_drawn_once_and_the_arrow_has_its_share() {
-        let drawn = single(&report(), &projection(), &[true, false, true], 620);
+        let drawn =
+            single(&report(), &projection(), Points { labels: &[true, false, true], marks: None }, 620);
         // Two discs and two circles are the legend's; the statement that is not a number is left out.
         let count = |part: &str| drawn.matches(part).count();
         assert_eq!(count("<circle"), 4 + 5 + 1, "{drawn}");
@@ -239,9 +263,26 @@ mod tests {
     }
 
     #[test]
+    fn marks_tell_values_and_the_legend_names_them() {
+        let marks = PointMarks {
+            column: "topic".to_owned(),
+            values: ["cities", "numbers"].map(str::to_owned).into(),
+            of_row: vec![0, 1, 1],
+        };
+        let points = Points { labels: &[true, false, true], marks: Some(&marks) };
+        let drawn = single(&report(), &projection(), points, 620);
+        // Of the two rows that have a place, one is of discs and one of triangles, each with its two sides; the legend has
+        // one of either, and an arrow has a head.
+        let count = |part: &str| drawn.matches(part).count();
+        assert_eq!((count("<circle"), count("<polygon")), (4 + 1 + 2 + 1 + 1, 1 + 2 + 1), "{drawn}");
+        assert!(drawn.contains("cities") && drawn.contains("numbers"));
+    }
+
+    #[test]
     fn a_strip_has_a_picture_a_layer() {
         let layers = vec![projection(); 5];
-        let Figure { wide, narrow } = strip(&report(), &layers, &[true, false, true], 2);
+        let Figure { wide, narrow } =
+            strip(&report(), &layers, Points { labels: &[true, false, true], marks: None }, 2);
         for svg in [wide, narrow] {
             assert_eq!(svg.matches("Layer 7</text>").count(), 5);
             assert_eq!(svg.matches("<circle").count(), 5 * (4 + 1));

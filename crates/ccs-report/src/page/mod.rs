@@ -20,6 +20,7 @@ mod layers;
 mod loss;
 mod methods;
 mod own_answers;
+mod polarity;
 mod projections;
 mod random_directions;
 mod recursive;

@@ -18,6 +18,8 @@ pub(super) struct ProjectionsView {
     strip: Option<Figure>,
     layers: usize,
     strip_rows: usize,
+    /// The column that marks tell.
+    marks: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -28,9 +30,10 @@ struct Picture {
 
 pub(super) fn projections(report: &Report) -> Option<ProjectionsView> {
     let of = report.projections.as_ref()?;
+    let points = plane::Points { labels: &of.labels, marks: of.marks.as_ref() };
     let main = of.layers.iter().filter(|layer| of.main.contains(&layer.layer));
     let picture = |layer: &Projection| Picture {
-        figure: plane::figure(report, layer, &of.labels),
+        figure: plane::figure(report, layer, points),
         caption: caption(report, layer),
     };
     let strip = of.layers.len() > 1;
@@ -39,9 +42,10 @@ pub(super) fn projections(report: &Report) -> Option<ProjectionsView> {
         rows: of.rows.len(),
         train_rows: of.train_rows,
         main: main.map(picture).collect(),
-        strip: strip.then(|| plane::strip(report, &of.layers, &of.labels, fewest)),
+        strip: strip.then(|| plane::strip(report, &of.layers, points, fewest)),
         layers: of.layers.len(),
         strip_rows: fewest,
+        marks: of.marks.as_ref().map(|marks| marks.column.clone()),
     })
 }
 

@@ -13,6 +13,7 @@ use super::layers::{self, Column, LayerHeat, LayerView, Marks};
 use super::loss::{self, LossView};
 use super::methods::{self, ConfusionView, KeyNumber};
 use super::own_answers::{self, OwnAnswersView};
+use super::polarity::{self, PolarityView};
 use super::projections::{self, ProjectionsView};
 use super::random_directions::{self, RandomDirectionsView};
 use super::recursive::{self, RecursiveView};
@@ -59,6 +60,7 @@ pub(super) struct View {
     token_places: Vec<TokenPlacesView>,
     /// Whether probes read all tokens.
     of_tokens: bool,
+    polarity: Option<PolarityView>,
     seeds: Option<RepetitionsView>,
     shuffled: Option<RepetitionsView>,
     random_directions: Option<RandomDirectionsView>,
@@ -144,6 +146,7 @@ impl View {
             strata: strata::columns(report),
             token_places: token_places::token_places(report),
             of_tokens: report.reads_all_tokens(),
+            polarity: polarity::polarity(report),
             seeds: repetitions::repetitions(report, &report.seeds, "Accuracy and AUROC with other seeds"),
             shuffled: repetitions::repetitions(
                 report,

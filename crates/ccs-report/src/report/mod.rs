@@ -10,6 +10,7 @@ mod directions;
 mod evaluation;
 mod examples;
 mod layer;
+mod polarity;
 mod projection;
 mod recursive;
 mod repetitions;
@@ -39,7 +40,10 @@ pub use evaluation::{
 };
 pub use examples::{Disagreement, Disagreements, ExampleRow, Judged, MethodExamples, RowExamples};
 pub use layer::{LayerReport, LossReport, MethodReport};
-pub use projection::{ProjectedDirection, Projection, Projections};
+pub use polarity::{
+    MethodPolarity, NegationConsistency, OnPolarity, PolarityReport, TruthPlane, WithinPolarity,
+};
+pub use projection::{PointMarks, ProjectedDirection, Projection, Projections};
 pub use recursive::{RecursiveIteration, RecursiveReport, Spread, Untrained};
 pub use repetitions::{Repetitions, SeedCosines, ShuffledBand};
 pub use row_kind::RowKind;
@@ -107,6 +111,9 @@ pub struct Report {
     /// them. Each with a band of random directions that contains all results at once with 95% probability.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
     pub shuffled: IndexMap<Method, Repetitions>,
+    /// Affirmative and negated rows, where there are both.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub polarity: Option<PolarityReport>,
     /// How many random directions rank the test rows better than chance, and how many directions stand out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub directions: Option<DirectionsReport>,

@@ -14,10 +14,24 @@ pub struct Projections {
     pub rows: Vec<usize>,
     /// Whether each one's plus side, or statement, is true.
     pub labels: Vec<bool>,
+    /// What the rows' marks tell apart, where there is something.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub marks: Option<PointMarks>,
     /// The layers that a picture of its own shows; the others are in the strip alone.
     pub main: Vec<usize>,
     /// Ascending.
     pub layers: Vec<Projection>,
+}
+
+/// A column of the data that marks of points tell: one that a probe follows, polarity, or else data set or template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointMarks {
+    /// The column.
+    pub column: String,
+    /// Up to four values; of more, the most frequent, and all others together.
+    pub values: Vec<String>,
+    /// Of every row that is shown, the place of its value.
+    pub of_row: Vec<usize>,
 }
 
 /// One layer. A layer that only the strip shows has the first of the rows alone.

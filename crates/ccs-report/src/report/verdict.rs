@@ -44,6 +44,8 @@ pub enum Finding {
     NoBetterThanZeroShot,
     /// The probe follows a column of the data, and is not shown to follow truth more closely.
     ExplainedByColumn,
+    /// Among affirmative rows or among negated ones the AUROC interval lies below 0.5: the ranking turns round with negation.
+    TurnsWithNegation,
     /// Fewer training rows than dimensions.
     Underdetermined,
     /// Worse than logistic regression.

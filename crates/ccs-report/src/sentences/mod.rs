@@ -4,6 +4,7 @@ mod caveats;
 mod directions;
 mod numbers;
 mod places;
+mod polarity;
 mod reading;
 mod strata;
 mod verdicts;

@@ -22,11 +22,21 @@ pub fn reading(report: &Report) -> Vec<String> {
     let supervised = compared.or_else(|| about(Method::LR).filter(|_| main != Method::LR));
     let of = |finding: Finding| first(&|v| v.finding == finding);
     let learned = of(Finding::PlaceLearned).or_else(|| of(Finding::PlaceNotShown));
+    let turned = first(&|v| v.finding == Finding::TurnsWithNegation && v.method == main);
+    let turned = turned.or_else(|| first(&|v| v.finding == Finding::TurnsWithNegation && v.method.is_main()));
     let careful = of(Finding::ExplainedByColumn);
     let passages = of(Finding::ReadsPassages).or_else(|| of(Finding::PassagesNotShown));
     let directions = first(&|v| v.finding.is_about_directions());
-    let found =
-        [about(main), learned, supervised, careful, passages, directions, of(Finding::Underdetermined)];
+    let found = [
+        about(main),
+        learned,
+        supervised,
+        turned,
+        careful,
+        passages,
+        directions,
+        of(Finding::Underdetermined),
+    ];
     let found = found.into_iter().flatten().map(|v| v.text.clone());
     std::iter::once(asked(report)).chain(found).take(MOST).collect()
 }

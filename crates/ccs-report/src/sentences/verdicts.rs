@@ -9,6 +9,7 @@ use super::caveats::{TestRows, too_few};
 use super::directions::about_directions;
 use super::numbers::{difference_in, numbers};
 use super::places::learned_places;
+use super::polarity::turned_round;
 use super::strata::explained;
 use crate::method::Method;
 use crate::numbers::percent;
@@ -54,6 +55,7 @@ fn of_method(report: &Report, method: Method, choice: &Chosen, few: Option<&str>
             found.extend(against_zero_shot(report, method));
             found.extend(without_passages(report, method, layer));
         }
+        found.extend(turned_round(report, method, layer));
         if main {
             found.extend(explained(report, method, layer));
         }
@@ -172,17 +174,22 @@ fn against_supervised(report: &Report, found: &[Verdict]) -> Option<Verdict> {
     }
     let estimate = compared.auroc?;
     let [low, high] = estimate.ci?;
-    let title = report.title(compared.first);
-    let [first, lr] =
-        [(title.as_str(), compared.first_layer), ("logistic regression", compared.second_layer)]
-            .map(|(title, layer)| format!("{title} (layer {layer})"));
+    let (title, named) = (report.title(compared.first), compared.first == Method::CCS);
+    // A name that is a word stands small within a sentence.
+    let within = if named { title.clone() } else { title.to_lowercase() };
+    let [first, inner, lr] = [
+        (title.as_str(), compared.first_layer),
+        (within.as_str(), compared.first_layer),
+        ("logistic regression", compared.second_layer),
+    ]
+    .map(|(title, layer)| format!("{title} (layer {layer})"));
     let by = difference_in("AUROC", estimate, None, 1)?;
     let (finding, text) = if high < 0.0 {
         (Finding::BelowSupervised, format!("{first} falls short of {lr}: {by}."))
     } else if low > 0.0 {
         (Finding::AboveSupervised, format!("{first} exceeds {lr}: {by}."))
     } else {
-        (Finding::NearSupervised, format!("Between {first} and {lr}, {by}: neither is shown to be better."))
+        (Finding::NearSupervised, format!("Between {inner} and {lr}, {by}: neither is shown to be better."))
     };
     Some(Verdict { method: compared.first, layer: None, finding, text })
 }

@@ -3,8 +3,9 @@
 use ccs_report::{
     Against, Bin, Blank, Calibration, Chosen, ColumnReport, Diagnostics, Difference, DirectionCosines,
     DirectionsReport, EnsembleReport, Ensembling, Estimate, Evaluation, Histogram, LeftOut, Method,
-    MethodInfo, Platt, RecursiveIteration, RecursiveReport, Reliability, Repetitions, Report, SeedCosines,
-    ShuffledBand, SpectrumReport, Spread, Stratum, TemplateReport, Terms, Transfer, Untrained,
+    MethodInfo, MethodPolarity, NegationConsistency, OnPolarity, Platt, PolarityReport, RecursiveIteration,
+    RecursiveReport, Reliability, Repetitions, Report, SeedCosines, ShuffledBand, SpectrumReport, Spread,
+    Stratum, TemplateReport, Terms, Transfer, TruthPlane, Untrained, WithinPolarity,
 };
 use indexmap::IndexMap;
 use rand::{RngExt, SeedableRng};
@@ -272,6 +273,48 @@ fn info(name: &str, title: &str, kind: &Kind) -> (Method, MethodInfo) {
     (name.parse().unwrap(), info)
 }
 
+fn polarity(layer: usize, probes: &[Method]) -> PolarityReport {
+    let on = |accuracy: f64| OnPolarity {
+        test: about(accuracy),
+        auroc_joint: Some([accuracy - 0.1, accuracy + 0.1]),
+    };
+    let share = |value: f64| Estimate { value, ci: Some([value - 0.05, value + 0.05]) };
+    let of = |method: &Method| MethodPolarity {
+        layer,
+        affirmative: on(0.85),
+        negated: on(0.3),
+        of_affirmative: Some([about(0.9), about(0.2)]),
+        of_negated: Some([about(0.25), about(0.88)]),
+        consistency: Some(NegationConsistency { pairs: 60, turned: share(0.7), right: share(0.6) }),
+        within_polarity: (*method == Method::CCS).then(|| WithinPolarity {
+            test: about(0.8),
+            affirmative: about(0.82),
+            negated: about(0.78),
+            change: Some(share(0.1)),
+        }),
+    };
+    PolarityReport {
+        column: "dataset".to_owned(),
+        values: vec!["neg_cities".to_owned()],
+        by_name: false,
+        train: [60, 60],
+        test: [40, 40],
+        groups_of_rarer_label: [20, 20],
+        matched_by: ["city", "country"].map(str::to_owned).into(),
+        results: 2 * probes.len(),
+        methods: probes.iter().map(|method| (*method, of(method))).collect(),
+        plane: Some(TruthPlane {
+            layer,
+            rows: vec![0, 1, 2, 3],
+            labels: vec![true, false, true, false],
+            affirmative: vec![true, true, false, false],
+            general: vec![1.0, -1.0, 0.8, -0.9],
+            sensitive: vec![0.5, -0.5, -0.6, 0.4],
+            cosine: 0.12,
+        }),
+    }
+}
+
 /// The report with every method there is, diagnostics of all of them, and every control.
 pub(crate) fn full(mut report: Report, templates: &[String], datasets: &[String]) -> Report {
     let best = report.chosen.get(&Method::CCS).and_then(|c| c.layer).unwrap();
@@ -298,6 +341,7 @@ pub(crate) fn full(mut report: Report, templates: &[String], datasets: &[String]
     report.shuffled = of_probes(&|_| shuffled(best, 10 * probes.len()));
     report.directions = Some(directions(best));
     report.recursive = Some(recursive(best, 20));
+    report.polarity = Some(polarity(best, &probes));
     let blank = |m: &Method| Blank {
         without: about(accuracy(m) - 0.2),
         with: about(accuracy(m)),

@@ -25,6 +25,7 @@ Examples:
   ccs fit store --out run --methods all --recursive 20
   ccs fit store --out run --optimizer lbfgs --l2 0.01 --normalize burns
   ccs fit store --out run-mean --tokens mean
+  ccs fit store --out run --negated polarity=negated
   ccs fit store --out run --blank store-blank
   ccs fit store --out alice --only speaker=Alice --truth truth
   ccs fit store --out run --json | jq .chosen.ccs.test.accuracy";

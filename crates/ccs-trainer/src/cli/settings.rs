@@ -68,6 +68,10 @@ pub(crate) struct SettingsArgs {
     /// Fit in the span of the first K principal directions of the training rows' differences.
     #[arg(long, value_name = "K", help_heading = "CCS")]
     project: Option<usize>,
+    /// Take the difference of the training rows' means by label out of the states before ccs and recursive CCS are fitted:
+    /// what they find then is not what labels would have found at once. Uses labels.
+    #[arg(long, help_heading = "CCS")]
+    remove_mean_difference: bool,
     /// The precision of the fit: f32 or f64.
     #[arg(long, default_value = "f32", help_heading = "CCS")]
     precision: Precision,
@@ -100,6 +104,10 @@ pub(crate) struct SettingsArgs {
     /// called polarity, negated or affirmative whose two values say it]
     #[arg(long, value_name = "[COLUMN=]VALUE", help_heading = "Controls")]
     negated: Option<Negated>,
+    /// Columns, separated by commas, that a statement and its negation have in common, such as city,country [default: as
+    /// far as columns, questions, or groups tell]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Controls")]
+    negated_by: Vec<String>,
     /// Directions of recursive CCS at the chosen layer, each orthogonal to those before it; 0 for none [default: 5 if
     /// ccs is fitted without --hidden]
     #[arg(long, value_name = "N", help_heading = "Controls")]
@@ -175,6 +183,7 @@ impl SettingsArgs {
         settings.zero_shot = self.zero_shot.unwrap_or_default();
         settings.strata.clone_from(&self.strata);
         settings.negated.clone_from(&self.negated);
+        settings.negated_by.clone_from(&self.negated_by);
         self.check_used(&settings, rows, all_tokens)?;
         settings.check()?;
         Ok(settings)
@@ -189,6 +198,7 @@ impl SettingsArgs {
         ccs.l2 = self.l2;
         ccs.hidden.clone_from(&self.hidden);
         ccs.project = self.project;
+        ccs.remove_mean_difference = self.remove_mean_difference;
         ccs.precision = self.precision;
         if let Some(init) = self.init {
             if !self.hidden.is_empty() && init != Init::Uniform {
@@ -223,6 +233,11 @@ impl SettingsArgs {
         if let Some(c) = self.lr_c.filter(|_| !with_c) {
             let reason = "no method takes it: lr with a penalty that is not chosen, or inlp";
             return Err(refused("--lr-c", c.to_string(), reason, "leave it out, or `--lr-cross-validated`"));
+        }
+        if self.remove_mean_difference && !methods.contains(&Method::CCS) {
+            let reason = "ccs is not among the methods";
+            let (name, hint) = ("--remove-mean-difference", "add it to `--methods`");
+            return Err(refused(name, "given".to_owned(), reason, hint));
         }
         if let Some(share) = self.true_share.filter(|_| !methods.contains(&Method::CALIBRATED_ZERO_SHOT)) {
             let reason = "calibrated_zero_shot is not among the methods";

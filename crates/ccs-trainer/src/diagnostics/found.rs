@@ -4,8 +4,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use ccs_report::{
-    Diagnostics as MethodDiagnostics, DirectionsReport, Method, Projection, RecursiveReport, Repetitions,
-    SeveralLayers, TemplateReport, TokenPlaces, WithinLayer,
+    Diagnostics as MethodDiagnostics, DirectionsReport, Method, MethodPolarity, Projection, RecursiveReport,
+    Repetitions, SeveralLayers, TemplateReport, TokenPlaces, TruthPlane, WithinLayer,
 };
 
 use crate::method::Ask as _;
@@ -22,6 +22,10 @@ pub(crate) struct Diagnostics {
     pub(crate) directions: Option<DirectionsReport>,
     pub(crate) recursive: Option<RecursiveReport>,
     pub(crate) within: Option<WithinLayer>,
+    #[serde(default)]
+    pub(crate) polarity: IndexMap<Method, MethodPolarity>,
+    /// With TTPD.
+    pub(crate) truth_plane: Option<TruthPlane>,
     /// Of pictured layers; what takes seconds is not kept.
     #[serde(skip)]
     pub(crate) projections: Vec<Projection>,
@@ -44,6 +48,8 @@ impl Diagnostics {
         self.directions = self.directions.take().or(other.directions);
         self.recursive = self.recursive.take().or(other.recursive);
         self.within = self.within.take().or(other.within);
+        self.polarity.extend(other.polarity);
+        self.truth_plane = self.truth_plane.take().or(other.truth_plane);
         self.projections.extend(other.projections);
         self.several_layers.extend(other.several_layers);
         self.predictions.extend(other.predictions);

@@ -8,12 +8,14 @@ use crate::control::{RunControl, Work};
 use crate::diagnostics::calibration::calibration;
 use crate::diagnostics::directions::directions;
 use crate::diagnostics::found::Diagnostics;
+use crate::diagnostics::polarity::{self, Sides};
 use crate::diagnostics::recursive::recursive_ccs;
 use crate::diagnostics::seeds::other_seeds;
 use crate::diagnostics::shuffled::{RandomShuffles, Shuffler, random_directions, shuffled_labels};
 use crate::diagnostics::strata::by_column;
 use crate::diagnostics::templates::{Template, by_template, ensembles, templates};
 use crate::diagnostics::token_places::token_places;
+use crate::diagnostics::truth_plane::truth_plane;
 use crate::diagnostics::within::chosen_by_test_rows;
 use crate::engine::data::{LayerData, load};
 use crate::engine::evaluate::predict;
@@ -30,6 +32,8 @@ pub(crate) struct ChosenLayer<'a> {
     data: LayerData<'a>,
     templates: Vec<Template>,
     shuffler: Shuffler,
+    /// Affirmative and negated rows, where there are both.
+    polarity: Option<Sides>,
     /// Under shuffled labels, if those are asked for.
     random: Option<RandomShuffles>,
 }
@@ -44,11 +48,11 @@ impl<'a> ChosenLayer<'a> {
     ) -> Result<Self> {
         let data = load(plan, layer)?;
         let templates = templates(&data)?;
-        let shuffler = Shuffler::of(&data);
+        let (shuffler, polarity) = (Shuffler::of(&data), Sides::of(&data));
         let results = plan.settings.shuffles * methods;
         let random =
             if results > 0 { Some(random_directions(plan, &data, &shuffler, results)?) } else { None };
-        Ok(Self { plan, outcome, data, templates, shuffler, random })
+        Ok(Self { plan, outcome, data, templates, shuffler, polarity, random })
     }
 
     /// The diagnostics of one method's probe, and of the layer's directions where they are looked at with this method.
@@ -75,6 +79,12 @@ impl<'a> ChosenLayer<'a> {
         }
         if method == Method::CCS {
             self.of_ccs(probe, cosine, &mut found, control)?;
+        }
+        if let Some(sides) = &self.polarity {
+            found.polarity.insert(method, polarity::of_method(plan, recipe, data, sides, probe, control)?);
+            if method == Method::TTPD {
+                found.truth_plane = possible(truth_plane(plan, data))?.ok().flatten();
+            }
         }
         // What stands out among all tokens, nothing here says.
         if with_directions && data.train.tokens().is_none() {

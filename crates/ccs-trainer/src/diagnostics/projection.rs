@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use ccs::normalize::{Normalization, Normalizer};
 use ccs::probe::Probe;
 use ccs::{Contrast, SeedTree, pick};
-use ccs_report::{Chosen, Method, ProjectedDirection, Projection, Projections};
+use ccs_report::{Chosen, Diagnostics, Method, ProjectedDirection, Projection, Projections};
 use indexmap::IndexMap;
 use rand::seq::SliceRandom as _;
 use tch::{Device, Kind, Tensor};
 
 use crate::Result;
+use crate::diagnostics::marks::marks;
 use crate::diagnostics::plane::Plane;
 use crate::engine::data::load;
 use crate::engine::outcome::LayerOutcome;
@@ -110,12 +111,18 @@ impl Pictures {
     }
 
     /// The pictures of a run; none where no layer could be pictured.
-    pub(crate) fn with(self, plan: &Plan<'_>, layers: Vec<Projection>) -> Result<Option<Projections>> {
+    pub(crate) fn with(
+        self,
+        plan: &Plan<'_>,
+        layers: Vec<Projection>,
+        diagnostics: &IndexMap<Method, Diagnostics>,
+    ) -> Result<Option<Projections>> {
         let rows = pick(&plan.split.rows.test, &self.test)?;
         let labels = pick(&plan.source.rows().labels, &rows)?;
+        let marks = marks(plan, &self.methods, diagnostics, &rows);
         let main = self.main.into_iter().filter(|m| layers.iter().any(|l| l.layer == *m)).collect();
         let train_rows = self.train.len();
-        Ok((!layers.is_empty()).then_some(Projections { train_rows, rows, labels, main, layers }))
+        Ok((!layers.is_empty()).then_some(Projections { train_rows, rows, labels, marks, main, layers }))
     }
 }
 
@@ -127,7 +134,7 @@ fn evenly(count: usize, most: usize) -> Vec<usize> {
 }
 
 /// At most `most` of so many places, in an order of chance.
-fn some(count: usize, most: usize, stream: &SeedTree) -> Vec<usize> {
+pub(crate) fn some(count: usize, most: usize, stream: &SeedTree) -> Vec<usize> {
     let mut places: Vec<usize> = (0..count).collect();
     places.shuffle(&mut stream.rng());
     places.truncate(most);
@@ -156,13 +163,17 @@ fn coordinates(points: &Tensor) -> Result<[Vec<f64>; 2]> {
     let column = |at: i64| -> Result<Vec<f64>> {
         Ok(Vec::try_from(points.f_select(1, at)?.f_to_device(Device::Cpu)?.f_contiguous()?)?)
     };
-    let columns = [column(0)?, column(1)?];
+    Ok(rounded([column(0)?, column(1)?]))
+}
+
+/// Coordinates rounded to a thousandth of the furthest.
+pub(crate) fn rounded(columns: [Vec<f64>; 2]) -> [Vec<f64>; 2] {
     let most = columns.iter().flatten().fold(0.0f64, |most, v| most.max(v.abs()));
     if most == 0.0 {
-        return Ok(columns);
+        return columns;
     }
     let scale = 10f64.powi(3 - most.log10().floor() as i32);
-    Ok(columns.map(|values| values.into_iter().map(|v| (v * scale).round() / scale + 0.0).collect()))
+    columns.map(|values| values.into_iter().map(|v| (v * scale).round() / scale + 0.0).collect())
 }
 
 /// The direction along which a linear probe takes statements to become true, on the plane.

@@ -182,7 +182,7 @@ pub(crate) fn shuffled_labels(
         // The same for every method and layer.
         let stream = plan.stream.child("shuffled labels").indexed("shuffle", shuffle);
         let [train_labels, test_labels] = shuffler.labels(&stream);
-        if recipe.method.is_supervised() {
+        if recipe.method.is_supervised() || plan.settings.removes_mean_difference(recipe.method) {
             let what = format!("shuffle {} of {shuffles}", shuffle + 1);
             control.begin(recipe.method, data.layer.layer, &what)?;
             let train = data.train.relabeled(train_labels)?;

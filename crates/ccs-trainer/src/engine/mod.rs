@@ -10,6 +10,7 @@ pub(crate) mod compute;
 pub(crate) mod data;
 pub(crate) mod evaluate;
 pub(crate) mod layer;
+pub(crate) mod negations;
 pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod polarity;

@@ -8,6 +8,7 @@ use tch::Device;
 
 use crate::engine::columns::{DataColumn, columns};
 use crate::engine::evaluate::Multiplicity;
+use crate::engine::negations::Negations;
 use crate::engine::polarity::Polarity;
 use crate::engine::split::DataSplit;
 use crate::method::Ask;
@@ -29,6 +30,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) columns: Vec<DataColumn>,
     /// Which rows are negated, where that is known.
     pub(crate) polarity: Option<Polarity>,
+    /// Which rows are each other's negation, where some are.
+    pub(crate) negations: Option<Negations>,
     /// The root of all that is random.
     pub(crate) stream: SeedTree,
     pub(crate) device: Device,
@@ -62,7 +65,11 @@ impl<'a> Plan<'a> {
         let split = DataSplit::new(rows, &settings, tested, &stream)?;
         let columns = columns(rows, &settings.strata, &split.rows.train)?;
         let polarity = Polarity::of(rows, settings.negated.as_ref(), tested.is_some())?;
-        Ok(Self { source, settings, methods, layers, split, columns, polarity, stream, device })
+        let negations = match &polarity {
+            Some(polarity) if polarity.is_mixed() => Negations::of(rows, polarity, &settings.negated_by)?,
+            _ => None,
+        };
+        Ok(Self { source, settings, methods, layers, split, columns, polarity, negations, stream, device })
     }
 
     /// How many layers and methods a run's intervals are to hold for at once.

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 use crate::Result;
 use crate::diagnostics::found::Diagnostics;
+use crate::diagnostics::polarity;
 use crate::diagnostics::shuffled;
 use crate::engine::bar::Bar;
 use crate::engine::outcome::LayerOutcome;
@@ -30,6 +31,7 @@ pub(crate) fn assemble(
 ) -> Result<Run> {
     let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
     let without_labels = choose_layer::without_labels(&layers).map(|choice| (Method::CCS, choice));
+    let without_labels = without_labels.filter(|_| !plan.settings.ccs.remove_mean_difference);
     let mut bar = Bar::new(plan)?;
     let choices = compare::between_choices(plan, &mut chosen, &outcomes, bar.as_mut())?;
     let counts = plan.split.counts(plan.source.rows())?;
@@ -38,7 +40,13 @@ pub(crate) fn assemble(
     let rows = RunRows::of(plan)?;
     let predictions = predictions(plan, std::mem::take(&mut diagnostics.predictions))?;
     let (source, settings, split) = (plan.source, &plan.settings, &plan.split);
-    let of_methods = plan.methods.iter().filter_map(|&m| Some((m, method::known(m)?.info())));
+    let of_methods = plan.methods.iter().filter_map(|&m| Some((m, plan.settings.info(m)?)));
+    let polarity = match &plan.polarity {
+        Some(polarity) => {
+            polarity::report(plan, polarity, method::in_order(diagnostics.polarity), diagnostics.truth_plane)?
+        }
+        None => None,
+    };
     let mut report = Report {
         schema: Report::SCHEMA,
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -60,6 +68,7 @@ pub(crate) fn assemble(
         seeds: method::in_order(diagnostics.seeds),
         shuffled: method::in_order(diagnostics.shuffled),
         token_places: method::in_order(diagnostics.token_places),
+        polarity,
         directions: diagnostics.directions,
         recursive: diagnostics.recursive,
         within_layer: diagnostics.within,
@@ -99,6 +108,10 @@ fn predictions(plan: &Plan<'_>, mut of_probes: Vec<MethodPredictions>) -> Result
     Ok(of_probes)
 }
 
+/// Said where CCS was kept from what labels find at once.
+const WITHOUT_MEAN_DIFFERENCE: &str = "before CCS, and recursive CCS, were fitted, the difference of the training rows' \
+                                       means by label was taken out of the states: both use labels in this run";
+
 /// What a reader should know, each sentence once.
 fn notes(plan: &Plan<'_>, counts: &Counts, diagnostics: &mut Diagnostics) -> Vec<String> {
     let mut notes = sentences::notes(
@@ -114,6 +127,9 @@ fn notes(plan: &Plan<'_>, counts: &Counts, diagnostics: &mut Diagnostics) -> Vec
         notes.push(ONE_STATE.to_owned());
     }
     notes.extend(shuffled::note(&diagnostics.shuffled));
+    if plan.settings.ccs.remove_mean_difference && plan.methods.contains(&Method::CCS) {
+        notes.push(WITHOUT_MEAN_DIFFERENCE.to_owned());
+    }
     for note in std::mem::take(&mut diagnostics.notes) {
         if !notes.contains(&note) {
             notes.push(note);

@@ -87,7 +87,8 @@ impl LayerWork<'_> {
         diagnostics.several_layers =
             one_thread(|| several().collect::<Work<Vec<_>>>())?.into_iter().flatten().collect();
         let layers = std::mem::take(&mut diagnostics.projections);
-        Ok(assemble(self.plan, chosen, outcomes, diagnostics, pictures.with(self.plan, layers)?)?)
+        let pictures = pictures.with(self.plan, layers, &diagnostics.by_method)?;
+        Ok(assemble(self.plan, chosen, outcomes, diagnostics, pictures)?)
     }
 
     /// A layer's outcome, from the cache or fitted now.

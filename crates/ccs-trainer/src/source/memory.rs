@@ -86,11 +86,12 @@ impl<V> Held<V> {
         matrix(what, values, self.rows.labels.len())
     }
 
-    fn identity(&self) -> DataRecord {
+    fn identity(&self, kind: activations::RowKind) -> DataRecord {
         let states = self.hasher.finalize().to_hex().as_str().into();
         DataRecord {
             kind: Some("memory".to_owned()),
             rows: Some(self.rows.labels.len() as u64),
+            sides: DataRecord::unless_pairs(kind),
             other: [("states".to_owned(), states)].into_iter().collect(),
             ..DataRecord::default()
         }
@@ -156,7 +157,7 @@ impl Source for Memory {
     }
 
     fn identity(&self) -> DataRecord {
-        self.0.identity()
+        self.0.identity(activations::RowKind::Pairs)
     }
 
     fn made_by(&self) -> Option<Provenance> {
@@ -186,7 +187,7 @@ impl Source for MemoryStatements {
     }
 
     fn identity(&self) -> DataRecord {
-        self.0.identity()
+        self.0.identity(activations::RowKind::Statements)
     }
 
     fn made_by(&self) -> Option<Provenance> {

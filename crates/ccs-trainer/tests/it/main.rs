@@ -18,6 +18,7 @@ mod export;
 mod few_rows;
 mod inspect;
 mod methods;
+mod polarity;
 mod predictions;
 mod projections;
 mod quirky;
