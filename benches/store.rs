@@ -7,7 +7,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use llama_ccs::activations::{
-    BatchStates, Column, ColumnStates, Manifest, Row, Side, SideOf, Store, StoreDtype, StoreWriter,
+    BatchStates, Column, ColumnStates, Manifest, Row, Side, SideOf, Sides, Store, StoreDtype, StoreWriter,
 };
 
 /// LLaMA 7B's columns for a few pairs: 33 layers of dim 4096, both sides.
