@@ -95,6 +95,7 @@ impl DataRecord {
             "first" => "at the first token".to_owned(),
             "mean" => "at the mean of all tokens".to_owned(),
             "answer_mean" => "at the mean of the answer's tokens".to_owned(),
+            "all" => "at all tokens".to_owned(),
             other => format!("at the tokens `{other}`"),
         });
         let made_by = self.made_by.as_ref();

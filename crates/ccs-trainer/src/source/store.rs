@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+pub use activations::ALL_TOKENS;
 use activations::provenance::{DataRecord, Provenance};
 use activations::{Column, Row, SideOf, Store, column_names};
+use ccs::TokenStates;
 use ccs_report::{RowKind, RowText};
 use indexmap::IndexMap;
+use tch::Tensor;
 
 use crate::source::memory::matrix;
 use crate::source::states::States;
@@ -15,9 +18,6 @@ use crate::{Error, Result};
 
 /// The token rule of a store's states unless another is asked for.
 pub const LAST: &str = "last";
-
-/// The token rule of the states of all tokens.
-pub const ALL_TOKENS: &str = "all";
 
 /// The columns of the model's log-probabilities of the answers: the sum over their tokens, and the mean.
 const ANSWER_LOGPROB: &str = "answer_logprob";
@@ -79,6 +79,14 @@ impl StoreSource {
     /// The names of the data sets that the rows are of, as whoever made the store gave them.
     pub fn dataset(&self) -> Option<String> {
         self.store.provenance().dataset.filter(|name| !name.is_empty())
+    }
+
+    /// The states of all tokens of one side.
+    fn side(&self, column: &str, side: SideOf) -> Result<TokenStates> {
+        let found = self.store.token_column(column).and_then(|reader| reader.read(side)).map_err(Box::new)?;
+        let tokens = found.ids.len() as i64;
+        let states = Tensor::f_from_slice(&found.states)?.f_reshape([tokens, -1])?;
+        Ok(TokenStates::new(states, found.offsets)?)
     }
 
     /// The column that a layer is read from.
@@ -154,6 +162,15 @@ impl Source for StoreSource {
 
     fn load(&self, layer: &Layer) -> Result<States> {
         let name = self.column(layer).map_or_else(|| layer.hook.clone(), Column::name);
+        if self.tokens == ALL_TOKENS {
+            return Ok(match self.kind() {
+                RowKind::Statements => States::TokenStatements(self.side(&name, SideOf::Statement)?),
+                RowKind::Pairs => States::TokenPairs {
+                    plus: self.side(&name, SideOf::Plus)?,
+                    minus: self.side(&name, SideOf::Minus)?,
+                },
+            });
+        }
         let reader = self.store.column(&name).map_err(Box::new)?;
         let side = |what, side| matrix(what, &reader.read(side).map_err(Box::new)?, self.rows.labels.len());
         Ok(match self.kind() {
@@ -163,6 +180,14 @@ impl Source for StoreSource {
                 minus: side("the minus states", SideOf::Minus)?,
             },
         })
+    }
+
+    fn all_tokens(&self) -> Option<usize> {
+        if self.tokens != ALL_TOKENS {
+            return None;
+        }
+        let sides = self.store.manifest().tokens.iter().flatten();
+        sides.map(|side| usize::try_from(side.count).unwrap_or(usize::MAX)).max()
     }
 
     fn dim(&self, layer: &Layer) -> Option<usize> {
@@ -179,6 +204,20 @@ impl Source for StoreSource {
 
     fn tokens(&self) -> Option<&str> {
         Some(&self.tokens)
+    }
+
+    /// Their ids: a store does not have the tokenizer.
+    fn token_texts(&self) -> Result<Option<[Vec<String>; 2]>> {
+        let (Some(first), true) = (self.layers.first(), self.all_tokens().is_some()) else { return Ok(None) };
+        let name = self.column(first).map_or_else(|| first.hook.clone(), Column::name);
+        let reader = self.store.token_column(&name).map_err(Box::new)?;
+        let side = |side| -> Result<Vec<String>> {
+            Ok(reader.ids(side).map_err(Box::new)?.iter().map(|id| format!("id {id}")).collect())
+        };
+        Ok(Some(match self.kind() {
+            RowKind::Statements => [side(SideOf::Statement)?, Vec::new()],
+            RowKind::Pairs => [side(SideOf::Plus)?, side(SideOf::Minus)?],
+        }))
     }
 
     fn texts(&self) -> Result<Vec<Option<RowText>>> {

@@ -1,7 +1,12 @@
 //! Runs on the states of all tokens: truth in one token of each prompt.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use activations::{
+    BatchStates, Column, ColumnStates, Manifest, Pace, Row, RowKind, Side, Sides, StoreDtype, StoreWriter,
+    TokenIds,
+};
 use ccs::SeedTree;
 use ccs_report::sentences::Finding;
 use ccs_report::{Method, Report};
@@ -14,7 +19,7 @@ use rand::RngExt;
 use rand_distr::StandardNormal;
 
 use crate::data::{method, run};
-use crate::store::every_file;
+use crate::store::{ccs, every_file, refused, succeeds};
 
 const DIM: usize = 6;
 const LONGEST: usize = 18;
@@ -35,7 +40,7 @@ impl Marked {
         let (mut lengths, mut states, mut texts) = <([Vec<_>; 2], [Vec<_>; 2], [Vec<_>; 2])>::default();
         for side in 0..2 {
             for &label in &labels {
-                let length = rng.random_range(1..=LONGEST);
+                let length = rng.random_range(2..=LONGEST);
                 let marked = rng.random_range(0..length);
                 let truth = if label == (side == 0) { truth } else { -truth };
                 for token in 0..length {
@@ -258,6 +263,88 @@ fn what_does_not_go_together_is_refused_by_name() {
     let leace = Settings { methods: Some(vec![Method::ATTENTION]), ..settings() };
     let error = run(&pairs, &leace.normalized(ccs::Normalization::Leace), Compute::default()).unwrap_err();
     assert!(error.hint().is_some_and(|hint| hint.contains("element-wise")), "{error}");
+}
+
+impl Marked {
+    /// A store of them, as an extraction of all tokens writes it; the marked tokens have the id 7.
+    fn store(&self, dir: &Path) {
+        let side = |side: usize, row: usize| {
+            let tokens = self.lengths[side][row] as u32;
+            Side {
+                prompt: format!("prompt {row}"),
+                tokens,
+                answer_start: tokens - 1,
+                answer_end: tokens,
+                captured_id: 1,
+                captured_text: "x".to_owned(),
+            }
+        };
+        let row = |(row, &label): (usize, &bool)| Row {
+            idx: row as u64,
+            label,
+            question_id: format!("q{row}"),
+            group: format!("passage {}", row / 2),
+            template: "t".to_owned(),
+            dataset: "marked".to_owned(),
+            sides: Sides::Pair { plus: side(0, row), minus: side(1, row) },
+            columns: indexmap::IndexMap::new(),
+        };
+        let rows: Vec<Row> = self.labels.iter().enumerate().map(row).collect();
+        let mut ids = TokenIds::new(RowKind::Pairs);
+        let mut from = [0, 0];
+        for row in 0..rows.len() {
+            let of = [0, 1].map(|side| {
+                let end = from[side] + self.lengths[side][row];
+                let texts = &self.texts[side][from[side]..end];
+                from[side] = end;
+                texts.iter().map(|text| if text == "mark" { 7 } else { 8 }).collect::<Vec<u32>>()
+            });
+            ids.push(&[&of[0], &of[1]]).unwrap();
+        }
+        let columns = vec![Column::new("hook_embed", &["d_model"], &[DIM]).at("all")];
+        let plan = vec![(0..rows.len()).collect()];
+        let manifest = Manifest::new(StoreDtype::F32, columns, plan, serde_json::Map::new());
+        let manifest = manifest.with_tokens(&ids).unwrap();
+        let mut writer = StoreWriter::open_with(dir, manifest, &rows, Some(&ids), Pace::default()).unwrap();
+        let [plus, minus] = self.states.clone();
+        writer.commit(0, BatchStates { columns: vec![ColumnStates::Pair { plus, minus }] }).unwrap();
+        writer.finish().unwrap();
+    }
+}
+
+#[test]
+fn a_store_of_all_tokens_is_fitted_from_the_command_line_as_the_same_states_in_memory() {
+    let (dir, marked) = (tempfile::tempdir().unwrap(), Marked::new(80, 3.0, 6));
+    marked.store(&dir.path().join("store"));
+    let quick = ["--folds", "3", "--directions", "50", "--shuffles", "0", "--seeds", "0", "--threads", "1"];
+    let fit_store =
+        |more: &[&str]| ccs(dir.path(), &[&["fit", "store", "--out", "run"], &quick[..], more].concat());
+    succeeds(fit_store(&["--tokens", "all"]));
+    let report = RunDir::open(dir.path().join("run")).and_then(|run| run.report()).unwrap();
+    let settings = Settings { shuffles: 0, seeds: 0, ..settings() };
+    let same = fit(&marked.pairs(), &settings).report;
+    for method in PROBES {
+        let of = |report: &Report| report.layers[0].methods[&method].test.clone();
+        assert_eq!(of(&report), of(&same), "{method}");
+    }
+    let named = |head: &ccs_report::HeadPlaces| head.tokens.iter().any(|token| token.text == "id 7");
+    assert!(report.token_places[&Method::ATTENTION].heads.iter().all(named));
+    assert_eq!(report.states.as_deref(), Some("at all tokens, kept in f32"));
+    // Nothing else reads it by mistake.
+    refused(
+        dir.path(),
+        &["fit", "store", "--out", "other"],
+        &["no states under the token rule `last`; it has all"],
+    );
+    let ccs_there = ["fit", "store", "--out", "other", "--tokens", "all", "--methods", "ccs"];
+    refused(dir.path(), &ccs_there, &["`ccs` reads one state a prompt", "attention and multi_max"]);
+    refused(
+        dir.path(),
+        &["eval", "run", "store", "--method", "attention"],
+        &["`attention` reads the states of all tokens"],
+    );
+    let sweep = ["sweep", "a=store", "b=store", "--out", "sweep", "--tokens", "all"];
+    refused(dir.path(), &sweep, &["`--tokens` cannot be all"]);
 }
 
 /// A probe of all tokens has no direction to export, and nothing to read in other stores; that of the last token is one like any
