@@ -1,10 +1,12 @@
 //! Everything that can go wrong with a store, each with the thing at fault.
+//!
+//! Long because it is one list.
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::manifest::Differences;
+use crate::differences::Differences;
 use crate::side::{RowKind, SideOf};
 
 /// The result of everything in this crate.

@@ -34,7 +34,9 @@
 //! # Ok(()) }
 //! ```
 
+mod batch_states;
 mod bounds;
+mod differences;
 mod error;
 mod export;
 mod files;
@@ -42,6 +44,7 @@ mod hint;
 mod journal;
 mod json;
 mod manifest;
+mod mapped;
 mod npy;
 mod open;
 pub mod provenance;
@@ -57,19 +60,20 @@ mod verify;
 mod worker;
 mod writer;
 
+pub use batch_states::{BatchStates, ColumnStates};
+pub use differences::{Difference, Differences};
 pub use error::{Error, Result};
 pub use export::export_llama_ccs;
-pub use manifest::{
-    ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Difference, Differences, Manifest, SCHEMA, StoreDtype,
-};
+pub use manifest::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Manifest, SCHEMA, StoreDtype};
+pub use mapped::{Mapped, MappedSlice};
 pub use provenance::Provenance;
 pub use rows::{Prompt, Row, Side, Sides, column_names};
 pub use side::{RowKind, SideOf};
-pub use store::{ColumnReader, Mapped, MappedSlice, Status, Store};
+pub use store::{ColumnReader, Status, Store};
 pub use token_reader::{TokenReader, TokenStates};
 pub use tokens::{ALL_TOKENS, TokenIds, TokenRecord, Tokens};
 pub use verify::{Problem, Verification, verify};
-pub use writer::{BatchStates, ColumnStates, Pace, StoreWriter};
+pub use writer::{Pace, StoreWriter};
 
 // Types of the public API that come from elsewhere.
 pub use half;

@@ -141,23 +141,23 @@ impl Row {
 
     /// The text of one side, if the row has that side.
     pub fn prompt(&self, side: SideOf) -> Option<&str> {
-        self.view(side).map(|view| view.prompt)
+        self.seen(side).map(|view| view.prompt)
     }
 
     /// How many tokens one side has, BOS included, if the row has that side.
     pub fn tokens(&self, side: SideOf) -> Option<u32> {
-        self.view(side).map(|view| view.tokens)
+        self.seen(side).map(|view| view.tokens)
     }
 
     fn views(&self) -> impl Iterator<Item = (SideOf, View<'_>)> {
-        self.kind().sides().iter().filter_map(|&side| Some((side, self.view(side)?)))
+        self.kind().sides().iter().filter_map(|&side| Some((side, self.seen(side)?)))
     }
 
-    pub(crate) fn view(&self, side: SideOf) -> Option<View<'_>> {
+    pub(crate) fn seen(&self, side: SideOf) -> Option<View<'_>> {
         match (&self.sides, side) {
-            (Sides::Pair { plus, .. }, SideOf::Plus) => Some(plus.view()),
-            (Sides::Pair { minus, .. }, SideOf::Minus) => Some(minus.view()),
-            (Sides::Single { statement }, SideOf::Statement) => Some(statement.view()),
+            (Sides::Pair { plus, .. }, SideOf::Plus) => Some(plus.seen()),
+            (Sides::Pair { minus, .. }, SideOf::Minus) => Some(minus.seen()),
+            (Sides::Single { statement }, SideOf::Statement) => Some(statement.seen()),
             (Sides::Pair { .. }, SideOf::Statement)
             | (Sides::Single { .. }, SideOf::Plus | SideOf::Minus) => None,
         }
@@ -165,7 +165,7 @@ impl Row {
 }
 
 impl Side {
-    fn view(&self) -> View<'_> {
+    fn seen(&self) -> View<'_> {
         View {
             prompt: &self.prompt,
             tokens: self.tokens,
@@ -177,7 +177,7 @@ impl Side {
 }
 
 impl Prompt {
-    fn view(&self) -> View<'_> {
+    fn seen(&self) -> View<'_> {
         View {
             prompt: &self.prompt,
             tokens: self.tokens,

@@ -47,7 +47,7 @@ pub(crate) fn encode(rows: &[Row], kind: RowKind) -> PolarsResult<Vec<u8>> {
 
 /// The columns of one side, `{side}_prompt` and so on; those of the answer for a side that has one.
 fn side_columns(rows: &[Row], side: SideOf) -> Vec<polars::prelude::Column> {
-    let sides: Vec<View<'_>> = rows.iter().filter_map(|row| row.view(side)).collect();
+    let sides: Vec<View<'_>> = rows.iter().filter_map(|row| row.seen(side)).collect();
     let numbers = |get: fn(&View<'_>) -> u32| sides.iter().map(get).collect::<Vec<_>>();
     let prompts: Vec<&str> = sides.iter().map(|side| side.prompt).collect();
     let captured: Vec<&str> = sides.iter().map(|side| side.captured_text).collect();

@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::manifest::{Column, StoreDtype};
+use crate::mapped::Mapped;
 use crate::side::{RowKind, SideOf};
-use crate::store::{ColumnReader, Mapped};
+use crate::store::ColumnReader;
 use crate::tokens;
 
 /// Reads one column of all tokens; all sides of it. What it gives has been compared: states with the journal, offsets and

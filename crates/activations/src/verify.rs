@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use fs_err::File;
 use half::f16;
 
 use crate::error::{Error, Result, listed};
@@ -230,9 +231,7 @@ fn check_array(
         Err(error @ Error::BothNames { .. }) => checked.problems.push(of_error(&name, &error)),
         other => other?,
     }
-    let missing = || Error::Missing { path: array.path.clone() };
-    let opened = array.present()?.ok_or_else(missing).and_then(|path| Ok((path, open::open(path)?)));
-    let (path, file) = match opened {
+    let (path, file) = match opened(array)? {
         Ok(opened) => opened,
         Err(error) => {
             checked.problems.push(of_error(&name, &error));
@@ -275,6 +274,12 @@ fn check_array(
         checked.problems.push(of_error(&name, &error)); // the disk gives what it can
     }
     Ok(checked)
+}
+
+/// An array's path and file, or why there is none.
+fn opened(array: &ArrayFile) -> Result<Result<(&Path, File)>> {
+    let missing = || Error::Missing { path: array.path.clone() };
+    Ok(array.present()?.ok_or_else(missing).and_then(|path| Ok((path, open::open(path)?))))
 }
 
 fn is_finite(dtype: StoreDtype, bytes: &[u8]) -> bool {

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use fs_err::File;
 use host::threads::spawn_scoped;
 
+use crate::batch_states::BatchStates;
 use crate::error::{Error, Result};
 use crate::journal::{self, Chain, Sum};
 use crate::npy::{self, Geometry};
-use crate::writer::{BatchStates, Pace};
+use crate::writer::Pace;
 
 /// Batches waiting for the thread: a slow disk slows the model and never grows the memory.
 const QUEUE: usize = 2;

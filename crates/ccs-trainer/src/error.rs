@@ -238,6 +238,11 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+fn methods_for(rows: ccs_report::RowKind) -> String {
+    let known: Vec<String> = crate::method::all(rows, false).map(|method| method.to_string()).collect();
+    format!("the methods for {} are {}", rows.name(), known.join(", "))
+}
+
 impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
@@ -247,11 +252,7 @@ impl Error {
             Self::InLayer { source, .. } => return source.hint(),
             Self::Store(error) => return error.hint(),
             Self::UnknownMethod { suggestion, .. } => return Some(suggest(suggestion.as_deref())),
-            Self::MethodKind { rows, .. } => {
-                let known =
-                    crate::method::all(*rows, false).map(|m| m.to_string()).collect::<Vec<_>>().join(", ");
-                return Some(format!("the methods for {} are {known}", rows.name()));
-            }
+            Self::MethodKind { rows, .. } => return Some(methods_for(*rows)),
             Self::AllTokens { .. } => "extract the states of all tokens, and fit on those",
             Self::ReadsTokens { .. } => {
                 "of the methods for all tokens, `last` reads one state; or fit on one token's states"

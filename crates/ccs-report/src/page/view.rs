@@ -118,12 +118,18 @@ struct Sides {
     positives: [usize; 2],
 }
 
+impl Sides {
+    fn new(report: &Report) -> Self {
+        let pair = |side: &Side<usize>| [side.train, side.test];
+        Self { rows: pair(&report.rows), groups: pair(&report.groups), positives: pair(&report.positives) }
+    }
+}
+
 impl View {
     pub(super) fn new(report: &Report) -> Result<Self> {
         let settings = serde_json::to_value(&report.settings)
             .map_err(|e| Error::Write { what: "report.html", reason: e.to_string() })?;
         let columns = layers::columns(report);
-        let pair = |side: &Side<usize>| [side.train, side.test];
         let of_chosen = report.chosen_layer(Method::CCS).and_then(|layer| report.layer(layer));
         Ok(Self {
             script: include_str!("page.js"),
@@ -172,11 +178,7 @@ impl View {
             directions: directions::directions(report),
             all_differences: differences::at_every_layer(report),
             choices: Choices::new(report),
-            sides: Sides {
-                rows: pair(&report.rows),
-                groups: pair(&report.groups),
-                positives: pair(&report.positives),
-            },
+            sides: Sides::new(report),
             majority: percent(report.majority),
             groups_of_rarer_label: report.groups_of_rarer_label,
             run: report.settings.clone(),

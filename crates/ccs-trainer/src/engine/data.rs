@@ -20,7 +20,7 @@ pub(crate) struct LayerData<'a> {
 /// Loads a layer.
 pub(crate) fn load<'l>(plan: &Plan<'_>, layer: &'l Layer) -> Result<LayerData<'l>> {
     let rows = plan.source.rows();
-    let states = plan.source.load(layer)?.to_device(plan.device)?;
+    let states = plan.source.load(layer)?.moved_to(plan.device)?;
     let mut all = states
         .labeled(rows.labels.clone(), rows.groups.clone())
         .map_err(|error| locate(plan.source, error))?;

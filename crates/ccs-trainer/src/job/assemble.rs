@@ -3,7 +3,7 @@
 use ccs::baselines::majority_share;
 use ccs::probe::Probe;
 use ccs_report::sentences::TestRows;
-use ccs_report::{Chosen, LayerReport, Method, Projections, Report, sentences};
+use ccs_report::{Chosen, LayerReport, Method, PolarityReport, Projections, Report, sentences};
 use indexmap::IndexMap;
 
 use crate::Result;
@@ -30,8 +30,8 @@ pub(crate) fn assemble(
     projections: Option<Projections>,
 ) -> Result<Run> {
     let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
-    let without_labels = choose_layer::without_labels(&layers).map(|choice| (Method::CCS, choice));
-    let without_labels = without_labels.filter(|_| !plan.settings.ccs.remove_mean_difference);
+    let without_labels =
+        choose_layer::without_labels(&layers).filter(|_| !plan.settings.ccs.remove_mean_difference);
     let mut bar = Bar::new(plan)?;
     let choices = compare::between_choices(plan, &mut chosen, &outcomes, bar.as_mut())?;
     let counts = plan.split.counts(plan.source.rows())?;
@@ -41,12 +41,7 @@ pub(crate) fn assemble(
     let predictions = predictions(plan, std::mem::take(&mut diagnostics.predictions))?;
     let (source, settings, split) = (plan.source, &plan.settings, &plan.split);
     let of_methods = plan.methods.iter().filter_map(|&m| Some((m, plan.settings.info(m)?)));
-    let polarity = match &plan.polarity {
-        Some(polarity) => {
-            polarity::report(plan, polarity, method::in_order(diagnostics.polarity), diagnostics.truth_plane)?
-        }
-        None => None,
-    };
+    let polarity = of_polarity(plan, &mut diagnostics)?;
     let mut report = Report {
         schema: Report::SCHEMA,
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -60,7 +55,7 @@ pub(crate) fn assemble(
         positives: counts.positives,
         groups_of_rarer_label: split.clusters.groups_of_rarer_label(),
         chosen,
-        chosen_without_labels: without_labels.into_iter().collect(),
+        chosen_without_labels: without_labels.map(|choice| (Method::CCS, choice)).into_iter().collect(),
         zero_shot: bar.map(|bar| bar.report),
         chosen_difference: choices.leading_and_lr,
         comparisons: choices.comparisons,
@@ -88,6 +83,13 @@ pub(crate) fn assemble(
     };
     report.verdicts = sentences::verdicts(&report);
     Ok(Run { report, split: split.report.clone(), rows, predictions, probes })
+}
+
+/// Affirmative and negated rows apart, where rows say which they are.
+fn of_polarity(plan: &Plan<'_>, diagnostics: &mut Diagnostics) -> Result<Option<PolarityReport>> {
+    let Some(polarity) = &plan.polarity else { return Ok(None) };
+    let by_method = method::in_order(std::mem::take(&mut diagnostics.polarity));
+    polarity::report(plan, polarity, by_method, diagnostics.truth_plane.take())
 }
 
 /// The probes of all layers, and the layers' reports.

@@ -260,8 +260,9 @@ impl Source for Pooled<'_> {
         let mut all: Vec<States> = Vec::new();
         for part in &self.parts {
             let states = part.source.load(layer)?;
-            if let Some(first) = all.first().filter(|first| first.dim() != states.dim()) {
-                let (found, expected) = (states.dim().to_string(), first.dim().to_string());
+            let (found, expected) = (states.dim()?, all.first().map(States::dim).transpose()?);
+            if let Some(expected) = expected.filter(|expected| *expected != found) {
+                let (found, expected) = (found.to_string(), expected.to_string());
                 let reference = self.parts.first().map_or("", |part| part.name);
                 return Err(differ(part.name, "the length of a state", found, reference, &expected));
             }

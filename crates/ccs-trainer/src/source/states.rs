@@ -3,6 +3,7 @@
 use ccs::{Contrast, Statements, TokenStates};
 use ccs_report::RowKind;
 use tch::{Device, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::{Error, Result};
 
@@ -52,14 +53,12 @@ impl States {
         }
     }
 
-    /// D; 0 of what is no matrix.
-    pub(crate) fn dim(&self) -> i64 {
-        match self {
-            Self::Pairs { plus: states, .. } | Self::Statements(states) => {
-                states.size().get(1).copied().unwrap_or_default()
-            }
+    /// D.
+    pub(crate) fn dim(&self) -> Result<i64> {
+        Ok(match self {
+            Self::Pairs { plus: states, .. } | Self::Statements(states) => states.dims2("the states")?.1,
             Self::TokenPairs { plus: states, .. } | Self::TokenStatements(states) => states.dim() as i64,
-        }
+        })
     }
 
     /// The same of these rows.
@@ -69,8 +68,8 @@ impl States {
         self.each(|states| states.f_index_select(0, &index), |tokens| tokens.select(rows))
     }
 
-    pub(crate) fn to_device(&self, device: Device) -> Result<Self> {
-        self.each(|states| states.f_to_device(device), |tokens| tokens.to_device(device))
+    pub(crate) fn moved_to(&self, device: Device) -> Result<Self> {
+        self.each(|states| states.f_to_device(device), |tokens| tokens.moved_to(device))
     }
 
     /// The same tensors once more.

@@ -152,7 +152,7 @@ impl<'a> DataSets<'a> {
 
     /// All rows at a layer, with templates named as each data set names its own, and as the pool does.
     fn pairs(&self, layer: &Layer) -> Result<[Contrast; 2]> {
-        let states = self.pooled.load(layer)?.to_device(self.device)?;
+        let states = self.pooled.load(layer)?.moved_to(self.device)?;
         let rows = self.pooled.rows();
         let make = || {
             states

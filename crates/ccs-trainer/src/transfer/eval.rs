@@ -113,9 +113,7 @@ fn evaluate_run(
     let fitted = asked(&run, &report, options)?;
     let mut notes: BTreeSet<String> = rows.both_labels.iter().cloned().collect();
     notes.extend(source.notes());
-    notes.extend((report.row_kind != source.kind()).then(|| {
-        "the probes were fitted on single statements: of a contrast pair, they say how much truer the plus side is than the minus side".to_owned()
-    }));
+    notes.extend((report.row_kind != source.kind()).then(|| ON_PAIRS.to_owned()));
     notes.extend(made_alike(source, &name, &fitted)?);
     let trained = fitted.first().map(|f| &f.train_groups);
     let (chosen, trained_rows) = untrained(rows, trained, options.keep_trained);
@@ -128,26 +126,19 @@ fn evaluate_run(
     let target = Target::new(source, &name, chosen, options.device)?;
     let settings = &Settings::of(&report)?;
     let evaluator = Evaluator::new(&target.labels, &target.groups)?;
-    let (score, lacking) = score(rows, settings.zero_shot, options.zero_shot)?;
-    notes.extend(lacking);
-    let answers = target.zero_shot(score)?;
-    let calibrated =
-        answers.as_ref().map(|answers| target.calibrated(answers, settings.true_share)).transpose()?;
-    notes.extend(reading(settings, target.labels.len(), options.reestimate, calibrated.is_some()));
-    let bar = bar(&report, rows, score, options.zero_shot);
-    let by_bar = answered(&target, bar, settings)?;
-    let by_bar = by_bar.map(|answers| evaluator.predicted(&answers)).transpose()?;
-    notes.extend(
-        by_bar
-            .as_ref()
-            .map(|_| format!("over_zero_shot: minus the model's own answers by {}", bar.describe())),
-    );
+    let own = OwnAnswers::new(&target, &report, settings, options.zero_shot)?;
+    notes.extend(own.notes());
+    notes.extend(reading(settings, target.labels.len(), options.reestimate, own.calibrated.is_some()));
     let evaluated = Evaluated {
         target: &target,
         control: control.as_ref(),
         report: &report,
         settings,
-        answers: by_bar.map(|answers| (bar.method(), answers)),
+        answers: own
+            .by_bar
+            .as_ref()
+            .map(|bar| Ok::<_, Error>((own.bar.method(), evaluator.predicted(bar)?)))
+            .transpose()?,
         evaluator,
         reestimate: options.reestimate,
     };
@@ -167,13 +158,17 @@ fn evaluate_run(
         trained_kept: options.keep_trained && trained_rows > 0,
         majority: majority_share(&target.labels),
         probes,
-        zero_shot: test(&answers)?,
-        zero_shot_score: answers.is_some().then_some(score),
-        calibrated_zero_shot: test(&calibrated)?,
+        zero_shot: test(&own.plain)?,
+        zero_shot_score: own.plain.is_some().then_some(own.score),
+        calibrated_zero_shot: test(&own.calibrated)?,
         control: control.map(|control| control.about),
         notes: notes.into_iter().collect(),
     })
 }
+
+/// Said where probes of statements are evaluated on pairs.
+const ON_PAIRS: &str = "the probes were fitted on single statements: of a contrast pair, they say how much truer the plus \
+                        side is than the minus side";
 
 /// How the results are to be read, in sentences.
 fn reading(settings: &Settings, rows: usize, reestimated: bool, calibrated: bool) -> Vec<String> {
@@ -209,21 +204,45 @@ fn score(rows: &Rows, run: AnswerScore, asked: Option<AnswerScore>) -> Result<(A
     }
 }
 
-/// The reading of the model's answers that probes are measured by: the run's, unless a score is asked for or these data
-/// lack the run's.
-fn bar(report: &Report, rows: &Rows, score: AnswerScore, asked: Option<AnswerScore>) -> Reading {
-    let of_run = Reading::bar_of(report.zero_shot.as_ref()).filter(|_| asked.is_none());
-    let of_run = of_run.filter(|bar| matches!(rows.answers(bar.score), Ok(Some(_))));
-    of_run.unwrap_or(Reading { score, calibrated: false })
+/// The model's own answers to the rows that probes are evaluated on.
+struct OwnAnswers {
+    score: AnswerScore,
+    /// Why another score than the run's.
+    lacking: Option<String>,
+    plain: Option<Predictions>,
+    calibrated: Option<Predictions>,
+    /// The reading that probes are measured by: the run's, unless a score is asked for or these data lack the run's.
+    bar: Reading,
+    by_bar: Option<Predictions>,
 }
 
-/// The model's own answers by a reading, where the data have them.
-fn answered(target: &Target<'_>, reading: Reading, settings: &Settings) -> Result<Option<Predictions>> {
-    let Some(answers) = target.zero_shot(reading.score)? else { return Ok(None) };
-    if reading.calibrated {
-        target.calibrated(&answers, settings.true_share).map(Some)
-    } else {
-        Ok(Some(answers))
+impl OwnAnswers {
+    fn new(
+        target: &Target<'_>,
+        report: &Report,
+        settings: &Settings,
+        asked: Option<AnswerScore>,
+    ) -> Result<Self> {
+        let rows = target.source.rows();
+        let (score, lacking) = score(rows, settings.zero_shot, asked)?;
+        let read = |reading: Reading| -> Result<Option<Predictions>> {
+            let Some(answers) = target.zero_shot(reading.score)? else { return Ok(None) };
+            if !reading.calibrated {
+                return Ok(Some(answers));
+            }
+            target.calibrated(&answers, settings.true_share).map(Some)
+        };
+        let of_run = Reading::bar_of(report.zero_shot.as_ref()).filter(|_| asked.is_none());
+        let of_run = of_run.filter(|bar| matches!(rows.answers(bar.score), Ok(Some(_))));
+        let bar = of_run.unwrap_or(Reading { score, calibrated: false });
+        let [plain, calibrated] = [false, true].map(|calibrated| read(Reading { score, calibrated }));
+        Ok(Self { score, lacking, plain: plain?, calibrated: calibrated?, bar, by_bar: read(bar)? })
+    }
+
+    /// What a reader should know.
+    fn notes(&self) -> impl Iterator<Item = String> {
+        let bar = || format!("over_zero_shot: minus the model's own answers by {}", self.bar.describe());
+        self.lacking.clone().into_iter().chain(self.by_bar.as_ref().map(|_| bar()))
     }
 }
 

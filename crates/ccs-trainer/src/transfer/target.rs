@@ -35,7 +35,7 @@ impl<'a> Target<'a> {
 
     /// The rows' pairs at one layer.
     pub(crate) fn load(&self, layer: &Layer) -> Result<Contrast> {
-        let states = self.source.load(layer)?.select(&self.rows)?.to_device(self.device)?;
+        let states = self.source.load(layer)?.select(&self.rows)?.moved_to(self.device)?;
         let pairs =
             states.labeled(self.labels.clone(), self.groups.clone()).map_err(|error| self.named(error))?;
         match self.source.rows().variants() {

@@ -166,15 +166,7 @@ impl Probe {
             return Err(format!("its schema is {}, this version reads 1 to {SCHEMA}", header.schema));
         }
         let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-        let views: Vec<_> = file.iter().collect();
-        let tensors = views.iter().map(|(name, view)| (*name, view.dtype(), view.shape(), view.data()));
-        match checked(text) {
-            Some((text, stated)) if stated != check(text, tensors) => {
-                return Err("it was changed after it was written".to_owned());
-            }
-            None if header.schema >= CHECKED => return Err("it has no `check`".to_owned()),
-            _ => {}
-        }
+        unchanged(text, header.schema, &file)?;
         let length = file.tensor("weight").map_err(|e| e.to_string())?.shape().iter().product::<usize>();
         let (hidden_layers, dim) = match header.tokens {
             Some(kind) => {
@@ -217,6 +209,19 @@ impl Probe {
             normalizer: Normalizer::from_file(header.normalizer, dim, get)?,
             meta: header.meta,
         })
+    }
+}
+
+/// Compares a file with the check that it states.
+fn unchanged(header: &str, schema: u32, file: &SafeTensors<'_>) -> Result<(), String> {
+    let views: Vec<_> = file.iter().collect();
+    let tensors = views.iter().map(|(name, view)| (*name, view.dtype(), view.shape(), view.data()));
+    match checked(header) {
+        Some((text, stated)) if stated != check(text, tensors) => {
+            Err("it was changed after it was written".to_owned())
+        }
+        None if schema >= CHECKED => Err("it has no `check`".to_owned()),
+        _ => Ok(()),
     }
 }
 

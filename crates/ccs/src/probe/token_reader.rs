@@ -99,12 +99,12 @@ impl TokenReader {
         match self {
             Self::Mean => {
                 let equal = x.f_narrow(1, 0, 1)?.f_zeros_like()?;
-                Ok((segments.softmax(&equal)?, equal))
+                Ok((segments.shares(&equal)?, equal))
             }
             Self::Attention { query, position, value } => {
                 let places = Tensor::f_from_slice(&side.positions())?;
                 let places = on(&places, x)?.f_outer(&on(position, x)?)?;
-                Ok((segments.softmax(&times(query)?.f_add(&places)?)?, times(value)?))
+                Ok((segments.shares(&times(query)?.f_add(&places)?)?, times(value)?))
             }
             Self::MultiMax { value } => {
                 let values = times(value)?;

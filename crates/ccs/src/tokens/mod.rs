@@ -150,7 +150,7 @@ impl TokenStates {
     ///
     /// # Errors
     /// LibTorch's.
-    pub fn to_device(&self, device: Device) -> Result<Self> {
+    pub fn moved_to(&self, device: Device) -> Result<Self> {
         Ok(Self { states: self.states.f_to_device(device)?, offsets: self.offsets.clone(), dim: self.dim })
     }
 

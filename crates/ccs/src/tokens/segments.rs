@@ -47,7 +47,7 @@ impl Segments {
     }
 
     /// exp(x)/Σ exp(x) over each run. `x` and the result: \[M, C\].
-    pub(crate) fn softmax(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn shares(&self, x: &Tensor) -> Result<Tensor> {
         let powers = x.f_sub(&self.expand(&self.max(x)?)?)?.f_exp()?;
         let sums = self.sum(&powers)?;
         Ok(powers.f_div(&self.expand(&sums)?)?)

@@ -1,3 +1,5 @@
+//! Prompts of different lengths: what is refused, selected, and kept apart.
+
 use super::*;
 
 fn prompts() -> TokenStates {
@@ -27,7 +29,7 @@ fn softmax_and_largest_stay_within_a_prompt() {
     // Differences of 1000 must neither overflow nor leave 0/0.
     let x = Tensor::from_slice(&[3.0f64, 1000.0, 0.0, 1000.0, -5.0, -5.0]).reshape([6, 1]);
     let half = [1.0, 0.5, 0.0, 0.5, 0.5, 0.5];
-    assert_eq!(values(&segments.softmax(&x).unwrap()), half);
+    assert_eq!(values(&segments.shares(&x).unwrap()), half);
     assert_eq!(values(&segments.hard_max(&x).unwrap()), half);
     let x = Tensor::from_slice(&[3.0f64, 1.0, 0.0, 4.0, -5.0, -6.0]).reshape([6, 1]);
     assert_eq!(values(&segments.hard_max(&x).unwrap()), [1.0, 0.0, 0.0, 1.0, 1.0, 0.0]);

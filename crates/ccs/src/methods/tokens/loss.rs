@@ -57,7 +57,7 @@ impl TokenLoss {
         let (weights, values) = match self.kind {
             Heads::Attention => {
                 let logits = of_tokens.f_narrow(1, 0, width)?;
-                (self.segments.softmax(&logits)?, of_tokens.f_narrow(1, width, width)?)
+                (self.segments.shares(&logits)?, of_tokens.f_narrow(1, width, width)?)
             }
             Heads::MultiMax => (self.segments.hard_max(&of_tokens)?, of_tokens),
         };
