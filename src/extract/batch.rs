@@ -244,11 +244,7 @@ impl<'p> PreparedBatch<'p> {
     ///
     /// # Shapes
     /// `states` \[S, …\], prompt after prompt in the layout's order → each side \[S of its rows, …\], flat
-    fn sides(
-        &self,
-        states: &[f32],
-        states_of: impl Fn(&Prompt<'_>) -> usize,
-    ) -> Result<ColumnStates> {
+    fn sides(&self, states: &[f32], states_of: impl Fn(&Prompt<'_>) -> usize) -> Result<ColumnStates> {
         // Where each prompt's states begin, in the layout's order.
         let mut starts = vec![0];
         let mut total = 0;
