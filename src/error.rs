@@ -75,6 +75,12 @@ pub enum Error {
         /// Its method.
         method: ccs_report::Method,
     },
+    /// A probe that was fitted on what `predict` does not make.
+    #[error("the probe was fitted on {what}, and predictions are of pairs, with one state for each prompt")]
+    NotPredicted {
+        /// What it was fitted on.
+        what: &'static str,
+    },
     /// A probe is used on another model, or with another tokenizer, than it was fitted on.
     #[error("{mismatch}")]
     OtherModel {
@@ -119,12 +125,15 @@ impl Error {
             Self::NotStorable { .. } => {
                 "store what has one shape per token, for example `blocks.*.hook_resid_post` or `blocks.*.attn.hook_z`"
             }
-            Self::NoAnswers { .. } => "the rules last, first, and mean are of any prompt",
+            Self::NoAnswers { .. } => "the rules last, first, mean, and all are of any prompt",
             Self::TemplateOfNoPair { .. } => "give the template that the prompts were made with, or none",
             Self::UnknownTokenRule { .. } => {
                 "the rules are last, first, mean, answer_mean; a store of another program needs that program"
             }
             Self::AllTokens { .. } => "of the methods for all tokens, `last` reads one state",
+            Self::NotPredicted { .. } => {
+                "extract the new prompts as the run's were, and evaluate the run on that store: `ccs eval`"
+            }
             Self::OtherModel { .. } => {
                 "give the model that the run's store was extracted from; on another, probabilities mean nothing \
                  unless the two share their directions"

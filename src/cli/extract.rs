@@ -26,6 +26,7 @@ Examples:
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store
   llama-ccs extract --model llama-65b --prompts prompts.csv --out store --max-memory 20GiB
   llama-ccs extract --model llama-7b --prompts prompts.csv --out store --tokens last,mean
+  llama-ccs extract --model m --prompts p.csv --out every-token --tokens all --store-dtype f16
   llama-ccs extract --model m --prompts p.csv --out s --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
   llama-ccs extract --model m --prompts p.csv --out ablated --edits edits.json
 

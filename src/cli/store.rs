@@ -69,7 +69,8 @@ fn info(path: &Path, json: bool) -> Result<ExitCode, AnyError> {
             .collect();
         output::json(&json!({
             "rows": status.rows, "kind": manifest.kind.name(), "done": status.rows_done, "dtype": manifest.dtype, "bytes": manifest.bytes(),
-            "columns": columns, "tokens": manifest.token_rules(), "settings": manifest.provenance(),
+            "columns": columns, "tokens": manifest.token_rules(), "token_counts": manifest.tokens.iter().flatten()
+                .map(|of| (of.side.name().to_owned(), of.count.into())).collect::<serde_json::Map<_, _>>(), "settings": manifest.provenance(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -108,6 +109,8 @@ fn described(manifest: &Manifest) -> Vec<(&'static str, String)> {
         extraction.batch_tokens.map(|tokens| format!("at most {tokens} tokens a batch")),
     ]);
     let rules = Some(manifest.token_rules().join(", ")).filter(|rules| !rules.is_empty());
+    let counts = manifest.tokens.iter().flatten().map(|of| format!("{} {}", of.count, of.side));
+    let counts = Some(counts.collect::<Vec<_>>().join(", ")).filter(|counts| !counts.is_empty());
     let versions = made_by.versions.as_ref().map(|versions| {
         versions.iter().map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")
     });
@@ -119,6 +122,7 @@ fn described(manifest: &Manifest) -> Vec<(&'static str, String)> {
         ("edits", made_by.edits.as_ref().map(ToString::to_string)),
         ("computed", computed),
         ("tokens", rules),
+        ("all tokens", counts),
         ("dataset", made_by.dataset.clone()),
         ("template", made_by.template.clone()),
         ("tokenizer", hash(made_by.tokenizer_identity())),

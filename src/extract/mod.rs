@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use activations::{Manifest, Pace, RowKind, Store, StoreDtype, StoreWriter};
 use boolq::Template;
 use llama_core::tch::Device;
-use llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision, Tokenizer};
+use llama_core::{Checkpoint, Edits, HookPoint, HookSet, IdentityCache, Precision, Tokenizer};
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -230,7 +230,14 @@ impl<'a> Extraction<'a> {
         let chosen = || {
             residency::batch_tokens(self.checkpoint.config(), self.precision, self.device, self.max_memory)
         };
-        self.batch_tokens.unwrap_or_else(chosen)
+        self.batch_tokens.unwrap_or_else(|| residency::batch_tokens_kept(chosen(), self.bytes_kept()))
+    }
+
+    /// Bytes of states that are stored of each token: of all, or of so few that they do not count.
+    fn bytes_kept(&self) -> u64 {
+        let numbers = |point| HookPoint::shape(point, self.checkpoint.config(), 1, 1).iter().product::<i64>();
+        let all = self.rules.contains(&TokenRule::All);
+        if all { 4 * self.hooks.iter().map(numbers).sum::<i64>() as u64 } else { 0 }
     }
 
     /// Something readers of the store and of reports made from it should know about the model.
@@ -374,7 +381,7 @@ impl<'a> Extraction<'a> {
             self.precision,
             self.device,
             self.max_memory,
-            self.tokens_of_batch(),
+            (self.tokens_of_batch(), self.bytes_kept()),
             observer,
         )?;
         let runner = batch::BatchRunner {

@@ -31,17 +31,27 @@ pub(super) fn batch_tokens(
     usual.min(fitting as usize).max(256)
 }
 
-/// A model ready to run, and the tokens, padding included, that one pass over its weights is made for: 0 if they are in memory.
+/// How often a batch's states are there: computed, waiting to be read, read, and waiting to be written, where two wait.
+const COPIES: u64 = 6;
+/// The most bytes of states of one batch, where all tokens' are stored and nothing else is said.
+const STATES: u64 = 256 << 20;
+
+/// Most tokens of a batch whose tokens' states are all stored, `kept` bytes a token.
+pub(super) fn batch_tokens_kept(usual: usize, kept: u64) -> usize {
+    STATES.checked_div(kept).map_or(usual, |fitting| usual.min((fitting as usize).max(64)))
+}
+
+/// A model ready to run (for batches of so many tokens, of each of which so many bytes are stored), and the tokens, padding included, that one pass over its weights is made for: 0 if they are in memory.
 pub(crate) fn load(
     checkpoint: &Checkpoint,
     precision: Precision,
     device: Device,
     max_memory: Option<u64>,
-    batch_tokens: usize,
+    (batch_tokens, kept): (usize, u64),
     observer: &mut dyn Observer,
 ) -> Result<(Llama, usize)> {
     let config = checkpoint.config();
-    let batch = batch_tokens as u64 * bytes_per_token(config, precision);
+    let batch = batch_tokens as u64 * (bytes_per_token(config, precision) + COPIES * kept);
     // A GPU does not say what it has left; there memory is found out by asking for it.
     let limit = max_memory.or_else(|| if device == Device::Cpu { machine::available_memory() } else { None });
     let whole = Llama::resident_bytes(config, precision) + batch + PROGRAM;
@@ -54,7 +64,8 @@ pub(crate) fn load(
     let needed = Llama::streamed_bytes(config, precision) + batch + PROGRAM;
     let left = limit.map(|limit| limit.checked_sub(needed).ok_or(Error::TooLittleMemory { limit, needed }));
     let most = if device == Device::Cpu { GROUP_CPU } else { GROUP_CUDA };
-    let fitting = left.transpose()?.map_or(most, |left| (left / bytes_waiting(config, precision)) as usize);
+    let fitting =
+        left.transpose()?.map_or(most, |left| (left / (bytes_waiting(config, precision) + kept)) as usize);
     let group = fitting.clamp(batch_tokens, most.max(batch_tokens));
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     observer.notice(&format!(

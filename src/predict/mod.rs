@@ -130,7 +130,8 @@ impl Predicted {
 /// ```
 ///
 /// # Errors
-/// Another model or tokenizer than the probe was fitted on, unless `any_model` allows it; states that this crate
+/// A probe of single statements, or of the states of all tokens; another model or tokenizer than the probe was fitted on,
+/// unless `any_model` allows it; states that this crate
 /// cannot make again; what the model, its tokenizer and the probe refuse.
 pub fn predict(
     fitted: &Fitted,
@@ -163,7 +164,8 @@ pub fn predict(
 
     let batch_tokens = options.batch_tokens.max(1);
     // A model that does not fit is read from disk, once for a group of batches.
-    let (llama, group) = residency::load(checkpoint, precision, options.device, None, batch_tokens, &mut ())?;
+    let (llama, group) =
+        residency::load(checkpoint, precision, options.device, None, (batch_tokens, 0), &mut ())?;
     let score = options.zero_shot.unwrap_or(Settings::of(&fitted.report)?.zero_shot);
     let runner = batch::BatchRunner {
         llama: &llama,
@@ -201,8 +203,14 @@ fn what_it_reads(fitted: &Fitted) -> Result<(HookPoint, TokenRule)> {
     if fitted.probe.hidden_layers().reads_tokens() {
         return Err(Error::AllTokens { method: fitted.method });
     }
-    let rule = fitted.tokens.parse();
-    Ok((point, rule.map_err(|_| Error::UnknownTokenRule { rule: fitted.tokens.clone() })?))
+    let rule = fitted.tokens.parse().map_err(|_| Error::UnknownTokenRule { rule: fitted.tokens.clone() })?;
+    if rule == TokenRule::All {
+        return Err(Error::NotPredicted { what: "the states of all tokens" });
+    }
+    if fitted.report.row_kind == ccs_report::RowKind::Statements {
+        return Err(Error::NotPredicted { what: "single statements" });
+    }
+    Ok((point, rule))
 }
 
 /// What differs from what the probe was fitted on, as warnings, those of the model first. Another model is an error unless

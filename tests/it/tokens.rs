@@ -146,3 +146,161 @@ fn a_template_is_recorded_with_its_text_if_a_pair_is_of_it() {
     assert_eq!(recorded["text"], serde_json::to_value(template.text()).expect("text"));
     assert_eq!(recorded["text"]["answers"], serde_json::json!(["True right", "False wrong"]));
 }
+
+/// Every token's state against the rules of one state: the last, the first, and the mean of all; of pairs that share their
+/// beginnings, of pairs alone, streamed, and of single statements; interrupted and continued.
+#[test]
+fn all_tokens_hold_the_states_of_every_other_rule() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (checkpoint, tokenizer) = model();
+    let template = boolq::Template::from_source("two", TWO_WORDS).expect("template");
+    let pairs = pairs(&template, &tokenizer, 9);
+    let hooks = HookSet::parse(["blocks.2.hook_resid_post", "blocks.1.attn.hook_z"], 4).expect("hooks");
+    let base = || {
+        let rules = [TokenRule::All, TokenRule::Mean, TokenRule::Last, TokenRule::First];
+        Extraction::new(&checkpoint, &tokenizer).hooks(hooks.clone()).tokens(rules).batch_tokens(150)
+    };
+    let little = base().max_memory(1).run(&pairs, folder.path().join("none"), &mut ());
+    let Err(Error::TooLittleMemory { needed, .. }) = little else { panic!("one byte: {little:?}") };
+    let mut first: Option<Store> = None;
+    for (name, extraction) in [
+        ("shared", base()),
+        ("alone", base().sharing(false)),
+        ("streamed", base().max_memory(needed)),
+        ("deterministic", base().deterministic(true)),
+    ] {
+        let store = finished(extraction.run(&pairs, folder.path().join(name), &mut ()).expect("extract"));
+        assert_eq!(store.manifest().token_rules(), ["last", "first", "mean", "all"]);
+        for (side, tokens) in [SideOf::Plus, SideOf::Minus].map(|side| {
+            let prompt = |p: &boolq::TokenizedPair| {
+                if side == SideOf::Plus { p.plus.clone() } else { p.minus.clone() }
+            };
+            (side, pairs.iter().map(prompt).collect::<Vec<_>>())
+        }) {
+            let ids: Vec<Vec<u32>> = tokens.iter().map(|prompt| prompt.ids.clone()).collect();
+            of_every_rule(&store, side, &ids);
+            if let Some(first) = &first {
+                let [own, other] = [first, &store].map(|store| {
+                    store
+                        .token_column("blocks.2.hook_resid_post@all")
+                        .expect("column")
+                        .read(side)
+                        .expect("read")
+                });
+                assert_eq!((&own.ids, &own.offsets), (&other.ids, &other.offsets));
+                let largest = own.states.iter().fold(0f32, |m, v| m.max(v.abs()));
+                let apart = own.states.iter().zip(&other.states).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+                assert!(apart <= F32 * largest, "{name}: {apart} of {largest}");
+            }
+        }
+        first.get_or_insert(store);
+    }
+
+    // A statement's tokens are those of the pair's side with the same text, and a stopped run goes on to the same bytes.
+    let of_plus = |pair: &boolq::TokenizedPair| boolq::TokenizedStatement {
+        statement: boolq::Statement {
+            idx: pair.pair.idx,
+            prompt: pair.pair.plus_prompt.clone(),
+            label: pair.pair.label,
+            question_id: pair.pair.question_id.clone(),
+            group: pair.pair.group.clone(),
+            template: pair.pair.template.clone(),
+            dataset: pair.pair.dataset.clone(),
+            columns: pair.pair.columns.clone(),
+        },
+        ids: pair.plus.ids.clone(),
+    };
+    let statements: Vec<_> = pairs.iter().map(of_plus).collect();
+    let whole = folder.path().join("whole");
+    finished(base().run(&statements, &whole, &mut ()).expect("extract"));
+    let stopped = folder.path().join("stopped");
+    let outcome = base().run(&statements, &stopped, &mut Once(0)).expect("extract");
+    assert!(matches!(outcome, Outcome::Stopped { done: 1.., .. }));
+    let store = finished(base().run(&statements, &stopped, &mut ()).expect("extract"));
+    assert_eq!(crate::support::contents(&whole), crate::support::contents(&stopped));
+    let ids: Vec<Vec<u32>> = statements.iter().map(|one| one.ids.clone()).collect();
+    of_every_rule(&store, SideOf::Statement, &ids);
+}
+
+/// Stops after the first batch.
+struct Once(usize);
+
+impl llama_ccs::Observer for Once {
+    fn rows(&mut self, _done: usize, _total: usize) -> std::ops::ControlFlow<()> {
+        self.0 += 1;
+        if self.0 > 1 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+    }
+}
+
+/// The states of all tokens of a side, whose ids are these, against the store's columns of one state a prompt.
+fn of_every_rule(store: &Store, side: SideOf, ids: &[Vec<u32>]) {
+    for hook in ["blocks.1.attn.hook_z", "blocks.2.hook_resid_post"] {
+        let all = store.token_column(&format!("{hook}@all")).expect("column");
+        let found = all.read(side).expect("states");
+        assert_eq!(found.ids, ids.concat());
+        let width = all.token_len();
+        let one =
+            |rule: &str| store.column(&format!("{hook}{rule}")).expect("column").read(side).expect("states");
+        let (last, first, mean) = (one(""), one("@first"), one("@mean"));
+        for (row, ids) in ids.iter().enumerate() {
+            let tokens: Vec<&[f32]> = found.row(row).expect("a row").chunks(width).collect();
+            assert_eq!(tokens.len(), ids.len());
+            let at = row * width..(row + 1) * width;
+            // The same numbers of one pass, copied by two hooks.
+            assert!(tokens[ids.len() - 1] == &last[at.clone()], "{hook}, row {row}, {side}: the last");
+            assert!(tokens[0] == &first[at.clone()], "{hook}, row {row}, {side}: the first");
+            for (i, mean) in mean[at].iter().enumerate() {
+                let sum: f64 = tokens.iter().map(|token| f64::from(token[i])).sum();
+                let largest = tokens.iter().fold(0f32, |m, token| m.max(token[i].abs()));
+                let apart = (f64::from(*mean) - sum / ids.len() as f64).abs();
+                // A sum of n numbers in f32, then a quotient.
+                let most = (ids.len() + 1) as f64 * f64::from(f32::EPSILON) * f64::from(largest);
+                assert!(apart <= most, "{hook}, row {row}, {side}: the mean, {apart}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_program_says_how_large_a_store_of_all_tokens_is() {
+    let folder = tempfile::tempdir().expect("folder");
+    let dir = folder.path();
+    let prompts = crate::support::prompts(dir, 6);
+    let mut command = crate::support::extract(&prompts, &dir.join("store"));
+    command.args([
+        "--tokens",
+        "all,last",
+        "--hooks",
+        "blocks.{1,2}.hook_resid_post",
+        "--store-dtype",
+        "f16",
+        "--json",
+    ]);
+    let output = command.assert().success().get_output().clone();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let store = Store::open(dir.join("store")).expect("store");
+    let tokens: u64 = store.manifest().tokens.iter().flatten().map(|of| of.count).sum();
+    // Two layers of 128 numbers in f16 for every token, and for every last one; two log-probabilities of each side.
+    let bytes = 2 * 128 * 2 * (tokens + 12) + 2 * 12 * 4;
+    assert_eq!(json["bytes"], bytes);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(&format!("({bytes} bytes)")), "{said}");
+    let mut info = crate::support::llama_ccs();
+    let shown =
+        info.args(["store", "info"]).arg(dir.join("store")).assert().success().get_output().stdout.clone();
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    let plus = store.manifest().tokens.iter().flatten().next().expect("a side").count;
+    assert!(shown.contains(&format!("all tokens  {plus} plus, ")), "{shown}");
+    let mut export = crate::support::llama_ccs();
+    export
+        .args(["store", "export"])
+        .arg(dir.join("store"))
+        .args(["--tokens", "all", "--out"])
+        .arg(dir.join("out"));
+    let said = export.assert().failure().get_output().stderr.clone();
+    assert!(String::from_utf8_lossy(&said).contains("the states are of all tokens"));
+    let mut fit = crate::support::ccs();
+    fit.arg("fit").arg(dir.join("store")).args(["--tokens", "all", "--out"]).arg(dir.join("run"));
+    let said = fit.assert().failure().get_output().stderr.clone();
+    assert!(String::from_utf8_lossy(&said).contains("hint: "), "{}", String::from_utf8_lossy(&said));
+}

@@ -29,7 +29,7 @@ pub(super) struct Budget {
 impl Budget {
     fn values(&mut self, more: usize) -> Result<(), AppendError> {
         self.values = self.values.saturating_add(more);
-        if self.values <= super::table::MOST_VALUES {
+        if self.values <= super::limits::MOST_VALUES {
             Ok(())
         } else {
             Err(AppendError::TooMuch("50000000 values"))
@@ -41,7 +41,7 @@ impl Budget {
         if self.text > MOST_TEXT {
             return Err(AppendError::TooMuch("1073741824 bytes of text in a column"));
         }
-        if text.len() > super::table::LONGEST_CELL {
+        if text.len() > super::limits::LONGEST_CELL {
             return Err(AppendError::TooMuch("16777216 bytes in a cell"));
         }
         Ok(Value::from(text))

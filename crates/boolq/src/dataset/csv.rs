@@ -6,7 +6,7 @@
 //! space, rows longer than the header, two columns of one name. It is a reader of our own because the csv crate and
 //! polars accept such files without a word. `tests/it/fixtures/csv` holds what pandas makes of eighty shapes.
 
-use super::table::{LONGEST_CELL, MOST_COLUMNS, MOST_VALUES, too_many_columns, too_many_values};
+use super::limits::{LONGEST_CELL, MOST_COLUMNS, MOST_VALUES, too_many_columns, too_many_values};
 use crate::error::{Error, Result, quoted};
 use minijinja::Value;
 use std::collections::BTreeSet;

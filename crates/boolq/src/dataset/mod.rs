@@ -16,6 +16,7 @@ mod format;
 mod json;
 mod kept;
 mod label;
+mod limits;
 mod options;
 mod parquet;
 mod rows;

@@ -6,8 +6,8 @@
 //! before memory is asked for.
 
 use super::cells::{self, AppendError};
+use super::limits::{MOST_COLUMNS, MOST_VALUES, too_many_columns, too_many_values};
 use super::source::LARGEST;
-use super::table::{MOST_COLUMNS, MOST_VALUES, too_many_columns, too_many_values};
 use crate::error::{Error, Result};
 use minijinja::Value;
 use polars_arrow::array::Array;

@@ -1,5 +1,6 @@
 //! What the template is given: the report's numbers as text, in the page's order.
 
+use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -29,7 +30,7 @@ use crate::figures::palette::{Theme, declarations};
 use crate::figures::{Figure, Quantity, by_layer};
 use crate::method::Method;
 use crate::numbers::percent;
-use crate::report::{Finding, RecordedSettings, Report, Side, Verdict};
+use crate::report::{Finding, RecordedSettings, Repetitions, Report, Side, Verdict};
 use crate::sentences::reading;
 
 /// The page.
@@ -153,12 +154,8 @@ impl View {
             token_places: token_places::token_places(report),
             of_tokens: report.reads_all_tokens(),
             polarity: polarity::polarity(report),
-            seeds: repetitions::repetitions(report, &report.seeds, "Accuracy and AUROC with other seeds"),
-            shuffled: repetitions::repetitions(
-                report,
-                &report.shuffled,
-                "Accuracy and AUROC with shuffled labels",
-            ),
+            seeds: repeated(report, &report.seeds, "with other seeds"),
+            shuffled: repeated(report, &report.shuffled, "with shuffled labels"),
             random_directions: random_directions::random_directions(report),
             several_layers: several_layers::several_layers(report),
             own_answers: own_answers::own_answers(report),
@@ -187,6 +184,14 @@ impl View {
             data: flat(&report.data),
         })
     }
+}
+
+fn repeated(
+    report: &Report,
+    found: &IndexMap<Method, Repetitions>,
+    how: &'static str,
+) -> Option<RepetitionsView> {
+    repetitions::repetitions(report, found, &format!("Accuracy and AUROC {how}"))
 }
 
 /// Those about methods in two parts; what is about the layer ends the first.

@@ -3,7 +3,7 @@
 use ccs::baselines::majority_share;
 use ccs::probe::Probe;
 use ccs_report::sentences::TestRows;
-use ccs_report::{Chosen, LayerReport, Method, PolarityReport, Projections, Report, sentences};
+use ccs_report::{Chosen, LayerReport, Method, MethodInfo, PolarityReport, Projections, Report, sentences};
 use indexmap::IndexMap;
 
 use crate::Result;
@@ -39,13 +39,12 @@ pub(crate) fn assemble(
     let (probes, reports) = parts(outcomes);
     let rows = RunRows::of(plan)?;
     let predictions = predictions(plan, std::mem::take(&mut diagnostics.predictions))?;
-    let (source, settings, split) = (plan.source, &plan.settings, &plan.split);
-    let of_methods = plan.methods.iter().filter_map(|&m| Some((m, plan.settings.info(m)?)));
+    let (source, split) = (plan.source, &plan.split);
     let polarity = of_polarity(plan, &mut diagnostics)?;
     let mut report = Report {
         schema: Report::SCHEMA,
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
-        methods: of_methods.collect(),
+        methods: infos(plan),
         row_kind: plan.source.kind(),
         verdicts: Vec::new(),
         notes,
@@ -74,7 +73,7 @@ pub(crate) fn assemble(
         transfer: IndexMap::new(),
         transfer_answers: IndexMap::new(),
         layers: reports,
-        settings: settings.recorded()?,
+        settings: plan.settings.recorded()?,
         split: split.report.id.clone(),
         states: source.states(),
         about: source.about(),
@@ -83,6 +82,11 @@ pub(crate) fn assemble(
     };
     report.verdicts = sentences::verdicts(&report);
     Ok(Run { report, split: split.report.clone(), rows, predictions, probes })
+}
+
+/// What the report says of every method of the run.
+fn infos(plan: &Plan<'_>) -> IndexMap<Method, MethodInfo> {
+    plan.methods.iter().filter_map(|&method| Some((method, plan.settings.info(method)?))).collect()
 }
 
 /// Affirmative and negated rows apart, where rows say which they are.

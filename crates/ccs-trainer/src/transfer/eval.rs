@@ -111,9 +111,7 @@ fn evaluate_run(
         return Err(Error::Kind { data: name, found: source.kind() });
     }
     let fitted = asked(&run, &report, options)?;
-    let mut notes: BTreeSet<String> = rows.both_labels.iter().cloned().collect();
-    notes.extend(source.notes());
-    notes.extend((report.row_kind != source.kind()).then(|| ON_PAIRS.to_owned()));
+    let mut notes = of_data(source, &report);
     notes.extend(made_alike(source, &name, &fitted)?);
     let trained = fitted.first().map(|f| &f.train_groups);
     let (chosen, trained_rows) = untrained(rows, trained, options.keep_trained);
@@ -145,9 +143,8 @@ fn evaluate_run(
     // The order of sums must not depend on the number of cores.
     let (probes, found) = one_thread(|| evaluated.probes(fitted))?;
     notes.extend(found);
-    let test = |predictions: &Option<Predictions>| {
-        predictions.as_ref().map(|p| evaluated.evaluator.test(p)).transpose()
-    };
+    let test =
+        |answers: &Option<Predictions>| answers.as_ref().map(|p| evaluated.evaluator.test(p)).transpose();
     Ok(EvalReport {
         program: concat!("ccs ", env!("CARGO_PKG_VERSION")).to_owned(),
         data: Side { train: report.data.clone(), test: serde_json::Value::Object(source.identity().into()) },
@@ -164,6 +161,14 @@ fn evaluate_run(
         control: control.map(|control| control.about),
         notes: notes.into_iter().collect(),
     })
+}
+
+/// What a reader should know of the data.
+fn of_data(source: &dyn Source, report: &Report) -> BTreeSet<String> {
+    let mut notes: BTreeSet<String> = source.rows().both_labels.iter().cloned().collect();
+    notes.extend(source.notes());
+    notes.extend((report.row_kind != source.kind()).then(|| ON_PAIRS.to_owned()));
+    notes
 }
 
 /// Said where probes of statements are evaluated on pairs.

@@ -2,7 +2,7 @@
 
 use super::values::Names;
 use super::{Json, Row};
-use crate::dataset::table::too_many_columns;
+use crate::dataset::limits::too_many_columns;
 use crate::error::{Error, Result};
 use minijinja::Value;
 use minijinja::value::ValueKind;

@@ -4,7 +4,7 @@
 mod columns;
 mod values;
 
-use super::table::{LONGEST_CELL, too_many_columns, too_many_values};
+use super::limits::{LONGEST_CELL, too_many_columns, too_many_values};
 use crate::error::{Error, Result};
 use columns::columns;
 use minijinja::Value;

@@ -1,7 +1,7 @@
 //! JSON's values as they are parsed: rows of cells, bounded on the way.
 
 use super::Row;
-use crate::dataset::table::{LONGEST_CELL, MOST_COLUMNS, MOST_VALUES};
+use crate::dataset::limits::{LONGEST_CELL, MOST_COLUMNS, MOST_VALUES};
 use minijinja::Value;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::collections::HashMap;
