@@ -304,7 +304,7 @@ mod tests {
 
     fn statement(idx: u64) -> Row {
         let statement = Prompt {
-            prompt: format!("Zahl {idx} ist gerade. 🦙"),
+            prompt: format!("Número {idx} é par. 🦙"),
             tokens: 1 + idx as u32,
             captured_id: 29889,
             captured_text: ".".to_owned(),

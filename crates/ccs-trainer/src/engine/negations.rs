@@ -158,7 +158,7 @@ mod tests {
         };
         assert_eq!(by(&rows, &["city", "country"]).unwrap().unwrap().by, ["city", "country"]);
         // A city alone brings the true one of Oslo and the negated false one together, which have the same label.
-        assert!(by(&rows, &["city"]).is_err() && by(&rows, &["colour"]).is_err());
+        assert!(by(&rows, &["city"]).is_err() && by(&rows, &["color"]).is_err());
         // A column that tells a statement from its negation is no reason against the question.
         let text = rows.labels.iter().map(|label| Some(label.to_string())).collect();
         rows.columns.insert("answer".to_owned(), text);

@@ -186,8 +186,8 @@ mod tests {
         let of = |text: &str, lenient| Polarity::of(&data, Some(&text.parse().unwrap()), lenient);
         assert_eq!(of("neg_cities,neg_larger", false).unwrap().unwrap().affirmative, [true, false, false]);
         assert_eq!(of("form=is not", false).unwrap().unwrap().affirmative, [true, false, true]);
-        assert!(of("neg", false).is_err() && of("colour=x", false).is_err());
-        assert_eq!(of("colour=x", true).unwrap(), None);
+        assert!(of("neg", false).is_err() && of("color=x", false).is_err());
+        assert_eq!(of("color=x", true).unwrap(), None);
         assert!(!of("neg", true).unwrap().unwrap().is_mixed());
         for bad in ["", "=x", "form=", "a,,b"] {
             assert!(bad.parse::<Negated>().is_err(), "{bad}");

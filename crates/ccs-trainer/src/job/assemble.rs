@@ -35,7 +35,6 @@ pub(crate) fn assemble(
     let mut bar = Bar::new(plan)?;
     let choices = compare::between_choices(plan, &mut chosen, &outcomes, bar.as_mut())?;
     let counts = plan.split.counts(plan.source.rows())?;
-    let notes = notes(plan, &counts, &mut diagnostics);
     let (probes, reports) = parts(outcomes);
     let rows = RunRows::of(plan)?;
     let predictions = predictions(plan, std::mem::take(&mut diagnostics.predictions))?;
@@ -47,7 +46,7 @@ pub(crate) fn assemble(
         methods: infos(plan),
         row_kind: plan.source.kind(),
         verdicts: Vec::new(),
-        notes,
+        notes: notes(plan, &counts, &mut diagnostics),
         majority: majority_share(&split.test_labels),
         rows: counts.rows,
         groups: counts.groups,

@@ -132,11 +132,7 @@ fn evaluate_run(
         control: control.as_ref(),
         report: &report,
         settings,
-        answers: own
-            .by_bar
-            .as_ref()
-            .map(|bar| Ok::<_, Error>((own.bar.method(), evaluator.predicted(bar)?)))
-            .transpose()?,
+        answers: own.measured(&evaluator)?,
         evaluator,
         reestimate: options.reestimate,
     };
@@ -242,6 +238,12 @@ impl OwnAnswers {
         let bar = of_run.unwrap_or(Reading { score, calibrated: false });
         let [plain, calibrated] = [false, true].map(|calibrated| read(Reading { score, calibrated }));
         Ok(Self { score, lacking, plain: plain?, calibrated: calibrated?, bar, by_bar: read(bar)? })
+    }
+
+    /// The reading that probes are measured by, on the evaluated rows.
+    fn measured(&self, evaluator: &Evaluator) -> Result<Option<(Method, Predicted)>> {
+        let measured = |bar: &Predictions| Ok((self.bar.method(), evaluator.predicted(bar)?));
+        self.by_bar.as_ref().map(measured).transpose()
     }
 
     /// What a reader should know.
