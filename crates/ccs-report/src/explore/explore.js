@@ -233,6 +233,37 @@ function onCanvas(canvas, point) {
   return [MARGIN + point.x * width, MARGIN + (1 - point.y) * height];
 }
 
+// The column that marks tell: its most frequent values have a mark each, all others share the last.
+const marked = (row) => (data.columns[data.marks] ?? (data.marks === "template" ? rows.template : []))[row] ?? "–";
+const outlines = [
+  null, // a disc
+  [[0, -1.4], [1.25, 0.9], [-1.25, 0.9]],
+  [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
+  [[0, -1.35], [1.35, 0], [0, 1.35], [-1.35, 0]],
+];
+const marks = (() => {
+  if (!data.marks) return [];
+  const counts = new Map();
+  rows.number.forEach((_, row) => counts.set(marked(row), (counts.get(marked(row)) ?? 0) + 1));
+  const names = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a) || (a < b ? -1 : 1));
+  return names.length > outlines.length ? [...names.slice(0, outlines.length - 1).sort(), "others"] : names.sort();
+})();
+const mark = (row) => {
+  const at = marks.indexOf(marked(row));
+  return at < 0 ? Math.max(marks.length - 1, 0) : at;
+};
+if (marks.length > 1) {
+  const names = ["discs", "triangles", "squares", "diamonds"];
+  find("marks").textContent = `${data.marks}: ${marks.map((name, at) => `${names[at]} ${name}`).join(", ")}.`;
+}
+
+function outline(pen, [x, y], radius, shape) {
+  pen.beginPath();
+  if (!outlines[shape]) return pen.arc(x, y, radius, 0, 2 * Math.PI);
+  outlines[shape].forEach(([dx, dy], at) => pen[at ? "lineTo" : "moveTo"](x + radius * dx, y + radius * dy));
+  pen.closePath();
+}
+
 function draw() {
   const canvas = find("scatter");
   const scale = window.devicePixelRatio || 1;
@@ -244,10 +275,8 @@ function draw() {
   pen.strokeRect(MARGIN, MARGIN, canvas.clientWidth - 2 * MARGIN, canvas.clientHeight - 2 * MARGIN);
   const inks = { true: color("good"), false: color("caution") };
   for (const point of state.points) {
-    const [x, y] = onCanvas(canvas, point);
     pen.globalAlpha = 0.7;
-    pen.beginPath();
-    pen.arc(x, y, 3, 0, 2 * Math.PI);
+    outline(pen, onCanvas(canvas, point), 3, mark(point.row));
     pen.fillStyle = pen.strokeStyle = inks[rows.label[point.row]];
     if (isRight(method(), point.row)) pen.fill(); else pen.stroke();
   }

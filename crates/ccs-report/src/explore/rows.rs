@@ -20,6 +20,8 @@ pub struct Explore {
     pub columns: IndexMap<String, Vec<Option<String>>>,
     /// What methods predict.
     pub methods: Vec<ExploredMethod>,
+    /// The column that points' marks tell, as in the run's pictures; `template` for the rows' templates.
+    pub marks: Option<String>,
     /// Principal components of plus statements.
     pub pictures: Vec<Picture>,
 }

@@ -271,10 +271,10 @@ mod tests {
         };
         let points = Points { labels: &[true, false, true], marks: Some(&marks) };
         let drawn = single(&report(), &projection(), points, 620);
-        // Of the two rows that have a place, one is of discs and one of triangles, each with its two sides; the legend has
-        // one of either, and an arrow has a head.
+        // The first row has two discs, the second two triangles, and the third, whose plus side is not a number, one; the legend
+        // has one of either beside its four circles. An arrow has a head, here and in the legend.
         let count = |part: &str| drawn.matches(part).count();
-        assert_eq!((count("<circle"), count("<polygon")), (4 + 1 + 2 + 1 + 1, 1 + 2 + 1), "{drawn}");
+        assert_eq!((count("<circle"), count("<polygon")), (4 + 1 + 2 + 1, 1 + 2 + 1 + 2), "{drawn}");
         assert!(drawn.contains("cities") && drawn.contains("numbers"));
     }
 

@@ -173,6 +173,7 @@ mod tests {
     fn few_values_divide_rows_and_the_label_itself_does_not() {
         let data = rows(&[
             ("relation", of(|row| format!("r{}", row % 4))),
+            ("the_same_again", of(|row| format!("name {}", row % 4))),
             ("answer", of(|row| if row % 3 == 0 { "yes" } else { "no" }.to_owned())),
             ("subject", of(|row| format!("s{row}"))),
             ("same", of(|_| "x".to_owned())),

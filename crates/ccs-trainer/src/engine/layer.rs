@@ -96,8 +96,8 @@ fn nothing_to_fit(data: &LayerData<'_>) -> String {
 /// What a reader must know of fits to statements at this layer, with `in_fold` of them in the smallest fold.
 fn separable(data: &LayerData<'_>, in_fold: usize) -> Option<String> {
     let (rows, dim) = (data.train.rows(), data.train.dim());
-    let why = "labels can be told apart without error along almost any direction that a method may take";
-    let tell = "penalties and shrinkage choose among them, and accuracy on training rows says nothing";
+    let why = "some direction tells labels apart without error, whatever they are";
+    let tell = "penalties and shrinkage choose the direction, and accuracy on training rows says nothing";
     if rows < dim {
         Some(format!("{rows} training rows for {dim} dimensions: {why}; {tell}"))
     } else if in_fold < dim {

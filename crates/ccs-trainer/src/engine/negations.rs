@@ -25,15 +25,21 @@ const GROUP: &str = "group";
 impl Negations {
     /// By the columns asked for, or else by all in which affirmative and negated rows have values in common, by the question
     /// alone, or by the group alone: the first of these that brings a row and another together, and no two of the same label,
-    /// which would not be each other's negation. None where none does.
+    /// which would not be each other's negation. None where none does. `lenient` takes rows that columns asked for say nothing
+    /// of, as some data sets of several may.
     ///
     /// # Errors
     /// A column that the data does not have; columns asked for that bring rows of the same label together, or no rows at all.
-    pub(crate) fn of(rows: &Rows, polarity: &Polarity, asked: &[String]) -> Result<Option<Self>> {
+    pub(crate) fn of(
+        rows: &Rows,
+        polarity: &Polarity,
+        asked: &[String],
+        lenient: bool,
+    ) -> Result<Option<Self>> {
         let all = values(rows);
         let known = all.iter().map(|(name, _)| *name);
         if let Some(name) = asked.iter().find(|name| !known.clone().any(|own| own == name.as_str())) {
-            return Err(unknown(known, name));
+            return if lenient { Ok(None) } else { Err(unknown(known, name)) };
         }
         let of = |wanted: &dyn Fn(&str, &[Option<&str>]) -> bool| -> Option<Self> {
             let columns: Vec<&Column<'_>> =
@@ -43,12 +49,16 @@ impl Negations {
         };
         if !asked.is_empty() {
             let found = of(&|name, _| asked.iter().any(|own| own == name));
-            return found.map(Some).ok_or_else(|| Error::Setting {
-                name: "negated_by",
-                value: asked.join(","),
-                reason: "no affirmative row agrees with a negated one there, or two that do have the same label",
-                hint: "a statement and its negation have opposite labels; give the columns that say what both are about",
-            });
+            return if found.is_some() || lenient {
+                Ok(found)
+            } else {
+                Err(Error::Setting {
+                    name: "negated_by",
+                    value: asked.join(","),
+                    reason: "no affirmative row agrees with a negated one there, or two that do have the same label",
+                    hint: "a statement and its negation have opposite labels; give the columns that say what both are about",
+                })
+            };
         }
         let said = |name: &str| name == polarity.column || name == DATASET;
         let shared = of(&|name, values| !said(name) && is_shared(values, &polarity.affirmative));
@@ -105,13 +115,14 @@ fn values(rows: &Rows) -> Vec<Column<'_>> {
     all
 }
 
-/// Whether affirmative and negated rows have a value in common.
+/// Whether affirmative and negated rows have a value in common, and not one alone, which says nothing.
 fn is_shared(values: &[Option<&str>], affirmative: &[bool]) -> bool {
     let of = |polarity: bool| -> BTreeSet<&str> {
         let values = values.iter().zip(affirmative).filter(|(_, a)| **a == polarity);
         values.filter_map(|(value, _)| *value).collect()
     };
-    !of(true).is_disjoint(&of(false))
+    let (affirmative, negated) = (of(true), of(false));
+    !affirmative.is_disjoint(&negated) && affirmative.union(&negated).nth(1).is_some()
 }
 
 #[cfg(test)]
@@ -132,6 +143,7 @@ mod tests {
             columns: [
                 ("city".to_owned(), column(city)),
                 ("country".to_owned(), column(["Norway", "Chile", "Peru", "Norway"])),
+                ("kind".to_owned(), column(["city"; 4])),
                 (
                     "dataset".to_owned(),
                     (0..8).map(|row| Some(if row < 4 { "cities" } else { "neg" }.to_owned())).collect(),
@@ -148,13 +160,13 @@ mod tests {
     #[test]
     fn negations_are_found_by_what_both_share() {
         let (mut rows, polarity) = cities();
-        let found = Negations::of(&rows, &polarity, &[]).unwrap().unwrap();
+        let found = Negations::of(&rows, &polarity, &[], false).unwrap().unwrap();
         assert_eq!(
             (found.by.join(", "), found.keys),
             ("group, city, country".to_owned(), vec![0, 1, 2, 3, 0, 1, 2, 3])
         );
         let by = |rows: &Rows, names: &[&str]| {
-            Negations::of(rows, &polarity, &names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>())
+            Negations::of(rows, &polarity, &names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>(), false)
         };
         assert_eq!(by(&rows, &["city", "country"]).unwrap().unwrap().by, ["city", "country"]);
         // A city alone brings the true one of Oslo and the negated false one together, which have the same label.
@@ -173,6 +185,6 @@ mod tests {
         rows.columns.shift_remove("city");
         rows.columns.shift_remove("country");
         rows.groups = rows.ids.clone();
-        assert_eq!(Negations::of(&rows, &polarity, &[]).unwrap(), None);
+        assert_eq!(Negations::of(&rows, &polarity, &[], false).unwrap(), None);
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::split::DataSplit;
 use crate::method::Ask;
 use crate::settings::Settings;
 use crate::source::origin::locate;
-use crate::source::{Layer, Source};
+use crate::source::{Layer, Rows, Source};
 use crate::{Error, Result};
 
 /// What all layers of a run share.
@@ -65,10 +65,7 @@ impl<'a> Plan<'a> {
         let split = DataSplit::new(rows, &settings, tested, &stream)?;
         let columns = columns(rows, &settings.strata, &split.rows.train)?;
         let polarity = Polarity::of(rows, settings.negated.as_ref(), tested.is_some())?;
-        let negations = match &polarity {
-            Some(polarity) if polarity.is_mixed() => Negations::of(rows, polarity, &settings.negated_by)?,
-            _ => None,
-        };
+        let negations = negations(rows, polarity.as_ref(), &settings, tested.is_some())?;
         Ok(Self { source, settings, methods, layers, split, columns, polarity, negations, stream, device })
     }
 
@@ -81,5 +78,24 @@ impl<'a> Plan<'a> {
     /// The randomness of one method at one layer.
     pub(crate) fn stream_of(&self, method: Method, layer: &Layer) -> SeedTree {
         self.stream.child(method.name()).indexed("layer", layer.layer)
+    }
+}
+
+/// Which rows are each other's negation, as far as settings and columns tell; `lenient` as for [`Negations::of`].
+fn negations(
+    rows: &Rows,
+    polarity: Option<&Polarity>,
+    settings: &Settings,
+    lenient: bool,
+) -> Result<Option<Negations>> {
+    match polarity.filter(|polarity| polarity.is_mixed()) {
+        Some(polarity) => Negations::of(rows, polarity, &settings.negated_by, lenient),
+        None if settings.negated_by.is_empty() || lenient => Ok(None),
+        None => Err(Error::Setting {
+            name: "negated_by",
+            value: settings.negated_by.join(","),
+            reason: "it is not known that some rows are negated and others are not",
+            hint: "say which are negated: `negated = polarity=negated`",
+        }),
     }
 }

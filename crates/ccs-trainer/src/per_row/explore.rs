@@ -23,6 +23,7 @@ pub(crate) fn explore(report: &Report, rows: &RunRows, methods: &[MethodPredicti
         rows: about(rows, &shown),
         columns: columns(rows, &shown),
         methods: methods.iter().map(|of| method(report, of, &shown)).collect(),
+        marks: report.projections.as_ref().and_then(|of| Some(of.marks.as_ref()?.column.clone())),
         pictures: picture.collect(),
     }
 }

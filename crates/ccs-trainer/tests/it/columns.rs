@@ -39,6 +39,7 @@ fn a_pool_has_the_columns_of_all_and_nothing_where_a_data_set_lacks_one() {
         ("kind", of(&[Some("x"), None, Some("y")], &[Some("z"), Some("x"), None])),
         ("year", of(&[Some("1"), Some("2"), Some("3")], &none)),
         ("genre", of(&none, &[Some("g"), Some("h"), None])),
+        ("dataset", texts(&["a", "b", "c"].map(|name| [Some(name); 3]).concat())),
     ];
     assert_eq!(found, expected);
 }
