@@ -4,7 +4,7 @@
 //! places, `a_h` = softmaxₜ(`q_h`·φₜ + `p_h`·(t − T + 1)) and the output Σₜ `a_ht`·(`v_h`·φₜ); the outputs of all heads are
 //! added. The published probe counts places from either end; here they count back from the last token, where prompts of
 //! different lengths agree. As there, fits begin at the mean of all tokens, with q = p = 0 and random v, and run L-BFGS with a
-//! quadratic penalty on all parameters. With one token a prompt it is logistic regression, H times.
+//! quadratic penalty on all parameters (here b is free). With one token a prompt it is logistic regression, H times.
 
 use tch::Tensor;
 
