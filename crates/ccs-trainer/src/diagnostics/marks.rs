@@ -20,8 +20,8 @@ pub(crate) fn marks(
     rows: &[usize],
 ) -> Option<PointMarks> {
     let named = |name: &str| plan.columns.iter().find(|column| column.name == name);
-    let followed = methods.iter().filter_map(|method| explaining(diagnostics.get(method)?));
-    if let Some(column) = followed.filter_map(named).next() {
+    let mut followed = methods.iter().filter_map(|method| explaining(diagnostics.get(method)?));
+    if let Some(column) = followed.find_map(named) {
         return of_column(column, rows);
     }
     if let Some(polarity) = plan.polarity.as_ref().filter(|polarity| polarity.is_mixed()) {

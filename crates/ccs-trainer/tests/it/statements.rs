@@ -390,8 +390,8 @@ fn the_program_fits_a_store_of_one_side_and_everything_reads_the_run() {
     let dir = dir.path();
     Planted::new(120, 6, [1.5, 0.0], 8).write(&dir.join("store"), "cities");
     Planted::new(120, 6, [1.5, 0.0], 9).write(&dir.join("other"), "others");
-    const QUICK: [&str; 6] = ["--folds", "3", "--shuffles", "2", "--directions", "100"];
-    let with = |arguments: &[&str]| succeeds(ccs(dir, &[arguments, &QUICK].concat()));
+    let quick = ["--folds", "3", "--shuffles", "2", "--directions", "100"];
+    let with = |arguments: &[&str]| succeeds(ccs(dir, &[arguments, &quick].concat()));
     let said = text(&with(&["fit", "store", "--out", "run"]).stdout);
     assert!(said.contains("mass_mean") && said.contains("ttpd"), "{said}");
     with(&["fit", "store", "--out", "again", "--methods", "all", "--threads", "1"]);
