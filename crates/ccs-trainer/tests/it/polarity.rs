@@ -66,7 +66,7 @@ fn what_turns_round_is_called_so_and_what_follows_truth_is_not() {
     for seed in 0..20 {
         let follows = fit(&statements([1.0, 0.0], seed), &quick(&methods)).report;
         assert_eq!(turned(&follows), [], "seed {seed}");
-        let flips = fit(&statements([0.0, 1.5], seed), &quick(&methods)).report;
+        let flips = fit(&statements([0.0, 3.0], seed), &quick(&methods)).report;
         assert_eq!(turned(&flips), methods, "seed {seed}: {:?}", flips.verdicts);
         let of = &polarity(&flips).methods[&Method::LR];
         // A third of the rows is negated: what holds for the others decides.
