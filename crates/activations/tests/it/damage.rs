@@ -165,12 +165,16 @@ fn campaign(kind: Kind, dtype: StoreDtype, batches: Option<usize>, seed: u64) {
 
 #[test]
 fn of_a_finished_store() {
-    KINDS.into_iter().for_each(|kind| campaign(kind, StoreDtype::F32, None, 1));
+    for kind in KINDS {
+        campaign(kind, StoreDtype::F32, None, 1);
+    }
 }
 
 #[test]
 fn of_an_unfinished_store() {
-    KINDS.into_iter().for_each(|kind| campaign(kind, StoreDtype::F16, Some(2), 2));
+    for kind in KINDS {
+        campaign(kind, StoreDtype::F16, Some(2), 2);
+    }
 }
 
 #[test]
