@@ -169,7 +169,7 @@ fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>> {
     let data = Dataset::load(args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl")))?;
     let made = boolq::pairs(&data, &boolq::Template::named("llama-ccs")?)?;
     let selection = Selection { limit: Some(args.limit + args.questions), ..Selection::default() };
-    let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?.pairs;
+    let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?.examples;
     if selected.len() <= args.limit {
         return Err(format!(
             "{} questions, and {} are to be fitted on; lower --limit",

@@ -136,14 +136,14 @@ impl Args {
         }
         let tokenizer = PairTokenizer(&tokenizer);
         if self.single {
-            self.statements(&tokenizer, json)?
+            self.statements(tokenizer, json)?;
         } else {
-            self.pairs(&tokenizer, json)?
+            self.pairs(tokenizer, json)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn pairs(&self, tokenizer: &PairTokenizer<'_>, json: bool) -> Result<(), AnyError> {
+    fn pairs(&self, tokenizer: PairTokenizer<'_>, json: bool) -> Result<(), AnyError> {
         let (templates, left_out) = self.templates()?;
         let data = self.columns.load(&self.data, &templates, self.seed, self.kept_columns())?;
         if self.blank_passage {
@@ -154,14 +154,14 @@ impl Args {
         if self.blank_passage {
             let pairs = made.selected.examples.iter().map(|p| &p.pair);
             let blank = boolq::blank(&made.data, &made.templates, pairs)?;
-            let tokenized = blank.into_iter().map(|pair| TokenizedPair::new(pair, tokenizer));
+            let tokenized = blank.into_iter().map(|pair| TokenizedPair::new(pair, &tokenizer));
             made.selected.examples = tokenized.collect::<Result<_, _>>()?;
         }
         boolq::prompts::write(&self.out, made.selected.examples.iter().map(|p| &p.pair))?;
-        self.report::<ContrastPair>(made, |p| p.pair.label, |p| preview(p, tokenizer), json)
+        self.report::<ContrastPair>(made, |p| p.pair.label, |p| preview(p, &tokenizer), json)
     }
 
-    fn statements(&self, tokenizer: &PairTokenizer<'_>, json: bool) -> Result<(), AnyError> {
+    fn statements(&self, tokenizer: PairTokenizer<'_>, json: bool) -> Result<(), AnyError> {
         if self.blank_passage {
             let what = "--single makes statements, and --blank-passage is a control for questions";
             let hint = "leave out one of them, or give a template that does not print the passage";
@@ -172,7 +172,7 @@ impl Args {
         let boolq::Statements { statements, warnings } = boolq::statements_with(&data, &templates)?;
         let made = self.selected((data, templates), &statements, (&left_out, &warnings), tokenizer)?;
         boolq::prompts::write_statements(&self.out, made.selected.examples.iter().map(|s| &s.statement))?;
-        self.report::<Statement>(made, |s| s.statement.label, |s| preview_statement(s, tokenizer), json)
+        self.report::<Statement>(made, |s| s.statement.label, |s| preview_statement(s, &tokenizer), json)
     }
 
     /// The examples that are kept; an error if there are none.
@@ -181,7 +181,7 @@ impl Args {
         (data, templates): (Dataset, Vec<Template>),
         examples: &[E],
         (left_out, of_examples): (&[boolq::Warning], &[boolq::Warning]),
-        tokenizer: &PairTokenizer<'_>,
+        tokenizer: PairTokenizer<'_>,
     ) -> Result<Made<E>, AnyError> {
         let used: BTreeSet<&str> = examples.iter().map(|example| example.origin().template).collect();
         let templates: Vec<Template> = templates.into_iter().filter(|t| used.contains(t.name())).collect();
@@ -191,7 +191,7 @@ impl Args {
             max_seq_len: Some(self.max_seq_len),
             balance: self.balance.then_some(self.seed),
         };
-        let selected = boolq::select(examples, tokenizer, &selection)?;
+        let selected = boolq::select(examples, &tokenizer, &selection)?;
         let warnings: Vec<String> = [left_out, &data.warnings, of_examples, &selected.warnings]
             .into_iter()
             .flatten()

@@ -11,8 +11,9 @@ use llama_core::tch;
 
 use super::batch::{BatchRunner, Outputs, PreparedBatch, asked_to_stop};
 use super::examples::Example;
+use super::log;
+use super::observer::Observer;
 use super::token_rule::TokenRule;
-use super::{Observer, log};
 use crate::error::{Error, Result};
 
 /// Batches that wait, laid out, for the model, and computed ones that wait to be read.

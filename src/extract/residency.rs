@@ -4,7 +4,8 @@ use llama_core::tch::Device;
 use llama_core::{Checkpoint, Config, Llama, Precision};
 use torch_runtime::machine;
 
-use super::{Extraction, Observer};
+use super::Extraction;
+use super::observer::Observer;
 use crate::error::{Error, Result};
 
 /// What a program needs beside the model: LibTorch, the prompts, files that are being written.

@@ -1,10 +1,12 @@
 //! Everything that can go wrong with a store, each with the thing at fault.
+//!
+//! Long because all errors of the crate are one enum, so that a caller finds them in one place.
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::manifest::Differences;
+use crate::difference::Differences;
 use crate::side::{RowKind, SideOf};
 
 /// The result of everything in this crate.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use fs_err::File;
 
+use crate::column_reader::ColumnReader;
 use crate::error::{Error, Result};
 use crate::files::sync_dir;
 use crate::manifest::StoreDtype;
 use crate::npy;
 use crate::side::{RowKind, SideOf};
-use crate::store::{ColumnReader, Store};
+use crate::store::Store;
 use crate::tokens::ALL_TOKENS;
 
 /// Temporary names tried beside the output folder.

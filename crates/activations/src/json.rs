@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Value};
 
-use crate::manifest::Difference;
+use crate::difference::Difference;
 
 /// The object with its keys sorted, and those of every object in it. `serde_json` keeps the order of insertion
 /// where any crate of the build asks it to, and polars does.

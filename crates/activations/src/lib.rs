@@ -35,6 +35,8 @@
 //! ```
 
 mod bounds;
+mod column_reader;
+mod difference;
 mod error;
 mod export;
 mod files;
@@ -48,6 +50,7 @@ pub mod provenance;
 mod repair;
 mod rows;
 mod side;
+mod states;
 mod store;
 mod table;
 mod token_reader;
@@ -57,19 +60,20 @@ mod verify;
 mod worker;
 mod writer;
 
+pub use column_reader::{ColumnReader, Mapped, MappedSlice};
+pub use difference::{Difference, Differences};
 pub use error::{Error, Result};
 pub use export::export_llama_ccs;
-pub use manifest::{
-    ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Difference, Differences, Manifest, SCHEMA, StoreDtype,
-};
+pub use manifest::{ANSWER_LOGPROB, ANSWER_LOGPROB_MEAN, Column, Manifest, SCHEMA, StoreDtype};
 pub use provenance::Provenance;
 pub use rows::{Prompt, Row, Side, Sides, column_names};
 pub use side::{RowKind, SideOf};
-pub use store::{ColumnReader, Mapped, MappedSlice, Status, Store};
+pub use states::{BatchStates, ColumnStates, Pace};
+pub use store::{Status, Store};
 pub use token_reader::{TokenReader, TokenStates};
 pub use tokens::{ALL_TOKENS, TokenIds, TokenRecord, Tokens};
 pub use verify::{Problem, Verification, verify};
-pub use writer::{BatchStates, ColumnStates, Pace, StoreWriter};
+pub use writer::StoreWriter;
 
 // Types of the public API that come from elsewhere.
 pub use half;

@@ -100,13 +100,13 @@ pub fn column_names(rows: &[Row]) -> IndexSet<&str> {
 /// what is wrong with it.
 pub(crate) fn first_fault(rows: &[Row]) -> Option<(usize, SideOf, String)> {
     rows.iter().enumerate().find_map(|(number, row)| {
-        let faults = row.views().map(|(side, view)| Some((number, side, view.fault()?)));
+        let faults = row.all_seen().map(|(side, seen)| Some((number, side, seen.fault()?)));
         faults.flatten().next()
     })
 }
 
 /// What there is to know of any side.
-pub(crate) struct View<'r> {
+pub(crate) struct Seen<'r> {
     pub(crate) prompt: &'r str,
     pub(crate) tokens: u32,
     /// None where nothing is an answer.
@@ -115,7 +115,7 @@ pub(crate) struct View<'r> {
     pub(crate) captured_text: &'r str,
 }
 
-impl View<'_> {
+impl Seen<'_> {
     /// What is wrong with its tokens.
     fn fault(&self) -> Option<String> {
         let tokens = self.tokens;
@@ -141,23 +141,23 @@ impl Row {
 
     /// The text of one side, if the row has that side.
     pub fn prompt(&self, side: SideOf) -> Option<&str> {
-        self.view(side).map(|view| view.prompt)
+        self.seen(side).map(|seen| seen.prompt)
     }
 
     /// How many tokens one side has, BOS included, if the row has that side.
     pub fn tokens(&self, side: SideOf) -> Option<u32> {
-        self.view(side).map(|view| view.tokens)
+        self.seen(side).map(|seen| seen.tokens)
     }
 
-    fn views(&self) -> impl Iterator<Item = (SideOf, View<'_>)> {
-        self.kind().sides().iter().filter_map(|&side| Some((side, self.view(side)?)))
+    fn all_seen(&self) -> impl Iterator<Item = (SideOf, Seen<'_>)> {
+        self.kind().sides().iter().filter_map(|&side| Some((side, self.seen(side)?)))
     }
 
-    pub(crate) fn view(&self, side: SideOf) -> Option<View<'_>> {
+    pub(crate) fn seen(&self, side: SideOf) -> Option<Seen<'_>> {
         match (&self.sides, side) {
-            (Sides::Pair { plus, .. }, SideOf::Plus) => Some(plus.view()),
-            (Sides::Pair { minus, .. }, SideOf::Minus) => Some(minus.view()),
-            (Sides::Single { statement }, SideOf::Statement) => Some(statement.view()),
+            (Sides::Pair { plus, .. }, SideOf::Plus) => Some(plus.seen()),
+            (Sides::Pair { minus, .. }, SideOf::Minus) => Some(minus.seen()),
+            (Sides::Single { statement }, SideOf::Statement) => Some(statement.seen()),
             (Sides::Pair { .. }, SideOf::Statement)
             | (Sides::Single { .. }, SideOf::Plus | SideOf::Minus) => None,
         }
@@ -165,8 +165,8 @@ impl Row {
 }
 
 impl Side {
-    fn view(&self) -> View<'_> {
-        View {
+    fn seen(&self) -> Seen<'_> {
+        Seen {
             prompt: &self.prompt,
             tokens: self.tokens,
             answer: Some(self.answer_start..self.answer_end),
@@ -177,8 +177,8 @@ impl Side {
 }
 
 impl Prompt {
-    fn view(&self) -> View<'_> {
-        View {
+    fn seen(&self) -> Seen<'_> {
+        Seen {
             prompt: &self.prompt,
             tokens: self.tokens,
             answer: None,

@@ -68,6 +68,7 @@ impl RowKind {
         self.sides().iter().position(|&own| own == side)
     }
 
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     pub(crate) fn is_pairs(&self) -> bool {
         *self == Self::Pairs
     }

@@ -10,7 +10,7 @@ use polars::prelude::{
 };
 
 use crate::bounds;
-use crate::rows::{Prompt, Row, Side, Sides, View, column_names, first_fault};
+use crate::rows::{Prompt, Row, Seen, Side, Sides, column_names, first_fault};
 use crate::side::{RowKind, SideOf};
 
 /// What the names of further columns begin with.
@@ -47,8 +47,8 @@ pub(crate) fn encode(rows: &[Row], kind: RowKind) -> PolarsResult<Vec<u8>> {
 
 /// The columns of one side, `{side}_prompt` and so on; those of the answer for a side that has one.
 fn side_columns(rows: &[Row], side: SideOf) -> Vec<polars::prelude::Column> {
-    let sides: Vec<View<'_>> = rows.iter().filter_map(|row| row.view(side)).collect();
-    let numbers = |get: fn(&View<'_>) -> u32| sides.iter().map(get).collect::<Vec<_>>();
+    let sides: Vec<Seen<'_>> = rows.iter().filter_map(|row| row.seen(side)).collect();
+    let numbers = |get: fn(&Seen<'_>) -> u32| sides.iter().map(get).collect::<Vec<_>>();
     let prompts: Vec<&str> = sides.iter().map(|side| side.prompt).collect();
     let captured: Vec<&str> = sides.iter().map(|side| side.captured_text).collect();
     let answers: Option<Vec<&Range<u32>>> = sides.iter().map(|side| side.answer.as_ref()).collect();

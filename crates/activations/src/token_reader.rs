@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use crate::column_reader::{ColumnReader, Mapped};
 use crate::error::{Error, Result};
 use crate::manifest::{Column, StoreDtype};
 use crate::side::{RowKind, SideOf};
-use crate::store::{ColumnReader, Mapped};
 use crate::tokens;
 
 /// Reads one column of all tokens; all sides of it. What it gives has been compared: states with the journal, offsets and

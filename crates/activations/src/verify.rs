@@ -9,7 +9,7 @@ use crate::error::{Error, Result, listed};
 use crate::files::{ArrayFile, Files};
 use crate::journal::Journal;
 use crate::manifest::{Manifest, StoreDtype};
-use crate::npy;
+use crate::npy::{self, Geometry};
 use crate::open;
 use crate::rows::Row;
 use crate::store::Status;
@@ -260,13 +260,7 @@ fn check_array(
             let what = "the values are not those the journal names".to_owned();
             checked.problems.push(problem(&name, batch, rows, what));
         }
-        let mut rest = bytes;
-        let is_bad = |row: &usize| {
-            let (own, others) = rest.split_at(geometry.bytes(*row..row + 1));
-            rest = others;
-            !is_finite(geometry.dtype, own)
-        };
-        let bad: Vec<usize> = rows.iter().copied().filter(is_bad).collect();
+        let bad = not_finite(&geometry, rows, bytes);
         if !bad.is_empty() {
             checked.problems.push(problem(&name, batch, &bad, "values are NaN or infinite".to_owned()));
         }
@@ -275,6 +269,17 @@ fn check_array(
         checked.problems.push(of_error(&name, &error)); // the disk gives what it can
     }
     Ok(checked)
+}
+
+/// The rows of a batch that have values which are no numbers.
+fn not_finite(geometry: &Geometry, rows: &[usize], bytes: &[u8]) -> Vec<usize> {
+    let mut rest = bytes;
+    let is_bad = |row: &usize| {
+        let (own, others) = rest.split_at(geometry.bytes(*row..row + 1));
+        rest = others;
+        !is_finite(geometry.dtype, own)
+    };
+    rows.iter().copied().filter(is_bad).collect()
 }
 
 fn is_finite(dtype: StoreDtype, bytes: &[u8]) -> bool {

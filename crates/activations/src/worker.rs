@@ -15,7 +15,7 @@ use host::threads::spawn_scoped;
 use crate::error::{Error, Result};
 use crate::journal::{self, Chain, Sum};
 use crate::npy::{self, Geometry};
-use crate::writer::{BatchStates, Pace};
+use crate::states::{BatchStates, Pace};
 
 /// Batches waiting for the thread: a slow disk slows the model and never grows the memory.
 const QUEUE: usize = 2;

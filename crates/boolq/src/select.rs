@@ -173,7 +173,7 @@ fn first_fitting<E: Example, T: Tokenizer + Sync + ?Sized>(
     let pool = host::threads::pool()?;
     for chunk in candidates.chunks(CHUNK) {
         let check =
-            |(position, examples): &Candidate<'_, E>| (*position, check_all(*examples, tokenizer, selection));
+            |(position, examples): &Candidate<'_, E>| (*position, check_all(examples, tokenizer, selection));
         let results: Vec<_> = pool.install(|| chunk.par_iter().map(check).collect());
         for (position, result) in results {
             if limit.is_some_and(|limit| checked.fitting.len() >= limit) {

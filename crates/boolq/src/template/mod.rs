@@ -96,12 +96,6 @@ impl Template {
         Self::compile(name, body, style)
     }
 
-    /// The built-in template `as-is`: the statement as it stands in the data, without an answer. For
-    /// [`statements`](crate::statements()).
-    pub fn as_is() -> Self {
-        resolve::as_is()
-    }
-
     /// Whether the template can be one of single statements, as far as that can be told without a row.
     pub(crate) fn check_single(&self) -> Result<()> {
         let reason = match &self.style {

@@ -25,6 +25,21 @@ impl Template {
         BUILT_IN.iter().map(|(name, _)| *name).collect()
     }
 
+    /// The built-in template `as-is`: the statement as it stands in the data, without an answer. For
+    /// [`statements`](crate::statements()).
+    pub fn as_is() -> Self {
+        let (name, source) = AS_IS;
+        let (plus, minus) = plain::TRUE_FALSE;
+        let style = Style::Plain { plus: plus.to_owned(), minus: minus.to_owned() };
+        Self {
+            name: name.to_owned(),
+            source: source.to_owned(),
+            style,
+            prefix: String::new(),
+            optional: false,
+        }
+    }
+
     /// A built-in template.
     ///
     /// # Errors
@@ -84,20 +99,6 @@ impl Template {
         }
         refuse_namesakes(&templates)?;
         Ok((templates, warnings))
-    }
-}
-
-/// See [`Template::as_is`].
-pub(super) fn as_is() -> Template {
-    let (name, source) = AS_IS;
-    let (plus, minus) = plain::TRUE_FALSE;
-    let style = Style::Plain { plus: plus.to_owned(), minus: minus.to_owned() };
-    Template {
-        name: name.to_owned(),
-        source: source.to_owned(),
-        style,
-        prefix: String::new(),
-        optional: false,
     }
 }
 
