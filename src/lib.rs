@@ -51,4 +51,4 @@ pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
 pub use extract::{Examples, Extraction, Observer, Outcome, TokenRule};
 pub use pairs::{PairTokenizer, tokenize_all, tokenize_statements};
-pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, predict};
+pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, check_predictable, predict};

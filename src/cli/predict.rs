@@ -13,7 +13,7 @@ use llama_ccs::ccs_report::{AnswerScore, Evaluation, Method};
 use llama_ccs::ccs_trainer::{self, Fitted};
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{
-    Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, predict, tokenize_all,
+    Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, check_predictable, predict, tokenize_all,
     torch_runtime,
 };
 use serde_json::json;
@@ -133,6 +133,7 @@ impl Args {
     pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
         let device = torch_runtime::open(&self.device)?;
         let fitted = Fitted::open(&self.run, self.method, self.layer)?;
+        check_predictable(&fitted)?;
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         let asked = self.asked(&fitted, &tokenizer)?;

@@ -194,6 +194,14 @@ pub fn predict(
     Ok(Predicted { rows, warnings, threshold, zero_shot_score: score })
 }
 
+/// Whether [`predict`] can use a run's probe at all: before prompts are made and a model is loaded.
+///
+/// # Errors
+/// A probe of single statements, or of the states of all tokens; a hook point or token rule that is not known.
+pub fn check_predictable(fitted: &Fitted) -> Result<()> {
+    what_it_reads(fitted).map(|_| ())
+}
+
 /// The hook point and the token rule of the states that the probe was fitted on.
 fn what_it_reads(fitted: &Fitted) -> Result<(HookPoint, TokenRule)> {
     let point: HookPoint = fitted.hook.parse()?;

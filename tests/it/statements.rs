@@ -244,11 +244,14 @@ fn a_store_of_statements_is_shown_verified_repaired_and_not_exported() {
     assert!(text.contains("computed again"), "{text}");
     assert_eq!(contents(&store), whole);
 
-    // Statements are no questions for a probe of pairs.
+    // A probe of statements takes no questions, and says so before it looks at them.
+    let mut fit = crate::support::ccs();
+    let quick = ["--methods", "lr", "--folds", "2", "--shuffles", "0", "--seeds", "0", "--directions", "10"];
+    said(fit.arg("fit").arg(&store).args(quick).arg("--out").arg(dir.join("run")), true);
     let mut predict = llama_ccs();
     predict.args(["predict", "--run"]).arg(dir.join("run")).arg("--model").arg(quiz().join("model"));
-    let text = said(predict.arg("--prompts").arg(&csv), false);
-    assert!(text.contains("hint: "), "{text}");
+    let text = said(predict.args(["--method", "lr", "is the cup red"]), false);
+    assert!(text.contains("the probe was fitted on single statements"), "{text}");
     let refused = boolq::prompts::read(&csv).expect_err("of statements").to_string();
     assert!(refused.contains("these are single statements, and contrast pairs are needed"), "{refused}");
 }
