@@ -267,10 +267,15 @@ struct Watch<'a> {
     bytes: Option<u64>,
 }
 
+/// Bytes of a store that are worth a line in a log, too.
+const MUCH: u64 = 10 << 30;
+
 impl Observer for Watch<'_> {
     fn store(&mut self, bytes: u64) {
         self.bytes = Some(bytes);
-        self.bar.note(&format!("the store takes {} ({bytes} bytes)", shown(bytes)));
+        let text = format!("the store takes {} ({bytes} bytes)", shown(bytes));
+        // In a pipe only what needs attention is said.
+        if bytes < MUCH { self.bar.say(&text) } else { self.bar.note(&text) }
     }
 
     fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {

@@ -13,8 +13,8 @@ use llama_ccs::ccs_report::{AnswerScore, Evaluation, Method};
 use llama_ccs::ccs_trainer::{self, Fitted};
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
 use llama_ccs::{
-    Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, check_predictable, predict, tokenize_all,
-    torch_runtime,
+    Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, check_predictable, predict,
+    tokenize_all, torch_runtime,
 };
 use serde_json::json;
 

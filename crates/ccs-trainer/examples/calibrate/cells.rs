@@ -3,9 +3,21 @@
 use ccs_report::Method;
 use ccs_trainer::Settings;
 
+/// What the rows of a set are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Contrast pairs.
+    Pairs,
+    /// Single statements, some of them negated.
+    Statements,
+    /// Single statements with the states of all their tokens.
+    Tokens,
+}
+
 /// Sets of one kind.
 #[derive(Debug)]
 pub(crate) struct Cell {
+    pub(crate) kind: Kind,
     /// Whether the states carry the truth.
     pub(crate) planted: bool,
     /// The share of rows labeled true.
@@ -14,35 +26,56 @@ pub(crate) struct Cell {
     pub(crate) rows: usize,
 }
 
-const fn cell(planted: bool, true_share: f64, rows: usize) -> Cell {
-    Cell { planted, true_share, rows }
+const fn cell(kind: Kind, planted: bool, true_share: f64, rows: usize) -> Cell {
+    Cell { kind, planted, true_share, rows }
 }
 
 /// With and without truth, from balanced labels to very rare ones; as many rows as leave some ten groups of the rarer label
 /// to test on.
-pub(crate) static CELLS: [Cell; 8] = [
-    cell(false, 0.5, 160),
-    cell(false, 0.8, 240),
-    cell(false, 0.9, 400),
-    cell(false, 0.97, 1200),
-    cell(true, 0.5, 160),
-    cell(true, 0.8, 240),
-    cell(true, 0.9, 400),
-    cell(true, 0.97, 1200),
+pub(crate) static CELLS: [Cell; 12] = [
+    cell(Kind::Pairs, false, 0.5, 160),
+    cell(Kind::Pairs, false, 0.8, 240),
+    cell(Kind::Pairs, false, 0.9, 400),
+    cell(Kind::Pairs, false, 0.97, 1200),
+    cell(Kind::Pairs, true, 0.5, 160),
+    cell(Kind::Pairs, true, 0.8, 240),
+    cell(Kind::Pairs, true, 0.9, 400),
+    cell(Kind::Pairs, true, 0.97, 1200),
+    cell(Kind::Statements, false, 0.5, 240),
+    cell(Kind::Statements, true, 0.5, 240),
+    cell(Kind::Tokens, false, 0.5, 120),
+    cell(Kind::Tokens, true, 0.5, 120),
 ];
 
 impl Cell {
     /// Its name in the table.
     pub(crate) fn name(&self) -> String {
         let share = (self.true_share * 100.0).round();
-        format!("{}, {share}/{}", if self.planted { "truth" } else { "no truth" }, 100.0 - share)
+        let truth = if self.planted { "truth" } else { "no truth" };
+        match self.kind {
+            Kind::Pairs => format!("{truth}, {share}/{}", 100.0 - share),
+            Kind::Statements => format!("statements, {truth}"),
+            Kind::Tokens => format!("tokens, {truth}"),
+        }
     }
 }
 
 /// A fit that asks for everything that sentences are made of, with few repetitions.
-pub(crate) fn settings(seed: u64) -> Settings {
-    let methods =
-        ["ccs", "tpc", "lr", "mean_difference", "random", "zero_shot", "calibrated_zero_shot", "majority"];
+pub(crate) fn settings(kind: Kind, seed: u64) -> Settings {
+    let methods: &[&str] = match kind {
+        Kind::Pairs => &[
+            "ccs",
+            "tpc",
+            "lr",
+            "mean_difference",
+            "random",
+            "zero_shot",
+            "calibrated_zero_shot",
+            "majority",
+        ],
+        Kind::Statements => &["mass_mean", "lr", "ttpd", "random", "majority"],
+        Kind::Tokens => &["last", "mean", "attention", "multi_max", "random", "majority"],
+    };
     let methods: Vec<Method> = methods.iter().filter_map(|name| name.parse().ok()).collect();
     let mut settings = Settings {
         methods: Some(methods),
@@ -50,7 +83,7 @@ pub(crate) fn settings(seed: u64) -> Settings {
         folds: 3,
         directions: 100,
         seeds: 0,
-        shuffles: 2,
+        shuffles: if kind == Kind::Tokens { 0 } else { 2 },
         recursive: 0,
         ensemble_layers: 0,
         ..Settings::default()

@@ -5,116 +5,142 @@ use std::collections::BTreeMap;
 use ccs::baselines::{Band, random_directions_as};
 use ccs::stats::metrics::Scored;
 use ccs::{Contrast, Normalization, Probe, SeedTree};
-use ccs_report::{AnswerScore, DirectionsReport, Finding, Interval, Method, Report, ZeroShot};
+use ccs_report::{Finding, Interval, Method, Report};
 use ccs_trainer::Run;
-
-use crate::data::{Drawn, Population};
 
 /// Each kind of claim that the report of a set could make, and whether one was wrong; without those that could not be wrong.
 pub(crate) type Claims = BTreeMap<String, bool>;
 
-/// A kind of claim and its level: in how large a share of reports one may be wrong.
-pub(crate) const LEVELS: [(&str, f64); 14] = [
-    ("predicts the labels (any method)", 0.025),
-    ("predicts the opposite (any method)", 0.025),
-    ("better than random directions (any method)", 0.025),
-    ("better than the model's own answers", 0.05),
-    ("more random directions than by chance", 0.05),
-    ("a direction stands out in the spectrum of RRC", 0.05),
-    ("CCS falls short of logistic regression", 0.025),
-    ("CCS exceeds logistic regression", 0.025),
-    ("a column explains the decisions", 0.05),
-    ("shuffled labels leave their band", 0.05),
-    ("95% interval of CCS's AUROC", 0.05),
-    ("95% interval of CCS's accuracy", 0.05),
-    ("95% interval of the difference in AUROC between CCS and LR", 0.05),
-    ("95% interval of the difference in AUROC between CCS and the model's own answers", 0.05),
+pub(crate) const ABOVE: &str = "predicts the labels (any method)";
+pub(crate) const BELOW: &str = "predicts the opposite (any method)";
+pub(crate) const BEYOND_RANDOM: &str = "better than random directions (any method)";
+pub(crate) const BEYOND_ANSWERS: &str = "better than the model's own answers";
+pub(crate) const MANY_DIRECTIONS: &str = "more random directions than by chance";
+pub(crate) const STANDS_OUT: &str = "a direction stands out in the spectrum of RRC";
+pub(crate) const BELOW_LR: &str = "CCS (mass mean) falls short of logistic regression";
+pub(crate) const ABOVE_LR: &str = "CCS (mass mean) exceeds logistic regression";
+pub(crate) const COLUMN: &str = "a column explains the decisions";
+pub(crate) const TURNS: &str = "turns round with a negation (any method)";
+pub(crate) const PLACE: &str = "a learned place beats fixed tokens (either method)";
+pub(crate) const BAND: &str = "shuffled labels leave their band";
+pub(crate) const AUROC: &str = "95% interval of the AUROC of CCS (mass mean, attention)";
+pub(crate) const ACCURACY: &str = "95% interval of the accuracy of CCS (mass mean, attention)";
+pub(crate) const MINUS_LR: &str = "95% interval of the difference in AUROC from logistic regression";
+pub(crate) const MINUS_ANSWERS: &str = "95% interval of the difference in AUROC from the model's own answers";
+
+/// Every kind of claim and its level: in how large a share of reports one may be wrong.
+pub(crate) const LEVELS: [(&str, f64); 16] = [
+    (ABOVE, 0.025),
+    (BELOW, 0.025),
+    (BEYOND_RANDOM, 0.025),
+    (BEYOND_ANSWERS, 0.05),
+    (MANY_DIRECTIONS, 0.05),
+    (STANDS_OUT, 0.05),
+    (BELOW_LR, 0.025),
+    (ABOVE_LR, 0.025),
+    (COLUMN, 0.05),
+    (TURNS, 0.025),
+    (PLACE, 0.025),
+    (BAND, 0.05),
+    (AUROC, 0.05),
+    (ACCURACY, 0.05),
+    (MINUS_LR, 0.05),
+    (MINUS_ANSWERS, 0.05),
 ];
 
-/// How well a probe does on the population.
+/// What every probe of a report does on many further rows of its population.
+pub(crate) struct Truths(BTreeMap<Method, Truth>);
+
 struct Truth {
     auroc: f64,
     accuracy: f64,
+    /// The AUROC of the median random direction at its layer.
     random: f64,
 }
 
-/// The AUROC of the median random direction, with signs from a part of the rows.
-fn median_of_random_directions(pairs: &Contrast) -> ccs::Result<f64> {
-    let part = pairs.select(&(0..1000).collect::<Vec<_>>())?;
-    let band = random_directions_as(Normalization::default(), &part, pairs, 25, &SeedTree::new(0))?;
-    Ok(Band::of(band.test.iter().filter_map(|q| q.auroc).collect()).map_or(0.5, |band| band.median))
-}
-
-pub(crate) fn judge(run: &Run, population: &Population) -> ccs::Result<Claims> {
-    let many = population.many();
-    let mut truths: BTreeMap<Method, Truth> = BTreeMap::new();
-    let mut randoms: BTreeMap<usize, f64> = BTreeMap::new();
-    for (&method, choice) in &run.report.chosen {
-        let Some(layer) = choice.layer else { continue };
-        let of_choice = |(of, at, _): &&(Method, usize, Probe)| (*of, *at) == (method, layer);
-        let Some((_, _, probe)) = run.probes.iter().find(of_choice) else { continue };
-        let pairs = many.pairs(layer)?;
-        let scores = probe.score_pairs(&pairs)?;
-        let scored = Scored::new(&scores, pairs.labels(), probe.input().threshold())?;
-        let random = match randoms.get(&layer) {
-            Some(random) => *random,
-            None => *randoms.entry(layer).or_insert(median_of_random_directions(&pairs)?),
-        };
-        let auroc = scored.auroc().unwrap_or(0.5);
-        truths.insert(method, Truth { auroc, accuracy: scored.accuracy(), random });
+impl Truths {
+    /// Of a run's probes on many rows, whose states `many` gives by layer.
+    pub(crate) fn of(run: &Run, many: &dyn Fn(usize) -> ccs::Result<Contrast>) -> ccs::Result<Self> {
+        let mut truths = BTreeMap::new();
+        let mut randoms: BTreeMap<usize, f64> = BTreeMap::new();
+        for (&method, choice) in &run.report.chosen {
+            let Some((layer, probe)) = choice.layer.and_then(|layer| Some((layer, probe(run, method)?)))
+            else {
+                continue;
+            };
+            let rows = many(layer)?;
+            let scores = probe.score_pairs(&rows)?;
+            let scored = Scored::new(&scores, rows.labels(), probe.input().threshold())?;
+            let random = match randoms.get(&layer) {
+                Some(random) => *random,
+                None => *randoms.entry(layer).or_insert(median_of_random_directions(&rows)?),
+            };
+            let (auroc, accuracy) = (scored.auroc().unwrap_or(0.5), scored.accuracy());
+            truths.insert(method, Truth { auroc, accuracy, random });
+        }
+        Ok(Self(truths))
     }
-    let report = &run.report;
-    let own = own_answers(report, &many)?;
-    let wrong = |finding: &dyn Fn(Finding) -> bool, is_so: &dyn Fn(&Truth) -> bool| {
+
+    pub(crate) fn auroc(&self, method: Method) -> Option<f64> {
+        self.0.get(&method).map(|truth| truth.auroc)
+    }
+
+    /// Whether a claim of this finding is wrong of any method that it is made of.
+    pub(crate) fn wrong(
+        &self,
+        report: &Report,
+        finding: &dyn Fn(Finding) -> bool,
+        is_so: &dyn Fn(Method, f64) -> bool,
+    ) -> bool {
         let claims = report.verdicts.iter().filter(|v| finding(v.finding));
-        claims.filter_map(|v| truths.get(&v.method)).any(|truth| !is_so(truth))
-    };
-    let outside =
-        |ci: Option<Interval>, truth: f64| ci.is_some_and(|[low, high]| truth < low || truth > high);
-    let (ccs, lr) = (truths.get(&Method::CCS), truths.get(&Method::LR));
-    let test = report.chosen.get(&Method::CCS).and_then(|choice| choice.test.as_ref());
-    let difference = ccs.zip(lr).map_or(0.0, |(ccs, lr)| ccs.auroc - lr.auroc);
-    let explained = |v: &&ccs_report::Verdict| v.finding == Finding::ExplainedByColumn;
-    let named = report.verdicts.iter().filter(explained);
-    let other_column = |text: &str| !(population.has_relation() && text.contains("`relation`"));
-    let beyond = report.zero_shot.iter().flat_map(|own| &own.beyond);
-    let beyond = beyond.filter(|c| c.difference.first == Method::CCS).find_map(|c| c.difference.auroc?.ci);
-    let directions = report.directions.as_ref();
-    let more_than_chance = directions.map(|d| d.more_than_chance && !population.has_truth(d.layer));
-    let found = [
-        // Where nothing is true, 0.5 is what every probe has.
-        Some(wrong(&Finding::is_above_chance, &|t| t.auroc > 0.505)),
-        Some(wrong(&|f| f == Finding::BelowChance, &|t| t.auroc < 0.495)),
-        Some(wrong(&|f| f == Finding::BetterThanRandom, &|t| t.auroc > t.random + 0.005)),
-        Some(wrong(&|f| f == Finding::BetterThanZeroShot, &|t| t.auroc > own)),
-        more_than_chance,
-        directions.and_then(|d| stands_out(d, population)),
-        Some(wrong(&|f| f == Finding::BelowSupervised, &|_| difference < 0.0)),
-        Some(wrong(&|f| f == Finding::AboveSupervised, &|_| difference > 0.0)),
-        Some(named.into_iter().any(|v| other_column(&v.text))),
-        Some(report.shuffled.values().filter_map(|s| s.band.as_ref()).any(|band| band.outside > 0)),
-        ccs.zip(test).map(|(truth, test)| outside(test.auroc_ci, truth.auroc)),
-        ccs.zip(test).map(|(truth, test)| outside(test.accuracy_ci, truth.accuracy)),
-        Some(outside(report.chosen_difference.as_ref().and_then(|d| d.auroc?.ci), difference)),
-        ccs.map(|truth| outside(beyond, truth.auroc - own)),
-    ];
-    let named = LEVELS.iter().map(|(name, _)| (*name).to_owned());
-    Ok(named.zip(found).filter_map(|(name, found)| Some((name, found?))).collect())
-}
-
-/// The AUROC of the model's own answers by the reading that is the bar.
-fn own_answers(report: &Report, many: &Drawn) -> ccs::Result<f64> {
-    let bar = report.zero_shot.as_ref().and_then(ZeroShot::bar_reading);
-    let [sum, mean] = &many.answers;
-    let answers = if bar.is_some_and(|bar| bar.score == AnswerScore::Mean) { mean } else { sum };
-    Ok(Scored::new(answers, &many.labels, 0.0)?.auroc().unwrap_or(0.5))
-}
-
-/// Whether a direction is said to stand out where nothing does; none where something may.
-fn stands_out(directions: &DirectionsReport, population: &Population) -> Option<bool> {
-    if population.has_contrast(directions.layer) {
-        return None;
+        claims.filter_map(|v| Some((v.method, self.auroc(v.method)?))).any(|(m, auroc)| !is_so(m, auroc))
     }
-    let rrc = directions.spectra.iter().find(|spectrum| spectrum.method.name() == "rrc")?;
-    Some(rrc.standing_out > 0)
+
+    /// The claims that reports of every kind make; `main` is the method whose intervals are looked at.
+    pub(crate) fn claims(&self, report: &Report, main: Method) -> Claims {
+        let is = |wanted: Finding| move |found: Finding| found == wanted;
+        let random = |method: Method| self.0.get(&method).map_or(0.5, |truth| truth.random);
+        let own = self.0.get(&main);
+        let test = report.chosen.get(&main).and_then(|choice| choice.test.as_ref());
+        let compared = report.chosen_difference.as_ref();
+        let difference = compared.and_then(|d| Some(self.auroc(d.first)? - self.auroc(d.second)?));
+        let mut found = Claims::new();
+        let mut add = |name: &str, wrong: Option<bool>| {
+            found.extend(wrong.map(|wrong| (name.to_owned(), wrong)));
+        };
+        // Where nothing is true, 0.5 is what every probe has.
+        add(ABOVE, Some(self.wrong(report, &Finding::is_above_chance, &|_, auroc| auroc > 0.505)));
+        add(BELOW, Some(self.wrong(report, &is(Finding::BelowChance), &|_, auroc| auroc < 0.495)));
+        let beyond = |method: Method, auroc: f64| auroc > random(method) + 0.005;
+        add(BEYOND_RANDOM, Some(self.wrong(report, &is(Finding::BetterThanRandom), &beyond)));
+        let less = |difference| self.wrong(report, &is(Finding::BelowSupervised), &|_, _| difference < 0.0);
+        add(BELOW_LR, difference.map(less));
+        let more = |difference| self.wrong(report, &is(Finding::AboveSupervised), &|_, _| difference > 0.0);
+        add(ABOVE_LR, difference.map(more));
+        let bands = report.shuffled.values().filter_map(|shuffled| shuffled.band.as_ref());
+        add(BAND, (!report.shuffled.is_empty()).then(|| bands.into_iter().any(|band| band.outside > 0)));
+        add(AUROC, own.zip(test).map(|(truth, test)| outside(test.auroc_ci, truth.auroc)));
+        add(ACCURACY, own.zip(test).map(|(truth, test)| outside(test.accuracy_ci, truth.accuracy)));
+        let ci = compared.and_then(|d| d.auroc?.ci);
+        add(MINUS_LR, difference.map(|difference| outside(ci, difference)));
+        found
+    }
+}
+
+/// A method's probe at its chosen layer.
+pub(crate) fn probe(run: &Run, method: Method) -> Option<&Probe> {
+    let layer = run.report.chosen_layer(method)?;
+    run.probes.iter().find(|(m, l, _)| (*m, *l) == (method, layer)).map(|(.., probe)| probe)
+}
+
+/// Whether an interval misses the truth; where there is none, it does not.
+pub(crate) fn outside(ci: Option<Interval>, truth: f64) -> bool {
+    ci.is_some_and(|[low, high]| truth < low || truth > high)
+}
+
+/// The AUROC of the median random direction, with signs from a part of the rows.
+fn median_of_random_directions(rows: &Contrast) -> ccs::Result<f64> {
+    let part = rows.select(&(0..1000).collect::<Vec<_>>())?;
+    let band = random_directions_as(Normalization::default(), &part, rows, 25, &SeedTree::new(0))?;
+    Ok(Band::of(band.test.iter().filter_map(|q| q.auroc).collect()).map_or(0.5, |band| band.median))
 }

@@ -1,25 +1,27 @@
 //! How often a report says what is not so.
 //!
-//! Sets of contrast pairs with a known truth, or with none, go through a whole fit; every claim of the report is compared with
+//! Sets of contrast pairs and of statements with a known truth, or with none, go through a whole fit; every claim of the report is compared with
 //! what the probes do on a large sample of the same population. A claim is made at a stated level: in at most so many
 //! reports may one be wrong. `cargo xtask calibrate` runs it.
 
 mod cells;
 mod claims;
-mod data;
+mod pairs;
+mod statements;
 mod table;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use ccs::SeedTree;
-use ccs_trainer::{Compute, Fit, Outcome};
+use ccs_trainer::{Compute, Fit, Run, Settings, Source};
 use clap::Parser;
 use rayon::prelude::*;
 
-use cells::{CELLS, Cell};
-use claims::{Claims, judge};
+use cells::{CELLS, Cell, Kind};
+use claims::Claims;
 
 /// Counts how often each sentence of a report is wrong, on sets of pairs with a known truth.
 #[derive(Parser)]
@@ -81,18 +83,28 @@ const BETWEEN_LINES: usize = 16;
 fn claims_of(number: usize, set: usize) -> Result<Line, String> {
     let cell: &Cell = CELLS.get(number).ok_or("no such cell")?;
     let seeds = SeedTree::new(0).child("calibrate").indexed("cell", number).indexed("set", set);
-    let population = data::Population::draw(cell, &seeds);
-    let source = population.sample(&seeds);
-    let settings = cells::settings(set as u64);
-    let one_thread = Compute { threads: 1, ..Compute::default() };
-    let run =
-        Fit::new(&source).settings(settings).compute(one_thread).run().map_err(|error| error.to_string())?;
-    match run {
-        Outcome::Finished(run) => {
-            Ok((number, set, judge(&run, &population).map_err(|error| error.to_string())?))
+    let settings = cells::settings(cell.kind, set as u64);
+    let claims = match cell.kind {
+        Kind::Pairs => {
+            let population = pairs::Population::draw(cell, &seeds);
+            pairs::judge(&fit(&population.sample(&seeds), settings)?, &population)
         }
-        Outcome::Stopped { .. } => Err("stopped".to_owned()),
-    }
+        Kind::Statements => {
+            let population = statements::Population::draw(cell, &seeds);
+            statements::judge(&fit(&population.sample(cell.rows)?, settings)?, &population)
+        }
+        Kind::Tokens => {
+            let population = tokens::Population::draw(cell, &seeds);
+            tokens::judge(&fit(&population.sample(cell.rows), settings)?, &population)
+        }
+    };
+    Ok((number, set, claims.map_err(|error| error.to_string())?))
+}
+
+fn fit(source: &dyn Source, settings: Settings) -> Result<Run, String> {
+    let compute = Compute { threads: 1, ..Compute::default() };
+    let run = Fit::new(source).settings(settings).compute(compute).run();
+    run.map_err(|error| error.to_string())?.finished().ok_or_else(|| "stopped".to_owned())
 }
 
 /// What was done before. A line that was cut off is done again.

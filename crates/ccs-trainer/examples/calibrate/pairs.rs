@@ -3,13 +3,18 @@
 //! Every set is a population of its own: how strong truth is in the states, how well the model answers, how much
 //! rows of a passage have in common, and whether a column of the data is in the states too, all drawn by seed.
 
+use ccs::stats::metrics::Scored;
 use ccs::tch::Tensor;
 use ccs::{Contrast, SeedTree};
-use ccs_trainer::{Memory, Rows};
+use ccs_report::{AnswerScore, DirectionsReport, Finding, Method, Report, ZeroShot};
+use ccs_trainer::{Memory, Rows, Run};
 use rand::RngExt as _;
 use rand_distr::StandardNormal;
 
 use crate::cells::Cell;
+use crate::claims::{
+    BEYOND_ANSWERS, COLUMN, Claims, MANY_DIRECTIONS, MINUS_ANSWERS, STANDS_OUT, Truths, outside,
+};
 
 /// Dimensions of a state.
 const DIM: usize = 8;
@@ -161,6 +166,47 @@ impl Population {
         }
         drawn
     }
+}
+
+/// The claims of a run on a sample of a population.
+pub(crate) fn judge(run: &Run, population: &Population) -> ccs::Result<Claims> {
+    let (many, report) = (population.many(), &run.report);
+    let truths = Truths::of(run, &|layer| many.pairs(layer))?;
+    let own = own_answers(report, &many)?;
+    let mut found = truths.claims(report, Method::CCS);
+    let mut add = |name: &str, wrong: Option<bool>| {
+        found.extend(wrong.map(|wrong| (name.to_owned(), wrong)));
+    };
+    let beyond = truths.wrong(report, &|f| f == Finding::BetterThanZeroShot, &|_, auroc| auroc > own);
+    add(BEYOND_ANSWERS, Some(beyond));
+    let directions = report.directions.as_ref();
+    let by_chance = |d: &DirectionsReport| d.more_than_chance && !population.has_truth(d.layer);
+    add(MANY_DIRECTIONS, directions.map(by_chance));
+    add(STANDS_OUT, directions.and_then(|d| stands_out(d, population)));
+    let named = report.verdicts.iter().filter(|v| v.finding == Finding::ExplainedByColumn);
+    let is_other = |text: &str| !(population.has_relation() && text.contains("`relation`"));
+    add(COLUMN, Some(named.into_iter().any(|v| is_other(&v.text))));
+    let beyond = report.zero_shot.iter().flat_map(|own| &own.beyond);
+    let beyond = beyond.filter(|c| c.difference.first == Method::CCS).find_map(|c| c.difference.auroc?.ci);
+    add(MINUS_ANSWERS, truths.auroc(Method::CCS).map(|auroc| outside(beyond, auroc - own)));
+    Ok(found)
+}
+
+/// The AUROC of the model's own answers by the reading that is the bar.
+fn own_answers(report: &Report, many: &Drawn) -> ccs::Result<f64> {
+    let bar = report.zero_shot.as_ref().and_then(ZeroShot::bar_reading);
+    let [sum, mean] = &many.answers;
+    let answers = if bar.is_some_and(|bar| bar.score == AnswerScore::Mean) { mean } else { sum };
+    Ok(Scored::new(answers, &many.labels, 0.0)?.auroc().unwrap_or(0.5))
+}
+
+/// Whether a direction is said to stand out where nothing does; none where something may.
+fn stands_out(directions: &DirectionsReport, population: &Population) -> Option<bool> {
+    if population.has_contrast(directions.layer) {
+        return None;
+    }
+    let rrc = directions.spectra.iter().find(|spectrum| spectrum.method.name() == "rrc")?;
+    Some(rrc.standing_out > 0)
 }
 
 impl Drawn {
