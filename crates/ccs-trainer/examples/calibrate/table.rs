@@ -28,6 +28,10 @@ pub(crate) fn of(done: &BTreeMap<(usize, usize), Claims>, sets: usize) -> (Strin
                 all += 1;
                 wrong += usize::from(was_wrong);
             }
+            if all == 0 {
+                text.push_str(" – |");
+                continue;
+            }
             let fails = lower(wrong, all) > level;
             failed += usize::from(fails);
             let rate = 100.0 * wrong as f64 / all.max(1) as f64;
@@ -51,12 +55,15 @@ fn lower(wrong: usize, all: usize) -> f64 {
 pub(crate) fn document(table: &str, sets: usize) -> String {
     format!(
         "# How often a report is wrong\n\n\
-         Made by `cargo xtask calibrate`: {sets} sets of contrast pairs for each column, each with a population of its own, \
-         through a whole fit. A cell is the share of reports in which a sentence of that kind was wrong, beside what the \
-         same probes do on 6,000 further rows of the population; for intervals, the share that missed. A sentence fails \
-         where the lower end of a one-sided 99% interval of its share, corrected for all cells of the table, is above its \
-         level.\n\n\
-         Columns: whether the states carry truth, and the shares of true and false rows. In half of the sets a column of \
-         the data (`relation`) is in the states as a distractor; naming it is no error.\n\n{table}"
+         Made by `cargo xtask calibrate`: {sets} sets for each column, each with a population of its own, through a whole \
+         fit. A cell is the share of reports in which a sentence of that kind was wrong, beside what the same probes do on \
+         some thousand further rows of the population; for intervals, the share that missed; a dash where a report makes no \
+         such claim, or none that could be wrong. A sentence fails where the lower end of a one-sided 99% interval of its \
+         share, corrected for all cells of the table, is above its level.\n\n\
+         Columns: whether the states carry truth, and the shares of true and false rows; contrast pairs, then single \
+         statements, then statements with the states of all their tokens. In half of the sets of pairs a column of the data \
+         (`relation`) is in the states as a distractor; naming it is no error. In half of the statements with truth, what \
+         the states show turns round with a negation. In half of the sets of tokens with truth it is in the last token \
+         alone, where learning a place gains nothing.\n\n{table}"
     )
 }
