@@ -126,11 +126,11 @@ pub enum Prompts {
     Statements(Statements),
 }
 
-/// Reads a prompts file, of pairs or of single statements: the column `prompt` is that of statements, and any of
-/// `plus_prompt`, `minus_prompt`, `plus_answer` and `minus_answer` is of pairs.
+/// Reads a prompts file: of pairs where it has `plus_prompt` and `minus_prompt`, else of single statements where it has
+/// `prompt`.
 ///
 /// # Errors
-/// A file with columns of both; as [`read`] and [`read_statements`].
+/// A file of statements with a column of pairs; as [`read`] and [`read_statements`].
 pub fn read_any(path: impl AsRef<Path>) -> Result<Prompts> {
     let path = path.as_ref();
     let table = Table::open(path)?;

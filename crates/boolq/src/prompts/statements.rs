@@ -89,12 +89,13 @@ pub fn read_statements(path: impl AsRef<Path>) -> Result<Statements> {
     of_table(path, &table)
 }
 
-/// Whether a table is of statements.
+/// Whether a table is of statements. One with both prompts of pairs is of pairs: other programs' files may have a column
+/// `prompt` of their own beside them, such as the question without its answer.
 ///
 /// # Errors
-/// [`Error::MixedPrompts`] for columns of statements and of pairs in one table.
+/// [`Error::MixedPrompts`] for columns of statements and some of pairs in one table.
 pub(super) fn are_in(path: &Path, table: &Table) -> Result<bool> {
-    if !table.has(PROMPT) {
+    if !table.has(PROMPT) || (table.has(COLUMNS[1]) && table.has(COLUMNS[2])) {
         return Ok(false);
     }
     let of_pairs = [COLUMNS[1], COLUMNS[2], spans::PLUS, spans::MINUS].into_iter().chain(CLASSES);

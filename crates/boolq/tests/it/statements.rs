@@ -134,6 +134,11 @@ fn the_file_is_recognized_filled_up_and_checked() {
     );
     assert_eq!((first.template.as_str(), first.dataset.as_str()), (prompts::UNKNOWN_TEMPLATE, "own"));
     assert!(matches!(prompts::read(&path), Err(Error::SingleStatements { .. })));
+    // Another program's pairs with a column of their own called `prompt`.
+    assert!(matches!(
+        read("idx,prompt,plus_prompt,minus_prompt,label\n0,a,a True,a False,1\n"),
+        Ok(Prompts::Pairs(_))
+    ));
     assert!(matches!(
         read("idx,plus_prompt,minus_prompt,label\n0,a True,a False,1\n"),
         Ok(Prompts::Pairs(_))
