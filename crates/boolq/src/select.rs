@@ -122,7 +122,7 @@ impl fmt::Display for DropReason {
 /// [`require_both_classes`](crate::require_both_classes).
 ///
 /// # Errors
-/// The tokenizer's own failures; see [`TokenizedPair::new`]. Pairs without an answer are dropped, not errors.
+/// The tokenizer's own failures; see [`TokenizedPair::new`](crate::TokenizedPair::new). Pairs without an answer are dropped, not errors.
 pub fn select<E: Example, T: Tokenizer + Sync + ?Sized>(
     examples: &[E],
     tokenizer: &T,
