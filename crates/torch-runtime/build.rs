@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/config.cpp");
+    println!("cargo::rerun-if-changed=src/packed.cpp");
     if env::var_os("CARGO_FEATURE_DOC_ONLY").is_some() {
         println!("cargo::rustc-env=TORCH_RUNTIME_BUILT_FOR=");
         return;
@@ -28,7 +29,10 @@ fn main() {
     // Packages with binaries of their own read this as DEP_LLAMA_CCS_TORCH_LIB and set their rpath.
     println!("cargo::metadata=lib={}", lib.display());
 
-    let version = header_version(&lib).unwrap_or_else(|| {
+    let include = env::var_os("LIBTORCH_INCLUDE").map(PathBuf::from);
+    let include =
+        include.unwrap_or_else(|| lib.parent().map(Path::to_path_buf).unwrap_or_default()).join("include");
+    let version = header_version(&include).unwrap_or_else(|| {
         fail(&format!(
             "no LibTorch headers beside {}: torch/version.h says which release this is",
             lib.display()
@@ -36,13 +40,14 @@ fn main() {
     });
     println!("cargo::rustc-env=TORCH_RUNTIME_BUILT_FOR={version}");
     cc::Build::new().cpp(true).std("c++17").file("src/config.cpp").compile("torch_runtime_config");
+    // With LibTorch's headers, which are not ours to warn about.
+    let mut packed = cc::Build::new();
+    packed.cpp(true).std("c++20").warnings(false).include(&include).file("src/packed.cpp");
+    packed.compile("torch_runtime_packed");
 }
 
 /// `2.13.0`, from the headers that torch-sys was compiled with: they define shapes of calls, the library must match.
-fn header_version(lib: &Path) -> Option<String> {
-    let include = env::var_os("LIBTORCH_INCLUDE").map(PathBuf::from);
-    let include =
-        include.unwrap_or_else(|| lib.parent().map(Path::to_path_buf).unwrap_or_default()).join("include");
+fn header_version(include: &Path) -> Option<String> {
     ["torch/headeronly/version.h", "torch/csrc/api/include/torch/version.h"].iter().find_map(|header| {
         let text = fs::read_to_string(include.join(header)).ok()?;
         let part = |name: &str| -> Option<u32> {

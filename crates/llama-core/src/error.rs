@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use tch::{Kind, TchError};
 
 use crate::hooks::{HookPoint, Tokens};
+use crate::model::Kernels;
 
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -387,6 +388,22 @@ pub enum Error {
     Streamed {
         /// What is not possible.
         what: &'static str,
+    },
+
+    /// A model with packed weights was asked for something that needs them plain.
+    #[error("the model's weights are packed for its kernels, so {what}")]
+    Packed {
+        /// What is not possible.
+        what: &'static str,
+    },
+
+    /// Kernels that a model cannot be computed by.
+    #[error("the kernels {kernels} cannot compute this model: {reason}")]
+    Kernels {
+        /// The kernels asked for.
+        kernels: Kernels,
+        /// Why not.
+        reason: &'static str,
     },
 
     /// The thread that reads a streamed model's weights ended without reporting an error.

@@ -22,10 +22,12 @@ use tch::{Cuda, Device};
 
 mod chain;
 pub mod machine;
+mod packed;
 mod shape;
 pub mod waiting;
 
 pub use chain::{Operand, TensorChain};
+pub use packed::PackedWeight;
 pub use shape::TensorExt;
 
 /// Why LibTorch cannot be used as asked.

@@ -6,6 +6,8 @@ use std::sync::mpsc::sync_channel;
 use tch::{Device, Kind, Tensor};
 
 use super::Precision;
+use super::kernels::{Kernels, Products};
+use super::matrix::Matrix;
 use crate::checkpoint::{BlockWeight, Checkpoint, Weight};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -16,15 +18,15 @@ pub(super) struct Block {
     /// \[D\]
     pub(super) ln1_gain: Tensor,
     /// Queries, keys, values. \[(H + 2G)·K, D\]
-    pub(super) w_qkv: Tensor,
+    pub(super) w_qkv: Matrix,
     /// \[D, H·K\]
-    pub(super) w_o: Tensor,
+    pub(super) w_o: Matrix,
     /// \[D\]
     pub(super) ln2_gain: Tensor,
     /// Gate, up. \[2F, D\]
-    pub(super) w_gate_up: Tensor,
+    pub(super) w_gate_up: Matrix,
     /// \[D, F\]
-    pub(super) w_down: Tensor,
+    pub(super) w_down: Matrix,
 }
 
 /// Where a model's blocks are.
@@ -42,6 +44,7 @@ pub(super) struct Assembly<'c> {
     pub(super) config: &'c Config,
     pub(super) precision: Precision,
     pub(super) device: Device,
+    pub(super) kernels: Kernels,
 }
 
 /// Puts one weight where it is wanted.
@@ -74,18 +77,36 @@ impl Assembly<'_> {
 
     /// One block.
     pub(super) fn block(&self, index: usize, source: &mut dyn Source) -> Result<Block> {
-        let (stream, product) = (self.precision.stream(), self.precision.product());
         let mut fused = |parts: &[BlockWeight], kind| {
             let weights: Vec<Weight> = parts.iter().map(|&part| Weight::Block(index, part)).collect();
             self.fused(&weights, kind, source)
         };
+        let ln1_gain = fused(&[BlockWeight::Ln1], self.precision.stream())?;
+        let ln2_gain = fused(&[BlockWeight::Ln2], self.precision.stream())?;
+        let mut matrix = |parts: &[BlockWeight]| {
+            Matrix::arranged(fused(parts, self.precision.product())?, self.kernels.products)
+        };
         Ok(Block {
-            ln1_gain: fused(&[BlockWeight::Ln1], stream)?,
-            w_qkv: fused(&[BlockWeight::Q, BlockWeight::K, BlockWeight::V], product)?,
-            w_o: fused(&[BlockWeight::O], product)?,
-            ln2_gain: fused(&[BlockWeight::Ln2], stream)?,
-            w_gate_up: fused(&[BlockWeight::Gate, BlockWeight::Up], product)?,
-            w_down: fused(&[BlockWeight::Down], product)?,
+            ln1_gain,
+            w_qkv: matrix(&[BlockWeight::Q, BlockWeight::K, BlockWeight::V])?,
+            w_o: matrix(&[BlockWeight::O])?,
+            ln2_gain,
+            w_gate_up: matrix(&[BlockWeight::Gate, BlockWeight::Up])?,
+            w_down: matrix(&[BlockWeight::Down])?,
+        })
+    }
+}
+
+impl Block {
+    /// The same block for other kernels. One matrix at a time is in memory twice.
+    pub(super) fn arranged(self, products: Products) -> Result<Self> {
+        let again = |matrix: Matrix| Matrix::arranged(matrix.plain()?, products);
+        Ok(Self {
+            w_qkv: again(self.w_qkv)?,
+            w_o: again(self.w_o)?,
+            w_gate_up: again(self.w_gate_up)?,
+            w_down: again(self.w_down)?,
+            ..self
         })
     }
 }

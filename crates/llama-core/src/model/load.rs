@@ -6,6 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
 use super::blocks::{Assembly, Blocks, Source};
+use super::kernels::{Kernels, Products};
 use super::{Llama, Precision};
 use crate::checkpoint::{Checkpoint, Order, Weight};
 use crate::config::Config;
@@ -92,25 +93,30 @@ impl Llama {
     /// another). Gradient tracking is switched on for all of them.
     ///
     /// # Errors
-    /// A streamed model, or what LibTorch refuses.
+    /// A streamed model, one with packed weights ([`crate::Products::Packed`]), or what LibTorch refuses.
     pub fn trainable(&self) -> Result<Vec<(String, Tensor)>> {
         let Blocks::Resident(blocks) = &self.blocks else {
             return Err(Error::Streamed { what: "its weights cannot be trained" });
         };
-        let mut named = vec![("embed".to_owned(), &self.embed)];
+        if self.kernels.products == Products::Packed {
+            return Err(Error::Packed { what: "its weights cannot be trained" });
+        }
+        let mut named = vec![("embed".to_owned(), self.embed.f_alias()?)];
         for (i, block) in blocks.iter().enumerate() {
             let parts = [
-                ("ln1_gain", &block.ln1_gain),
-                ("w_qkv", &block.w_qkv),
-                ("w_o", &block.w_o),
-                ("ln2_gain", &block.ln2_gain),
-                ("w_gate_up", &block.w_gate_up),
-                ("w_down", &block.w_down),
+                ("ln1_gain", block.ln1_gain.f_alias()?),
+                ("w_qkv", block.w_qkv.plain()?),
+                ("w_o", block.w_o.plain()?),
+                ("ln2_gain", block.ln2_gain.f_alias()?),
+                ("w_gate_up", block.w_gate_up.plain()?),
+                ("w_down", block.w_down.plain()?),
             ];
             named.extend(parts.map(|(name, tensor)| (format!("blocks.{i}.{name}"), tensor)));
         }
-        named.push(("final_gain".to_owned(), &self.final_gain));
-        named.extend(self.unembed.as_ref().map(|unembed| ("unembed".to_owned(), unembed)));
+        named.push(("final_gain".to_owned(), self.final_gain.f_alias()?));
+        if let Some(unembed) = &self.unembed {
+            named.push(("unembed".to_owned(), unembed.f_alias()?));
+        }
         named.into_iter().map(|(name, tensor)| Ok((name, tensor.f_set_requires_grad(true)?))).collect()
     }
 
@@ -128,7 +134,8 @@ impl Llama {
             return Err(Error::Config { reason });
         }
         let _no_gradients = tch::no_grad_guard();
-        let assembly = Assembly { config, precision, device };
+        let kernels = Kernels::default();
+        let assembly = Assembly { config, precision, device, kernels };
         let (stream, product) = (precision.stream(), precision.product());
         let embed = assembly.fused(&[Weight::Embed], stream, source)?;
         let blocks = match streamed {
@@ -148,6 +155,7 @@ impl Llama {
             config: config.clone(),
             precision,
             device,
+            kernels,
             embed,
             blocks,
             final_gain,

@@ -7,10 +7,13 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hooks::{Capture, Captured, Halt, HookSet, Tokens};
 
+mod attention;
 mod blocks;
 mod cache;
 mod forward;
+mod kernels;
 mod load;
+mod matrix;
 mod pass;
 mod positions;
 mod precision;
@@ -21,6 +24,7 @@ mod weight;
 use blocks::{Assembly, Blocks};
 pub(crate) use cache::KvCache;
 pub use forward::Forward;
+pub use kernels::{Attention, KernelRates, Kernels, Products, Rates};
 pub(crate) use load::random_weight;
 use pass::Pass;
 pub use precision::Precision;
@@ -33,6 +37,7 @@ pub struct Llama {
     config: Config,
     precision: Precision,
     device: Device,
+    kernels: Kernels,
     /// \[V, D\]
     embed: Tensor,
     blocks: Blocks,
@@ -123,7 +128,8 @@ impl Llama {
         let mut passes = runs.into_iter().map(begin).collect::<Result<Vec<Option<Pass<'_, '_, '_>>>>>()?;
         let blocks = passes.iter().flatten().map(Pass::blocks).filter(|blocks| !blocks.is_empty());
         let blocks = blocks.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
-        let assembly = Assembly { config: &self.config, precision: self.precision, device: self.device };
+        let Self { config, precision, device, kernels, .. } = self;
+        let assembly = Assembly { config, precision: *precision, device: *device, kernels: *kernels };
         self.blocks.visit(blocks, assembly, &mut |index, block| {
             for pass in &mut passes {
                 if let Some(running) = pass.as_mut().filter(|pass| pass.blocks().start == index)
@@ -154,6 +160,41 @@ impl Llama {
     /// The device of the computation.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// The same model computed by other kernels. Weights are laid out anew, one after the other, and those of a streamed
+    /// model whenever they are read.
+    ///
+    /// ```
+    /// # use llama_core::{Batch, Config, Forward, Kernels, Llama, Precision, Products, Tokens};
+    /// # let config = Config { dim: 8, n_layers: 2, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+    /// #     vocab_size: 10, ..Config::default() };
+    /// let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
+    /// let batch = Batch::new(&[[1, 2, 3]])?;
+    /// let plain = llama.forward(&batch, Forward::new().logits(Tokens::Last))?.logits.unwrap();
+    /// let llama = llama.with_kernels("products=packed".parse().unwrap())?;
+    /// let packed = llama.forward(&batch, Forward::new().logits(Tokens::Last))?.logits.unwrap();
+    /// assert!(packed.allclose(&plain, 1e-5, 1e-5, false)); // up to rounding
+    /// # Ok::<(), llama_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Kernels`] for kernels that do not compute in the model's precision or on its device; what LibTorch
+    /// refuses (memory).
+    pub fn with_kernels(mut self, kernels: Kernels) -> Result<Self> {
+        kernels.check(self.precision, self.device)?;
+        let _no_gradients = tch::no_grad_guard();
+        if let Blocks::Resident(blocks) = self.blocks {
+            let blocks = blocks.into_iter().map(|block| block.arranged(kernels.products));
+            self.blocks = Blocks::Resident(blocks.collect::<Result<_>>()?);
+        }
+        self.kernels = kernels;
+        Ok(self)
+    }
+
+    /// The kernels that compute it.
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
     }
 
     /// Whether the blocks are read from disk in every pass.

@@ -115,7 +115,7 @@ impl Llama {
         let normed = self.rms_norm(x, &block.ln1_gain, at(Site::Ln1Scale), at(Site::Ln1Normalized), hooks)?;
 
         let heads = c.n_heads + 2 * c.n_kv_heads;
-        let qkv = linear(&normed, &block.w_qkv)?.f_view([b, t, heads, c.head_dim])?; // [B, T, H + 2G, K]
+        let qkv = block.w_qkv.linear(&normed)?.f_view([b, t, heads, c.head_dim])?; // [B, T, H + 2G, K]
         let q = hooks.visit(at(Site::Q), qkv.f_narrow(2, 0, c.n_heads)?)?; // [B, T, H, K]
         let k = hooks.visit(at(Site::K), qkv.f_narrow(2, c.n_heads, c.n_kv_heads)?)?; // [B, T, G, K]
         let v = hooks.visit(at(Site::V), qkv.f_narrow(2, c.n_heads + c.n_kv_heads, c.n_kv_heads)?)?; // [B, T, G, K]
@@ -123,9 +123,10 @@ impl Llama {
         let q = hooks.visit(at(Site::RotQ), positions.rotate(&q)?)?;
         let k = hooks.visit(at(Site::RotK), positions.rotate(&k)?)?;
 
-        let (mut q, mut mask) = (q, positions.mask.as_ref().map(Tensor::f_alias).transpose()?);
+        let (mut q, kept_sight) =
+            (q, keep.as_ref().map(|kept| positions.sight.of_kept(kept, (b, t))).transpose()?);
+        let sight = kept_sight.as_ref().unwrap_or(&positions.sight);
         if let Some(kept) = keep {
-            mask = Some(positions.mask_of(&kept, (b, t))?); // [B, 1, M, S]
             q = kept.select(&q)?; // [B, M, H, K]
             hooks.keep(kept);
         }
@@ -138,14 +139,9 @@ impl Llama {
         let mut edited = None;
         if hooks.want(at(Site::AttnScores)) || hooks.want(at(Site::Pattern)) {
             let points = [at(Site::AttnScores), at(Site::Pattern)];
-            edited = self.explicit_attention([&q, &k, &v], mask.as_ref(), points, hooks)?;
+            edited = self.explicit_attention([&q, &k, &v], sight, points, hooks)?;
         }
-        let z = if let Some(z) = edited {
-            z
-        } else {
-            let causal = mask.is_none();
-            Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask.as_ref(), 0.0, causal, None, true)?
-        }; // [B, H, T, K]
+        let z = if let Some(z) = edited { z } else { sight.attend([&q, &k, &v], self.kernels.attention)? }; // [B, H, T, K]
         let z = hooks.visit(at(Site::Z), z.f_transpose(1, 2)?)?; // [B, T, H, K]
         self.write((index, block), &z, hooks)
     }
@@ -165,51 +161,15 @@ impl Llama {
         let (b, t, ..) = z.dims4("z")?;
         let mut edited = None;
         if hooks.want(at(Site::Result)) {
-            let w_o = block.w_o.f_view([c.dim, c.n_heads, c.head_dim])?.f_permute([1, 2, 0])?; // [H, K, D]
+            let w_o = block.w_o.plain()?.f_view([c.dim, c.n_heads, c.head_dim])?.f_permute([1, 2, 0])?; // [H, K, D]
             let result = z.f_unsqueeze(3).matmul(&w_o).squeeze_dim(3)?; // [B, T, H, D]
             edited = hooks.look(at(Site::Result), &result)?;
         }
         let out = match edited {
             Some(result) => result.f_sum_dim_intlist([2i64].as_slice(), false, None)?,
-            None => linear(&z.f_reshape([b, t, c.n_heads * c.head_dim])?, &block.w_o)?,
+            None => block.w_o.linear(&z.f_reshape([b, t, c.n_heads * c.head_dim])?)?,
         }; // [B, T, D]
         hooks.visit(at(Site::AttnOut), out.f_to_kind(self.precision.stream())?)
-    }
-
-    /// Attention step by step, for hooks that look at scores or pattern; its result counts only if they replaced them,
-    /// otherwise LibTorch's fused kernel gives it.
-    ///
-    /// # Shapes
-    /// `q` \[B, H, T, K\], `k` and `v` \[B, G, S, K\] → \[B, H, T, K\]
-    fn explicit_attention(
-        &self,
-        [q, k, v]: [&Tensor; 3],
-        mask: Option<&Tensor>,
-        [scores_point, pattern_point]: [HookPoint; 2],
-        hooks: &mut Hooks<'_, '_>,
-    ) -> Result<Option<Tensor>, Halt> {
-        let group = self.config.n_heads / self.config.n_kv_heads;
-        let k = k.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
-        let v = v.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
-        let ((_, _, t, _), (_, _, s, _)) = (q.dims4("q")?, k.dims4("k")?);
-        let visible = match mask {
-            Some(mask) => mask.f_alias()?,
-            None => Tensor::f_ones([t, s], (Kind::Bool, q.device()))?.f_tril(s - t)?,
-        };
-        let scale = (self.config.head_dim as f64).sqrt().recip();
-        let hidden = visible.f_logical_not()?;
-        let k = k.f_transpose(2, 3)?; // [B, H, K, S]
-        let scores = q.f_matmul(&k).mul(scale).masked_fill(&hidden, f64::NEG_INFINITY)?; // [B, H, T, S]
-        let edited = hooks.look(scores_point, &scores)?;
-        let untouched = edited.is_none();
-        let scores = edited.unwrap_or(scores);
-        let wide = if scores.kind() == Kind::Double { Kind::Double } else { Kind::Float };
-        let pattern = scores.f_softmax(-1, wide).to_kind(q.kind())?; // [B, H, T, S]
-        let edited = hooks.look(pattern_point, &pattern)?;
-        if untouched && edited.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(edited.unwrap_or(pattern).f_matmul(&v)?)) // [B, H, T, K]
     }
 
     /// What the MLP writes into the residual stream: `W_down (silu(W_gate x) · W_up x)`.
@@ -225,11 +185,11 @@ impl Llama {
         let at = |site| HookPoint::Block(index as u16, site);
         let hidden = self.config.hidden_dim;
         let normed = self.rms_norm(x, &block.ln2_gain, at(Site::Ln2Scale), at(Site::Ln2Normalized), hooks)?;
-        let gate_up = linear(&normed, &block.w_gate_up)?; // [B, T, 2F]
+        let gate_up = block.w_gate_up.linear(&normed)?; // [B, T, 2F]
         let pre = hooks.visit(at(Site::MlpPre), gate_up.f_narrow(2, 0, hidden)?)?; // [B, T, F]
         let pre_linear = hooks.visit(at(Site::MlpPreLinear), gate_up.f_narrow(2, hidden, hidden)?)?; // [B, T, F]
         let post = hooks.visit(at(Site::MlpPost), pre.f_silu().mul(&pre_linear)?)?; // [B, T, F]
-        let out = linear(&post, &block.w_down)?; // [B, T, D]
+        let out = block.w_down.linear(&post)?; // [B, T, D]
         hooks.visit(at(Site::MlpOut), out.f_to_kind(self.precision.stream())?)
     }
 
@@ -296,12 +256,4 @@ impl Llama {
         let normed = x.f_rms_norm([self.config.dim].as_slice(), Some(gain), self.config.norm_eps)?;
         Ok(normed.f_to_kind(self.precision.product())?)
     }
-}
-
-/// `x Wᵀ`.
-///
-/// # Shapes
-/// `x` \[…, in\], `weight` \[out, in\] → \[…, out\]
-pub(super) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    Ok(x.f_linear(weight, None::<Tensor>)?)
 }

@@ -3,8 +3,9 @@
 use tch::{Kind, Tensor};
 use torch_runtime::{TensorChain as _, TensorExt as _};
 
+use super::attention::Sight;
 use super::{Llama, Precision};
-use crate::batch::{Attends, Batch, KeptTokens};
+use crate::batch::Batch;
 use crate::error::Result;
 
 /// Where a batch's tokens stand: their rotations and what they attend to, made once for all blocks.
@@ -13,8 +14,8 @@ pub(super) struct Positions {
     cos: Tensor,
     /// \[B, T, 1, K\], the first half negated.
     sin: Tensor,
-    /// \[B, 1, T, S\] bool, true where a token is seen; `None` means causal.
-    pub(super) mask: Option<Tensor>,
+    /// What its tokens attend to.
+    pub(super) sight: Sight,
     precision: Precision,
 }
 
@@ -26,14 +27,11 @@ impl Positions {
         let twice = |first: &Tensor, second: &Tensor| -> Result<Tensor> {
             Ok(Tensor::f_cat(&[first, second], -1).unsqueeze(2).to_kind(llama.precision.rotation())?)
         };
-        let mask = match &batch.attends {
-            Attends::Causal => None,
-            Attends::Mask(mask) => Some(mask.f_to_device(llama.device)?),
-        };
+        let sight = Sight::of(batch, llama.precision.product(), llama.device)?;
         Ok(Self {
             cos: twice(&cos, &cos)?,
             sin: twice(&sin.f_neg()?, &sin)?,
-            mask,
+            sight,
             precision: llama.precision,
         })
     }
@@ -48,21 +46,5 @@ impl Positions {
         let x = x.f_to_kind(self.precision.rotation())?;
         let swapped = x.f_roll([half].as_slice(), [-1i64].as_slice())?;
         Ok(x.f_mul(&self.cos).add(&swapped.f_mul(&self.sin)?).to_kind(self.precision.product())?)
-    }
-
-    /// What the kept tokens attend to.
-    ///
-    /// # Shapes
-    /// → \[B, 1, M, S\] bool
-    pub(super) fn mask_of(&self, kept: &KeptTokens, (rows, width): (i64, i64)) -> Result<Tensor> {
-        let index = kept.index(self.cos.device())?; // [B·M]
-        let seen = if let Some(mask) = &self.mask {
-            mask.f_flatten(0, 2)?.f_index_select(0, &index)? // [B·M, S]
-        } else {
-            let columns = Tensor::f_arange(width, (Kind::Int64, index.device()))?.f_unsqueeze(0)?;
-            columns.f_le_tensor(&index.f_remainder(width)?.f_unsqueeze(1)?)? // [B·M, T]
-        };
-        let (_, keys) = seen.dims2("mask")?;
-        Ok(seen.f_view([rows, 1, kept.width(), keys])?)
     }
 }

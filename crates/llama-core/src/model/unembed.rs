@@ -4,7 +4,6 @@ use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use super::Llama;
-use super::pass::linear;
 use crate::error::{Error, Result};
 
 /// Most bytes of logits at once. An answer of sentences has many tokens, and a vocabulary 128,000 entries: a batch's logits
@@ -54,7 +53,7 @@ impl Llama {
     /// # Shapes
     /// `normed` \[S, D\] → \[S, V\] in f32 at least
     pub(super) fn logits(&self, normed: &Tensor) -> Result<Tensor> {
-        let logits = linear(normed, self.unembedding()?)?; // [S, V]
+        let logits = normed.f_linear(self.unembedding()?, None::<Tensor>)?; // [S, V]
         let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
         Ok(logits.f_to_kind(wide)?)
     }

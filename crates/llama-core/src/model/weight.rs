@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 impl Llama {
     /// A weight, in the type and on the device that the model computes with.
     ///
-    /// For a model in memory this is a view: it costs nothing, and writing to it changes the model. For a streamed
-    /// model, a block's weight is read from disk.
+    /// For a model in memory this is a view: it costs nothing, and writing to it changes the model. For packed products
+    /// ([`crate::Kernels`]), a block's matrix is a copy; for a streamed model, a block's weight is read from disk.
     ///
     /// What each head of block 1 adds to a token's logit (direct logit attribution), from its output and three weights:
     ///
@@ -78,14 +78,14 @@ impl Llama {
         let (q, kv) = (c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim);
         Ok(match part {
             BlockWeight::Ln1 => block.ln1_gain.f_alias()?,
-            BlockWeight::Q => block.w_qkv.f_narrow(0, 0, q)?,
-            BlockWeight::K => block.w_qkv.f_narrow(0, q, kv)?,
-            BlockWeight::V => block.w_qkv.f_narrow(0, q + kv, kv)?,
-            BlockWeight::O => block.w_o.f_alias()?,
+            BlockWeight::Q => block.w_qkv.plain()?.f_narrow(0, 0, q)?,
+            BlockWeight::K => block.w_qkv.plain()?.f_narrow(0, q, kv)?,
+            BlockWeight::V => block.w_qkv.plain()?.f_narrow(0, q + kv, kv)?,
+            BlockWeight::O => block.w_o.plain()?,
             BlockWeight::Ln2 => block.ln2_gain.f_alias()?,
-            BlockWeight::Gate => block.w_gate_up.f_narrow(0, 0, c.hidden_dim)?,
-            BlockWeight::Up => block.w_gate_up.f_narrow(0, c.hidden_dim, c.hidden_dim)?,
-            BlockWeight::Down => block.w_down.f_alias()?,
+            BlockWeight::Gate => block.w_gate_up.plain()?.f_narrow(0, 0, c.hidden_dim)?,
+            BlockWeight::Up => block.w_gate_up.plain()?.f_narrow(0, c.hidden_dim, c.hidden_dim)?,
+            BlockWeight::Down => block.w_down.plain()?,
         })
     }
 }

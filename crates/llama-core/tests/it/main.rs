@@ -9,6 +9,7 @@ mod generate;
 mod golden;
 mod hooks;
 mod identity;
+mod kernels;
 mod layouts;
 mod lean;
 mod mutations;

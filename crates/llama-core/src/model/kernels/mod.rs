@@ -1,0 +1,139 @@
+//! Which kernels compute a model's matrix products and its attention.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+mod rates;
+mod remembered;
+
+pub use rates::{KernelRates, Rates};
+
+use super::Precision;
+use crate::error::{Error, Result};
+
+/// Which kernels compute a model's matrix products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Products {
+    /// LibTorch's `linear`, which chooses among MKL's, oneDNN's and CUDA's kernels at every call.
+    #[default]
+    Plain,
+    /// oneDNN's, with weights laid out for it once, in f32 or bf16 on a CPU. The packed weight takes the plain one's
+    /// place in memory.
+    Packed,
+}
+
+/// Which kernels compute attention.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Attention {
+    /// LibTorch's fused kernel, in which scores stay in f32.
+    #[default]
+    Fused,
+    /// Matrix products, and a soft maximum between them. In bf16 the scores are rounded to it, as transformers' `eager`
+    /// attention rounds them.
+    Products,
+}
+
+/// Which kernels compute a model: numbers are equal to their last bits only where kernels are.
+///
+/// What is fastest depends on the CPU. [`Llama::with_kernels`](crate::Llama::with_kernels) sets them,
+/// [`Rates::kernels`] finds them; without either, a model has those of [`Kernels::default`], which are everywhere.
+///
+/// ```
+/// use llama_core::{Kernels, Products};
+///
+/// let kernels: Kernels = "products=packed".parse()?;
+/// assert_eq!(kernels.products, Products::Packed);
+/// assert_eq!(kernels.to_string(), "products=packed,attention=fused");
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Kernels {
+    /// Those of matrix products.
+    pub products: Products,
+    /// Those of attention.
+    pub attention: Attention,
+}
+
+impl Kernels {
+    /// Refuses kernels that do not compute in a precision or on a device.
+    pub(super) fn check(self, precision: Precision, device: Device) -> Result<()> {
+        let refuse = |reason| Err(Error::Kernels { kernels: self, reason });
+        match self.products {
+            Products::Plain => Ok(()),
+            Products::Packed if device != Device::Cpu => refuse("packed products are computed on CPUs alone"),
+            Products::Packed if precision == Precision::F64 => refuse("oneDNN has no products in f64"),
+            Products::Packed => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Products {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Packed => "packed",
+        })
+    }
+}
+
+impl fmt::Display for Attention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fused => "fused",
+            Self::Products => "products",
+        })
+    }
+}
+
+impl fmt::Display for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "products={},attention={}", self.products, self.attention)
+    }
+}
+
+impl FromStr for Kernels {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let mut kernels = Self::default();
+        for part in text.split(',').map(str::trim) {
+            match part {
+                "products=plain" => kernels.products = Products::Plain,
+                "products=packed" => kernels.products = Products::Packed,
+                "attention=fused" => kernels.attention = Attention::Fused,
+                "attention=products" => kernels.attention = Attention::Products,
+                other => {
+                    let known = "products=plain, products=packed, attention=fused, attention=products";
+                    return Err(format!("`{other}` is none of {known}"));
+                }
+            }
+        }
+        Ok(kernels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_kernels_are_read_again() {
+        for products in [Products::Plain, Products::Packed] {
+            for attention in [Attention::Fused, Attention::Products] {
+                let kernels = Kernels { products, attention };
+                assert_eq!(kernels.to_string().parse(), Ok(kernels));
+            }
+        }
+        for bad in ["", "packed", "products", "products=", "products=PACKED", "attention=packed"] {
+            assert!(bad.parse::<Kernels>().is_err(), "{bad}");
+        }
+    }
+}
