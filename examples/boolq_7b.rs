@@ -22,7 +22,7 @@ use llama_ccs::ccs_trainer::{
 };
 use llama_ccs::llama_core::tch::Device;
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
-use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, torch_runtime};
+use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, computing, torch_runtime};
 
 /// Runs BoolQ contrast pairs through a LLaMA, stores its hidden states, and fits CCS with its controls on every layer.
 #[derive(Parser)]
@@ -52,7 +52,7 @@ struct Args {
     /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// What the model computes in: f32, bf16, or mixed [default: mixed for a model stored in bf16 or f16 where bf16 is
+    /// What the model computes in: f32, bf16, or mixed [default: mixed for a model stored in less than f32 where bf16 is
     /// faster, else f32].
     #[arg(long)]
     dtype: Option<Precision>,
@@ -88,9 +88,11 @@ fn job(args: &Args) -> Result<(), AnyError> {
     let templates = Template::resolve_all(&args.template)?;
     let (pairs, notes) = pairs(args, &templates, &tokenizer)?;
     let store = args.out.join("store");
-    let precision = args.dtype.map_or_else(|| checkpoint.suited_precision(device), Ok)?;
-    let mut extraction = Extraction::new(&checkpoint, &tokenizer).precision(precision).device(device);
-    extraction = extraction.identities(IdentityCache::of_user());
+    let cache = IdentityCache::of_user();
+    let suited = computing(&checkpoint, &store, device, (args.dtype, None), &cache)?;
+    let mut extraction = Extraction::new(&checkpoint, &tokenizer).device(device).identities(cache);
+    extraction = extraction.precision(suited.precision).kernels(suited.kernels);
+    program::note(&format!("computing in {suited}"));
     extraction = templates.iter().fold(extraction, Extraction::template); // for `llama-ccs predict`
     if args.model.is_none() {
         extraction = extraction.note(TEACHING_MODEL);

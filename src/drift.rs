@@ -2,7 +2,7 @@
 
 use activations::{BatchStates, ColumnStates};
 use llama_core::tch::Device;
-use llama_core::{Checkpoint, HookSet, Llama, Precision};
+use llama_core::{Checkpoint, HookSet, Kernels, Llama, Precision};
 
 use crate::error::{Error, Result};
 use crate::extract::{Examples, Extraction, TokenRule, batch, pipeline, plan};
@@ -27,7 +27,7 @@ pub struct Drift {
 pub fn drift<'e>(
     checkpoint: &Checkpoint,
     examples: impl Into<Examples<'e>>,
-    precision: Precision,
+    (precision, kernels): (Precision, Kernels),
     device: Device,
 ) -> Result<Vec<Drift>> {
     let examples: Examples<'e> = examples.into();
@@ -35,8 +35,8 @@ pub fn drift<'e>(
         return Err(Error::NoPairs);
     }
     let n_layers = checkpoint.config().n_layers;
-    let reference = layers(checkpoint, examples, Precision::F32, device)?;
-    let found = layers(checkpoint, examples, precision, device)?;
+    let reference = layers(checkpoint, examples, (Precision::F32, Kernels::default()), device)?;
+    let found = layers(checkpoint, examples, (precision, kernels), device)?;
     let both = reference.iter().zip(&found).take(n_layers + 1).enumerate();
     Ok(both.map(|(layer, (reference, found))| between(layer, reference, found, examples.len())).collect())
 }
@@ -45,10 +45,10 @@ pub fn drift<'e>(
 fn layers(
     checkpoint: &Checkpoint,
     examples: Examples<'_>,
-    precision: Precision,
+    (precision, kernels): (Precision, Kernels),
     device: Device,
 ) -> Result<Vec<ColumnStates>> {
-    let llama = Llama::load(checkpoint, precision, device)?;
+    let llama = Llama::load(checkpoint, precision, device)?.with_kernels(kernels)?;
     let hooks = HookSet::residual_stream(checkpoint.config().n_layers);
     let rules = [TokenRule::Last];
     let runner = batch::BatchRunner {

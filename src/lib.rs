@@ -49,6 +49,6 @@ mod predict;
 
 pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
-pub use extract::{Examples, Extraction, Observer, Outcome, TokenRule};
+pub use extract::{Examples, Extraction, Observer, Outcome, TokenRule, computing};
 pub use pairs::{PairTokenizer, tokenize_all, tokenize_statements};
 pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, check_predictable, predict};

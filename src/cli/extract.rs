@@ -10,15 +10,17 @@ use host::program::{Bar, Signals};
 use llama_ccs::activations::{Column, StoreDtype};
 use llama_ccs::boolq::prompts::Prompts;
 use llama_ccs::boolq::{self, Template, TokenizedPair, TokenizedStatement};
-use llama_ccs::llama_core::{Checkpoint, Edits, HookSet, IdentityCache, Precision, Tokenizer};
+use llama_ccs::llama_core::{
+    Checkpoint, Edits, HookSet, IdentityCache, Kernels, Precision, Suited, Tokenizer,
+};
 use llama_ccs::{
-    Drift, Examples, Extraction, Observer, Outcome, TokenRule, drift, tokenize_all, tokenize_statements,
-    torch_runtime,
+    Drift, Examples, Extraction, Observer, Outcome, TokenRule, computing, drift, tokenize_all,
+    tokenize_statements, torch_runtime,
 };
 use serde_json::json;
 
 use super::hashing::Hashing;
-use super::{AnyError, at_least_one, output, precision, sidecar, size, tokenizer};
+use super::{AnyError, at_least_one, kernels, output, precision, sidecar, size, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -67,10 +69,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|FILE")]
     template: Vec<String>,
     /// What the model computes in: f32, bf16, mixed (matrix products in bf16, residual stream in f32), or f64 (slow,
-    /// for reference) [default: mixed for models stored in bf16 or f16 where bf16 is faster (GPUs, CPUs with AMX), else
-    /// f32].
+    /// for reference) [default: what the store was begun with; for a new one mixed, if the model is stored in less than
+    /// f32 and bf16 is at least 1.3 times as fast here, else f32].
     #[arg(long, value_name = "TYPE", value_parser = precision)]
     dtype: Option<Precision>,
+    /// The kernels of matrix products (plain, packed) and attention (fused, products), such as
+    /// products=packed,attention=fused [default: the fastest, as measured once on this machine, or what the store was
+    /// begun with]. Bytes are equal where kernels are.
+    #[arg(long, value_name = "KERNELS", value_parser = kernels)]
+    kernels: Option<Kernels>,
     /// What is stored: f32 loses nothing; f16 takes half the space and refuses values that it cannot hold.
     #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
     store_dtype: StoreDtypeArg,
@@ -130,10 +137,13 @@ impl Args {
         }
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
-        let dtype = self.dtype.map_or_else(|| checkpoint.suited_precision(device), Ok)?;
+        let cache = IdentityCache::of_user();
+        let suited = computing(&checkpoint, &self.out, device, (self.dtype, self.kernels), &cache)?;
+        let dtype = suited.precision;
         let mut extraction = self
             .extraction(Extraction::new(&checkpoint, &tokenizer), checkpoint.config().n_layers)?
             .precision(dtype)
+            .kernels(suited.kernels)
             .device(device)
             .stop(signals.stop());
         if let Some(edits) = &edits {
@@ -147,7 +157,7 @@ impl Args {
         let examples = prompts.examples();
 
         let drift = match self.compare_f32 {
-            Some(n) => drift(&checkpoint, examples.first(n), dtype, device)?,
+            Some(n) => drift(&checkpoint, examples.first(n), (dtype, suited.kernels), device)?,
             None => Vec::new(),
         };
         if !json && !drift.is_empty() {
@@ -157,11 +167,12 @@ impl Args {
             }
         }
         let bar = output::progress(examples.len(), "extracting");
+        bar.say(&format!("computing in {suited}"));
         let mut watch = Watch { bar, signals, hashing: Hashing::default(), bytes: None };
         let outcome = extraction.run(examples, &self.out, &mut watch);
         watch.bar.clear();
         let outcome = outcome?;
-        self.report(&outcome, examples, watch.bytes, &drift, json)?;
+        self.report(&outcome, examples, (watch.bytes, &suited), &drift, json)?;
         Ok(match outcome {
             Outcome::Finished(_) => ExitCode::SUCCESS,
             Outcome::Stopped { .. } => ExitCode::from(signals.exit_code()),
@@ -197,7 +208,7 @@ impl Args {
         &self,
         outcome: &Outcome,
         examples: Examples<'_>,
-        bytes: Option<u64>,
+        (bytes, suited): (Option<u64>, &Suited),
         drift: &[Drift],
         json: bool,
     ) -> Result<(), AnyError> {
@@ -211,7 +222,7 @@ impl Args {
         let finished = matches!(outcome, Outcome::Finished(_));
         if json {
             output::json(
-                &json!({ "out": in_json(&self.out), "rows": total, "done": done, "bytes": bytes, "finished": finished, "columns": columns, "drift": drift }),
+                &json!({ "out": in_json(&self.out), "rows": total, "done": done, "bytes": bytes, "precision": suited.precision, "kernels": suited.kernels.to_string(), "finished": finished, "columns": columns, "drift": drift }),
             )?;
         } else if finished {
             output::say(&format!("{total} {kind} in {}", self.out.display()));

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use llama_ccs::llama_core::{Checkpoint, Llama, Precision, Sampling};
+use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Llama, Precision, Sampling};
 use llama_ccs::torch_runtime;
 use serde_json::json;
 
-use super::{AnyError, output, precision, tokenizer};
+use super::{AnyError, kernels, output, precision, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// What the model computes in: f32, bf16, mixed, or f64 [default: as for `extract`].
     #[arg(long, value_parser = precision)]
     dtype: Option<Precision>,
+    /// The kernels that compute it, as for `extract` [default: the fastest, as measured once on this machine].
+    #[arg(long, value_name = "KERNELS", value_parser = kernels)]
+    kernels: Option<Kernels>,
     /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -50,8 +53,8 @@ impl Args {
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         tokenizer.check_fits(checkpoint.config())?;
-        let dtype = self.dtype.map_or_else(|| checkpoint.suited_precision(device), Ok)?;
-        let llama = Llama::load(&checkpoint, dtype, device)?;
+        let suited = checkpoint.suited(device, (self.dtype, self.kernels), &IdentityCache::of_user())?;
+        let llama = Llama::load(&checkpoint, suited.precision, device)?.with_kernels(suited.kernels)?;
         let prompts = self.prompts.iter().map(|p| tokenizer.ids(p)).collect::<Result<Vec<_>, _>>()?;
         let sampling = Sampling {
             temperature: self.temperature,

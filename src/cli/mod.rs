@@ -112,6 +112,11 @@ fn precision(name: &str) -> Result<llama_core::Precision, String> {
     name.parse()
 }
 
+/// `--kernels`.
+fn kernels(text: &str) -> Result<llama_core::Kernels, String> {
+    text.parse()
+}
+
 /// `4GiB`, `500MB`, `2000000000`: bytes.
 fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 10] = [

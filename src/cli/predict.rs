@@ -11,7 +11,7 @@ use llama_ccs::boolq::{
 use llama_ccs::ccs_report::sentences::FEWEST_GROUPS;
 use llama_ccs::ccs_report::{AnswerScore, Evaluation, Method};
 use llama_ccs::ccs_trainer::{self, Fitted};
-use llama_ccs::llama_core::{Checkpoint, IdentityCache, Precision, Tokenizer};
+use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Precision, Tokenizer};
 use llama_ccs::{
     Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, check_predictable, predict,
     tokenize_all, torch_runtime,
@@ -19,7 +19,7 @@ use llama_ccs::{
 use serde_json::json;
 
 use super::data::Columns;
-use super::{AnyError, output, precision, tokenizer};
+use super::{AnyError, kernels, output, precision, tokenizer};
 
 /// Characters shown of a question in the table.
 const SHOWN: usize = 72;
@@ -88,6 +88,9 @@ pub(crate) struct Args {
     /// What the model computes in: f32, bf16, mixed, or f64 [default: what the run's states were computed in].
     #[arg(long, value_name = "TYPE", value_parser = precision)]
     dtype: Option<Precision>,
+    /// The kernels that compute it, as for `extract` [default: those of the run's states].
+    #[arg(long, value_name = "KERNELS", value_parser = kernels)]
+    kernels: Option<Kernels>,
     /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -139,6 +142,7 @@ impl Args {
         let asked = self.asked(&fitted, &tokenizer)?;
         let options = PredictOptions {
             precision: self.dtype,
+            kernels: self.kernels,
             device,
             batch_tokens: self.batch_tokens,
             zero_shot: self.zero_shot,

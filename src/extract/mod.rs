@@ -8,12 +8,13 @@ use std::sync::atomic::AtomicBool;
 use activations::{Manifest, Pace, RowKind, Store, StoreDtype, StoreWriter};
 use boolq::Template;
 use llama_core::tch::Device;
-use llama_core::{Checkpoint, Edits, HookPoint, HookSet, IdentityCache, Precision, Tokenizer};
+use llama_core::{Checkpoint, Edits, HookPoint, HookSet, IdentityCache, Kernels, Precision, Tokenizer};
 use serde_json::json;
 
 use crate::error::{Error, Result};
 
 pub(crate) mod batch;
+pub(crate) mod computing;
 mod examples;
 mod log;
 mod observer;
@@ -23,6 +24,7 @@ mod provenance;
 pub(crate) mod residency;
 mod token_rule;
 
+pub use computing::computing;
 pub use examples::Examples;
 pub use observer::Observer;
 pub use token_rule::TokenRule;
@@ -52,6 +54,7 @@ pub struct Extraction<'a> {
     rules: Vec<TokenRule>,
     templates: Vec<&'a Template>,
     precision: Precision,
+    kernels: Kernels,
     device: Device,
     store_dtype: StoreDtype,
     batch_tokens: Option<usize>,
@@ -78,6 +81,7 @@ impl<'a> Extraction<'a> {
             rules: vec![TokenRule::Last],
             templates: Vec::new(),
             precision: Precision::F32,
+            kernels: Kernels::default(),
             device: Device::Cpu,
             store_dtype: StoreDtype::F32,
             batch_tokens: None,
@@ -127,6 +131,13 @@ impl<'a> Extraction<'a> {
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
+        self
+    }
+
+    /// The kernels that compute it; without this, those that are everywhere. [`computing()`] finds faster ones.
+    #[must_use]
+    pub fn kernels(mut self, kernels: Kernels) -> Self {
+        self.kernels = kernels;
         self
     }
 
@@ -348,7 +359,7 @@ impl<'a> Extraction<'a> {
     ) -> Result<usize> {
         let (llama, group_tokens) = residency::load(
             self.checkpoint,
-            self.precision,
+            (self.precision, self.kernels),
             self.device,
             self.max_memory,
             (self.tokens_of_batch(), self.bytes_kept()),

@@ -9,7 +9,7 @@ use llama_core::tch::{self, Device};
 use serde_json::{Value, json};
 
 use super::examples::Example;
-use super::{Extraction, plan};
+use super::{Extraction, computing, plan};
 use crate::error::Result;
 
 impl Extraction<'_> {
@@ -67,14 +67,15 @@ impl Extraction<'_> {
 
     fn computation(&self, kind: RowKind) -> provenance::Extraction {
         let of_answers = |what: &str| (kind == RowKind::Pairs).then(|| what.to_owned());
-        let kernels = torch_runtime::machine::kernels().into_iter();
+        let machine = torch_runtime::machine::kernels().into_iter();
+        let kernels = machine.map(|(name, value)| (name.to_owned(), value));
         provenance::Extraction {
             tokens: Some(self.rules.iter().map(ToString::to_string).collect()),
             precision: Some(self.precision.to_string()),
             device: Some(device_name(self.device)),
             threads: Some(tch::get_num_threads() as u64),
             cpu_capability: Some(torch_runtime::cpu_capability()),
-            kernels: Some(kernels.map(|(name, value)| (name.to_owned(), value)).collect()),
+            kernels: Some(kernels.chain(computing::record(self.kernels)).collect()),
             batch_tokens: Some(self.tokens_of_batch() as u64),
             padding: Some("right".to_owned()),
             sharing: Some(self.grouping() != plan::Grouping::Prompts),

@@ -1,7 +1,7 @@
 //! Where a model's weights are while it runs: in memory if they fit, otherwise on disk, block after block.
 
 use llama_core::tch::Device;
-use llama_core::{Checkpoint, Config, Llama, Precision};
+use llama_core::{Checkpoint, Config, Kernels, Llama, Precision};
 use torch_runtime::machine;
 
 use super::{Extraction, Observer};
@@ -44,7 +44,7 @@ pub(super) fn batch_tokens_kept(usual: usize, kept: u64) -> usize {
 /// A model ready to run (for batches of so many tokens, of each of which so many bytes are stored), and the tokens, padding included, that one pass over its weights is made for: 0 if they are in memory.
 pub(crate) fn load(
     checkpoint: &Checkpoint,
-    precision: Precision,
+    (precision, kernels): (Precision, Kernels),
     device: Device,
     max_memory: Option<u64>,
     (batch_tokens, kept): (usize, u64),
@@ -56,7 +56,7 @@ pub(crate) fn load(
     let limit = max_memory.or_else(|| if device == Device::Cpu { machine::available_memory() } else { None });
     let whole = Llama::resident_bytes(config, precision) + batch + PROGRAM;
     if limit.is_none_or(|limit| whole <= limit) {
-        match Llama::load(checkpoint, precision, device) {
+        match Llama::load(checkpoint, precision, device).and_then(|llama| llama.with_kernels(kernels)) {
             Err(error) if error.is_out_of_memory() => {}
             loaded => return Ok((loaded?, 0)),
         }
@@ -73,7 +73,7 @@ pub(crate) fn load(
         gib(whole),
         limit.map_or(String::new(), |limit| format!(", of {:.1} GiB", gib(limit))),
     ));
-    Ok((Llama::streamed(checkpoint, precision, device)?, group))
+    Ok((Llama::streamed(checkpoint, precision, device)?.with_kernels(kernels)?, group))
 }
 
 /// Bytes that a token's activations take at the widest point of a pass: the stream three times over, what an MLP reads and

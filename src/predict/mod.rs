@@ -7,7 +7,7 @@ use ccs::baselines::Predictions;
 use ccs_report::{AnswerScore, Evaluation};
 use ccs_trainer::{Fitted, Settings, evaluation};
 use llama_core::tch::{Device, Tensor};
-use llama_core::{Checkpoint, HookPoint, HookSet, IdentityCache, Precision, Tokenizer};
+use llama_core::{Checkpoint, HookPoint, HookSet, IdentityCache, Kernels, Precision, Tokenizer};
 
 use crate::error::{Error, Result};
 use crate::extract::{Examples, Extraction, TokenRule, batch, plan, residency};
@@ -21,6 +21,8 @@ pub use origin::{Mismatch, Origin};
 pub struct PredictOptions {
     /// What the model computes in; `None` is what the states were computed in that the probe was fitted on.
     pub precision: Option<Precision>,
+    /// The kernels that compute it; `None` are those of the states, where they compute on this device.
+    pub kernels: Option<Kernels>,
     /// Where the model computes; a device from [`torch_runtime::open`].
     pub device: Device,
     /// Most tokens of a batch, padding included; a batch has at least one pair.
@@ -38,6 +40,7 @@ impl Default for PredictOptions {
     fn default() -> Self {
         Self {
             precision: None,
+            kernels: None,
             device: Device::Cpu,
             batch_tokens: Extraction::BATCH_TOKENS,
             zero_shot: None,
@@ -150,6 +153,8 @@ pub fn predict(
     tokenizer.check_fits(checkpoint.config())?;
     hooks.check_blocks(checkpoint.config().n_layers)?;
     let precision = options.precision.or(origin.precision).unwrap_or(Precision::F32);
+    let recorded = origin.kernels.filter(|_| options.device == Device::Cpu && options.precision.is_none());
+    let kernels = options.kernels.or(recorded).unwrap_or_default();
     if checkpoint.config().headless {
         return Err(llama_core::Error::Headless.into());
     }
@@ -165,7 +170,7 @@ pub fn predict(
     let batch_tokens = options.batch_tokens.max(1);
     // A model that does not fit is read from disk, once for a group of batches.
     let (llama, group) =
-        residency::load(checkpoint, precision, options.device, None, (batch_tokens, 0), &mut ())?;
+        residency::load(checkpoint, (precision, kernels), options.device, None, (batch_tokens, 0), &mut ())?;
     let score = options.zero_shot.unwrap_or(Settings::of(&fitted.report)?.zero_shot);
     let runner = batch::BatchRunner {
         llama: &llama,

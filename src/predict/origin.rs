@@ -5,9 +5,10 @@ use std::fmt;
 use activations::provenance::{self, Provenance, short};
 use boolq::{Template, TemplateText, TokenizedPair};
 use ccs_trainer::Fitted;
-use llama_core::{Precision, Tokenizer};
+use llama_core::{Kernels, Precision, Tokenizer};
 
 use crate::error::{Error, Result};
+use crate::extract::computing;
 
 /// What made the states that a probe was fitted on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Origin {
     pub edits: Option<String>,
     /// What the model computed in.
     pub precision: Option<Precision>,
+    /// The kernels that computed it.
+    pub kernels: Option<Kernels>,
     /// The names of the templates.
     pub templates: Vec<String>,
     /// Name, identity and text of those templates that were recorded in full ([`crate::Extraction::template`]).
@@ -44,7 +47,8 @@ impl Origin {
             model: provenance.model_identity().map(str::to_owned),
             tokenizer: provenance.tokenizer_identity().map(str::to_owned),
             edits: provenance.edits.as_ref().map(ToString::to_string),
-            precision: provenance.precision().and_then(|name| name.parse().ok()),
+            precision: computing::recorded_precision(provenance),
+            kernels: computing::recorded_kernels(provenance),
             templates: provenance.template_names().into_iter().map(str::to_owned).collect(),
             recorded: provenance.templates.iter().flatten().filter_map(template).collect(),
         }

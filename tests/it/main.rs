@@ -12,6 +12,7 @@ mod golden;
 mod help;
 mod hints;
 mod hostile;
+mod kernels;
 mod memory;
 mod predict;
 mod process;

@@ -58,6 +58,8 @@ pub use hooks::{
     Action, Activation, Axis, Capture, Captured, Change, Edit, EditHook, Edits, FnHook, Hook, HookPoint,
     HookSet, Site, Tokens, Values, names,
 };
-pub use model::{Attention, Forward, KernelRates, Kernels, Llama, Output, Precision, Products, Rates};
+pub use model::{
+    Attention, Forward, KernelRates, Kernels, Llama, Output, Precision, Products, Rates, Suited,
+};
 pub use tch;
 pub use tokenizer::{Token, Tokenizer, word_model};

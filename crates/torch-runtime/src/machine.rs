@@ -1,4 +1,4 @@
-//! What this machine has: memory, kernels, and products that are fast.
+//! What this machine has: memory and kernels.
 
 /// Bytes that could be allocated without swapping, as Linux estimates it, and not more than a container's limit leaves;
 /// `None` elsewhere.
@@ -68,33 +68,6 @@ fn cpu() -> String {
 #[cfg(not(target_arch = "x86_64"))]
 fn cpu() -> String {
     std::env::consts::ARCH.to_owned()
-}
-
-/// Whether a CPU's bf16 products are faster than its f32 ones: with AMX's tiles, if oneDNN may use them.
-///
-/// AVX-512's bf16 instruction alone was measured at half the rate of f32 products.
-pub fn bf16_is_fast() -> bool {
-    let allowed =
-        std::env::var("ONEDNN_MAX_CPU_ISA").map_or(true, |isa| isa.contains("AMX") || isa == "DEFAULT");
-    allowed && has_amx()
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_amx() -> bool {
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-    const AMX_BF16: u32 = 1 << 22;
-    const AMX_TILE: u32 = 1 << 24;
-    if __cpuid(0).eax < 0x1d {
-        return false;
-    }
-    let announced = __cpuid_count(7, 0).edx;
-    // Some virtual machines announce tiles and hide their sizes; there they cannot be used.
-    announced & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE && __cpuid_count(0x1d, 1).eax != 0
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_amx() -> bool {
-    false
 }
 
 #[cfg(all(test, target_os = "linux"))]

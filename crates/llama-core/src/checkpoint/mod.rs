@@ -4,11 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::config::{Config, RopeScaling};
 use crate::error::{Error, Result};
-use crate::model::Precision;
 use crate::tokenizer::Tokenizer;
 
 mod container;
@@ -142,17 +141,6 @@ impl Checkpoint {
         }
         bytes.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
         Ok(bytes.into_iter().map(|(name, _)| name).collect())
-    }
-
-    /// The default precision for this model: `mixed` if it is mostly stored in bf16 or f16 and the device multiplies
-    /// faster in bf16 (GPUs, CPUs with AMX), else f32.
-    ///
-    /// # Errors
-    /// None after a checkpoint was opened.
-    pub fn suited_precision(&self, device: Device) -> Result<Precision> {
-        let narrow = self.stored_as()?.first().is_some_and(|most| most == "bf16" || most == "f16");
-        let fast = device != Device::Cpu || torch_runtime::machine::bf16_is_fast();
-        Ok(if narrow && fast { Precision::Mixed } else { Precision::F32 })
     }
 
     /// Bytes of all weights as they are stored.

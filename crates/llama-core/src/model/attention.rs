@@ -23,8 +23,8 @@ pub(super) struct Sight {
 }
 
 /// Queries at once on a CPU. Fewer leave out more of the keys that nobody sees (half of all at best), and take more
-/// calls. On two cores, six trees of 340 tokens of SmolLM2 took 20.3 ms at once, 15.0 by 128, 13.9 by 64 in f32, and in
-/// bf16 27.3, 20.5, 17.2 (Intel Xeon, family 6 model 207, avx512_bf16, one thread's time).
+/// calls. On two cores, six trees of 340 tokens of `SmolLM2` took 20.3 ms at once, 15.0 by 128, 13.9 by 64 in f32, and in
+/// bf16 27.3, 20.5, 17.2 (Intel Xeon, family 6 model 207, `avx512_bf16`, one thread's time).
 const QUERIES: i64 = 64;
 
 impl Sight {

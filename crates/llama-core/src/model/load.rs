@@ -6,7 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
 use super::blocks::{Assembly, Blocks, Source};
-use super::kernels::{Kernels, Products};
+use super::kernels::Kernels;
 use super::{Llama, Precision};
 use crate::checkpoint::{Checkpoint, Order, Weight};
 use crate::config::Config;
@@ -98,25 +98,20 @@ impl Llama {
         let Blocks::Resident(blocks) = &self.blocks else {
             return Err(Error::Streamed { what: "its weights cannot be trained" });
         };
-        if self.kernels.products == Products::Packed {
-            return Err(Error::Packed { what: "its weights cannot be trained" });
-        }
-        let mut named = vec![("embed".to_owned(), self.embed.f_alias()?)];
+        let mut named = vec![("embed".to_owned(), &self.embed)];
         for (i, block) in blocks.iter().enumerate() {
             let parts = [
-                ("ln1_gain", block.ln1_gain.f_alias()?),
-                ("w_qkv", block.w_qkv.plain()?),
-                ("w_o", block.w_o.plain()?),
-                ("ln2_gain", block.ln2_gain.f_alias()?),
-                ("w_gate_up", block.w_gate_up.plain()?),
-                ("w_down", block.w_down.plain()?),
+                ("ln1_gain", &block.ln1_gain),
+                ("w_qkv", block.w_qkv.trainable()?),
+                ("w_o", block.w_o.trainable()?),
+                ("ln2_gain", &block.ln2_gain),
+                ("w_gate_up", block.w_gate_up.trainable()?),
+                ("w_down", block.w_down.trainable()?),
             ];
             named.extend(parts.map(|(name, tensor)| (format!("blocks.{i}.{name}"), tensor)));
         }
-        named.push(("final_gain".to_owned(), self.final_gain.f_alias()?));
-        if let Some(unembed) = &self.unembed {
-            named.push(("unembed".to_owned(), unembed.f_alias()?));
-        }
+        named.push(("final_gain".to_owned(), &self.final_gain));
+        named.extend(self.unembed.as_ref().map(|unembed| ("unembed".to_owned(), unembed)));
         named.into_iter().map(|(name, tensor)| Ok((name, tensor.f_set_requires_grad(true)?))).collect()
     }
 

@@ -4,7 +4,7 @@ use tch::Tensor;
 use torch_runtime::PackedWeight;
 
 use super::kernels::Products;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A matrix `[out, in]` that a block multiplies its inputs by.
 #[derive(Debug)]
@@ -37,6 +37,14 @@ impl Matrix {
             Self::Plain(weight) => Ok(x.f_linear(weight, None::<Tensor>)?),
             Self::Packed(weight) if x.requires_grad() => Ok(x.f_linear(&weight.unpack()?, None::<Tensor>)?),
             Self::Packed(weight) => Ok(weight.linear(x)?),
+        }
+    }
+
+    /// The matrix that products are computed with, for gradients to be collected in.
+    pub(super) fn trainable(&self) -> Result<&Tensor> {
+        match self {
+            Self::Plain(weight) => Ok(weight),
+            Self::Packed(_) => Err(Error::Packed { what: "its weights cannot be trained" }),
         }
     }
 

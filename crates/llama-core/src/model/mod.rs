@@ -24,7 +24,7 @@ mod weight;
 use blocks::{Assembly, Blocks};
 pub(crate) use cache::KvCache;
 pub use forward::Forward;
-pub use kernels::{Attention, KernelRates, Kernels, Products, Rates};
+pub use kernels::{Attention, KernelRates, Kernels, Products, Rates, Suited};
 pub(crate) use load::random_weight;
 use pass::Pass;
 pub use precision::Precision;

@@ -6,7 +6,7 @@ use torch_runtime::{TensorChain as _, TensorExt as _};
 use super::attention::Sight;
 use super::{Llama, Precision};
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Where a batch's tokens stand: their rotations and what they attend to, made once for all blocks.
 pub(super) struct Positions {
@@ -44,7 +44,12 @@ impl Positions {
         let (.., width) = x.dims4("queries or keys")?;
         let half = width / 2;
         let x = x.f_to_kind(self.precision.rotation())?;
-        let swapped = x.f_roll([half].as_slice(), [-1i64].as_slice())?;
-        Ok(x.f_mul(&self.cos).add(&swapped.f_mul(&self.sin)?).to_kind(self.precision.product())?)
+        let halves = |x: &Tensor| Ok::<_, Error>((x.f_narrow(3, 0, half)?, x.f_narrow(3, half, half)?));
+        let turned = x.f_mul(&self.cos)?;
+        let ((mut a, mut b), (old_a, old_b), (minus_sin, sin)) =
+            (halves(&turned)?, halves(&x)?, halves(&self.sin)?);
+        let _ = a.f_addcmul_(&old_b, &minus_sin)?;
+        let _ = b.f_addcmul_(&old_a, &sin)?;
+        Ok(turned.f_to_kind(self.precision.product())?)
     }
 }

@@ -8,8 +8,10 @@ use tch::Device;
 
 mod rates;
 mod remembered;
+mod suited;
 
 pub use rates::{KernelRates, Rates};
+pub use suited::Suited;
 
 use super::Precision;
 use crate::error::{Error, Result};
@@ -43,7 +45,7 @@ pub enum Attention {
 /// Which kernels compute a model: numbers are equal to their last bits only where kernels are.
 ///
 /// What is fastest depends on the CPU. [`Llama::with_kernels`](crate::Llama::with_kernels) sets them,
-/// [`Rates::kernels`] finds them; without either, a model has those of [`Kernels::default`], which are everywhere.
+/// [`Checkpoint::suited`](crate::Checkpoint::suited) finds them; without either, a model has those of [`Kernels::default`], which are everywhere.
 ///
 /// ```
 /// use llama_core::{Kernels, Products};
@@ -65,13 +67,12 @@ pub struct Kernels {
 impl Kernels {
     /// Refuses kernels that do not compute in a precision or on a device.
     pub(super) fn check(self, precision: Precision, device: Device) -> Result<()> {
-        let refuse = |reason| Err(Error::Kernels { kernels: self, reason });
-        match self.products {
-            Products::Plain => Ok(()),
-            Products::Packed if device != Device::Cpu => refuse("packed products are computed on CPUs alone"),
-            Products::Packed if precision == Precision::F64 => refuse("oneDNN has no products in f64"),
-            Products::Packed => Ok(()),
-        }
+        let reason = match self.products {
+            Products::Packed if device != Device::Cpu => "packed products are computed on CPUs alone",
+            Products::Packed if precision == Precision::F64 => "oneDNN has no products in f64",
+            _ => return Ok(()),
+        };
+        Err(Error::Kernels { kernels: self, reason })
     }
 }
 
