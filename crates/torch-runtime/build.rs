@@ -44,6 +44,9 @@ fn main() {
     let mut packed = cc::Build::new();
     packed.cpp(true).std("c++20").warnings(false).include(&include).file("src/packed.cpp");
     packed.compile("torch_runtime_packed");
+    if env::var_os("CARGO_FEATURE_DISTRIBUTED").is_some() {
+        c10d(&include);
+    }
 }
 
 /// `2.13.0`, from the headers that torch-sys was compiled with: they define shapes of calls, the library must match.
@@ -62,6 +65,18 @@ fn header_version(include: &Path) -> Option<String> {
             part("TORCH_VERSION_PATCH")?
         ))
     })
+}
+
+/// PyTorch's distributed engine, which the headers of a LibTorch name that has it.
+fn c10d(include: &Path) {
+    if !include.join("torch/csrc/distributed/c10d/ProcessGroupGloo.hpp").exists() {
+        fail("this LibTorch has no c10d: build without the feature `distributed` of torch-runtime");
+    }
+    println!("cargo::rerun-if-changed=src/dist/c10d");
+    let mut shim = cc::Build::new();
+    shim.cpp(true).std("c++20").warnings(false).define("USE_C10D_GLOO", None);
+    shim.include("src/dist/c10d").include(include).include(include.join("torch/csrc/api/include"));
+    shim.file("src/dist/c10d/shim.cpp").compile("torch_runtime_c10d");
 }
 
 #[cfg(unix)]

@@ -21,6 +21,8 @@ pub use tch;
 use tch::{Cuda, Device};
 
 mod chain;
+#[cfg(feature = "distributed")]
+pub mod dist;
 pub mod machine;
 mod packed;
 mod shape;
