@@ -208,7 +208,10 @@ impl Drop for Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("at", &self.world.at()).field("rank", &self.world.rank).finish()
+        f.debug_struct("Store")
+            .field("at", &self.world.at())
+            .field("rank", &self.world.rank)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,12 +8,12 @@ use super::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Launcher {
-    /// torchrun, or whoever sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
+    /// torchrun, or whoever sets `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`.
     #[default]
     Environment,
     /// Slurm's `srun`. Its variables stand in plain batch scripts as well, so it must be named.
     Slurm,
-    /// Open MPI's or Hydra's `mpirun`, with MASTER_ADDR set for all ranks.
+    /// Open MPI's or Hydra's `mpirun`, with `MASTER_ADDR` set for all ranks.
     Mpi,
 }
 
@@ -125,7 +125,7 @@ impl Variables<'_> {
         let host =
             host.ok_or(Error::Launcher { variable: "MASTER_ADDR", problem: "is not set".to_owned() })?;
         let part = |name: &str| self.get(name).unwrap_or_default();
-        self.world(World {
+        checked(World {
             rank: self.needed("RANK")?,
             size: self.needed("WORLD_SIZE")?,
             local_rank: self.number("LOCAL_RANK")?.unwrap_or(0),
@@ -148,7 +148,7 @@ impl Variables<'_> {
         })?;
         let job = self.number("SLURM_JOB_ID")?.unwrap_or(0);
         let step = self.get("SLURM_STEP_ID").unwrap_or_default();
-        self.world(World {
+        checked(World {
             rank: self.needed("SLURM_PROCID")?,
             size: self.needed("SLURM_STEP_NUM_TASKS")?,
             local_rank: self.number("SLURM_LOCALID")?.unwrap_or(0),
@@ -178,7 +178,7 @@ impl Variables<'_> {
             variable: "MASTER_ADDR",
             problem: "is not set: mpirun does not tell ranks where rank 0 is".to_owned(),
         })?;
-        self.world(World {
+        checked(World {
             rank: self.needed(rank)?,
             size: self.needed(size)?,
             local_rank: self.number(local_rank)?.unwrap_or(0),
@@ -189,21 +189,23 @@ impl Variables<'_> {
             served: false,
         })
     }
+}
 
-    fn world(&self, world: World) -> Result<World, Error> {
-        let World { rank, size, local_rank, local_size, .. } = world;
-        let refuse = |variable, problem| Err(Error::Launcher { variable, problem });
-        if size == 0 {
-            return refuse("WORLD_SIZE", "is 0".to_owned());
-        }
-        if rank >= size {
-            return refuse("RANK", format!("is {rank}, and ranks of {size} processes are 0 to {}", size - 1));
-        }
-        if local_size == 0 || local_rank >= local_size.max(local_rank + usize::from(local_size == 1)) {
-            return refuse("LOCAL_RANK", format!("is {local_rank} of {local_size} on this host"));
-        }
-        Ok(world)
+/// A world whose numbers fit together.
+fn checked(world: World) -> Result<World, Error> {
+    let World { rank, size, local_rank, local_size, .. } = world;
+    let refuse = |variable, problem| Err(Error::Launcher { variable, problem });
+    if size == 0 {
+        return refuse("WORLD_SIZE", "is 0".to_owned());
     }
+    if rank >= size {
+        return refuse("RANK", format!("is {rank}, and ranks of {size} processes are 0 to {}", size - 1));
+    }
+    // Where nobody says how many a host has, any place on it is fine.
+    if local_size != 1 && local_rank >= local_size {
+        return refuse("LOCAL_RANK", format!("is {local_rank} of {local_size} on this host"));
+    }
+    Ok(world)
 }
 
 /// The number that a text such as `4(x2),3` begins with.
