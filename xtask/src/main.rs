@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod calibrate;
 mod demo;
 mod deny;
+mod dist;
 mod docs;
 mod fetch;
 mod json;
@@ -40,6 +41,7 @@ Commands:
   semver --baseline-rev R  what changed for users of the libraries since that revision (cargo-semver-checks)
   outside                  builds, starts and documents a crate outside the workspace that depends on llama-ccs
   package [--verify]       what crates.io would get, into target/package (--verify compiles it)
+  dist                     both programs with LibTorch as an archive in target/dist (--without-libtorch: without it)
   readme                   writes crates/*/README.md from the crates' front pages
   libtorch [--cuda|--cpu]  puts LibTorch and CMake into .libtorch, if they are not there
   libtorch --tch VERSION   puts the LibTorch of that tch into .libtorch-…, and prints the folder
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         "package" => package::run(rest),
         "bench-peers" => peers::run(rest),
         "make-checkpoint" => make_checkpoint::run(rest),
+        "dist" => dist::run(rest),
         "readme" => readme::run(rest),
         "libtorch" => libtorch::run(rest),
         "fetch" => fetch::run(rest),
