@@ -13,11 +13,16 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=LLAMA_CCS_RELOCATABLE");
     if let Ok(lib) = std::env::var("DEP_LLAMA_CCS_TORCH_LIB") {
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
-        // Beside a checkout that was moved: target/release/…, then target/release/examples/….
-        println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/torch/lib");
-        println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../../../.libtorch/torch/lib");
+        if std::env::var_os("LLAMA_CCS_RELOCATABLE").is_none() {
+            println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+            // Beside a checkout that was moved: target/release/…, then target/release/deps/….
+            println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/torch/lib");
+            println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../../../.libtorch/torch/lib");
+        }
+        // An archive's libexec/ beside its lib/ (`cargo xtask dist`), or ~/.cargo/bin beside a ~/.cargo/lib.
+        println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
         // `links = "llama_ccs"`: dependents read this as DEP_LLAMA_CCS_TORCH_LIB, by the same name as above.
         println!("cargo::metadata=torch_lib={lib}");
     }

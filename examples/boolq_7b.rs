@@ -63,7 +63,7 @@ struct Args {
 
 type AnyError = Box<dyn std::error::Error>;
 
-const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
+const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/quiz");
 const TEACHING_MODEL: &str = "a teaching model of under a million parameters, trained by examples/train_quiz_llama.rs on \
      generated texts that go on to say whether the given answer was right; it shows the method, not what large \
      models know";

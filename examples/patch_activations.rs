@@ -51,7 +51,7 @@ struct Args {
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
+const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/quiz");
 const CLEAN: &str = "The cup is red. The cup is in the attic. The cup is made of glass.\n\nAfter reading this passage, \
      I have a question: is the cup in the attic?\n\nTrue or False: True";
 const CORRUPTED: &str = "The cup is red. The cup is in the garden. The cup is made of glass.\n\nAfter reading this \

@@ -97,7 +97,7 @@ enum Place {
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz");
+const QUIZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/quiz");
 const SCALES: [f64; 9] = [-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0];
 /// Random directions to average over.
 const CONTROLS: usize = 5;

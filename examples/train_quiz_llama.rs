@@ -24,7 +24,7 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Parser)]
 struct Args {
     /// Folder for `model/` and `questions.jsonl`.
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quiz"))]
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/quiz"))]
     out: PathBuf,
     /// Optimizer steps.
     #[arg(long, default_value_t = 4000)]

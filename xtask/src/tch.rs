@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
-use crate::libtorch;
+use crate::libtorch::{self, Release};
 use crate::shell::{self, Result, at};
 
 /// What the mirrored workspace does not share with this one.
@@ -13,17 +14,23 @@ const OWN: [&str; 5] = [".cargo", ".git", "Cargo.lock", "out", "target"];
 pub fn check(version: &str) -> Result {
     let release = libtorch::release(version)?;
     let torch = libtorch::for_tch(release)?;
+    let mut check = cargo_with(release, &torch)?;
+    shell::run_command(check.args(["check", "--workspace", "--all-targets", "--quiet", "--locked"]))
+}
+
+/// `cargo` in a mirror of the workspace that is locked to another tch, with that one's LibTorch.
+pub fn cargo_with(release: Release, torch: &Path) -> Result<Command> {
     let (_, cmake) = libtorch::for_users();
     let mirror = shell::target().join("xtask").join(format!("tch-{}", release.tch));
     mirror_workspace(&mirror)?;
     let cargo = || {
         let mut command = shell::cargo_command();
         command.current_dir(&mirror).env("CARGO_TARGET_DIR", shell::target());
-        command.env_remove("LIBTORCH_USE_PYTORCH").env("LIBTORCH", &torch).env("CMAKE", &cmake);
+        command.env_remove("LIBTORCH_USE_PYTORCH").env("LIBTORCH", torch).env("CMAKE", &cmake);
         command
     };
     shell::run_command(cargo().args(["update", "--quiet", "-p", "tch", "--precise", release.tch]))?;
-    shell::run_command(cargo().args(["check", "--workspace", "--all-targets", "--quiet", "--locked"]))
+    Ok(cargo())
 }
 
 /// The same sources (by links) with a Cargo.lock of their own.

@@ -89,6 +89,23 @@ impl Llama {
         Self::assemble(config, precision, device, &mut source, None)
     }
 
+    /// A model with random weights of the same distributions, drawn on the device itself, by LibTorch's generator as it
+    /// stands: a large one in seconds, to measure with. Every call gives other weights.
+    ///
+    /// # Errors
+    /// What LibTorch refuses.
+    pub fn random_on(config: &Config, precision: Precision, device: Device) -> Result<Self> {
+        let mut source = |weight: Weight, into: &Tensor| {
+            let mut into = into.f_alias()?;
+            let filled = match spread(config, weight) {
+                Some(spread) => into.f_normal_(0.0, f64::from(spread)),
+                None => into.f_fill_(1.0),
+            };
+            Ok(filled.map(drop)?)
+        };
+        Self::assemble(config, precision, device, &mut source, None)
+    }
+
     /// The weights to train, by name, as they lie in memory (queries, keys, and values are one tensor, gate and up
     /// another). Gradient tracking is switched on for all of them.
     ///
@@ -165,13 +182,20 @@ fn bytes(weight: Weight, config: &Config, kind: Kind) -> u64 {
     weight.shape(config).iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64
 }
 
+/// The standard deviation of a random weight; a gain is one.
+fn spread(config: &Config, weight: Weight) -> Option<f32> {
+    let [_, fan_in] = *weight.shape(config) else { return None };
+    Some(if weight == Weight::Embed { 1.0 } else { (fan_in as f32).sqrt().recip() })
+}
+
 /// A weight of [`Llama::random`], in f32; each has a random stream of its own.
 pub(crate) fn random_weight(config: &Config, seed: u64, weight: Weight) -> Result<Tensor> {
     let shape = weight.shape(config);
-    let [_, fan_in] = *shape else { return Ok(Tensor::f_ones(&shape, (Kind::Float, Device::Cpu))?) };
+    let Some(spread) = spread(config, weight) else {
+        return Ok(Tensor::f_ones(&shape, (Kind::Float, Device::Cpu))?);
+    };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(weight.number(config) as u64);
-    let spread = if weight == Weight::Embed { 1.0 } else { (fan_in as f32).sqrt().recip() };
     let count = shape.iter().product::<i64>() as usize;
     let draw = |_| -> f32 { spread * Distribution::<f32>::sample(&StandardNormal, &mut rng) };
     let values: Vec<f32> = (0..count).map(draw).collect();

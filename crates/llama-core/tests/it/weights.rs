@@ -41,6 +41,28 @@ fn every_weight(n_layers: usize) -> Vec<Weight> {
 }
 
 #[test]
+fn weights_drawn_on_the_device_have_the_distributions_of_random_ones() {
+    let config = Config { dim: 64, n_heads: 4, n_kv_heads: 4, head_dim: 16, hidden_dim: 160, ..config() };
+    let draw = || Llama::random_on(&config, Precision::F32, Device::Cpu).expect("a model");
+    let (drawn, other) = (draw(), draw());
+    let random = Llama::random(&config, 1, Precision::F32, Device::Cpu).expect("a model");
+    for weight in every_weight(config.n_layers) {
+        let of = |llama: &Llama| llama.weight(weight).expect("a weight");
+        let found = of(&drawn);
+        if weight.shape(&config).len() == 1 {
+            assert!(found.equal(&of(&random)), "{weight:?}: gains are one");
+            continue;
+        }
+        assert!(!found.equal(&of(&other)), "{weight:?}");
+        let (n, spread) = (found.numel() as f64, of(&random).std(false).double_value(&[]));
+        // Means and standard deviations of n normal numbers, within five of their own standard errors.
+        assert!(found.mean(Kind::Double).double_value(&[]).abs() < 5.0 * spread / n.sqrt(), "{weight:?}");
+        let ratio = found.std(false).double_value(&[]) / spread;
+        assert!((ratio - 1.0).abs() < 5.0 / n.sqrt(), "{weight:?}: {ratio}");
+    }
+}
+
+#[test]
 fn weights_are_those_of_the_file_in_memory_and_on_disk() {
     let config = config();
     let (folder, written) = (tempfile::tempdir().expect("folder"), weights(&config, 4));

@@ -4,23 +4,34 @@
 //! questions, and prints one JSON object with `pairs_per_second` in its last line; one whose name ends in `_prompts.py`
 //! takes our prompts' CSV for DATA. Ours is the whole program by the wall clock: loading, the model, the written store.
 //! Besides, our model is driven in llama-ccs' way, a token at a time (`benches/stepwise.rs`).
+//!
+//! Beside every ratio stands what the contender makes of the machine: the operations that its pairs need a second, as a
+//! share of the rate of matrix products measured there and then (`benches/rates.rs`). A contender that shares the tokens
+//! which a pair's prompts begin with needs about half the operations of one that does not, and is counted so.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use crate::json::Json;
 use crate::libtorch;
 use crate::shell::{self, Result, at};
+
+mod table;
+
+use table::{Contender, Dtype, Machine, table};
 
 const USAGE: &str = "bench-peers --model PATH --data BOOLQ.jsonl [--peers benches/peers] [--questions 64] [--template NAME|FILE] [--rounds 2] [--stepwise] [--python python3]";
 
 /// Scripts of the folder and the settings they are run with; others are run once, without any.
-const SETTINGS: [(&str, &[&[&str]]); 4] = [
+const SETTINGS: [(&str, &[&[&str]]); 6] = [
     (
         "transformers_prompts.py",
         &[&["--dtype", "float32", "--batch", "1"], &["--dtype", "bfloat16", "--batch", "2"]],
     ),
+    ("transformers_shared_prompts.py", &[&["--dtype", "float32"], &["--dtype", "bfloat16"]]),
+    ("hf_extract_shared.py", &[&["--dtype", "float32"], &["--dtype", "bfloat16"]]),
     (
         "hf_extract.py",
         &[
@@ -33,7 +44,14 @@ const SETTINGS: [(&str, &[&[&str]]); 4] = [
     ("ccs_torch.py", &[]), // trains a probe: another benchmark
 ];
 /// How ours is run.
-const OURS: [&[&str]; 4] = [&[], &["--no-sharing"], &["--deterministic"], &["--dtype", "mixed"]];
+const OURS: [&[&str]; 6] = [
+    &[],
+    &["--dtype", "f32"],
+    &["--dtype", "bf16"],
+    &["--dtype", "mixed"],
+    &["--no-sharing"],
+    &["--deterministic"],
+];
 
 struct Bench {
     model: PathBuf,
@@ -56,32 +74,36 @@ pub fn run(args: &[String]) -> Result {
     let prompts = folder.join("prompts.csv");
     let pairs = bench.prompts(&prompts)?;
 
-    let mut contenders: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+    let machine = bench.machine(&prompts, pairs)?;
+    eprintln!(
+        "matrix products here: {:.0} GFLOP/s in f32, {:.0} in bf16; a pair takes {:.1} GFLOP, {:.1} with its beginning once",
+        machine.f32, machine.bf16, machine.alone, machine.shared
+    );
+    let mut contenders: Vec<Contender> = Vec::new();
     for round in 0..bench.rounds {
         let mut at_place = 0;
-        let mut note = |name: String, speed: Option<f64>| {
+        let mut note = |contender: Contender| {
+            let speed = contender.speeds.first().copied().flatten();
             let shown = speed.map_or("failed".to_owned(), |s| format!("{s:.2} pairs/s"));
-            eprintln!("round {}: {name}: {shown}", round + 1);
+            eprintln!("round {}: {}: {shown}", round + 1, contender.name);
             if round == 0 {
-                contenders.push((name, Vec::new()));
+                contenders.push(contender);
+            } else {
+                contenders[at_place].speeds.push(speed);
             }
-            contenders[at_place].1.push(speed);
             at_place += 1;
         };
         for flags in OURS {
-            let name = ["llama-ccs extract", &flags.join(" ")].join(" ").trim_end().to_owned();
-            note(name, bench.ours(&prompts, pairs, &folder.join("store"), flags));
+            note(bench.ours(&prompts, pairs, &folder.join("store"), flags));
         }
         if bench.stepwise {
-            note("our model, a token at a time".to_owned(), bench.a_token_at_a_time(&prompts, pairs));
+            note(bench.a_token_at_a_time(&prompts, pairs));
         }
         for (script, flags) in bench.scripts()? {
-            let name = script.file_name().unwrap_or_default().to_string_lossy();
-            let speed = bench.peer(&script, &prompts, flags);
-            note(format!("{name} {}", flags.join(" ")).trim_end().to_owned(), speed);
+            note(bench.peer(&script, &prompts, flags));
         }
     }
-    print!("{}", table(&contenders));
+    print!("{}", table(&contenders, &machine));
     Ok(())
 }
 
@@ -125,23 +147,58 @@ impl Bench {
         }
     }
 
-    /// Pairs a second of the whole program; `None` if it fails.
-    fn ours(&self, prompts: &Path, pairs: f64, store: &Path, flags: &[&str]) -> Option<f64> {
+    /// The rates of this machine, and what these prompts ask of it.
+    fn machine(&self, prompts: &Path, pairs: f64) -> Result<Machine> {
+        let mut command = self.bench("rates", prompts, pairs);
+        let printed = shell::output_of(&mut command)?;
+        let found = Json::parse(printed.lines().last().unwrap_or_default())?;
+        let number =
+            |key: &str| found.get(key).number().ok_or_else(|| format!("the rates lack `{key}`:\n{printed}"));
+        Ok(Machine {
+            f32: number("f32")?,
+            bf16: number("bf16")?,
+            alone: number("alone")?,
+            shared: number("shared")?,
+        })
+    }
+
+    /// A benchmark of ours on the model, the prompts, and so many pairs.
+    fn bench(&self, name: &str, prompts: &Path, pairs: f64) -> Command {
+        let mut command = shell::cargo_command();
+        command.args(["bench", "--quiet", "--bench", name, "--"]);
+        command.arg(&self.model).arg(prompts).arg(pairs.to_string());
+        command
+    }
+
+    /// The whole program.
+    fn ours(&self, prompts: &Path, pairs: f64, store: &Path, flags: &[&str]) -> Contender {
         let _ = fs::remove_dir_all(store);
         let mut command = program();
         command.arg("extract").arg("--model").arg(&self.model).arg("--prompts").arg(prompts);
         command.arg("--out").arg(store).args(flags);
         let start = Instant::now();
         let done = command.status().is_ok_and(|status| status.success());
-        done.then(|| pairs / start.elapsed().as_secs_f64())
+        let speed = done.then(|| pairs / start.elapsed().as_secs_f64());
+        // What the default chose is in the store.
+        let manifest = fs::read_to_string(store.join("manifest.json")).unwrap_or_default();
+        Contender {
+            name: ["llama-ccs extract", &flags.join(" ")].join(" ").trim_end().to_owned(),
+            dtype: Dtype::of_manifest(&manifest),
+            shares: Some(!flags.contains(&"--no-sharing")),
+            speeds: vec![speed],
+        }
     }
 
-    fn a_token_at_a_time(&self, prompts: &Path, pairs: f64) -> Option<f64> {
-        let mut command = shell::cargo_command();
-        command.args(["bench", "--quiet", "--bench", "stepwise", "--"]);
-        command.arg(&self.model).arg(prompts).arg(pairs.to_string());
-        let output = command.stderr(Stdio::null()).output().ok()?;
-        number(String::from_utf8_lossy(&output.stdout).lines().last()?, SPEED)
+    fn a_token_at_a_time(&self, prompts: &Path, pairs: f64) -> Contender {
+        let output = self.bench("stepwise", prompts, pairs).stderr(Stdio::null()).output().ok();
+        let text =
+            output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+        Contender {
+            name: "our model, a token at a time".to_owned(),
+            dtype: Some(Dtype::F32),
+            shares: None,
+            speeds: vec![text.lines().last().and_then(|line| number(line, SPEED))],
+        }
     }
 
     /// The scripts with their settings, in the order of their names.
@@ -161,17 +218,24 @@ impl Bench {
         Ok(runs)
     }
 
-    fn peer(&self, script: &Path, prompts: &Path, flags: &[&str]) -> Option<f64> {
+    fn peer(&self, script: &Path, prompts: &Path, flags: &[&str]) -> Contender {
         let mut command = Command::new(&self.python);
         command.arg(script).arg(&self.model);
-        if script.to_string_lossy().ends_with("_prompts.py") {
+        let file = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if file.ends_with("_prompts.py") {
             command.arg(prompts);
         } else {
             command.arg(&self.data).args(["--pairs", &self.questions.to_string()]);
         }
-        let output = command.args(flags).stderr(Stdio::null()).output().ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        output.status.success().then(|| number(text.lines().last()?, SPEED)).flatten()
+        let output = command.args(flags).stderr(Stdio::null()).output().ok().filter(|o| o.status.success());
+        let text =
+            output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+        Contender {
+            dtype: Dtype::of_flags(flags),
+            shares: Some(file.contains("_shared")),
+            name: format!("{file} {}", flags.join(" ")).trim_end().to_owned(),
+            speeds: vec![text.lines().last().and_then(|line| number(line, SPEED))],
+        }
     }
 }
 
@@ -190,22 +254,6 @@ fn number(text: &str, key: &str) -> Option<f64> {
     rest.split([',', '}', '\n']).next()?.trim().parse().ok()
 }
 
-/// Markdown: each contender's pairs a second, and how many times the first one's speed that is less.
-fn table(contenders: &[(String, Vec<Option<f64>>)]) -> String {
-    let best = |speeds: &[Option<f64>]| speeds.iter().flatten().copied().fold(0.0, f64::max);
-    let first = contenders.first().map_or(0.0, |(_, speeds)| best(speeds));
-    let mut text =
-        "| | pairs/s, round by round | ours at its best is faster by |\n|---|---|---|\n".to_owned();
-    for (name, speeds) in contenders {
-        let shown = |speed: &Option<f64>| speed.map_or("failed".to_owned(), |s| format!("{s:.2}"));
-        let shown: Vec<String> = speeds.iter().map(shown).collect();
-        let ratio =
-            if best(speeds) > 0.0 { format!("{:.2}", first / best(speeds)) } else { "–".to_owned() };
-        text.extend(["| `", name, "` | ", &shown.join(", "), " | ", &ratio, " |\n"]);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,18 +264,5 @@ mod tests {
         assert_eq!(speed(r#"{"peer": "x", "pairs_per_second": 1.879, "tokens": 3}"#), Some(1.879));
         assert_eq!(speed(r#"{"pairs_per_second": 2}"#), Some(2.0));
         assert_eq!(speed("no JSON"), None);
-    }
-
-    #[test]
-    fn ratios_are_of_the_best_rounds() {
-        let text = table(&[
-            ("ours".to_owned(), vec![Some(4.0), Some(5.0)]),
-            ("peer".to_owned(), vec![Some(2.0), None]),
-            ("other".to_owned(), vec![None, None]),
-        ]);
-        assert!(
-            text.contains("| `peer` | 2.00, failed | 2.50 |")
-                && text.contains("| `other` | failed, failed | – |")
-        );
     }
 }
