@@ -11,7 +11,7 @@ use torch_runtime::dist::{Error, Group, Heartbeat, Launcher, Store, World};
 use torch_runtime::tch;
 
 const PATIENCE: Duration = Duration::from_secs(2);
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A port that nobody has at the moment.
 fn port() -> u16 {
