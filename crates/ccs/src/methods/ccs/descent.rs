@@ -169,7 +169,7 @@ mod tests {
             (33, 2050, 16, false),
             (5, 300, 37, true),
         ] {
-            let (plus, mut minus) = (wave(&[pairs, dim], 0.9), wave(&[pairs, dim], 1.7));
+            let (plus, minus) = (wave(&[pairs, dim], 0.9), wave(&[pairs, dim], 1.7));
             if pairs > 20 {
                 minus.narrow(0, 0, 3).copy_(&plus.narrow(0, 0, 3));
             }
