@@ -10,7 +10,7 @@ use crate::SeedTree;
 use crate::contrast::both_labels;
 use crate::normalize::{Normalization, Normalizer};
 use crate::stats::intervals::quantile;
-use crate::stats::metrics::Scored;
+use crate::stats::metrics::{Placements, Scored};
 use crate::{Contrast, Error, Result};
 
 /// Scores of rows under one rule; a score above `threshold` predicts true.
@@ -168,7 +168,15 @@ impl Band {
 #[derive(Debug)]
 pub struct Directions(Tensor); // [R, D], f32
 
+/// Directions scored at once.
+const PART: i64 = 64;
+
 impl Directions {
+    /// The same in parts of which the scores can be held.
+    fn in_parts(&self) -> Result<Vec<Self>> {
+        Ok(self.0.f_split(PART, 0)?.into_iter().map(Self).collect())
+    }
+
     /// The next `count` of `rng`, on the device of the states they are for.
     pub fn draw(count: usize, dim: usize, rng: &mut impl rand::Rng, device: Device) -> Result<Self> {
         let numbers: Vec<f32> = (0..count * dim).map(|_| rng.sample(StandardNormal)).collect();
@@ -183,8 +191,11 @@ impl Directions {
     pub fn scores(&self, differences: &Tensor) -> Result<Vec<Predictions>> {
         let (rows, _) = differences.dims2("differences")?;
         let scores = self.0.f_mm(&differences.f_tr()?)?.f_to_device(Device::Cpu)?; // [R, N]
-        let scores = Vec::<f64>::try_from(scores.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
-        let one = |scores: &[f64]| Predictions { scores: scores.to_vec(), threshold: 0.0 };
+        let scores = Vec::<f32>::try_from(scores.f_reshape([-1])?)?;
+        let one = |scores: &[f32]| Predictions {
+            scores: scores.iter().map(|&score| f64::from(score)).collect(),
+            threshold: 0.0,
+        };
         Ok(scores.chunks(rows.max(1) as usize).map(one).collect())
     }
 }
@@ -220,6 +231,44 @@ pub fn random_directions_as(
     directions: usize,
     stream: &SeedTree,
 ) -> Result<RandomBand> {
+    let mut band = RandomBand { train: Vec::new(), test: Vec::new(), predictions: Vec::new() };
+    each_random_direction(normalization, train, test, directions, stream, |direction| {
+        band.train.push(direction.train);
+        band.test.push(direction.test);
+        band.predictions.push(direction.predictions);
+        Ok(())
+    })?;
+    Ok(band)
+}
+
+/// A random direction with its sign from the training rows.
+#[derive(Debug)]
+pub struct RandomDirection {
+    /// On the training rows.
+    pub train: Quality,
+    /// On the test rows.
+    pub test: Quality,
+    /// Of the test rows.
+    pub predictions: Predictions,
+    /// Of the test rows; none if they carry one label.
+    pub placements: Option<Placements>,
+}
+
+/// The directions of [`random_directions_as`] one after the other, so that not all have to be held.
+///
+/// # Shapes
+/// `train`, `test`: pairs of length D.
+///
+/// # Errors
+/// As [`random_directions`], and those of `take`.
+pub fn each_random_direction(
+    normalization: Normalization,
+    train: &Contrast,
+    test: &Contrast,
+    directions: usize,
+    stream: &SeedTree,
+    mut take: impl FnMut(RandomDirection) -> Result<()>,
+) -> Result<()> {
     both_labels(train.labels(), "the training rows")?;
     if test.rows() == 0 {
         return Err(Error::TooFewRows { purpose: "testing".to_owned(), needed: 1, found: 0 });
@@ -234,19 +283,26 @@ pub fn random_directions_as(
     }
     let normalizer = Normalizer::fit_as(normalization, train)?;
     let drawn = Directions::draw(directions, train.dim(), &mut stream.rng(), train.plus().device())?;
-    let scores = |pairs: &Contrast| drawn.scores(&normalizer.differences(pairs, Kind::Float)?);
-    let mut band = RandomBand { train: Vec::new(), test: Vec::new(), predictions: Vec::new() };
-    for (mut on_train, mut on_test) in scores(train)?.into_iter().zip(scores(test)?) {
-        // By AUROC, which asks for no boundary: of unbalanced labels accuracy turns the better half of the directions
-        // round where the boundary is badly placed.
-        if on_train.against(train.labels())?.auroc().is_some_and(|auroc| auroc < 0.5) {
-            (on_train, on_test) = (on_train.turned(), on_test.turned());
+    let differences = |pairs: &Contrast| normalizer.differences(pairs, Kind::Float);
+    let (on_train, on_test) = (differences(train)?, differences(test)?);
+    for part in drawn.in_parts()? {
+        for (of_train, mut predictions) in part.scores(&on_train)?.into_iter().zip(part.scores(&on_test)?) {
+            let scored = of_train.against(train.labels())?;
+            let mut quality = Quality { accuracy: scored.accuracy(), auroc: scored.auroc() };
+            // By AUROC, which asks for no boundary: of unbalanced labels accuracy turns the better half of the directions
+            // round where the boundary is badly placed.
+            if quality.auroc.is_some_and(|auroc| auroc < 0.5) {
+                quality = Quality::of(&of_train.turned(), train.labels())?;
+                predictions = predictions.turned();
+            }
+            let scored = predictions.against(test.labels())?;
+            let placements = scored.placements();
+            let auroc = placements.as_ref().map(|placements| placements.auroc);
+            let test = Quality { accuracy: scored.accuracy(), auroc };
+            take(RandomDirection { train: quality, test, predictions, placements })?;
         }
-        band.train.push(Quality::of(&on_train, train.labels())?);
-        band.test.push(Quality::of(&on_test, test.labels())?);
-        band.predictions.push(on_test);
     }
-    Ok(band)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use torch_runtime::TensorExt as _;
 use crate::baselines::Predictions;
 use crate::contrast::both_labels;
 use crate::shuffle::{Shuffler, exceeded_with};
+use crate::stats::order::ascending;
 use crate::{Contrast, Error, Result, SeedTree};
 
 /// How many directions rank better than chance.
@@ -108,18 +109,15 @@ fn ranks(predictions: &Predictions, rows: usize) -> Result<Tensor> {
     if scores.len() != rows {
         return Err(Error::Length { what: "scores", expected: rows, found: scores.len() });
     }
-    let mut order: Vec<(f64, usize)> = scores.iter().copied().zip(0..).collect();
-    if let Some(&(_, row)) = order.iter().find(|(score, _)| score.is_nan()) {
+    if let Some(row) = scores.iter().position(|score| score.is_nan()) {
         return Err(Error::NotFinite { what: "the score".to_owned(), row, column: None });
     }
-    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let mut ranks = vec![0f64; rows];
     let mut below = 0;
-    // Ascending, so not above is equal; −0 and +0 are a tie too.
-    for tied in order.chunk_by(|a, b| a.0 >= b.0) {
+    for tied in ascending(scores).chunk_by(|a, b| a.key == b.key) {
         let rank = below as f64 + 0.5 * (tied.len() + 1) as f64;
-        for &(_, row) in tied {
-            if let Some(own) = ranks.get_mut(row) {
+        for at in tied {
+            if let Some(own) = ranks.get_mut(at.row as usize) {
                 *own = rank;
             }
         }

@@ -30,7 +30,7 @@ use ccs_report::ShuffledBand;
 /// The share of bands that may miss one of all results.
 const MISS: f64 = 0.05;
 /// Directions scored at once.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 
 /// Rows that share their label, whatever it is: a passage's where all of them do, else a question's, else single ones.
 struct Units(Vec<(Vec<usize>, bool)>);

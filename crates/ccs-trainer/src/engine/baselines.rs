@@ -1,12 +1,13 @@
 //! What probes are measured by at their layer: the model's own answers, a constant guess, random directions.
 
-use ccs::baselines::{Predictions, RandomBand, majority_label, random_directions_as};
-use ccs_report::{Method, MethodReport};
+use ccs::baselines::{Predictions, each_random_direction, majority_label};
+use ccs_report::{Comparison, Method, MethodReport};
+use indexmap::IndexMap;
 
 use crate::Result;
 use crate::engine::answers::{Reading, note};
 use crate::engine::data::LayerData;
-use crate::engine::evaluate::{evaluate, of_directions};
+use crate::engine::evaluate::{BeyondRandom, Predicted, evaluate, of_directions};
 use crate::engine::outcome::MethodOutcome;
 use crate::engine::plan::Plan;
 
@@ -38,19 +39,32 @@ pub(crate) fn constant(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<MethodOu
     Ok(MethodOutcome { report, predictions, probe: None })
 }
 
-/// Random directions, each with its sign from the training rows.
-pub(crate) fn random(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<(MethodReport, RandomBand)> {
+/// Random directions, each with its sign from the training rows, and what `methods` have beyond them.
+pub(crate) fn random(
+    plan: &Plan<'_>,
+    data: &LayerData<'_>,
+    methods: &[(Method, Predicted)],
+) -> Result<(MethodReport, IndexMap<Method, Comparison>)> {
     let stream = plan.stream_of(Method::RANDOM, data.layer);
     let (normalization, count) = (plan.settings.normalization, plan.settings.directions);
-    let band = random_directions_as(normalization, &data.train, &data.test, count, &stream)?;
+    let (mut on_train, mut on_test) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut beyond = BeyondRandom::new(data.layer.layer, methods);
+    each_random_direction(normalization, &data.train, &data.test, count, &stream, |direction| {
+        on_train.push(direction.train);
+        on_test.push(direction.test);
+        if let Some(placements) = &direction.placements {
+            beyond.take(placements, &plan.split.clusters);
+        }
+        Ok(())
+    })?;
     let states = if data.train.tokens().is_some() { " of the last token's states" } else { "" };
     let report = MethodReport {
-        test: of_directions(&band.test),
-        train: of_directions(&band.train),
+        test: of_directions(&on_test),
+        train: of_directions(&on_train),
         note: Some(format!(
             "median and central 95% of {count} random directions{states}, each with its sign from the training rows"
         )),
         ..MethodReport::default()
     };
-    Ok((report, band))
+    Ok((report, beyond.comparisons(plan.multiplicity(), &plan.split.clusters)))
 }

@@ -6,10 +6,9 @@ use ccs_report::{Chosen, Comparison, Difference, Method};
 
 use crate::Result;
 use crate::engine::bar::Bar;
-use crate::engine::evaluate::{RandomDirections, beyond_random, compare};
+use crate::engine::evaluate::compare;
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
-use crate::method::Ask as _;
 
 /// What probes are compared with at their own layer, random directions apart.
 const BESIDE: [Method; 3] = [Method::ZERO_SHOT, Method::CALIBRATED_ZERO_SHOT, Method::MAJORITY];
@@ -75,23 +74,6 @@ pub(crate) fn between_choices(
         }
     }
     Ok(choices)
-}
-
-/// Every method that fits probes minus random directions at this layer.
-pub(crate) fn with_random(
-    plan: &Plan<'_>,
-    outcome: &LayerOutcome,
-    directions: &RandomDirections,
-) -> Result<IndexMap<Method, Comparison>> {
-    let (split, layer) = (&plan.split, outcome.report.layer);
-    let mut found = IndexMap::new();
-    for &method in plan.methods.iter().filter(|method| method.is_probe()) {
-        let Some(predicted) = outcome.predicted(method, split)? else { continue };
-        let comparison =
-            beyond_random((method, layer, &predicted), directions, plan.multiplicity(), &split.clusters);
-        found.extend(comparison.map(|comparison| (method, comparison)));
-    }
-    Ok(found)
 }
 
 /// CCS (of statements, mass mean) and logistic regression against each other and what else there is, and of all tokens

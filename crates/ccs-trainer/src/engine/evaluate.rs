@@ -8,6 +8,7 @@ use ccs::stats::clusters::Clusters;
 use ccs::stats::intervals::{Interval, MISS};
 use ccs::stats::metrics::Placements;
 use ccs_report::{Comparison, Difference, Estimate, Evaluation, Intervals, Method};
+use indexmap::IndexMap;
 
 /// Metrics of predictions; with intervals where the rows' groups are given.
 pub(crate) fn evaluate(
@@ -134,9 +135,22 @@ pub(crate) fn beyond_random(
     clusters: &Clusters,
 ) -> Option<Comparison> {
     let found = a.placements.as_ref()?;
+    let differences: Vec<[f64; 2]> =
+        directions.placements.iter().map(|other| clusters.beyond_direction(found, other)).collect();
     let value = found.auroc - directions.median_auroc?;
+    Some(beyond_median((first, layer), value, &differences, results, clusters))
+}
+
+/// A method minus the median of random directions, from what [`Clusters::beyond_direction`] says of each.
+fn beyond_median(
+    (first, layer): (Method, usize),
+    value: f64,
+    differences: &[[f64; 2]],
+    results: Multiplicity,
+    clusters: &Clusters,
+) -> Comparison {
     let misses = results.misses();
-    let cis = clusters.auroc_beyond_directions(found, &directions.placements, &misses);
+    let cis = clusters.interval_beyond_directions(differences, &misses);
     let ci = |at: usize| cis.as_ref().and_then(|cis: &Vec<Interval>| cis.get(at).copied());
     let intervals = [0, 1, 2].map(|at| Intervals { accuracy_ci: None, auroc_ci: ci(at) });
     let difference = |plain: &Intervals| Difference {
@@ -147,7 +161,45 @@ pub(crate) fn beyond_random(
         accuracy: None,
         auroc: Some(Estimate { value, ci: plain.auroc_ci }),
     };
-    Some(with_corrections(difference, intervals, results))
+    with_corrections(difference, intervals, results)
+}
+
+/// Methods at a layer against its random directions, which are taken in one after the other.
+pub(crate) struct BeyondRandom<'a> {
+    layer: usize,
+    methods: Vec<(Method, &'a Placements, Vec<[f64; 2]>)>,
+    aurocs: Vec<f64>,
+}
+
+impl<'a> BeyondRandom<'a> {
+    /// Those of `methods` that rank test rows.
+    pub(crate) fn new(layer: usize, methods: &'a [(Method, Predicted)]) -> Self {
+        let ranking = |(method, predicted): &'a (Method, Predicted)| {
+            Some((*method, predicted.placements.as_ref()?, Vec::new()))
+        };
+        Self { layer, methods: methods.iter().filter_map(ranking).collect(), aurocs: Vec::new() }
+    }
+
+    pub(crate) fn take(&mut self, direction: &Placements, clusters: &Clusters) {
+        self.aurocs.push(direction.auroc);
+        for (_, found, differences) in &mut self.methods {
+            differences.push(clusters.beyond_direction(found, direction));
+        }
+    }
+
+    /// What every method has beyond the median direction; none without directions.
+    pub(crate) fn comparisons(
+        self,
+        results: Multiplicity,
+        clusters: &Clusters,
+    ) -> IndexMap<Method, Comparison> {
+        let Some(median) = Band::of(self.aurocs).map(|band| band.median) else { return IndexMap::new() };
+        let compared = self.methods.into_iter().map(|(method, found, differences)| {
+            let value = found.auroc - median;
+            (method, beyond_median((method, self.layer), value, &differences, results, clusters))
+        });
+        compared.collect()
+    }
 }
 
 fn with_corrections(

@@ -6,11 +6,11 @@ use indexmap::IndexMap;
 
 use crate::Result;
 use crate::engine::data::{LayerData, load};
-use crate::engine::evaluate::RandomDirections;
 use crate::engine::outcome::{LayerOutcome, MethodOutcome};
 use crate::engine::plan::Plan;
 use crate::engine::recipe::possible;
 use crate::engine::{baselines, compare, probe};
+use crate::method::{self, Ask as _};
 use crate::source::Layer;
 
 /// Works on one layer. Nothing depends on which other layers are worked on.
@@ -22,24 +22,24 @@ pub(crate) fn fit(plan: &Plan<'_>, layer: &Layer) -> Result<LayerOutcome> {
         predictions: IndexMap::new(),
         beyond_random: IndexMap::new(),
     };
-    let mut random = None;
-    for &method in &plan.methods {
-        let report = if method == Method::RANDOM && !data.degenerate {
-            let (report, directions) = baselines::random(plan, &data)?;
-            random = Some(RandomDirections::of(&directions.predictions, &plan.split.test_labels)?);
-            report
-        } else {
-            let fitted = fit_method(plan, method, &data)?;
-            outcome.predictions.insert(method, fitted.predictions);
-            outcome.probes.extend(fitted.probe.map(|probe| (method, probe)));
-            fitted.report
-        };
-        outcome.report.methods.insert(method, report);
-    }
-    if !data.degenerate {
-        if let Some(directions) = &random {
-            outcome.beyond_random = compare::with_random(plan, &outcome, directions)?;
+    let (mut reports, mut ranked) = (IndexMap::new(), Vec::new());
+    for &method in plan.methods.iter().filter(|&&method| method != Method::RANDOM || data.degenerate) {
+        let fitted = fit_method(plan, method, &data)?;
+        outcome.predictions.insert(method, fitted.predictions);
+        outcome.probes.extend(fitted.probe.map(|probe| (method, probe)));
+        reports.insert(method, fitted.report);
+        if method.is_probe() {
+            ranked.extend(outcome.predicted(method, &plan.split)?.map(|predicted| (method, predicted)));
         }
+    }
+    // Directions are many: they are compared with every method while they are drawn.
+    if plan.methods.contains(&Method::RANDOM) && !data.degenerate {
+        let (report, beyond) = baselines::random(plan, &data, &ranked)?;
+        reports.insert(Method::RANDOM, report);
+        outcome.beyond_random = beyond;
+    }
+    outcome.report.methods = method::in_order(reports);
+    if !data.degenerate {
         outcome.report.differences = compare::at_layer(plan, &outcome)?;
     }
     Ok(outcome)

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::fit::{Convergence, Fit, Fitted};
-use super::logistic::{LrInput, LrOptions, cross_validated, logistic_on, penalized};
+use super::logistic::{LrInput, LrOptions, choose, logistic_on, penalized};
 use crate::normalize::Normalization;
 use crate::stats::split::{Split, grouped_folds};
 use crate::{Contrast, Result, SeedTree};
@@ -66,7 +66,7 @@ impl LogisticRegression {
 
     /// The penalty that does best on these folds.
     fn choose(&self, train: &Contrast, folds: &[Split]) -> Result<f64> {
-        Ok(cross_validated(train, self.input, folds, &self.options)?.l2)
+        Ok(choose(train, self.input, folds, &self.options)?.0)
     }
 }
 

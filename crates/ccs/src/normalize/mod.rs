@@ -243,11 +243,12 @@ impl Normalizer {
     /// # Errors
     /// As [`Normalizer::apply`].
     pub fn differences(&self, pairs: &Contrast, kind: Kind) -> Result<Tensor> {
-        let (plus, minus) = self.apply(pairs, Kind::Double)?;
+        let (mut plus, minus) = self.apply(pairs, Kind::Double)?;
         if pairs.is_single() {
             return Ok(plus.f_to_kind(kind)?);
         }
-        Ok(plus.f_sub(&minus)?.f_to_kind(kind)?)
+        let _ = plus.f_sub_(&minus)?;
+        Ok(plus.f_to_kind(kind)?)
     }
 
     fn check(&self, pairs: &Contrast) -> Result<()> {

@@ -55,8 +55,8 @@ impl Estimate {
         let (minus, minus_mean) = center(minus)?;
         let variation = match kind {
             Normalization::ElementWise => {
-                let squares = |x: &Tensor| x.f_square()?.f_mean_dim(0, false, Kind::Double);
-                Variation::Squares(squares(&plus)?, squares(&minus)?)
+                let squares = |mut x: Tensor| x.f_square_()?.f_mean_dim(0, false, Kind::Double);
+                Variation::Squares(squares(plus)?, squares(minus)?)
             }
             Normalization::Burns => Variation::Length(length(&plus, &minus)?),
             Normalization::MeanOnly | Normalization::Leace | Normalization::Cluster => Variation::None,
@@ -120,9 +120,18 @@ pub(super) fn scale(length: f64, dim: f64) -> f64 {
 }
 
 fn center(states: &Tensor) -> Result<(Tensor, Tensor)> {
-    let states = states.f_to_kind(Kind::Double)?; // [N, D]
+    let mut states = own_double(states)?; // [N, D]
     let mean = states.f_mean_dim(0, false, Kind::Double)?; // [D]
-    Ok((states.f_sub(&mean)?, mean))
+    let _ = states.f_sub_(&mean)?;
+    Ok((states, mean))
+}
+
+/// The same in f64, in memory of its own: what is written once need not be allocated for every operation.
+fn own_double(states: &Tensor) -> Result<Tensor> {
+    if states.kind() == Kind::Double {
+        return Ok(states.f_alias_copy()?);
+    }
+    Ok(states.f_to_kind(Kind::Double)?)
 }
 
 /// The root of mean squares \[D\], 1 where it is no spread.
@@ -135,8 +144,10 @@ impl Moments {
     /// (x − mean)/std in f64. `states`: \[N, D\].
     pub(super) fn apply(&self, states: &Tensor) -> Result<Tensor> {
         let device = states.device();
-        let centered = states.f_to_kind(Kind::Double)?.f_sub(&self.mean.f_to_device(device)?)?;
-        Ok(centered.f_div(&self.std.f_to_device(device)?)?)
+        let mut states = own_double(states)?;
+        let _ = states.f_sub_(&self.mean.f_to_device(device)?)?;
+        let _ = states.f_div_(&self.std.f_to_device(device)?)?;
+        Ok(states)
     }
 
     pub(super) fn duplicate(&self) -> Result<Self> {

@@ -55,13 +55,25 @@ impl Clusters {
         directions: &[Placements],
         misses: &[f64],
     ) -> Option<Vec<Interval>> {
-        if self.groups() < 2 || directions.is_empty() {
+        let differences: Vec<[f64; 2]> =
+            directions.iter().map(|other| self.beyond_direction(found, other)).collect();
+        self.interval_beyond_directions(&differences, misses)
+    }
+
+    /// The difference of two AUROCs and its standard deviation, for [`Clusters::interval_beyond_directions`].
+    pub fn beyond_direction(&self, found: &Placements, direction: &Placements) -> [f64; 2] {
+        [found.auroc - direction.auroc, self.deviation_of_difference(found, direction)]
+    }
+
+    /// [`Clusters::auroc_beyond_directions`] from what [`Clusters::beyond_direction`] says of every direction.
+    pub fn interval_beyond_directions(
+        &self,
+        differences: &[[f64; 2]],
+        misses: &[f64],
+    ) -> Option<Vec<Interval>> {
+        if self.groups() < 2 || differences.is_empty() {
             return None;
         }
-        let differences: Vec<[f64; 2]> = directions
-            .iter()
-            .map(|other| [found.auroc - other.auroc, self.deviation_of_difference(found, other)])
-            .collect();
         let interval = |&miss: &f64| {
             let widened = student(miss, self.degrees()) / normal(miss);
             let below = |x: f64| {

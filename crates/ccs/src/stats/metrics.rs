@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::order::ascending;
 use crate::{Error, Result};
 
 /// Scores of N rows with their labels; a score above the threshold predicts `true`.
@@ -87,7 +88,26 @@ impl<'a> Scored<'a> {
     /// The probability that a true row scores above a false one, ties counting half (the Mann–Whitney
     /// statistic); `None` if one label is missing.
     pub fn auroc(&self) -> Option<f64> {
-        self.placements().map(|placements| placements.auroc)
+        let [falses, trues] = self.counts()?;
+        let (mut below, mut wins) = (0u64, 0u64); // false rows that score lower; twice the pairs that true rows win
+        for tied in ascending(self.scores).chunk_by(|a, b| a.key == b.key) {
+            let positives = tied.iter().filter(|at| self.label(at.row)).count() as u64;
+            let negatives = tied.len() as u64 - positives;
+            wins += positives * (2 * below + negatives);
+            below += negatives;
+        }
+        Some(share_of_pairs(wins, falses, trues))
+    }
+
+    /// Rows labeled false and true; `None` if one label is missing.
+    fn counts(&self) -> Option<[usize; 2]> {
+        let trues = self.labels.iter().filter(|&&label| label).count();
+        let falses = self.labels.len() - trues;
+        (trues > 0 && falses > 0).then_some([falses, trues])
+    }
+
+    fn label(&self, row: u32) -> bool {
+        self.labels.get(row as usize).copied().unwrap_or_default()
     }
 
     /// Predictions by label.
@@ -107,41 +127,41 @@ impl<'a> Scored<'a> {
 
     /// How each row stands among the rows of the other label; `None` if one label is missing.
     pub fn placements(&self) -> Option<Placements> {
-        let mut order: Vec<usize> = (0..self.scores.len()).collect();
-        let score = |row: usize| self.scores.get(row).copied().unwrap_or(f64::NAN);
-        let label = |row: usize| self.labels.get(row).copied().unwrap_or_default();
-        order.sort_unstable_by(|&a, &b| score(a).total_cmp(&score(b)));
-        let trues = self.labels.iter().filter(|&&label| label).count();
-        let falses = self.labels.len() - trues;
-        if trues == 0 || falses == 0 {
-            return None;
-        }
+        let [falses, trues] = self.counts()?;
+        let order = ascending(self.scores);
         // Twice the pairs that each row wins, ties counting half: exact in integers.
         let mut twice = vec![0u64; order.len()];
         let (mut below, mut wins) = ([0u64; 2], 0u64); // rows of either label that score lower; of all true rows
-        // In ascending order, not below is equal; −0 and +0 are a tie too.
-        for tied in order.chunk_by(|&a, &b| score(a) >= score(b)) {
-            let positives = tied.iter().filter(|&&row| label(row)).count() as u64;
+        let mut scores = 0;
+        for tied in order.chunk_by(|a, b| a.key == b.key) {
+            scores += 1;
+            let positives = tied.iter().filter(|at| self.label(at.row)).count() as u64;
             let here = [tied.len() as u64 - positives, positives];
-            for &row in tied {
-                let (of_others, others) = if label(row) { (0, falses) } else { (1, trues) };
+            for at in tied {
+                let label = self.label(at.row);
+                let (of_others, others) = if label { (0, falses) } else { (1, trues) };
                 let lower = 2 * below[of_others] + here[of_others];
-                let won = if label(row) { lower } else { 2 * others as u64 - lower };
-                wins += if label(row) { won } else { 0 };
-                if let Some(twice) = twice.get_mut(row) {
+                let won = if label { lower } else { 2 * others as u64 - lower };
+                wins += if label { won } else { 0 };
+                if let Some(twice) = twice.get_mut(at.row as usize) {
                     *twice = won;
                 }
             }
             below = [below[0] + here[0], below[1] + here[1]];
         }
-        let auroc = wins as f64 / 2.0 / (falses as f64 * trues as f64);
+        let auroc = share_of_pairs(wins, falses, trues);
         let influence = twice.iter().zip(self.labels).map(|(&twice, &label)| {
             let (own, others) = if label { (trues, falses) } else { (falses, trues) };
             (twice as f64 / 2.0 / others as f64 - auroc) / own as f64
         });
-        let tied = order.chunk_by(|&a, &b| score(a) >= score(b)).count() == 1;
+        let tied = scores == 1;
         Some(Placements { auroc, influence: influence.collect(), trues, falses, tied, strata: Vec::new() })
     }
+}
+
+/// The AUROC of true rows that win so many pairs, each counted twice.
+fn share_of_pairs(wins: u64, falses: usize, trues: usize) -> f64 {
+    wins as f64 / 2.0 / (falses as f64 * trues as f64)
 }
 
 /// How each row stands among the rows of the other label.

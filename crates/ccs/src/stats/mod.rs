@@ -6,6 +6,7 @@ pub mod differences;
 pub mod evaluation;
 pub mod intervals;
 pub mod metrics;
+pub(crate) mod order;
 pub mod select;
 #[cfg(test)]
 mod simulated;

@@ -3,6 +3,9 @@
 mod adamw;
 mod architecture;
 mod complement;
+mod descent;
+#[cfg(target_arch = "x86_64")]
+mod fused;
 mod objective;
 mod options;
 mod pair_loss;

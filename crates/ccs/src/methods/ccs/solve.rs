@@ -5,7 +5,7 @@ use torch_runtime::TensorExt as _;
 
 use super::adamw::AdamW;
 use super::architecture::ProbeArchitecture;
-use super::objective::{Data, Objective};
+use super::descent::Descent;
 use super::options::{Ccs, Optimizer};
 use super::pair_loss::PairLoss;
 use super::parameters::Parameters;
@@ -28,7 +28,7 @@ pub(crate) struct States {
     /// orthonormal rows of the states' own length.
     pub(crate) basis: Option<Tensor>,
     /// Where the objective compares the rows of a question.
-    questions: Option<Questions>,
+    pub(super) questions: Option<Questions>,
 }
 
 impl States {
@@ -165,16 +165,14 @@ fn adamw(
         Some(w) => Some(w.f_to_kind(kind)?.f_to_device(device)?),
         None => None,
     };
-    let data = Data::new(&states.plus, &states.minus, states.questions.is_some())?;
-    let probes = body.probes as usize;
-    let mut objective = Objective::new(&data, body, &options.loss, states.questions.as_ref(), probes)?;
+    let mut objective = Descent::new(states, body, options)?;
     let mut gradient = theta.like()?;
     let mut adam = AdamW::new(&theta.flat, options.learning_rate, options.weight_decay)?;
     let mut traces = Vec::new();
     for _ in 0..options.max_iter {
         objective.gradient(&theta, &mut gradient)?;
         if options.trace {
-            traces.push(objective.terms()?);
+            traces.push(objective.terms(&theta)?);
         }
         if options.l2 > 0.0 {
             penalize(&theta, &mut gradient, options.l2)?;
@@ -187,8 +185,8 @@ fn adamw(
         }
     }
     // At the final parameters, not at the last step's beginning.
-    objective.evaluate(&theta)?;
-    Ok(Solution { terms: objective.terms()?, values: objective.values()?, parts: theta.parts, traces })
+    let (terms, values) = objective.end(&theta)?;
+    Ok(Solution { terms, values, parts: theta.parts, traces })
 }
 
 /// Adds λw to the gradient of all weights; biases are the odd parts.

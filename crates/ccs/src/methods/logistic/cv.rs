@@ -59,6 +59,22 @@ pub fn cross_validated(
     folds: &[Split],
     options: &LrOptions,
 ) -> Result<PenaltyChoice> {
+    let (l2, penalties) = choose(train, input, folds, options)?;
+    let (mut rows, normalizer) = Rows::of(train, input, options)?;
+    let newton = rows.penalized(l2, options)?;
+    Ok(PenaltyChoice { fit: rows.probe(&newton, input, normalizer)?, l2, penalties })
+}
+
+/// The penalty that does best on held-out folds, and how every one does; what [`cross_validated`] fits with.
+///
+/// # Errors
+/// As [`cross_validated`].
+pub(in crate::methods) fn choose(
+    train: &Contrast,
+    input: LrInput,
+    folds: &[Split],
+    options: &LrOptions,
+) -> Result<(f64, Vec<Penalty>)> {
     check_tolerance(options)?;
     both_labels(train.labels(), "the training rows")?;
     if folds.is_empty() {
@@ -91,13 +107,10 @@ pub fn cross_validated(
             tolerance: options.tolerance,
         });
     };
-    let (mut rows, normalizer) = Rows::of(train, input, options)?;
-    let newton = rows.penalized(l2, options)?;
-    Ok(PenaltyChoice { fit: rows.probe(&newton, input, normalizer)?, l2, penalties })
+    Ok((l2, penalties))
 }
 
-/// Fits with the penalty λ of mean log loss + ½λ‖w‖², sought from the minima of [`GRID`]'s larger ones as
-/// [`cross_validated`] seeks it on folds. [`LrOptions::c`] is not used.
+/// Fits with the penalty λ of mean log loss + ½λ‖w‖². [`LrOptions::c`] is not used.
 ///
 /// # Shapes
 /// `train`: N pairs of length D.
@@ -117,12 +130,6 @@ pub fn penalized(train: &Contrast, input: LrInput, l2: f64, options: &LrOptions)
     check_tolerance(options)?;
     both_labels(train.labels(), "the training rows")?;
     let (mut rows, normalizer) = Rows::of(train, input, options)?;
-    for &larger in GRID.iter().rev().filter(|&&larger| larger > l2) {
-        match rows.penalized(larger, options) {
-            Ok(_) | Err(Error::NotConverged { .. }) => {}
-            Err(other) => return Err(other),
-        }
-    }
     let newton = rows.penalized(l2, options)?;
     rows.probe(&newton, input, normalizer)
 }

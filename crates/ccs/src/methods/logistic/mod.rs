@@ -7,6 +7,7 @@
 //! The three inputs do not compare one to one: differences and concatenated pairs have one row a pair, and their model says
 //! which side is true; statements have two rows a pair, and their model says whether a statement is true.
 
+mod curvature;
 mod cv;
 mod newton;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+pub(super) use cv::choose;
 pub use cv::{GRID, Penalty, PenaltyChoice, cross_validated, penalized};
 
 use super::fit::Precision;
@@ -22,7 +24,8 @@ use crate::contrast::both_labels;
 use crate::normalize::{Normalization, Normalizer};
 use crate::probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 use crate::{Contrast, Error, Result};
-use newton::{Newton, Problem, design, full_gradient, span, to_full};
+use curvature::Curvature;
+use newton::{Newton, Problem, span, to_full};
 
 /// How logistic regression is fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -161,7 +164,7 @@ fn check_tolerance(options: &LrOptions) -> Result<()> {
 /// The regression of `targets` (0 or 1, \[N\]) on `rows` \[N, D\]: weights \[D\] and bias.
 pub(super) fn solve(rows: &Tensor, targets: &Tensor, options: &LrOptions) -> Result<(Tensor, f64)> {
     let kind = options.precision.kind();
-    let mut rows = Rows::new(rows.f_to_kind(kind)?, targets.f_to_kind(kind)?)?;
+    let mut rows = Rows::new(&rows.f_to_kind(kind)?, targets.f_to_kind(kind)?)?;
     let newton = rows.fit(1.0, options.c, options)?;
     rows.weights(&newton)
 }
@@ -172,11 +175,10 @@ const STILL_MOVING: f64 = 0.1;
 
 /// Training rows, in the basis of their span.
 struct Rows {
-    x: Tensor,       // [N, D]
+    x: Tensor,       // [N, K]
     targets: Tensor, // [N]
-    /// Their coordinates, and ones. \[N, K + 1\]
-    design: Tensor,
     basis: Option<Tensor>,
+    curvature: Curvature,
     /// Where the last fit ended.
     last: Option<Tensor>,
     /// Whether they are single statements.
@@ -189,26 +191,27 @@ impl Rows {
             Normalizer::fit_transform(options.normalization, train, Kind::Double)?;
         let (x, targets) = input.rows(plus, minus, train)?;
         let kind = options.precision.kind();
-        let rows = Self::new(x.f_to_kind(kind)?, targets.f_to_kind(kind)?)?;
+        let rows = Self::new(&x.f_to_kind(kind)?, targets.f_to_kind(kind)?)?;
         Ok((Self { single: train.is_single(), ..rows }, normalizer))
     }
 
-    fn new(x: Tensor, targets: Tensor) -> Result<Self> {
-        let (coordinates, basis) = span(&x)?;
-        Ok(Self { design: design(&coordinates)?, x, targets, basis, last: None, single: false })
+    fn new(x: &Tensor, targets: Tensor) -> Result<Self> {
+        let (x, basis) = span(x)?;
+        Ok(Self { curvature: Curvature::new(&x)?, x, targets, basis, last: None, single: false })
     }
 
     /// The minimum of ½κ‖w‖² + c·Σ log loss, sought from where the last fit ended.
     fn fit(&mut self, penalized: f64, c: f64, options: &LrOptions) -> Result<Newton> {
-        let problem = Problem::new(&self.design, &self.targets, penalized, c)?;
+        let problem = Problem::new(&self.x, &self.targets, self.basis.as_ref(), penalized, c)?;
         let start = match self.last.take() {
             Some(theta) => theta,
             None => problem.zero()?,
         };
-        let basis = self.basis.as_ref();
-        let newton =
-            problem.minimize(start, options, |theta| full_gradient(&problem, theta, &self.x, basis))?;
-        if penalized <= 0.0 && problem.next_move(&newton.theta)? > STILL_MOVING {
+        self.curvature.begin();
+        let newton = problem.minimize(start, penalized, options, &mut self.curvature)?;
+        let is_separable = newton.separates
+            || (penalized <= 0.0 && problem.next_move(&newton.theta, &self.curvature)? > STILL_MOVING);
+        if is_separable {
             return Err(Error::Separable);
         }
         self.last = Some(newton.theta.f_alias()?);
@@ -240,3 +243,6 @@ impl Rows {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

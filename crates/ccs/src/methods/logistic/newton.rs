@@ -1,9 +1,16 @@
 //! Newton's method for penalized logistic regression: ½κ‖w‖² + c·Σ log(1 + exp(−yᵢ(wᵀxᵢ + b))) with yᵢ = ±1.
+//!
+//! The gradient is exact at every step. The step itself, H⁻¹g, is sought by conjugate gradients in f32 to a small share of
+//! what is left (inexact Newton, Dembo, Eisenstat and Steihaug 1982): products with H = XᵀWX + κ take two passes over X,
+//! where H itself takes K of them. They are preconditioned by an H of before ([`super::curvature`]), of another penalty or
+//! other weights W, which is made anew when it does not serve any more. So rows are decomposed a few times for all penalties
+//! together, and not at every step of each.
 
 use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use super::LrOptions;
+use super::curvature::Curvature;
 use crate::{Error, Result};
 
 /// With fewer rows than dimensions, the rows in an orthonormal basis Q of their span, and Q.
@@ -13,7 +20,7 @@ use crate::{Error, Result};
 pub(super) fn span(x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
     let size = x.size();
     if size.first() >= size.get(1) {
-        return Ok((x.f_alias()?, None));
+        return Ok((x.f_contiguous()?, None));
     }
     let (q, r) = Tensor::f_linalg_qr(&x.f_tr()?, "reduced")?; // [D, N], [N, N]
     Ok((r.f_tr()?.f_contiguous()?, Some(q)))
@@ -21,40 +28,20 @@ pub(super) fn span(x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
 
 /// The weights in the original coordinates. `theta`: \[K + 1\], bias last; the result: \[D\].
 pub(super) fn to_full(theta: &Tensor, basis: Option<&Tensor>) -> Result<Tensor> {
-    let length = theta.dims1("theta")? - 1;
-    let weight = theta.f_narrow(0, 0, length)?;
+    let weight = theta.f_narrow(0, 0, theta.dims1("theta")? - 1)?;
     Ok(match basis {
         Some(q) => q.f_mv(&weight)?,
         None => weight,
     })
 }
 
-/// The largest gradient entry in the original coordinates: κw + c·Xᵀ(p − y) and c·Σ(p − y).
-pub(super) fn full_gradient(
-    problem: &Problem<'_>,
-    theta: &Tensor,
-    x: &Tensor,
-    basis: Option<&Tensor>,
-) -> Result<f64> {
-    let slope = problem.slope(theta)?; // c·(p − y), [N]
-    let weight = to_full(theta, basis)?.f_mul_scalar(problem.penalized)?.f_add(&x.f_tr()?.f_mv(&slope)?)?;
-    let bias = slope.f_sum(problem.kind)?.f_double_value(&[])?.abs();
-    Ok(weight.f_abs()?.f_max()?.f_double_value(&[])?.max(bias))
-}
-
-/// Coordinates with a last column of ones, for the bias. `coordinates`: \[N, K\]; the result: \[N, K + 1\].
-pub(super) fn design(coordinates: &Tensor) -> Result<Tensor> {
-    let (rows, _) = coordinates.dims2("coordinates")?;
-    let ones = Tensor::f_ones([rows, 1], (coordinates.kind(), coordinates.device()))?;
-    Ok(Tensor::f_cat(&[coordinates, &ones], 1)?)
-}
-
 /// The objective in K + 1 coordinates, bias last.
 pub(super) struct Problem<'a> {
-    x: &'a Tensor,       // [N, K + 1], last column ones
+    x: &'a Tensor,       // [N, K]
     targets: &'a Tensor, // [N], 0 or 1
-    penalty: Tensor,     // [K + 1], κ for weights and a last zero
-    penalized: f64,      // κ
+    basis: Option<&'a Tensor>,
+    penalty: Tensor, // [K + 1], κ for weights and a last zero
+    signs: Tensor,   // [N], −1 or 1
     c: f64,
     kind: Kind,
 }
@@ -65,19 +52,35 @@ pub(super) struct Newton {
     pub(super) gradient: f64,
     pub(super) iterations: usize,
     pub(super) objective: f64,
+    /// Whether every row is on the side of its label: then no unpenalized minimum exists.
+    pub(super) separates: bool,
 }
 
-/// Rows whose curvature is weighed at once.
-const BLOCK: i64 = 1024;
+/// Where the method is.
+struct Iterate {
+    theta: Tensor, // [K + 1]
+    z: Tensor,     // Xw + b, [N]
+    objective: f64,
+}
+
+/// Below its tolerance a gradient is brought down this much further, as far as rounding lets it: steps are not exact, and
+/// the last one of a method whose steps are would have gone there.
+const FURTHER: f64 = 1e-4;
 
 impl<'a> Problem<'a> {
-    /// `x`: \[N, K + 1\] of [`design`]; `targets`: \[N\], 0 or 1; κ and c as above.
-    pub(super) fn new(x: &'a Tensor, targets: &'a Tensor, penalized: f64, c: f64) -> Result<Self> {
-        let options = (x.kind(), x.device());
-        let (_, length) = x.dims2("design")?;
-        let penalty = Tensor::f_full([length], penalized, options)?;
-        let _ = penalty.f_narrow(0, length - 1, 1)?.f_zero_()?;
-        Ok(Self { x, targets, penalty, penalized, c, kind: x.kind() })
+    /// `x`: \[N, K\]; `targets`: \[N\], 0 or 1; `basis`: of [`span`]; κ and c as above.
+    pub(super) fn new(
+        x: &'a Tensor,
+        targets: &'a Tensor,
+        basis: Option<&'a Tensor>,
+        penalized: f64,
+        c: f64,
+    ) -> Result<Self> {
+        let (_, length) = x.dims2("rows")?;
+        let penalty = Tensor::f_full([length + 1], penalized, (x.kind(), x.device()))?;
+        let _ = penalty.f_narrow(0, length, 1)?.f_zero_()?;
+        let signs = targets.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
+        Ok(Self { x, targets, basis, penalty, signs, c, kind: x.kind() })
     }
 
     /// No weights, no bias.
@@ -85,105 +88,85 @@ impl<'a> Problem<'a> {
         Ok(self.penalty.f_zeros_like()?)
     }
 
+    fn at(&self, theta: Tensor) -> Result<Iterate> {
+        let z = logits(self.x, &theta)?;
+        let objective = self.value(&theta, &z)?;
+        Ok(Iterate { theta, z, objective })
+    }
+
     /// ½κ‖w‖² + c·Σ(log(1 + exp z) − y·z)
-    fn value(&self, theta: &Tensor) -> Result<f64> {
-        let z = self.x.f_mv(theta)?; // [N]
+    fn value(&self, theta: &Tensor, z: &Tensor) -> Result<f64> {
         // log(1 + exp z) = max(z, 0) + log1p(exp(−|z|)) holds for any z.
         let softplus = z.f_clamp_min(0.0)?.f_add(&z.f_abs()?.f_neg()?.f_exp()?.f_log1p()?)?;
-        let loss = softplus.f_sub(&self.targets.f_mul(&z)?)?.f_sum(self.kind)?.f_double_value(&[])?;
+        let loss = softplus.f_sub(&self.targets.f_mul(z)?)?.f_sum(self.kind)?.f_double_value(&[])?;
         let norm = theta.f_square()?.f_dot(&self.penalty)?.f_double_value(&[])?;
         Ok(0.5 * norm + self.c * loss)
     }
 
-    /// c·(p − y). \[N\]
-    fn slope(&self, theta: &Tensor) -> Result<Tensor> {
-        Ok(self.x.f_mv(theta)?.f_sigmoid()?.f_sub(self.targets)?.f_mul_scalar(self.c)?)
-    }
-
-    /// The gradient, and minus Newton's step.
-    fn newton_step(&self, theta: &Tensor) -> Result<(Tensor, Tensor)> {
-        let p = self.x.f_mv(theta)?.f_sigmoid()?; // [N]
+    /// The gradient and every row's curvature c·p(1 − p). \[K + 1\], \[N\]
+    fn gradient(&self, at: &Iterate) -> Result<(Tensor, Tensor)> {
+        let p = at.z.f_sigmoid()?;
         let slope = p.f_sub(self.targets)?.f_mul_scalar(self.c)?;
-        let gradient = self.x.f_tr()?.f_mv(&slope)?.f_add(&theta.f_mul(&self.penalty)?)?; // [K + 1]
-        let curvature = p.f_mul(&p.f_neg()?.f_add_scalar(1.0)?)?.f_mul_scalar(self.c)?; // [N]
-        let hessian = self.hessian(&curvature)?;
-        // The unpenalized bias has no curvature left where every p is 0 or 1; a trace of it keeps the step finite.
-        let _ = hessian.f_diagonal(0, 0, 1)?.f_add_(&self.penalty.f_clamp_min(1e-12)?)?;
-        let largest = hessian.f_diagonal(0, 0, 1)?.f_abs()?.f_max()?.f_double_value(&[])?;
-        let mut damping = 0.0;
-        loop {
-            let (factor, info) = hessian.f_linalg_cholesky_ex(false, false)?;
-            // Rounding can make the matrix indefinite, in f32 above all; then the factor is no factor.
-            if info.f_int64_value(&[])? == 0 || damping > 1.0 {
-                let step = gradient.f_unsqueeze(1)?.f_cholesky_solve(&factor, false)?.f_squeeze_dim(1)?;
-                return Ok((gradient, step));
-            }
-            damping = if damping == 0.0 { 1e-8 } else { damping * 10.0 };
-            let _ = hessian.f_diagonal(0, 0, 1)?.f_add_scalar_(largest * damping)?;
-        }
+        let gradient = back(self.x, &slope)?.f_add(&at.theta.f_mul(&self.penalty)?)?;
+        let curvature = p.f_mul(&at.z.f_neg()?.f_sigmoid()?)?.f_mul_scalar(self.c)?;
+        Ok((gradient, curvature))
     }
 
-    /// Xᵀ·diag(c)·X, with no more than a block of weighted rows beside X. \[K + 1, K + 1\]
-    fn hessian(&self, curvature: &Tensor) -> Result<Tensor> {
-        let (rows, length) = self.x.dims2("design")?;
-        let mut hessian = Tensor::f_zeros([length, length], (self.kind, self.x.device()))?;
-        let weighted = Tensor::f_empty([BLOCK.min(rows), length], (self.kind, self.x.device()))?;
-        let mut at = 0;
-        while at < rows {
-            let count = BLOCK.min(rows - at);
-            let (x, c) = (self.x.f_narrow(0, at, count)?, curvature.f_narrow(0, at, count)?.f_unsqueeze(1)?);
-            let weighted = x.f_mul_out(&weighted.f_narrow(0, 0, count)?, &c)?;
-            let _ = hessian.f_addmm_(&x.f_tr()?, &weighted)?;
-            at += count;
-        }
-        Ok(hessian)
+    /// The gradient's largest entry in the original coordinates.
+    fn largest(&self, gradient: &Tensor) -> Result<f64> {
+        let weights = to_full(gradient, self.basis)?.f_abs()?.f_max()?.f_double_value(&[])?;
+        Ok(weights.max(gradient.f_double_value(&[-1])?.abs()))
     }
 
     /// How far the next step would still move the logit that it moves most. Where the objective has a minimum this is
     /// next to nothing at a small gradient; where a direction that separates rows without error is free of penalty, every
     /// step still adds about 1 to their margin, however small the gradient has become.
-    pub(super) fn next_move(&self, theta: &Tensor) -> Result<f64> {
-        let (_, step) = self.newton_step(theta)?;
-        Ok(self.x.f_mv(&step)?.f_abs()?.f_max()?.f_double_value(&[])?)
+    pub(super) fn next_move(&self, theta: &Tensor, curvature: &Curvature) -> Result<f64> {
+        let (gradient, weights) = self.gradient(&self.at(theta.f_alias()?)?)?;
+        let step = curvature.exact_step(self.x, &weights, &gradient, &self.penalty)?;
+        Ok(logits(self.x, &step)?.f_abs()?.f_max()?.f_double_value(&[])?)
     }
 
-    /// Newton's method from `start` with halving steps until `largest(θ)` is at most the tolerance.
+    /// Whether every row is on the side of its label.
+    fn separates(&self, at: &Iterate) -> Result<bool> {
+        Ok(at.z.f_mul(&self.signs)?.f_min()?.f_double_value(&[])? > 0.0)
+    }
+
+    /// Newton's method from `start` with halving steps until no entry of the gradient is larger than the tolerance.
+    /// Without a penalty it ends where every row is on the side of its label.
     pub(super) fn minimize(
         &self,
         start: Tensor,
+        penalized: f64,
         options: &LrOptions,
-        largest: impl Fn(&Tensor) -> Result<f64>,
+        curvature: &mut Curvature,
     ) -> Result<Newton> {
-        let mut theta = start;
-        let mut objective = self.value(&theta)?;
+        let mut at = self.at(start)?;
+        let mut last = f64::INFINITY;
         for iterations in 0..=options.max_iter {
-            let gradient = largest(&theta)?;
-            if gradient <= options.tolerance {
-                return Ok(Newton { theta, gradient, iterations, objective });
+            let (gradient, weights) = self.gradient(&at)?;
+            let largest = self.largest(&gradient)?;
+            let separates = penalized <= 0.0 && self.separates(&at)?;
+            let is_done = largest <= options.tolerance
+                && (largest <= FURTHER * options.tolerance
+                    || largest > 0.5 * last
+                    || iterations == options.max_iter);
+            if is_done || separates {
+                let Iterate { theta, objective, .. } = at;
+                return Ok(Newton { theta, gradient: largest, iterations, objective, separates });
             }
-            let stopped = Error::NotConverged { iterations, gradient, tolerance: options.tolerance };
+            last = largest;
+            let stopped = Error::NotConverged { iterations, gradient: largest, tolerance: options.tolerance };
             if iterations == options.max_iter {
                 return Err(stopped);
             }
-            let (slope, step) = self.newton_step(&theta)?;
-            let decrease = slope.f_dot(&step)?.f_double_value(&[])?;
-            if decrease.is_nan() || decrease <= 0.0 {
-                return Err(stopped); // not a direction of descent
+            let step = curvature.step(self.x, &weights, &gradient, &self.penalty)?;
+            match self.along(&at, &gradient, &step)? {
+                Some(next) => at = next,
+                // No lower from here, but low enough.
+                None if largest <= options.tolerance => last = 0.0,
+                None => return Err(stopped),
             }
-            // Rounding in the objective: near the solution a good step may not lower it any more.
-            let slack = 1e-12 * objective.abs().max(1.0);
-            let mut length = 1.0;
-            (theta, objective) = loop {
-                let next = theta.f_sub(&step.f_mul_scalar(length)?)?;
-                let value = self.value(&next)?;
-                if value <= objective - 1e-4 * length * decrease + slack {
-                    break (next, value);
-                }
-                length /= 2.0;
-                if length < 1e-10 || !decrease.is_finite() {
-                    return Err(stopped);
-                }
-            };
         }
         Err(Error::NotConverged {
             iterations: options.max_iter,
@@ -191,4 +174,40 @@ impl<'a> Problem<'a> {
             tolerance: options.tolerance,
         })
     }
+
+    /// The objective's first decrease along −`step`, halving it; none where there is none.
+    fn along(&self, at: &Iterate, gradient: &Tensor, step: &Tensor) -> Result<Option<Iterate>> {
+        let decrease = gradient.f_dot(step)?.f_double_value(&[])?;
+        if decrease.is_nan() || decrease <= 0.0 {
+            return Ok(None); // not a direction of descent
+        }
+        let image = logits(self.x, step)?; // [N]
+        // Rounding in the objective: near the solution a good step may not lower it any more.
+        let slack = 1e-12 * at.objective.abs().max(1.0);
+        let mut length = 1.0;
+        while length >= 1e-10 {
+            let theta = at.theta.f_sub(&step.f_mul_scalar(length)?)?;
+            let z = at.z.f_sub(&image.f_mul_scalar(length)?)?;
+            let objective = self.value(&theta, &z)?;
+            if objective <= at.objective - 1e-4 * length * decrease + slack {
+                return Ok(Some(Iterate { theta, z, objective }));
+            }
+            length /= 2.0;
+            if !decrease.is_finite() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Xw + b. `x`: \[N, K\]; `theta`: \[K + 1\].
+pub(super) fn logits(x: &Tensor, theta: &Tensor) -> Result<Tensor> {
+    let length = theta.dims1("theta")? - 1;
+    Ok(x.f_mv(&theta.f_narrow(0, 0, length)?)?.f_add_(&theta.f_narrow(0, length, 1)?)?)
+}
+
+/// Xᵀs and Σs. `x`: \[N, K\]; `s`: \[N\]; the result: \[K + 1\].
+pub(super) fn back(x: &Tensor, s: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::f_cat(&[x.f_tr()?.f_mv(s)?, s.f_sum(s.kind())?.f_unsqueeze(0)?], 0)?)
 }
