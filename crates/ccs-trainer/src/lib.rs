@@ -87,4 +87,6 @@ pub use transfer::datasets::ALL;
 pub use transfer::eval::{EvalOptions, eval, eval_with_control, tokens_of};
 pub use transfer::evaluate::evaluation;
 pub use transfer::quirky::{Quirky, QuirkyReport, Recovered, quirky};
-pub use transfer::report::{ControlText, EvalReport, EvaluatedProbe, Recall};
+pub use transfer::report::{
+    ControlText, EvalReport, EvaluatedPolarity, EvaluatedProbe, ProbePolarity, Recall,
+};

@@ -11,6 +11,7 @@ pub(crate) mod data;
 pub(crate) mod evaluate;
 pub(crate) mod layer;
 pub(crate) mod negations;
+pub(crate) mod on_polarity;
 pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod polarity;
