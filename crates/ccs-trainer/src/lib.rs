@@ -66,7 +66,7 @@ pub use export::{ExportFormat, export};
 pub use job::fit::Fit;
 pub use job::sweep::Sweep;
 pub use per_row::about::RunRows;
-pub use per_row::predictions::MethodPredictions;
+pub use per_row::predictions::{MethodPredictions, ReadToken};
 pub use run::Run;
 pub use run_dir::check::Overwrite;
 pub use run_dir::fitted::Fitted;

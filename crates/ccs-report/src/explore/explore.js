@@ -181,8 +181,19 @@ function detail() {
       element("td", `${predicted(of, row)}${isRight(of, row) ? "" : " ✗"}`), element("td", number(p(of, row)), "n"),
       element("td", number(of.score[place(of, row)]), "n"));
     all.append(line);
+    if (of.reads) all.append(reading(of.reads[place(of, row)]));
   }
   at.replaceChildren(element("h2", `Row ${rows.number[row]}`), text, answers, all);
+}
+
+// Where a probe looks that reads all tokens.
+function reading([[before, token, after], share]) {
+  const line = element("tr");
+  const cell = element("td", undefined, "quiet");
+  cell.colSpan = 5;
+  cell.append(`reads most (${Math.round(100 * share)} %): ${before}`, element("mark", token), after);
+  line.append(cell);
+  return line;
 }
 
 // ---- the scatter ----

@@ -18,3 +18,4 @@ pub(crate) mod polarity;
 pub(crate) mod probe;
 pub(crate) mod recipe;
 pub(crate) mod split;
+pub(crate) mod token_texts;

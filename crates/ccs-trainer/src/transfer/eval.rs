@@ -121,17 +121,11 @@ fn evaluate_run(
     let report = run.report()?;
     let (rows, name) = (source.rows(), source.describe());
     rows.check()?;
-    if report.row_kind == RowKind::Pairs && source.kind() == RowKind::Statements {
-        return Err(Error::Kind { data: name, found: source.kind() });
-    }
+    check_kind(&report, source)?;
     let fitted = asked(&run, &report, options)?;
     let mut notes = of_data(source, &report);
     notes.extend(made_alike(source, &name, &fitted)?);
-    let trained = fitted.first().map(|f| &f.train_groups);
-    let (chosen, trained_rows) = untrained(rows, trained, options.keep_trained);
-    if chosen.is_empty() {
-        return Err(all_trained(&name, trained_rows));
-    }
+    let (chosen, trained_rows) = eligible(source, &fitted, options)?;
     let control = control.map(|source| Control::new(source, &fitted, options.device)).transpose()?;
     notes.extend(control.iter().flat_map(|control| control.notes.iter().cloned()));
 
@@ -177,6 +171,24 @@ fn evaluate_run(
         polarity: polarities.map(|polarities| polarities.about),
         notes: notes.into_iter().collect(),
     })
+}
+
+/// Refuses statements for probes of pairs.
+fn check_kind(report: &Report, source: &dyn Source) -> Result<()> {
+    match (report.row_kind, source.kind()) {
+        (RowKind::Pairs, found @ RowKind::Statements) => Err(Error::Kind { data: source.describe(), found }),
+        _ => Ok(()),
+    }
+}
+
+/// The rows that are evaluated, at least one, and how many trained the probes.
+fn eligible(source: &dyn Source, fitted: &[Fitted], options: &EvalOptions) -> Result<(Vec<usize>, usize)> {
+    let trained = fitted.first().map(|f| &f.train_groups);
+    let (chosen, trained_rows) = untrained(source.rows(), trained, options.keep_trained);
+    if chosen.is_empty() {
+        return Err(all_trained(&source.describe(), trained_rows));
+    }
+    Ok((chosen, trained_rows))
 }
 
 /// What a reader should know of the data.
