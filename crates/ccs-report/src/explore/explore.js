@@ -172,7 +172,8 @@ function detail() {
     + Object.keys(data.columns).map((name) => `, ${name}: ${data.columns[name][row] ?? "–"}`).join("") + ".";
   const all = element("table");
   const head = element("tr");
-  for (const name of ["Method", "Layer", "Predicted", "p", "Score"]) head.append(element("th", name));
+  for (const name of ["Method", "Layer", "Predicted"]) head.append(element("th", name));
+  for (const name of ["p", "Score"]) head.append(element("th", name, "n"));
   all.append(head);
   for (const of of data.methods) {
     if (place(of, row) === null) continue;
