@@ -273,8 +273,8 @@ impl<'a> Extraction<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         self.check(examples, kind)?;
-        let ids =
-            self.rules.contains(&TokenRule::All).then(|| plan::token_ids(examples, kind)).transpose()?;
+        let with_all = self.rules.contains(&TokenRule::All);
+        let ids = with_all.then(|| plan::token_ids(examples, kind, self.tokenizer)).transpose()?;
         let mut manifest = self.manifest(examples, kind, observer)?;
         if let Some(ids) = &ids {
             manifest = manifest.with_tokens(ids)?;

@@ -130,14 +130,14 @@ pub(super) fn columns(hooks: &HookSet, rules: &[TokenRule], config: &Config, kin
     states.chain(answers.into_iter().flatten()).collect()
 }
 
-/// The ids of every prompt's tokens.
-pub(super) fn token_ids(examples: &[Example<'_>], kind: RowKind) -> Result<TokenIds> {
+/// The ids of every prompt's tokens, and what they stand for.
+pub(super) fn token_ids(examples: &[Example<'_>], kind: RowKind, tokenizer: &Tokenizer) -> Result<TokenIds> {
     let mut all = TokenIds::new(kind);
     for example in examples {
         let prompts: Vec<&[u32]> = example.prompts.iter().map(|prompt| prompt.ids).collect();
         all.push(&prompts)?;
     }
-    Ok(all)
+    Ok(all.with_texts(|id| tokenizer.piece(id)))
 }
 
 /// The store's table of rows.

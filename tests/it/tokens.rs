@@ -1,5 +1,7 @@
 //! Several token rules from one forward pass: each against what the model shows of every token.
 
+use std::collections::BTreeSet;
+
 use llama_ccs::activations::{Column, SideOf, Store};
 use llama_ccs::llama_core::tch::{Device, Kind};
 use llama_ccs::llama_core::{
@@ -193,6 +195,11 @@ fn all_tokens_hold_the_states_of_every_other_rule() {
                 assert!(apart <= F32 * largest, "{name}: {apart} of {largest}");
             }
         }
+        let texts = store.token_texts().expect("texts").expect("a store that was begun today has them");
+        let used: BTreeSet<u32> =
+            pairs.iter().flat_map(|p| p.plus.ids.iter().chain(&p.minus.ids)).copied().collect();
+        assert!(texts.keys().eq(&used), "of every id that prompts have, and of no other");
+        assert!(texts.iter().all(|(&id, text)| text == tokenizer.piece(id)));
         first.get_or_insert(store);
     }
 

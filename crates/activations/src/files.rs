@@ -24,7 +24,7 @@ use crate::open;
 use crate::rows::Row;
 use crate::side::{RowKind, SideOf};
 use crate::table;
-use crate::tokens::{self, Offsets, TokenIds, TokenRecord};
+use crate::tokens::{self, Offsets, TokenIds};
 
 /// The most bytes of a `manifest.json`: the plan of some ten million rows.
 const MANIFEST_LIMIT: u64 = 256 << 20;
@@ -78,32 +78,6 @@ impl Files {
     pub(crate) fn array(&self, number: usize, column: &Column, side: SideOf) -> ArrayFile {
         let path = self.dir.join(column.name()).join(format!("{side}.npy"));
         ArrayFile { column: number, side, partial: path.with_added_extension("partial"), path }
-    }
-
-    pub(crate) fn offsets(&self, side: SideOf) -> PathBuf {
-        self.dir.join(tokens::FOLDER).join(format!("{side}_offsets.npy"))
-    }
-
-    pub(crate) fn ids(&self, side: SideOf) -> PathBuf {
-        self.dir.join(tokens::FOLDER).join(format!("{side}_ids.npy"))
-    }
-
-    /// The files beside ragged columns, with their bytes.
-    pub(crate) fn token_files(&self, ids: &TokenIds) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-        let mut files = Vec::new();
-        for (side, tokens) in ids.sides() {
-            files.push((self.offsets(side), tokens.offsets_file()?));
-            files.push((self.ids(side), tokens.ids_file()?));
-        }
-        Ok(files)
-    }
-
-    /// The offsets that the manifest names, of each side; none of a store without ragged columns.
-    pub(crate) fn read_offsets(&self, manifest: &Manifest) -> Result<Offsets> {
-        let records = manifest.tokens.iter().flatten();
-        let of =
-            |record: &TokenRecord| tokens::read_offsets(&self.offsets(record.side), record, manifest.rows);
-        Ok(Offsets(records.map(of).collect::<Result<_>>()?))
     }
 
     /// Every array, columns in manifest order, plus before minus: the order of a record's checksums.
@@ -365,6 +339,10 @@ fn is_of_creation(entry: &fs_err::DirEntry, manifest: Option<&Manifest>) -> io::
     for inner in fs_err::read_dir(entry.path())? {
         empty = false;
         let name = inner?.file_name();
+        let texts = [tokens::TEXTS.to_owned(), format!("{}.tmp", tokens::TEXTS)];
+        if in_tokens && texts.iter().any(|own| name == **own) {
+            continue;
+        }
         let mut sides = [RowKind::Pairs, RowKind::Statements].iter().flat_map(|kind| kind.sides());
         let is_own = |side: &SideOf| {
             let of_tokens = ["_offsets.npy", "_ids.npy", "_offsets.npy.tmp", "_ids.npy.tmp"];

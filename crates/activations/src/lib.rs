@@ -53,6 +53,7 @@ mod rows;
 mod side;
 mod store;
 mod table;
+mod token_files;
 mod token_reader;
 mod tokens;
 mod values;

@@ -208,6 +208,9 @@ pub struct Manifest {
     /// The tokens of each side, where columns have the rule [`ALL_TOKENS`]; see [`Manifest::with_tokens`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Vec<TokenRecord>>,
+    /// BLAKE3 of the file with the texts of these tokens, where it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_texts: Option<String>,
     /// What else made the numbers, as JSON: whatever the caller records. [`Manifest::provenance`] reads it. A store is
     /// continued only with equal settings.
     pub settings: Map<String, Value>,
@@ -242,7 +245,8 @@ impl Manifest {
         let rows = batches.iter().map(Vec::len).sum();
         let kind = RowKind::Pairs;
         let rows_hash = String::new();
-        Self { schema: SCHEMA, dtype, kind, rows, rows_hash, tokens: None, settings, columns, batches }
+        let (tokens, token_texts) = (None, None);
+        Self { schema: SCHEMA, dtype, kind, rows, rows_hash, tokens, token_texts, settings, columns, batches }
     }
 
     /// The same manifest for rows of a kind.
@@ -259,6 +263,7 @@ impl Manifest {
     /// Lengths that no `.npy` header can have.
     pub fn with_tokens(mut self, ids: &TokenIds) -> Result<Self> {
         self.tokens = Some(ids.records()?);
+        self.token_texts = ids.texts_hash()?;
         Ok(self)
     }
 
@@ -315,7 +320,9 @@ impl Manifest {
         };
         let (stored, asked) = (to_json(self)?, to_json(asked)?);
         let mut found = Vec::new();
-        for key in ["settings", "schema", "dtype", "sides", "rows", "tokens", "columns", "batches"] {
+        for key in
+            ["settings", "schema", "dtype", "sides", "rows", "tokens", "token_texts", "columns", "batches"]
+        {
             json::differences(key, stored.get(key), asked.get(key), &mut found);
         }
         Ok(Differences { found })
@@ -385,6 +392,9 @@ impl Manifest {
     /// Tokens of every side where there are ragged columns, and only there.
     fn tokens_rule(&self) -> std::result::Result<(), String> {
         let Some(records) = &self.tokens else {
+            if self.token_texts.is_some() {
+                return Err("it has texts of tokens, and no tokens".to_owned());
+            }
             return match self.columns.iter().find(|column| column.is_ragged()) {
                 Some(column) => Err(format!(
                     "it has the column {} and does not say how many tokens there are",

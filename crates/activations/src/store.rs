@@ -1,5 +1,6 @@
 //! Reading a finished store: one layer, some rows, or mapped into memory; and how far an unfinished one is.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,15 @@ impl Store {
     /// [`Error::Rows`] where `rows.parquet` is not the file the store was begun with.
     pub fn rows(&self) -> Result<Vec<Row>> {
         self.files.read_rows(&self.manifest)
+    }
+
+    /// The text of every token of the prompts by its id (`▁True` is a word with the space before it). None in a store without
+    /// columns of all tokens, or one that was begun without texts.
+    ///
+    /// # Errors
+    /// [`Error::TokenFile`] where the file is not the one that was written.
+    pub fn token_texts(&self) -> Result<Option<BTreeMap<u32, String>>> {
+        self.files.read_texts(&self.manifest)
     }
 
     /// The residual stream's columns under one token rule (`last`, `mean`, …) by layer, in order: 0 is `hook_embed`,

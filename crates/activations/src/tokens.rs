@@ -1,6 +1,7 @@
 //! The tokens of every prompt: which there are, and where each row's begin. Beside columns of the rule `all`, whose arrays
 //! have one state for each token, they say which states are of which row.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub const ALL_TOKENS: &str = "all";
 
 /// The folder of the tokens' files.
 pub(crate) const FOLDER: &str = "tokens";
+/// The file with their texts in it.
+pub(crate) const TEXTS: &str = "texts.json";
 
 /// The tokens of all rows' prompts, as a writer takes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct TokenIds {
     kind: RowKind,
     /// For each side of the kind.
     sides: Vec<Tokens>,
+    /// What each of the ids stands for, where that is kept.
+    texts: Option<BTreeMap<u32, String>>,
 }
 
 /// The tokens of one side of all rows, row after row.
@@ -53,7 +58,22 @@ pub struct TokenRecord {
 impl TokenIds {
     /// Those of no row yet.
     pub fn new(kind: RowKind) -> Self {
-        Self { kind, sides: vec![Tokens { offsets: vec![0], ids: Vec::new() }; kind.sides().len()] }
+        let sides = vec![Tokens { offsets: vec![0], ids: Vec::new() }; kind.sides().len()];
+        Self { kind, sides, texts: None }
+    }
+
+    /// The same with the text of every id that they have, for readers who have no tokenizer.
+    #[must_use]
+    pub fn with_texts<'t>(mut self, text: impl Fn(u32) -> &'t str) -> Self {
+        let ids = self.sides.iter().flat_map(|side| &side.ids);
+        self.texts =
+            Some(ids.collect::<BTreeSet<_>>().into_iter().map(|&id| (id, text(id).to_owned())).collect());
+        self
+    }
+
+    /// The same without texts, as older stores have them.
+    pub(crate) fn without_texts(&self) -> Self {
+        Self { texts: None, ..self.clone() }
     }
 
     /// Appends a row: the ids of each of its prompts, in the order of [`RowKind::sides`].
@@ -93,6 +113,24 @@ impl TokenIds {
             })
         };
         self.sides().map(record).collect()
+    }
+
+    /// The bytes of the file of texts: a JSON object with one id a line, ascending. None where they are not kept.
+    pub(crate) fn texts_file(&self) -> Result<Option<Vec<u8>>> {
+        let line = |(id, text): (&u32, &String)| {
+            let text = serde_json::to_string(text).map_err(|e| Error::TokenIds { what: e.to_string() })?;
+            Ok(format!("\"{id}\": {text}"))
+        };
+        let file = |texts: &BTreeMap<u32, String>| -> Result<Vec<u8>> {
+            let lines = texts.iter().map(line).collect::<Result<Vec<_>>>()?;
+            Ok(format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes())
+        };
+        self.texts.as_ref().map(file).transpose()
+    }
+
+    /// What the manifest says of that file.
+    pub(crate) fn texts_hash(&self) -> Result<Option<String>> {
+        Ok(self.texts_file()?.map(|bytes| files::hash(&bytes)))
     }
 
     /// Refuses tokens that are not those of the rows.
@@ -180,6 +218,23 @@ pub(crate) fn read_ids(path: &Path, record: &TokenRecord) -> Result<Vec<u32>> {
     Ok(bytemuck::pod_collect_to_vec(&read_named(path, &header("<u4", count)?, count, 4, &record.ids)?))
 }
 
+/// Reads the file of texts that the manifest names.
+pub(crate) fn read_texts(path: &Path, hash: &str) -> Result<BTreeMap<u32, String>> {
+    let bad = |what: String| Error::TokenFile { path: path.to_owned(), what };
+    let other = || bad(OTHER_HASH.to_owned());
+    // Before memory is taken for it: whatever lies there may have any length.
+    if open::hash(path)? != hash {
+        return Err(other());
+    }
+    let bytes = open::read(path, u64::MAX - 1)?;
+    if files::hash(&bytes) != hash {
+        return Err(other());
+    }
+    serde_json::from_slice(&bytes).map_err(|e| bad(format!("it is no table of texts: {e}")))
+}
+
+const OTHER_HASH: &str = "its BLAKE3 is not the one that the manifest names";
+
 /// The values behind the header of a file whose length and hash are known.
 fn read_named(path: &Path, header: &[u8], count: usize, size: u64, hash: &str) -> Result<Vec<u8>> {
     let file: File = open::open(path)?;
@@ -190,8 +245,7 @@ fn read_named(path: &Path, header: &[u8], count: usize, size: u64, hash: &str) -
     }
     let bytes = open::read(path, expected)?;
     if files::hash(&bytes) != hash || !bytes.starts_with(header) {
-        let what = "its BLAKE3 is not the one that the manifest names".to_owned();
-        return Err(Error::TokenFile { path: path.to_owned(), what });
+        return Err(Error::TokenFile { path: path.to_owned(), what: OTHER_HASH.to_owned() });
     }
     Ok(bytes.get(header.len()..).unwrap_or_default().to_vec())
 }

@@ -177,6 +177,10 @@ fn check_tokens(
     report: &mut Verification,
 ) -> Result<Offsets> {
     let mut sound = Some(Vec::new());
+    if let Some(hash) = &manifest.token_texts {
+        let file = format!("{}/{}", tokens::FOLDER, tokens::TEXTS);
+        or_problem(tokens::read_texts(&files.token_texts(), hash), &file, report)?;
+    }
     let of_rows = rows.map(|rows| Offsets::of_rows(rows, manifest.kind));
     for (number, record) in manifest.tokens.iter().flatten().enumerate() {
         let file = |what: &str| format!("{}/{}_{what}.npy", tokens::FOLDER, record.side);

@@ -19,6 +19,7 @@ use crate::npy::{self, Geometry};
 use crate::rows::{self, Row};
 use crate::side::SideOf;
 use crate::store::Store;
+use crate::token_files::write_lost_tokens;
 use crate::tokens::TokenIds;
 use crate::worker::{Disk, Job, Worker};
 use crate::{json, open, repair, table};
@@ -127,12 +128,16 @@ impl StoreWriter {
     /// Continues the store in the folder, be it as new as can be.
     fn resume(
         files: Files,
-        asked: Manifest,
+        mut asked: Manifest,
         (rows, ids): (&[Row], Option<&TokenIds>),
         (mut journal, lock): (File, Lock),
         pace: Pace,
     ) -> Result<Self> {
         let (stored, manifest_hash) = files.read_manifest()?;
+        // A store that was begun without the texts of its tokens goes on without them.
+        let bare = ids.filter(|_| stored.token_texts.is_none()).map(TokenIds::without_texts);
+        let ids = bare.as_ref().or(ids);
+        asked.token_texts = asked.token_texts.filter(|_| stored.token_texts.is_some());
         // First, so that a manifest that was changed is not taken for other settings.
         let mut read = files.read_journal(&stored, &manifest_hash)?;
         let lost_rows = compare(&files, &stored, &asked, rows)?;
@@ -292,33 +297,13 @@ fn check_ids(manifest: &Manifest, rows: &[Row], ids: Option<&TokenIds>) -> Resul
         (None, Some(_)) => refuse("columns of all tokens were asked for without the tokens' ids"),
         (Some(_), None) => refuse("ids of tokens were given, and no column is of all tokens"),
         (Some(ids), Some(records)) => {
-            if ids.kind() != manifest.kind || ids.records()? != *records {
+            let same = ids.records()? == *records && ids.texts_hash()? == manifest.token_texts;
+            if ids.kind() != manifest.kind || !same {
                 return refuse("the ids are not those that the manifest is of");
             }
             ids.check(rows)
         }
     }
-}
-
-/// Writes the files of tokens again that are missing or damaged, and says so.
-fn write_lost_tokens(files: &Files, ids: &TokenIds) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
-    for (path, bytes) in files.token_files(ids)? {
-        let sound = match open::hash(&path) {
-            Err(Error::Missing { .. }) => false,
-            found => found? == files::hash(&bytes),
-        };
-        open::own(&path)?;
-        if !sound {
-            fs_err::create_dir_all(path.parent().unwrap_or(&files.dir))?;
-            files::write_whole(&path, &bytes)?;
-            notes.push(format!("{} was missing or damaged; it is written again", path.display()));
-        }
-    }
-    if !notes.is_empty() {
-        sync_dir(&files.dir)?;
-    }
-    Ok(notes)
 }
 
 /// Refuses to continue a store that is not the one asked for. Rows that are lost are written again if they would be the

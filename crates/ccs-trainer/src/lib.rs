@@ -66,7 +66,7 @@ pub use export::{ExportFormat, export};
 pub use job::fit::Fit;
 pub use job::sweep::Sweep;
 pub use per_row::about::RunRows;
-pub use per_row::predictions::MethodPredictions;
+pub use per_row::predictions::{MethodPredictions, ReadToken};
 pub use run::Run;
 pub use run_dir::check::Overwrite;
 pub use run_dir::fitted::Fitted;
@@ -87,4 +87,6 @@ pub use transfer::datasets::ALL;
 pub use transfer::eval::{EvalOptions, eval, eval_with_control, tokens_of};
 pub use transfer::evaluate::evaluation;
 pub use transfer::quirky::{Quirky, QuirkyReport, Recovered, quirky};
-pub use transfer::report::{ControlText, EvalReport, EvaluatedProbe, Recall};
+pub use transfer::report::{
+    ControlText, EvalReport, EvaluatedPolarity, EvaluatedProbe, ProbePolarity, Recall,
+};

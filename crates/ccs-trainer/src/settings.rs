@@ -45,6 +45,12 @@ pub struct Settings {
     /// otherwise it is that of its options. On statements and on concatenated pairs it always does.
     #[serde(default)]
     pub lr_cross_validated: bool,
+    /// Heads of attention and multi-max probes; `None` is the methods' default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_heads: Option<usize>,
+    /// Random starts of their fits; `None` is the methods' default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_starts: Option<usize>,
     /// How many layers are put together beside the one chosen: those that cross-validation ranks highest; 0 for none.
     #[serde(default)]
     pub ensemble_layers: usize,
@@ -92,6 +98,8 @@ impl Default for Settings {
             directions: 1000,
             normalization: Normalization::default(),
             lr_cross_validated: false,
+            token_heads: None,
+            token_starts: None,
             ensemble_layers: 3,
             recursive: 0,
             seeds: 10,
@@ -165,7 +173,18 @@ impl Settings {
                 hint: "leave it out",
             });
         }
-        Ok(())
+        let learned = [Method::ATTENTION, Method::MULTI_MAX];
+        let learns = all_tokens && self.methods(rows, true, false).iter().any(|m| learned.contains(m));
+        let counts = [("token_heads", self.token_heads), ("token_starts", self.token_starts)];
+        match counts.into_iter().find_map(|(name, value)| Some((name, value.filter(|_| !learns)?))) {
+            Some((name, value)) => Err(Error::Setting {
+                name,
+                value: value.to_string(),
+                reason: "it is of attention and multi_max, and neither is fitted",
+                hint: "leave it out, or fit them on the states of all tokens",
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Whether a method was asked for by name that needs the model's answers.
@@ -197,8 +216,14 @@ impl Settings {
     /// [`Error::Setting`] with the field's name.
     pub fn check(&self) -> Result<()> {
         let refuse = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });
-        for (name, value) in [("n_init", self.ccs.n_init), ("directions", self.directions)] {
-            if value == 0 {
+        let counts = [
+            ("n_init", Some(self.ccs.n_init)),
+            ("directions", Some(self.directions)),
+            ("token_heads", self.token_heads),
+            ("token_starts", self.token_starts),
+        ];
+        for (name, value) in counts {
+            if value == Some(0) {
                 let hint = "leave it out for the default";
                 return refuse(name, "0".to_owned(), "at least one is needed", hint);
             }

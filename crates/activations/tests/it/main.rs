@@ -17,3 +17,4 @@ mod refuse;
 mod resume;
 mod round_trip;
 mod support;
+mod token_texts;

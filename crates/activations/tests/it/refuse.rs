@@ -294,13 +294,14 @@ fn ragged_columns_are_refused_where_they_do_not_fit() {
     };
     assert!(opened(&plan.manifest, None).contains("without the tokens' ids"));
     let mut without = plan.manifest.clone();
-    without.tokens = None;
+    (without.tokens, without.token_texts) = (None, None);
     assert!(
         opened(&without, plan.ids.as_ref()).contains("hook_resid_post@all and does not say how many tokens")
     );
     without.columns.truncate(5);
     assert!(opened(&without, plan.ids.as_ref()).contains("no column is of all tokens"));
     without.tokens.clone_from(&plan.manifest.tokens);
+    without.token_texts.clone_from(&plan.manifest.token_texts);
     assert!(opened(&without, plan.ids.as_ref()).contains("it has tokens, and no column of the rule all"));
     let mut other = TokenIds::new(RowKind::Pairs);
     (0..7).for_each(|_| other.push(&[&[1, 2], &[3]]).unwrap());

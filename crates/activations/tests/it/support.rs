@@ -129,7 +129,12 @@ pub(crate) fn token_ids(rows: &[Row], kind: RowKind) -> TokenIds {
         let ids: Vec<Vec<u32>> = ids.collect();
         all.push(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
     }
-    all
+    all.with_texts(text_of)
+}
+
+/// Texts that JSON has to escape, and others.
+pub(crate) fn text_of(id: u32) -> &'static str {
+    ["▁the", "\n", "\"", "<0xE2>", "é\u{202e}", ""][id as usize % 6]
 }
 
 /// The value the tests put at a place: exact in f16, and different almost everywhere.

@@ -172,7 +172,8 @@ function detail() {
     + Object.keys(data.columns).map((name) => `, ${name}: ${data.columns[name][row] ?? "–"}`).join("") + ".";
   const all = element("table");
   const head = element("tr");
-  for (const name of ["Method", "Layer", "Predicted", "p", "Score"]) head.append(element("th", name));
+  for (const name of ["Method", "Layer", "Predicted"]) head.append(element("th", name));
+  for (const name of ["p", "Score"]) head.append(element("th", name, "n"));
   all.append(head);
   for (const of of data.methods) {
     if (place(of, row) === null) continue;
@@ -181,8 +182,19 @@ function detail() {
       element("td", `${predicted(of, row)}${isRight(of, row) ? "" : " ✗"}`), element("td", number(p(of, row)), "n"),
       element("td", number(of.score[place(of, row)]), "n"));
     all.append(line);
+    if (of.reads) all.append(reading(of.reads[place(of, row)]));
   }
   at.replaceChildren(element("h2", `Row ${rows.number[row]}`), text, answers, all);
+}
+
+// Where a probe looks that reads all tokens.
+function reading([[before, token, after], share]) {
+  const line = element("tr");
+  const cell = element("td", undefined, "quiet");
+  cell.colSpan = 5;
+  cell.append(`reads most (${Math.round(100 * share)} %): ${before}`, element("mark", token), after);
+  line.append(cell);
+  return line;
 }
 
 // ---- the scatter ----

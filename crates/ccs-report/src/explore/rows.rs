@@ -66,6 +66,10 @@ pub struct ExploredMethod {
     pub threshold: f64,
     /// Calibrated probabilities, where there are any.
     pub p: Option<Vec<f64>>,
+    /// The token that a probe reads most, between the texts before and behind it, and its share; of probes that learn where to
+    /// look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reads: Option<Vec<([String; 3], f64)>>,
     /// Whether the rows are predicted true.
     pub prediction: Vec<bool>,
 }

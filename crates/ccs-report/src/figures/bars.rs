@@ -66,8 +66,8 @@ pub(crate) fn histogram(found: &Histogram, ink: Ink, label: &str) -> String {
     canvas.line((LEFT, zero), (RIGHT, zero), TEXT, 1.2);
     let middle = x.at(0.5);
     canvas.dashes((middle, TOP), (middle, BOTTOM), TEXT);
-    canvas.text((middle + 6.0, TOP + 4.0), SIZE, Anchor::Start, TEXT, "labeled true \u{2191}");
-    canvas.text((middle + 6.0, BOTTOM - 6.0), SIZE, Anchor::Start, TEXT, "labeled false \u{2193}");
+    canvas.label((middle + 6.0, TOP + 4.0), SIZE, "labeled true \u{2191}", "");
+    canvas.label((middle + 6.0, BOTTOM - 6.0), SIZE, "labeled false \u{2193}", "");
     canvas.finish(label)
 }
 

@@ -36,6 +36,7 @@ mod view;
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
+use minijinja::{HtmlEscape, Value};
 
 use crate::error::{Error, Result};
 use crate::report::Report;
@@ -68,11 +69,42 @@ pub fn html(report: &Report) -> Result<String> {
         .map_err(|e| Error::Write { what: "report.html", reason: e.to_string() })
 }
 
+/// A sentence whose names stand between backticks, for terminals: here they are code.
+fn said(text: &str) -> Value {
+    let escaped = HtmlEscape(text).to_string();
+    let parts: Vec<&str> = escaped.split('`').collect();
+    // Names may have backticks of their own; then nobody knows where they end.
+    if parts.len().is_multiple_of(2) {
+        return Value::from_safe_string(escaped);
+    }
+    let part = |(at, part): (usize, &str)| {
+        if at.is_multiple_of(2) { part.to_owned() } else { format!("<code>{part}</code>") }
+    };
+    Value::from_safe_string(parts.into_iter().enumerate().map(part).collect())
+}
+
 fn render(view: View) -> std::result::Result<String, minijinja::Error> {
     let syntax =
         SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?;
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
+    environment.add_filter("said", said);
     environment.add_template(TEMPLATE, SOURCE)?;
     environment.get_template(TEMPLATE)?.render(Serde(view))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_between_backticks_are_code_and_nothing_else_is() {
+        let of = |text| said(text).to_string();
+        assert_eq!(
+            of("it follows `a<b>` and `c`."),
+            "it follows <code>a&lt;b&gt;</code> and <code>c</code>."
+        );
+        assert_eq!(of("a ` alone <i>"), "a ` alone &lt;i&gt;");
+        assert_eq!(of("none"), "none");
+    }
 }

@@ -6,7 +6,7 @@ use super::scores::{Metric, Scores, auroc, auroc_less, share_of};
 use crate::figures::palette::class;
 use crate::figures::{Figure, truth_plane};
 use crate::method::Method;
-use crate::report::{Evaluation, MethodPolarity, Report, TruthPlane};
+use crate::report::{MethodPolarity, OnPolarity, Report, TruthPlane};
 
 /// The section.
 #[derive(Debug, Serialize)]
@@ -21,6 +21,8 @@ pub(super) struct PolarityView {
     /// Pairs of a row and its negation.
     pairs: Option<usize>,
     rows: Vec<MethodView>,
+    /// What the verdicts say of the transfer from either polarity to the other.
+    said: Vec<String>,
     within: Vec<WithinView>,
     plane: Option<PlaneView>,
 }
@@ -81,13 +83,19 @@ pub(super) fn polarity(report: &Report) -> Option<PolarityView> {
         matched_by: pairs.map(|_| of.matched_by.join(", ")),
         pairs,
         rows: of.methods.iter().map(|(method, found)| view(report, *method, found)).collect(),
+        said: report
+            .verdicts
+            .iter()
+            .filter(|v| v.finding.is_about_transfer())
+            .map(|v| v.text.clone())
+            .collect(),
         within: of.methods.iter().filter_map(within).collect(),
         plane: of.plane.as_ref().map(plane),
     })
 }
 
 fn view(report: &Report, method: Method, found: &MethodPolarity) -> MethodView {
-    let of = |pair: Option<&[Evaluation; 2]>, at: usize| pair.and_then(|pair| auroc(pair.get(at)?));
+    let of = |pair: Option<&[OnPolarity; 2]>, at: usize| pair.and_then(|pair| auroc(&pair.get(at)?.test));
     let [first, second] = [found.of_affirmative.as_ref(), found.of_negated.as_ref()];
     let consistency = found.consistency.as_ref();
     MethodView {

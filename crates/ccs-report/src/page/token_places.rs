@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::figures::heat::Scale;
 use crate::figures::palette::class;
 use crate::numbers::percent;
-use crate::report::{HeadPlaces, Report, TokenPlaces};
+use crate::report::{HeadPlaces, Report, TokenExample, TokenPlaces, TokenShare};
 
 /// One method at its chosen layer.
 #[derive(Debug, Serialize)]
@@ -23,8 +23,19 @@ pub(super) struct TokenPlacesView {
 struct HeadView {
     /// From the last token back, and then all earlier ones: a share and its shade.
     shares: Vec<(String, String)>,
-    /// Texts with their mean shares and how often they occur.
-    tokens: Vec<(String, String, usize)>,
+    tokens: Vec<TokenView>,
+}
+
+/// A text that is read.
+#[derive(Debug, Serialize)]
+struct TokenView {
+    text: String,
+    share: String,
+    count: usize,
+    /// Where it is read most.
+    most: Option<TokenExample>,
+    /// How much of it there.
+    share_there: String,
 }
 
 pub(super) fn token_places(report: &Report) -> Vec<TokenPlacesView> {
@@ -43,6 +54,17 @@ fn head(found: &HeadPlaces) -> HeadView {
     let share = |&share: &f64| (percent(share), Scale::share().style(share));
     HeadView {
         shares: found.from_end.iter().chain([&found.earlier]).map(share).collect(),
-        tokens: found.tokens.iter().map(|t| (t.text.clone(), percent(t.share), t.count)).collect(),
+        tokens: found.tokens.iter().map(token).collect(),
+    }
+}
+
+fn token(found: &TokenShare) -> TokenView {
+    TokenView {
+        // Spaces and line breaks are part of it.
+        text: found.text.replace('▁', "␣").replace('\n', "↵"),
+        share: percent(found.share),
+        count: found.count,
+        share_there: found.most.as_ref().map(|most| percent(most.share)).unwrap_or_default(),
+        most: found.most.clone(),
     }
 }

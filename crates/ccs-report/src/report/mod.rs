@@ -52,7 +52,7 @@ pub use settings::{AnswerScore, RecordedSettings};
 pub use several_layers::{SeveralLayers, Together};
 pub use split::{SplitReport, SplitRows};
 pub use strata::{ColumnReport, Stratum};
-pub use token_places::{HeadPlaces, TokenPlaces, TokenShare};
+pub use token_places::{HeadPlaces, TokenExample, TokenPlaces, TokenShare};
 pub use transfer::{Against, DirectionCosines, LeftOut, Transfer};
 pub use verdict::{Finding, Verdict};
 pub use within_layer::{OracleRestart, OracleSign, WithinLayer};

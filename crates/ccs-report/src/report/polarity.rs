@@ -45,10 +45,10 @@ pub struct MethodPolarity {
     /// A probe fitted on affirmative training rows alone: on affirmative, and on negated test rows. None if it could not be
     /// fitted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub of_affirmative: Option<[Evaluation; 2]>,
+    pub of_affirmative: Option<[OnPolarity; 2]>,
     /// A probe fitted on negated training rows alone, likewise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub of_negated: Option<[Evaluation; 2]>,
+    pub of_negated: Option<[OnPolarity; 2]>,
     /// Whether decisions turn round between a row and its negation; none without such pairs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub consistency: Option<NegationConsistency>,
@@ -62,7 +62,8 @@ pub struct MethodPolarity {
 pub struct OnPolarity {
     /// How well their labels are predicted.
     pub test: Evaluation,
-    /// The interval of its AUROC that holds for both polarities and all methods of the run at once.
+    /// The interval of its AUROC that holds for both polarities and all methods of the run at once; of a probe fitted on the
+    /// other polarity alone, for both directions and all methods.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub auroc_joint: Option<Interval>,
 }

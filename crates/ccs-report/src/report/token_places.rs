@@ -33,4 +33,22 @@ pub struct TokenShare {
     pub share: f64,
     /// How many tokens that are.
     pub count: usize,
+    /// Where one of them has the largest share.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub most: Option<TokenExample>,
+}
+
+/// A token among those around it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenExample {
+    /// The row's number in the data.
+    pub row: usize,
+    /// Its share.
+    pub share: f64,
+    /// The text before it, with an ellipsis for what was cut.
+    pub before: String,
+    /// The token as it stands in the text.
+    pub token: String,
+    /// The text behind it.
+    pub after: String,
 }

@@ -46,6 +46,11 @@ pub enum Finding {
     ExplainedByColumn,
     /// Among affirmative rows or among negated ones the AUROC interval lies below 0.5: the ranking turns round with negation.
     TurnsWithNegation,
+    /// Fitted on one polarity alone, it predicts the labels of the other, in either direction that is spoken of.
+    CrossesNegation,
+    /// Fitted on one polarity alone, it is not shown to predict the labels of the other, or predicts their opposite, in one
+    /// direction at least.
+    CrossingNotShown,
     /// Fewer training rows than dimensions.
     Underdetermined,
     /// Worse than logistic regression.
@@ -74,6 +79,11 @@ impl Finding {
     /// Whether it says that a method predicts the labels.
     pub fn is_above_chance(self) -> bool {
         matches!(self, Self::AboveChance | Self::BetterThanRandom | Self::NoBetterThanRandom)
+    }
+
+    /// Whether it is about probes of one polarity on the other.
+    pub fn is_about_transfer(self) -> bool {
+        matches!(self, Self::CrossesNegation | Self::CrossingNotShown)
     }
 
     /// Whether it is about the directions of a layer, and not about a method.

@@ -12,6 +12,7 @@ mod within_layer;
 
 pub use caveats::{FEWEST_GROUPS, TestRows, notes};
 pub(crate) use directions::standing;
+pub use polarity::turns_with_negation;
 pub use reading::reading;
 pub use verdicts::verdicts;
 

@@ -24,6 +24,7 @@ pub fn reading(report: &Report) -> Vec<String> {
     let learned = of(Finding::PlaceLearned).or_else(|| of(Finding::PlaceNotShown));
     let turned = first(&|v| v.finding == Finding::TurnsWithNegation && v.method == main);
     let turned = turned.or_else(|| first(&|v| v.finding == Finding::TurnsWithNegation && v.method.is_main()));
+    let crossed = first(&|v| v.finding.is_about_transfer() && v.method == main);
     let careful = of(Finding::ExplainedByColumn);
     let passages = of(Finding::ReadsPassages).or_else(|| of(Finding::PassagesNotShown));
     let directions = first(&|v| v.finding.is_about_directions());
@@ -34,6 +35,7 @@ pub fn reading(report: &Report) -> Vec<String> {
         turned,
         careful,
         passages,
+        crossed,
         directions,
         of(Finding::Underdetermined),
     ];

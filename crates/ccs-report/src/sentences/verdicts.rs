@@ -9,7 +9,7 @@ use super::caveats::{TestRows, too_few};
 use super::directions::about_directions;
 use super::numbers::{difference_in, numbers};
 use super::places::learned_places;
-use super::polarity::turned_round;
+use super::polarity::{crosses_negation, turned_round};
 use super::strata::explained;
 use crate::method::Method;
 use crate::numbers::percent;
@@ -54,6 +54,7 @@ fn of_method(report: &Report, method: Method, choice: &Chosen, few: Option<&str>
         if main && finding.is_above_chance() {
             found.extend(against_zero_shot(report, method));
             found.extend(without_passages(report, method, layer));
+            found.extend(crosses_negation(report, method, layer));
         }
         found.extend(turned_round(report, method, layer));
         if main {

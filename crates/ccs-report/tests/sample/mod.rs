@@ -283,8 +283,8 @@ fn polarity(layer: usize, probes: &[Method]) -> PolarityReport {
         layer,
         affirmative: on(0.85),
         negated: on(0.3),
-        of_affirmative: Some([about(0.9), about(0.2)]),
-        of_negated: Some([about(0.25), about(0.88)]),
+        of_affirmative: Some([on(0.9), on(0.2)]),
+        of_negated: Some([on(0.25), on(0.88)]),
         consistency: Some(NegationConsistency { pairs: 60, turned: share(0.7), right: share(0.6) }),
         within_polarity: (*method == Method::CCS).then(|| WithinPolarity {
             test: about(0.8),

@@ -12,6 +12,10 @@ pub(crate) enum Kind {
     Statements,
     /// Single statements with the states of all their tokens.
     Tokens,
+    /// Contrast pairs, and a probe on others beside control text.
+    Control,
+    /// Contrast pairs, and a model that answers one of two speakers worse.
+    Quirky,
 }
 
 /// Sets of one kind.
@@ -32,7 +36,7 @@ const fn cell(kind: Kind, planted: bool, true_share: f64, rows: usize) -> Cell {
 
 /// With and without truth, from balanced labels to very rare ones; as many rows as leave some ten groups of the rarer label
 /// to test on.
-pub(crate) static CELLS: [Cell; 12] = [
+pub(crate) static CELLS: [Cell; 16] = [
     cell(Kind::Pairs, false, 0.5, 160),
     cell(Kind::Pairs, false, 0.8, 240),
     cell(Kind::Pairs, false, 0.9, 400),
@@ -45,6 +49,10 @@ pub(crate) static CELLS: [Cell; 12] = [
     cell(Kind::Statements, true, 0.5, 240),
     cell(Kind::Tokens, false, 0.5, 120),
     cell(Kind::Tokens, true, 0.5, 120),
+    cell(Kind::Control, false, 0.5, 160),
+    cell(Kind::Control, true, 0.5, 160),
+    cell(Kind::Quirky, false, 0.5, 160),
+    cell(Kind::Quirky, true, 0.5, 160),
 ];
 
 impl Cell {
@@ -56,6 +64,8 @@ impl Cell {
             Kind::Pairs => format!("{truth}, {share}/{}", 100.0 - share),
             Kind::Statements => format!("statements, {truth}"),
             Kind::Tokens => format!("tokens, {truth}"),
+            Kind::Control => format!("control text, {truth}"),
+            Kind::Quirky => format!("two speakers, {}", if self.planted { "a gap" } else { "no gap" }),
         }
     }
 }
@@ -74,6 +84,7 @@ pub(crate) fn settings(kind: Kind, seed: u64) -> Settings {
             "majority",
         ],
         Kind::Statements => &["mass_mean", "lr", "ttpd", "random", "majority"],
+        Kind::Control | Kind::Quirky => &["lr", "random", "majority"],
         Kind::Tokens => &["last", "mean", "attention", "multi_max", "random", "majority"],
     };
     let methods: Vec<Method> = methods.iter().filter_map(|name| name.parse().ok()).collect();
@@ -83,7 +94,7 @@ pub(crate) fn settings(kind: Kind, seed: u64) -> Settings {
         folds: 3,
         directions: 100,
         seeds: 0,
-        shuffles: if kind == Kind::Tokens { 0 } else { 2 },
+        shuffles: if matches!(kind, Kind::Pairs | Kind::Statements) { 2 } else { 0 },
         recursive: 0,
         ensemble_layers: 0,
         ..Settings::default()

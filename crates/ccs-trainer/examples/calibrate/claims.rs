@@ -22,14 +22,19 @@ pub(crate) const ABOVE_LR: &str = "CCS (mass mean) exceeds logistic regression";
 pub(crate) const COLUMN: &str = "a column explains the decisions";
 pub(crate) const TURNS: &str = "turns round with a negation (any method)";
 pub(crate) const PLACE: &str = "a learned place beats fixed tokens (either method)";
+pub(crate) const CROSSES: &str = "a probe of one polarity ranks the other (any method)";
+pub(crate) const GAP: &str = "there is a gap between two speakers to recover";
 pub(crate) const BAND: &str = "shuffled labels leave their band";
 pub(crate) const AUROC: &str = "95% interval of the AUROC of CCS (mass mean, attention)";
 pub(crate) const ACCURACY: &str = "95% interval of the accuracy of CCS (mass mean, attention)";
 pub(crate) const MINUS_LR: &str = "95% interval of the difference in AUROC from logistic regression";
+pub(crate) const RECALL: &str = "95% interval of the share of true rows above 1% of control text";
+pub(crate) const FALSE_ROWS: &str = "95% interval of the share of false rows above it";
+pub(crate) const RECOVERED: &str = "95% interval of the share of a gap that a probe recovers";
 pub(crate) const MINUS_ANSWERS: &str = "95% interval of the difference in AUROC from the model's own answers";
 
 /// Every kind of claim and its level: in how large a share of reports one may be wrong.
-pub(crate) const LEVELS: [(&str, f64); 16] = [
+pub(crate) const LEVELS: [(&str, f64); 21] = [
     (ABOVE, 0.025),
     (BELOW, 0.025),
     (BEYOND_RANDOM, 0.025),
@@ -40,12 +45,17 @@ pub(crate) const LEVELS: [(&str, f64); 16] = [
     (ABOVE_LR, 0.025),
     (COLUMN, 0.05),
     (TURNS, 0.025),
+    (CROSSES, 0.05),
     (PLACE, 0.025),
+    (GAP, 0.025),
     (BAND, 0.05),
     (AUROC, 0.05),
     (ACCURACY, 0.05),
     (MINUS_LR, 0.05),
     (MINUS_ANSWERS, 0.05),
+    (RECALL, 0.05),
+    (FALSE_ROWS, 0.05),
+    (RECOVERED, 0.05),
 ];
 
 /// What every probe of a report does on many further rows of its population.

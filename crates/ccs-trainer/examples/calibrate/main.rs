@@ -10,6 +10,7 @@ mod pairs;
 mod statements;
 mod table;
 mod tokens;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -85,6 +86,16 @@ fn claims_of(number: usize, set: usize) -> Result<Line, String> {
     let seeds = SeedTree::new(0).child("calibrate").indexed("cell", number).indexed("set", set);
     let settings = cells::settings(cell.kind, set as u64);
     let claims = match cell.kind {
+        Kind::Control | Kind::Quirky => {
+            let population = pairs::Population::draw(cell, &seeds);
+            let run = fit(&population.sample(&seeds), settings)?;
+            let found = if cell.kind == Kind::Control {
+                transfer::control(&run, &population, &seeds)
+            } else {
+                transfer::gap(&run, &population, cell, &seeds)
+            };
+            return Ok((number, set, found.map_err(|error| error.to_string())?));
+        }
         Kind::Pairs => {
             let population = pairs::Population::draw(cell, &seeds);
             pairs::judge(&fit(&population.sample(&seeds), settings)?, &population)

@@ -8,6 +8,7 @@ use ccs::tch::Tensor;
 use ccs::{Contrast, SeedTree};
 use ccs_report::{AnswerScore, DirectionsReport, Finding, Method, Report, ZeroShot};
 use ccs_trainer::{Memory, Rows, Run};
+use indexmap::IndexMap;
 use rand::RngExt as _;
 use rand_distr::StandardNormal;
 
@@ -24,11 +25,14 @@ const MANY: usize = 6000;
 const TOPICS: usize = 3;
 
 /// Where rows come from.
+#[derive(Clone)]
 pub(crate) struct Population {
     rows: usize,
     true_share: f64,
     /// How far true and false statements lie apart in the states of the second layer.
     truth: f64,
+    /// How far the sides lie apart there, whatever is true.
+    offset: f64,
     /// How far the model's answers tell them apart, by the sum and by the mean of log-probabilities.
     answers: [f64; 2],
     /// How much of the states is the passage's.
@@ -48,6 +52,8 @@ pub(crate) struct Drawn {
     pub(crate) answers: [Vec<f64>; 2],
     relation: Vec<bool>,
     topic: Vec<usize>,
+    /// Who says them; of rows that nobody in particular says, empty.
+    speaker: Vec<Option<String>>,
     /// Plus and minus of two layers.
     layers: [[Vec<f32>; 2]; 2],
 }
@@ -62,6 +68,7 @@ impl Population {
             rows: cell.rows,
             true_share: cell.true_share,
             truth,
+            offset: 0.0,
             answers: [sum, mean],
             shared: rng.random_range(0.0..0.6),
             relation: if rng.random_bool(0.5) { 2.5 } else { 0.0 },
@@ -87,24 +94,17 @@ impl Population {
 
     /// The rows of the set.
     pub(crate) fn sample(&self, seeds: &SeedTree) -> Memory {
-        let drawn = self.rows_of(self.rows, &mut seeds.child("sample").rng());
-        let text = |values: Vec<String>| values.into_iter().map(Some).collect::<Vec<_>>();
-        let relation =
-            text(drawn.relation.iter().map(|&r| if r { "founder" } else { "city" }.to_owned()).collect());
-        let topic = text(drawn.topic.iter().map(|t| format!("topic {t}")).collect());
-        let none = || vec![0.0; self.rows];
-        let [sum, mean] = drawn.answers;
-        let rows = Rows {
-            ids: (0..self.rows).map(|row| row.to_string()).collect(),
-            labels: drawn.labels,
-            groups: drawn.groups,
-            answer_logprob: Some((sum, none())),
-            answer_logprob_mean: Some((mean, none())),
-            columns: [("relation".to_owned(), relation), ("topic".to_owned(), topic)].into_iter().collect(),
-            ..Rows::default()
-        };
-        let [[a, b], [c, d]] = drawn.layers;
-        Memory::new(rows).with_layer("hook_embed", a, b).with_layer("blocks.0.hook_resid_post", c, d)
+        self.rows_of(self.rows, &mut seeds.child("sample").rng()).memory()
+    }
+
+    /// Text without truth: the same noise, and states that lie elsewhere.
+    pub(crate) fn unrelated(&self, rng: &mut rand_chacha::ChaCha12Rng) -> Self {
+        Self { truth: 0.0, offset: rng.random_range(-1.0..1.0), relation: 0.0, ..self.clone() }
+    }
+
+    /// The same states, and a model that answers so well.
+    pub(crate) fn answering(&self, strength: f64) -> Self {
+        Self { answers: [strength; 2], ..self.clone() }
     }
 
     /// Many rows, which no probe was fitted on.
@@ -112,13 +112,15 @@ impl Population {
         self.rows_of(MANY, &mut self.seeds.child("many").rng())
     }
 
-    fn rows_of(&self, rows: usize, rng: &mut rand_chacha::ChaCha12Rng) -> Drawn {
+    /// So many rows.
+    pub(crate) fn rows_of(&self, rows: usize, rng: &mut rand_chacha::ChaCha12Rng) -> Drawn {
         let mut drawn = Drawn {
             labels: Vec::new(),
             groups: Vec::new(),
             answers: Default::default(),
             relation: Vec::new(),
             topic: Vec::new(),
+            speaker: Vec::new(),
             layers: Default::default(),
         };
         let normal = |rng: &mut rand_chacha::ChaCha12Rng| -> f64 { rng.sample(StandardNormal) };
@@ -145,7 +147,7 @@ impl Population {
                         for axis in 0..DIM {
                             let scale = if axis == 0 { 3.0 } else { 1.0 };
                             let of_axis = match axis {
-                                1 => toward * truth * sign(label),
+                                1 if layer > 0 => toward * (truth * sign(label) + self.offset),
                                 2 => toward * self.relation * sign(relation),
                                 3 => topic as f64,
                                 _ => 0.0,
@@ -210,6 +212,61 @@ fn stands_out(directions: &DirectionsReport, population: &Population) -> Option<
 }
 
 impl Drawn {
+    /// The rows as a run takes them.
+    pub(crate) fn memory(self) -> Memory {
+        let text = |values: Vec<String>| values.into_iter().map(Some).collect::<Vec<_>>();
+        let relation =
+            text(self.relation.iter().map(|&r| if r { "founder" } else { "city" }.to_owned()).collect());
+        let topic = text(self.topic.iter().map(|t| format!("topic {t}")).collect());
+        let mut columns = IndexMap::from([("relation".to_owned(), relation), ("topic".to_owned(), topic)]);
+        if !self.speaker.is_empty() {
+            columns.insert("speaker".to_owned(), self.speaker);
+        }
+        let none = || vec![0.0; self.labels.len()];
+        let [sum, mean] = self.answers;
+        let rows = Rows {
+            ids: (0..self.labels.len()).map(|row| row.to_string()).collect(),
+            answer_logprob: Some((sum, none())),
+            answer_logprob_mean: Some((mean, none())),
+            labels: self.labels,
+            groups: self.groups,
+            columns,
+            ..Rows::default()
+        };
+        let [[a, b], [c, d]] = self.layers;
+        Memory::new(rows).with_layer("hook_embed", a, b).with_layer("blocks.0.hook_resid_post", c, d)
+    }
+
+    /// The same rows, of other passages.
+    pub(crate) fn elsewhere(mut self) -> Self {
+        for group in &mut self.groups {
+            group.insert_str(0, "another ");
+        }
+        self
+    }
+
+    /// The same rows, by one who says them.
+    pub(crate) fn said_by(mut self, name: &str) -> Self {
+        self.speaker = vec![Some(name.to_owned()); self.labels.len()];
+        self
+    }
+
+    /// These rows, and then others of the same passages.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.labels.extend(other.labels);
+        self.groups.extend(other.groups);
+        self.relation.extend(other.relation);
+        self.topic.extend(other.topic);
+        self.speaker.extend(other.speaker);
+        for (own, more) in self.answers.iter_mut().zip(other.answers) {
+            own.extend(more);
+        }
+        for (own, more) in self.layers.iter_mut().flatten().zip(other.layers.into_iter().flatten()) {
+            own.extend(more);
+        }
+        self
+    }
+
     /// The pairs of a layer.
     pub(crate) fn pairs(&self, layer: usize) -> ccs::Result<Contrast> {
         let rows = self.labels.len() as i64;

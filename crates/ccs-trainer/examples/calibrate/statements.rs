@@ -12,7 +12,7 @@ use rand::RngExt as _;
 use rand_distr::StandardNormal;
 
 use crate::cells::Cell;
-use crate::claims::{Claims, TURNS, Truths, probe};
+use crate::claims::{CROSSES, Claims, TURNS, Truths, probe};
 
 const DIM: usize = 8;
 /// Rows of the sample that probes are compared with.
@@ -61,6 +61,15 @@ impl Population {
         Ok(MemoryStatements::new(rows).with_layer("hook_embed", states))
     }
 
+    /// Whether a sentence says of either direction what is not so. All truth is along one axis: a probe that predicts its own
+    /// polarity has the sign of general + sensitive there, or of their difference, and ranks the other polarity by the
+    /// other of the two. Where either is 0, it ranks nothing.
+    fn is_denied_by(&self, text: &str) -> bool {
+        let relation = (self.general + self.sensitive) * (self.general - self.sensitive);
+        text.contains("it ranks true above false") && relation <= 0.0
+            || text.contains("it ranks true below false") && relation >= 0.0
+    }
+
     fn rows_of(&self, rows: usize, stream: &str) -> Drawn {
         let mut rng = self.seeds.child(stream).rng();
         let (mut labels, mut negated, mut groups, mut states) = (vec![], vec![], vec![], vec![]);
@@ -104,6 +113,9 @@ pub(crate) fn judge(run: &Run, population: &Population) -> ccs::Result<Claims> {
         wrong |= !ranks_the_wrong_way(run, verdict, &many)?;
     }
     found.insert(TURNS.to_owned(), wrong);
+    let crossing = run.report.verdicts.iter().filter(|v| v.finding.is_about_transfer());
+    let wrong = crossing.into_iter().any(|verdict| population.is_denied_by(&verdict.text));
+    found.insert(CROSSES.to_owned(), wrong);
     Ok(found)
 }
 

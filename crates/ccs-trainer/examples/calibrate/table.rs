@@ -64,6 +64,8 @@ pub(crate) fn document(table: &str, sets: usize) -> String {
          statements, then statements with the states of all their tokens. In half of the sets of pairs a column of the data \
          (`relation`) is in the states as a distractor; naming it is no error. In half of the statements with truth, what \
          the states show turns round with a negation. In half of the sets of tokens with truth it is in the last token \
-         alone, where learning a place gains nothing.\n\n{table}"
+         alone, where learning a place gains nothing. Last, logistic regression on pairs of other passages: beside control \
+         text without truth, which lies elsewhere, and as the probe of a model that answers one of two speakers worse, or as well \
+         (no gap); the share of a gap is counted where the report has one.\n\n{table}"
     )
 }

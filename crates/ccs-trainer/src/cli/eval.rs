@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use ccs_report::{AnswerScore, Difference, Estimate, Evaluation};
 use ccs_trainer::StoreSource;
 use ccs_trainer::{
-    EvalOptions, EvalReport, Quirky, QuirkyReport, eval, eval_with_control, method, tokens_of,
+    EvalOptions, EvalReport, EvaluatedProbe, Negated, Quirky, QuirkyReport, eval, eval_with_control, method,
+    tokens_of,
 };
 use clap::Args;
 
@@ -24,6 +25,7 @@ Examples:
   ccs eval boolq/run imdb/store --method ccs --layer 12
   ccs eval boolq/run imdb/store --reestimate
   ccs eval boolq/run imdb/store --control wiki/store
+  ccs eval cities/run cities-and-negations/store --negated polarity=negated
   ccs eval alice/run quirky/store --speaker speaker --truthful Alice --untruthful Bob --truth truth
   ccs eval boolq/run imdb/store --json | jq .probes.ccs.test.auroc";
 
@@ -54,6 +56,14 @@ pub(crate) struct Eval {
     /// the score that at most 1% of the unrelated rows exceed.
     #[arg(long, value_name = "STORE")]
     control: Option<PathBuf>,
+    /// Which rows are negated, by a column of the data and its value (or several, by commas), or by the name of a data
+    /// set [default: as in the run, or by a column such as `polarity`; both only where the store has it]
+    #[arg(long, value_name = "[COLUMN=]VALUE", conflicts_with = "speaker")]
+    negated: Option<Negated>,
+    /// The columns, separated by commas, that a row and its negation share [default: as in the run, else what both have
+    /// in common]
+    #[arg(long, value_delimiter = ',', value_name = "COLUMNS", conflicts_with = "speaker")]
+    negated_by: Vec<String>,
     /// The column that says who speaks (quirky models): how much of the gap between the model's answers to two
     /// speakers the probes recover. For a run of `ccs fit --only COLUMN=TRUTHFUL`.
     #[arg(long, value_name = "COLUMN", requires = "truthful", requires = "untruthful", conflicts_with_all = ["control", "reestimate"])]
@@ -85,6 +95,8 @@ impl Eval {
             reestimate: self.reestimate,
             keep_trained: self.keep_trained,
             zero_shot: self.zero_shot,
+            negated: self.negated.clone(),
+            negated_by: self.negated_by.clone(),
             device: torch_runtime::open(&self.device)?,
         };
         let tokens = tokens_of(&self.run, &options)?;
@@ -185,10 +197,52 @@ fn table(found: &EvalReport) -> String {
         row([name, "", &accuracy, &auroc, "", "", ""]);
     }
     row(["majority", "", &format!("{:.3}", found.majority), "", "", "", ""]);
+    text += &by_polarity(found, widest);
     text += &at_one_percent(found, widest);
     text += &about_rows(found);
     for note in &found.notes {
         let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
+
+/// The rows of either polarity, where there are both.
+fn by_polarity(found: &EvalReport, widest: usize) -> String {
+    let mut text = String::new();
+    let Some(polarity) = &found.polarity else { return text };
+    let [affirmative, negated] = polarity.rows;
+    let by_name = if polarity.by_name { ", found by its name" } else { "" };
+    let _ = writeln!(
+        text,
+        "\n{affirmative} affirmative and {negated} negated rows (column {} is {}{by_name})",
+        polarity.column,
+        polarity.values.join(", ")
+    );
+    let mut row = |cells: [&str; 5]| {
+        let [name, affirmative, negated, turned, right] = cells;
+        let line = format!("{name:<widest$}  {affirmative:<21}  {negated:<21}  {turned:<21}  {right}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    };
+    let of = |probe: &EvaluatedProbe| probe.polarity.as_ref().and_then(|of| of.consistency.clone());
+    let pairs = found.probes.values().find_map(of).map(|of| of.pairs);
+    let beside = if pairs.is_some() { ["turn round [95%]", "both right [95%]"] } else { [""; 2] };
+    row(["", "AUROC, affirmative", "AUROC, negated", beside[0], beside[1]]);
+    for (name, evaluated) in &found.probes {
+        let Some(of) = &evaluated.polarity else { continue };
+        let [affirmative, negated] = [&of.affirmative, &of.negated].map(|on| numbers(&on.test).1);
+        let [turned, right] = match &of.consistency {
+            Some(of) => [estimate(&of.turned), estimate(&of.right)],
+            None => [String::new(), String::new()],
+        };
+        row([name, &affirmative, &negated, &turned, &right]);
+    }
+    if let Some(pairs) = pairs {
+        let _ = writeln!(
+            text,
+            "of {pairs} rows with their negations (which agree in {}): how often the decisions turn round, as the labels do, \
+             and how often both are right",
+            polarity.matched_by.join(", ")
+        );
     }
     text
 }

@@ -82,6 +82,13 @@ pub(crate) struct SettingsArgs {
     /// Choose the penalty of `lr` by cross-validation, too, instead of taking C.
     #[arg(long, help_heading = "Supervised methods")]
     lr_cross_validated: bool,
+    /// With --tokens all, heads of attention and multi_max [default: 4]
+    #[arg(long, value_name = "N", help_heading = "Supervised methods")]
+    token_heads: Option<usize>,
+    /// With --tokens all, random starts of attention and multi_max, of which the best on the training rows is kept
+    /// [default: 3]
+    #[arg(long, value_name = "N", help_heading = "Supervised methods")]
+    token_starts: Option<usize>,
     /// Random directions to compare with.
     #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Controls")]
     directions: usize,
@@ -174,6 +181,7 @@ impl SettingsArgs {
         let fits_ccs = asked.map_or(rows.is_pairs() && !all_tokens, |methods| methods.contains(&Method::CCS));
         let linear_ccs = fits_ccs && self.hidden.is_empty();
         settings.recursive = self.recursive.unwrap_or(if linear_ccs { RECURSIVE } else { 0 });
+        (settings.token_heads, settings.token_starts) = (self.token_heads, self.token_starts);
         settings.ensemble_layers = self.ensemble_layers;
         settings.seeds = self.seeds;
         settings.shuffles = self.shuffles;

@@ -2,15 +2,9 @@
 
 use ccs::Contrast;
 use ccs::baselines::Predictions;
-use ccs::negation::{Negation, consistency};
 use ccs::pick;
 use ccs::probe::Probe;
-use ccs::stats::clusters::Clusters;
-use ccs::stats::intervals::MISS;
-use ccs_report::{
-    Estimate, Evaluation, Method, MethodPolarity, NegationConsistency, OnPolarity, PolarityReport,
-    WithinPolarity,
-};
+use ccs_report::{Method, MethodPolarity, NegationConsistency, OnPolarity, PolarityReport, WithinPolarity};
 use indexmap::IndexMap;
 
 use crate::Result;
@@ -18,6 +12,7 @@ use crate::control::{RunControl, Work};
 use crate::engine::data::LayerData;
 use crate::engine::evaluate::{Multiplicity, Predicted, compare, evaluate, predict};
 use crate::engine::negations::Negations;
+use crate::engine::on_polarity::LabeledRows;
 use crate::engine::plan::Plan;
 use crate::engine::polarity::Polarity;
 use crate::engine::recipe::{Recipe, possible};
@@ -83,21 +78,16 @@ pub(crate) fn of_method(
 
 /// Predictions of some of the test rows.
 fn on_rows(plan: &Plan<'_>, data: &LayerData<'_>, all: &Predictions, rows: &[usize]) -> Result<OnPolarity> {
-    let (labels, groups) = (pick(data.test.labels(), rows)?, pick(data.test.groups(), rows)?);
-    let predictions = some(all, rows)?;
-    let clusters = Clusters::new(&labels, &groups)?;
-    let test = evaluate(&predictions, &labels, Some(&clusters))?;
-    let joint = Predicted::of(&predictions, &labels)?.intervals(&clusters, MISS / results(plan) as f64);
-    Ok(OnPolarity { test, auroc_joint: joint.auroc_ci })
+    labeled(data).on(all, rows, results(plan))
+}
+
+fn labeled<'a>(data: &'a LayerData<'_>) -> LabeledRows<'a> {
+    LabeledRows { labels: data.test.labels(), groups: data.test.groups() }
 }
 
 /// How many results joint intervals hold for.
 fn results(plan: &Plan<'_>) -> usize {
     2 * plan.multiplicity().methods.max(1)
-}
-
-fn some(of: &Predictions, rows: &[usize]) -> Result<Predictions> {
-    Ok(Predictions { scores: pick(&of.scores, rows)?, threshold: of.threshold })
 }
 
 /// A probe fitted on the training rows of one polarity, on the test rows of either; none where it cannot be fitted.
@@ -108,12 +98,12 @@ fn fitted_on(
     sides: &Sides,
     place: usize,
     name: &str,
-) -> Result<Option<[Evaluation; 2]>> {
+) -> Result<Option<[OnPolarity; 2]>> {
     let Some(rows) = sides.train.get(place) else { return Ok(None) };
     let stream = plan.stream_of(recipe.method, data.layer).child(name);
     let Ok(fit) = possible(recipe.fit(&data.train.select(rows)?, &stream))? else { return Ok(None) };
     let predictions = predict(&fit.probe, &data.test)?;
-    let on = |rows: &Vec<usize>| Ok::<_, crate::Error>(on_rows(plan, data, &predictions, rows)?.test);
+    let on = |rows: &Vec<usize>| on_rows(plan, data, &predictions, rows);
     Ok(Some([on(&sides.test[0])?, on(&sides.test[1])?]))
 }
 
@@ -126,22 +116,7 @@ fn between(
 ) -> Result<Option<NegationConsistency>> {
     let Some(affirmative) = data.test.polarity() else { return Ok(None) };
     let keys = pick(&by.keys, &plan.split.rows.test)?;
-    let (labels, Predictions { scores, threshold }) = (data.test.labels(), predictions);
-    let found = consistency(scores, *threshold, labels, affirmative, &keys)?;
-    let of_pairs: Vec<usize> = found.pairs.iter().map(|pair| pair.affirmative).collect();
-    if of_pairs.is_empty() {
-        return Ok(None);
-    }
-    let clusters = Clusters::new(&pick(labels, &of_pairs)?, &pick(data.test.groups(), &of_pairs)?)?;
-    let share = |value: Option<f64>, holds: fn(&Negation) -> bool| {
-        let each: Vec<bool> = found.pairs.iter().map(holds).collect();
-        Estimate { value: value.unwrap_or_default(), ci: clusters.accuracy_interval(&each, MISS) }
-    };
-    Ok(Some(NegationConsistency {
-        pairs: of_pairs.len(),
-        turned: share(found.share(), |pair| pair.consistent),
-        right: share(found.right(), |pair| pair.right),
-    }))
+    labeled(data).beside_negations(predictions, affirmative, &keys)
 }
 
 /// The same fit with each polarity's rows normalized by statistics of their own.
@@ -186,11 +161,8 @@ pub(crate) fn report(
         side.iter().copied().filter(|&row| polarity.affirmative.get(row) == Some(&wanted)).collect()
     };
     let (train, test) = (&plan.split.rows.train, &plan.split.rows.test);
-    let rarer = |wanted: bool| -> Result<usize> {
-        let rows_of = of(test, wanted);
-        let clusters = Clusters::new(&pick(&rows.labels, &rows_of)?, &pick(&rows.groups, &rows_of)?)?;
-        Ok(clusters.groups_of_rarer_label())
-    };
+    let all = LabeledRows { labels: &rows.labels, groups: &rows.groups };
+    let rarer = |wanted: bool| all.groups_of_rarer_label(&of(test, wanted));
     Ok(Some(PolarityReport {
         column: polarity.column.clone(),
         values: polarity.negated.clone(),

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use ccs::probe::Probe;
-use ccs::{Contrast, TokenReader, TokenStates, probe::HiddenLayers};
-use ccs_report::{HeadPlaces, TokenPlaces, TokenShare};
+use ccs::{TokenReader, TokenStates, probe::HiddenLayers};
+use ccs_report::{HeadPlaces, TokenExample, TokenPlaces, TokenShare};
 use tch::Tensor;
 use torch_runtime::TensorExt as _;
 
 use crate::Result;
 use crate::engine::data::LayerData;
 use crate::engine::plan::Plan;
+use crate::engine::token_texts::{TokenTexts, in_context};
 
 /// Places from the last token back.
 const PLACES: usize = 16;
@@ -33,10 +34,10 @@ pub(crate) fn token_places(
     let Some((shares, (plus, minus))) = probe.token_shares(&data.test)?.zip(data.test.tokens()) else {
         return Ok(None);
     };
-    let texts = test_texts(plan, data)?;
-    let mut sides = vec![Side { tokens: plus, shares: &shares.plus, texts: side(texts.as_ref(), 0) }];
+    let (texts, rows) = (TokenTexts::of(plan, data)?, &plan.split.rows.test);
+    let mut sides = vec![Side::new(plus, &shares.plus, rows, texts.as_ref(), 0)];
     if !data.test.is_single() {
-        sides.push(Side { tokens: minus, shares: &shares.minus, texts: side(texts.as_ref(), 1) });
+        sides.push(Side::new(minus, &shares.minus, rows, texts.as_ref(), 1));
     }
     let (_, heads) = shares.plus.dims2("shares").map_err(ccs::Error::from)?;
     let heads = (0..heads).map(|head| of_head(&sides, head)).collect::<Result<Vec<_>>>()?;
@@ -47,17 +48,38 @@ pub(crate) fn token_places(
 struct Side<'a> {
     tokens: &'a TokenStates,
     shares: &'a Tensor, // [M, H]
-    /// Of each token; none where they are not known.
-    texts: Option<&'a [String]>,
+    /// Of each token the row's number, its place in the row, and the row's texts; empty where texts are not known.
+    texts: Vec<(usize, usize, &'a [String])>,
 }
 
-fn side(texts: Option<&[Vec<String>; 2]>, at: usize) -> Option<&[String]> {
-    texts.and_then(|sides| sides.get(at)).map(Vec::as_slice)
+impl<'a> Side<'a> {
+    fn new(
+        tokens: &'a TokenStates,
+        shares: &'a Tensor,
+        rows: &[usize],
+        texts: Option<&'a TokenTexts>,
+        side: usize,
+    ) -> Self {
+        let of_row = |&row: &usize| {
+            let texts = texts.and_then(|texts| texts.row(side, row)).unwrap_or_default();
+            (0..texts.len()).map(move |at| (row, at, texts))
+        };
+        Self { tokens, shares, texts: rows.iter().flat_map(of_row).collect() }
+    }
+}
+
+/// How much of one text's tokens is read, and where most.
+#[derive(Default)]
+struct OfText<'a> {
+    sum: f64,
+    count: usize,
+    most: f64,
+    example: Option<(usize, usize, &'a [String])>,
 }
 
 fn of_head(sides: &[Side<'_>], head: i64) -> Result<HeadPlaces> {
     let (mut from_end, mut earlier, mut prompts) = (vec![0.0; PLACES], 0.0, 0usize);
-    let mut by_text: HashMap<&str, (f64, usize)> = HashMap::new();
+    let mut by_text: HashMap<&str, OfText<'_>> = HashMap::new();
     for side in sides {
         let shares: Vec<f64> = Vec::try_from(side.shares.f_select(1, head)?.f_contiguous()?)?;
         for (place, share) in side.tokens.positions().iter().zip(&shares) {
@@ -66,10 +88,14 @@ fn of_head(sides: &[Side<'_>], head: i64) -> Result<HeadPlaces> {
                 None => earlier += share,
             }
         }
-        for (text, share) in side.texts.unwrap_or_default().iter().zip(&shares) {
-            let (sum, count) = by_text.entry(text).or_default();
-            *sum += share;
-            *count += 1;
+        for (&(row, at, texts), &share) in side.texts.iter().zip(&shares) {
+            let Some(text) = texts.get(at) else { continue };
+            let of = by_text.entry(text).or_default();
+            of.sum += share;
+            of.count += 1;
+            if of.example.is_none() || share > of.most {
+                (of.most, of.example) = (share, Some((row, at, texts)));
+            }
         }
         prompts += side.tokens.rows();
     }
@@ -82,46 +108,22 @@ fn of_head(sides: &[Side<'_>], head: i64) -> Result<HeadPlaces> {
     from_end.truncate(longest);
     let mut tokens: Vec<TokenShare> = by_text
         .into_iter()
-        .filter(|(_, (_, count))| *count >= FEWEST)
-        .map(|(text, (sum, count))| TokenShare { text: text.to_owned(), share: sum / count as f64, count })
+        .filter(|(_, of)| of.count >= FEWEST)
+        .map(|(text, of)| TokenShare {
+            text: text.to_owned(),
+            share: of.sum / of.count as f64,
+            count: of.count,
+            most: example(&of),
+        })
         .collect();
     tokens.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.text.cmp(&b.text)));
     tokens.truncate(TEXTS);
     Ok(HeadPlaces { from_end, earlier: earlier * mean, tokens })
 }
 
-/// The texts of the test rows' tokens, side by side.
-fn test_texts(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<Option<[Vec<String>; 2]>> {
-    let Some(all) = plan.source.token_texts()? else { return Ok(None) };
-    let [plus, minus] = all;
-    let of = |texts: Vec<String>, pick: fn(&Contrast) -> Option<&TokenStates>| -> Option<Vec<String>> {
-        let mut lengths = vec![0; plan.split.rows.train.len() + plan.split.rows.test.len()];
-        for (rows, part) in
-            [(&plan.split.rows.train, pick(&data.train)?), (&plan.split.rows.test, pick(&data.test)?)]
-        {
-            for (row, length) in rows.iter().zip(part.lengths()) {
-                *lengths.get_mut(*row)? = length;
-            }
-        }
-        let ends: Vec<usize> = lengths
-            .iter()
-            .scan(0, |end, length| {
-                *end += length;
-                Some(*end)
-            })
-            .collect();
-        let of_row = |&row: &usize| {
-            let end = *ends.get(row)?;
-            texts.get(end - lengths.get(row)?..end)
-        };
-        let rows = plan.split.rows.test.iter().map(of_row).collect::<Option<Vec<_>>>()?;
-        Some(rows.concat())
-    };
-    let plus = of(plus, |rows| rows.tokens().map(|sides| sides.0));
-    let minus = if data.test.is_single() {
-        Some(Vec::new())
-    } else {
-        of(minus, |rows| rows.tokens().map(|sides| sides.1))
-    };
-    Ok(plus.zip(minus).map(|(plus, minus)| [plus, minus]))
+/// Where a text is read most.
+fn example(of: &OfText<'_>) -> Option<TokenExample> {
+    let (row, at, texts) = of.example?;
+    let [before, token, after] = in_context(texts, at)?;
+    Some(TokenExample { row, share: of.most, before, token, after })
 }

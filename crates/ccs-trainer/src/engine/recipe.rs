@@ -84,7 +84,13 @@ impl<'a> Recipe<'a> {
             Box::new(Pooled { pool, regression })
         };
         // The penalty of the baselines that they are compared with.
-        let of_tokens = TokenOptions { c: lr.c, normalization: *normalization, ..TokenOptions::default() };
+        let of_tokens = TokenOptions {
+            heads: self.settings.token_heads.unwrap_or(TokenOptions::default().heads),
+            n_init: self.settings.token_starts.unwrap_or(TokenOptions::default().n_init),
+            c: lr.c,
+            normalization: *normalization,
+            ..TokenOptions::default()
+        };
         let of_statements = self.rows == RowKind::Statements;
         Ok(match self.method.name() {
             "lr" if of_statements => logistic(LrInput::Statements, PenaltyRule::CrossValidated),

@@ -132,6 +132,7 @@ mod tests {
             threshold: 2.0,
             sides: None,
             p: Some(p.into()),
+            reads: None,
         }
     }
 

@@ -86,6 +86,10 @@ fn method(report: &Report, of: &MethodPredictions, shown: &[usize]) -> ExploredM
         score: pick(&of.scores),
         threshold: of.threshold,
         p: of.p.as_ref().map(pick),
+        reads: of.reads.as_ref().map(|reads| {
+            let read = |at: &usize| reads.get(*at).map(|read| (read.text.clone(), short(read.share)));
+            kept.iter().filter_map(read).collect()
+        }),
         prediction: kept.iter().filter_map(|&at| of.predicts_true(at)).collect(),
     }
 }

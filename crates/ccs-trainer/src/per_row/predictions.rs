@@ -2,15 +2,18 @@
 
 use ccs::baselines::{Predictions, majority_label};
 use ccs::pick;
-use ccs::probe::{Probe, ProbeInput};
+use ccs::probe::{HiddenLayers, Probe, ProbeInput};
+use ccs::{Contrast, TokenReader};
 use ccs_report::Method;
 use serde::{Deserialize, Serialize};
+use tch::Kind;
 
 use crate::Result;
 use crate::engine::answers::Reading;
 use crate::engine::data::LayerData;
 use crate::engine::evaluate::predict;
 use crate::engine::plan::Plan;
+use crate::engine::token_texts::{TokenTexts, in_context};
 use crate::method::Ask as _;
 
 /// What one method at its chosen layer predicts for every row of a run. Lists have an entry a row, in the order of
@@ -32,6 +35,18 @@ pub struct MethodPredictions {
     pub sides: Option<[Vec<f64>; 2]>,
     /// The probability that the plus statement is true after Platt scaling on the training rows, for probes that have it.
     pub p: Option<Vec<f64>>,
+    /// Of probes that learn which tokens to read, the token of the plus side that the heads read most on average; none where
+    /// tokens' texts are not known.
+    pub reads: Option<Vec<ReadToken>>,
+}
+
+/// A token of a row, and how much of what a probe reads is from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadToken {
+    /// The text before it, the token, and the text behind it.
+    pub text: [String; 3],
+    /// Its share, from 0 to 1.
+    pub share: f64,
 }
 
 impl MethodPredictions {
@@ -69,7 +84,34 @@ pub(crate) fn of_probe(
         None
     };
     let p = probe.calibration().platt.map(|platt| platt.probabilities(&scores));
-    Ok(MethodPredictions { method, layer: Some(data.layer.layer), rows, scores, threshold, sides, p })
+    let reads = reads(plan, probe, data)?;
+    Ok(MethodPredictions { method, layer: Some(data.layer.layer), rows, scores, threshold, sides, p, reads })
+}
+
+/// What a probe reads most of every row.
+fn reads(plan: &Plan<'_>, probe: &Probe, data: &LayerData<'_>) -> Result<Option<Vec<ReadToken>>> {
+    let HiddenLayers::Tokens(TokenReader::Attention { .. } | TokenReader::MultiMax { .. }) =
+        probe.hidden_layers()
+    else {
+        return Ok(None);
+    };
+    let Some(texts) = TokenTexts::of(plan, data)? else { return Ok(None) };
+    let of = |rows: &Contrast, numbers: &[usize]| -> Result<Option<Vec<ReadToken>>> {
+        let Some((shares, (plus, _))) = probe.token_shares(rows)?.zip(rows.tokens()) else { return Ok(None) };
+        let mean = shares.plus.f_mean_dim([1].as_slice(), false, Kind::Double)?;
+        let mean: Vec<f64> = Vec::try_from(mean)?; // M
+        let mut rest = mean.as_slice();
+        let read = |(length, &row): (usize, &usize)| {
+            let (own, others) = rest.split_at_checked(length)?;
+            rest = others;
+            let (at, share) = own.iter().copied().enumerate().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+            Some(ReadToken { text: in_context(texts.row(0, row)?, at)?, share })
+        };
+        Ok(plus.lengths().zip(numbers).map(read).collect())
+    };
+    let split = &plan.split.rows;
+    let (train, test) = (of(&data.train, &split.train)?, of(&data.test, &split.test)?);
+    Ok(train.zip(test).map(|(train, test)| in_order(plan, train, test).1))
 }
 
 fn sigmoid(z: f64) -> f64 {
@@ -94,5 +136,5 @@ fn of_control(plan: &Plan<'_>, method: Method) -> Result<MethodPredictions> {
     };
     let threshold = test.threshold;
     let (rows, scores) = in_order(plan, train.scores, test.scores);
-    Ok(MethodPredictions { method, layer: None, rows, scores, threshold, sides: None, p: None })
+    Ok(MethodPredictions { method, layer: None, rows, scores, threshold, sides: None, p: None, reads: None })
 }

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use polars::prelude::{DataFrame, ParquetReader, SerReader as _};
 
 use crate::per_row::about::RunRows;
-use crate::per_row::predictions::MethodPredictions;
-use crate::per_row::table::DATA;
+use crate::per_row::predictions::{MethodPredictions, ReadToken};
+use crate::per_row::table::{DATA, READ_SHARE, READS};
 
 /// What is wrong with a table, in words.
 type Read<T> = Result<T, String>;
@@ -96,6 +96,7 @@ pub(crate) fn predictions(bytes: Vec<u8>) -> Read<Vec<MethodPredictions>> {
     let (rows, scores) = (all(table.counts("row")?, "row")?, all(table.numbers("score")?, "score")?);
     let thresholds = all(table.numbers("threshold")?, "threshold")?;
     let [plus, minus, p] = [table.numbers("p_plus")?, table.numbers("p_minus")?, table.numbers("p")?];
+    let reads = reads(&table)?;
     let mut found = Vec::new();
     let mut from = 0;
     // A method's rows stand together.
@@ -113,8 +114,24 @@ pub(crate) fn predictions(bytes: Vec<u8>) -> Read<Vec<MethodPredictions>> {
             threshold: thresholds.get(from).copied().unwrap_or_default(),
             sides: some(&plus).zip(some(&minus)).map(|(plus, minus)| [plus, minus]),
             p: some(&p),
+            reads: reads.get(of.clone()).and_then(|reads| reads.iter().cloned().collect()),
         });
         from = of.end;
     }
     Ok(found)
+}
+
+/// What probes read most, line by line; of tables without these columns nothing.
+fn reads(table: &Table) -> Read<Vec<Option<ReadToken>>> {
+    if table.column(READ_SHARE).is_err() {
+        return Ok(Vec::new());
+    }
+    let [before, token, after] = READS.map(|name| table.texts(name));
+    let (before, token, after) = (before?, token?, after?);
+    let lines = before.into_iter().zip(token).zip(after).zip(table.numbers(READ_SHARE)?);
+    let read = |(((before, token), after), share): (
+        ((Option<String>, Option<String>), Option<String>),
+        Option<f64>,
+    )| { Some(ReadToken { text: [before?, token?, after?], share: share? }) };
+    Ok(lines.map(read).collect())
 }

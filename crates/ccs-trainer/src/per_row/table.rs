@@ -11,6 +11,12 @@ use crate::tables::Columns;
 /// Before the names of the data's own columns.
 pub(crate) const DATA: &str = "data.";
 
+/// What a probe reads most: the text before the token, the token, and the text behind it. Tables of runs whose probes do not
+/// learn where to look lack these columns.
+pub(crate) const READS: [&str; 3] = ["read_before", "read_token", "read_after"];
+/// The token's share of what it reads.
+pub(crate) const READ_SHARE: &str = "read_share";
+
 /// A row of the predictions.
 struct Prediction<'a> {
     of: &'a MethodPredictions,
@@ -27,7 +33,9 @@ pub(crate) fn predictions(rows: &RunRows, methods: &[MethodPredictions]) -> Resu
         methods.iter().flat_map(|m| m.rows.iter().enumerate().map(of(m))).collect();
     let text = |of: &[String], e: &Prediction<'_>| of.get(e.row).cloned().unwrap_or_default();
     let side = |e: &Prediction<'_>, side: usize| e.of.sides.as_ref()?.get(side)?.get(e.place).copied();
-    Columns::of(&entries)
+    let read = |e: &Prediction<'_>| e.of.reads.as_ref()?.get(e.place).cloned();
+    let with_reads = methods.iter().any(|of| of.reads.is_some());
+    let table = Columns::of(&entries)
         .count("row", |e| Some(e.row))
         .text("id", |e| text(&rows.ids, e))
         .text("question", |e| text(&rows.questions, e))
@@ -41,7 +49,16 @@ pub(crate) fn predictions(rows: &RunRows, methods: &[MethodPredictions]) -> Resu
         .number("p_plus", |e| side(e, 0))
         .number("p_minus", |e| side(e, 1))
         .number("p", |e| e.of.p.as_ref()?.get(e.place).copied())
-        .maybe_flag("prediction", |e| e.of.predicts_true(e.place))
+        .maybe_flag("prediction", |e| e.of.predicts_true(e.place));
+    if !with_reads {
+        return table.table("predictions.parquet");
+    }
+    let part = |at: usize| move |e: &Prediction<'_>| read(e)?.text.get(at).cloned();
+    table
+        .maybe_text(READS[0], part(0))
+        .maybe_text(READS[1], part(1))
+        .maybe_text(READS[2], part(2))
+        .number(READ_SHARE, |e| Some(read(e)?.share))
         .table("predictions.parquet")
 }
 

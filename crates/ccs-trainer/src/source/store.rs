@@ -206,13 +206,15 @@ impl Source for StoreSource {
         Some(&self.tokens)
     }
 
-    /// Their ids: a store does not have the tokenizer.
+    /// Stores that were begun before texts were kept have none.
     fn token_texts(&self) -> Result<Option<[Vec<String>; 2]>> {
         let (Some(first), true) = (self.layers.first(), self.all_tokens().is_some()) else { return Ok(None) };
         let name = self.column(first).map_or_else(|| first.hook.clone(), Column::name);
         let reader = self.store.token_column(&name).map_err(Box::new)?;
+        let Some(texts) = self.store.token_texts().map_err(Box::new)? else { return Ok(None) };
+        let text = |id: &u32| texts.get(id).cloned().unwrap_or_else(|| format!("id {id}"));
         let side = |side| -> Result<Vec<String>> {
-            Ok(reader.ids(side).map_err(Box::new)?.iter().map(|id| format!("id {id}")).collect())
+            Ok(reader.ids(side).map_err(Box::new)?.iter().map(text).collect())
         };
         Ok(Some(match self.kind() {
             RowKind::Statements => [side(SideOf::Statement)?, Vec::new()],

@@ -10,18 +10,20 @@ use ccs::probe::Probe;
 use ccs_report::{AnswerScore, Evaluation, Method, Report, RowKind, Side};
 use tch::Device;
 
-use crate::engine::answers::Reading;
 use crate::engine::compute::one_thread;
 use crate::engine::evaluate::{Predicted, RandomDirections, predict};
+use crate::engine::polarity::Negated;
 use crate::run_dir::fitted::Fitted;
 use crate::run_dir::reader::RunDir;
 use crate::settings::Settings;
+use crate::source::Source;
 use crate::source::origin::layer_of;
-use crate::source::{Rows, Source};
 use crate::transfer::control::Control;
 use crate::transfer::control_text::ControlScores;
 use crate::transfer::eligible::{all_trained, made_alike, untrained};
 use crate::transfer::evaluate::{Evaluator, directions_at_their_best};
+use crate::transfer::own_answers::OwnAnswers;
+use crate::transfer::polarity::Polarities;
 use crate::transfer::report::{EvalReport, EvaluatedProbe, Recall};
 use crate::transfer::target::{Target, unknown_templates};
 use crate::{Error, Result};
@@ -40,14 +42,26 @@ pub struct EvalOptions {
     pub keep_trained: bool,
     /// What of an answer's log-probability zero-shot goes by; none is what the run went by, as far as the data has it.
     pub zero_shot: Option<AnswerScore>,
+    /// Which rows are negated. None is as the run was asked, or as a column's name says, where the data have that.
+    pub negated: Option<Negated>,
+    /// The columns that a row and its negation share; empty is as in the run, else what both have in common.
+    pub negated_by: Vec<String>,
     /// Where the probes compute.
     pub device: Device,
 }
 
 impl Default for EvalOptions {
     fn default() -> Self {
-        let (methods, layer, zero_shot) = (None, None, None);
-        Self { methods, layer, reestimate: false, keep_trained: false, zero_shot, device: Device::Cpu }
+        Self {
+            methods: None,
+            layer: None,
+            reestimate: false,
+            keep_trained: false,
+            zero_shot: None,
+            negated: None,
+            negated_by: Vec::new(),
+            device: Device::Cpu,
+        }
     }
 }
 
@@ -107,17 +121,11 @@ fn evaluate_run(
     let report = run.report()?;
     let (rows, name) = (source.rows(), source.describe());
     rows.check()?;
-    if report.row_kind == RowKind::Pairs && source.kind() == RowKind::Statements {
-        return Err(Error::Kind { data: name, found: source.kind() });
-    }
+    check_kind(&report, source)?;
     let fitted = asked(&run, &report, options)?;
     let mut notes = of_data(source, &report);
     notes.extend(made_alike(source, &name, &fitted)?);
-    let trained = fitted.first().map(|f| &f.train_groups);
-    let (chosen, trained_rows) = untrained(rows, trained, options.keep_trained);
-    if chosen.is_empty() {
-        return Err(all_trained(&name, trained_rows));
-    }
+    let (chosen, trained_rows) = eligible(source, &fitted, options)?;
     let control = control.map(|source| Control::new(source, &fitted, options.device)).transpose()?;
     notes.extend(control.iter().flat_map(|control| control.notes.iter().cloned()));
 
@@ -127,8 +135,13 @@ fn evaluate_run(
     let own = OwnAnswers::new(&target, &report, settings, options.zero_shot)?;
     notes.extend(own.notes());
     notes.extend(reading(settings, target.labels.len(), options.reestimate, own.calibrated.is_some()));
+    let asked = (options.negated.as_ref(), options.negated_by.as_slice());
+    let probes = fitted.len() * if options.reestimate { 2 } else { 1 };
+    let polarities = Polarities::of(rows, &target, asked, settings, probes)?;
+    notes.extend((asked.0.is_some() && polarities.is_none()).then(|| ONE_POLARITY.to_owned()));
     let evaluated = Evaluated {
         target: &target,
+        polarities: polarities.as_ref(),
         control: control.as_ref(),
         report: &report,
         settings,
@@ -155,8 +168,27 @@ fn evaluate_run(
         zero_shot_score: own.plain.is_some().then_some(own.score),
         calibrated_zero_shot: test(&own.calibrated)?,
         control: control.map(|control| control.about),
+        polarity: polarities.map(|polarities| polarities.about),
         notes: notes.into_iter().collect(),
     })
+}
+
+/// Refuses statements for probes of pairs.
+fn check_kind(report: &Report, source: &dyn Source) -> Result<()> {
+    match (report.row_kind, source.kind()) {
+        (RowKind::Pairs, found @ RowKind::Statements) => Err(Error::Kind { data: source.describe(), found }),
+        _ => Ok(()),
+    }
+}
+
+/// The rows that are evaluated, at least one, and how many trained the probes.
+fn eligible(source: &dyn Source, fitted: &[Fitted], options: &EvalOptions) -> Result<(Vec<usize>, usize)> {
+    let trained = fitted.first().map(|f| &f.train_groups);
+    let (chosen, trained_rows) = untrained(source.rows(), trained, options.keep_trained);
+    if chosen.is_empty() {
+        return Err(all_trained(&source.describe(), trained_rows));
+    }
+    Ok((chosen, trained_rows))
 }
 
 /// What a reader should know of the data.
@@ -166,6 +198,10 @@ fn of_data(source: &dyn Source, report: &Report) -> BTreeSet<String> {
     notes.extend((report.row_kind != source.kind()).then(|| ON_PAIRS.to_owned()));
     notes
 }
+
+/// Said where polarity was asked for.
+const ONE_POLARITY: &str =
+    "the evaluated rows are all affirmative, or all negated: they are not split by polarity";
 
 /// Said where probes of statements are evaluated on pairs.
 const ON_PAIRS: &str = "the probes were fitted on single statements: of a contrast pair, they say how much truer the plus \
@@ -191,72 +227,11 @@ fn reading(settings: &Settings, rows: usize, reestimated: bool, calibrated: bool
     notes
 }
 
-/// What zero-shot goes by: what is asked for, else what the run went by, else what the data has, with a note.
-fn score(rows: &Rows, run: AnswerScore, asked: Option<AnswerScore>) -> Result<(AnswerScore, Option<String>)> {
-    match (asked, rows.answers(run)) {
-        (Some(asked), _) => Ok((asked, None)),
-        (None, Ok(_)) => Ok((run, None)),
-        (None, Err(Error::NoAnswerMean)) => {
-            let note = "the run's zero-shot goes by the mean over the answer's tokens, which these data lack: here it \
-                        goes by their sum";
-            Ok((AnswerScore::Sum, Some(note.to_owned())))
-        }
-        (None, Err(other)) => Err(other),
-    }
-}
-
-/// The model's own answers to the rows that probes are evaluated on.
-struct OwnAnswers {
-    score: AnswerScore,
-    /// Why another score than the run's.
-    lacking: Option<String>,
-    plain: Option<Predictions>,
-    calibrated: Option<Predictions>,
-    /// The reading that probes are measured by: the run's, unless a score is asked for or these data lack the run's.
-    bar: Reading,
-    by_bar: Option<Predictions>,
-}
-
-impl OwnAnswers {
-    fn new(
-        target: &Target<'_>,
-        report: &Report,
-        settings: &Settings,
-        asked: Option<AnswerScore>,
-    ) -> Result<Self> {
-        let rows = target.source.rows();
-        let (score, lacking) = score(rows, settings.zero_shot, asked)?;
-        let read = |reading: Reading| -> Result<Option<Predictions>> {
-            let Some(answers) = target.zero_shot(reading.score)? else { return Ok(None) };
-            if !reading.calibrated {
-                return Ok(Some(answers));
-            }
-            target.calibrated(&answers, settings.true_share).map(Some)
-        };
-        let of_run = Reading::bar_of(report.zero_shot.as_ref()).filter(|_| asked.is_none());
-        let of_run = of_run.filter(|bar| matches!(rows.answers(bar.score), Ok(Some(_))));
-        let bar = of_run.unwrap_or(Reading { score, calibrated: false });
-        let [plain, calibrated] = [false, true].map(|calibrated| read(Reading { score, calibrated }));
-        Ok(Self { score, lacking, plain: plain?, calibrated: calibrated?, bar, by_bar: read(bar)? })
-    }
-
-    /// The reading that probes are measured by, on the evaluated rows.
-    fn measured(&self, evaluator: &Evaluator) -> Result<Option<(Method, Predicted)>> {
-        let measured = |bar: &Predictions| Ok((self.bar.method(), evaluator.predicted(bar)?));
-        self.by_bar.as_ref().map(measured).transpose()
-    }
-
-    /// What a reader should know.
-    fn notes(&self) -> impl Iterator<Item = String> {
-        let bar = || format!("over_zero_shot: minus the model's own answers by {}", self.bar.describe());
-        self.lacking.clone().into_iter().chain(self.by_bar.as_ref().map(|_| bar()))
-    }
-}
-
 /// The rows that probes are evaluated on, and what they are compared with there.
 struct Evaluated<'a> {
     target: &'a Target<'a>,
     control: Option<&'a Control<'a>>,
+    polarities: Option<&'a Polarities>,
     report: &'a Report,
     settings: &'a Settings,
     evaluator: Evaluator,
@@ -291,15 +266,17 @@ impl Evaluated<'_> {
                 notes.extend(unknown.map(|(rows, what)| format!("{rows} {what}")));
                 let unknown = control.and_then(|control| unknown_templates(&one.probe, control));
                 notes.extend(unknown.map(|(rows, what)| format!("control text: {rows} {what}")));
-                probes.insert(
-                    one.method.to_string(),
-                    self.evaluate(one, (pairs, control), false, &mut random)?,
-                );
+                let name = one.method.to_string();
+                let own = self.evaluate((&name, one), (pairs, control), false, &mut random)?;
                 if self.reestimate {
+                    let name = format!("{name}_reestimated");
                     one.probe.set_normalizer(one.probe.normalizer().reestimated(pairs)?);
-                    let evaluated = self.evaluate(one, (pairs, control), true, &mut random_anew)?;
-                    probes.insert(format!("{}_reestimated", one.method), evaluated);
+                    let anew = self.evaluate((&name, one), (pairs, control), true, &mut random_anew)?;
+                    notes.extend(anew.1);
+                    probes.insert(name, anew.0);
                 }
+                notes.extend(own.1);
+                probes.insert(name, own.0);
             }
         }
         Ok((probes, notes))
@@ -311,13 +288,14 @@ impl Evaluated<'_> {
         self.control.map(load).transpose()
     }
 
+    /// A probe on these rows, and a warning about it, if there is one.
     fn evaluate(
         &self,
-        one: &Fitted,
+        (name, one): (&str, &Fitted),
         (pairs, control): (&Contrast, Option<&Contrast>),
         reestimated: bool,
         random: &mut Option<Directions>,
-    ) -> Result<EvaluatedProbe> {
+    ) -> Result<(EvaluatedProbe, Option<String>)> {
         let (method, layer) = (one.method, one.layer);
         let predictions = predict(&one.probe, pairs)?;
         let predicted = self.evaluator.predicted(&predictions)?;
@@ -331,8 +309,11 @@ impl Evaluated<'_> {
             let control = ControlScores::new(one.probe.score_pairs(pairs)?, about.about.groups)?;
             Ok(control.recall(&predictions.scores, &self.target.labels, &self.target.groups))
         });
+        let by_polarity =
+            |of: &Polarities| of.evaluate(&predictions, self.target, &format!("{name} at layer {layer}"));
+        let (polarity, warning) = self.polarities.map(by_polarity).transpose()?.unzip();
         let own = self.report.layers.iter().find(|l| l.layer == layer);
-        Ok(EvaluatedProbe {
+        let evaluated = EvaluatedProbe {
             method,
             layer,
             hook: one.hook.clone(),
@@ -343,7 +324,9 @@ impl Evaluated<'_> {
             over_random: self.evaluator.beyond_random(first, directions),
             over_zero_shot: self.answers.as_ref().map(|(own, answers)| over(*own, answers)),
             recall: recall.transpose()?,
-        })
+            polarity,
+        };
+        Ok((evaluated, warning.flatten()))
     }
 
     /// The run's random directions at a layer: every probe there is of the run's one normalization.

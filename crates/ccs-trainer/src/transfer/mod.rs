@@ -9,6 +9,8 @@ pub(crate) mod eligible;
 pub(crate) mod eval;
 pub(crate) mod evaluate;
 pub(crate) mod fitted_run;
+pub(crate) mod own_answers;
+pub(crate) mod polarity;
 pub(crate) mod quirky;
 pub(crate) mod report;
 pub(crate) mod table;

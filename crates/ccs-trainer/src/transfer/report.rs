@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ccs_report::{AnswerScore, Difference, Estimate, Evaluation, Method, Side};
+use ccs_report::{
+    AnswerScore, Difference, Estimate, Evaluation, Method, NegationConsistency, OnPolarity, Side,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,8 +39,43 @@ pub struct EvalReport {
     /// The unrelated text that thresholds were set by, where there was any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub control: Option<ControlText>,
+    /// Which evaluated rows are negated; none where all are of one polarity, or nothing says it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub polarity: Option<EvaluatedPolarity>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+/// Affirmative and negated rows among those that are evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluatedPolarity {
+    /// The column that says which rows are negated.
+    pub column: String,
+    /// Its values in negated rows.
+    pub values: Vec<String>,
+    /// Whether the column was found by its name and values, and not asked for.
+    pub by_name: bool,
+    /// Affirmative and negated rows.
+    pub rows: [usize; 2],
+    /// Among either, groups with a row of the rarer label: with few, nothing is concluded.
+    pub groups_of_rarer_label: [usize; 2],
+    /// The columns that a row and its negation share; empty where no row was found to be another's negation.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub matched_by: Vec<String>,
+    /// How many results, probes times two, the joint intervals hold for at once.
+    pub results: usize,
+}
+
+/// A probe on affirmative and on negated rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbePolarity {
+    /// On affirmative rows.
+    pub affirmative: OnPolarity,
+    /// And on negated rows.
+    pub negated: OnPolarity,
+    /// Whether decisions turn round between a row and its negation; none without such pairs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub consistency: Option<NegationConsistency>,
 }
 
 /// Unrelated text, which a probe should not flag.
@@ -98,4 +135,7 @@ pub struct EvaluatedProbe {
     /// At the threshold that unrelated text sets, where there was any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recall: Option<Recall>,
+    /// On the rows of either polarity, where there are both.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub polarity: Option<ProbePolarity>,
 }

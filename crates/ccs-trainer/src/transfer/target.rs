@@ -33,6 +33,11 @@ impl<'a> Target<'a> {
         Ok(Self { source, name, rows, labels, groups, device })
     }
 
+    /// Their numbers in the source.
+    pub(crate) fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
     /// The rows' pairs at one layer.
     pub(crate) fn load(&self, layer: &Layer) -> Result<Contrast> {
         let states = self.source.load(layer)?.select(&self.rows)?.moved_to(self.device)?;

@@ -13,6 +13,7 @@ mod damage;
 mod data;
 mod directions;
 mod eval;
+mod eval_polarity;
 mod explore;
 mod export;
 mod few_rows;

@@ -89,7 +89,7 @@ fn probes_of_one_polarity_go_to_the_other_as_far_as_truth_does() {
     let auroc = |report: &Report, method, from: usize, to: usize| {
         let of = &polarity(report).methods[&method];
         let fitted = [&of.of_affirmative, &of.of_negated][from].as_ref().unwrap();
-        fitted[to].auroc.unwrap()
+        fitted[to].test.auroc.unwrap()
     };
     for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         assert!(auroc(&truth, Method::LR, from, to) > 0.9);
@@ -102,6 +102,25 @@ fn probes_of_one_polarity_go_to_the_other_as_far_as_truth_does() {
             "{from} to {to}: {found}"
         );
     }
+    // What the tables show is said in a sentence, of probes that predict the labels.
+    let said = |report: &Report, method| {
+        let of = |v: &&ccs_report::sentences::Verdict| v.method == method && v.finding.is_about_transfer();
+        report.verdicts.iter().find(of).map(|v| (v.finding, v.text.clone()))
+    };
+    let (finding, text) = said(&truth, Method::LR).unwrap();
+    assert_eq!(finding, Finding::CrossesNegation, "{text}");
+    let cell = polarity(&truth).methods[&Method::LR].of_affirmative.as_ref().unwrap()[1].clone();
+    let numbers = format!(
+        "among negated rows, AUROC {:.3} ({:.3} to {:.3})",
+        cell.test.auroc.unwrap(),
+        cell.auroc_joint.unwrap()[0],
+        cell.auroc_joint.unwrap()[1]
+    );
+    assert!(text.contains(&numbers), "{text} {numbers}");
+    let (finding, text) = said(&both, Method::TTPD).unwrap();
+    assert_eq!(finding, Finding::CrossingNotShown, "{text}");
+    assert!(page::html(&both).unwrap().contains(&text));
+    assert_eq!(said(&run([0.0, 0.0]), Method::LR), None, "nothing is said of noise");
     // TTPD on both polarities keeps to what holds for both.
     let of = &polarity(&both).methods[&Method::TTPD];
     assert!(of.affirmative.test.auroc.unwrap() > 0.9 && of.negated.test.auroc.unwrap() > 0.9, "{of:?}");

@@ -160,11 +160,30 @@ fn a_report_says_and_shows_where_probes_look() {
             assert!(head.tokens[0].share >= head.tokens[1].share);
         }
         let first = |head: &ccs_report::HeadPlaces| head.tokens[0].text == "mark";
+        for token in found.heads.iter().flat_map(|head| &head.tokens) {
+            let most = token.most.as_ref().unwrap();
+            assert!(most.share >= token.share && most.token == token.text, "{token:?}");
+            // Six tokens on either side at most, and one of them all is marked.
+            let around = format!("{}{}{}", most.before, most.token, most.after);
+            assert!(around.matches("other").count() <= 12 && around.matches("mark").count() <= 1, "{around}");
+            assert!(done.split.test.row.contains(&most.row));
+        }
         assert!(found.heads.iter().any(first), "{method}: {:?}", found.heads);
     }
     let page = ccs_report::page::html(&done.report).unwrap();
     assert!(page.contains("Which tokens probes read") && page.contains("<code>mark</code>"));
+    assert!(page.contains("<mark>mark</mark>") && page.contains("Where it is read most"));
     assert!(page.contains("AUROC minus the mean token"));
+    // Row by row: what the attention of a prompt is mostly on, which is the marked token where truth is.
+    for predictions in &done.predictions {
+        let learns = matches!(predictions.method, Method::ATTENTION | Method::MULTI_MAX);
+        assert_eq!(predictions.reads.is_some(), learns, "{}", predictions.method);
+        let Some(reads) = &predictions.reads else { continue };
+        assert_eq!(reads.len(), 200);
+        let marked = reads.iter().filter(|read| read.text[1] == "mark").count();
+        assert!(marked > 150, "{}: {marked}", predictions.method);
+        assert!(reads.iter().all(|read| read.share > 0.0 && read.share <= 1.0 + 1e-9));
+    }
     assert_eq!(Report::from_json(&done.report.to_json().unwrap()).unwrap(), done.report);
 }
 
@@ -268,6 +287,10 @@ fn what_does_not_go_together_is_refused_by_name() {
 impl Marked {
     /// A store of them, as an extraction of all tokens writes it; the marked tokens have the id 7.
     fn store(&self, dir: &Path) {
+        self.write_store(dir, true);
+    }
+
+    fn write_store(&self, dir: &Path, with_texts: bool) {
         let side = |side: usize, row: usize| {
             let tokens = self.lengths[side][row] as u32;
             Side {
@@ -301,6 +324,7 @@ impl Marked {
             });
             ids.push(&[&of[0], &of[1]]).unwrap();
         }
+        let ids = if with_texts { ids.with_texts(|id| if id == 7 { "mark" } else { "other" }) } else { ids };
         let columns = vec![Column::new("hook_embed", &["d_model"], &[DIM]).at("all")];
         let plan = vec![(0..rows.len()).collect()];
         let manifest = Manifest::new(StoreDtype::F32, columns, plan, serde_json::Map::new());
@@ -322,14 +346,55 @@ fn a_store_of_all_tokens_is_fitted_from_the_command_line_as_the_same_states_in_m
     succeeds(fit_store(&["--tokens", "all"]));
     let report = RunDir::open(dir.path().join("run")).and_then(|run| run.report()).unwrap();
     let settings = Settings { shuffles: 0, seeds: 0, ..settings() };
-    let same = fit(&marked.pairs(), &settings).report;
+    let same = fit(&marked.pairs(), &settings);
     for method in PROBES {
         let of = |report: &Report| report.layers[0].methods[&method].test.clone();
-        assert_eq!(of(&report), of(&same), "{method}");
+        assert_eq!(of(&report), of(&same.report), "{method}");
     }
-    let named = |head: &ccs_report::HeadPlaces| head.tokens.iter().any(|token| token.text == "id 7");
-    assert!(report.token_places[&Method::ATTENTION].heads.iter().all(named));
+    assert_eq!(report.token_places, same.report.token_places);
+    // What is read of each row comes back, and stands on the page of rows.
+    let read = RunDir::open(dir.path().join("run")).and_then(|run| run.predictions()).unwrap();
+    let reads = |all: &[ccs_trainer::MethodPredictions]| -> Vec<_> {
+        all.iter().filter(|of| of.reads.is_some()).map(|of| (of.method, of.reads.clone())).collect()
+    };
+    assert_eq!((reads(&read), reads(&read).len()), (reads(&same.predictions), 2));
+    succeeds(ccs(dir.path(), &["explore", "run", "--out", "rows.html"]));
+    let page = std::fs::read_to_string(dir.path().join("rows.html")).unwrap();
+    assert!(page.contains("\"reads\":[[[\""), "the page has no tokens");
+    // Of a store without texts, none are shown.
+    marked.write_store(&dir.path().join("older"), false);
+    succeeds(ccs(dir.path(), &[&["fit", "older", "--out", "plain", "--tokens", "all"], &quick[..]].concat()));
+    let plain = RunDir::open(dir.path().join("plain")).unwrap();
+    let heads = plain.report().unwrap().token_places[&Method::ATTENTION].heads.clone();
+    assert!(heads.iter().all(|head| head.tokens.is_empty() && head.from_end.len() > 1));
+    assert!(plain.predictions().unwrap().iter().all(|of| of.reads.is_none()));
     assert_eq!(report.states.as_deref(), Some("at all tokens, kept in f32"));
+    // Heads and starts are settings, which the report keeps.
+    let two = [
+        "--tokens",
+        "all",
+        "--methods",
+        "multi_max,mean",
+        "--token-heads",
+        "2",
+        "--token-starts",
+        "1",
+        "--overwrite",
+    ];
+    succeeds(fit_store(&two));
+    let of_two = RunDir::open(dir.path().join("run")).and_then(|run| run.report()).unwrap();
+    assert_eq!(of_two.token_places[&Method::MULTI_MAX].heads.len(), 2);
+    let kept = Settings::of(&of_two).unwrap();
+    assert_eq!((kept.token_heads, kept.token_starts), (Some(2), Some(1)));
+    refused(
+        dir.path(),
+        &["fit", "store", "--out", "other", "--tokens", "all", "--token-heads", "0"],
+        &["`--token-heads` cannot be 0", "at least one is needed"],
+    );
+    let fixed =
+        ["fit", "store", "--out", "other", "--tokens", "all", "--methods", "mean", "--token-starts", "2"];
+    refused(dir.path(), &fixed, &["`--token-starts` cannot be 2", "neither is fitted"]);
+    succeeds(fit_store(&["--tokens", "all", "--overwrite"]));
     // Nothing else reads it by mistake.
     refused(
         dir.path(),

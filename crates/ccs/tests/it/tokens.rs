@@ -1,11 +1,11 @@
 //! Probes that read all tokens: against their formulas in `NumPy` and `SciPy` (`fixtures/tokens.py`), and on planted truth.
 
-use ccs::methods::tokens::attention::{attention, attention_from};
+use ccs::methods::tokens::attention::{Attention, attention, attention_from};
 use ccs::methods::tokens::multi_max::{multi_max, multi_max_from};
 use ccs::methods::tokens::{TokenFit, TokenOptions};
 use ccs::methods::{Entry, Fitted, Precision, TOKEN_METHODS};
 use ccs::stats::split::Split;
-use ccs::{Contrast, Error, Normalization, Probe, Result, SeedTree, Statements, TokenStates};
+use ccs::{Contrast, Error, Fit as _, Normalization, Probe, Result, SeedTree, Statements, TokenStates};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use serde::Deserialize;
@@ -220,6 +220,18 @@ fn learned_places_find_what_last_and_mean_do_not() {
             }
         }
     }
+}
+
+#[test]
+fn a_fit_that_was_ended_says_so() {
+    let train = planted();
+    let note = |max_iter| {
+        let options = TokenOptions { max_iter, n_init: 1, heads: 1, ..TokenOptions::default() };
+        Attention { options }.fit(&train, &SeedTree::new(0)).unwrap().note
+    };
+    let said = note(3).unwrap();
+    assert!(said.starts_with("its fit was ended after 3 iterations, before it came to rest"), "{said}");
+    assert_eq!(note(5000), None);
 }
 
 #[test]

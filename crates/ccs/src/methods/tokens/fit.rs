@@ -240,6 +240,13 @@ impl TokenFit {
         });
         let gradient = self.gradient.f_abs()?.f_max()?.f_double_value(&[])?;
         let convergence = Convergence { gradient, iterations: self.iterations };
-        Ok(Fitted { newton: Some(convergence), ..Fitted::new(self.probe, self.objective, about) })
+        // Whether it would still have gone on: what is fitted is used all the same.
+        let note = (self.iterations >= options.max_iter).then(|| {
+            format!(
+                "its fit was ended after {} iterations, before it came to rest; the largest slope of its objective was {gradient:.1e}",
+                self.iterations
+            )
+        });
+        Ok(Fitted { newton: Some(convergence), note, ..Fitted::new(self.probe, self.objective, about) })
     }
 }
