@@ -7,5 +7,6 @@ mod cli;
 torch_runtime::wait_passively!();
 
 fn main() -> ExitCode {
+    torch_runtime::memory::keep_freed();
     cli::main()
 }

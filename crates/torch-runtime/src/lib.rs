@@ -24,6 +24,7 @@ mod chain;
 #[cfg(feature = "distributed")]
 pub mod dist;
 pub mod machine;
+pub mod memory;
 mod packed;
 mod shape;
 pub mod waiting;
