@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
 mod container;
+mod elements;
 mod files;
 #[cfg(feature = "gguf")]
 mod gguf;
@@ -191,7 +192,7 @@ impl Checkpoint {
     /// ```
     ///
     /// # Errors
-    /// A file that is no longer there.
+    /// A file that is no longer there, a thread that died.
     pub fn identity(&self, cache: &IdentityCache, progress: &mut dyn FnMut(u64, u64)) -> Result<String> {
         let hashes = identity::all(self.layout.hashed()?, &self.known, cache, progress)?;
         self.identity_of(hashes)
@@ -200,7 +201,7 @@ impl Checkpoint {
     /// Hashes of the tensors whose names in the files are wanted: one process's part of a model.
     ///
     /// # Errors
-    /// None after a checkpoint was opened.
+    /// A thread that died.
     pub fn tensor_hashes(
         &self,
         wanted: &dyn Fn(&str) -> bool,
@@ -208,7 +209,7 @@ impl Checkpoint {
     ) -> Result<Vec<TensorHash>> {
         let mut tensors = self.layout.hashed()?;
         tensors.retain(|tensor| wanted(&tensor.name));
-        Ok(identity::hash(&tensors, progress))
+        identity::hash(&tensors, progress)
     }
 
     /// The model's identity from the hashes of all its tensors, in any order, whoever computed them.

@@ -182,6 +182,28 @@ impl Order {
         }
     }
 
+    /// Whether a weight of so many rows is in whole heads.
+    pub(crate) fn divides(self, rows: usize) -> bool {
+        match self {
+            Self::AsStored => true,
+            Self::Interleaved { head_dim } => {
+                head_dim > 0 && head_dim % 2 == 0 && rows as i64 % head_dim == 0
+            }
+        }
+    }
+
+    /// Where the model has a stored row of a weight, or of whole heads of it: each has a place of its own.
+    pub(crate) fn row(self, stored: usize) -> usize {
+        match self {
+            Self::AsStored => stored,
+            Self::Interleaved { head_dim } => {
+                let head_dim = head_dim as usize;
+                let (head, within) = (stored / head_dim, stored % head_dim);
+                head * head_dim + within % 2 * (head_dim / 2) + within / 2
+            }
+        }
+    }
+
     /// Copies a weight, or whole heads of it, into its place in the model, rows in the model's order, in its type.
     ///
     /// # Shapes
@@ -198,5 +220,28 @@ impl Order {
         };
         into.f_copy_(&source)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    #[test]
+    fn rows_go_where_the_copy_of_the_whole_puts_them() {
+        for order in [Order::AsStored, Order::Interleaved { head_dim: 6 }, Order::Interleaved { head_dim: 2 }]
+        {
+            let stored = Tensor::arange(18 * 2, (Kind::Float, Device::Cpu)).view([18, 2]);
+            let whole = stored.zeros_like();
+            order.copy(&stored, &whole).expect("copy");
+            for row in 0..18 {
+                let place = order.row(row as usize) as i64;
+                assert_eq!(whole.get(place), stored.get(row), "{order:?} {row}");
+            }
+            assert!(order.divides(18));
+        }
+        assert!(!Order::Interleaved { head_dim: 4 }.divides(18));
+        assert!(!Order::Interleaved { head_dim: 9 }.divides(18), "rows of an odd head do not pair");
     }
 }

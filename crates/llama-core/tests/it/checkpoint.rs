@@ -166,7 +166,7 @@ fn a_configuration_of_another_model_is_refused() {
 }
 
 /// The archive's entries, one of them rewritten.
-fn rewrite(folder: &Path, change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) {
+pub(crate) fn rewrite(folder: &Path, change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) {
     let path = folder.join("consolidated.00.pth");
     let bytes = fs::read(&path).expect("read");
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).expect("zip");

@@ -12,6 +12,7 @@ mod identity;
 mod kernels;
 mod layouts;
 mod lean;
+mod loading;
 mod mutations;
 mod names;
 mod padding;

@@ -33,7 +33,7 @@ fn name(weight: Weight) -> String {
     format!("model.layers.{i}.{part}.weight")
 }
 
-fn every_weight(n_layers: usize) -> Vec<Weight> {
+pub(crate) fn every_weight(n_layers: usize) -> Vec<Weight> {
     use BlockWeight::{Down, Gate, K, Ln1, Ln2, O, Q, Up, V};
     let blocks =
         (0..n_layers).flat_map(|i| [Ln1, Q, K, V, O, Ln2, Gate, Up, Down].map(|w| Weight::Block(i, w)));

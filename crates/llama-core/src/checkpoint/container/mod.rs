@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tch::{Kind, Tensor};
 
+use super::elements::{self, Elements, Format, Found};
 use super::weight::Order;
 use crate::error::{Error, Result};
 
@@ -14,7 +15,7 @@ mod pth;
 mod safetensors;
 
 use self::safetensors::Safetensors;
-use mapped::{Elements, Mapped};
+use mapped::Mapped;
 use pth::Pth;
 
 /// A file of named tensors.
@@ -92,17 +93,33 @@ impl TensorFile {
         })
     }
 
-    /// Copies a tensor from the mapping to where it belongs, after comparing its checksum where the file has one.
+    /// Copies a tensor from the mapping to where it belongs, and compares its checksum where the file has one.
     ///
     /// # Shapes
     /// `into` the tensor's own; it may be a view.
+    ///
+    /// # Errors
+    /// Another checksum; elements that are not finite.
     pub(super) fn copy(&self, name: &str, into: &Tensor, order: Order) -> Result<()> {
         let (kind, stored) = (self.kind(name)?, self.stored(name)?);
-        if let Self::Torch(file) = self {
-            file.check_sum(name)?;
-        }
         let Stored { bytes, shape, stride, .. } = stored;
-        Elements { path: self.path(), name, map: self.map(), bytes, kind, shape, stride }.copy(into, order)
+        let mut sum = None;
+        if let Self::Torch(file) = self
+            && let Some((storage, expected)) = file.sum(name)
+        {
+            if storage == bytes {
+                sum = Some(expected);
+            } else if !pth::sum_holds(&file.map()[storage], expected) {
+                return Err(file.damaged(name));
+            }
+        }
+        let format = Format::Plain(kind);
+        let elements =
+            Elements { path: self.path(), name, map: self.map(), bytes, format, shape, stride, sum };
+        match (elements.copy(into, order)?, self) {
+            (Found::Damaged, Self::Torch(file)) => Err(file.damaged(name)),
+            _ => Ok(()),
+        }
     }
 
     /// What every tensor of the file is hashed by; `rank` tells model-parallel parts of one name apart.
@@ -112,7 +129,7 @@ impl TensorFile {
     pub(super) fn hashed(&self, rank: Option<usize>) -> Result<Vec<super::identity::Hashed<'_>>> {
         let own = |name: &str| {
             let Stored { kind_name, shape, bytes, stride, .. } = self.stored(name)?;
-            let stride = stride.filter(|stride| **stride != *mapped::contiguous(shape));
+            let stride = stride.filter(|stride| **stride != *elements::contiguous(shape));
             Ok(super::identity::Hashed {
                 name: rank.map_or_else(|| name.to_owned(), |rank| format!("{name}#{rank}")),
                 kind: stride.map_or(kind_name.clone(), |stride| format!("{kind_name} {stride:?}")),

@@ -70,21 +70,20 @@ impl Pth {
         }))
     }
 
-    /// Compares the checksum of a tensor's storage.
-    pub(super) fn check_sum(&self, name: &str) -> Result<()> {
-        let Some(info) = self.tensors.get(name) else { return Ok(()) };
-        let Some(entry) = self.storages.get(&*info.storage) else { return Ok(()) };
-        if sum_holds(&self.map[entry.range.clone()], entry.sum) {
-            return Ok(());
-        }
-        Err(Error::WeightFile {
+    /// The bytes of a tensor's storage and their CRC-32, where the archive has one: writers that compute none put 0 there.
+    pub(super) fn sum(&self, name: &str) -> Option<(Range<usize>, u32)> {
+        let entry = self.storages.get(&*self.tensors.get(name)?.storage)?;
+        (entry.sum != 0).then(|| (entry.range.clone(), entry.sum))
+    }
+
+    /// The checksum of a tensor's storage does not hold.
+    pub(super) fn damaged(&self, name: &str) -> Error {
+        let storage = self.tensors.get(name).map_or("", |info| &info.storage);
+        Error::WeightFile {
             path: self.path.clone(),
-            reason: format!(
-                "tensor `{name}`: the checksum of its storage `data/{}` does not hold",
-                info.storage
-            ),
+            reason: format!("tensor `{name}`: the checksum of its storage `data/{storage}` does not hold"),
             hint: DAMAGED.to_owned(),
-        })
+        }
     }
 
     /// The bytes of the file from a tensor's first to its last element, checked against its storage.
@@ -232,7 +231,7 @@ fn other_format(map: &[u8]) -> Option<(&'static str, &'static str)> {
 }
 
 /// Whether a CRC-32 is that of the bytes; 0 is what writers that compute none put there.
-fn sum_holds(bytes: &[u8], sum: u32) -> bool {
+pub(super) fn sum_holds(bytes: &[u8], sum: u32) -> bool {
     sum == 0 || crc32fast::hash(bytes) == sum
 }
 

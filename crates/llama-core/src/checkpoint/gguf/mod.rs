@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
 use candle_core::quantized::GgmlDType;
-use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::container::mapped::{self, Elements, Mapped};
+use super::container::mapped::{self, Mapped};
+use super::elements::Elements;
 use super::identity::Hashed;
 use super::weight::{Order, Weight};
 use super::{Layout, foreign};
@@ -15,6 +14,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::tokenizer::{Tokenizer, Vocabulary};
 
+mod blocks;
 mod config;
 mod file;
 mod keys;
@@ -54,7 +54,7 @@ impl Gguf {
             });
         }
         let factors = match header.tensors.get(ROPE_FACTORS) {
-            Some(entry) => Some(dequantize(path, &map, ROPE_FACTORS, entry)?),
+            Some(entry) => Some(factors(path, &map, entry)?),
             None => None,
         };
         let tied = !header.tensors.contains_key(&Weight::Unembed.gguf_name());
@@ -157,26 +157,8 @@ impl Layout for Gguf {
 
     fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
         let name = weight.gguf_name();
-        let entry = self.entry(&name)?;
         let order = Order::interleaved(weight, &self.config);
-        let (path, map, bytes) = (self.path.as_path(), &self.map, entry.bytes.clone());
-        let plain = match entry.dtype {
-            GgmlDType::F32 => Some(Kind::Float),
-            GgmlDType::F16 => Some(Kind::Half),
-            GgmlDType::BF16 => Some(Kind::BFloat16),
-            _ => None,
-        };
-        if let Some(kind) = plain {
-            let elements =
-                Elements { path, name: &name, map, bytes, kind, shape: &entry.shape, stride: None };
-            return elements.copy(into, order);
-        }
-        let values = dequantize(path, map, &name, entry)?;
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(Error::NonFiniteWeight { path: path.to_owned(), name });
-        }
-        mapped::release(map, &bytes);
-        order.copy(&Tensor::f_from_slice(&values)?.f_view(entry.shape.as_slice())?, into)
+        copy(&self.path, &self.map, &name, self.entry(&name)?, into, order)
     }
 
     fn hashed(&self) -> Result<Vec<Hashed<'_>>> {
@@ -202,6 +184,27 @@ impl Layout for Gguf {
     }
 }
 
+/// Copies a tensor's numbers to where they belong.
+fn copy(
+    path: &Path,
+    map: &Mapped,
+    name: &str,
+    entry: &TensorEntry,
+    into: &Tensor,
+    order: Order,
+) -> Result<()> {
+    let (bytes, format) = (entry.bytes.clone(), blocks::format(entry.dtype));
+    let elements = Elements { path, name, map, bytes, format, shape: &entry.shape, stride: None, sum: None };
+    elements.copy(into, order).map(drop) // the format has no checksums
+}
+
+/// The factors of the rotary embedding.
+fn factors(path: &Path, map: &Mapped, entry: &TensorEntry) -> Result<Vec<f32>> {
+    let factors = Tensor::f_empty(&entry.shape, (Kind::Float, Device::Cpu))?;
+    copy(path, map, ROPE_FACTORS, entry, &factors, Order::AsStored)?;
+    Ok(Vec::try_from(&factors.f_reshape(-1)?)?)
+}
+
 /// A type as people write it: f32 and bf16, `Q4_1` and `Q6_K`.
 fn type_name(dtype: GgmlDType) -> String {
     let name = format!("{dtype:?}");
@@ -210,50 +213,4 @@ fn type_name(dtype: GgmlDType) -> String {
         None if name.starts_with('Q') => name,
         None => name.to_lowercase(),
     }
-}
-
-/// A tensor's numbers in f32, its rows spread over the machine's cores.
-fn dequantize(path: &Path, map: &[u8], name: &str, entry: &TensorEntry) -> Result<Vec<f32>> {
-    let count = entry.shape.iter().product::<i64>() as usize;
-    let source = &map[entry.bytes.clone()];
-    // Rows hold whole blocks; what has one row, or none, is one piece.
-    let rows = if let [rows, _, ..] = *entry.shape { rows.max(1) as usize } else { 1 };
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let piece = rows.div_ceil(cores);
-    let mut values = vec![0f32; count];
-    let pieces = values
-        .chunks_mut((piece * (count / rows)).max(1))
-        .zip(source.chunks((piece * (source.len() / rows)).max(1)));
-    let done: std::result::Result<(), String> = std::thread::scope(|scope| {
-        let threads = pieces
-            .map(|(values, source)| {
-                let work = || dequantize_into(entry.dtype, source, values);
-                host::threads::spawn_scoped(scope, "dequantize", work).map_err(|e| e.to_string())
-            })
-            .collect::<Result<Vec<_>, String>>()?;
-        let died = |_| "a thread died".to_owned();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(died)?)
-    });
-    done.map(|()| values).map_err(|reason| Error::WeightFile {
-        path: path.to_owned(),
-        reason: format!("tensor `{name}`: {reason}"),
-        hint: "the file is damaged; copy it again".to_owned(),
-    })
-}
-
-/// Whole blocks' numbers, a stretch at a time: candle makes a tensor of each.
-fn dequantize_into(dtype: GgmlDType, source: &[u8], values: &mut [f32]) -> Result<(), String> {
-    const BLOCKS: usize = 4096;
-    let (elements, bytes) = (BLOCKS * dtype.block_size(), BLOCKS * dtype.type_size());
-    for (source, values) in source.chunks(bytes).zip(values.chunks_mut(elements)) {
-        // A copy into words: candle reads blocks as structs, which are aligned as the file's bytes need not be.
-        let mut words = vec![0u64; source.len().div_ceil(8)];
-        let aligned = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..source.len()];
-        aligned.copy_from_slice(source);
-        let numbers = qtensor_from_ggml(dtype, aligned, vec![values.len()], &Device::Cpu)
-            .and_then(|tensor| tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1())
-            .map_err(|e| e.to_string())?;
-        values.copy_from_slice(&numbers);
-    }
-    Ok(())
 }

@@ -10,18 +10,16 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use super::container::mapped::{self, Mapped};
+use super::container::mapped::Mapped;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
 mod cache;
 mod stamp;
+mod tree;
 
 pub use cache::IdentityCache;
 pub(super) use stamp::Stamp;
-
-/// Bytes between two words of progress; enough for all cores to be busy.
-const STRETCH: usize = 64 << 20;
 
 /// What the hash is of, so that no other hash of the same bytes equals it.
 const CONTEXT: &str = "LLaMA-CCS model identity, schema 1: configuration, then tensors by name";
@@ -56,26 +54,19 @@ pub(super) type Known = Mutex<Option<(Vec<Stamp>, Vec<TensorHash>)>>;
 /// Hashes of tensors, in the given order.
 ///
 /// `progress` is told the bytes that are done and those there are.
-pub(super) fn hash(tensors: &[Hashed<'_>], progress: &mut dyn FnMut(u64, u64)) -> Vec<TensorHash> {
-    let total = tensors.iter().map(|tensor| tensor.bytes.len() as u64).sum();
-    let mut done = 0;
-    let mut one = |tensor: &Hashed<'_>| {
-        let mut hasher = blake3::Hasher::new();
-        for from in tensor.bytes.clone().step_by(STRETCH) {
-            let stretch = from..tensor.bytes.end.min(from + STRETCH);
-            hasher.update_rayon(&tensor.map[stretch.clone()]);
-            mapped::release(tensor.map, &stretch);
-            done += stretch.len() as u64;
-            progress(done, total);
-        }
-        TensorHash {
-            name: tensor.name.clone(),
-            kind: tensor.kind.clone(),
-            shape: tensor.shape.clone(),
-            hash: hasher.finalize().to_hex().to_string(),
-        }
-    };
-    tensors.iter().map(&mut one).collect()
+///
+/// # Errors
+/// A thread that died.
+pub(super) fn hash(tensors: &[Hashed<'_>], progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<TensorHash>> {
+    let bytes: Vec<_> = tensors.iter().map(|tensor| (tensor.map, tensor.bytes.clone())).collect();
+    let hashes = tree::hash(&bytes, progress)?;
+    let named = tensors.iter().zip(hashes).map(|(tensor, hash)| TensorHash {
+        name: tensor.name.clone(),
+        kind: tensor.kind.clone(),
+        shape: tensor.shape.clone(),
+        hash: hash.to_hex().to_string(),
+    });
+    Ok(named.collect())
 }
 
 /// All tensors' hashes: those that this process knows, those that the cache remembers, the others computed.
@@ -121,7 +112,7 @@ pub(super) fn all(
             recalled
         } else {
             let quiet = stamp.is_quiet();
-            let computed = hash(own, &mut |done, _| progress(before + done, missing));
+            let computed = hash(own, &mut |done, _| progress(before + done, missing))?;
             before += size(own);
             // A file that is written to meanwhile, or was a moment ago, could change again without its times saying so.
             if quiet && map.stamp() == stamp && Stamp::of(path)? == *stamp {
