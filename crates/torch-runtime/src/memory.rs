@@ -37,13 +37,14 @@ mod glibc {
         fn mallopt(parameter: c_int, value: c_int) -> c_int;
     }
 
-    /// glibc before 2.35 takes no more than 32 MiB for the second, and says so.
+    /// 32 MiB is what glibc itself raises the second one to, as such tensors are freed, and the most that its older releases
+    /// take. Larger tensors, weights above all, go back to the system as before: what is kept is cut up by alignment, and a
+    /// few times its size may lie unused before neighbors are put together.
     pub(super) fn keep() -> bool {
         #[allow(unsafe_code)]
         // SAFETY: it sets two numbers, under the allocator's lock.
         unsafe {
-            let mapped = mallopt(M_MMAP_THRESHOLD, 1 << 30) == 1 || mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1;
-            mapped && mallopt(M_TRIM_THRESHOLD, c_int::MAX) == 1
+            mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1 && mallopt(M_TRIM_THRESHOLD, c_int::MAX) == 1
         }
     }
 }
