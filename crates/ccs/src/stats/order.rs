@@ -76,13 +76,15 @@ mod tests {
             // Both ways of sorting.
             let mut scores: Vec<f64> = some.iter().cycle().take(some.len().max(if some.len() > 300 { 2 * FEW } else { 1 })).copied().collect();
             if singly {
-                scores.iter_mut().for_each(|x| *x = f64::from(*x as f32));
+                for score in &mut scores {
+                    *score = f64::from(*score as f32);
+                }
             }
             let order = ascending(&scores);
             let mut rows: Vec<u32> = order.iter().map(|at| at.row).collect();
             for pair in order.windows(2) {
                 let [a, b] = [pair[0], pair[1]].map(|at| scores[at.row as usize]);
-                prop_assert!(a <= b && (a == b) == (pair[0].key == pair[1].key));
+                prop_assert!(a <= b && (a >= b) == (pair[0].key == pair[1].key));
             }
             rows.sort_unstable();
             prop_assert!(rows.into_iter().eq(0..scores.len() as u32));

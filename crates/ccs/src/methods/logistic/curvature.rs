@@ -74,7 +74,7 @@ impl Curvature {
             }
             self.exact = true;
         }
-        self.exact_step(x, weights, gradient, penalty)
+        exact_step(x, weights, gradient, penalty)
     }
 
     /// From here on another objective is minimized.
@@ -105,29 +105,28 @@ impl Curvature {
         self.known = Some(known);
         Ok((solved.left <= STILL_GOOD).then_some(solved.step))
     }
+}
 
-    /// H⁻¹g by a factor of H itself, in the kind of `x`. Shapes as for [`Curvature::step`].
-    pub(super) fn exact_step(
-        &self,
-        x: &Tensor,
-        weights: &Tensor,
-        gradient: &Tensor,
-        penalty: &Tensor,
-    ) -> Result<Tensor> {
-        let hessian = gram(x, weights)?;
-        // The unpenalized bias has no curvature left where every p is 0 or 1; a trace of it keeps the step finite.
-        let _ = hessian.f_diagonal(0, 0, 1)?.f_add_(&penalty.f_clamp_min(1e-12)?)?;
-        let largest = hessian.f_diagonal(0, 0, 1)?.f_abs()?.f_max()?.f_double_value(&[])?;
-        let mut damping = 0.0;
-        loop {
-            let (factor, info) = hessian.f_linalg_cholesky_ex(false, false)?;
-            // Rounding can make the matrix indefinite, in f32 above all; then the factor is no factor.
-            if info.f_int64_value(&[])? == 0 || damping > 1.0 {
-                return Ok(gradient.f_unsqueeze(1)?.f_cholesky_solve(&factor, false)?.f_squeeze_dim(1)?);
-            }
-            damping = if damping == 0.0 { 1e-8 } else { damping * 10.0 };
-            let _ = hessian.f_diagonal(0, 0, 1)?.f_add_scalar_(largest * damping)?;
+/// H⁻¹g by a factor of H itself, in the kind of `x`. Shapes as for [`Curvature::step`].
+pub(super) fn exact_step(
+    x: &Tensor,
+    weights: &Tensor,
+    gradient: &Tensor,
+    penalty: &Tensor,
+) -> Result<Tensor> {
+    let hessian = gram(x, weights)?;
+    // The unpenalized bias has no curvature left where every p is 0 or 1; a trace of it keeps the step finite.
+    let _ = hessian.f_diagonal(0, 0, 1)?.f_add_(&penalty.f_clamp_min(1e-12)?)?;
+    let largest = hessian.f_diagonal(0, 0, 1)?.f_abs()?.f_max()?.f_double_value(&[])?;
+    let mut damping = 0.0;
+    loop {
+        let (factor, info) = hessian.f_linalg_cholesky_ex(false, false)?;
+        // Rounding can make the matrix indefinite, in f32 above all; then the factor is no factor.
+        if info.f_int64_value(&[])? == 0 || damping > 1.0 {
+            return Ok(gradient.f_unsqueeze(1)?.f_cholesky_solve(&factor, false)?.f_squeeze_dim(1)?);
         }
+        damping = if damping == 0.0 { 1e-8 } else { damping * 10.0 };
+        let _ = hessian.f_diagonal(0, 0, 1)?.f_add_scalar_(largest * damping)?;
     }
 }
 

@@ -209,8 +209,8 @@ impl Rows {
         };
         self.curvature.begin();
         let newton = problem.minimize(start, penalized, options, &mut self.curvature)?;
-        let is_separable = newton.separates
-            || (penalized <= 0.0 && problem.next_move(&newton.theta, &self.curvature)? > STILL_MOVING);
+        let is_separable =
+            newton.separates || (penalized <= 0.0 && problem.next_move(&newton.theta)? > STILL_MOVING);
         if is_separable {
             return Err(Error::Separable);
         }

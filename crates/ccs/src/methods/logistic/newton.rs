@@ -1,7 +1,7 @@
 //! Newton's method for penalized logistic regression: ½κ‖w‖² + c·Σ log(1 + exp(−yᵢ(wᵀxᵢ + b))) with yᵢ = ±1.
 //!
 //! The gradient is exact at every step. The step itself, H⁻¹g, is sought by conjugate gradients in f32 to a small share of
-//! what is left (inexact Newton, Dembo, Eisenstat and Steihaug 1982): products with H = XᵀWX + κ take two passes over X,
+//! what is left (inexact Newton, Dembo, Eisenstat and Steihaug 1982): products with `H = XᵀWX + κ` take two passes over X,
 //! where H itself takes K of them. They are preconditioned by an H of before ([`super::curvature`]), of another penalty or
 //! other weights W, which is made anew when it does not serve any more. So rows are decomposed a few times for all penalties
 //! together, and not at every step of each.
@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
 use super::LrOptions;
-use super::curvature::Curvature;
+use super::curvature::{Curvature, exact_step};
 use crate::{Error, Result};
 
 /// With fewer rows than dimensions, the rows in an orthonormal basis Q of their span, and Q.
@@ -121,9 +121,9 @@ impl<'a> Problem<'a> {
     /// How far the next step would still move the logit that it moves most. Where the objective has a minimum this is
     /// next to nothing at a small gradient; where a direction that separates rows without error is free of penalty, every
     /// step still adds about 1 to their margin, however small the gradient has become.
-    pub(super) fn next_move(&self, theta: &Tensor, curvature: &Curvature) -> Result<f64> {
+    pub(super) fn next_move(&self, theta: &Tensor) -> Result<f64> {
         let (gradient, weights) = self.gradient(&self.at(theta.f_alias()?)?)?;
-        let step = curvature.exact_step(self.x, &weights, &gradient, &self.penalty)?;
+        let step = exact_step(self.x, &weights, &gradient, &self.penalty)?;
         Ok(logits(self.x, &step)?.f_abs()?.f_max()?.f_double_value(&[])?)
     }
 

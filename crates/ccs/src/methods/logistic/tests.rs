@@ -32,7 +32,7 @@ fn draw(shape: Shape, seed: u64) -> (Tensor, Tensor) {
     let truth = coordinates.select(1, 0) * shape.truth + noise;
     let targets = truth.gt(0.0).to_kind(Kind::Double);
     // Both labels occur.
-    let _ = targets.narrow(0, 0, 2).copy_(&Tensor::from_slice(&[0.0, 1.0]));
+    targets.narrow(0, 0, 2).copy_(&Tensor::from_slice(&[0.0, 1.0]));
     let x = coordinates.mm(&wide);
     let _ = x.narrow(1, 0, shape.constant as i64).fill_(1.5);
     (x, targets)

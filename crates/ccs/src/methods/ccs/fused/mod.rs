@@ -120,13 +120,13 @@ pub(super) fn add_gradient(
             let slopes = scratch.slopes.as_mut_ptr();
             for (x, to) in [(plus, 0), (minus, half)] {
                 let (x, to) = (x.as_ptr(), slopes.add(to));
-                if !LONG.contains(&dim) {
-                    logits(x, rows, dim, scratch.weight.as_ptr(), &biases, to, columns);
-                } else {
+                if LONG.contains(&dim) {
                     for first in (0..columns).step_by(GROUP) {
                         let w = scratch.weight.as_ptr().add(first * dim);
                         long_logits(x, rows, dim, w, &biases[first..], to.add(first), columns);
                     }
+                } else {
+                    logits(x, rows, dim, scratch.weight.as_ptr(), &biases, to, columns);
                 }
             }
             take_slopes(slopes, half, terms);

@@ -63,7 +63,7 @@ fn exp(x: __m512) -> __m512 {
     let x = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(87.0)), _mm512_set1_ps(-87.0));
     // x = k·ln 2 + r with |r| at most ½ ln 2; ln 2 in two parts, the first with few digits.
     let k = _mm512_roundscale_ps::<0>(_mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E)));
-    let r = _mm512_fnmadd_ps(k, _mm512_set1_ps(0.693_359_375), x);
+    let r = _mm512_fnmadd_ps(k, _mm512_set1_ps(355.0 / 512.0), x);
     let r = _mm512_fnmadd_ps(k, _mm512_set1_ps(-2.121_944_4e-4), r);
     // Taylor's series: the next term is below 2⁻²⁵ of the sum.
     let mut sum = _mm512_set1_ps(1.0 / 5040.0);
