@@ -38,8 +38,8 @@ pub(crate) fn check(bench: &Bench) -> Result<Value, AnyError> {
     let (fitted, fit_seconds) = fit(&here, bench.device)?;
     let (reference, reference_seconds) = fit(&here, Device::Cpu)?;
     let differences = differences(&fitted, &reference);
-    let close = |method: &&str| differences.get(*method).is_some_and(|difference| *difference <= ALLOWED);
-    let passed = DETERMINED.iter().all(|method| close(&method));
+    let close = |method: &str| differences.get(method).is_some_and(|difference| *difference <= ALLOWED);
+    let passed = DETERMINED.iter().all(|method| close(method));
     let differences: Map<String, Value> =
         differences.into_iter().map(|(method, difference)| (method, json!(round(difference)))).collect();
     Ok(json!({

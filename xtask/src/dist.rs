@@ -92,12 +92,12 @@ fn programs(into: &Path, profile: &str) -> Result {
     shell::run_command(build.env("LLAMA_CCS_RELOCATABLE", "1"))?;
     let folder = shell::target().join(if profile == "dev" { "debug" } else { profile });
     for program in ["llama-ccs", "ccs"] {
-        let built = folder.join(program);
-        let bytes = at("copy", &built, fs::copy(&built, into.join(program)))?;
+        let source = folder.join(program);
+        let bytes = at("copy", &source, fs::copy(&source, into.join(program)))?;
         if profile == "release" && bytes > LARGEST {
             eprintln!(
                 "{} has {} MB: they are to have at most {}",
-                built.display(),
+                source.display(),
                 bytes >> 20,
                 LARGEST >> 20
             );
