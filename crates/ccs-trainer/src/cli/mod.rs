@@ -33,7 +33,7 @@ enum Command {
     /// Fit probes and controls on every layer of a store, and write a run folder.
     Fit(Box<fit::Fit>),
     /// Evaluate a run's probes on another store of the same model.
-    Eval(eval::Eval),
+    Eval(Box<eval::Eval>),
     /// Fit several stores, each alone and all together, and evaluate each one's probes on the others.
     Sweep(Box<sweep::Sweep>),
     /// Write a probe for other programs: llama.cpp, NumPy, scikit-learn, or edits of activations.

@@ -128,10 +128,10 @@ fn reads(table: &Table) -> Read<Vec<Option<ReadToken>>> {
     }
     let [before, token, after] = READS.map(|name| table.texts(name));
     let (before, token, after) = (before?, token?, after?);
-    let lines = before.into_iter().zip(token).zip(after).zip(table.numbers(READ_SHARE)?);
-    let read = |(((before, token), after), share): (
-        ((Option<String>, Option<String>), Option<String>),
-        Option<f64>,
-    )| { Some(ReadToken { text: [before?, token?, after?], share: share? }) };
-    Ok(lines.map(read).collect())
+    let share = table.numbers(READ_SHARE)?;
+    let line = |at: usize| {
+        let text = [before.get(at)?.clone()?, token.get(at)?.clone()?, after.get(at)?.clone()?];
+        Some(ReadToken { text, share: share.get(at).copied()?? })
+    };
+    Ok((0..share.len()).map(line).collect())
 }
