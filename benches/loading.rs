@@ -128,13 +128,16 @@ fn write_gguf(path: &Path, c: &Config, (code, numbers, bytes): (u32, i64, i64)) 
         let (code, numbers, bytes) = if shape.len() == 1 { (0, 1, 4) } else { (code, numbers, bytes) };
         header.extend(code.to_le_bytes());
         header.extend((end as u64).to_le_bytes());
-        end += (shape.iter().product::<i64>() / numbers * bytes).next_multiple_of(32);
+        end += ((shape.iter().product::<i64>() / numbers * bytes) as u64).next_multiple_of(32) as i64;
     }
     header.resize(header.len().next_multiple_of(32), 0);
     let mut file = BufWriter::new(File::create(path).expect("a file"));
     file.write_all(&header).expect("written");
     fill(&mut file, end as usize);
 }
+
+/// Writes a model into a folder or file.
+type Writer<'w> = &'w dyn Fn(&Path);
 
 /// The second of two runs, in GB of stored weights a second.
 fn rate(bytes: u64, mut work: impl FnMut()) -> String {
@@ -174,11 +177,13 @@ fn main() {
         }
     }
     if !paths.is_empty() {
-        paths.iter().for_each(|path| measure(path));
+        for path in &paths {
+            measure(path);
+        }
         return;
     }
     let config = shape(layers);
-    let models: [(&str, &dyn Fn(&Path)); 6] = [
+    let models: [(&str, Writer<'_>); 6] = [
         ("meta", &|at| save_random_meta(&config, 0, at, Kind::Half, 1).expect("saved")),
         ("meta-2", &|at| save_random_meta(&config, 0, at, Kind::Half, 2).expect("saved")),
         ("hugging-face", &|at| write_hugging_face(at, &config)),
