@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 use torch_runtime::TensorExt as _;
 
-use super::newton::{back, logits};
+use super::design::{back, logits};
 use crate::Result;
 
 /// Rows whose curvature is weighed at once.

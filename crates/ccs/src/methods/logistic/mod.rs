@@ -9,6 +9,7 @@
 
 mod curvature;
 mod cv;
+mod design;
 mod newton;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,8 @@ use crate::normalize::{Normalization, Normalizer};
 use crate::probe::{Calibration, HiddenLayers, Probe, ProbeInput, Sign};
 use crate::{Contrast, Error, Result};
 use curvature::Curvature;
-use newton::{Newton, Problem, span, to_full};
+use design::{span, to_full};
+use newton::{Newton, Problem};
 
 /// How logistic regression is fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
