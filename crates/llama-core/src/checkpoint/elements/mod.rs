@@ -70,7 +70,7 @@ impl Elements<'_> {
             let here = Tensor::f_empty(self.shape, (kind, Device::Cpu))?;
             if let Some(rows) = self.rows(&here, order) {
                 let found = self.copy_rows(&rows)?;
-                into.shallow_clone().f_copy_(&here)?;
+                into.f_alias()?.f_copy_(&here)?;
                 return Ok(found);
             }
         }
