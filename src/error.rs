@@ -160,7 +160,12 @@ pub fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     ) -> Option<String> {
         error.downcast_ref().and_then(hint)
     }
-    of(error, Error::hint)
+    #[cfg(feature = "distributed")]
+    let of_ranks = of(error, torch_runtime::dist::Error::hint);
+    #[cfg(not(feature = "distributed"))]
+    let of_ranks = None;
+    of_ranks
+        .or_else(|| of(error, Error::hint))
         .or_else(|| of(error, llama_core::Error::hint))
         .or_else(|| of(error, boolq::Error::hint))
         .or_else(|| of(error, activations::Error::hint))

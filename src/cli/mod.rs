@@ -61,8 +61,8 @@ enum Command {
     Model(model::Args),
     /// List the hook points of a model, with their shapes.
     Hooks(hooks::Args),
-    /// Show versions, threads, memory, and devices.
-    Doctor,
+    /// Show versions, threads, memory, devices, and whether processes can talk to each other.
+    Doctor(doctor::Args),
 }
 
 /// Parses the command line, runs the command, and turns an error into its message and exit code.
@@ -84,7 +84,7 @@ fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, AnyError> {
         Command::Store(args) => args.run(json),
         Command::Model(args) => args.run(json),
         Command::Hooks(args) => args.run(json),
-        Command::Doctor => doctor::run(json),
+        Command::Doctor(args) => args.run(json),
     }
 }
 

@@ -17,6 +17,7 @@ mod memory;
 mod predict;
 mod process;
 mod quiz;
+mod ranks;
 mod resume;
 mod sharing;
 mod statements;

@@ -22,6 +22,12 @@ fn meminfo(key: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// This host's name; `this host` where the system does not say.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "this host".to_owned() } else { name.trim().to_owned() }
+}
+
 /// Variables by which LibTorch, MKL and oneDNN are told to compute otherwise than the CPU suggests; `DNNL_…` is oneDNN's
 /// older name. How many threads there are is LibTorch's to say.
 const KERNEL_VARIABLES: [&str; 9] = [

@@ -29,7 +29,7 @@ mod world;
 pub use group::Group;
 pub use heartbeat::{Heartbeat, Lost};
 pub use store::Store;
-pub use world::{Launcher, World};
+pub use world::{Launcher, World, own_address};
 
 /// Why processes cannot compute together.
 #[derive(Debug, thiserror::Error)]

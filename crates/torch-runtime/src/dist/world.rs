@@ -72,15 +72,20 @@ impl World {
     /// This host's address as other ranks reach it: that of the interface from which rank 0's host is reached. (A host's
     /// own name often stands for 127.0.1.1.) Nothing is sent.
     pub fn own_address(&self) -> Option<String> {
-        let socket = UdpSocket::bind("0.0.0.0:0").or_else(|_| UdpSocket::bind("[::]:0")).ok()?;
-        socket.connect((self.host.as_str(), self.port)).ok()?;
-        Some(socket.local_addr().ok()?.ip().to_string())
+        own_address(&self.host, self.port)
     }
 
     /// Host and port of the store.
     pub fn at(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
+}
+
+/// This host's address on the way to another. Nothing is sent.
+pub fn own_address(host: &str, port: u16) -> Option<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0").or_else(|_| UdpSocket::bind("[::]:0")).ok()?;
+    socket.connect((host, port)).ok()?;
+    Some(socket.local_addr().ok()?.ip().to_string())
 }
 
 /// The environment, or what a test puts in its place.
