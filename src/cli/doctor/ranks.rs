@@ -1,5 +1,6 @@
 //! Whether processes can talk to each other: `doctor --ranks N`, or `doctor` under a launcher.
 
+use std::error::Error;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,8 +10,6 @@ use llama_ccs::tch::{Device, Kind, Tensor};
 use llama_ccs::torch_runtime::dist::{Group, Heartbeat, Lost, Store, World};
 use llama_ccs::torch_runtime::{self, machine};
 use serde::{Deserialize, Serialize};
-
-use super::super::AnyError;
 
 /// How long ranks are waited for, and how long one may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,7 +33,7 @@ pub(super) struct Talk {
 ///
 /// # Errors
 /// Ranks that do not come or are lost, a sum that is wrong, what the network refuses.
-pub(super) fn talk(world: &World) -> Result<Talk, AnyError> {
+pub(super) fn talk(world: &World) -> Result<Talk, Box<dyn Error>> {
     torch_runtime::check()?;
     let started = Instant::now();
     let store = Store::join(world, PATIENCE)?;
@@ -76,7 +75,7 @@ fn leave(lost: &Lost) {
 }
 
 /// A message once round the ring, each rank passing on what it received; bytes a second of one step.
-fn pass_on(group: &Group) -> Result<f64, AnyError> {
+fn pass_on(group: &Group) -> Result<f64, Box<dyn Error>> {
     let (rank, size) = (group.rank(), group.size());
     let (next, before) = ((rank + 1) % size, (rank + size - 1) % size);
     let message = Tensor::f_ones([MESSAGE], (Kind::Float, Device::Cpu))?;
@@ -97,7 +96,7 @@ fn pass_on(group: &Group) -> Result<f64, AnyError> {
 ///
 /// # Errors
 /// What a rank says that failed.
-pub(super) fn start(ranks: usize) -> Result<Talk, AnyError> {
+pub(super) fn start(ranks: usize) -> Result<Talk, Box<dyn Error>> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let program = std::env::current_exe()?;
     let rank = |rank: usize| {

@@ -139,8 +139,9 @@ fn by_products([q, k, v]: [&Tensor; 3], mask: &Tensor) -> Result<Tensor> {
     let (k, v) = (k.f_reshape([b * g, s, width])?, v.f_reshape([b * g, s, width])?);
     // 0 · nothing + q kᵀ / √K: the factor goes in before scores are rounded to their type.
     let nothing = Tensor::f_zeros([1], (q.kind(), q.device()))?;
-    let scores = nothing.f_baddbmm(&q, &k.f_transpose(1, 2)?, 0.0, (width as f64).sqrt().recip());
-    let pattern = scores.view(&[b, h, t, s]).add(mask)?.f_softmax(-1, None::<Kind>)?; // [B, H, T, S]
+    let scale = (width as f64).sqrt().recip();
+    let scores = nothing.f_baddbmm(&q, &k.f_transpose(1, 2)?, 0.0, scale).view(&[b, h, t, s])?; // [B, H, T, S]
+    let pattern = scores.f_add(mask)?.f_softmax(-1, None::<Kind>)?; // [B, H, T, S]
     Ok(pattern.f_view([b * g, h / g * t, s])?.f_bmm(&v).view(&[b, h, t, width])?)
 }
 
