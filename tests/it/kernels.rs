@@ -24,7 +24,7 @@ fn a_store_is_continued_with_the_kernels_it_was_begun_with() {
     let folder = tempfile::tempdir().expect("folder");
     let prompts = prompts(folder.path(), 12);
     let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
-    let flags = ["--kernels", KERNELS, "--dtype", "bf16", "--batch-tokens", "100"];
+    let flags = ["--kernels", KERNELS, "--dtype", "f32", "--batch-tokens", "100"];
     extract(&prompts, &whole).args(flags).assert().success();
     let manifest = Manifest::read(&whole).expect("manifest").provenance().extraction.expect("settings");
     let kernels = manifest.kernels.expect("recorded");
@@ -44,7 +44,7 @@ fn a_store_is_continued_with_the_kernels_it_was_begun_with() {
         extraction.run(&pairs, out, observer).expect("extracted")
     };
     llama_ccs::tch::set_num_threads(1); // as the program has
-    let given = (Some(Precision::Bf16), Some(KERNELS.parse().expect("kernels")));
+    let given = (Some(Precision::F32), Some(KERNELS.parse().expect("kernels")));
     let outcome = run(&parts, given, &mut Once);
     assert!(matches!(outcome, Outcome::Stopped { done, .. } if done > 0));
     extract(&prompts, &parts).args(["--batch-tokens", "100"]).assert().success();

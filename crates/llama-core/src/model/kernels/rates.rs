@@ -132,8 +132,10 @@ fn products(config: &Config, kind: Kind) -> Result<[f64; 2]> {
         let x = Tensor::f_ones([ROWS, inputs], (kind, Device::Cpu))?;
         let weight = || Tensor::f_ones([out, inputs], (kind, Device::Cpu));
         let plain = Matrix::arranged(weight()?, Products::Plain)?;
-        // A LibTorch without oneDNN has none: there the plain one stands in, which is never chosen.
-        let packed = match Matrix::arranged(weight()?, Products::Packed) {
+        // A LibTorch without oneDNN has none, and CPUs without AVX-512 none in bf16: there the plain one stands in, which
+        // is never chosen.
+        let packed = Matrix::arranged(weight()?, Products::Packed);
+        let packed = match packed.and_then(|packed| packed.linear(&x).map(|_| packed)) {
             Err(_) => Matrix::Plain(weight()?),
             packed => packed?,
         };
