@@ -6,7 +6,8 @@
 /// A forward pass frees and takes the same few sizes in every block. glibc takes memory of 32 MiB and more from the system
 /// each time, and gives back what is free at the end of its heap; the kernel clears every page that it hands out. On 32
 /// pairs of `BoolQ` and `SmolLM2` in f32, that was 1,156,000 page faults and 2.7 of 16.1 seconds of computing; with memory kept
-/// it is 303,000 and 1.1, where loading the model takes the most. The most memory in use grew from 961 to 1,092 MB.
+/// it is 303,000 and 1.1, where loading the model takes the most. The most memory in use grew from 961 to 1,092 MB
+/// (Intel Xeon, family 6 model 207, `avx512_bf16`, no AMX; beside other work).
 ///
 /// What a user has set by glibc's own variables (`mallopt(3)`) holds. Returns whether anything was changed: only on Linux with
 /// glibc.
