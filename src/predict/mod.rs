@@ -153,7 +153,7 @@ pub fn predict(
     tokenizer.check_fits(checkpoint.config())?;
     hooks.check_blocks(checkpoint.config().n_layers)?;
     let precision = options.precision.or(origin.precision).unwrap_or(Precision::F32);
-    let recorded = origin.kernels.filter(|_| options.device == Device::Cpu && options.precision.is_none());
+    let recorded = origin.kernels.filter(|kernels| kernels.compute(precision, options.device));
     let kernels = options.kernels.or(recorded).unwrap_or_default();
     if checkpoint.config().headless {
         return Err(llama_core::Error::Headless.into());

@@ -26,16 +26,6 @@ fn all() -> Vec<Kernels> {
     texts.map(|text| text.parse().expect("kernels")).to_vec()
 }
 
-/// oneDNN has bf16 products for CPUs with AVX-512 alone.
-fn computes(kernels: Kernels, precision: Precision) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    let wide = std::is_x86_feature_detected!("avx512bw") && std::is_x86_feature_detected!("avx512vl");
-    #[cfg(not(target_arch = "x86_64"))]
-    let wide = false;
-    let held_below = std::env::var("ONEDNN_MAX_CPU_ISA").is_ok_and(|isa| isa.starts_with("AVX2"));
-    precision == Precision::F32 || kernels.products == Products::Plain || (wide && !held_below)
-}
-
 fn prompt(seed: u64, length: usize) -> Vec<u32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..length).map(|_| rng.random_range(0..50)).collect()
@@ -74,6 +64,13 @@ fn largest_difference(a: &[Tensor], b: &[Tensor]) -> f64 {
 
 #[test]
 fn kernels_differ_by_rounding_alone() {
+    for kernels in all() {
+        assert!(kernels.compute(Precision::F32, Device::Cpu), "f32 is everywhere");
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("avx512bw") && std::env::var_os("ONEDNN_MAX_CPU_ISA").is_none() {
+            assert!(kernels.compute(Precision::Mixed, Device::Cpu), "bf16 is where AVX-512 is");
+        }
+    }
     for (precision, floor) in [(Precision::F32, 1e-6), (Precision::Mixed, 8e-3), (Precision::Bf16, 8e-3)] {
         for batch in batches() {
             for reads in [None, Some(Tokens::Last)] {
@@ -82,7 +79,7 @@ fn kernels_differ_by_rounding_alone() {
                 let exact = states(&exact, &batch, reads.clone());
                 // What rounding does to the kernels that are everywhere, which other tests hold against references.
                 let plain = largest_difference(&states(&model(), &batch, reads.clone()), &exact);
-                for kernels in all().into_iter().filter(|kernels| computes(*kernels, precision)) {
+                for kernels in all().into_iter().filter(|kernels| kernels.compute(precision, Device::Cpu)) {
                     let other =
                         states(&model().with_kernels(kernels).expect("kernels"), &batch, reads.clone());
                     let found = largest_difference(&other, &exact);

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use tch::Device;
+use tch::{Device, Tensor};
+use torch_runtime::PackedWeight;
 
 mod rates;
 mod remembered;
@@ -65,15 +66,29 @@ pub struct Kernels {
 }
 
 impl Kernels {
+    /// Whether they compute in a precision on a device, here: CPUs without AVX-512 have no packed products in bf16.
+    pub fn compute(self, precision: Precision, device: Device) -> bool {
+        self.check(precision, device).is_ok()
+    }
+
     /// Refuses kernels that do not compute in a precision or on a device.
     pub(super) fn check(self, precision: Precision, device: Device) -> Result<()> {
         let reason = match self.products {
             Products::Packed if device != Device::Cpu => "packed products are computed on CPUs alone",
             Products::Packed if precision == Precision::F64 => "oneDNN has no products in f64",
+            Products::Packed if !packs(precision) => {
+                "this CPU or LibTorch has no packed products in that type"
+            }
             _ => return Ok(()),
         };
         Err(Error::Kernels { kernels: self, reason })
     }
+}
+
+/// Whether there are packed products, found out with the smallest one.
+fn packs(precision: Precision) -> bool {
+    let one = Tensor::f_ones([1, 1], (precision.product(), Device::Cpu));
+    one.and_then(|one| PackedWeight::new(&one, 1)?.linear(&one)).is_ok()
 }
 
 impl fmt::Display for Products {
