@@ -135,6 +135,7 @@ fn extract(extraction: &Extraction<'_>, pairs: &[TokenizedPair], store: &Path) -
     match outcome {
         Outcome::Finished(_) => Ok(()),
         Outcome::Stopped { done, total } => Err(format!("stopped after {done} of {total} pairs").into()),
+        _ => Err("another process has the store".into()),
     }
 }
 

@@ -27,6 +27,21 @@ pub enum Error {
     /// LibTorch itself.
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
+    /// What connects several processes.
+    #[cfg(feature = "distributed")]
+    #[error(transparent)]
+    Ranks(#[from] torch_runtime::dist::Error),
+    /// Another process of the job was lost.
+    #[cfg(feature = "distributed")]
+    #[error("{0}")]
+    Lost(torch_runtime::dist::Lost),
+    /// The processes of a job are not of one mind; nothing was written.
+    #[cfg(feature = "distributed")]
+    #[error("{}", objections.join("\n"))]
+    Disagreement {
+        /// What each of them says that differs from rank 0.
+        objections: Vec<String>,
+    },
     /// A file; the message names it.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -115,6 +130,17 @@ impl Error {
             Self::Probe(error) => return error.hint(),
             Self::Trainer(error) => return error.hint(),
             Self::Runtime(error) => return error.hint(),
+            #[cfg(feature = "distributed")]
+            Self::Ranks(error) => return error.hint(),
+            #[cfg(feature = "distributed")]
+            Self::Lost(lost) => match lost.cause {
+                torch_runtime::dist::Cause::Failed(_) => "that rank's own message says more",
+                _ => "the same command continues",
+            },
+            #[cfg(feature = "distributed")]
+            Self::Disagreement { .. } => {
+                "give every rank the same version, model, tokenizer, prompts and settings, on machines of one kind"
+            }
             Self::Io(error) => host::hint::hint(error),
             Self::NoPairs => {
                 "every pair was dropped, or the file is empty; look at the limits and the offset"

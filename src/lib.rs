@@ -46,9 +46,13 @@ mod error;
 mod extract;
 mod pairs;
 mod predict;
+#[cfg(feature = "distributed")]
+mod ranks;
 
 pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
-pub use extract::{Examples, Extraction, Observer, Outcome, TokenRule, computing};
+pub use extract::{Examples, Extraction, Observer, Outcome, TokenRule, computing, recorded_threads};
 pub use pairs::{PairTokenizer, tokenize_all, tokenize_statements};
 pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, check_predictable, predict};
+#[cfg(feature = "distributed")]
+pub use ranks::{Patience, Ranks};

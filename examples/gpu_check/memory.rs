@@ -78,7 +78,7 @@ fn job(
     let extraction = Extraction::new(checkpoint, tokenizer).device(bench.device).batch_tokens(1 << 24);
     match extraction.run(pairs, bench.scratch.join(name), &mut notices)? {
         Outcome::Finished(store) => Ok((store, notices.0)),
-        Outcome::Stopped { .. } => Err("the extraction stopped".into()),
+        _ => Err("the extraction stopped".into()),
     }
 }
 

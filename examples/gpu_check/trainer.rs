@@ -30,7 +30,7 @@ pub(crate) fn check(bench: &Bench) -> Result<Value, AnyError> {
         let folder = bench.scratch.join(name);
         match Extraction::new(&checkpoint, &tokenizer).device(device).run(&pairs, &folder, &mut ())? {
             Outcome::Finished(_) => Ok((StoreSource::open(&folder)?, started.elapsed().as_secs_f64())),
-            Outcome::Stopped { .. } => Err("the extraction stopped".into()),
+            _ => Err("the extraction stopped".into()),
         }
     };
     let (here, here_seconds) = store(bench.device, "here")?;

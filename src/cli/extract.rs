@@ -14,12 +14,13 @@ use llama_ccs::llama_core::{
     Checkpoint, Edits, HookSet, IdentityCache, Kernels, Precision, Suited, Tokenizer,
 };
 use llama_ccs::{
-    Drift, Examples, Extraction, Observer, Outcome, TokenRule, computing, drift, tokenize_all,
-    tokenize_statements, torch_runtime,
+    Drift, Examples, Extraction, Observer, Outcome, TokenRule, computing, drift, recorded_threads, tch,
+    tokenize_all, tokenize_statements, torch_runtime,
 };
 use serde_json::json;
 
 use super::hashing::Hashing;
+use super::ranks::{Processes, RankArgs};
 use super::{AnyError, at_least_one, kernels, output, precision, sidecar, size, tokenizer};
 
 #[derive(clap::Args, Debug)]
@@ -31,6 +32,8 @@ Examples:
   llama-ccs extract --model m --prompts p.csv --out every-token --tokens all --store-dtype f16
   llama-ccs extract --model m --prompts p.csv --out s --hooks 'blocks.{8,16}.attn.hook_z' hook_embed
   llama-ccs extract --model m --prompts p.csv --out ablated --edits edits.json
+  torchrun --no-python --nproc_per_node 2 llama-ccs extract --model m --prompts p.csv --out store --device cuda
+  llama-ccs extract --model m --prompts p.csv --out store --ranks 2
 
 After a crash or an interruption, the same command continues where it stopped, and the store has the same bytes as \
 without it. The first Ctrl-C stops after the current batch, a second one at once (exit code 130). SIGTERM stops after \
@@ -105,6 +108,12 @@ pub(crate) struct Args {
     /// once for many batches, and gives the same states [default: what is free].
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<u64>,
+    /// How many threads a process computes with; the last bits of states depend on it [default: what the store was begun
+    /// with; for a new one every core, shared among the processes of a host].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    threads: Option<usize>,
+    #[command(flatten)]
+    ranks: RankArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -124,7 +133,11 @@ impl From<StoreDtypeArg> for StoreDtype {
 
 impl Args {
     pub(crate) fn run(&self, json: bool, signals: &Signals) -> Result<ExitCode, AnyError> {
-        let device = torch_runtime::open(&self.device)?;
+        self.ranks.run(signals, |processes| self.extract(json, signals, processes))
+    }
+
+    fn extract(&self, json: bool, signals: &Signals, processes: &Processes) -> Result<ExitCode, AnyError> {
+        let device = torch_runtime::open(&processes.device(&self.device))?;
         let edits = self.edits.as_ref().map(Edits::load).transpose()?;
         let mut templates = Template::resolve_all(&self.template)?;
         let made = match sidecar::load(&self.prompts) {
@@ -138,7 +151,11 @@ impl Args {
         let checkpoint = Checkpoint::open(&self.model)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         let cache = IdentityCache::of_user();
-        let suited = computing(&checkpoint, &self.out, device, (self.dtype, self.kernels), &cache)?;
+        let threads = processes.decided("threads", || Ok(self.threads(processes)))?;
+        set_threads(threads);
+        let suited = processes.decided("precision and kernels", || {
+            Ok(computing(&checkpoint, &self.out, device, (self.dtype, self.kernels), &cache)?)
+        })?;
         let dtype = suited.precision;
         let mut extraction = self
             .extraction(Extraction::new(&checkpoint, &tokenizer), checkpoint.config().n_layers)?
@@ -146,19 +163,24 @@ impl Args {
             .kernels(suited.kernels)
             .device(device)
             .stop(signals.stop());
+        extraction = processes.divide(extraction);
         if let Some(edits) = &edits {
             extraction = extraction.edits(edits);
         }
         extraction = templates.iter().fold(extraction, Extraction::template);
         let (prompts, warnings) = Tokenized::read(&self.prompts, &tokenizer)?;
-        warnings.iter().for_each(output::warn);
+        if processes.is_first() {
+            warnings.iter().for_each(output::warn);
+        }
         let notes = warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
         extraction = made.notes.into_iter().chain(notes).fold(extraction, Extraction::data_note);
         let examples = prompts.examples();
 
         let drift = match self.compare_f32 {
-            Some(n) => drift(&checkpoint, examples.first(n), (dtype, suited.kernels), device)?,
-            None => Vec::new(),
+            Some(n) if processes.is_first() => {
+                drift(&checkpoint, examples.first(n), (dtype, suited.kernels), device)?
+            }
+            _ => Vec::new(),
         };
         if !json && !drift.is_empty() {
             output::page(&format!("layer  largest difference    relative ({dtype} against f32)"))?;
@@ -166,17 +188,26 @@ impl Args {
                 output::page(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"))?;
             }
         }
-        let bar = output::progress(examples.len(), "extracting");
-        bar.say(&format!("computing in {suited}"));
-        let mut watch = Watch { bar, signals, hashing: Hashing::default(), bytes: None };
+        let bar = processes.is_first().then(|| output::progress(examples.len(), "extracting"));
+        let mut watch = Watch { bar, signals, processes, hashing: Hashing::default(), bytes: None };
+        watch.say(&format!("computing in {suited}{}", threads_shown(threads)));
         let outcome = extraction.run(examples, &self.out, &mut watch);
-        watch.bar.clear();
+        watch.bar.iter().for_each(Bar::clear);
         let outcome = outcome?;
-        self.report(&outcome, examples, (watch.bytes, &suited), &drift, json)?;
+        if processes.is_first() {
+            self.report(&outcome, examples, (watch.bytes, &suited), &drift, json)?;
+        }
         Ok(match outcome {
             Outcome::Finished(_) => ExitCode::SUCCESS,
-            Outcome::Stopped { .. } => ExitCode::from(signals.exit_code()),
+            #[cfg(feature = "distributed")]
+            Outcome::Helped { finished: true, .. } => ExitCode::SUCCESS,
+            _ => ExitCode::from(signals.exit_code()),
         })
+    }
+
+    /// What a store was begun with comes before what is usual.
+    fn threads(&self, processes: &Processes) -> Option<usize> {
+        self.threads.or_else(|| recorded_threads(&self.out)).or_else(|| processes.threads())
     }
 
     /// What the flags say of an extraction, but for what has to be opened first.
@@ -218,6 +249,7 @@ impl Args {
                 (rows, rows, store.manifest().columns.iter().map(Column::name).collect())
             }
             Outcome::Stopped { done, total } => (*done, *total, Vec::new()),
+            _ => (0, rows, Vec::new()),
         };
         let finished = matches!(outcome, Outcome::Finished(_));
         if json {
@@ -234,6 +266,21 @@ impl Args {
             ));
         }
         Ok(())
+    }
+}
+
+/// Has LibTorch compute with so many threads from now on.
+fn set_threads(threads: Option<usize>) {
+    if let Some(threads) = threads.and_then(|threads| i32::try_from(threads).ok()) {
+        tch::set_num_threads(threads);
+    }
+}
+
+fn threads_shown(threads: Option<usize>) -> String {
+    match threads {
+        Some(1) => ", by one thread a process".to_owned(),
+        Some(threads) => format!(", by {threads} threads a process"),
+        None => String::new(),
     }
 }
 
@@ -271,7 +318,9 @@ impl Tokenized {
 
 /// A progress bar that signals stop.
 struct Watch<'a> {
-    bar: Bar,
+    /// Of the process that has the store.
+    bar: Option<Bar>,
+    processes: &'a Processes,
     signals: &'a Signals,
     hashing: Hashing,
     /// Bytes of the store, once they are known.
@@ -281,16 +330,25 @@ struct Watch<'a> {
 /// Bytes of a store that are worth a line in a log, too.
 const MUCH: u64 = 10 << 30;
 
+impl Watch<'_> {
+    fn say(&self, text: &str) {
+        self.bar.iter().for_each(|bar| bar.say(text));
+    }
+}
+
 impl Observer for Watch<'_> {
     fn store(&mut self, bytes: u64) {
         self.bytes = Some(bytes);
         let text = format!("the store takes {} ({bytes} bytes)", shown(bytes));
         // In a pipe only what needs attention is said.
-        if bytes < MUCH { self.bar.say(&text) } else { self.bar.note(&text) }
+        match &self.bar {
+            Some(bar) if bytes >= MUCH => bar.note(&text),
+            _ => self.say(&text),
+        }
     }
 
     fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
-        self.bar.set(done);
+        self.bar.iter().for_each(|bar| bar.set(done));
         // Before the first call there is nothing to bring to an end: plans are made and files are hashed.
         if self.signals.drains().load(Ordering::SeqCst) {
             ControlFlow::Break(())
@@ -300,10 +358,14 @@ impl Observer for Watch<'_> {
     }
 
     fn notice(&mut self, text: &str) {
-        self.bar.warn(text);
+        match &self.bar {
+            Some(bar) => bar.warn(text),
+            None => output::warn(&self.processes.signed(text)),
+        }
     }
 
     fn hashing(&mut self, _done: u64, total: u64) {
-        self.hashing.tell(total, |text| self.bar.say(text));
+        let bar = &self.bar;
+        self.hashing.tell(total, |text| bar.iter().for_each(|bar| bar.say(text)));
     }
 }

@@ -16,10 +16,17 @@ mod flags;
 mod generate;
 mod hashing;
 mod hooks;
+#[cfg(feature = "distributed")]
+mod launch;
 mod model;
 mod output;
 mod predict;
 mod prompts;
+#[cfg(feature = "distributed")]
+mod ranks;
+#[cfg(not(feature = "distributed"))]
+#[path = "one_process.rs"]
+mod ranks;
 mod sidecar;
 mod store;
 
@@ -67,8 +74,12 @@ enum Command {
 
 /// Parses the command line, runs the command, and turns an error into its message and exit code.
 pub(crate) fn main() -> ExitCode {
-    let errors = Errors::new().hints_of_any(flags::hint).hints_of_any(llama_ccs::hint).flags::<Cli>();
-    Program::new(errors).run(|cli: Cli, signals| {
+    let errors = Errors::new()
+        .hints_of_any(flags::hint)
+        .hints_of_any(ranks::hint)
+        .hints_of_any(llama_ccs::hint)
+        .flags::<Cli>();
+    Program::new(errors).exits(ranks::exit_code).run(|cli: Cli, signals| {
         output::listen(cli.verbose);
         run(cli, signals)
     })
@@ -76,6 +87,10 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, AnyError> {
     let json = cli.json;
+    let of_all = matches!(cli.command, Command::Extract(_) | Command::Doctor(_));
+    if !of_all && ranks::is_idle() {
+        return Ok(ExitCode::SUCCESS);
+    }
     match cli.command {
         Command::Prompts(args) => args.run(json),
         Command::Extract(args) => args.run(json, signals),

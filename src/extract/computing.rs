@@ -43,6 +43,12 @@ pub fn computing(
     Ok(checkpoint.suited(device, (precision, kernels), cache)?)
 }
 
+/// The number of threads that a store's states were computed with, if there is a store: it is continued with as many.
+pub fn recorded_threads(out: impl AsRef<Path>) -> Option<usize> {
+    let threads = Manifest::read(out).ok()?.provenance().extraction?.threads?;
+    usize::try_from(threads).ok()
+}
+
 /// What states were computed in.
 pub(crate) fn recorded_precision(provenance: &Provenance) -> Option<Precision> {
     provenance.precision()?.parse().ok()

@@ -5,14 +5,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use activations::{Manifest, Pace, RowKind, Store, StoreDtype, StoreWriter};
+use activations::{Store, StoreDtype};
 use boolq::Template;
 use llama_core::tch::Device;
 use llama_core::{Checkpoint, Edits, HookPoint, HookSet, IdentityCache, Kernels, Precision, Tokenizer};
-use serde_json::json;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+#[cfg(feature = "distributed")]
+use crate::ranks::Ranks;
 
+#[cfg(feature = "distributed")]
+mod among;
 pub(crate) mod batch;
 pub(crate) mod computing;
 mod examples;
@@ -22,17 +25,17 @@ pub(crate) mod pipeline;
 pub(crate) mod plan;
 mod provenance;
 pub(crate) mod residency;
+mod run;
 mod token_rule;
 
-pub use computing::computing;
+pub use computing::{computing, recorded_threads};
 pub use examples::Examples;
 pub use observer::Observer;
 pub use token_rule::TokenRule;
 
-use examples::Example;
-
 /// How an extraction ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Outcome {
     /// Every row is in the store.
     Finished(Store),
@@ -43,10 +46,18 @@ pub enum Outcome {
         /// Rows there will be.
         total: usize,
     },
+    /// This process computed for another one, which has the store ([`Extraction::among`]).
+    #[cfg(feature = "distributed")]
+    Helped {
+        /// Rows that this process computed.
+        rows: usize,
+        /// Whether every row is in the store.
+        finished: bool,
+    },
 }
 
 /// What to extract from a model, and how.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Extraction<'a> {
     checkpoint: &'a Checkpoint,
     tokenizer: &'a Tokenizer,
@@ -66,6 +77,8 @@ pub struct Extraction<'a> {
     data_notes: Vec<String>,
     stop: Option<&'a AtomicBool>,
     identities: IdentityCache,
+    #[cfg(feature = "distributed")]
+    ranks: Option<&'a Ranks>,
 }
 
 impl<'a> Extraction<'a> {
@@ -93,6 +106,8 @@ impl<'a> Extraction<'a> {
             data_notes: Vec::new(),
             stop: None,
             identities: IdentityCache::none(),
+            #[cfg(feature = "distributed")]
+            ranks: None,
         }
     }
 
@@ -247,6 +262,17 @@ impl<'a> Extraction<'a> {
         self
     }
 
+    /// Divides the work among processes, each with the whole model: rank 0 writes the store, the others send it what they
+    /// compute, and end as [`Outcome::Helped`]. The store's bytes are those of one process with as many threads as each of
+    /// these has. Every process must make the same extraction, of the same examples; what differs is an error on all of
+    /// them before anything is written.
+    #[cfg(feature = "distributed")]
+    #[must_use]
+    pub fn among(mut self, ranks: &'a Ranks) -> Self {
+        self.ranks = Some(ranks);
+        self
+    }
+
     /// Runs the model over pairs, or over single statements, and writes the store, or continues the one that an earlier run began. What that one
     /// holds is read and compared with its journal; damaged rows are named to the observer and computed again.
     ///
@@ -262,132 +288,11 @@ impl<'a> Extraction<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let examples: Examples<'e> = examples.into();
-        self.run_rows(&examples.rows(), examples.kind(), out.as_ref(), observer)
-    }
-
-    fn run_rows(
-        &self,
-        examples: &[Example<'_>],
-        kind: RowKind,
-        out: &Path,
-        observer: &mut dyn Observer,
-    ) -> Result<Outcome> {
-        self.check(examples, kind)?;
-        let with_all = self.rules.contains(&TokenRule::All);
-        let ids = with_all.then(|| plan::token_ids(examples, kind, self.tokenizer)).transpose()?;
-        let mut manifest = self.manifest(examples, kind, observer)?;
-        if let Some(ids) = &ids {
-            manifest = manifest.with_tokens(ids)?;
+        let (rows, kind, out) = (examples.rows(), examples.kind(), out.as_ref());
+        #[cfg(feature = "distributed")]
+        if let Some(ranks) = self.ranks {
+            return self.run_among(ranks, &rows, kind, out, observer);
         }
-        observer.store(manifest.bytes());
-        announce_check(out, &manifest, observer);
-        let rows = plan::rows(examples, self.tokenizer);
-        let mut writer = StoreWriter::open_with(out, manifest, &rows, ids.as_ref(), Pace::default())?;
-        writer.repairs().iter().for_each(|repair| observer.notice(repair));
-
-        let total = examples.len();
-        let missing: usize =
-            writer.remaining().iter().map(|&number| writer.manifest().batches[number].len()).sum();
-        let mut done = total - missing;
-        let log = log::Log::new(out);
-        log.write(
-            "start",
-            &json!({ "done": done, "rows": total, "model": host::files::in_json(self.checkpoint.path()) }),
-        )?;
-        if !writer.repairs().is_empty() {
-            log.write("repairs", &json!({ "found": writer.repairs() }))?;
-        }
-        if observer.rows(done, total).is_continue() && missing > 0 {
-            done = self.compute(examples, kind, &mut writer, observer, &log)?;
-        }
-        if done < total {
-            drop(writer); // makes durable what was committed
-            log.write("stopped", &json!({ "done": done, "rows": total }))?;
-            return Ok(Outcome::Stopped { done, total });
-        }
-        let store = writer.finish()?;
-        log.write("finished", &json!({ "rows": total }))?;
-        Ok(Outcome::Finished(store))
-    }
-
-    /// Refuses what cannot be extracted, before anything is computed or written.
-    fn check(&self, examples: &[Example<'_>], kind: RowKind) -> Result<()> {
-        if examples.is_empty() {
-            return Err(Error::NoPairs);
-        }
-        if let Some(rule) = self.rules.iter().find(|rule| rule.is_of_answers() && kind != RowKind::Pairs) {
-            return Err(Error::NoAnswers { rule: *rule });
-        }
-        self.tokenizer.check_fits(self.checkpoint.config())?;
-        self.hooks.check_blocks(self.checkpoint.config().n_layers)?;
-        if let Some(hook) = self.hooks.iter().find(|p| !plan::storable(*p)) {
-            return Err(Error::NotStorable { hook: hook.to_string() });
-        }
-        if let Some(stranger) =
-            self.templates.iter().find(|t| examples.iter().all(|example| example.origin.template != t.name()))
-        {
-            let named = provenance::names(examples, |origin| origin.template);
-            return Err(Error::TemplateOfNoPair { template: stranger.name().to_owned(), named });
-        }
-        self.edits.map(|edits| edits.hook(self.checkpoint.config(), self.device)).transpose()?;
-        Ok(())
-    }
-
-    /// The plan, and what made it; reads the model's weights where their hash is not remembered.
-    fn manifest(
-        &self,
-        examples: &[Example<'_>],
-        kind: RowKind,
-        observer: &mut dyn Observer,
-    ) -> Result<Manifest> {
-        let batches = plan::batches(examples, self.tokens_of_batch(), self.grouping());
-        let columns = plan::columns(&self.hooks, &self.rules, self.checkpoint.config(), kind);
-        let identity =
-            self.checkpoint.identity(&self.identities, &mut |done, total| observer.hashing(done, total))?;
-        let provenance = self.provenance(examples, kind, &identity)?;
-        Ok(Manifest::new(self.store_dtype, columns, batches, provenance.into()).of(kind))
-    }
-
-    /// Loads the model and runs it over the batches that the store lacks; gives the rows that are in the store then.
-    fn compute(
-        &self,
-        examples: &[Example<'_>],
-        kind: RowKind,
-        writer: &mut StoreWriter,
-        observer: &mut dyn Observer,
-        log: &log::Log,
-    ) -> Result<usize> {
-        let (llama, group_tokens) = residency::load(
-            self.checkpoint,
-            (self.precision, self.kernels),
-            self.device,
-            self.max_memory,
-            (self.tokens_of_batch(), self.bytes_kept()),
-            observer,
-        )?;
-        let runner = batch::BatchRunner {
-            llama: &llama,
-            hooks: &self.hooks,
-            rules: &self.rules,
-            edits: self.edits,
-            sharing: self.grouping() != plan::Grouping::Prompts,
-            // A pass over a model in memory is over soon.
-            stop: self.stop.filter(|_| group_tokens > 0),
-        };
-        let (one_a_pass, stop) = (self.deterministic, self.stop);
-        let pipeline = pipeline::Pipeline { runner, examples, kind, one_a_pass, group_tokens, stop };
-        pipeline.run(writer, examples.len(), observer, log)
-    }
-}
-
-/// Says that a store which is there is read before it is continued, where that takes a while.
-fn announce_check(out: &Path, manifest: &Manifest, observer: &mut dyn Observer) {
-    const NOTICED: u64 = 8 << 30;
-    let Ok(status) = activations::Status::of(out) else { return };
-    let share = status.rows_done as f64 / status.rows.max(1) as f64;
-    let bytes = (manifest.bytes() as f64 * share) as u64;
-    if bytes >= NOTICED {
-        let gigabytes = bytes as f64 / 1e9;
-        observer.notice(&format!("comparing {gigabytes:.0} GB of states that are there with the journal"));
+        self.run_alone(&rows, kind, out, observer)
     }
 }

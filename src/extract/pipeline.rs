@@ -1,8 +1,10 @@
 //! Batches through the model, with what comes before and after beside it: one thread lays out the next batches, one reads
-//! states from the device and hands them to the store's writer, the model runs on the caller's. Queues are short: a slow
-//! disk slows the model and never grows the memory.
+//! states from the device and keeps them, the model runs on the caller's. Queues are short: a slow disk slows the model and
+//! never grows the memory.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#[cfg(feature = "distributed")]
+use std::sync::mpsc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use activations::{BatchStates, RowKind, StoreWriter};
@@ -16,7 +18,7 @@ use super::{Observer, log};
 use crate::error::{Error, Result};
 
 /// Batches that wait, laid out, for the model, and computed ones that wait to be read.
-const QUEUE: usize = 2;
+pub(super) const QUEUE: usize = 2;
 
 /// A batch of the plan: usually one layout, several where a batch had to be divided.
 struct Work<'p> {
@@ -35,6 +37,10 @@ pub(super) struct Pipeline<'a> {
     pub(super) runner: BatchRunner<'a>,
     pub(super) examples: &'a [Example<'a>],
     pub(super) kind: RowKind,
+    /// The plan: the rows of every batch.
+    pub(super) batches: &'a [Vec<usize>],
+    /// Batches that are laid out before the model asks for them.
+    pub(super) ahead: usize,
     /// Each example has a pass of its own, so that no row's bytes depend on its neighbors.
     pub(super) one_a_pass: bool,
     /// Tokens, padding included, that one pass over a streamed model's weights is made for; 0 where the model is in memory.
@@ -43,31 +49,76 @@ pub(super) struct Pipeline<'a> {
     pub(super) stop: Option<&'a AtomicBool>,
 }
 
+/// Rows that were kept, of how many; who keeps them counts.
+pub(super) struct Progress {
+    pub(super) done: AtomicUsize,
+    pub(super) total: usize,
+}
+
+/// Batches that the model has been through, for who keeps their states.
+pub(super) struct Inbox<'p> {
+    computed: Receiver<Computed<'p>>,
+    rules: &'p [TokenRule],
+}
+
+/// What an [`Inbox`] held.
+#[cfg(feature = "distributed")]
+pub(super) enum Received {
+    /// A batch's number, and its states, read from the device.
+    Batch(usize, BatchStates),
+    Nothing,
+    /// Nothing more will come.
+    End,
+}
+
+impl Inbox<'_> {
+    /// The next batch, waited for no longer than that.
+    #[cfg(feature = "distributed")]
+    pub(super) fn within(&self, time: std::time::Duration) -> Result<Received> {
+        match self.computed.recv_timeout(time) {
+            Ok(computed) => self.read(computed).map(|(number, states)| Received::Batch(number, states)),
+            Err(mpsc::RecvTimeoutError::Timeout) => Ok(Received::Nothing),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(Received::End),
+        }
+    }
+
+    /// The next batch; none at the end.
+    pub(super) fn next(&self) -> Result<Option<(usize, BatchStates)>> {
+        self.computed.recv().ok().map(|computed| self.read(computed)).transpose()
+    }
+
+    fn read(&self, Computed { number, pieces }: Computed<'_>) -> Result<(usize, BatchStates)> {
+        let _no_gradients = tch::no_grad_guard();
+        let mut whole = BatchStates::default();
+        for (prepared, shown) in pieces {
+            append(&mut whole, prepared.read(shown, self.rules)?);
+        }
+        Ok((number, whole))
+    }
+}
+
 impl Pipeline<'_> {
-    /// Runs the model over every batch that the store lacks, until the observer has seen enough. Gives the rows that are
-    /// in the store.
+    /// Runs the model over the batches that `claims` gives, until the observer has seen enough; `keep` takes their states.
     pub(super) fn run(
         &self,
-        writer: &mut StoreWriter,
-        total: usize,
+        claims: impl Iterator<Item = Result<usize>> + Send,
+        keep: impl FnOnce(Inbox<'_>) -> Result<()> + Send,
+        progress: &Progress,
         observer: &mut dyn Observer,
         log: &log::Log,
-    ) -> Result<usize> {
-        let batches = writer.manifest().batches.clone();
-        let remaining = writer.remaining().to_vec();
-        let missing: usize = remaining.iter().map(|&number| batches[number].len()).sum();
-        let done = AtomicUsize::new(total - missing);
+    ) -> Result<()> {
         std::thread::scope(|scope| {
-            let (prepared, laid_out) = sync_channel(QUEUE);
+            let (prepared, laid_out) = sync_channel(self.ahead);
             let lay_out = LayOut {
                 examples: self.examples,
                 kind: self.kind,
                 sharing: self.runner.sharing,
                 one_a_pass: self.one_a_pass,
             };
+            let batches = self.batches;
             let prepare = move || {
-                for number in remaining {
-                    let work = lay_out.batch(number, &batches[number]);
+                for number in claims {
+                    let work = number.and_then(|number| lay_out.batch(number, &batches[number]));
                     let failed = work.is_err();
                     // Nobody listens any more after an error or an interruption.
                     if prepared.send(work).is_err() || failed {
@@ -76,20 +127,18 @@ impl Pipeline<'_> {
                 }
             };
             let (computed, to_read) = sync_channel(QUEUE);
-            let (rules, read_rows) = (self.runner.rules, &done);
-            let commit = move || commit(&to_read, rules, writer, read_rows);
+            let inbox = Inbox { computed: to_read, rules: self.runner.rules };
             spawn_scoped(scope, "layout", prepare)?;
-            let committer = spawn_scoped(scope, "states", commit)?;
-            let driven = self.drive(&laid_out, &computed, &done, total, observer, log);
+            let keeper = spawn_scoped(scope, "states", move || keep(inbox))?;
+            let driven = self.drive(&laid_out, &computed, progress, observer, log);
             drop((laid_out, computed)); // both threads end
             // An error of the disk is why the model could not go on, so it comes first.
-            match committer.join() {
-                Ok(committed) => committed.and(driven)?,
+            match keeper.join() {
+                Ok(kept) => kept.and(driven)?,
                 Err(panic) => std::panic::resume_unwind(panic),
             }
-            let done = done.load(Ordering::Acquire);
-            let _ = observer.rows(done, total);
-            Ok(done)
+            let _ = observer.rows(progress.done.load(Ordering::Acquire), progress.total);
+            Ok(())
         })
     }
 
@@ -98,8 +147,7 @@ impl Pipeline<'_> {
         &self,
         laid_out: &Receiver<Result<Work<'p>>>,
         computed: &SyncSender<Computed<'p>>,
-        done: &AtomicUsize,
-        total: usize,
+        progress: &Progress,
         observer: &mut dyn Observer,
         log: &log::Log,
     ) -> Result<()> {
@@ -124,10 +172,10 @@ impl Pipeline<'_> {
             };
             for done in through {
                 if computed.send(done).is_err() {
-                    return Ok(()); // the committing thread says why
+                    return Ok(()); // who keeps them says why
                 }
             }
-            if observer.rows(done.load(Ordering::Acquire), total).is_break() {
+            if observer.rows(progress.done.load(Ordering::Acquire), progress.total).is_break() {
                 return Ok(());
             }
         }
@@ -192,22 +240,12 @@ impl<'p> LayOut<'p> {
     }
 }
 
-/// Reads states from the device and commits them, batch after batch.
-fn commit(
-    computed: &Receiver<Computed<'_>>,
-    rules: &[TokenRule],
-    writer: &mut StoreWriter,
-    done: &AtomicUsize,
-) -> Result<()> {
-    let _no_gradients = tch::no_grad_guard();
-    while let Ok(Computed { number, pieces }) = computed.recv() {
-        let mut whole = BatchStates::default();
-        for (prepared, shown) in pieces {
-            append(&mut whole, prepared.read(shown, rules)?);
-        }
+/// Commits states to a store, batch after batch.
+pub(super) fn commit(writer: &mut StoreWriter, inbox: &Inbox<'_>, progress: &Progress) -> Result<()> {
+    while let Some((number, states)) = inbox.next()? {
         let rows = writer.manifest().batches[number].len();
-        writer.commit(number, whole)?;
-        done.fetch_add(rows, Ordering::Release);
+        writer.commit(number, states)?;
+        progress.done.fetch_add(rows, Ordering::Release);
     }
     Ok(())
 }

@@ -102,7 +102,7 @@ impl Scene {
     fn store(&self, extraction: &Extraction<'_>, pairs: &[TokenizedPair], name: &str) -> Store {
         match extraction.run(pairs, self.path(name), &mut ()).expect("extract") {
             Outcome::Finished(store) => store,
-            Outcome::Stopped { .. } => panic!("nothing stops it"),
+            _ => panic!("nothing stops it"),
         }
     }
 }

@@ -138,7 +138,7 @@ fn model() -> (Checkpoint, Tokenizer) {
 fn finished(outcome: Outcome) -> Store {
     match outcome {
         Outcome::Finished(store) => store,
-        Outcome::Stopped { done, .. } => panic!("stopped after {done} rows"),
+        other => panic!("{other:?}"),
     }
 }
 

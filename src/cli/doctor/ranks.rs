@@ -1,8 +1,7 @@
 //! Whether processes can talk to each other: `doctor --ranks N`, or `doctor` under a launcher.
 
 use std::error::Error;
-use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use host::program::Hinted;
@@ -10,6 +9,8 @@ use llama_ccs::tch::{Device, Kind, Tensor};
 use llama_ccs::torch_runtime::dist::{Group, Heartbeat, Lost, Store, World};
 use llama_ccs::torch_runtime::{self, machine};
 use serde::{Deserialize, Serialize};
+
+use crate::cli::launch;
 
 /// How long ranks are waited for, and how long one may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -97,20 +98,9 @@ fn pass_on(group: &Group) -> Result<f64, Box<dyn Error>> {
 /// # Errors
 /// What a rank says that failed.
 pub(super) fn start(ranks: usize) -> Result<Talk, Box<dyn Error>> {
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let program = std::env::current_exe()?;
-    let rank = |rank: usize| {
-        let mut command = Command::new(&program);
+    let started = launch::spawn(ranks, |_, command| {
         command.args(["doctor", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for (name, value) in
-            [("RANK", rank), ("LOCAL_RANK", rank), ("WORLD_SIZE", ranks), ("LOCAL_WORLD_SIZE", ranks)]
-        {
-            command.env(name, value.to_string());
-        }
-        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
-        command.env_remove("TORCHELASTIC_USE_AGENT_STORE").spawn()
-    };
-    let started = (0..ranks).map(rank).collect::<Result<Vec<_>, _>>()?;
+    })?;
     let mut talk = None;
     for (rank, child) in started.into_iter().enumerate() {
         let output = child.wait_with_output()?;

@@ -12,6 +12,7 @@ use crate::threads;
 /// LibTorch's, polars' and our own, each with one for every core: the first two end the program where they get none.
 const THREADS_A_CORE: usize = 3;
 
+type CodeOf = Box<dyn Fn(&(dyn Error + 'static)) -> Option<u8>>;
 type IsStop = Box<dyn Fn(&(dyn Error + 'static)) -> bool>;
 
 /// A program: how it prints errors, and which of them only say that a signal stopped the work.
@@ -32,18 +33,26 @@ type IsStop = Box<dyn Fn(&(dyn Error + 'static)) -> bool>;
 pub struct Program {
     errors: Errors,
     stops: Vec<IsStop>,
+    codes: Vec<CodeOf>,
 }
 
 impl Program {
     /// A program that prints errors in this way.
     pub fn new(errors: Errors) -> Self {
-        Self { errors, stops: Vec::new() }
+        Self { errors, stops: Vec::new(), codes: Vec::new() }
     }
 
     /// Which errors of a type say that a signal stopped the work. The exit code is then the signal's.
     #[must_use]
     pub fn stopped<E: Error + 'static>(mut self, is_stop: impl Fn(&E) -> bool + 'static) -> Self {
         self.stops.push(Box::new(move |error| error.downcast_ref().is_some_and(&is_stop)));
+        self
+    }
+
+    /// Which errors have an exit code of their own, other than 1.
+    #[must_use]
+    pub fn exits(mut self, code: impl Fn(&(dyn Error + 'static)) -> Option<u8> + 'static) -> Self {
+        self.codes.push(Box::new(code));
         self
     }
 
@@ -67,7 +76,10 @@ impl Program {
             Err(error) if self.is_stop(error.as_ref()) => {
                 self.failed(error.as_ref(), ExitCode::from(signals.exit_code()))
             }
-            Err(error) => self.failed(error.as_ref(), ExitCode::FAILURE),
+            Err(error) => {
+                let code = self.codes.iter().find_map(|code| code(error.as_ref()));
+                self.failed(error.as_ref(), code.map_or(ExitCode::FAILURE, ExitCode::from))
+            }
         }
     }
 
@@ -79,6 +91,12 @@ impl Program {
         output::note(&self.errors.message(error));
         code
     }
+}
+
+/// Prints an error and ends the program now, whatever other threads do.
+pub fn fail_now(error: &(dyn Error + 'static), code: u8) -> ! {
+    output::error(error);
+    signal_hook::low_level::exit(code.into())
 }
 
 fn threads_can_be_had() -> Result<(), Box<dyn Error>> {

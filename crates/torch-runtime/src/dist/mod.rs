@@ -27,7 +27,7 @@ mod store;
 mod world;
 
 pub use group::Group;
-pub use heartbeat::{Heartbeat, Lost};
+pub use heartbeat::{Cause, Heartbeat, Lost};
 pub use store::Store;
 pub use world::{Launcher, World, own_address};
 

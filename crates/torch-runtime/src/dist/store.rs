@@ -10,6 +10,8 @@ use super::{Error, World};
 /// How often something that is waited for is looked at. c10d's own waiting would write to stderr at every timeout, and not
 /// notice what else happens.
 const LOOK: Duration = Duration::from_millis(5);
+/// How often it is told who is missing.
+const TELL: Duration = Duration::from_secs(5);
 
 /// A connection to the store of a world: small values by name, and counters.
 ///
@@ -23,6 +25,9 @@ pub struct Store {
 #[allow(unsafe_code)]
 // SAFETY: c10d's client locks its connection; the pointer is this value's alone.
 unsafe impl Send for Store {}
+#[allow(unsafe_code)]
+// SAFETY: every operation of that client takes its lock, so several threads may call.
+unsafe impl Sync for Store {}
 
 impl Store {
     /// Joins the world: connects to its store, which rank 0 serves where the launcher does not, and waits until all ranks
@@ -32,10 +37,23 @@ impl Store {
     /// [`Error::Store`] if the address cannot be reached or served within the time, [`Error::Missing`] with the ranks that
     /// have not come.
     pub fn join(world: &World, timeout: Duration) -> Result<Self, Error> {
+        Self::join_telling(world, timeout, &mut |_| ())
+    }
+
+    /// [`join`](Self::join), which tells now and then which ranks it still waits for.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_telling(
+        world: &World,
+        timeout: Duration,
+        waiting: &mut dyn FnMut(&[usize]),
+    ) -> Result<Self, Error> {
         let store = Self::connect(world, timeout, world.rank == 0 && !world.served)?;
         store.set(&format!("here/{}", world.rank), &[])?;
         let started = Instant::now();
         let mut missing: Vec<usize> = (0..world.size).collect();
+        let mut told = Instant::now();
         loop {
             let mut absent = Vec::new();
             for rank in missing {
@@ -50,6 +68,10 @@ impl Store {
             if started.elapsed() > timeout {
                 let (size, seconds) = (world.size, timeout.as_secs());
                 return Err(Error::Missing { missing, size, seconds, at: world.at() });
+            }
+            if told.elapsed() > TELL {
+                told = Instant::now();
+                waiting(&missing);
             }
             std::thread::sleep(LOOK);
         }
@@ -85,7 +107,10 @@ impl Store {
     }
 
     /// The same store, for names of one purpose.
-    pub(super) fn under(&self, purpose: &str) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn under(&self, purpose: &str) -> Result<Self, Error> {
         self.prefixed(purpose)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::{Kernels, Rates};
@@ -11,7 +12,7 @@ use crate::model::Precision;
 
 /// What a model is computed in, and by which kernels. As text, it says why:
 /// `mixed (weights are stored in Q4_1; bf16 is 2.1 times as fast as f32 here), products=plain,attention=fused`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Suited {
     /// The types.
