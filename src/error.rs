@@ -27,6 +27,14 @@ pub enum Error {
     /// LibTorch itself.
     #[error(transparent)]
     Runtime(#[from] torch_runtime::Error),
+    /// A part of a plan that has fewer batches than there are parts.
+    #[error("there is nothing in part {part}: the plan has {batches} batches")]
+    EmptyPart {
+        /// The part.
+        part: crate::PartOf,
+        /// The batches of the whole plan.
+        batches: usize,
+    },
     /// What connects several processes.
     #[cfg(feature = "distributed")]
     #[error(transparent)]
@@ -165,6 +173,7 @@ impl Error {
                  unless the two share their directions"
             }
             Self::NoTemplate { .. } => "name the template that writes the question",
+            Self::EmptyPart { .. } => "divide the plan into fewer parts, or its batches into smaller ones",
             Self::NothingBeforeAnswer { .. } => {
                 "a prompt needs text before its answer, or a tokenizer with BOS"
             }

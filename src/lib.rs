@@ -51,7 +51,7 @@ mod ranks;
 
 pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
-pub use extract::{Examples, Extraction, Observer, Outcome, TokenRule, computing, recorded_threads};
+pub use extract::{Examples, Extraction, Observer, Outcome, PartOf, TokenRule, computing, recorded_threads};
 pub use pairs::{PairTokenizer, tokenize_all, tokenize_statements};
 pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, check_predictable, predict};
 #[cfg(feature = "distributed")]

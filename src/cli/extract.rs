@@ -14,8 +14,8 @@ use llama_ccs::llama_core::{
     Checkpoint, Edits, HookSet, IdentityCache, Kernels, Precision, Suited, Tokenizer,
 };
 use llama_ccs::{
-    Drift, Examples, Extraction, Observer, Outcome, TokenRule, computing, drift, recorded_threads, tch,
-    tokenize_all, tokenize_statements, torch_runtime,
+    Drift, Examples, Extraction, Observer, Outcome, PartOf, TokenRule, computing, drift, recorded_threads,
+    tch, tokenize_all, tokenize_statements, torch_runtime,
 };
 use serde_json::json;
 
@@ -34,6 +34,7 @@ Examples:
   llama-ccs extract --model m --prompts p.csv --out ablated --edits edits.json
   torchrun --no-python --nproc_per_node 2 llama-ccs extract --model m --prompts p.csv --out store --device cuda
   llama-ccs extract --model m --prompts p.csv --out store --ranks 2
+  llama-ccs extract --model m --prompts p.csv --out part2 --part 2/4    # then: llama-ccs store merge
 
 After a crash or an interruption, the same command continues where it stopped, and the store has the same bytes as \
 without it. The first Ctrl-C stops after the current batch, a second one at once (exit code 130). SIGTERM stops after \
@@ -112,6 +113,10 @@ pub(crate) struct Args {
     /// with; for a new one every core, shared among the processes of a host].
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<usize>,
+    /// Compute one part of the work, such as 2/4, into a store of its own, for machines that do not see each other.
+    /// `llama-ccs store merge` makes the stores of all parts one.
+    #[arg(long, value_name = "K/N")]
+    part: Option<PartOf>,
     #[command(flatten)]
     ranks: RankArgs,
 }
@@ -228,6 +233,9 @@ impl Args {
         if let Some(bytes) = self.max_memory {
             extraction = extraction.max_memory(bytes);
         }
+        if let Some(part) = self.part {
+            extraction = extraction.part(part);
+        }
         if !self.hooks.is_empty() {
             extraction = extraction.hooks(HookSet::parse(&self.hooks, n_layers)?);
         }
@@ -243,13 +251,14 @@ impl Args {
         drift: &[Drift],
         json: bool,
     ) -> Result<(), AnyError> {
-        let (rows, kind) = (examples.len(), examples.kind());
+        let kind = examples.kind();
         let (done, total, columns) = match outcome {
             Outcome::Finished(store) => {
+                let rows = store.manifest().rows;
                 (rows, rows, store.manifest().columns.iter().map(Column::name).collect())
             }
             Outcome::Stopped { done, total } => (*done, *total, Vec::new()),
-            _ => (0, rows, Vec::new()),
+            _ => (0, examples.len(), Vec::new()),
         };
         let finished = matches!(outcome, Outcome::Finished(_));
         if json {

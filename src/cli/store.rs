@@ -1,4 +1,4 @@
-//! `llama-ccs store info | verify | export`
+//! `llama-ccs store info | verify | export | merge`
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +17,8 @@ Examples:
   llama-ccs store info store
   llama-ccs store verify store
   llama-ccs store export store --out activations    # plus/{idx}.npy and minus/{idx}.npy
-  llama-ccs store export store --tokens mean --out activations-mean")]
+  llama-ccs store export store --tokens mean --out activations-mean
+  llama-ccs store merge part1 part2 part3 part4 --out store")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -46,6 +47,15 @@ enum Command {
         #[arg(long, value_name = "RULE", default_value = "last")]
         tokens: String,
     },
+    /// Make the stores of all parts (`llama-ccs extract --part 1/4` and so on) the store of one run: the same bytes.
+    Merge {
+        /// The folders of the parts' stores, in any order.
+        #[arg(required = true, value_name = "STORE")]
+        parts: Vec<PathBuf>,
+        /// The store's folder: new, or one that this command began.
+        #[arg(long, value_name = "STORE")]
+        out: PathBuf,
+    },
 }
 
 impl Args {
@@ -54,8 +64,24 @@ impl Args {
             Command::Info { store } => info(store, json),
             Command::Verify { store } => verify(store, json),
             Command::Export { store, out, tokens } => export(store, tokens, out, json),
+            Command::Merge { parts, out } => merge(parts, out, json),
         }
     }
+}
+
+fn merge(parts: &[PathBuf], out: &Path, json: bool) -> Result<ExitCode, AnyError> {
+    let mut bar = None;
+    let merged = activations::merge(parts, out, &mut |done, total| {
+        bar.get_or_insert_with(|| output::progress(total, "merging")).set(done);
+    });
+    bar.iter().for_each(output::Bar::clear);
+    let rows = merged?.manifest().rows;
+    if json {
+        output::json(&json!({ "out": in_json(out), "rows": rows, "parts": parts.len() }))?;
+    } else {
+        output::say(&format!("{rows} rows of {} parts in {}", parts.len(), out.display()));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn info(path: &Path, json: bool) -> Result<ExitCode, AnyError> {

@@ -21,6 +21,7 @@ pub(crate) mod computing;
 mod examples;
 mod log;
 mod observer;
+mod part;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
 mod provenance;
@@ -31,6 +32,7 @@ mod token_rule;
 pub use computing::{computing, recorded_threads};
 pub use examples::Examples;
 pub use observer::Observer;
+pub use part::PartOf;
 pub use token_rule::TokenRule;
 
 /// How an extraction ended.
@@ -70,6 +72,7 @@ pub struct Extraction<'a> {
     store_dtype: StoreDtype,
     batch_tokens: Option<usize>,
     max_memory: Option<u64>,
+    part: Option<PartOf>,
     sharing: bool,
     deterministic: bool,
     edits: Option<&'a Edits>,
@@ -99,6 +102,7 @@ impl<'a> Extraction<'a> {
             store_dtype: StoreDtype::F32,
             batch_tokens: None,
             max_memory: None,
+            part: None,
             sharing: true,
             deterministic: false,
             edits: None,
@@ -259,6 +263,14 @@ impl<'a> Extraction<'a> {
     #[must_use]
     pub fn stop(mut self, stop: &'a AtomicBool) -> Self {
         self.stop = Some(stop);
+        self
+    }
+
+    /// Computes one part of the plan alone, into a store of its own: [`activations::merge()`] makes those of all parts the
+    /// store that one run would have written. For machines that do not see each other.
+    #[must_use]
+    pub fn part(mut self, part: PartOf) -> Self {
+        self.part = Some(part);
         self
     }
 

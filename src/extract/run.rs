@@ -13,7 +13,9 @@ use super::{Extraction, Observer, Outcome, TokenRule, batch::BatchRunner, log, p
 use crate::error::{Error, Result};
 
 /// What will be in a store.
-pub(super) struct Planned {
+pub(super) struct Planned<'e> {
+    /// The examples of these rows.
+    pub(super) examples: Vec<Example<'e>>,
     pub(super) manifest: Manifest,
     pub(super) rows: Vec<Row>,
     pub(super) ids: Option<TokenIds>,
@@ -35,7 +37,8 @@ impl Extraction<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         self.check(examples, kind)?;
-        let planned = self.planned(examples, kind, observer)?;
+        let mut planned = self.planned(examples, kind, observer)?;
+        let examples = std::mem::take(&mut planned.examples);
         let mut begun = self.begin(planned, out, observer)?;
         let Begun { writer, log, progress } = &mut begun;
         let missing = writer.remaining().to_vec();
@@ -43,7 +46,7 @@ impl Extraction<'_> {
             let batches = writer.manifest().batches.clone();
             let (llama, group_tokens) = self.load(self.max_memory, observer)?;
             let runner = self.runner(&llama, group_tokens);
-            let pipeline = self.pipeline(runner, (examples, kind), &batches, group_tokens);
+            let pipeline = self.pipeline(runner, (&examples, kind), &batches, group_tokens);
             let (progress, log) = (&*progress, &*log);
             let keep = |inbox: pipeline::Inbox<'_>| pipeline::commit(writer, &inbox, progress);
             pipeline.run(missing.into_iter().map(Ok), keep, progress, observer, log)?;
@@ -52,24 +55,34 @@ impl Extraction<'_> {
     }
 
     /// The plan, with everything that the store will say about its rows.
-    pub(super) fn planned(
+    pub(super) fn planned<'e>(
         &self,
-        examples: &[Example<'_>],
+        examples: &[Example<'e>],
         kind: RowKind,
         observer: &mut dyn Observer,
-    ) -> Result<Planned> {
+    ) -> Result<Planned<'e>> {
         let with_all = self.rules.contains(&TokenRule::All);
-        let ids = with_all.then(|| plan::token_ids(examples, kind, self.tokenizer)).transpose()?;
-        let mut manifest = self.manifest(examples, kind, observer)?;
+        let whole = self.manifest(examples, kind, observer)?;
+        let (mut manifest, examples) = match self.part {
+            Some(part) => part.take(whole, examples)?,
+            None => (whole, examples.to_vec()),
+        };
+        let ids = with_all.then(|| plan::token_ids(&examples, kind, self.tokenizer)).transpose()?;
         if let Some(ids) = &ids {
             manifest = manifest.with_tokens(ids)?;
         }
-        Ok(Planned { manifest, rows: plan::rows(examples, self.tokenizer), ids })
+        let rows = plan::rows(&examples, self.tokenizer);
+        Ok(Planned { examples, manifest, rows, ids })
     }
 
     /// Creates the store, or continues the one that is there.
-    pub(super) fn begin(&self, planned: Planned, out: &Path, observer: &mut dyn Observer) -> Result<Begun> {
-        let Planned { manifest, rows, ids } = planned;
+    pub(super) fn begin(
+        &self,
+        planned: Planned<'_>,
+        out: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<Begun> {
+        let Planned { manifest, rows, ids, .. } = planned;
         observer.store(manifest.bytes());
         announce_check(out, &manifest, observer);
         let writer = StoreWriter::open_with(out, manifest, &rows, ids.as_ref(), Pace::default())?;

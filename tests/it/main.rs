@@ -14,6 +14,7 @@ mod hints;
 mod hostile;
 mod kernels;
 mod memory;
+mod parts;
 mod predict;
 mod process;
 mod quiz;

@@ -291,6 +291,15 @@ pub enum Error {
         partial: PathBuf,
     },
 
+    /// Stores that are not the parts of one plan.
+    #[error("{dir} cannot be merged: {what}")]
+    Parts {
+        /// The store that does not fit.
+        dir: PathBuf,
+        /// Why.
+        what: String,
+    },
+
     /// Batches are committed in the order of [`StoreWriter::remaining`](crate::StoreWriter::remaining).
     #[error("batch {batch} was committed where {} is next", match expected { Some(batch) => format!("batch {batch}"), None => "none".to_owned() })]
     BatchOrder {

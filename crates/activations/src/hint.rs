@@ -103,6 +103,7 @@ impl Error {
             }
             Self::NotRagged { .. } => "read it with `Store::column`; columns of all tokens end in @all",
             Self::RowCount { .. } => "give one row for every row of the manifest's plan, in order",
+            Self::Parts { .. } => "give the store of every part, made by the same command but for its number",
             Self::BatchOrder { .. } => "commit the batches in the order of `remaining()`",
             Self::BatchColumns { .. } => "give every column of the manifest, in its order",
             Self::BatchLength { .. } => "the plan in the manifest says which rows the batch has",

@@ -96,7 +96,8 @@ impl Extraction<'_> {
         // What fits depends on a machine's memory, and the plan must not.
         let tokens = ranks.decided("batch tokens", || Ok::<_, Error>(self.tokens_of_batch()))?;
         let own = Self { batch_tokens: Some(tokens), ..self.clone() };
-        let planned = own.planned_by_all(ranks, examples, kind, observer)?;
+        let mut planned = own.planned_by_all(ranks, examples, kind, observer)?;
+        let examples = std::mem::take(&mut planned.examples);
         let batches = planned.manifest.batches.clone();
         let begun = if ranks.is_first() { Some(own.begin(planned, out, observer)?) } else { None };
         let open = ranks.decided("missing batches", || -> Result<_> {
@@ -109,19 +110,19 @@ impl Extraction<'_> {
         })?;
         let run = Run { ranks, name: ranks.call("states") };
         match begun {
-            Some(begun) => own.lead(&run, (examples, kind), begun, open, observer),
-            None => own.help(&run, (examples, kind), &batches, open, observer),
+            Some(begun) => own.lead(&run, (&examples, kind), begun, open, observer),
+            None => own.help(&run, (&examples, kind), &batches, open, observer),
         }
     }
 
     /// The plan, which every rank makes for itself: only equal ones may go on.
-    fn planned_by_all(
+    fn planned_by_all<'e>(
         &self,
         ranks: &Ranks,
-        examples: &[Example<'_>],
+        examples: &[Example<'e>],
         kind: RowKind,
         observer: &mut dyn Observer,
-    ) -> Result<Planned> {
+    ) -> Result<Planned<'e>> {
         let mut own = None;
         // Rank 0's comes first: it hashes the model, if it must be, and others on its host find the hash.
         let offer = ranks.decided("plan", || -> Result<_> {
@@ -209,7 +210,7 @@ impl Extraction<'_> {
 }
 
 /// What a rank has to say against rank 0's plan.
-fn objection(offer: &Offer, own: &Planned) -> Result<Option<String>> {
+fn objection(offer: &Offer, own: &Planned<'_>) -> Result<Option<String>> {
     let differences = offer.manifest.differences(&own.manifest)?;
     if !differences.is_empty() {
         return Ok(Some(format!("differs from rank 0 (rank 0 → its own):\n{differences}")));
@@ -217,7 +218,7 @@ fn objection(offer: &Offer, own: &Planned) -> Result<Option<String>> {
     Ok((offer.rows != hash_of_rows(own)?).then(|| "has other prompts than rank 0".to_owned()))
 }
 
-fn hash_of_rows(planned: &Planned) -> Result<String> {
+fn hash_of_rows(planned: &Planned<'_>) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     serde_json::to_writer(&mut hasher, &planned.rows).map_err(|error| Error::Io(error.into()))?;
     Ok(hasher.finalize().to_hex().to_string())

@@ -45,6 +45,8 @@ section! {
         /// What readers of reports should know about the data, in sentences: for example, that groups were guessed, or
         /// that one of them is large.
         notes: Vec<String>,
+        /// Which part of a plan these rows are; `None` for all of it.
+        part: Part,
         /// The names of the templates, joined by `, `; [`Provenance::template_names`] takes them apart.
         template: String,
         /// The templates that were recorded in full, by name.
@@ -54,6 +56,20 @@ section! {
         /// Versions of the programs and libraries, by name.
         versions: BTreeMap<String, String>,
     }
+}
+
+/// One of the parts that a plan was divided into, for machines that do not see each other.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Which one, from 1.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+    /// The number, in the whole plan, of each row.
+    pub rows: Vec<usize>,
+    /// The number, in the whole plan, of each batch.
+    pub batches: Vec<usize>,
 }
 
 section! {
