@@ -53,6 +53,17 @@ pub(super) struct PreparedBatch<'p> {
     /// Where the layout has the first side of all rows, then the second.
     order: Vec<usize>,
     batch: Batch,
+    entering: Entering,
+}
+
+/// Where a batch begins.
+enum Entering {
+    /// With its tokens.
+    Tokens,
+    /// In a stage, with the residual stream that the one before left. \[B, T, D\]
+    Stream(Tensor),
+    /// Nowhere: an earlier stage had the last point that is wanted.
+    Nothing,
 }
 
 /// What a forward pass showed, on its device. Everything that LibTorch computes is done: whoever reads it only copies, since
@@ -61,6 +72,8 @@ pub(super) struct Outputs {
     pub(super) captured: Vec<Captured>,
     /// log P of the answers' tokens, prompt after prompt, in f64. \[S\]
     pub(super) answers: Option<Tensor>,
+    /// The residual stream for the next stage. \[B, T, D\]
+    pub(super) leaving: Option<Tensor>,
 }
 
 impl BatchRunner<'_> {
@@ -102,6 +115,9 @@ impl BatchRunner<'_> {
         let hooked = captures.iter_mut().zip(&mut finals).zip(edits.iter_mut().zip(&mut stops));
         let runs = group.iter().zip(hooked).map(|(prepared, ((captures, last), (edits, stop)))| {
             let mut run = Forward::new();
+            if let Entering::Stream(stream) = &prepared.entering {
+                run = run.entering(torch(stream.f_alias())?);
+            }
             if let Some(read) = prepared.read_tokens(self.rules).filter(|_| edits.is_none()) {
                 run = run.reads(read);
             }
@@ -114,14 +130,19 @@ impl BatchRunner<'_> {
             if let Some(last) = last {
                 run = run.hook(last);
             }
-            (&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture)))
+            Ok((&prepared.batch, captures.iter_mut().fold(run, |run, capture| run.hook(capture))))
         });
-        self.llama.forward_all(runs)?;
+        let begins = |prepared: &PreparedBatch<'_>| !matches!(prepared.entering, Entering::Nothing);
+        let runs: Vec<(&Batch, Forward<'_>)> = runs.collect::<Result<_>>()?;
+        let runs = runs.into_iter().zip(group).filter(|(_, prepared)| begins(prepared)).map(|(run, _)| run);
+        let mut outputs = self.llama.forward_all(runs)?.into_iter();
         let shown = captures.into_iter().zip(finals).zip(group).map(|((captures, last), prepared)| {
+            let output = if begins(prepared) { outputs.next() } else { None };
             let normed = last.and_then(|last| last.finish().take(HookPoint::FinalOut)); // [S, D]
             let answers =
                 normed.map(|normed| self.llama.log_probs(&normed, &prepared.answer_ids())).transpose()?;
-            Ok(Outputs { captured: captures.into_iter().map(Capture::finish).collect(), answers })
+            let captured = captures.into_iter().map(Capture::finish).collect();
+            Ok(Outputs { captured, answers, leaving: output.and_then(|output| output.leaving) })
         });
         shown.collect()
     }
@@ -163,7 +184,13 @@ impl<'p> PreparedBatch<'p> {
         let layout: Vec<Vec<&[u32]>> =
             groups.iter().map(|group| ids.by_ref().take(group.len()).collect()).collect();
         let (order, batch) = (in_order(&laid_out), Batch::shared(&layout)?);
-        Ok(Self { examples, kind, rows, sharing, prompts, before_answer, order, batch })
+        let entering = Entering::Tokens;
+        Ok(Self { examples, kind, rows, sharing, prompts, before_answer, order, batch, entering })
+    }
+
+    /// Begins in a stage, with what the one before left, or nowhere.
+    pub(super) fn enter(&mut self, stream: Option<Tensor>) {
+        self.entering = stream.map_or(Entering::Nothing, Entering::Stream);
     }
 
     /// The rows, in order.
@@ -180,7 +207,8 @@ impl<'p> PreparedBatch<'p> {
     /// The same examples in two layouts of half as many; `None` for a single one.
     pub(super) fn halves(&self) -> Result<Option<[Self; 2]>> {
         let (first, second) = self.rows.split_at(self.rows.len() / 2);
-        if first.is_empty() {
+        // What enters a stage is laid out as the batch is.
+        if first.is_empty() || !matches!(self.entering, Entering::Tokens) {
             return Ok(None);
         }
         let half = |rows: &[usize]| Self::new(self.examples, self.kind, rows.to_vec(), self.sharing);

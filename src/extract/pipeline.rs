@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(feature = "distributed")]
 use std::sync::mpsc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::ScopedJoinHandle;
 
 use activations::{BatchStates, RowKind, StoreWriter};
 use host::threads::spawn_scoped;
-use llama_core::tch;
+use llama_core::tch::{self, Tensor};
 
 use super::batch::{BatchRunner, Outputs, PreparedBatch, asked_to_stop};
 use super::examples::Example;
@@ -20,8 +21,30 @@ use crate::error::{Error, Result};
 /// Batches that wait, laid out, for the model, and computed ones that wait to be read.
 pub(super) const QUEUE: usize = 2;
 
-/// A batch of the plan: usually one layout, several where a batch had to be divided.
-struct Work<'p> {
+/// A batch of the plan that this process is to compute.
+pub(super) struct Work {
+    pub(super) number: usize,
+    /// Of a stage that does not begin: what enters each piece, where the stage before computed something that it wants.
+    pub(super) streams: Option<Vec<Option<Tensor>>>,
+}
+
+impl From<usize> for Work {
+    fn from(number: usize) -> Self {
+        Self { number, streams: None }
+    }
+}
+
+/// What leaves a stage for the next one: of each piece of a batch.
+pub(super) struct Leaving {
+    pub(super) batch: usize,
+    pub(super) streams: Vec<Option<Tensor>>,
+}
+
+/// A thread's work: what leaves a stage, sent on.
+pub(super) type Onward<'a> = Box<dyn FnOnce(&Receiver<Leaving>) -> Result<()> + Send + 'a>;
+
+/// A batch laid out: usually in one piece, several where it had to be divided.
+struct LaidOut<'p> {
     number: usize,
     pieces: Vec<PreparedBatch<'p>>,
 }
@@ -43,6 +66,8 @@ pub(super) struct Pipeline<'a> {
     pub(super) ahead: usize,
     /// Each example has a pass of its own, so that no row's bytes depend on its neighbors.
     pub(super) one_a_pass: bool,
+    /// Whether a batch for which memory runs out is divided.
+    pub(super) divides: bool,
     /// Tokens, padding included, that one pass over a streamed model's weights is made for; 0 where the model is in memory.
     pub(super) group_tokens: usize,
     /// Once true, no further batch is begun.
@@ -59,6 +84,13 @@ pub(super) struct Progress {
 pub(super) struct Inbox<'p> {
     computed: Receiver<Computed<'p>>,
     rules: &'p [TokenRule],
+}
+
+/// Where batches go that the model has been through.
+struct Out<'p> {
+    computed: SyncSender<Computed<'p>>,
+    /// To the next stage.
+    leaving: Option<SyncSender<Leaving>>,
 }
 
 /// What an [`Inbox`] held.
@@ -98,10 +130,12 @@ impl Inbox<'_> {
 }
 
 impl Pipeline<'_> {
-    /// Runs the model over the batches that `claims` gives, until the observer has seen enough; `keep` takes their states.
+    /// Runs the model over the batches that `claims` gives, until the observer has seen enough; `keep` takes their states,
+    /// and `onward` what leaves a stage.
     pub(super) fn run(
         &self,
-        claims: impl Iterator<Item = Result<usize>> + Send,
+        claims: impl Iterator<Item = Result<Work>> + Send,
+        onward: Option<Onward<'_>>,
         keep: impl FnOnce(Inbox<'_>) -> Result<()> + Send,
         progress: &Progress,
         observer: &mut dyn Observer,
@@ -117,8 +151,8 @@ impl Pipeline<'_> {
             };
             let batches = self.batches;
             let prepare = move || {
-                for number in claims {
-                    let work = number.and_then(|number| lay_out.batch(number, &batches[number]));
+                for work in claims {
+                    let work = work.and_then(|work| lay_out.batch(&batches[work.number], work));
                     let failed = work.is_err();
                     // Nobody listens any more after an error or an interruption.
                     if prepared.send(work).is_err() || failed {
@@ -130,13 +164,18 @@ impl Pipeline<'_> {
             let inbox = Inbox { computed: to_read, rules: self.runner.rules };
             spawn_scoped(scope, "layout", prepare)?;
             let keeper = spawn_scoped(scope, "states", move || keep(inbox))?;
-            let driven = self.drive(&laid_out, &computed, progress, observer, log);
-            drop((laid_out, computed)); // both threads end
+            let (leaving, to_send) = sync_channel(QUEUE);
+            let is_stage = onward.is_some();
+            let send_on = move || onward.map_or(Ok(()), |onward| onward(&to_send));
+            let sender = spawn_scoped(scope, "stream", send_on)?;
+            let out = Out { computed, leaving: is_stage.then_some(leaving) };
+            let driven = self.drive(&laid_out, &out, progress, observer, log);
+            drop((laid_out, out)); // all threads end
+            let joined = |thread: ScopedJoinHandle<'_, Result<()>>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
             // An error of the disk is why the model could not go on, so it comes first.
-            match keeper.join() {
-                Ok(kept) => kept.and(driven)?,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+            joined(keeper).and(joined(sender)).and(driven)?;
             let _ = observer.rows(progress.done.load(Ordering::Acquire), progress.total);
             Ok(())
         })
@@ -145,8 +184,8 @@ impl Pipeline<'_> {
     /// The model's part, on the thread that LibTorch's settings were made for.
     fn drive<'p>(
         &self,
-        laid_out: &Receiver<Result<Work<'p>>>,
-        computed: &SyncSender<Computed<'p>>,
+        laid_out: &Receiver<Result<LaidOut<'p>>>,
+        out: &Out<'p>,
         progress: &Progress,
         observer: &mut dyn Observer,
         log: &log::Log,
@@ -155,7 +194,7 @@ impl Pipeline<'_> {
         let mut finished = false;
         while !finished && !self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             // As many batches as one pass over the weights is made for; the last group has what is left.
-            let mut group: Vec<Work<'p>> = Vec::new();
+            let mut group: Vec<LaidOut<'p>> = Vec::new();
             let mut tokens = 0;
             while group.is_empty() || tokens < self.group_tokens {
                 let Ok(work) = laid_out.recv() else {
@@ -170,9 +209,13 @@ impl Pipeline<'_> {
                 Err(error) if asked_to_stop(&error) => return Ok(()),
                 through => through?,
             };
-            for done in through {
-                if computed.send(done).is_err() {
-                    return Ok(()); // who keeps them says why
+            for mut done in through {
+                // First what others wait for.
+                let streams = done.pieces.iter_mut().map(|(_, outputs)| outputs.leaving.take()).collect();
+                let leaving = Leaving { batch: done.number, streams };
+                let sent = out.leaving.as_ref().is_none_or(|next| next.send(leaving).is_ok());
+                if !sent || out.computed.send(done).is_err() {
+                    return Ok(()); // who keeps or sends them says why
                 }
             }
             if observer.rows(progress.done.load(Ordering::Acquire), progress.total).is_break() {
@@ -185,7 +228,7 @@ impl Pipeline<'_> {
     /// A group of batches through the model.
     fn through<'p>(
         &self,
-        group: Vec<Work<'p>>,
+        group: Vec<LaidOut<'p>>,
         limit: &mut Limit,
         observer: &mut dyn Observer,
         log: &log::Log,
@@ -197,11 +240,16 @@ impl Pipeline<'_> {
             pieces.extend(work.pieces);
         }
         let mut forward = |pieces: &[PreparedBatch<'p>]| self.runner.forward(pieces);
-        let shown = limit.divide(pieces, &mut forward, &mut |tokens| {
-            let text = format!("out of memory with {tokens} tokens at once; going on with half as many");
-            observer.notice(&text);
-            log.write("out_of_memory", &serde_json::json!({ "tokens": tokens }))
-        })?;
+        let shown = if self.divides {
+            limit.divide(pieces, &mut forward, &mut |tokens| {
+                let text = format!("out of memory with {tokens} tokens at once; going on with half as many");
+                observer.notice(&text);
+                log.write("out_of_memory", &serde_json::json!({ "tokens": tokens }))
+            })?
+        } else {
+            let shown = forward(&pieces)?;
+            pieces.into_iter().zip(shown).collect()
+        };
         // Pieces come back in order, perhaps divided further: each batch takes its rows' worth.
         let mut shown = shown.into_iter();
         let mut batches: Vec<Computed<'p>> = Vec::new();
@@ -229,14 +277,18 @@ struct LayOut<'p> {
 }
 
 impl<'p> LayOut<'p> {
-    fn batch(&self, number: usize, rows: &[usize]) -> Result<Work<'p>> {
+    fn batch(&self, rows: &[usize], work: Work) -> Result<LaidOut<'p>> {
         let piece = |rows| PreparedBatch::new(self.examples, self.kind, rows, self.sharing);
         let pieces: Result<Vec<_>> = if self.one_a_pass {
             rows.iter().map(|&row| piece(vec![row])).collect()
         } else {
             piece(rows.to_vec()).map(|piece| vec![piece])
         };
-        Ok(Work { number, pieces: pieces? })
+        let mut pieces = pieces?;
+        for (piece, stream) in pieces.iter_mut().zip(work.streams.into_iter().flatten()) {
+            piece.enter(stream);
+        }
+        Ok(LaidOut { number: work.number, pieces })
     }
 }
 
@@ -364,7 +416,7 @@ mod tests {
             let text = "CUDA out of memory. Tried to allocate 2.00 GiB.".to_owned();
             return Err(llama_core::Error::from(TchError::Torch(text)).into());
         }
-        Ok(pieces.iter().map(|_| Outputs { captured: Vec::new(), answers: None }).collect())
+        Ok(pieces.iter().map(|_| Outputs { captured: Vec::new(), answers: None, leaving: None }).collect())
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Where a model's weights are while it runs: in memory if they fit, otherwise on disk, block after block.
 
+use std::ops::Range;
+
 use llama_core::tch::Device;
 use llama_core::{Checkpoint, Config, Kernels, Llama, Precision};
 use torch_runtime::machine;
@@ -41,27 +43,29 @@ pub(super) fn batch_tokens_kept(usual: usize, kept: u64) -> usize {
     STATES.checked_div(kept).map_or(usual, |fitting| usual.min((fitting as usize).max(64)))
 }
 
-/// A model ready to run (for batches of so many tokens, of each of which so many bytes are stored), and the tokens, padding included, that one pass over its weights is made for: 0 if they are in memory.
+/// Some blocks of a model, or all, ready to run (for batches of so many tokens, of each of which so many bytes are stored), and the tokens, padding included, that one pass over its weights is made for: 0 if they are in memory.
 pub(crate) fn load(
     checkpoint: &Checkpoint,
     (precision, kernels): (Precision, Kernels),
     device: Device,
     max_memory: Option<u64>,
+    blocks: Range<usize>,
     (batch_tokens, kept): (usize, u64),
     observer: &mut dyn Observer,
 ) -> Result<(Llama, usize)> {
     let config = checkpoint.config();
-    let batch = batch_tokens as u64 * (bytes_per_token(config, precision) + COPIES * kept);
+    let batch = batch_bytes(config, precision, (batch_tokens, kept));
     // A GPU does not say what it has left; there memory is found out by asking for it.
     let limit = max_memory.or_else(|| if device == Device::Cpu { machine::available_memory() } else { None });
-    let whole = Llama::resident_bytes(config, precision) + batch + PROGRAM;
+    let whole = Llama::stage_bytes(config, precision, &blocks, false) + batch + PROGRAM;
     if limit.is_none_or(|limit| whole <= limit) {
-        match Llama::load(checkpoint, precision, device).and_then(|llama| llama.with_kernels(kernels)) {
+        let stage = Llama::stage(checkpoint, precision, device, blocks.clone());
+        match stage.and_then(|llama| llama.with_kernels(kernels)) {
             Err(error) if error.is_out_of_memory() => {}
             loaded => return Ok((loaded?, 0)),
         }
     }
-    let needed = Llama::streamed_bytes(config, precision) + batch + PROGRAM;
+    let needed = Llama::stage_bytes(config, precision, &blocks, true) + batch + PROGRAM;
     let left = limit.map(|limit| limit.checked_sub(needed).ok_or(Error::TooLittleMemory { limit, needed }));
     let most = if device == Device::Cpu { GROUP_CPU } else { GROUP_CUDA };
     let fitting =
@@ -73,7 +77,24 @@ pub(crate) fn load(
         gib(whole),
         limit.map_or(String::new(), |limit| format!(", of {:.1} GiB", gib(limit))),
     ));
-    Ok((Llama::streamed(checkpoint, precision, device)?.with_kernels(kernels)?, group))
+    Ok((Llama::streamed_stage(checkpoint, precision, device, blocks)?.with_kernels(kernels)?, group))
+}
+
+/// Whether some blocks fit into memory with what a batch needs.
+#[cfg(feature = "distributed")]
+pub(super) fn fits(
+    (config, precision): (&Config, Precision),
+    blocks: &Range<usize>,
+    batch: (usize, u64),
+    limit: Option<u64>,
+) -> bool {
+    let whole = Llama::stage_bytes(config, precision, blocks, false);
+    limit.is_none_or(|limit| whole + batch_bytes(config, precision, batch) + PROGRAM <= limit)
+}
+
+/// Bytes that a batch of so many tokens takes, where so many bytes are stored of each.
+fn batch_bytes(config: &Config, precision: Precision, (tokens, kept): (usize, u64)) -> u64 {
+    tokens as u64 * (bytes_per_token(config, precision) + COPIES * kept)
 }
 
 /// Bytes that a token's activations take at the widest point of a pass: the stream three times over, what an MLP reads and

@@ -1,5 +1,6 @@
 //! An extraction from its plan to a finished store, in one process.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -44,12 +45,14 @@ impl Extraction<'_> {
         let missing = writer.remaining().to_vec();
         if progress.goes_on(observer) && !missing.is_empty() {
             let batches = writer.manifest().batches.clone();
-            let (llama, group_tokens) = self.load(self.max_memory, observer)?;
+            let (llama, group_tokens) =
+                self.load(0..self.checkpoint.config().n_layers, self.max_memory, observer)?;
             let runner = self.runner(&llama, group_tokens);
             let pipeline = self.pipeline(runner, (&examples, kind), &batches, group_tokens);
             let (progress, log) = (&*progress, &*log);
             let keep = |inbox: pipeline::Inbox<'_>| pipeline::commit(writer, &inbox, progress);
-            pipeline.run(missing.into_iter().map(Ok), keep, progress, observer, log)?;
+            let claims = missing.into_iter().map(|number| Ok(number.into()));
+            pipeline.run(claims, None, keep, progress, observer, log)?;
         }
         begun.end()
     }
@@ -138,10 +141,11 @@ impl Extraction<'_> {
         Ok(Manifest::new(self.store_dtype, columns, batches, provenance.into()).of(kind))
     }
 
-    /// The model, in no more memory than that; and the tokens that a pass over its weights is made for, 0 where they are in
+    /// Some blocks of the model, or all, in no more memory than that; and the tokens that a pass over its weights is made for, 0 where they are in
     /// memory.
     pub(super) fn load(
         &self,
+        blocks: Range<usize>,
         max_memory: Option<u64>,
         observer: &mut dyn Observer,
     ) -> Result<(Llama, usize)> {
@@ -150,6 +154,7 @@ impl Extraction<'_> {
             (self.precision, self.kernels),
             self.device,
             max_memory,
+            blocks,
             (self.tokens_of_batch(), self.bytes_kept()),
             observer,
         )

@@ -390,6 +390,14 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// Some blocks of a model ([`Llama::stage`](crate::Llama::stage)) were asked for something that they cannot do, or were
+    /// given what does not fit them.
+    #[error("of a stage of the model: {reason}")]
+    Stage {
+        /// What does not fit.
+        reason: String,
+    },
+
     /// A model with packed weights was asked for something that needs them plain.
     #[error("the model's weights are packed for its kernels, so {what}")]
     Packed {

@@ -97,6 +97,7 @@ impl Error {
             }
             Self::NotComputed { .. } => "name the token in `Forward::reads`, or leave that away",
             Self::Streamed { .. } => "load it with `Llama::load`",
+            Self::Stage { .. } => "`Llama::load` has all blocks",
             Self::Packed { .. } => "use a model without `Llama::with_kernels`",
             Self::Kernels { .. } => "`products=plain` computes every model",
             Self::Torch(_) => "if memory ran out, use smaller batches or a narrower type",

@@ -1,4 +1,5 @@
-//! An extraction by several processes, each with the whole model: they claim batches from a counter that all see, rank 0
+//! An extraction by several processes, each with the whole model or a stage of it: the first stages claim batches from a
+//! counter that all see, the residual stream goes from stage to stage, and rank 0
 //! commits what all computed in the plan's order.
 //!
 //! The values in the ranks' store, all under a prefix of this extraction's own:
@@ -9,10 +10,12 @@
 //! | `announced` | how many batches the other ranks have computed |
 //! | `announce/N` | the N-th of those: its rank, its number, its bytes |
 //! | `take/N` | rank 0 will receive it now |
+//! | `stream/R/N` | the N-th batch that rank R sends to the next stage, or `end` |
 //! | `drained` | how many of the other ranks have delivered everything |
 
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use activations::{Manifest, RowKind};
 use llama_core::tch::Device;
@@ -21,19 +24,23 @@ use torch_runtime::dist::{Group, Store};
 use torch_runtime::machine;
 
 use super::examples::Example;
-use super::pipeline::{Inbox, Progress};
+use super::pipeline::{Inbox, Onward, Progress, Work};
 use super::run::{Begun, Planned, rows_of};
-use super::{Extraction, Observer, Outcome, log};
+use super::{Extraction, Observer, Outcome, log, residency};
 use crate::error::{Error, Result};
 use crate::ranks::Ranks;
 
 mod claims;
 mod collect;
 mod deliver;
+mod grid;
 mod parcel;
+mod stream;
 
 use claims::Claims;
 use collect::Collector;
+use grid::Grid;
+use stream::{Downstream, Upstream};
 
 /// What rank 0 is going to write.
 #[derive(Serialize, Deserialize)]
@@ -53,6 +60,7 @@ struct Open {
 /// One extraction of the ranks; they may have others.
 struct Run<'a> {
     ranks: &'a Ranks,
+    grid: Grid,
     /// What its values and its group are under.
     name: String,
 }
@@ -65,6 +73,18 @@ impl Run<'_> {
     /// The group that states travel in.
     fn group(&self) -> Result<Group> {
         self.ranks.group(&self.name)
+    }
+
+    /// The groups in which this rank receives from the stage before it and sends to the one behind it, where those are:
+    /// of two that all ranks meet in, since each is for one thread.
+    fn links(&self) -> Result<[Option<Group>; 2]> {
+        if self.grid.stages() == 1 {
+            return Ok([None, None]);
+        }
+        let stage = self.grid.stage(self.ranks.rank());
+        let [even, odd] = ["even", "odd"].map(|of| self.ranks.group(&format!("{}/{of}", self.name)));
+        let (sends, receives) = if stage.is_multiple_of(2) { (even?, odd?) } else { (odd?, even?) };
+        Ok([(stage > 0).then_some(receives), (!self.grid.is_last(stage)).then_some(sends)])
     }
 }
 
@@ -96,6 +116,7 @@ impl Extraction<'_> {
         // What fits depends on a machine's memory, and the plan must not.
         let tokens = ranks.decided("batch tokens", || Ok::<_, Error>(self.tokens_of_batch()))?;
         let own = Self { batch_tokens: Some(tokens), ..self.clone() };
+        let grid = own.grid(ranks)?;
         let mut planned = own.planned_by_all(ranks, examples, kind, observer)?;
         let examples = std::mem::take(&mut planned.examples);
         let batches = planned.manifest.batches.clone();
@@ -108,7 +129,7 @@ impl Extraction<'_> {
             let missing = if goes_on { writer.remaining().to_vec() } else { Vec::new() };
             Ok(Open { missing, done: progress.done.load(Ordering::Acquire) })
         })?;
-        let run = Run { ranks, name: ranks.call("states") };
+        let run = Run { ranks, grid, name: ranks.call("states") };
         match begun {
             Some(begun) => own.lead(&run, (&examples, kind), begun, open, observer),
             None => own.help(&run, (&examples, kind), &batches, open, observer),
@@ -192,20 +213,73 @@ impl Extraction<'_> {
         progress: &Progress,
         (observer, log): (&mut dyn Observer, &log::Log),
     ) -> Result<()> {
-        let claims = Claims::new(run, missing)?;
-        let (llama, group_tokens) = self.load(self.own_memory(run.ranks), observer)?;
+        let (stage, stages) = (run.grid.stage(run.ranks.rank()), run.grid.stages());
+        let links = run.links()?;
+        let (llama, group_tokens) =
+            self.load(run.grid.blocks(stage), self.own_memory(run.ranks), observer)?;
         let runner = self.runner(&llama, group_tokens);
         let mut pipeline = self.pipeline(runner, (examples, kind), batches, group_tokens);
-        // What is claimed must not wait here while others have nothing to do.
-        pipeline.ahead = 0;
-        pipeline.run(claims, keep, progress, observer, log)
+        // The next stage lays batches out as they were planned.
+        pipeline.divides = stages == 1;
+        let [receives, sends] = links;
+        let onward: Option<Onward<'_>> = match sends {
+            Some(group) => {
+                let next = Downstream::new(run, group)?;
+                Some(Box::new(move |leaving| next.run(leaving)))
+            }
+            None => None,
+        };
+        if let Some(group) = receives {
+            // It goes on until the stage before says that nothing more comes: asked to stop, it has that one stop.
+            (pipeline.stop, pipeline.runner.stop) = (None, None);
+            let mut relay = Relay { observer, store: run.connection()?, stop: self.stop };
+            pipeline.ahead = 1;
+            pipeline.run(Upstream::new(run, group)?, onward, keep, progress, &mut relay, log)
+        } else {
+            // What is claimed must not wait here while others have nothing to do.
+            pipeline.ahead = 0;
+            let claims = Claims::new(run, missing)?.map(|number| number.map(Work::from));
+            pipeline.run(claims, onward, keep, progress, observer, log)
+        }
+    }
+
+    /// Which rank has which blocks of which replica; rank 0 decides.
+    fn grid(&self, ranks: &Ranks) -> Result<Grid> {
+        ranks.decided("grid", || {
+            let (config, batch) = (self.checkpoint.config(), (self.tokens_of_batch(), self.bytes_kept()));
+            let memory = self.own_memory(ranks);
+            let fits = |blocks: &_| residency::fits((config, self.precision), blocks, batch, memory);
+            Grid::new(ranks.size(), config.n_layers, self.stages, fits)
+        })
     }
 
     /// What is free is for all ranks of a host.
     fn own_memory(&self, ranks: &Ranks) -> Option<u64> {
         let (_, here) = ranks.on_host();
-        let free = || machine::available_memory().filter(|_| self.device == Device::Cpu && here > 1);
+        let free = || machine::available_memory().filter(|_| self.device == Device::Cpu);
         self.max_memory.or_else(|| Some(free()? / here as u64))
+    }
+}
+
+/// Watches a stage behind the first one: whoever wants to stop has the first one stop.
+struct Relay<'a> {
+    observer: &'a mut dyn Observer,
+    store: Store,
+    stop: Option<&'a AtomicBool>,
+}
+
+impl Observer for Relay<'_> {
+    fn rows(&mut self, done: usize, total: usize) -> ControlFlow<()> {
+        let asked = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        if self.observer.rows(done, total).is_break() || asked {
+            // A store that is gone ends all by the heartbeat.
+            let _ = claims::end(&self.store);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.observer.notice(text);
     }
 }
 

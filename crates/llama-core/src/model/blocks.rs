@@ -114,17 +114,18 @@ impl Block {
 impl Blocks {
     /// Visits a range of blocks in order, until `visit` says that it has seen enough.
     ///
-    /// Blocks on disk are read by a thread of their own, at most one ahead: two are in memory.
+    /// `first` is the first block in memory. Blocks on disk are read by a thread of their own, at most one ahead: two are in memory.
     pub(super) fn visit(
         &self,
         range: Range<usize>,
+        first: usize,
         assembly: Assembly<'_>,
         visit: &mut dyn FnMut(usize, &Block) -> Result<bool>,
     ) -> Result<()> {
         let checkpoint = match self {
             Self::Resident(blocks) => {
                 for index in range {
-                    if !visit(index, &blocks[index])? {
+                    if !visit(index, &blocks[index - first])? {
                         break;
                     }
                 }

@@ -1,5 +1,7 @@
 //! What a forward pass is asked to do.
 
+use tch::Tensor;
+
 use super::KvCache;
 use super::start::Start;
 use crate::hooks::{Hook, Tokens};
@@ -26,6 +28,8 @@ pub struct Forward<'h, H: ?Sized = dyn Hook + 'h> {
     pub(super) reads: Option<Tokens>,
     pub(super) cache: Option<&'h mut KvCache>,
     pub(super) start: Option<Start>,
+    /// Into a stage that does not begin. \[B, T, D\]
+    pub(super) entering: Option<Tensor>,
     pub(super) gradients: bool,
 }
 
@@ -58,16 +62,16 @@ impl<'h> Forward<'h, dyn Hook + Send + 'h> {
 
 impl<'h> From<Forward<'h, dyn Hook + Send + 'h>> for Forward<'h> {
     fn from(forward: Forward<'h, dyn Hook + Send + 'h>) -> Self {
-        let Forward { hooks, logits, reads, cache, start, gradients } = forward;
+        let Forward { hooks, logits, reads, cache, start, entering, gradients } = forward;
         let hooks = hooks.into_iter().map(|hook| hook as &mut dyn Hook).collect();
-        Self { hooks, logits, reads, cache, start, gradients }
+        Self { hooks, logits, reads, cache, start, entering, gradients }
     }
 }
 
 impl<H: ?Sized> Default for Forward<'_, H> {
     fn default() -> Self {
         let hooks = Vec::new();
-        Self { hooks, logits: None, reads: None, cache: None, start: None, gradients: false }
+        Self { hooks, logits: None, reads: None, cache: None, start: None, entering: None, gradients: false }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Weights into memory: from a checkpoint tensor by tensor, or drawn at random.
 
+use std::ops::Range;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -23,7 +25,8 @@ impl Llama {
         tracing::debug!("loading {} ({}) as {precision}", checkpoint.path().display(), checkpoint.layout());
         let started = std::time::Instant::now();
         let mut source = |weight, into: &Tensor| checkpoint.copy(weight, into);
-        let llama = Self::assemble(checkpoint.config(), precision, device, &mut source, None)?;
+        let whole = (None, 0..checkpoint.config().n_layers);
+        let llama = Self::assemble(checkpoint.config(), precision, device, &mut source, whole)?;
         tracing::debug!("loaded in {:.1} s", started.elapsed().as_secs_f64());
         Ok(llama)
     }
@@ -49,32 +52,18 @@ impl Llama {
     /// As [`Llama::load`]; those of blocks come from the passes.
     pub fn streamed(checkpoint: &Checkpoint, precision: Precision, device: Device) -> Result<Self> {
         let mut source = |weight, into: &Tensor| checkpoint.copy(weight, into);
-        Self::assemble(checkpoint.config(), precision, device, &mut source, Some(checkpoint.clone()))
+        let streamed = (Some(checkpoint.clone()), 0..checkpoint.config().n_layers);
+        Self::assemble(checkpoint.config(), precision, device, &mut source, streamed)
     }
 
     /// The bytes that a model's weights take in memory.
     pub fn resident_bytes(config: &Config, precision: Precision) -> u64 {
-        Self::outside_bytes(config, precision) + config.n_layers as u64 * Self::block_bytes(config, precision)
+        Self::stage_bytes(config, precision, &(0..config.n_layers), false)
     }
 
     /// The bytes that a streamed model's weights take in memory: everything outside the blocks, and two blocks.
     pub fn streamed_bytes(config: &Config, precision: Precision) -> u64 {
-        Self::outside_bytes(config, precision) + 2 * Self::block_bytes(config, precision)
-    }
-
-    fn block_bytes(config: &Config, precision: Precision) -> u64 {
-        let own = Weight::all(config).filter(|weight| matches!(weight, Weight::Block(0, _)));
-        own.map(|weight| bytes(weight, config, precision.product())).sum()
-    }
-
-    fn outside_bytes(config: &Config, precision: Precision) -> u64 {
-        let (stream, product) = (precision.stream(), precision.product());
-        let unembed = if config.headless || (config.tied_embeddings && stream == product) {
-            0 // there is none, or it is the embedding
-        } else {
-            bytes(Weight::Unembed, config, product)
-        };
-        bytes(Weight::Embed, config, stream) + bytes(Weight::FinalNorm, config, stream) + unembed
+        Self::stage_bytes(config, precision, &(0..config.n_layers), true)
     }
 
     /// A model with random weights: matrices of variance 1/fan-in, gains of one, embeddings of variance one.
@@ -86,7 +75,7 @@ impl Llama {
     pub fn random(config: &Config, seed: u64, precision: Precision, device: Device) -> Result<Self> {
         let mut source =
             |weight, into: &Tensor| Order::AsStored.copy(&random_weight(config, seed, weight)?, into);
-        Self::assemble(config, precision, device, &mut source, None)
+        Self::assemble(config, precision, device, &mut source, (None, 0..config.n_layers))
     }
 
     /// A model with random weights of the same distributions, drawn on the device itself, by LibTorch's generator as it
@@ -103,18 +92,21 @@ impl Llama {
             };
             Ok(filled.map(drop)?)
         };
-        Self::assemble(config, precision, device, &mut source, None)
+        Self::assemble(config, precision, device, &mut source, (None, 0..config.n_layers))
     }
 
     /// The weights to train, by name, as they lie in memory (queries, keys, and values are one tensor, gate and up
     /// another). Gradient tracking is switched on for all of them.
     ///
     /// # Errors
-    /// A streamed model, one with packed weights ([`crate::Products::Packed`]), or what LibTorch refuses.
+    /// A streamed model, a stage, one with packed weights ([`crate::Products::Packed`]), or what LibTorch refuses.
     pub fn trainable(&self) -> Result<Vec<(String, Tensor)>> {
         let Blocks::Resident(blocks) = &self.blocks else {
             return Err(Error::Streamed { what: "its weights cannot be trained" });
         };
+        if !(self.is_first_stage() && self.is_last_stage()) {
+            return Err(Error::Stage { reason: "its weights cannot be trained".to_owned() });
+        }
         let mut named = vec![("embed".to_owned(), &self.embed)];
         for (i, block) in blocks.iter().enumerate() {
             let parts = [
@@ -132,14 +124,14 @@ impl Llama {
         named.into_iter().map(|(name, tensor)| Ok((name, tensor.f_set_requires_grad(true)?))).collect()
     }
 
-    /// Puts a model together from a source of weights, fusing those that read the same input; with `streamed`, its blocks
-    /// stay where they are.
-    fn assemble(
+    /// Puts a model, or the stage of it that has these blocks, together from a source of weights, fusing those that read
+    /// the same input; with `streamed`, its blocks stay where they are.
+    pub(super) fn assemble(
         config: &Config,
         precision: Precision,
         device: Device,
         source: &mut dyn Source,
-        streamed: Option<Checkpoint>,
+        (streamed, stage): (Option<Checkpoint>, Range<usize>),
     ) -> Result<Self> {
         torch_runtime::check()?;
         if let Some(reason) = config.problem() {
@@ -149,16 +141,20 @@ impl Llama {
         let kernels = Kernels::default();
         let assembly = Assembly { config, precision, device, kernels };
         let (stream, product) = (precision.stream(), precision.product());
-        let embed = assembly.fused(&[Weight::Embed], stream, source)?;
+        let (begins, ends) = (stage.start == 0, stage.end == config.n_layers);
+        // A stage that does not begin has no embedding, one that does not end no norm: nothing asks for them.
+        let none = || Tensor::f_empty([0, config.dim], (stream, device));
+        let embed = if begins { assembly.fused(&[Weight::Embed], stream, source)? } else { none()? };
         let blocks = match streamed {
             Some(checkpoint) => Blocks::Streamed(checkpoint),
             None => Blocks::Resident(
-                (0..config.n_layers).map(|index| assembly.block(index, source)).collect::<Result<_>>()?,
+                stage.clone().map(|index| assembly.block(index, source)).collect::<Result<_>>()?,
             ),
         };
-        let final_gain = assembly.fused(&[Weight::FinalNorm], stream, source)?;
+        let final_gain = if ends { assembly.fused(&[Weight::FinalNorm], stream, source)? } else { none()? };
         let unembed = match config.tied_embeddings {
-            _ if config.headless => None,
+            _ if config.headless || !ends => None,
+            true if !begins => Some(assembly.fused(&[Weight::Embed], product, source)?),
             false => Some(assembly.fused(&[Weight::Unembed], product, source)?),
             true if stream != product => Some(embed.f_to_kind(product)?),
             true => None,
@@ -168,6 +164,7 @@ impl Llama {
             precision,
             device,
             kernels,
+            stage,
             embed,
             blocks,
             final_gain,
@@ -178,7 +175,7 @@ impl Llama {
 }
 
 /// Bytes of a weight in a type.
-fn bytes(weight: Weight, config: &Config, kind: Kind) -> u64 {
+pub(super) fn bytes(weight: Weight, config: &Config, kind: Kind) -> u64 {
     weight.shape(config).iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64
 }
 

@@ -1,5 +1,7 @@
 //! A LLaMA in memory or on disk, and its forward pass (`pass`, to be read top to bottom).
 
+use std::ops::Range;
+
 use tch::{Device, Tensor};
 
 use crate::batch::Batch;
@@ -17,6 +19,7 @@ mod matrix;
 mod pass;
 mod positions;
 mod precision;
+mod stage;
 mod start;
 mod unembed;
 mod weight;
@@ -38,6 +41,8 @@ pub struct Llama {
     precision: Precision,
     device: Device,
     kernels: Kernels,
+    /// The blocks that it has: all, unless others have the rest.
+    stage: Range<usize>,
     /// \[V, D\]
     embed: Tensor,
     blocks: Blocks,
@@ -55,6 +60,9 @@ pub struct Output {
     /// Logits in f32 (f64 with [`Precision::F64`]) of the tokens that [`Forward::logits`] asked for, prompt after prompt;
     /// `None` if none were asked for or a hook stopped the run. \[S, V\]
     pub logits: Option<Tensor>,
+    /// The residual stream that leaves a [stage](Llama::stage) for the next one; `None` after the last block, and where
+    /// nothing later is wanted. \[B, T, D\]
+    pub leaving: Option<Tensor>,
 }
 
 impl Llama {
@@ -68,7 +76,7 @@ impl Llama {
     /// ([`Forward::from_layer`]), or what LibTorch refuses.
     pub fn forward<'h>(&self, batch: &Batch, run: impl Into<Forward<'h>>) -> Result<Output> {
         let mut outputs = self.together(vec![(batch, run.into())])?;
-        Ok(outputs.pop().unwrap_or(Output { logits: None }))
+        Ok(outputs.pop().unwrap_or(Output { logits: None, leaving: None }))
     }
 
     /// Runs the model over a batch and returns the logits of all tokens, and the activations at these hook points:
@@ -130,7 +138,7 @@ impl Llama {
         let blocks = blocks.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
         let Self { config, precision, device, kernels, .. } = self;
         let assembly = Assembly { config, precision: *precision, device: *device, kernels: *kernels };
-        self.blocks.visit(blocks, assembly, &mut |index, block| {
+        self.blocks.visit(blocks, self.stage.start, assembly, &mut |index, block| {
             for pass in &mut passes {
                 if let Some(running) = pass.as_mut().filter(|pass| pass.blocks().start == index)
                     && unless_done(running.block(block))?.is_none()
@@ -141,8 +149,8 @@ impl Llama {
             Ok(passes.iter().any(Option::is_some))
         })?;
         let end = |pass: Option<Pass<'_, '_, '_>>| {
-            let logits = pass.map(|pass| unless_done(pass.end())).transpose()?;
-            Ok(Output { logits: logits.flatten().flatten() })
+            let output = pass.map(|pass| unless_done(pass.end())).transpose()?.flatten();
+            Ok(output.unwrap_or(Output { logits: None, leaving: None }))
         };
         passes.into_iter().map(end).collect()
     }

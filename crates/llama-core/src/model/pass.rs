@@ -11,9 +11,9 @@ use torch_runtime::{TensorChain as _, TensorExt as _};
 
 use super::blocks::Block;
 use super::positions::Positions;
-use super::{Forward, KvCache, Llama};
+use super::{Forward, KvCache, Llama, Output, stage};
 use crate::batch::{Batch, KeptTokens};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hooks::{Halt, HookPoint, Hooks, Site, Tokens, mean_by_prompt};
 
 /// One batch on its way through a model.
@@ -39,7 +39,7 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
         if let Some(window) = llama.config.sliding_window {
             batch.check_window(window)?;
         }
-        let Forward { hooks, logits, reads, cache, start, gradients } = run;
+        let Forward { hooks, logits, reads, cache, start, entering, gradients } = run;
         let _no_gradients = (!gradients).then(tch::no_grad_guard);
         let mut hooks = Hooks::new(hooks, logits, gradients, batch, llama.config.n_layers)?;
         let keep = match reads {
@@ -49,7 +49,14 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
         if !hooks.want_from(HookPoint::Embed) {
             return Err(Halt::Done);
         }
-        let (next, x) = if let Some(start) = start {
+        let whole = llama.is_first_stage() && llama.is_last_stage();
+        if !whole && (start.is_some() || cache.is_some() || gradients) {
+            let reason = "it neither starts from a layer, nor keeps a cache, nor has gradients".to_owned();
+            return Err(Error::Stage { reason }.into());
+        }
+        let (next, x) = if let Some(entering) = stage::enter(llama, batch, entering)? {
+            (llama.stage.start, entering) // [B, T, D]
+        } else if let Some(start) = start {
             start.lay_out(llama, batch, &hooks)? // [B, T, D]
         } else {
             let tokens = batch.tokens.f_to_device(llama.device)?; // [B, T]
@@ -62,7 +69,7 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
 
     /// The blocks that are still to come.
     pub(super) fn blocks(&self) -> std::ops::Range<usize> {
-        self.next..self.end
+        self.next..self.end.min(self.llama.stage.end)
     }
 
     /// Takes the residual stream through the next block. Ends the pass, by `Halt::Done`, if nothing later is wanted.
@@ -86,10 +93,14 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
         Ok(())
     }
 
-    /// What comes after the blocks.
-    pub(super) fn end(mut self) -> Result<Option<Tensor>, Halt> {
+    /// What comes after the blocks: the final norm and the logits, or the next stage.
+    pub(super) fn end(mut self) -> Result<Output, Halt> {
         let _no_gradients = (!self.gradients).then(tch::no_grad_guard);
-        self.llama.final_logits(&self.x, &mut self.hooks)
+        if !self.llama.is_last_stage() {
+            return Ok(Output { logits: None, leaving: Some(self.x) });
+        }
+        let logits = self.llama.final_logits(&self.x, &mut self.hooks)?;
+        Ok(Output { logits, leaving: None })
     }
 }
 

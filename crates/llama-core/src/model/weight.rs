@@ -41,6 +41,14 @@ impl Llama {
     /// [`Error::NoSuchBlock`]; [`Error::Headless`] for the unembedding of a model without one; of a streamed model, what
     /// reading its files gives.
     pub fn weight(&self, weight: Weight) -> Result<Tensor> {
+        let there = match weight {
+            Weight::Embed => self.is_first_stage(),
+            Weight::FinalNorm | Weight::Unembed => self.is_last_stage(),
+            Weight::Block(index, _) => index >= self.config.n_layers || self.stage.contains(&index),
+        };
+        if !there {
+            return Err(Error::Stage { reason: format!("another stage has {weight:?}") });
+        }
         match weight {
             Weight::Embed => Ok(self.embed.f_alias()?),
             Weight::FinalNorm => Ok(self.final_gain.f_alias()?),
@@ -51,7 +59,7 @@ impl Llama {
                     _ if index >= n_layers => {
                         Err(Error::NoSuchBlock { pattern: format!("{weight:?}"), n_layers })
                     }
-                    Blocks::Resident(blocks) => self.part(&blocks[index], part),
+                    Blocks::Resident(blocks) => self.part(&blocks[index - self.stage.start], part),
                     Blocks::Streamed(checkpoint) => {
                         let norm = matches!(part, BlockWeight::Ln1 | BlockWeight::Ln2);
                         let kind = if norm { self.precision.stream() } else { self.precision.product() };

@@ -19,6 +19,7 @@ mod padding;
 mod rounding;
 mod shared;
 mod spellings;
+mod stages;
 mod support;
 mod tokenizer;
 mod tokenizer_damage;
