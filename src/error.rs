@@ -43,6 +43,17 @@ pub enum Error {
     #[cfg(feature = "distributed")]
     #[error("{0}")]
     Lost(torch_runtime::dist::Lost),
+    /// A number of stages that the processes, or the blocks, cannot be divided into.
+    #[cfg(feature = "distributed")]
+    #[error("{ranks} processes cannot be {stages} stages each of a model of {n_layers} blocks")]
+    Grid {
+        /// The processes.
+        ranks: usize,
+        /// The stages.
+        stages: usize,
+        /// The model's blocks.
+        n_layers: usize,
+    },
     /// The processes of a job are not of one mind; nothing was written.
     #[cfg(feature = "distributed")]
     #[error("{}", objections.join("\n"))]
@@ -145,6 +156,10 @@ impl Error {
                 torch_runtime::dist::Cause::Failed(_) => "that rank's own message says more",
                 _ => "the same command continues",
             },
+            #[cfg(feature = "distributed")]
+            Self::Grid { .. } => {
+                "`stages` must divide the number of processes, and each stage has at least one block"
+            }
             #[cfg(feature = "distributed")]
             Self::Disagreement { .. } => {
                 "give every rank the same version, model, tokenizer, prompts and settings, on machines of one kind"

@@ -117,6 +117,11 @@ pub(crate) struct Args {
     /// `llama-ccs store merge` makes the stores of all parts one.
     #[arg(long, value_name = "K/N")]
     part: Option<PartOf>,
+    /// How many processes hold the model together, each some of its blocks (pipeline stages); the others are replicas
+    /// [default: as few as have the memory].
+    #[cfg(feature = "distributed")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pp: Option<usize>,
     #[command(flatten)]
     ranks: RankArgs,
 }
@@ -232,6 +237,10 @@ impl Args {
         }
         if let Some(bytes) = self.max_memory {
             extraction = extraction.max_memory(bytes);
+        }
+        #[cfg(feature = "distributed")]
+        if let Some(stages) = self.pp {
+            extraction = extraction.stages(stages);
         }
         if let Some(part) = self.part {
             extraction = extraction.part(part);

@@ -78,7 +78,8 @@ pub(crate) fn main() -> ExitCode {
         .hints_of_any(flags::hint)
         .hints_of_any(ranks::hint)
         .hints_of_any(llama_ccs::hint)
-        .flags::<Cli>();
+        .flags::<Cli>()
+        .setting("stages", "--pp");
     Program::new(errors).exits(ranks::exit_code).run(|cli: Cli, signals| {
         output::listen(cli.verbose);
         run(cli, signals)

@@ -82,6 +82,8 @@ pub struct Extraction<'a> {
     identities: IdentityCache,
     #[cfg(feature = "distributed")]
     ranks: Option<&'a Ranks>,
+    #[cfg(feature = "distributed")]
+    stages: Option<usize>,
 }
 
 impl<'a> Extraction<'a> {
@@ -112,6 +114,8 @@ impl<'a> Extraction<'a> {
             identities: IdentityCache::none(),
             #[cfg(feature = "distributed")]
             ranks: None,
+            #[cfg(feature = "distributed")]
+            stages: None,
         }
     }
 
@@ -274,7 +278,7 @@ impl<'a> Extraction<'a> {
         self
     }
 
-    /// Divides the work among processes, each with the whole model: rank 0 writes the store, the others send it what they
+    /// Divides the work among processes, each with the whole model or a stage of it: rank 0 writes the store, the others send it what they
     /// compute, and end as [`Outcome::Helped`]. The store's bytes are those of one process with as many threads as each of
     /// these has. Every process must make the same extraction, of the same examples; what differs is an error on all of
     /// them before anything is written.
@@ -282,6 +286,15 @@ impl<'a> Extraction<'a> {
     #[must_use]
     pub fn among(mut self, ranks: &'a Ranks) -> Self {
         self.ranks = Some(ranks);
+        self
+    }
+
+    /// How many processes hold a model together, each some of its blocks: pipeline stages, whose states have the same bytes.
+    /// It divides the number of processes; the rest are replicas. Without this as few as hold the model in their memory.
+    #[cfg(feature = "distributed")]
+    #[must_use]
+    pub fn stages(mut self, stages: usize) -> Self {
+        self.stages = Some(stages);
         self
     }
 

@@ -180,7 +180,8 @@ impl Extraction<'_> {
         group_tokens: usize,
     ) -> Pipeline<'r> {
         let (one_a_pass, stop) = (self.deterministic, self.stop);
-        Pipeline { runner, examples, kind, batches, ahead: pipeline::QUEUE, one_a_pass, group_tokens, stop }
+        let (ahead, divides) = (pipeline::QUEUE, true);
+        Pipeline { runner, examples, kind, batches, ahead, one_a_pass, divides, group_tokens, stop }
     }
 }
 

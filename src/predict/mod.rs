@@ -169,8 +169,15 @@ pub fn predict(
 
     let batch_tokens = options.batch_tokens.max(1);
     // A model that does not fit is read from disk, once for a group of batches.
-    let (llama, group) =
-        residency::load(checkpoint, (precision, kernels), options.device, None, (batch_tokens, 0), &mut ())?;
+    let (llama, group) = residency::load(
+        checkpoint,
+        (precision, kernels),
+        options.device,
+        None,
+        0..checkpoint.config().n_layers,
+        (batch_tokens, 0),
+        &mut (),
+    )?;
     let score = options.zero_shot.unwrap_or(Settings::of(&fitted.report)?.zero_shot);
     let runner = batch::BatchRunner {
         llama: &llama,

@@ -53,26 +53,27 @@ fn a_store_of_several_processes_has_the_bytes_of_one() {
     let folder = tempfile::tempdir().expect("folder");
     let prompts = prompts(folder.path(), 60);
     let all_hooks = ["--hooks", "blocks.*.hook_resid_post", "blocks.*.attn.hook_z", "hook_embed"];
-    let cases: [(&[&str], &str); 8] = [
-        (&[], "2"),
-        (&["--dtype", "bf16"], "3"),
-        (&["--dtype", "mixed", "--no-sharing"], "2"),
-        (&["--dtype", "f64", "--store-dtype", "f16"], "2"),
-        (&["--tokens", "all,last,mean,first,answer_mean"], "3"),
-        (&all_hooks, "2"),
-        (&["--deterministic"], "2"),
-        (&["--max-memory", "809000000"], "2"), // streamed
+    let cases: [(&[&str], &[&[&str]]); 7] = [
+        (&[], &[&["2"], &["3", "--pp", "3"], &["4", "--pp", "2"]]),
+        (&["--dtype", "bf16"], &[&["3"], &["2", "--pp", "2"]]),
+        (&["--dtype", "mixed", "--no-sharing"], &[&["2"], &["2", "--pp", "2"]]),
+        (&["--tokens", "all,last,mean,first,answer_mean"], &[&["3"], &["3", "--pp", "3"]]),
+        (&all_hooks, &[&["2"], &["2", "--pp", "2"]]),
+        (&["--deterministic", "--store-dtype", "f16"], &[&["2"], &["2", "--pp", "2"]]),
+        (&["--max-memory", "809000000"], &[&["2", "--pp", "1"], &["2", "--pp", "2"]]), // streamed
     ];
-    for (number, (arguments, ranks)) in cases.into_iter().enumerate() {
+    for (number, (arguments, grids)) in cases.into_iter().enumerate() {
         let store = |name: &str| folder.path().join(format!("{name}-{number}"));
         extract(&prompts, &store("one")).args(SMALL).args(arguments).assert().success();
-        let mut several = extract(&prompts, &store("several"));
-        several.args(SMALL).args(arguments).args(["--ranks", ranks]);
-        let output = several.assert().success();
-        if number != 7 {
-            assert!(output.get_output().stderr.is_empty(), "{output}");
+        for grid in grids {
+            let several = store(&format!("several-{}", grid.concat()));
+            let mut command = extract(&prompts, &several);
+            command.args(SMALL).args(arguments).arg("--ranks").args(*grid);
+            let output = command.assert().success();
+            let streamed = arguments.contains(&"--max-memory");
+            assert!(streamed || output.get_output().stderr.is_empty(), "{output}");
+            compare(&store("one"), &several, &format!("{arguments:?} {grid:?}"));
         }
-        compare(&store("one"), &store("several"), &format!("{arguments:?}"));
     }
 }
 
@@ -150,6 +151,11 @@ fn ranks_that_never_come_are_named() {
     let alone = ByHand::new(3).start(0, &prompts, &folder.path().join("store"), &["--peer-timeout", "200ms"]);
     let output = alone.wait_with_output().expect("ended");
     assert!(text(&output).contains("ranks 1, 2 of 3 did not come within 4 s"), "{}", text(&output));
+    let mut uneven = extract(&prompts, &folder.path().join("store"));
+    uneven.args(["--ranks", "3", "--pp", "2"]).assert().code(1).stderr(
+        predicate::str::contains("3 processes cannot be 2 stages each of a model of 4 blocks")
+            .and(predicate::str::contains("hint: `--pp` must divide")),
+    );
     let mut twice = extract(&prompts, &folder.path().join("store"));
     twice.args(["--ranks", "2"]).env("MASTER_ADDR", "127.0.0.1").env("RANK", "0").env("WORLD_SIZE", "2");
     twice.assert().code(1).stderr(predicate::str::contains("`--ranks` starts processes"));
@@ -178,6 +184,9 @@ fn ranks_that_are_killed_stopped_or_asked_to_end_leave_a_store_that_any_number_c
         let world = ByHand::new(size);
         let mut arguments = SMALL.to_vec();
         arguments.push("--deterministic");
+        if rng.random::<bool>() {
+            arguments.extend(["--pp", ["", "1", "2", "3"][size]]);
+        }
         let before = starts(&torn);
         let ranks: Vec<Child> =
             (0..size).map(|rank| world.start(rank, &prompts, &torn, &arguments)).collect();

@@ -8,7 +8,7 @@ use torch_runtime::dist::{Group, Store};
 
 use super::deliver::{ANNOUNCED, DRAINED, announcement, take};
 use super::parcel::{self, Announcement};
-use super::{Run, claims};
+use super::{Grid, Run, claims};
 use crate::error::Result;
 use crate::extract::pipeline::{Inbox, Progress, Received};
 use crate::ranks::{LOOK, Ranks};
@@ -19,12 +19,13 @@ const WAITING: u64 = 2 << 30;
 /// The states that wait to be committed, and the ranks they come from.
 pub(super) struct Collector<'a> {
     ranks: &'a Ranks,
+    grid: Grid,
     store: Store,
     group: Group,
     writer: &'a mut StoreWriter,
     progress: &'a Progress,
-    /// States by their batch, and their bytes.
-    waiting: HashMap<usize, BatchStates>,
+    /// By their batch the states of every stage, once they are there, and the bytes of all.
+    waiting: HashMap<usize, Vec<Option<BatchStates>>>,
     bytes: u64,
     /// Computed elsewhere, by the number of the announcement.
     announced: Vec<(i64, Announcement)>,
@@ -36,6 +37,7 @@ impl<'a> Collector<'a> {
     pub(super) fn new(run: &Run<'a>, writer: &'a mut StoreWriter, progress: &'a Progress) -> Result<Self> {
         Ok(Self {
             ranks: run.ranks,
+            grid: run.grid,
             store: run.connection()?,
             group: run.group()?,
             writer,
@@ -75,7 +77,7 @@ impl<'a> Collector<'a> {
                 std::thread::sleep(LOOK);
             }
             if let Some((batch, states)) = own.take_if(|(batch, _)| self.has_room(*batch)) {
-                self.put(batch, states);
+                self.put(self.ranks.rank(), batch, states);
             }
             // Before the announcements: who has delivered everything announces nothing more.
             let drained = self.store.add(DRAINED, 0)? as usize + 1 == self.ranks.size();
@@ -91,7 +93,13 @@ impl<'a> Collector<'a> {
     /// Commits what is next in the plan's order.
     fn commit(&mut self) -> Result<()> {
         while let Some(&next) = self.writer.remaining().first() {
-            let Some(states) = self.waiting.remove(&next) else { return Ok(()) };
+            if !self.waiting.get(&next).is_some_and(|stages| stages.iter().all(Option::is_some)) {
+                return Ok(());
+            }
+            let stages = self.waiting.remove(&next).unwrap_or_default();
+            // The columns are in the order of the pass.
+            let columns = stages.into_iter().flatten().flat_map(|stage| stage.columns).collect();
+            let states = BatchStates { columns };
             self.bytes -= parcel::bytes(&states);
             let rows = self.writer.manifest().batches[next].len();
             self.writer.commit(next, states)?;
@@ -105,9 +113,11 @@ impl<'a> Collector<'a> {
         self.bytes < WAITING || self.writer.remaining().first() == Some(&batch)
     }
 
-    fn put(&mut self, batch: usize, states: BatchStates) {
+    fn put(&mut self, rank: usize, batch: usize, states: BatchStates) {
         self.bytes += parcel::bytes(&states);
-        self.waiting.insert(batch, states);
+        let none = || (0..self.grid.stages()).map(|_| None).collect();
+        let stages: &mut Vec<_> = self.waiting.entry(batch).or_insert_with(none);
+        stages[self.grid.stage(rank)] = Some(states);
     }
 
     /// Reads what others have announced.
@@ -132,7 +142,7 @@ impl<'a> Collector<'a> {
             self.announced.remove(0);
             self.store.set(&take(number), &[])?;
             let states = parcel::receive(&self.group, announced.rank, self.writer.manifest().kind)?;
-            self.put(announced.batch, states);
+            self.put(announced.rank, announced.batch, states);
         }
         Ok(())
     }
