@@ -119,6 +119,32 @@ fn what_makes_no_statement_is_refused_by_name() {
     assert!(!dir.join("store").exists());
 }
 
+/// The states wanted are all of the first stage: nothing leaves it, and the second has nothing to do.
+#[cfg(feature = "distributed")]
+#[test]
+fn statements_go_through_stages_as_far_as_their_states_are_wanted() {
+    let folder = tempfile::tempdir().expect("folder");
+    let dir = folder.path();
+    said(&mut prompts(dir, &[]), true);
+    for (name, hooks) in [
+        ("embedding", "hook_embed"),
+        ("first", "blocks.{0,1}.hook_resid_post"),
+        ("all", "blocks.*.hook_resid_post"),
+    ] {
+        let stores = ["1", "2"].map(|ranks| {
+            let store = dir.join(format!("{name}{ranks}"));
+            let mut command = extract(&dir.join("statements.csv"), &store);
+            command.args(["--hooks", hooks, "--batch-tokens", "100", "--ranks", ranks]);
+            if ranks == "2" {
+                command.args(["--pp", "2"]);
+            }
+            said(&mut command, true);
+            contents(&store)
+        });
+        assert!(stores[0] == stores[1], "{name}");
+    }
+}
+
 /// Stops after the first batch.
 struct Once(usize);
 
