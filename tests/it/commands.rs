@@ -370,7 +370,10 @@ fn the_families_are_those_of_the_guide() {
     let output = llama_ccs().args(["model", "families"]).assert().success().get_output().clone();
     let table = String::from_utf8(output.stdout).expect("text");
     let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/extract.md");
-    assert!(std::fs::read_to_string(guide).expect("the guide").contains(&table), "copy this into it:\n{table}");
+    assert!(
+        std::fs::read_to_string(guide).expect("the guide").contains(&table),
+        "copy this into it:\n{table}"
+    );
 }
 
 #[test]

@@ -224,7 +224,7 @@ static FAMILIES: [Family; 10] = [
             "query_pre_attn_scalar",
             "hidden_activation",
         ],
-        metadata: &["attn_logit_softcapping", "final_logit_softcapping"],
+        metadata: &["attn_logit_softcapping", "final_logit_softcapping", "attention.sliding_window_pattern"],
     },
     Family {
         name: "Gemma 3 (text)",
@@ -253,7 +253,7 @@ static FAMILIES: [Family; 10] = [
             "sliding_window_pattern",
             "_sliding_window_pattern",
         ],
-        metadata: &["final_logit_softcapping"],
+        metadata: &["final_logit_softcapping", "attention.sliding_window_pattern", "rope.freq_base_swa"],
     },
     Family {
         name: "OLMo 2",

@@ -54,12 +54,11 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
         } else {
             let tokens = batch.tokens.f_to_device(llama.device)?; // [B, T]
             let mut x = Tensor::f_embedding(&llama.embed, &tokens, -1, false, false)?; // [B, T, D]
-            if !is_one(llama.config.multipliers.embedding) {
+            let multiplier = llama.config.multipliers.embedding;
+            if !is_one(multiplier) {
                 // In the stream's own type, as transformers has it: in bf16, √3072 is 55.5.
                 x = x.f_mul(
-                    &Tensor::f_from_slice(&[llama.config.multipliers.embedding])?
-                        .f_to_kind(x.kind())?
-                        .f_to_device(llama.device)?,
+                    &Tensor::f_from_slice(&[multiplier])?.f_to_device(llama.device)?.f_to_kind(x.kind())?,
                 )?;
             }
             (0, hooks.visit(HookPoint::Embed, x)?)

@@ -221,7 +221,7 @@ impl Own<'_, '_> {
         Ok(Config {
             sliding_window,
             window_layers: if sliding_window.is_some() {
-                self.family.window_layers(config.n_layers)
+                self.window_layers(config.n_layers)?
             } else {
                 Layers::All
             },
@@ -230,7 +230,11 @@ impl Own<'_, '_> {
             } else {
                 Layers::All
             },
-            local_rope_theta: ways.local_rope.then_some(10_000.0),
+            local_rope_theta: if ways.local_rope {
+                Some(self.decimal("rope.freq_base_swa")?.unwrap_or(10_000.0))
+            } else {
+                None
+            },
             biases: match (has("blk.0.attn_q.bias"), has("blk.0.attn_output.bias")) {
                 (_, true) => Biases::Attention,
                 (true, false) => Biases::QueriesKeysValues,
@@ -248,6 +252,28 @@ impl Own<'_, '_> {
             },
             ..config
         })
+    }
+
+    /// The layers that have the window: those that the file names, all but each n-th, or the family's.
+    fn window_layers(&self, n_layers: usize) -> Result<Layers, String> {
+        let key = self.key("attention.sliding_window_pattern");
+        if !self.family.metadata.contains(&"attention.sliding_window_pattern") {
+            return Ok(self.family.window_layers(n_layers));
+        }
+        match self.meta.get(&key) {
+            None => Ok(self.family.window_layers(n_layers)),
+            Some(Value::Array(_)) => {
+                let windowed =
+                    |value: &Value| if let Value::Bool(windowed) = value { Some(*windowed) } else { None };
+                let each = self.meta.list(&key, windowed)?.filter(|each| each.len() == n_layers);
+                let each = each.ok_or_else(|| format!("`{key}` is not of {n_layers} layers"))?;
+                Ok(Layers::chosen(n_layers, |layer| each[layer]))
+            }
+            Some(_) => match self.meta.int(&key)? {
+                Some(nth @ 1..) => Ok(Layers::chosen(n_layers, |layer| (layer as i64 + 1) % nth != 0)),
+                other => Err(format!("`{key}` is {other:?}")),
+            },
+        }
     }
 
     fn rope_scaling(&self, factors: Option<Vec<f32>>) -> Result<RopeScaling, String> {

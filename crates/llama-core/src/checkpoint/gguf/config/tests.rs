@@ -100,3 +100,38 @@ fn unknown_keys_are_found() {
     let header = Header { version: 3, metadata, tensors: HashMap::new() };
     assert_eq!(keys::unknown(&Metadata(&header), Family::llama()), ["llama.brand_new"]);
 }
+
+/// Gemma 3 files, older ones without the keys of layers with a window, and newer ones.
+#[test]
+fn windowed_layers_and_their_base_are_read_or_llama_cpps() {
+    let int = Value::Unsigned;
+    let gemma = |change: &[(&str, Value)]| {
+        let own = [
+            ("general.architecture", Value::Text("gemma3".to_owned())),
+            ("gemma3.block_count", int(7)),
+            ("gemma3.embedding_length", int(64)),
+            ("gemma3.feed_forward_length", int(96)),
+            ("gemma3.attention.head_count", int(4)),
+            ("gemma3.attention.sliding_window", int(9)),
+            ("gemma3.attention.layer_norm_rms_epsilon", Value::F32(1e-6)),
+            ("gemma3.rope.freq_base", Value::F32(1e6)),
+        ];
+        let mut metadata: HashMap<String, Value> = own.map(|(key, value)| (key.to_owned(), value)).into();
+        metadata.extend(change.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let embed = TensorEntry { dtype: GgmlDType::F32, shape: vec![50, 64], bytes: 0..0 };
+        let header =
+            Header { version: 3, metadata, tensors: [("token_embd.weight".to_owned(), embed)].into() };
+        read(&header, family(&Metadata(&header))?, None, true)
+    };
+    let old = gemma(&[]).expect("older");
+    assert_eq!((old.window_layers, old.local_rope_theta), (Layers::Only(vec![0, 1, 2, 3, 4, 6]), Some(1e4)));
+    let pattern = Value::Array((0..7).map(|layer| Value::Bool(layer == 2)).collect());
+    let key = "gemma3.attention.sliding_window_pattern";
+    let new = gemma(&[(key, pattern), ("gemma3.rope.freq_base_swa", Value::F32(30.0))]).expect("newer");
+    assert_eq!((new.window_layers, new.local_rope_theta), (Layers::Only(vec![2]), Some(30.0)));
+    let every = gemma(&[(key, int(3))]).expect("all but each third").window_layers;
+    assert_eq!(every, Layers::Only(vec![0, 1, 3, 4, 6]));
+    for bad in [int(0), Value::Array(vec![Value::Bool(true)]), Value::Text("x".to_owned())] {
+        assert!(gemma(&[(key, bad)]).expect_err("no pattern").contains(key));
+    }
+}
