@@ -29,11 +29,11 @@ fn of_ours(error: &Error) -> Option<String> {
 }
 
 fn of_model(error: &llama_core::Error) -> Option<String> {
-    use llama_core::Error::{NoEmbedding, NoTokenizer, Tokenizer, Vocabulary, Window};
+    use llama_core::Error::{NoEmbedding, NoTokenizer, Tokenizer, TooLong, Vocabulary};
     let flags = match error {
         NoTokenizer { .. } | Vocabulary { .. } | NoEmbedding { .. } => ": --tokenizer FILE",
         Tokenizer { hint, .. } if hint.contains("the model's own tokenizer") => ": --tokenizer FILE",
-        Window { .. } => ": --max-seq-len",
+        TooLong { .. } => ": --max-seq-len",
         _ => return None,
     };
     Some(flags.to_owned())

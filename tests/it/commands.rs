@@ -364,6 +364,18 @@ fn what_a_store_holds_is_told_to_a_person() {
 }
 
 /// With `--json` every command prints exactly one JSON value on stdout, also where its exit code is 1.
+/// The guide's table is what the command prints.
+#[test]
+fn the_families_are_those_of_the_guide() {
+    let output = llama_ccs().args(["model", "families"]).assert().success().get_output().clone();
+    let table = String::from_utf8(output.stdout).expect("text");
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/extract.md");
+    assert!(
+        std::fs::read_to_string(guide).expect("the guide").contains(&table),
+        "copy this into it:\n{table}"
+    );
+}
+
 #[test]
 fn every_command_speaks_json() {
     let folder = tempfile::tempdir().expect("folder");
@@ -376,7 +388,7 @@ fn every_command_speaks_json() {
     let (model, csv, store, run) = (text(&model), text(&csv), text(&store), text(&run));
     let (data, out) = (text(&quiz().join("questions.jsonl")), |name: &str| text(&dir.join(name)));
     let (made, extracted, exported) = (out("made.csv"), out("extracted"), out("exported"));
-    let cases: [(&str, Vec<&str>); 10] = [
+    let cases: [(&str, Vec<&str>); 11] = [
         (
             "prompts",
             vec!["--data", &data, "--model", &model, "--limit", "3", "--preview", "2", "--out", &made],
@@ -389,6 +401,7 @@ fn every_command_speaks_json() {
         ("store export", vec![&store, "--out", &exported]),
         ("hooks", vec![&model]),
         ("model info", vec![&model]),
+        ("model families", vec![]),
         ("doctor", vec![]),
     ];
     let covered: Vec<&str> = cases.iter().map(|(name, _)| *name).chain(["store", "model"]).collect();

@@ -1,8 +1,16 @@
-//! The numbers that make one LLaMA differ from another.
+//! The numbers that make one LLaMA, or one of its relatives, differ from another.
 
 use serde::{Deserialize, Serialize};
 
-/// A LLaMA's hyper-parameters, whatever layout they were read from.
+mod options;
+mod rope;
+
+use options::is_default;
+pub use options::{Biases, BlockNorms, Gate, Layers, Multipliers, QueryKeyNorm, SoftCaps};
+pub use rope::RopeScaling;
+
+/// A model's hyper-parameters, whatever layout they were read from. Those that only relatives of LLaMA have
+/// ([`crate::families`]) are LLaMA's by default.
 ///
 /// Field names are TransformerLens' and Hugging Face's where the two agree. Axis letters (ARCHITECTURE.md):
 /// D = `dim`, H = `n_heads`, G = `n_kv_heads`, K = `head_dim`, F = `hidden_dim`, V = `vocab_size`.
@@ -36,39 +44,39 @@ pub struct Config {
     /// are not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub headless: bool,
-    /// The attention window (Mistral): how many tokens each token attends to, itself included. Longer prompts are
-    /// refused, so no window is ever applied.
+    /// The attention window (Mistral): how many tokens each token attends to, itself included.
     #[serde(default)]
     pub sliding_window: Option<usize>,
-}
-
-/// How the wavelengths of the rotary embedding are stretched for long texts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RopeScaling {
-    /// Not at all.
-    #[default]
-    None,
-    /// All by the same factor: positions are interpolated (Chen et al. 2023).
-    Linear {
-        /// The factor.
-        factor: f64,
-    },
-    /// As LLaMA 3.1 does it: wavelengths shorter than `original_context / high_freq_factor` stay, those longer than
-    /// `original_context / low_freq_factor` are stretched by `factor`, and those between are interpolated.
-    Llama3 {
-        /// Stretch of the longest wavelengths.
-        factor: f64,
-        /// Where full stretching begins.
-        low_freq_factor: f64,
-        /// Where stretching begins.
-        high_freq_factor: f64,
-        /// Context length of the original training, in tokens.
-        original_context: f64,
-    },
-    /// Each wavelength by its own factor, as GGUF files keep them. \[K/2\]
-    Factors(Vec<f32>),
+    /// The layers that have the window.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub window_layers: Layers,
+    /// The layers whose queries and keys are rotated.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rotated_layers: Layers,
+    /// How many of a head's dimensions are rotated, the first ones; `None` is all of them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rotary_dim: Option<i64>,
+    /// The base of the wavelengths in layers that have the window, which are then not stretched (Gemma 3).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub local_rope_theta: Option<f64>,
+    /// Which products have a bias.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub biases: Biases,
+    /// How queries and keys are normalized.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub query_key_norm: QueryKeyNorm,
+    /// Where a block's norms are.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub norms: BlockNorms,
+    /// What the MLP's gate passes through.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gate: Gate,
+    /// Soft caps of scores and logits.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub soft_caps: SoftCaps,
+    /// Factors of the embedding, the residual stream, scores, and logits.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub multipliers: Multipliers,
 }
 
 impl Default for Config {
@@ -88,6 +96,16 @@ impl Default for Config {
             tied_embeddings: false,
             headless: false,
             sliding_window: None,
+            window_layers: Layers::All,
+            rotated_layers: Layers::All,
+            rotary_dim: None,
+            local_rope_theta: None,
+            biases: Biases::None,
+            query_key_norm: QueryKeyNorm::None,
+            norms: BlockNorms::Before,
+            gate: Gate::Silu,
+            soft_caps: SoftCaps::default(),
+            multipliers: Multipliers::default(),
         }
     }
 }
@@ -102,31 +120,45 @@ impl Config {
 
     /// Parameters of the model, counted over all its weights.
     pub fn n_params(&self) -> i64 {
-        let attention = self.dim * self.head_dim * (2 * self.n_heads + 2 * self.n_kv_heads);
-        let block = attention + 3 * self.dim * self.hidden_dim + 2 * self.dim;
+        let (q, kv) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
+        let norms = if self.norms == BlockNorms::Around { 4 } else { 2 };
+        let biases = match self.biases {
+            Biases::None => 0,
+            Biases::QueriesKeysValues => q + 2 * kv,
+            Biases::Attention => q + 2 * kv + self.dim,
+        };
+        let query_key_gains = match self.query_key_norm {
+            QueryKeyNorm::None => 0,
+            QueryKeyNorm::Heads => 2 * self.head_dim,
+            QueryKeyNorm::Projections => q + kv,
+        };
+        let products = self.dim * (2 * q + 2 * kv) + 3 * self.dim * self.hidden_dim;
+        let block = products + biases + query_key_gains + norms * self.dim;
         let ends = if self.tied_embeddings || self.headless { 1 } else { 2 };
         ends * self.vocab_size * self.dim + self.n_layers as i64 * block + self.dim
     }
 
-    /// Angles by which one position turns each pair of a head's dimensions: θ^(−2i/K) over the stretch of its
-    /// wavelength. \[K/2\]
-    ///
-    /// LLaMA 3's stretches are rounded to f32 first, which is how GGUF files keep them. (llama.cpp's converter computes
-    /// them from frequencies in f32, so a file it made may differ in the last bit of a stretch or two.)
-    pub fn rope_frequencies(&self) -> Vec<f64> {
-        let frequency = |i: i64| self.rope_theta.powf(-2.0 * i as f64 / self.head_dim as f64);
-        let stretch = |i: i64| match &self.rope_scaling {
-            RopeScaling::None => 1.0,
-            RopeScaling::Linear { factor } => *factor,
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                // How many waves the original context held; 1 at high_freq_factor, 0 at low_freq_factor.
-                let waves = original_context * frequency(i) / std::f64::consts::TAU;
-                let kept = ((waves - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
-                f64::from((1.0 / ((1.0 - kept) / factor + kept)) as f32)
-            }
-            RopeScaling::Factors(factors) => f64::from(factors.get(i as usize).copied().unwrap_or(1.0)),
-        };
-        (0..self.head_dim / 2).map(|i| frequency(i) / stretch(i)).collect()
+    /// The window of a layer, where it has one.
+    pub(crate) fn window_of(&self, layer: usize) -> Option<usize> {
+        self.sliding_window.filter(|_| self.window_layers.contains(layer))
+    }
+
+    /// The first option that is another than LLaMA's, by its field's name.
+    pub(crate) fn unlike_llama(&self) -> Option<&'static str> {
+        [
+            ("sliding_window", self.sliding_window.is_none()),
+            ("rotated_layers", is_default(&self.rotated_layers)),
+            ("rotary_dim", self.rotary_dim.is_none()),
+            ("local_rope_theta", self.local_rope_theta.is_none()),
+            ("biases", is_default(&self.biases)),
+            ("query_key_norm", is_default(&self.query_key_norm)),
+            ("norms", is_default(&self.norms)),
+            ("gate", is_default(&self.gate)),
+            ("soft_caps", is_default(&self.soft_caps)),
+            ("multipliers", is_default(&self.multipliers)),
+        ]
+        .into_iter()
+        .find_map(|(name, same)| (!same).then_some(name))
     }
 
     /// The same, roughly, for numbers of any size.
@@ -164,33 +196,27 @@ impl Config {
                 self.n_heads, self.n_kv_heads
             ));
         }
-        if self.head_dim % 2 != 0 {
-            return Some(format!("`head_dim` {} is odd, and rotary embedding turns pairs", self.head_dim));
-        }
         let positive = |v: f64| v.is_finite() && v > 0.0;
         if !positive(self.norm_eps) || !positive(self.rope_theta) {
             return Some(format!("`norm_eps` is {}, `rope_theta` {}", self.norm_eps, self.rope_theta));
         }
-        let sound = match &self.rope_scaling {
-            RopeScaling::None => true,
-            RopeScaling::Linear { factor } => positive(*factor),
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                [factor, low_freq_factor, original_context].into_iter().all(|&v| positive(v))
-                    && high_freq_factor.is_finite()
-                    && high_freq_factor > low_freq_factor
-            }
-            RopeScaling::Factors(factors) => {
-                factors.len() as i64 == self.head_dim / 2 && factors.iter().all(|&f| positive(f64::from(f)))
-            }
-        };
-        if !sound {
-            return Some(format!("the rotary embedding's scaling is {:?}", self.rope_scaling));
+        if let Some(problem) = self.rope_problem() {
+            return Some(problem);
         }
         if self.tied_embeddings && self.headless {
             return Some("`headless` and `tied_embeddings` are both true".to_owned());
         }
         if self.sliding_window == Some(0) {
             return Some("`sliding_window` is 0".to_owned());
+        }
+        let SoftCaps { scores, logits } = self.soft_caps;
+        if [scores, logits].into_iter().flatten().any(|cap| !positive(cap)) {
+            return Some(format!("the soft caps are {:?}", self.soft_caps));
+        }
+        let Multipliers { embedding, residual, scores, logit_divisor } = self.multipliers;
+        let factors = [Some(embedding), Some(residual), scores, Some(logit_divisor)];
+        if factors.into_iter().flatten().any(|factor| !positive(factor)) {
+            return Some(format!("the multipliers are {:?}", self.multipliers));
         }
         None
     }
@@ -218,34 +244,5 @@ mod tests {
         assert!(Config { n_kv_heads: 5, ..config.clone() }.problem().is_some());
         let tied = Config { tied_embeddings: true, ..config };
         assert_eq!(tied.n_params(), 6_738_415_616 - 32000 * 4096);
-    }
-
-    #[test]
-    fn llama_3_stretches_long_wavelengths_only() {
-        let plain = Config { rope_theta: 500_000.0, ..Config::default() };
-        let scaling = RopeScaling::Llama3 {
-            factor: 8.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_context: 8192.0,
-        };
-        let scaled = Config { rope_scaling: scaling, ..plain.clone() };
-        for (before, after) in plain.rope_frequencies().into_iter().zip(scaled.rope_frequencies()) {
-            let wavelength = std::f64::consts::TAU / before;
-            let stretch = before / after;
-            if wavelength < 2048.0 {
-                assert!((stretch - 1.0).abs() < 1e-12);
-            } else if wavelength > 8192.0 {
-                assert!((stretch - 8.0).abs() < 1e-12);
-            } else {
-                assert!(stretch > 1.0 && stretch < 8.0);
-            }
-        }
-        let factors: Vec<f32> = (0..64).map(|i| 1.0 + i as f32).collect();
-        let table = Config { rope_scaling: RopeScaling::Factors(factors), ..plain.clone() };
-        assert_eq!(table.problem(), None);
-        assert!((table.rope_frequencies()[3] - plain.rope_frequencies()[3] / 4.0).abs() < 1e-18);
-        let short = Config { rope_scaling: RopeScaling::Factors(vec![1.0]), ..plain };
-        assert!(short.problem().is_some());
     }
 }

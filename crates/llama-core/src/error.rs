@@ -159,15 +159,31 @@ pub enum Error {
         embeddings: usize,
     },
 
-    /// A prompt longer than the window of a model whose attention has one.
-    #[error("prompt {prompt} has {tokens} tokens, and this model's attention sees {window} at once")]
-    Window {
+    /// A prompt longer than a model's rotary embedding is computed for.
+    #[error("prompt {prompt} has {tokens} tokens, and this model's rotary embedding is computed for {most}")]
+    TooLong {
         /// Its position in the batch.
         prompt: usize,
         /// How many tokens it has.
         tokens: usize,
-        /// Tokens that attention sees.
-        window: usize,
+        /// The most that it may have.
+        most: usize,
+    },
+
+    /// A hook point that models of this kind do not have.
+    #[error("{point}: {reason}")]
+    NoSuchPoint {
+        /// The point.
+        point: HookPoint,
+        /// Why there is none.
+        reason: &'static str,
+    },
+
+    /// A weight that models of this kind do not have.
+    #[error("this model has no weight {weight}")]
+    NoSuchWeight {
+        /// The weight.
+        weight: String,
     },
 
     /// A prompt without tokens.

@@ -58,9 +58,14 @@ impl Error {
                 "it is a special token that was added to the tokenizer and not to the model; leave it out of the text, \
                  or give the tokenizer that came with these weights"
             }
-            Self::Window { .. } => {
-                "attention windows are not computed, and a prompt must fit into one; shorten or drop the prompt"
+            Self::TooLong { .. } => {
+                "a longer prompt would turn its tokens by other angles, so that prompts could not share them; shorten or \
+                 drop the prompt"
             }
+            Self::NoSuchPoint { .. } => {
+                "choose points that the model has: the sub-layers' inputs and outputs are there"
+            }
+            Self::NoSuchWeight { .. } => "the model's configuration says which options it has",
             Self::EmptyPrompt { .. } => "every prompt needs at least one; the tokenizer's BOS counts",
             Self::TokenOutOfRange { .. } => "the prompts were tokenized for another model",
             Self::Position { .. } => "positions count a prompt's real tokens from 0, padding excluded",

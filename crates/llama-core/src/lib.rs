@@ -41,6 +41,7 @@ mod batch;
 mod checkpoint;
 mod config;
 mod error;
+mod family;
 mod generate;
 mod hint;
 mod hooks;
@@ -51,8 +52,11 @@ pub use batch::{Batch, Padding};
 pub use checkpoint::{
     BlockWeight, Checkpoint, IdentityCache, TensorHash, Weight, save_meta, save_random_meta,
 };
-pub use config::{Config, RopeScaling};
+pub use config::{
+    Biases, BlockNorms, Config, Gate, Layers, Multipliers, QueryKeyNorm, RopeScaling, SoftCaps,
+};
 pub use error::{Error, Result};
+pub use family::{Family, families};
 pub use generate::Sampling;
 pub use hooks::{
     Action, Activation, Axis, Capture, Captured, Change, Edit, EditHook, Edits, FnHook, Hook, HookPoint,

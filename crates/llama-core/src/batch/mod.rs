@@ -205,14 +205,40 @@ impl Batch {
         Ok(KeptTokens::new(slots, rows as usize, width as usize))
     }
 
-    /// The first prompt that a window of attention does not hold.
-    pub(crate) fn check_window(&self, window: usize) -> Result<()> {
+    /// The highest position of a token.
+    pub(crate) fn last_position(&self) -> Result<i64> {
+        if self.positions.numel() == 0 { Ok(0) } else { Ok(self.positions.f_max()?.f_int64_value(&[])?) }
+    }
+
+    /// Which keys are less than `window` tokens before each query, by their positions in their prompts. In a step of
+    /// generation, whose keys are a left-padded cache's, columns are as far apart as positions.
+    ///
+    /// # Shapes
+    /// → \[B or 1, 1, T, S\] bool, S as in the batch's own mask
+    pub(crate) fn within(&self, window: i64) -> Result<Tensor> {
+        let (_, width) = self.shape();
+        let columns = match &self.attends {
+            Attends::Mask(seen) => seen.size().last().copied().unwrap_or(width),
+            Attends::Causal => width,
+        };
+        let (queries, keys) = if columns == width {
+            (self.positions.f_alias()?, self.positions.f_alias()?) // [B, T]
+        } else {
+            let keys = Tensor::f_arange(columns, (Kind::Int64, Device::Cpu))?.f_unsqueeze(0)?; // [1, S]
+            (keys.f_narrow(1, columns - width, width)?, keys)
+        };
+        let oldest = queries.f_sub_scalar(window)?.f_unsqueeze(2)?; // [B, T, 1]
+        Ok(keys.f_unsqueeze(1)?.f_gt_tensor(&oldest)?.f_unsqueeze(1)?)
+    }
+
+    /// The first prompt of more than `most` tokens.
+    pub(crate) fn check_lengths(&self, most: usize) -> Result<()> {
         let positions: Vec<i64> = Vec::try_from(&self.positions.f_flatten(0, -1)?)?;
         for (prompt, slots) in self.slots.iter().enumerate() {
             // A prompt's last token is at its highest position; in a step of generation it is the only one.
             let last = slots.last().and_then(|&slot| positions.get(slot as usize));
-            if let Some(&last) = last.filter(|&&last| last >= window as i64) {
-                return Err(Error::Window { prompt, tokens: last as usize + 1, window });
+            if let Some(&last) = last.filter(|&&last| last >= most as i64) {
+                return Err(Error::TooLong { prompt, tokens: last as usize + 1, most });
             }
         }
         Ok(())

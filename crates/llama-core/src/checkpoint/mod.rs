@@ -8,6 +8,7 @@ use tch::Tensor;
 
 use crate::config::{Config, RopeScaling};
 use crate::error::{Error, Result};
+use crate::family::Family;
 use crate::tokenizer::Tokenizer;
 
 mod container;
@@ -31,6 +32,9 @@ pub use weight::{BlockWeight, Weight};
 trait Layout: fmt::Debug + Send + Sync {
     /// The model's hyper-parameters.
     fn config(&self) -> &Config;
+
+    /// The family that the model is of.
+    fn family(&self) -> &'static Family;
 
     /// For people: `Meta, 2 parts`.
     fn describe(&self) -> String;
@@ -63,7 +67,7 @@ pub struct Checkpoint {
     path: PathBuf,
     layout: Arc<dyn Layout>,
     /// Asked for in place of the layout's own.
-    config: Option<Config>,
+    config: Option<Box<Config>>,
     /// Hashes of tensors, once they were asked for.
     known: Arc<identity::Known>,
 }
@@ -108,7 +112,7 @@ impl Checkpoint {
         if let Some(reason) = config.problem() {
             return Err(Error::Config { reason });
         }
-        self.config = Some(config);
+        self.config = Some(Box::new(config));
         Ok(self)
     }
 
@@ -119,7 +123,12 @@ impl Checkpoint {
 
     /// The model's hyper-parameters.
     pub fn config(&self) -> &Config {
-        self.config.as_ref().unwrap_or_else(|| self.layout.config())
+        self.config.as_deref().unwrap_or_else(|| self.layout.config())
+    }
+
+    /// The family that its configuration is of.
+    pub fn family(&self) -> &'static Family {
+        self.layout.family()
     }
 
     /// The layout, for people: `Meta, 2 parts`; `Hugging Face, 3 files`; `GGUF version 3`.
@@ -303,9 +312,8 @@ fn inside(folder: &Path) -> Option<String> {
 fn foreign(config: &Path, tensor: &str) -> Error {
     Error::ModelConfig {
         path: config.to_owned(),
-        reason: format!("a LLaMA of this configuration has no tensor `{tensor}`, and the weights do"),
-        hint: "the configuration belongs to another model, or to an architecture that is not computed here (biases, \
-               norms of queries and keys, experts, …)"
+        reason: format!("a model of this configuration has no tensor `{tensor}`, and the weights do"),
+        hint: "the configuration belongs to another model, or to an architecture that is not computed here (experts, …)"
             .to_owned(),
     }
 }

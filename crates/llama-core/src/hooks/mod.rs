@@ -6,6 +6,7 @@
 use tch::Tensor;
 
 use crate::batch::{Batch, KeptTokens};
+use crate::config::{BlockNorms, Config};
 use crate::error::{Error, Result};
 
 mod capture;
@@ -266,17 +267,24 @@ pub(crate) struct Hooks<'h, 'b> {
 
 impl<'h, 'b> Hooks<'h, 'b> {
     /// # Errors
-    /// [`Error::NoSuchBlock`] if a hook wants a block that the model does not have.
+    /// [`Error::NoSuchBlock`] if a hook wants a block that the model does not have, [`Error::NoSuchPoint`] if it wants a norm
+    /// that the model's blocks do not have.
     pub(crate) fn new(
         hooks: Vec<&'h mut dyn Hook>,
         logits: Option<Tokens>,
         gradients: bool,
         batch: &'b Batch,
-        n_layers: usize,
+        config: &Config,
     ) -> Result<Self> {
         let visitors: Vec<_> = hooks.into_iter().map(|h| (h.points(), h)).collect();
         let wanted = visitors.iter().fold(HookSet::new(), |all, (points, _)| all | points.clone());
-        wanted.check_blocks(n_layers)?;
+        wanted.check_blocks(config.n_layers)?;
+        if config.norms == BlockNorms::After
+            && let Some(point) = wanted.iter().find(|point| point.is_in_a_block_norm())
+        {
+            let reason = "this model normalizes what attention and the MLP give, not what they read";
+            return Err(Error::NoSuchPoint { point, reason });
+        }
         Ok(Self { last: wanted.last(), visitors, wanted, logits, gradients, batch, kept: None })
     }
 

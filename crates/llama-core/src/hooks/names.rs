@@ -33,6 +33,10 @@
 //! | `ln_final.hook_out` ᵍ | `model.norm.output`, `hidden_states[L]` ᶠ | `result_norm` | |
 //! | `unembed.hook_out` ᵍ | `lm_head.output` | `result_output` | |
 //!
+//! Hugging Face's and llama.cpp's names are those of a LLaMA. With norms after attention and MLP (Gemma 2 and 3, `OLMo` 2),
+//! `hook_attn_out` is `post_attention_layernorm.output`, `hook_mlp_out` `post_feedforward_layernorm.output`, and
+//! `hook_resid_mid` `pre_feedforward_layernorm.input`; with a multiplier (Granite), they are the modules' outputs times it.
+//!
 //! - ᵃ The same numbers with heads side by side: `[…, H·K]` for `[…, H, K]`.
 //! - ᵇ As ᵃ, and inside a head the two numbers of a rotated pair are neighbors, as in Meta's files; ours stand half a
 //!   head apart, as Hugging Face's do. One name is given before and after rotation.

@@ -26,7 +26,7 @@ use crate::error::Error;
 #[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum HookPoint {
-    /// `hook_embed`: the token embedding, "layer 0" of stores and reports. \[B, T, D\]
+    /// `hook_embed`: the token embedding, after its multiplier (Gemma, Granite), "layer 0" of stores and reports. \[B, T, D\]
     Embed,
     /// A place inside block `i`.
     Block(u16, Site),
@@ -51,9 +51,9 @@ pub enum Site {
     Ln1Scale,
     /// `ln1.hook_normalized`: after that division, before the gain. \[B, T, D\]
     Ln1Normalized,
-    /// `attn.hook_q`: queries, before rotation. \[B, T, H, K\]
+    /// `attn.hook_q`: queries, before their norm, where there is one, and rotation. \[B, T, H, K\]
     Q,
-    /// `attn.hook_k`: keys, before rotation. \[B, T, G, K\]
+    /// `attn.hook_k`: keys, before their norm, where there is one, and rotation. \[B, T, G, K\]
     K,
     /// `attn.hook_v`: values. \[B, T, G, K\]
     V,
@@ -61,15 +61,16 @@ pub enum Site {
     RotQ,
     /// `attn.hook_rot_k`: keys after rotary embedding. \[B, T, G, K\]
     RotK,
-    /// `attn.hook_attn_scores`: before the softmax, −inf where masked. \[B, H, T, T\]
+    /// `attn.hook_attn_scores`: before the softmax, after a soft cap, −inf where masked. \[B, H, T, T\]
     AttnScores,
     /// `attn.hook_pattern`: after the softmax. \[B, H, T, T\]
     Pattern,
     /// `attn.hook_z`: each head's mix of values. \[B, T, H, K\]
     Z,
-    /// `attn.hook_result`: what each head writes into the residual stream. \[B, T, H, D\]
+    /// `attn.hook_result`: what each head writes into the residual stream, before a bias, a norm after attention, and a
+    /// multiplier. \[B, T, H, D\]
     Result,
-    /// `hook_attn_out`: what attention writes into the residual stream. \[B, T, D\]
+    /// `hook_attn_out`: what attention writes into the residual stream, after a norm after attention. \[B, T, D\]
     AttnOut,
     /// `hook_resid_mid`: the residual stream between attention and MLP. \[B, T, D\]
     ResidMid,
@@ -81,9 +82,9 @@ pub enum Site {
     MlpPre,
     /// `mlp.hook_pre_linear`: the up projection that the gate multiplies. \[B, T, F\]
     MlpPreLinear,
-    /// `mlp.hook_post`: `silu(pre) · pre_linear`. \[B, T, F\]
+    /// `mlp.hook_post`: `silu(pre) · pre_linear`, with GELU for silu in Gemma. \[B, T, F\]
     MlpPost,
-    /// `hook_mlp_out`: what the MLP writes into the residual stream. \[B, T, D\]
+    /// `hook_mlp_out`: what the MLP writes into the residual stream, after a norm after the MLP. \[B, T, D\]
     MlpOut,
     /// `hook_resid_post`: the residual stream leaving block `i`, "layer i + 1" of stores and reports. \[B, T, D\]
     ResidPost,
@@ -200,6 +201,12 @@ impl HookPoint {
             Self::Block(block, Site::ResidPost) => Some(usize::from(block) + 1),
             _ => None,
         }
+    }
+
+    /// Whether it is inside the norm before attention or before the MLP, which not every model has ([`crate::BlockNorms`]).
+    pub(crate) fn is_in_a_block_norm(self) -> bool {
+        let norms = [Site::Ln1Scale, Site::Ln1Normalized, Site::Ln2Scale, Site::Ln2Normalized];
+        matches!(self, Self::Block(_, site) if norms.contains(&site))
     }
 
     /// Every point of a model, in execution order.

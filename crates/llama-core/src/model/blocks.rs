@@ -12,21 +12,34 @@ use crate::checkpoint::{BlockWeight, Checkpoint, Weight};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// The weights of one block. Matrices are `[out, in]`; those that read the same input are one.
+/// The weights of one block. Matrices are `[out, in]`; those that read the same input are one. What not every family has
+/// is `None` where it is not.
 #[derive(Debug)]
 pub(super) struct Block {
     /// \[D\]
-    pub(super) ln1_gain: Tensor,
+    pub(super) ln1_gain: Option<Tensor>,
     /// Queries, keys, values. \[(H + 2G)·K, D\]
     pub(super) w_qkv: Matrix,
+    /// \[(H + 2G)·K\]
+    pub(super) b_qkv: Option<Tensor>,
+    /// \[K\], or of all heads together \[H·K\]
+    pub(super) q_gain: Option<Tensor>,
+    /// \[K\], or of all heads together \[G·K\]
+    pub(super) k_gain: Option<Tensor>,
     /// \[D, H·K\]
     pub(super) w_o: Matrix,
     /// \[D\]
-    pub(super) ln2_gain: Tensor,
+    pub(super) b_o: Option<Tensor>,
+    /// \[D\]
+    pub(super) ln1_post_gain: Option<Tensor>,
+    /// \[D\]
+    pub(super) ln2_gain: Option<Tensor>,
     /// Gate, up. \[2F, D\]
     pub(super) w_gate_up: Matrix,
     /// \[D, F\]
     pub(super) w_down: Matrix,
+    /// \[D\]
+    pub(super) ln2_post_gain: Option<Tensor>,
 }
 
 /// Where a model's blocks are.
@@ -81,18 +94,34 @@ impl Assembly<'_> {
             let weights: Vec<Weight> = parts.iter().map(|&part| Weight::Block(index, part)).collect();
             self.fused(&weights, kind, source)
         };
-        let ln1_gain = fused(&[BlockWeight::Ln1], self.precision.stream())?;
-        let ln2_gain = fused(&[BlockWeight::Ln2], self.precision.stream())?;
-        let mut matrix = |parts: &[BlockWeight]| {
-            Matrix::arranged(fused(parts, self.precision.product())?, self.kernels.products)
-        };
+        let (stream, product) = (self.precision.stream(), self.precision.product());
+        let mut present =
+            |parts: &[BlockWeight], kind| parts[0].is_of(self.config).then(|| fused(parts, kind)).transpose();
+        let [ln1_gain, ln1_post_gain, ln2_gain, ln2_post_gain, q_gain, k_gain] = [
+            present(&[BlockWeight::Ln1], stream)?,
+            present(&[BlockWeight::Ln1Post], stream)?,
+            present(&[BlockWeight::Ln2], stream)?,
+            present(&[BlockWeight::Ln2Post], stream)?,
+            present(&[BlockWeight::QNorm], stream)?,
+            present(&[BlockWeight::KNorm], stream)?,
+        ];
+        let b_qkv = present(&[BlockWeight::QBias, BlockWeight::KBias, BlockWeight::VBias], product)?;
+        let b_o = present(&[BlockWeight::OBias], product)?;
+        let mut matrix =
+            |parts: &[BlockWeight]| Matrix::arranged(fused(parts, product)?, self.kernels.products);
         Ok(Block {
             ln1_gain,
             w_qkv: matrix(&[BlockWeight::Q, BlockWeight::K, BlockWeight::V])?,
+            b_qkv,
+            q_gain,
+            k_gain,
             w_o: matrix(&[BlockWeight::O])?,
+            b_o,
+            ln1_post_gain,
             ln2_gain,
             w_gate_up: matrix(&[BlockWeight::Gate, BlockWeight::Up])?,
             w_down: matrix(&[BlockWeight::Down])?,
+            ln2_post_gain,
         })
     }
 }

@@ -110,14 +110,21 @@ impl Llama {
         let mut named = vec![("embed".to_owned(), &self.embed)];
         for (i, block) in blocks.iter().enumerate() {
             let parts = [
-                ("ln1_gain", &block.ln1_gain),
-                ("w_qkv", block.w_qkv.trainable()?),
-                ("w_o", block.w_o.trainable()?),
-                ("ln2_gain", &block.ln2_gain),
-                ("w_gate_up", block.w_gate_up.trainable()?),
-                ("w_down", block.w_down.trainable()?),
+                ("ln1_gain", block.ln1_gain.as_ref()),
+                ("w_qkv", Some(block.w_qkv.trainable()?)),
+                ("b_qkv", block.b_qkv.as_ref()),
+                ("q_gain", block.q_gain.as_ref()),
+                ("k_gain", block.k_gain.as_ref()),
+                ("w_o", Some(block.w_o.trainable()?)),
+                ("b_o", block.b_o.as_ref()),
+                ("ln1_post_gain", block.ln1_post_gain.as_ref()),
+                ("ln2_gain", block.ln2_gain.as_ref()),
+                ("w_gate_up", Some(block.w_gate_up.trainable()?)),
+                ("w_down", Some(block.w_down.trainable()?)),
+                ("ln2_post_gain", block.ln2_post_gain.as_ref()),
             ];
-            named.extend(parts.map(|(name, tensor)| (format!("blocks.{i}.{name}"), tensor)));
+            let there = parts.into_iter().filter_map(|(name, part)| Some((name, part?)));
+            named.extend(there.map(|(name, tensor)| (format!("blocks.{i}.{name}"), tensor)));
         }
         named.push(("final_gain".to_owned(), &self.final_gain));
         named.extend(self.unembed.as_ref().map(|unembed| ("unembed".to_owned(), unembed)));
@@ -170,6 +177,10 @@ impl Llama {
             final_gain,
             unembed,
             rope: Tensor::f_from_slice(&config.rope_frequencies())?.f_to_device(device)?,
+            local_rope: config
+                .local_rope_frequencies()
+                .map(|local| Tensor::f_from_slice(&local)?.f_to_device(device))
+                .transpose()?,
         })
     }
 }
@@ -179,9 +190,12 @@ pub(super) fn bytes(weight: Weight, config: &Config, kind: Kind) -> u64 {
     weight.shape(config).iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64
 }
 
-/// The standard deviation of a random weight; a gain is one.
+/// The standard deviation of a random weight; a gain is one. (A bias is drawn as the sums that it is added to.)
 fn spread(config: &Config, weight: Weight) -> Option<f32> {
-    let [_, fan_in] = *weight.shape(config) else { return None };
+    if weight.is_gain() {
+        return None;
+    }
+    let [_, fan_in] = *weight.shape(config) else { return Some(1.0) };
     Some(if weight == Weight::Embed { 1.0 } else { (fan_in as f32).sqrt().recip() })
 }
 

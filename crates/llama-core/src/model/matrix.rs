@@ -33,10 +33,21 @@ impl Matrix {
     /// # Shapes
     /// `x` \[…, in\] → \[…, out\]
     pub(super) fn linear(&self, x: &Tensor) -> Result<Tensor> {
+        self.affine(x, None)
+    }
+
+    /// `x Wᵀ + b`, where there is a bias; packed products add it afterwards.
+    ///
+    /// # Shapes
+    /// `x` \[…, in\], `bias` \[out\] → \[…, out\]
+    pub(super) fn affine(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         match self {
-            Self::Plain(weight) => Ok(x.f_linear(weight, None::<Tensor>)?),
-            Self::Packed(weight) if x.requires_grad() => Ok(x.f_linear(&weight.unpack()?, None::<Tensor>)?),
-            Self::Packed(weight) => Ok(weight.linear(x)?),
+            Self::Plain(weight) => Ok(x.f_linear(weight, bias)?),
+            Self::Packed(weight) if x.requires_grad() => Ok(x.f_linear(&weight.unpack()?, bias)?),
+            Self::Packed(weight) => match bias {
+                None => Ok(weight.linear(x)?),
+                Some(bias) => Ok(weight.linear(x)?.f_add(bias)?),
+            },
         }
     }
 

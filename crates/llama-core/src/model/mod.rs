@@ -52,6 +52,8 @@ pub struct Llama {
     unembed: Option<Tensor>,
     /// Angles by which one position turns each pair of dimensions, in f64. \[K/2\]
     rope: Tensor,
+    /// The same in layers with a base of their own. \[K/2\]
+    local_rope: Option<Tensor>,
 }
 
 /// What a forward pass returns, apart from what its hooks kept.
@@ -209,6 +211,11 @@ impl Llama {
     pub fn is_streamed(&self) -> bool {
         matches!(self.blocks, Blocks::Streamed(_))
     }
+}
+
+/// Whether a factor changes nothing.
+fn is_one(factor: f64) -> bool {
+    factor.to_bits() == 1f64.to_bits()
 }
 
 /// `None` where a pass has ended early because nothing later is wanted.

@@ -1,4 +1,5 @@
-//! The forward pass of a LLaMA, in reading order: embed, blocks of attention and MLP, final norm, unembed.
+//! The forward pass of a LLaMA, in reading order: embed, blocks of attention and MLP, final norm, unembed. What its relatives
+//! do otherwise stands where they do it, each an option of the configuration or a weight that a block has or has not.
 //!
 //! A pass stops between any two blocks and goes on with the next, so that a model whose blocks are brought in one after
 //! the other can take many batches through each.
@@ -9,10 +10,12 @@
 use tch::{Kind, Tensor};
 use torch_runtime::{TensorChain as _, TensorExt as _};
 
+use super::attention::Scores;
 use super::blocks::Block;
-use super::positions::Positions;
-use super::{Forward, KvCache, Llama, Output, stage};
+use super::positions::{Place, Positions};
+use super::{Forward, KvCache, Llama, Output, is_one, stage};
 use crate::batch::{Batch, KeptTokens};
+use crate::config::Gate;
 use crate::error::{Error, Result};
 use crate::hooks::{Halt, HookPoint, Hooks, Site, Tokens, mean_by_prompt};
 
@@ -36,12 +39,9 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
     /// The residual stream before the first block: the embedding, or what the run was given.
     pub(super) fn begin(llama: &'l Llama, batch: &'b Batch, run: Forward<'h>) -> Result<Self, Halt> {
         batch.check_vocabulary(llama.config.vocab_size)?;
-        if let Some(window) = llama.config.sliding_window {
-            batch.check_window(window)?;
-        }
         let Forward { hooks, logits, reads, cache, start, entering, gradients } = run;
         let _no_gradients = (!gradients).then(tch::no_grad_guard);
-        let mut hooks = Hooks::new(hooks, logits, gradients, batch, llama.config.n_layers)?;
+        let mut hooks = Hooks::new(hooks, logits, gradients, batch, &llama.config)?;
         let keep = match reads {
             Some(reads) if !gradients => hooks.batch().kept(&[Some(&reads), hooks.logits()])?,
             _ => None,
@@ -60,7 +60,14 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
             start.lay_out(llama, batch, &hooks)? // [B, T, D]
         } else {
             let tokens = batch.tokens.f_to_device(llama.device)?; // [B, T]
-            let x = Tensor::f_embedding(&llama.embed, &tokens, -1, false, false)?; // [B, T, D]
+            let mut x = Tensor::f_embedding(&llama.embed, &tokens, -1, false, false)?; // [B, T, D]
+            let multiplier = llama.config.multipliers.embedding;
+            if !is_one(multiplier) {
+                // In the stream's own type, as transformers has it: in bf16, √3072 is 55.5.
+                x = x.f_mul(
+                    &Tensor::f_from_slice(&[multiplier])?.f_to_device(llama.device)?.f_to_kind(x.kind())?,
+                )?;
+            }
             (0, hooks.visit(HookPoint::Embed, x)?)
         };
         let (positions, end) = (Positions::new(batch, llama)?, hooks.blocks(llama.config.n_layers));
@@ -81,7 +88,8 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
 
         let x = hooks.visit(at(Site::ResidPre), self.x.f_alias()?)?;
         let cache = self.cache.as_deref_mut();
-        let attn_out = llama.attention((index, block), &x, &self.positions, keep, hooks, cache)?;
+        let place = self.positions.of_layer(index, &llama.config, llama.precision);
+        let attn_out = llama.attention((index, block), &x, &place, keep, hooks, cache)?;
         let x = match hooks.kept() {
             Some(kept) => kept.select(&x)?, // [B, M, D]
             None => x,
@@ -115,7 +123,7 @@ impl Llama {
         &self,
         (index, block): (usize, &Block),
         x: &Tensor,
-        positions: &Positions,
+        place: &Place<'_>,
         keep: Option<KeptTokens>,
         hooks: &mut Hooks<'_, '_>,
         cache: Option<&mut KvCache>,
@@ -123,20 +131,22 @@ impl Llama {
         let at = |site| HookPoint::Block(index as u16, site);
         let c = &self.config;
         let (b, t, _) = x.dims3("residual stream")?;
-        let normed = self.rms_norm(x, &block.ln1_gain, at(Site::Ln1Scale), at(Site::Ln1Normalized), hooks)?;
+        let normed =
+            self.rms_norm(x, block.ln1_gain.as_ref(), at(Site::Ln1Scale), at(Site::Ln1Normalized), hooks)?;
 
         let heads = c.n_heads + 2 * c.n_kv_heads;
-        let qkv = block.w_qkv.linear(&normed)?.f_view([b, t, heads, c.head_dim])?; // [B, T, H + 2G, K]
+        let qkv = block.w_qkv.affine(&normed, block.b_qkv.as_ref())?.f_view([b, t, heads, c.head_dim])?; // [B, T, H + 2G, K]
         let q = hooks.visit(at(Site::Q), qkv.f_narrow(2, 0, c.n_heads)?)?; // [B, T, H, K]
         let k = hooks.visit(at(Site::K), qkv.f_narrow(2, c.n_heads, c.n_kv_heads)?)?; // [B, T, G, K]
         let v = hooks.visit(at(Site::V), qkv.f_narrow(2, c.n_heads + c.n_kv_heads, c.n_kv_heads)?)?; // [B, T, G, K]
 
-        let q = hooks.visit(at(Site::RotQ), positions.rotate(&q)?)?;
-        let k = hooks.visit(at(Site::RotK), positions.rotate(&k)?)?;
+        let (q, k) = (self.norm_heads(q, block.q_gain.as_ref())?, self.norm_heads(k, block.k_gain.as_ref())?);
+        let q = hooks.visit(at(Site::RotQ), place.rotate(&q)?)?;
+        let k = hooks.visit(at(Site::RotK), place.rotate(&k)?)?;
 
         let (mut q, kept_sight) =
-            (q, keep.as_ref().map(|kept| positions.sight.of_kept(kept, (b, t))).transpose()?);
-        let sight = kept_sight.as_ref().unwrap_or(&positions.sight);
+            (q, keep.as_ref().map(|kept| place.sight.of_kept(kept, (b, t))).transpose()?);
+        let sight = kept_sight.as_ref().unwrap_or(place.sight);
         if let Some(kept) = keep {
             q = kept.select(&q)?; // [B, M, H, K]
             hooks.keep(kept);
@@ -152,7 +162,10 @@ impl Llama {
             let points = [at(Site::AttnScores), at(Site::Pattern)];
             edited = self.explicit_attention([&q, &k, &v], sight, points, hooks)?;
         }
-        let z = if let Some(z) = edited { z } else { sight.attend([&q, &k, &v], self.kernels.attention)? }; // [B, H, T, K]
+        let z = match edited {
+            Some(z) => z,
+            None => sight.attend([&q, &k, &v], Scores::of(c), self.kernels.attention)?,
+        }; // [B, H, T, K]
         let z = hooks.visit(at(Site::Z), z.f_transpose(1, 2)?)?; // [B, T, H, K]
         self.write((index, block), &z, hooks)
     }
@@ -177,13 +190,41 @@ impl Llama {
             edited = hooks.look(at(Site::Result), &result)?;
         }
         let out = match edited {
-            Some(result) => result.f_sum_dim_intlist([2i64].as_slice(), false, None)?,
-            None => block.w_o.linear(&z.f_reshape([b, t, c.n_heads * c.head_dim])?)?,
+            Some(result) => {
+                let sum = result.f_sum_dim_intlist([2i64].as_slice(), false, None)?;
+                if let Some(bias) = &block.b_o { sum.f_add(bias)? } else { sum }
+            }
+            None => block.w_o.affine(&z.f_reshape([b, t, c.n_heads * c.head_dim])?, block.b_o.as_ref())?,
         }; // [B, T, D]
-        hooks.visit(at(Site::AttnOut), out.f_to_kind(self.precision.stream())?)
+        hooks.visit(at(Site::AttnOut), self.written(&out, block.ln1_post_gain.as_ref())?)
     }
 
-    /// What the MLP writes into the residual stream: `W_down (silu(W_gate x) · W_up x)`.
+    /// What a sub-layer's output adds to the residual stream: itself, or what the norm after it and the multiplier make of it.
+    ///
+    /// # Shapes
+    /// `out` \[B, T, D\] → \[B, T, D\]
+    fn written(&self, out: &Tensor, gain: Option<&Tensor>) -> Result<Tensor> {
+        let mut out = out.f_to_kind(self.precision.stream())?;
+        if let Some(gain) = gain {
+            out = self.rms(&out, gain)?;
+        }
+        let factor = self.config.multipliers.residual;
+        Ok(if is_one(factor) { out } else { out.f_mul_scalar(factor)? })
+    }
+
+    /// Queries or keys over their root mean square, each head by itself or all together, as wide as the gain is.
+    ///
+    /// # Shapes
+    /// `x` \[B, T, heads, K\], `gain` \[K\] or \[heads·K\] → the same
+    fn norm_heads(&self, x: Tensor, gain: Option<&Tensor>) -> Result<Tensor> {
+        let Some(gain) = gain else { return Ok(x) };
+        let (b, t, ..) = x.dims4("queries or keys")?;
+        let (shape, width) = (x.size(), gain.numel() as i64);
+        let x = x.f_reshape([b, t, -1, width])?.f_to_kind(self.precision.stream())?;
+        Ok(self.norm(&x, gain)?.f_view(shape.as_slice())?)
+    }
+
+    /// What the MLP writes into the residual stream: `W_down (g(W_gate x) · W_up x)`, where g is silu, or Gemma's GELU.
     ///
     /// # Shapes
     /// `x` \[B, T, D\] → \[B, T, D\]
@@ -195,13 +236,18 @@ impl Llama {
     ) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block(index as u16, site);
         let hidden = self.config.hidden_dim;
-        let normed = self.rms_norm(x, &block.ln2_gain, at(Site::Ln2Scale), at(Site::Ln2Normalized), hooks)?;
+        let normed =
+            self.rms_norm(x, block.ln2_gain.as_ref(), at(Site::Ln2Scale), at(Site::Ln2Normalized), hooks)?;
         let gate_up = block.w_gate_up.linear(&normed)?; // [B, T, 2F]
         let pre = hooks.visit(at(Site::MlpPre), gate_up.f_narrow(2, 0, hidden)?)?; // [B, T, F]
         let pre_linear = hooks.visit(at(Site::MlpPreLinear), gate_up.f_narrow(2, hidden, hidden)?)?; // [B, T, F]
-        let post = hooks.visit(at(Site::MlpPost), pre.f_silu().mul(&pre_linear)?)?; // [B, T, F]
+        let gate = match self.config.gate {
+            Gate::Silu => pre.f_silu(),
+            Gate::GeluTanh => pre.f_gelu("tanh"),
+        };
+        let post = hooks.visit(at(Site::MlpPost), gate.mul(&pre_linear)?)?; // [B, T, F]
         let out = block.w_down.linear(&post)?; // [B, T, D]
-        hooks.visit(at(Site::MlpOut), out.f_to_kind(self.precision.stream())?)
+        hooks.visit(at(Site::MlpOut), self.written(&out, block.ln2_post_gain.as_ref())?)
     }
 
     /// Final norm and logits, for the tokens that are asked for and no others unless a hook looks on.
@@ -217,12 +263,12 @@ impl Llama {
         let (scale, normalized) = (HookPoint::FinalScale, HookPoint::FinalNormalized);
         let looked_at = [scale, normalized, HookPoint::FinalOut].into_iter().any(|p| hooks.want(p));
         let normed = if looked_at {
-            let normed = self.rms_norm(x, &self.final_gain, scale, normalized, hooks)?; // [B, T, D]
+            let normed = self.rms_norm(x, Some(&self.final_gain), scale, normalized, hooks)?; // [B, T, D]
             // A run that looks no further ends in the visit: its other tokens may be left out.
             let normed = hooks.visit(HookPoint::FinalOut, normed)?;
             select(&normed, hooks)?
         } else {
-            self.rms_norm(&select(x, hooks)?, &self.final_gain, scale, normalized, hooks)?
+            self.rms_norm(&select(x, hooks)?, Some(&self.final_gain), scale, normalized, hooks)?
         }; // [S, D]
         let mut logits = self.logits(&normed)?; // [S, V]
         if *hooks.logits_of() == Tokens::Mean {
@@ -231,18 +277,19 @@ impl Llama {
         Ok(Some(hooks.visit(HookPoint::Logits, logits)?))
     }
 
-    /// `x / sqrt(mean(x²) + ε) · gain` over the last axis, in the type that products take.
+    /// `x / sqrt(mean(x²) + ε) · gain` over the last axis, in the type that products take; x itself where there is no norm.
     ///
     /// # Shapes
     /// `x` \[…, D\] → \[…, D\]
     fn rms_norm(
         &self,
         x: &Tensor,
-        gain: &Tensor,
+        gain: Option<&Tensor>,
         scale_point: HookPoint,
         normalized_point: HookPoint,
         hooks: &mut Hooks<'_, '_>,
     ) -> Result<Tensor, Halt> {
+        let Some(gain) = gain else { return Ok(x.f_to_kind(self.precision.product())?) };
         let mut edited = None;
         if hooks.want(scale_point) || hooks.want(normalized_point) {
             let wide = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
@@ -264,7 +311,11 @@ impl Llama {
     /// # Shapes
     /// `x` \[…, D\] → \[…, D\]
     pub(super) fn norm(&self, x: &Tensor, gain: &Tensor) -> Result<Tensor> {
-        let normed = x.f_rms_norm([self.config.dim].as_slice(), Some(gain), self.config.norm_eps)?;
-        Ok(normed.f_to_kind(self.precision.product())?)
+        Ok(self.rms(x, gain)?.f_to_kind(self.precision.product())?)
+    }
+
+    /// The same in its own type.
+    fn rms(&self, x: &Tensor, gain: &Tensor) -> Result<Tensor> {
+        Ok(x.f_rms_norm(gain.size(), Some(gain), self.config.norm_eps)?)
     }
 }

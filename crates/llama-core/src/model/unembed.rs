@@ -1,9 +1,9 @@
 //! Logits and log-probabilities of given states, apart from a run.
 
 use tch::{Kind, Tensor};
-use torch_runtime::TensorExt as _;
+use torch_runtime::{TensorChain as _, TensorExt as _};
 
-use super::Llama;
+use super::{Llama, is_one};
 use crate::error::{Error, Result};
 
 /// Most bytes of logits at once. An answer of sentences has many tokens, and a vocabulary 128,000 entries: a batch's logits
@@ -55,7 +55,14 @@ impl Llama {
     pub(super) fn logits(&self, normed: &Tensor) -> Result<Tensor> {
         let logits = normed.f_linear(self.unembedding()?, None::<Tensor>)?; // [S, V]
         let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
-        Ok(logits.f_to_kind(wide)?)
+        let mut logits = logits.f_to_kind(wide)?;
+        if !is_one(self.config.multipliers.logit_divisor) {
+            logits = logits.f_div_scalar(self.config.multipliers.logit_divisor)?;
+        }
+        match self.config.soft_caps.logits {
+            None => Ok(logits),
+            Some(cap) => Ok(logits.f_div_scalar(cap).tanh().mul(cap)?),
+        }
     }
 
     /// How many states there are, if they are as wide as the model.

@@ -38,7 +38,7 @@ impl Llama {
     /// → [`Weight::shape`]
     ///
     /// # Errors
-    /// [`Error::NoSuchBlock`]; [`Error::Headless`] for the unembedding of a model without one; of a streamed model, what
+    /// [`Error::NoSuchBlock`]; [`Error::NoSuchWeight`]; [`Error::Headless`] for the unembedding of a model without one; of a streamed model, what
     /// reading its files gives.
     pub fn weight(&self, weight: Weight) -> Result<Tensor> {
         let there = match weight {
@@ -59,10 +59,13 @@ impl Llama {
                     _ if index >= n_layers => {
                         Err(Error::NoSuchBlock { pattern: format!("{weight:?}"), n_layers })
                     }
+                    _ if !part.is_of(&self.config) => {
+                        Err(Error::NoSuchWeight { weight: format!("{weight:?}") })
+                    }
                     Blocks::Resident(blocks) => self.part(&blocks[index - self.stage.start], part),
                     Blocks::Streamed(checkpoint) => {
-                        let norm = matches!(part, BlockWeight::Ln1 | BlockWeight::Ln2);
-                        let kind = if norm { self.precision.stream() } else { self.precision.product() };
+                        let gain = part.is_gain();
+                        let kind = if gain { self.precision.stream() } else { self.precision.product() };
                         let into = Tensor::f_empty(weight.shape(&self.config), (kind, self.device))?;
                         checkpoint.copy(weight, &into)?;
                         Ok(into)
@@ -84,16 +87,28 @@ impl Llama {
     fn part(&self, block: &Block, part: BlockWeight) -> Result<Tensor> {
         let c = &self.config;
         let (q, kv) = (c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim);
+        let there = |tensor: &Option<Tensor>| -> Result<Tensor> {
+            let missing = || Error::NoSuchWeight { weight: format!("{part:?}") };
+            Ok(tensor.as_ref().ok_or_else(missing)?.f_alias()?)
+        };
         Ok(match part {
-            BlockWeight::Ln1 => block.ln1_gain.f_alias()?,
+            BlockWeight::Ln1 => there(&block.ln1_gain)?,
             BlockWeight::Q => block.w_qkv.plain()?.f_narrow(0, 0, q)?,
             BlockWeight::K => block.w_qkv.plain()?.f_narrow(0, q, kv)?,
             BlockWeight::V => block.w_qkv.plain()?.f_narrow(0, q + kv, kv)?,
             BlockWeight::O => block.w_o.plain()?,
-            BlockWeight::Ln2 => block.ln2_gain.f_alias()?,
+            BlockWeight::Ln2 => there(&block.ln2_gain)?,
             BlockWeight::Gate => block.w_gate_up.plain()?.f_narrow(0, 0, c.hidden_dim)?,
             BlockWeight::Up => block.w_gate_up.plain()?.f_narrow(0, c.hidden_dim, c.hidden_dim)?,
             BlockWeight::Down => block.w_down.plain()?,
+            BlockWeight::QBias => there(&block.b_qkv)?.f_narrow(0, 0, q)?,
+            BlockWeight::KBias => there(&block.b_qkv)?.f_narrow(0, q, kv)?,
+            BlockWeight::VBias => there(&block.b_qkv)?.f_narrow(0, q + kv, kv)?,
+            BlockWeight::OBias => there(&block.b_o)?,
+            BlockWeight::QNorm => there(&block.q_gain)?,
+            BlockWeight::KNorm => there(&block.k_gain)?,
+            BlockWeight::Ln1Post => there(&block.ln1_post_gain)?,
+            BlockWeight::Ln2Post => there(&block.ln2_post_gain)?,
         })
     }
 }

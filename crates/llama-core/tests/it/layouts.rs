@@ -7,8 +7,8 @@ use std::path::Path;
 
 use llama_core::tch::{Device, Kind, Tensor};
 use llama_core::{
-    Batch, Capture, Checkpoint, Config, Error, Forward, HookPoint, HookSet, Llama, Precision, RopeScaling,
-    Site, Tokens, save_meta,
+    Batch, Capture, Checkpoint, Config, Forward, HookPoint, HookSet, Llama, Precision, RopeScaling, Site,
+    Tokens, save_meta,
 };
 use rand::{RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -372,22 +372,4 @@ fn tied_embeddings_are_one_tensor() {
     write_hugging_face(folder.path(), &config, &weights, 1);
     let error = with_hint(&Checkpoint::open(folder.path()).expect_err("contradiction"));
     assert!(error.contains("tie_word_embeddings"), "{error}");
-}
-
-#[test]
-fn prompts_longer_than_a_window_are_refused() {
-    let config = Config { rope_scaling: RopeScaling::None, ..config() };
-    let folder = tempfile::tempdir().expect("folder");
-    write_hugging_face(folder.path(), &config, &weights(&config, 8), 1);
-    let mut json = config_json(&config);
-    json["model_type"] = "mistral".into();
-    json["sliding_window"] = 6.into();
-    fs::write(folder.path().join("config.json"), json.to_string()).expect("config.json");
-    let llama = load(folder.path());
-    let run = |prompts: &[Vec<u32>]| {
-        llama.forward(&Batch::new(prompts).expect("batch"), Forward::new().logits(Tokens::Last))
-    };
-    assert!(run(&[vec![1; 6], vec![2; 3]]).is_ok());
-    let error = run(&[vec![1; 6], vec![2; 7]]).expect_err("seven tokens");
-    assert!(matches!(error, Error::Window { prompt: 1, tokens: 7, window: 6 }), "{error}");
 }

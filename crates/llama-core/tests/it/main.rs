@@ -5,6 +5,7 @@
 mod checkpoint;
 mod edit_rows;
 mod edits;
+mod families;
 mod generate;
 mod golden;
 mod hooks;

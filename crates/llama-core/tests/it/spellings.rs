@@ -281,8 +281,8 @@ fn mistrals_own_files_are_read() {
     let llama = Llama::load(&checkpoint, Precision::F64, Device::Cpu).expect("load");
     assert_is("mistral", &run(&llama), &expected()["cases"]["plain"]);
     assert_eq!(
-        with(&json!({ "sliding_window": [null, 9, 12] })).expect("each").config().sliding_window,
-        Some(9)
+        with(&json!({ "sliding_window": [null, 9] })).expect("each").config().window_layers,
+        llama_core::Layers::Only(vec![1])
     );
     // LLaMA 3's scaling in Hugging Face's words.
     let scaling = json!({ "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -296,6 +296,7 @@ fn mistrals_own_files_are_read() {
         (json!({ "causal": false }), "causal"),
         (json!({ "model_type": "mamba" }), "model_type"),
         (json!({ "yarn": {} }), "yarn"),
+        (json!({ "sliding_window": [8, 9] }), "several widths"),
         (json!({ "new_key": 1 }), "new_key"),
         (json!({ "rope_theta": null }), "rope_theta"),
         (json!({ "hidden_dim": 32 }), "feed_forward.w1"),

@@ -29,6 +29,7 @@ fn name(weight: Weight) -> String {
         BlockWeight::Gate => "mlp.gate_proj",
         BlockWeight::Up => "mlp.up_proj",
         BlockWeight::Down => "mlp.down_proj",
+        other => panic!("no weight of a LLaMA: {other:?}"),
     };
     format!("model.layers.{i}.{part}.weight")
 }

@@ -93,16 +93,47 @@ impl TensorFile {
         })
     }
 
-    /// Copies a tensor from the mapping to where it belongs, and compares its checksum where the file has one.
+    /// Copies a tensor, or `rows` of it (from which, how many), from the mapping to where it belongs, and compares its
+    /// checksum where the file has one.
     ///
     /// # Shapes
-    /// `into` the tensor's own; it may be a view.
+    /// `into` the tensor's own, or of its rows; it may be a view.
     ///
     /// # Errors
     /// Another checksum; elements that are not finite.
-    pub(super) fn copy(&self, name: &str, into: &Tensor, order: Order) -> Result<()> {
+    pub(super) fn copy(
+        &self,
+        name: &str,
+        rows: Option<(i64, i64)>,
+        into: &Tensor,
+        order: Order,
+    ) -> Result<()> {
         let (kind, stored) = (self.kind(name)?, self.stored(name)?);
         let Stored { bytes, shape, stride, .. } = stored;
+        if let (Some((from, count)), None, Self::Safetensors(_)) = (rows, stride, self) {
+            // Rows lie one after the other: those are all that is read.
+            let each = bytes.len() / shape[0].max(1) as usize;
+            let start = bytes.start + from as usize * each;
+            let own = [&[count], &shape[1..]].concat();
+            let elements = Elements {
+                path: self.path(),
+                name,
+                map: self.map(),
+                bytes: start..start + count as usize * each,
+                format: Format::Plain(kind),
+                shape: &own,
+                stride: None,
+                sum: None,
+            };
+            return elements.copy(into, order).map(drop);
+        }
+        if let Some((from, count)) = rows {
+            // A part of what torch.save wrote: all of it is read, for its checksum.
+            let whole = Tensor::f_empty(shape, (into.f_kind()?, tch::Device::Cpu))?;
+            self.copy(name, None, &whole, order)?;
+            into.f_alias()?.f_copy_(&whole.f_narrow(0, from, count)?)?;
+            return Ok(());
+        }
         let mut sum = None;
         if let Self::Torch(file) = self
             && let Some((storage, expected)) = file.sum(name)

@@ -1,8 +1,11 @@
-//! A LLaMA's configuration from a GGUF file's metadata.
+//! A model's configuration from a GGUF file's metadata.
+
+use std::collections::BTreeSet;
 
 use super::file::{Header, Value};
 use super::keys;
-use crate::config::{Config, RopeScaling};
+use crate::config::{Biases, Config, Layers, Multipliers, RopeScaling, SoftCaps};
+use crate::family::{Family, Windows, families};
 
 /// Metadata with the errors people need: a key's name, and what is wrong with it.
 pub(super) struct Metadata<'a>(pub(super) &'a Header);
@@ -83,207 +86,252 @@ fn required<T>(key: &str, found: Option<T>) -> Result<T, String> {
     found.ok_or_else(|| format!("it has no `{key}`"))
 }
 
-/// Reads the configuration; `factors` are those of the tensor `rope_freqs.weight`, and the vocabulary is what the
-/// embedding has rows for.
-pub(super) fn read(header: &Header, factors: Option<Vec<f32>>, tied: bool) -> Result<Config, String> {
-    let meta = Metadata(header);
-    check_kind(&meta)?;
-    let int = |key: &str| required(key, meta.int(key)?);
-    let dim = int("llama.embedding_length")?;
-    let n_heads = int("llama.attention.head_count")?;
-    if n_heads < 1 {
-        return Err(format!("`llama.attention.head_count` is {n_heads}"));
+/// The family of a file's model.
+///
+/// # Errors
+/// A file that is no model, or of an architecture that is not computed.
+pub(super) fn family(meta: &Metadata<'_>) -> Result<&'static Family, String> {
+    let architecture = meta.text("general.architecture")?.ok_or("it has no `general.architecture`")?;
+    let family = Family::of_architecture(architecture).ok_or_else(|| {
+        let known: BTreeSet<&str> = families().iter().map(|family| family.architecture).collect();
+        let known = known.into_iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
+        format!("`general.architecture` is `{architecture}`, and only {known} are computed")
+    })?;
+    // An adapter, a vision tower or an importance matrix calls itself llama as well.
+    match meta.text("general.type")?.filter(|kind| *kind != "model") {
+        Some(other) => Err(format!("`general.type` is `{other}`, and a model is needed")),
+        None => Ok(family),
     }
-    let head_dim = meta.int("llama.attention.key_length")?.unwrap_or(dim / n_heads);
-    for key in ["llama.attention.value_length", "llama.rope.dimension_count"] {
-        if let Some(other) = meta.int(key)?.filter(|&n| n != head_dim) {
-            return Err(format!("`{key}` is {other}, and heads are of {head_dim}"));
+}
+
+/// Keys of an architecture's own.
+struct Own<'m, 'a> {
+    meta: &'m Metadata<'a>,
+    family: &'static Family,
+}
+
+impl Own<'_, '_> {
+    fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.family.architecture)
+    }
+
+    fn int(&self, key: &str) -> Result<Option<i64>, String> {
+        self.meta.int(&self.key(key))
+    }
+
+    fn needed(&self, key: &str) -> Result<i64, String> {
+        required(&self.key(key), self.int(key)?)
+    }
+
+    /// A number; 0 is llama.cpp's way to say that there is none.
+    fn decimal(&self, key: &str) -> Result<Option<f64>, String> {
+        Ok(self.meta.decimal(&self.key(key))?.filter(|&number| number != 0.0))
+    }
+}
+
+/// Reads the configuration; `factors` are those of the family's table of them, and the vocabulary is what the embedding has
+/// rows for.
+pub(super) fn read(
+    header: &Header,
+    family: &'static Family,
+    factors: Option<Vec<f32>>,
+    tied: bool,
+) -> Result<Config, String> {
+    let meta = Metadata(header);
+    let own = Own { meta: &meta, family };
+    if let Some(otherwise) = keys::otherwise(&meta, family) {
+        return Err(otherwise);
+    }
+    let causal = own.key("attention.causal");
+    if meta.bool(&causal)? == Some(false) {
+        return Err(format!("`{causal}` is false, and attention is computed causally"));
+    }
+    let dim = own.needed("embedding_length")?;
+    let n_heads = own.needed("attention.head_count")?;
+    if n_heads < 1 {
+        return Err(format!("`{}` is {n_heads}", own.key("attention.head_count")));
+    }
+    let head_dim = own.int("attention.key_length")?.unwrap_or(dim / n_heads);
+    let rotated = own.int("rope.dimension_count")?.unwrap_or(head_dim);
+    for (key, value) in [
+        ("attention.value_length", own.int("attention.value_length")?),
+        ("rope.dimension_count", Some(rotated)),
+    ] {
+        let partial = key == "rope.dimension_count" && family.ways.partial_rotation;
+        if let Some(other) = value.filter(|&n| n != head_dim && !partial) {
+            return Err(format!("`{}` is {other}, and heads are of {head_dim}", own.key(key)));
         }
     }
     let rows = header.tensors.get("token_embd.weight").and_then(|embed| embed.shape.first().copied());
     let vocab_size = rows.ok_or("it has no tensor `token_embd.weight`")?;
-    if let Some(other) = meta.int("llama.vocab_size")?.filter(|&n| n != vocab_size) {
-        return Err(format!("`llama.vocab_size` is {other}, and the embedding has {vocab_size} rows"));
+    if let Some(other) = own.int("vocab_size")?.filter(|&n| n != vocab_size) {
+        let key = own.key("vocab_size");
+        return Err(format!("`{key}` is {other}, and the embedding has {vocab_size} rows"));
     }
-    // 0 is llama.cpp's way to say that there is none.
-    let window = meta.int("llama.attention.sliding_window")?.filter(|&w| w != 0);
-    let window =
-        window.map(|w| usize::try_from(w).map_err(|_| format!("`llama.attention.sliding_window` is {w}")));
-    let config = Config {
+    let epsilon = own.key("attention.layer_norm_rms_epsilon");
+    let n_layers = usize::try_from(own.needed("block_count")?).map_err(|e| e.to_string())?;
+    let numbers = Config {
         dim,
-        n_layers: usize::try_from(int("llama.block_count")?).map_err(|e| e.to_string())?,
+        n_layers,
         n_heads,
-        n_kv_heads: meta.int("llama.attention.head_count_kv")?.unwrap_or(n_heads),
+        n_kv_heads: own.int("attention.head_count_kv")?.unwrap_or(n_heads),
         head_dim,
-        hidden_dim: int("llama.feed_forward_length")?,
+        hidden_dim: own.needed("feed_forward_length")?,
         vocab_size,
-        norm_eps: {
-            let key = "llama.attention.layer_norm_rms_epsilon";
-            required(key, meta.decimal(key)?)?
-        },
-        rope_theta: meta.decimal("llama.rope.freq_base")?.unwrap_or(10_000.0),
-        rope_scaling: rope_scaling(&meta, factors)?,
+        norm_eps: required(&epsilon, meta.decimal(&epsilon)?)?,
+        rope_theta: own.decimal("rope.freq_base")?.unwrap_or(10_000.0),
+        rope_scaling: own.rope_scaling(factors)?,
+        rotary_dim: Some(rotated).filter(|&rotated| rotated != head_dim),
         tied_embeddings: tied,
-        headless: false,
-        sliding_window: window.transpose()?,
+        ..Config::default()
     };
+    let config = own.options(header, family.always(numbers))?;
     match config.problem() {
         None => Ok(config),
         Some(problem) => Err(problem),
     }
 }
 
-/// Refuses a file that is no model, or one that computes something else.
-fn check_kind(meta: &Metadata<'_>) -> Result<(), String> {
-    match meta.text("general.architecture")? {
-        Some("llama") => {}
-        Some(other) => {
-            return Err(format!("`general.architecture` is `{other}`, and only `llama` is computed"));
-        }
-        None => return Err("it has no `general.architecture`".to_owned()),
+impl Own<'_, '_> {
+    /// The configuration with what metadata and tensors say of a family's ways, and llama.cpp where they do not.
+    fn options(&self, header: &Header, config: Config) -> Result<Config, String> {
+        let ways = &self.family.ways;
+        let window = self.int("attention.sliding_window")?.filter(|&w| w != 0);
+        let window = window.map(|w| {
+            usize::try_from(w).map_err(|_| format!("`{}` is {w}", self.key("attention.sliding_window")))
+        });
+        // LLaMA's files are Mistral's as well.
+        let windowed =
+            matches!(ways.windows, Windows::All | Windows::ButEach(_)) || self.family.architecture == "llama";
+        let sliding_window = match window.transpose()? {
+            Some(window) if !windowed => {
+                let key = self.key("attention.sliding_window");
+                return Err(format!("`{key}` is {window}, and llama.cpp computes no window for such models"));
+            }
+            window => window,
+        };
+        // As large as Gemma 2 27B and 3 27B are, scores are scaled by the stream's width over the heads.
+        let (gemma, width) = (ways.scaled_embedding, config.dim as f64 / config.n_heads as f64);
+        let largest = gemma && [46, 62].contains(&config.n_layers);
+        let scores = match self.decimal("attention.scale")? {
+            None if gemma => Some(if largest { width } else { config.head_dim as f64 }.sqrt().recip()),
+            stated => stated,
+        };
+        let has = |tensor: &str| header.tensors.contains_key(tensor);
+        Ok(Config {
+            sliding_window,
+            window_layers: if sliding_window.is_some() {
+                self.window_layers(config.n_layers)?
+            } else {
+                Layers::All
+            },
+            rotated_layers: if ways.unrotated_layers {
+                Layers::chosen(config.n_layers, |layer| (layer + 1) % 4 != 0)
+            } else {
+                Layers::All
+            },
+            local_rope_theta: if ways.local_rope {
+                Some(self.decimal("rope.freq_base_swa")?.unwrap_or(10_000.0))
+            } else {
+                None
+            },
+            biases: match (has("blk.0.attn_q.bias"), has("blk.0.attn_output.bias")) {
+                (_, true) => Biases::Attention,
+                (true, false) => Biases::QueriesKeysValues,
+                (false, false) => Biases::None,
+            },
+            soft_caps: SoftCaps {
+                scores: self.decimal("attn_logit_softcapping")?,
+                logits: self.decimal("final_logit_softcapping")?,
+            },
+            multipliers: Multipliers {
+                embedding: self.decimal("embedding_scale")?.unwrap_or(config.multipliers.embedding),
+                residual: self.decimal("residual_scale")?.unwrap_or(1.0),
+                scores,
+                logit_divisor: self.decimal("logit_scale")?.unwrap_or(1.0),
+            },
+            ..config
+        })
     }
-    // An adapter, a vision tower or an importance matrix calls itself llama as well.
-    if let Some(other) = meta.text("general.type")?.filter(|kind| *kind != "model") {
-        return Err(format!("`general.type` is `{other}`, and a model is needed"));
-    }
-    if let Some(otherwise) = keys::otherwise(meta) {
-        return Err(otherwise);
-    }
-    if meta.bool("llama.attention.causal")? == Some(false) {
-        return Err("`llama.attention.causal` is false, and attention is computed causally".to_owned());
-    }
-    Ok(())
-}
 
-fn rope_scaling(meta: &Metadata<'_>, factors: Option<Vec<f32>>) -> Result<RopeScaling, String> {
-    let kind = meta.text("llama.rope.scaling.type")?;
-    // Files from before there was a type.
-    let linear = meta.decimal("llama.rope.scaling.factor")?.or(meta.decimal("llama.rope.scale_linear")?);
-    // 0 and 1 say that nothing is stretched.
-    #[allow(clippy::float_cmp)] // exactly these
-    let stretched = linear.filter(|&factor| factor != 0.0 && factor != 1.0);
-    match (kind, factors) {
-        (None, Some(_)) if stretched.is_some() => {
-            Err("it has a linear rope scaling and `rope_freqs.weight` as well".to_owned())
+    /// The layers that have the window: those that the file names, all but each n-th, or the family's.
+    fn window_layers(&self, n_layers: usize) -> Result<Layers, String> {
+        let key = self.key("attention.sliding_window_pattern");
+        if !self.family.metadata.contains(&"attention.sliding_window_pattern") {
+            return Ok(self.family.window_layers(n_layers));
         }
-        (None | Some("none" | "llama3"), Some(factors)) => Ok(RopeScaling::Factors(factors)),
-        (Some("linear"), None) => match linear {
-            Some(factor) => Ok(RopeScaling::Linear { factor }),
-            None => Err("`llama.rope.scaling.factor` is missing".to_owned()),
-        },
-        (None, None) => Ok(stretched.map_or(RopeScaling::None, |factor| RopeScaling::Linear { factor })),
-        (Some("none"), None) => Ok(RopeScaling::None),
-        (Some(other), None) => {
-            Err(format!("`llama.rope.scaling.type` is `{other}`, and none and linear are computed"))
+        match self.meta.get(&key) {
+            None => Ok(self.family.window_layers(n_layers)),
+            Some(Value::Array(_)) => {
+                let windowed =
+                    |value: &Value| if let Value::Bool(windowed) = value { Some(*windowed) } else { None };
+                let each = self.meta.list(&key, windowed)?.filter(|each| each.len() == n_layers);
+                let each = each.ok_or_else(|| format!("`{key}` is not of {n_layers} layers"))?;
+                Ok(Layers::chosen(n_layers, |layer| each[layer]))
+            }
+            Some(_) => match self.meta.int(&key)? {
+                Some(nth @ 1..) => Ok(Layers::chosen(n_layers, |layer| (layer as i64 + 1) % nth != 0)),
+                other => Err(format!("`{key}` is {other:?}")),
+            },
         }
-        (Some(other), Some(_)) => Err(format!(
-            "`llama.rope.scaling.type` is `{other}`, and the file has `rope_freqs.weight` as well"
-        )),
+    }
+
+    fn rope_scaling(&self, factors: Option<Vec<f32>>) -> Result<RopeScaling, String> {
+        let key = self.key("rope.scaling.type");
+        let kind = self.meta.text(&key)?;
+        let original = self.int("rope.scaling.original_context_length")?.map(|tokens| tokens as f64);
+        if let (Some(short), true) = (&factors, self.family.ways.fused) {
+            let original = required(&self.key("rope.scaling.original_context_length"), original)?;
+            let magnitude = self.decimal("rope.scaling.attn_factor")?.unwrap_or(1.0);
+            return Ok(RopeScaling::Long { short: short.clone(), magnitude, most: original as usize });
+        }
+        // Files from before there was a type.
+        let linear = self.decimal("rope.scaling.factor")?.or(self.decimal("rope.scale_linear")?);
+        // 1 says that nothing is stretched.
+        #[allow(clippy::float_cmp)] // exactly this
+        let stretched = linear.filter(|&factor| factor != 1.0);
+        match (kind, factors) {
+            (None, Some(_)) if stretched.is_some() => {
+                Err("it has a linear rope scaling and `rope_freqs.weight` as well".to_owned())
+            }
+            (None | Some("none" | "llama3"), Some(factors)) => Ok(RopeScaling::Factors(factors)),
+            (Some("linear"), None) => match linear {
+                Some(factor) => Ok(RopeScaling::Linear { factor }),
+                None => Err(format!("`{}` is missing", self.key("rope.scaling.factor"))),
+            },
+            (Some("yarn"), None) => self.yarn(linear, original),
+            (None, None) => Ok(stretched.map_or(RopeScaling::None, |factor| RopeScaling::Linear { factor })),
+            (Some("none"), None) => Ok(RopeScaling::None),
+            (Some(other), None) => {
+                Err(format!("`{key}` is `{other}`, and none, linear and yarn are computed"))
+            }
+            (Some(other), Some(_)) => {
+                Err(format!("`{key}` is `{other}`, and the file has `rope_freqs.weight` as well"))
+            }
+        }
+    }
+
+    /// `YaRN`, as llama.cpp computes it.
+    fn yarn(&self, factor: Option<f64>, original: Option<f64>) -> Result<RopeScaling, String> {
+        let factor = required(&self.key("rope.scaling.factor"), factor)?;
+        let original_context = required(&self.key("rope.scaling.original_context_length"), original)?;
+        if self.decimal("rope.scaling.yarn_log_multiplier")?.is_some() {
+            return Err(format!(
+                "`{}` is stated, which is not computed",
+                self.key("rope.scaling.yarn_log_multiplier")
+            ));
+        }
+        let magnitude = if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 };
+        Ok(RopeScaling::Yarn {
+            factor,
+            original_context,
+            beta_fast: self.decimal("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
+            beta_slow: self.decimal("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
+            magnitude,
+            truncate: true,
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use candle_core::quantized::GgmlDType;
-
-    use super::super::file::TensorEntry;
-    use super::*;
-
-    /// A small model's metadata, and what is given.
-    fn with(change: &[(&str, Value)], factors: Option<Vec<f32>>) -> Result<Config, String> {
-        let int = Value::Unsigned;
-        let own = [
-            ("general.architecture", Value::Text("llama".to_owned())),
-            ("llama.block_count", int(2)),
-            ("llama.embedding_length", int(64)),
-            ("llama.feed_forward_length", int(96)),
-            ("llama.attention.head_count", int(4)),
-            ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
-        ];
-        let mut metadata: HashMap<String, Value> = own.map(|(key, value)| (key.to_owned(), value)).into();
-        metadata.extend(change.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        let embed = TensorEntry { dtype: GgmlDType::F32, shape: vec![50, 64], bytes: 0..0 };
-        let tensors = [("token_embd.weight".to_owned(), embed)].into();
-        read(&Header { version: 3, metadata, tensors }, factors, true)
-    }
-
-    fn one(key: &str, value: Value) -> Result<Config, String> {
-        with(&[(key, value)], None)
-    }
-
-    #[test]
-    fn numbers_kept_in_f32_are_the_decimals_they_were() {
-        let config = one("llama.rope.freq_base", Value::F32(500_000.0)).expect("sound");
-        assert_eq!((config.norm_eps, config.rope_theta), (1e-5, 5e5));
-        assert_eq!((config.head_dim, config.n_kv_heads, config.vocab_size), (16, 4, 50));
-        let array = Value::Array(vec![Value::Unsigned(2); 2]);
-        assert_eq!(one("llama.attention.head_count_kv", array).expect("the same for all").n_kv_heads, 2);
-        assert_eq!(
-            one("llama.attention.sliding_window", Value::Unsigned(0)).expect("none").sliding_window,
-            None
-        );
-        assert_eq!(
-            one("llama.attention.sliding_window", Value::Unsigned(9)).expect("nine").sliding_window,
-            Some(9)
-        );
-    }
-
-    #[test]
-    fn rope_scaling_is_read_in_its_three_ways() {
-        let linear = |key| one(key, Value::F32(4.0)).expect("linear").rope_scaling;
-        assert_eq!(linear("llama.rope.scale_linear"), RopeScaling::Linear { factor: 4.0 });
-        assert_eq!(linear("llama.rope.scaling.factor"), RopeScaling::Linear { factor: 4.0 });
-        assert_eq!(
-            one("llama.rope.scale_linear", Value::F32(1.0)).expect("none").rope_scaling,
-            RopeScaling::None
-        );
-        let factors = vec![1.0, 1.0, 1.0, 2.0, 3.0, 8.0, 8.0, 8.0];
-        let table = with(&[], Some(factors.clone())).expect("a table");
-        assert_eq!(table.rope_scaling, RopeScaling::Factors(factors.clone()));
-        let both = with(&[("llama.rope.scaling.factor", Value::F32(2.0))], Some(factors)).expect_err("both");
-        assert!(both.contains("rope_freqs.weight"), "{both}");
-    }
-
-    #[test]
-    fn what_is_not_computed_is_refused_by_name() {
-        for (key, value) in [
-            ("general.architecture", Value::Text("qwen2".to_owned())),
-            ("llama.expert_count", Value::Unsigned(8)),
-            ("llama.attention.scale", Value::F32(0.1)),
-            ("llama.logit_scale", Value::F32(f32::NAN)),
-            ("llama.attn_logit_softcapping", Value::F32(50.0)),
-            ("llama.attention.clamp_kqv", Value::F32(8.0)),
-            ("llama.attention.sliding_window_pattern", Value::Array(vec![Value::Bool(true)])),
-            ("llama.rope.scaling.attn_factor", Value::F32(1.2)),
-            ("llama.attention.causal", Value::Bool(false)),
-            ("llama.attention.head_count", Value::Unsigned(0)),
-            ("llama.attention.head_count", Value::Array(vec![Value::Unsigned(4), Value::Unsigned(2)])),
-            ("llama.attention.value_length", Value::Unsigned(8)),
-            ("llama.rope.dimension_count", Value::Unsigned(8)),
-            ("llama.vocab_size", Value::Unsigned(51)),
-            ("llama.attention.sliding_window", Value::Signed(-1)),
-            ("llama.embedding_length", Value::Text("64".to_owned())),
-        ] {
-            let error = one(key, value).expect_err(key);
-            assert!(error.contains(key), "{key}: {error}");
-        }
-        for (key, value, says) in [
-            ("llama.rope.scaling.type", Value::Text("yarn".to_owned()), "yarn"),
-            ("general.type", Value::Text("adapter".to_owned()), "adapter"),
-            ("llama.rope.scaling.factor", Value::F32(-2.0), "Linear"),
-        ] {
-            let error = one(key, value).expect_err(key);
-            assert!(error.contains(says), "{key}: {error}");
-        }
-    }
-
-    #[test]
-    fn unknown_keys_are_found() {
-        let metadata = ["llama.block_count", "llama.brand_new", "general.name", "llama.logit_scale"];
-        let metadata = metadata.map(|key| (key.to_owned(), Value::Unsigned(1))).into();
-        let header = Header { version: 3, metadata, tensors: HashMap::new() };
-        assert_eq!(keys::unknown(&Metadata(&header)), ["llama.brand_new"]);
-    }
-}
+mod tests;

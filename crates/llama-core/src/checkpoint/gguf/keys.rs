@@ -1,10 +1,11 @@
-//! The keys of a LLaMA's metadata: those that are read, those that change nothing, those that ask for something else.
+//! The keys of a model's metadata, after its architecture's name: those that are read, those that change nothing, those that ask for something else.
 //!
 //! The lists are of gguf-py's `constants.Keys` and of what llama.cpp reads for `llama` and the architectures that grew out
 //! of it. (`general.…` describes the file, `tokenizer.…` is the vocabulary's.)
 
 use super::config::Metadata;
 use super::file::Value;
+use crate::family::Family;
 
 /// Read and obeyed (`super::config`), or of no effect on what a prompt's tokens give.
 const KNOWN: [&str; 28] = [
@@ -39,7 +40,7 @@ const KNOWN: [&str; 28] = [
 ];
 
 /// Keys of models that are computed in another way, each with the values that change nothing.
-const OTHERWISE: [(&str, &[f64]); 30] = [
+const OTHERWISE: [(&str, &[f64]); 31] = [
     ("activation_sparsity_scale", &[0.0]),
     ("attention.clamp_kqv", &[0.0]),
     ("attention.group_norm_groups", &[0.0]),
@@ -70,12 +71,13 @@ const OTHERWISE: [(&str, &[f64]); 30] = [
     ("swin_norm", &[0.0]),
     ("use_parallel_residual", &[0.0]),
     ("attention.sliding_window_pattern", &[0.0, 1.0]),
+    ("rope.freq_base_swa", &[0.0]),
 ];
 
 /// The first key that asks for something that is not computed here, in words.
-pub(super) fn otherwise(meta: &Metadata<'_>) -> Option<String> {
-    OTHERWISE.iter().find_map(|(key, neutral)| {
-        let key = format!("llama.{key}");
+pub(super) fn otherwise(meta: &Metadata<'_>, family: &Family) -> Option<String> {
+    OTHERWISE.iter().filter(|(key, _)| !family.metadata.contains(key)).find_map(|(key, neutral)| {
+        let key = format!("{}.{key}", family.architecture);
         let value = meta.get(&key)?;
         #[allow(clippy::float_cmp)] // exactly a neutral value, and NaN is none
         let same = number(value).is_some_and(|number| neutral.contains(&number));
@@ -84,9 +86,9 @@ pub(super) fn otherwise(meta: &Metadata<'_>) -> Option<String> {
 }
 
 /// Keys in no list, sorted.
-pub(super) fn unknown<'a>(meta: &Metadata<'a>) -> Vec<&'a str> {
+pub(super) fn unknown<'a>(meta: &Metadata<'a>, family: &Family) -> Vec<&'a str> {
     let unknown = |key: &str| {
-        let own = key.strip_prefix("llama.")?;
+        let own = key.strip_prefix(family.architecture)?.strip_prefix('.')?;
         let known = KNOWN.contains(&own) || OTHERWISE.iter().any(|(other, _)| *other == own);
         Some(()).filter(|()| !known)
     };

@@ -8,10 +8,11 @@ use tch::{Device, Kind, Tensor};
 use super::container::mapped::{self, Mapped};
 use super::elements::Elements;
 use super::identity::Hashed;
-use super::weight::{Order, Weight};
+use super::weight::{BlockWeight, Order, Rows, Weight};
 use super::{Layout, foreign};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::family::Family;
 use crate::tokenizer::{Tokenizer, Vocabulary};
 
 mod blocks;
@@ -25,6 +26,9 @@ use file::{Header, TensorEntry, Value};
 
 /// The tensor with a stretch for each wavelength of the rotary embedding.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// Phi-3's, for prompts within the original context, and the other one.
+const SHORT_FACTORS: &str = "rope_factors_short.weight";
+const LONG_FACTORS: &str = "rope_factors_long.weight";
 
 /// A GGUF file, opened and checked, no weight read yet.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(super) struct Gguf {
     map: Mapped,
     header: Header,
     config: Config,
+    family: &'static Family,
     warnings: Vec<String>,
 }
 
@@ -53,35 +58,41 @@ impl Gguf {
                 hint: "put the parts together with llama.cpp's llama-gguf-split --merge".to_owned(),
             });
         }
-        let factors = match header.tensors.get(ROPE_FACTORS) {
-            Some(entry) => Some(factors(path, &map, entry)?),
-            None => None,
-        };
-        let tied = !header.tensors.contains_key(&Weight::Unembed.gguf_name());
-        let config = config::read(&header, factors, tied).map_err(|reason| Error::ModelConfig {
+        let refuse = |reason| Error::ModelConfig {
             path: path.to_owned(),
             reason,
-            hint: "GGUF files of LLaMA and of models that differ from it only in configuration can be read"
+            hint: "the guide (Models) lists the families of models that can be read, and what each does"
                 .to_owned(),
-        })?;
-        let unknown = keys::unknown(&Metadata(&header));
+        };
+        let family = config::family(&Metadata(&header)).map_err(refuse)?;
+        let table = if family.ways.fused { SHORT_FACTORS } else { ROPE_FACTORS };
+        let entry = header.tensors.get(table);
+        let factors = entry.map(|entry| factors(path, &map, table, entry)).transpose()?;
+        let tied = !header.tensors.contains_key(&Weight::Unembed.gguf_name());
+        let config = config::read(&header, family, factors, tied).map_err(refuse)?;
+        let unknown = keys::unknown(&Metadata(&header), family);
         let named: Vec<String> = unknown.iter().take(20).map(|key| format!("`{key}`")).collect();
         let warnings = match unknown.len() {
             0 => Vec::new(),
             _ => vec![format!("metadata that is not known here was not read: {}", named.join(", "))],
         };
-        let gguf = Self { path: path.to_owned(), map, header, config, warnings };
+        let gguf = Self { path: path.to_owned(), map, header, config, family, warnings };
         gguf.check()?;
         Ok(gguf)
     }
 
     /// Every weight is there with the shape that the metadata implies, and nothing else is.
     fn check(&self) -> Result<()> {
-        let mut known = std::collections::BTreeSet::from([ROPE_FACTORS.to_owned()]);
+        let tables: &[&str] =
+            if self.family.ways.fused { &[SHORT_FACTORS, LONG_FACTORS] } else { &[ROPE_FACTORS] };
+        let mut known: std::collections::BTreeSet<String> = tables.iter().map(ToString::to_string).collect();
         for weight in Weight::all(&self.config) {
-            let name = weight.gguf_name();
+            let name = self.name(weight);
             let found = &self.entry(&name)?.shape;
-            let expected = weight.shape(&self.config);
+            let mut expected = weight.shape(&self.config);
+            if let Some(part) = self.part(weight) {
+                expected[0] = part.of;
+            }
             if *found != expected {
                 let (path, found) = (self.path.clone(), found.clone());
                 return Err(Error::TensorShape { path, name, expected, found });
@@ -91,6 +102,22 @@ impl Gguf {
         match self.header.tensors.keys().filter(|name| !known.contains(*name)).min() {
             None => Ok(()),
             Some(name) => Err(foreign(&self.path, name)),
+        }
+    }
+
+    /// Which rows of a tensor of several weights are a weight's, in a family that has such tensors.
+    fn part(&self, weight: Weight) -> Option<Rows> {
+        self.family.ways.fused.then(|| Rows::of(weight, &self.config)).flatten()
+    }
+
+    /// A weight's name in the file, or that of the tensor that it is some rows of.
+    fn name(&self, weight: Weight) -> String {
+        match weight {
+            Weight::Block(i, BlockWeight::Q | BlockWeight::K | BlockWeight::V) if self.family.ways.fused => {
+                format!("blk.{i}.attn_qkv.weight")
+            }
+            Weight::Block(i, BlockWeight::Gate) if self.family.ways.fused => format!("blk.{i}.ffn_up.weight"),
+            _ => weight.gguf_name(),
         }
     }
 
@@ -146,19 +173,35 @@ impl Layout for Gguf {
         &self.warnings
     }
 
+    fn family(&self) -> &'static Family {
+        self.family
+    }
+
     fn describe(&self) -> String {
         format!("GGUF version {}", self.header.version)
     }
 
     fn stored(&self, weight: Weight) -> Result<(String, u64)> {
-        let entry = self.entry(&weight.gguf_name())?;
-        Ok((type_name(entry.dtype), entry.bytes.len() as u64))
+        let entry = self.entry(&self.name(weight))?;
+        let bytes = entry.bytes.len() as u64;
+        let own = self.part(weight).map_or(bytes, |part| bytes / part.of as u64 * part.count as u64);
+        Ok((type_name(entry.dtype), own))
     }
 
     fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
-        let name = weight.gguf_name();
-        let order = Order::interleaved(weight, &self.config);
-        copy(&self.path, &self.map, &name, self.entry(&name)?, into, order)
+        let name = self.name(weight);
+        let entry = self.entry(&name)?;
+        let neighbors = self.family.ways.pairs_are_neighbors;
+        let order = if neighbors { Order::interleaved(weight, &self.config) } else { Order::AsStored };
+        let Some(Rows { from, count, of }) = self.part(weight) else {
+            return copy(&self.path, &self.map, &name, entry, into, order);
+        };
+        // Rows are whole blocks of quantized numbers, and lie one after the other.
+        let each = entry.bytes.len() / of.max(1) as usize;
+        let start = entry.bytes.start + from as usize * each;
+        let bytes = start..start + count as usize * each;
+        let own = TensorEntry { dtype: entry.dtype, shape: weight.shape(&self.config), bytes };
+        copy(&self.path, &self.map, &name, &own, into, order)
     }
 
     fn hashed(&self) -> Result<Vec<Hashed<'_>>> {
@@ -199,9 +242,9 @@ fn copy(
 }
 
 /// The factors of the rotary embedding.
-fn factors(path: &Path, map: &Mapped, entry: &TensorEntry) -> Result<Vec<f32>> {
+fn factors(path: &Path, map: &Mapped, name: &str, entry: &TensorEntry) -> Result<Vec<f32>> {
     let factors = Tensor::f_empty(&entry.shape, (Kind::Float, Device::Cpu))?;
-    copy(path, map, ROPE_FACTORS, entry, &factors, Order::AsStored)?;
+    copy(path, map, name, entry, &factors, Order::AsStored)?;
     Ok(Vec::try_from(&factors.f_reshape(-1)?)?)
 }
 

@@ -5,11 +5,14 @@
 //! `modeling_mistral`, `modeling_rope_utils`, `masking_utils`, `cache_utils` and `from_pretrained` ask a configuration for,
 //! and the keys by which the families that grew out of LLaMA (Granite, Gemma, Cohere, LLaMA 4, …)
 //! say what they do otherwise. transformers' LLaMA leaves the latter unread; a file that sets one asks for another model.
+//! Each family reads some of them ([`Family::keys`]).
 
 use serde_json::{Map, Value};
 
+use crate::family::Family;
+
 /// Read and obeyed (`super::config`).
-const READ: [&str; 25] = [
+const READ: [&str; 26] = [
     "architectures",
     "attention_bias",
     "head_dim",
@@ -19,6 +22,7 @@ const READ: [&str; 25] = [
     "is_causal",
     "layer_types",
     "max_position_embeddings",
+    "max_window_layers",
     "mlp_bias",
     "model_type",
     "num_attention_heads",
@@ -51,7 +55,7 @@ enum Neutral {
 use Neutral::{Nothing, One, Words};
 
 /// Keys that ask for mathematics, weights or a configuration that are not read here, unless they are neutral.
-const OTHERWISE: [(&str, Neutral); 60] = [
+const OTHERWISE: [(&str, Neutral); 64] = [
     // transformers' own, for every model.
     ("add_cross_attention", Nothing),
     ("configuration_files", Nothing),
@@ -79,12 +83,16 @@ const OTHERWISE: [(&str, Neutral); 60] = [
     ("qk_norm", Nothing),
     ("qkv_bias", Nothing),
     ("query_pre_attn_scalar", Nothing),
+    ("sliding_window_pattern", Nothing),
+    ("_sliding_window_pattern", Nothing),
+    ("use_mrope", Nothing),
     ("use_qk_norm", Nothing),
     // Rotary embedding.
     ("llama_4_scaling", Nothing),
     ("no_rope_layer_interval", Nothing),
     ("no_rope_layers", Nothing),
     ("nope_layer_interval", Nothing),
+    ("rope_local_base_freq", Nothing),
     ("rope_ratio", One),
     ("rope_scaling_factor", One),
     ("rotary_dim", Nothing),
@@ -123,7 +131,7 @@ const OTHERWISE: [(&str, Neutral); 60] = [
 
 /// Keys that change nothing of what a prompt's tokens give: training, generation, task heads, bookkeeping, and how
 /// (not what) transformers computes.
-const SAME: [&str; 101] = [
+const SAME: [&str; 100] = [
     "_attn_implementation",
     "_attn_implementation_autoset",
     "_attn_implementation_internal",
@@ -170,7 +178,6 @@ const SAME: [&str; 101] = [
     "length_penalty",
     "max_length",
     "max_sequence_length",
-    "max_window_layers",
     "min_length",
     "model_max_length",
     "name_or_path",
@@ -228,19 +235,22 @@ const SAME: [&str; 101] = [
 ];
 
 /// The first key that asks for something that is not computed here, in words.
-pub(super) fn otherwise(keys: &Map<String, Value>) -> Option<String> {
+pub(super) fn otherwise(keys: &Map<String, Value>, family: &Family) -> Option<String> {
     let asked = |(key, neutral): &(&str, Neutral)| {
-        let value = keys.get(*key).filter(|value| !neutral.is(value))?;
+        let value = keys.get(*key).filter(|value| !neutral.is(value) && !family.keys.contains(key))?;
         let shown: String = value.to_string().chars().take(60).collect();
-        Some(format!("`{key}` is {shown}, which asks for something that a LLaMA does not compute"))
+        Some(format!("`{key}` is {shown}, which asks for something that is not computed for such a model"))
     };
     OTHERWISE.iter().find_map(asked)
 }
 
 /// Keys in no list, sorted.
-pub(super) fn unknown(keys: &Map<String, Value>) -> Vec<&str> {
+pub(super) fn unknown<'k>(keys: &'k Map<String, Value>, family: &Family) -> Vec<&'k str> {
     let known = |key: &str| {
-        READ.contains(&key) || SAME.contains(&key) || OTHERWISE.iter().any(|(other, _)| *other == key)
+        family.keys.contains(&key)
+            || READ.contains(&key)
+            || SAME.contains(&key)
+            || OTHERWISE.iter().any(|(other, _)| *other == key)
     };
     let mut unknown: Vec<&str> = keys.keys().map(String::as_str).filter(|key| !known(key)).collect();
     unknown.sort_unstable();
@@ -296,7 +306,7 @@ mod tests {
             sep_token_id decoder_start_token_id";
         let keys: Map<String, Value> =
             written.split_whitespace().map(|key| (key.to_owned(), Value::Null)).collect();
-        assert_eq!(unknown(&keys), Vec::<&str>::new());
-        assert_eq!(otherwise(&keys), None);
+        assert_eq!(unknown(&keys, Family::llama()), Vec::<&str>::new());
+        assert_eq!(otherwise(&keys, Family::llama()), None);
     }
 }

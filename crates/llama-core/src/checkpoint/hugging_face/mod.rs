@@ -8,10 +8,11 @@ use tch::Tensor;
 
 use super::container::TensorFile;
 use super::identity::Hashed;
-use super::weight::{Order, Weight};
+use super::weight::{Order, Rows, Weight};
 use super::{Layout, files, foreign, json};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::family::Family;
 use crate::tokenizer::Tokenizer;
 
 mod config;
@@ -36,6 +37,7 @@ pub(super) fn has_weights(folder: &Path) -> bool {
 pub(super) struct HuggingFace {
     folder: PathBuf,
     config: Config,
+    family: &'static Family,
     warnings: Vec<String>,
     files: Vec<TensorFile>,
     /// Which file holds a tensor.
@@ -46,7 +48,7 @@ pub(super) struct HuggingFace {
 impl HuggingFace {
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let config::Read { mut config, mut warnings } =
+        let config::Read { mut config, family, mut warnings } =
             config::read(&path, &files::text(&path, files::CONFIG)?)?;
         let (paths, index) = weight_files(folder, &mut warnings)?;
         let files = paths.iter().map(|path| TensorFile::open(path)).collect::<Result<Vec<_>>>()?;
@@ -55,7 +57,7 @@ impl HuggingFace {
         if let Some(index) = &index {
             index.check(&files, &tensors, config.tied_embeddings)?;
         }
-        let names = Names::find(&tensors, config.tied_embeddings).map_err(|reason| Error::WeightFile {
+        let names = Names::find(&tensors, &config, family).map_err(|reason| Error::WeightFile {
             path: folder.to_owned(),
             reason,
             hint: "give a folder with one model's files".to_owned(),
@@ -67,7 +69,7 @@ impl HuggingFace {
                     .to_owned(),
             );
         }
-        let opened = Self { folder: folder.to_owned(), config, warnings, files, tensors, names };
+        let opened = Self { folder: folder.to_owned(), config, family, warnings, files, tensors, names };
         opened.check()?;
         Ok(opened)
     }
@@ -78,7 +80,10 @@ impl HuggingFace {
         for weight in Weight::all(&self.config) {
             let name = self.names.of(weight);
             let file = self.file(&name)?;
-            let (found, expected) = (file.stored(&name)?.shape, weight.shape(&self.config));
+            let (found, mut expected) = (file.stored(&name)?.shape, weight.shape(&self.config));
+            if let Some(part) = self.part(weight) {
+                expected[0] = part.of;
+            }
             if *found != expected {
                 let (path, found) = (file.path().to_owned(), found.to_vec());
                 return Err(Error::TensorShape { path, name, expected, found });
@@ -94,6 +99,11 @@ impl HuggingFace {
             None => Ok(()),
             Some(name) => Err(foreign(&self.folder.join("config.json"), name)),
         }
+    }
+
+    /// Which rows of a tensor of several weights are a weight's, in a family that has such tensors.
+    fn part(&self, weight: Weight) -> Option<Rows> {
+        self.family.ways.fused.then(|| Rows::of(weight, &self.config)).flatten()
     }
 
     /// Where embeddings are tied, an unembedding that is there all the same is the embedding. (transformers 4 takes the
@@ -284,6 +294,10 @@ impl Layout for HuggingFace {
         &self.warnings
     }
 
+    fn family(&self) -> &'static Family {
+        self.family
+    }
+
     fn describe(&self) -> String {
         let files = self.files.len();
         format!("Hugging Face, {files} file{}", if files == 1 { "" } else { "s" })
@@ -292,12 +306,21 @@ impl Layout for HuggingFace {
     fn stored(&self, weight: Weight) -> Result<(String, u64)> {
         let name = self.names.of(weight);
         let stored = self.file(&name)?.stored(&name)?;
-        Ok((stored.kind_name, stored.bytes.len() as u64))
+        let bytes = stored.bytes.len() as u64;
+        Ok((
+            stored.kind_name,
+            self.part(weight).map_or(bytes, |part| bytes / part.of as u64 * part.count as u64),
+        ))
     }
 
     fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
-        let name = self.names.of(weight);
-        self.file(&name)?.copy(&name, into, Order::AsStored) // queries and keys are in half-split order already
+        let (name, part) = (self.names.of(weight), self.part(weight));
+        let rows = part.map(|part| (part.from, part.count));
+        self.file(&name)?.copy(&name, rows, into, Order::AsStored)?; // queries and keys are in half-split order already
+        if self.family.ways.gains_from_one && weight.is_gain() {
+            let _ = into.f_alias()?.f_add_scalar_(1.0)?;
+        }
+        Ok(())
     }
 
     fn hashed(&self) -> Result<Vec<Hashed<'_>>> {

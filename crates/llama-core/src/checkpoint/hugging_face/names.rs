@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checkpoint::weight::Weight;
+use crate::checkpoint::weight::{BlockWeight, Weight};
+use crate::config::{BlockNorms, Config};
+use crate::family::Family;
 
 /// What wrappers put in front.
 const WRAPPERS: [&str; 8] =
@@ -16,6 +18,9 @@ const WRAPPERS: [&str; 8] =
 #[derive(Debug)]
 pub(super) struct Names {
     prefix: String,
+    norms: BlockNorms,
+    /// Whether queries, keys, and values have one name, gate and up another.
+    fused: bool,
     embed: Option<String>,
     unembed: Option<String>,
 }
@@ -25,7 +30,12 @@ impl Names {
     ///
     /// # Errors
     /// Two models in one folder, in words.
-    pub(super) fn find(names: &BTreeMap<String, usize>, tied: bool) -> Result<Self, String> {
+    pub(super) fn find(
+        names: &BTreeMap<String, usize>,
+        config: &Config,
+        family: &Family,
+    ) -> Result<Self, String> {
+        let tied = config.tied_embeddings;
         let wrapped = |name: &str, own: &str| {
             let prefix = name.strip_suffix(own)?;
             is_wrapper(prefix).then(|| prefix.to_owned())
@@ -51,13 +61,20 @@ impl Names {
         // transformers ties in whichever direction the file asks for.
         let embed = format!("{prefix}embed_tokens.weight");
         let embed = if tied && !names.contains_key(&embed) { unembed.clone() } else { Some(embed) };
-        Ok(Self { prefix, embed, unembed })
+        Ok(Self { prefix, norms: config.norms, fused: family.ways.fused, embed, unembed })
     }
 
     /// A weight's name in the files.
     pub(super) fn of(&self, weight: Weight) -> String {
-        let plain = weight.hugging_face_name();
+        let plain = weight.hugging_face_name(self.norms);
+        let together = |block: usize, name: &str| format!("{}layers.{block}.{name}.weight", self.prefix);
         match weight {
+            Weight::Block(i, BlockWeight::Q | BlockWeight::K | BlockWeight::V) if self.fused => {
+                together(i, "self_attn.qkv_proj")
+            }
+            Weight::Block(i, BlockWeight::Gate | BlockWeight::Up) if self.fused => {
+                together(i, "mlp.gate_up_proj")
+            }
             Weight::Unembed => self.unembed.clone().unwrap_or(plain),
             Weight::Embed => self.embed.clone().unwrap_or(plain),
             _ => plain.replacen("model.", &self.prefix, 1),
@@ -114,10 +131,10 @@ pub(super) fn changed(name: &str) -> Option<(&'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::weight::BlockWeight;
 
     fn named(names: &[&str], tied: bool) -> Result<Names, String> {
-        Names::find(&names.iter().map(|name| ((*name).to_owned(), 0)).collect(), tied)
+        let config = Config { tied_embeddings: tied, ..Config::default() };
+        Names::find(&names.iter().map(|name| ((*name).to_owned(), 0)).collect(), &config, Family::llama())
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::weight::{BlockWeight, Order, Weight};
 use super::{Layout, files};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::family::Family;
 use crate::tokenizer::Tokenizer;
 
 mod params;
@@ -125,6 +126,10 @@ impl Layout for Meta {
         &self.warnings
     }
 
+    fn family(&self) -> &'static Family {
+        Family::llama()
+    }
+
     fn describe(&self) -> String {
         let parts = self.shards.len();
         format!("Meta, {parts} part{}", if parts == 1 { "" } else { "s" })
@@ -143,11 +148,13 @@ impl Layout for Meta {
     /// Each rank's part goes from its file to its place in the whole.
     fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
         let (name, order) = (weight.meta_name(), Order::interleaved(weight, &self.config));
-        let Split::Axis(axis) = self.split(weight)? else { return self.shards[0].copy(&name, into, order) };
+        let Split::Axis(axis) = self.split(weight)? else {
+            return self.shards[0].copy(&name, None, into, order);
+        };
         let mut from = 0;
         for shard in &self.shards {
             let length = shard.stored(&name)?.shape[axis];
-            shard.copy(&name, &into.f_narrow(axis as i64, from, length)?, order)?;
+            shard.copy(&name, None, &into.f_narrow(axis as i64, from, length)?, order)?;
             from += length;
         }
         Ok(())

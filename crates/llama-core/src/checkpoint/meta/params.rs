@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::container::TensorFile;
 use crate::checkpoint::json;
 use crate::checkpoint::weight::{BlockWeight, Weight};
-use crate::config::{Config, RopeScaling};
+use crate::config::{Config, Layers, RopeScaling};
 use crate::error::{Error, Result};
 
 /// `params.json` as Meta and Mistral ship it. A key that is not here may change the mathematics, so it is refused.
@@ -261,16 +261,32 @@ impl Params {
         }
     }
 
-    /// The narrowest window that a layer has.
-    fn window(&self) -> Result<Option<usize>, String> {
-        let narrowest = match &self.sliding_window {
-            None => None,
-            Some(Windows::All(window)) => Some(*window),
-            Some(Windows::Each(windows)) => windows.iter().flatten().copied().min(),
+    /// The window, and the layers that have it. A list that is shorter than the layers is repeated, as in Mistral's programs.
+    fn window(&self) -> Result<(Option<usize>, Layers), String> {
+        let (window, layers) = match &self.sliding_window {
+            None => return Ok((None, Layers::All)),
+            Some(Windows::All(window)) => (Some(*window), Layers::All),
+            Some(Windows::Each(windows)) => {
+                let stated: Vec<i64> = windows.iter().flatten().copied().collect();
+                if stated.windows(2).any(|pair| pair[0] != pair[1]) {
+                    return Err("`sliding_window` has several widths, and one is computed".to_owned());
+                }
+                if windows.is_empty() || !self.n_layers.is_multiple_of(windows.len()) {
+                    return Err(format!(
+                        "`sliding_window` has {} entries for {} layers",
+                        windows.len(),
+                        self.n_layers
+                    ));
+                }
+                let each = |layer: usize| windows.get(layer % windows.len()).copied().flatten().is_some();
+                (stated.first().copied(), Layers::chosen(self.n_layers, each))
+            }
         };
-        let tokens =
-            narrowest.map(|window| usize::try_from(window).ok().filter(|&tokens| tokens > 0).ok_or(window));
-        tokens.transpose().map_err(|window| format!("`sliding_window` is {window}"))
+        let Some(window) = window else { return Ok((None, Layers::All)) };
+        match usize::try_from(window) {
+            Ok(tokens) if tokens > 0 => Ok((Some(tokens), layers)),
+            _ => Err(format!("`sliding_window` is {window}")),
+        }
     }
 
     /// The configuration: from `params.json`, the vocabulary and the number of ranks from the tensors themselves.
@@ -309,6 +325,7 @@ impl Params {
                 [] => Err(refuse(format!("`{}` has no rows", by_rows.meta_name()))),
             })?;
         let vocab_size = self.vocab_size.filter(|&v| v > 0).unwrap_or(rows);
+        let (sliding_window, window_layers) = self.window().map_err(refuse)?;
         let config = Config {
             dim: self.dim,
             n_layers: self.n_layers,
@@ -324,7 +341,9 @@ impl Params {
             rope_scaling: self.rope_scaling(warnings).map_err(refuse)?,
             tied_embeddings: tied,
             headless: false,
-            sliding_window: self.window().map_err(refuse)?,
+            sliding_window,
+            window_layers,
+            ..Config::default()
         };
         match config.problem() {
             None => Ok(config),

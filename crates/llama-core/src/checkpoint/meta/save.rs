@@ -123,11 +123,8 @@ fn check(config: &Config, folder: &Path, parts: i64) -> Result<()> {
     if config.headless {
         return refuse("the model has no unembedding".to_owned(), "Meta's layout holds one");
     }
-    if config.sliding_window.is_some() {
-        return refuse(
-            "params.json has no word for a sliding window".to_owned(),
-            "keep the model in its own layout",
-        );
+    if let Some(option) = config.unlike_llama() {
+        return refuse(format!("params.json has no word for `{option}`"), "keep the model in its own layout");
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::checkpoint::IdentityCache;
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::Precision;
-use crate::model::attention::Sight;
+use crate::model::attention::{Scores, Sight};
 use crate::model::matrix::Matrix;
 
 /// How fast this machine computes a block of a model, by type. [`Rates::of`] measures it.
@@ -152,7 +152,7 @@ fn attention(c: &Config, kind: Kind) -> Result<[f64; 2]> {
     let states = |heads| Tensor::f_ones([1, heads, ROWS, c.head_dim], (kind, Device::Cpu));
     let (q, k, v) = (states(c.n_heads)?, states(c.n_kv_heads)?, states(c.n_kv_heads)?);
     let sight = Sight::causal(ROWS, kind, Device::Cpu)?;
-    let by = |kernel| sight.attend([&q, &k, &v], kernel);
+    let by = |kernel| sight.attend([&q, &k, &v], Scores::of(c), kernel);
     let seconds = shortest([&|| by(Attention::Fused), &|| by(Attention::Products)])?;
     let seen = ROWS * (ROWS + 1) / 2; // scores of each head
     let operations = 2 * 2 * seen * c.n_heads * c.head_dim; // q kᵀ, and the pattern times v

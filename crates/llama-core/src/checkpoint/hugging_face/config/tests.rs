@@ -1,6 +1,7 @@
 //! Configurations that are read, and what they ask for that is refused.
 
 use super::*;
+use crate::config::RopeScaling;
 
 /// SmolLM2-135M's keys, and those given.
 fn with(change: &Value) -> Result<Config> {
@@ -49,8 +50,10 @@ fn older_and_newer_rope_keys_mean_the_same() {
 #[test]
 fn what_is_not_computed_is_refused_by_name() {
     for (change, name) in [
-        (serde_json::json!({ "model_type": "qwen2" }), "qwen2"),
-        (serde_json::json!({ "attention_bias": true }), "attention_bias"),
+        (serde_json::json!({ "model_type": "qwen2_moe" }), "qwen2_moe"),
+        (serde_json::json!({ "model_type": "mistral", "attention_bias": true }), "attention_bias"),
+        (serde_json::json!({ "model_type": "phi3", "rope_scaling": { "type": "yarn" } }), "yarn"),
+        (serde_json::json!({ "model_type": "gemma2", "hidden_activation": "gelu" }), "gelu"),
         (serde_json::json!({ "mlp_bias": true }), "mlp_bias"),
         (serde_json::json!({ "hidden_act": "gelu" }), "gelu"),
         (serde_json::json!({ "partial_rotary_factor": 0.5 }), "partial_rotary_factor"),
@@ -67,8 +70,8 @@ fn what_is_not_computed_is_refused_by_name() {
         (serde_json::json!({ "layer_types": ["full_attention"] }), "layer_types"),
         (serde_json::json!({ "configuration_files": ["config.4.0.0.json"] }), "configuration_files"),
         (serde_json::json!({ "rope_scaling": { "type": "linear", "rope_type": "default" } }), "rope_type"),
-        (serde_json::json!({ "rope_scaling": { "type": "dynamic", "factor": 2.0 } }), "dynamic"),
-        (serde_json::json!({ "rope_parameters": { "rope_type": "yarn", "factor": 2.0 } }), "yarn"),
+        (serde_json::json!({ "rope_scaling": { "type": "longrope", "factor": 2.0 } }), "longrope"),
+        (serde_json::json!({ "rope_parameters": { "rope_type": "yarn", "factor": -2.0 } }), "Yarn"),
         (serde_json::json!({ "rope_scaling": { "type": "linear" } }), "factor"),
         (serde_json::json!({ "rope_theta": 1e4, "rope_parameters": { "rope_theta": 5e5 } }), "rope_theta"),
         (serde_json::json!({ "rope_scaling": { "rope_type": 5 } }), "type 5"),
