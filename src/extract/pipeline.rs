@@ -78,6 +78,14 @@ pub(super) struct Pipeline<'a> {
 pub(super) struct Progress {
     pub(super) done: AtomicUsize,
     pub(super) total: usize,
+    /// The model is through, or has failed: nobody waits for further batches.
+    pub(super) over: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn new(done: usize, total: usize) -> Self {
+        Self { done: AtomicUsize::new(done), total, over: AtomicBool::new(false) }
+    }
 }
 
 /// Batches that the model has been through, for who keeps their states.
@@ -170,6 +178,7 @@ impl Pipeline<'_> {
             let sender = spawn_scoped(scope, "stream", send_on)?;
             let out = Out { computed, leaving: is_stage.then_some(leaving) };
             let driven = self.drive(&laid_out, &out, progress, observer, log);
+            progress.over.store(true, Ordering::SeqCst);
             drop((laid_out, out)); // all threads end
             let joined = |thread: ScopedJoinHandle<'_, Result<()>>| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

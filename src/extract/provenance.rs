@@ -100,10 +100,10 @@ fn rounded(parameters: i64) -> String {
     format!("{:.1} {name}", parameters / unit)
 }
 
-/// A device as [`torch_runtime::open`] names it.
+/// The kind of a device: which of a host's GPUs computes changes nothing.
 fn device_name(device: Device) -> String {
     match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
+        Device::Cuda(_) => "cuda".to_owned(),
         Device::Cpu => "cpu".to_owned(),
         other => format!("{other:?}"),
     }

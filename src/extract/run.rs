@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use activations::{Manifest, Pace, Row, RowKind, StoreWriter, TokenIds};
 use llama_core::Llama;
@@ -100,7 +100,7 @@ impl Extraction<'_> {
         if !writer.repairs().is_empty() {
             log.write("repairs", &json!({ "found": writer.repairs() }))?;
         }
-        Ok(Begun { writer, log, progress: Progress { done: AtomicUsize::new(done), total } })
+        Ok(Begun { writer, log, progress: Progress::new(done, total) })
     }
 
     /// Refuses what cannot be extracted, before anything is computed or written.

@@ -14,6 +14,7 @@ mod hints;
 mod hostile;
 mod kernels;
 mod memory;
+mod network;
 mod parts;
 mod predict;
 mod process;

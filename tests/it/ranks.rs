@@ -90,6 +90,17 @@ impl ByHand {
     }
 
     fn start(&self, rank: usize, prompts: &Path, store: &Path, arguments: &[&str]) -> Child {
+        self.start_with(rank, prompts, store, arguments, &[])
+    }
+
+    fn start_with(
+        &self,
+        rank: usize,
+        prompts: &Path,
+        store: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Child {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("llama-ccs"));
         command.arg("extract").arg("--model").arg(quiz().join("model"));
         command.arg("--prompts").arg(prompts).arg("--out").arg(store).args(arguments);
@@ -99,6 +110,7 @@ impl ByHand {
         command.env("OMP_NUM_THREADS", "1").env("LLAMA_CCS_CACHE", "");
         command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", self.port.to_string());
         command.env("RANK", rank.to_string()).env("WORLD_SIZE", self.size.to_string());
+        command.envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started")
     }
 }
@@ -132,6 +144,16 @@ fn what_differs_on_a_rank_is_refused_by_name_on_all() {
         }
         assert!(!store.exists(), "{says}");
     }
+    // Kernels of another CPU, which compute other last bits.
+    let (world, store) = (ByHand::new(2), folder.path().join("cpu"));
+    let capability = ["avx2", "default"].map(|capability| [("ATEN_CPU_CAPABILITY", capability)]);
+    let ranks = [0, 1].map(|rank| world.start_with(rank, &prompts, &store, &[], &capability[rank]));
+    for rank in ranks {
+        let output = rank.wait_with_output().expect("ended");
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(text(&output).contains("settings.extraction.cpu_capability"), "{}", text(&output));
+    }
+    assert!(!store.exists());
     // What fails on one rank before anything can be compared.
     let (world, store) = (ByHand::new(2), folder.path().join("none"));
     let ranks =
@@ -159,6 +181,30 @@ fn ranks_that_never_come_are_named() {
     let mut twice = extract(&prompts, &folder.path().join("store"));
     twice.args(["--ranks", "2"]).env("MASTER_ADDR", "127.0.0.1").env("RANK", "0").env("WORLD_SIZE", "2");
     twice.assert().code(1).stderr(predicate::str::contains("`--ranks` starts processes"));
+}
+
+#[test]
+fn what_fails_in_a_later_stage_ends_all_with_its_reason() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (prompts, model) = (prompts(folder.path(), 60), folder.path().join("model"));
+    std::fs::create_dir(&model).expect("folder");
+    for name in ["params.json", "tokenizer.model", "consolidated.00.pth"] {
+        std::fs::copy(quiz().join("model").join(name), model.join(name)).expect("copied");
+    }
+    // Blocks are read from disk while batches go through; this byte is of the last one.
+    let weights = model.join("consolidated.00.pth");
+    let mut bytes = std::fs::read(&weights).expect("read");
+    let at = bytes.len() / 4 * 3;
+    bytes[at] ^= 64;
+    std::fs::write(&weights, bytes).expect("written");
+    let mut command = llama_ccs();
+    command.arg("extract").arg("--model").arg(&model).arg("--prompts").arg(&prompts);
+    command.arg("--out").arg(folder.path().join("store")).args(SMALL);
+    command.args(["--ranks", "2", "--pp", "2", "--max-memory", "809000000"]);
+    command
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("rank 1 on").and(predicate::str::contains("tensor `layers.3.")));
 }
 
 /// Rows that are durable in a store, and all.

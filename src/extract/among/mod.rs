@@ -15,7 +15,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use activations::{Manifest, RowKind};
 use llama_core::tch::Device;
@@ -192,7 +192,7 @@ impl Extraction<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let total = open.done + rows_of(&open.missing, batches);
-        let progress = Progress { done: AtomicUsize::new(open.done), total };
+        let progress = Progress::new(open.done, total);
         if !open.missing.is_empty() {
             let delivery = deliver::Delivery::new(run, batches, &progress)?;
             let keep = move |inbox: Inbox<'_>| delivery.run(&inbox);
@@ -234,7 +234,7 @@ impl Extraction<'_> {
             (pipeline.stop, pipeline.runner.stop) = (None, None);
             let mut relay = Relay { observer, store: run.connection()?, stop: self.stop };
             pipeline.ahead = 1;
-            pipeline.run(Upstream::new(run, group)?, onward, keep, progress, &mut relay, log)
+            pipeline.run(Upstream::new(run, group, progress)?, onward, keep, progress, &mut relay, log)
         } else {
             // What is claimed must not wait here while others have nothing to do.
             pipeline.ahead = 0;

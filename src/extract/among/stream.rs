@@ -1,6 +1,7 @@
 //! The residual stream between two stages: a thread of the one sends what its model leaves, a thread of the other receives
 //! it before its model asks.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 use llama_core::tch::{Device, Tensor};
@@ -9,7 +10,7 @@ use torch_runtime::dist::{Group, Store};
 use super::Run;
 use crate::error::{Error, Result};
 use crate::extract::batch::torch;
-use crate::extract::pipeline::{Leaving, Work};
+use crate::extract::pipeline::{Leaving, Progress, Work};
 use crate::ranks::Ranks;
 
 /// Messages are of one kind.
@@ -63,20 +64,22 @@ pub(super) struct Upstream<'a> {
     ranks: &'a Ranks,
     store: Store,
     group: Group,
+    progress: &'a Progress,
     from: usize,
     received: usize,
     ended: bool,
 }
 
 impl<'a> Upstream<'a> {
-    pub(super) fn new(run: &Run<'a>, group: Group) -> Result<Self> {
-        let from = run.ranks.rank() - 1;
-        Ok(Self { ranks: run.ranks, store: run.connection()?, group, from, received: 0, ended: false })
+    pub(super) fn new(run: &Run<'a>, group: Group, progress: &'a Progress) -> Result<Self> {
+        let (ranks, from) = (run.ranks, run.ranks.rank() - 1);
+        Ok(Self { ranks, store: run.connection()?, group, progress, from, received: 0, ended: false })
     }
 
     fn receive(&mut self) -> Result<Option<Work>> {
         // A receive is deaf to a peer that dies, so it begins when the peer sends.
-        let said = self.store.wait(&key(self.from, self.received), || self.ranks.lost().is_none())?;
+        let goes_on = || self.ranks.lost().is_none() && !self.progress.over.load(Ordering::SeqCst);
+        let said = self.store.wait(&key(self.from, self.received), goes_on)?;
         let Some(said) = said else {
             self.ranks.check()?;
             return Ok(None);

@@ -127,7 +127,7 @@ section! {
         tokens: Vec<String>,
         /// What the model computed in: `f32`, `bf16`, `mixed`, `f64`.
         precision: String,
-        /// Where it computed: `cpu`, `cuda:0`.
+        /// The kind of device that computed: `cpu`, `cuda`.
         device: String,
         /// LibTorch's threads.
         threads: u64,
