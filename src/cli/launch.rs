@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -14,6 +15,8 @@ use super::AnyError;
 
 /// Set in the processes that are started here, to the number of the one that did.
 const PARENT: &str = "LLAMA_CCS_PARENT";
+/// Below those of connections (32,768 and up, `ip_local_port_range`).
+const PORTS: Range<u16> = 15_000..32_000;
 /// How often it is looked whether they have ended.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long the others may take to end by themselves after one has failed.
@@ -36,9 +39,13 @@ pub(crate) fn end_with_parent() {
     }
 }
 
-/// A port of this host that nobody has.
+/// A port of this host that nobody has: of those that the system does not give to connections, which could take it before
+/// rank 0 does. Jobs that start at the same time begin to look at different ones.
 fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    let own = PORTS.start + (std::process::id() % (PORTS.len() as u32)) as u16;
+    let free = |port: &u16| TcpListener::bind(("0.0.0.0", *port)).is_ok();
+    let found = (own..PORTS.end).chain(PORTS.start..own).find(free);
+    found.ok_or_else(|| std::io::Error::other("no port from 15,000 to 32,000 is free"))
 }
 
 /// This program as `size` ranks, each made by `command`.

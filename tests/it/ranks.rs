@@ -2,7 +2,6 @@
 
 #![cfg(feature = "distributed")]
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -13,7 +12,7 @@ use predicates::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::support::{contents, extract, llama_ccs, prompts, quiz};
+use crate::support::{contents, extract, llama_ccs, port, prompts, quiz};
 
 #[test]
 fn two_processes_can_talk() {
@@ -85,8 +84,7 @@ struct ByHand {
 
 impl ByHand {
     fn new(size: usize) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("address").port();
-        Self { port, size }
+        Self { port: port(), size }
     }
 
     fn start(&self, rank: usize, prompts: &Path, store: &Path, arguments: &[&str]) -> Child {

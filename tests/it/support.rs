@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use assert_cmd::Command;
 
@@ -13,6 +15,18 @@ use assert_cmd::Command;
 /// the 352 of the longest sum here. A block has seven products one after another on the way to its output, the model four
 /// blocks, and such errors are independent: √28 · 1.1e-6 = 6e-6. What is wrong differs by 1e-3 and more.
 pub(crate) const F32: f32 = 1e-5;
+
+/// A port that nobody has, and that no connection is given before it is used; each call gives another.
+pub(crate) fn port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let ports = (0..1000).map(|_| {
+        let number =
+            NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(7).wrapping_add(std::process::id() as u16);
+        10_000 + number % 5_000
+    });
+    let mut free = ports.filter(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok());
+    free.next().expect("a port")
+}
 
 /// The built-in model and questions.
 pub(crate) fn quiz() -> PathBuf {

@@ -4,6 +4,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
@@ -13,9 +14,16 @@ use torch_runtime::tch;
 const PATIENCE: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_mins(1);
 
-/// A port that nobody has at the moment.
+/// A port that nobody has, and that no connection is given before it is used; each call gives another.
 fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let ports = (0..1000).map(|_| {
+        let number =
+            NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(7).wrapping_add(std::process::id() as u16);
+        5_000 + number % 5_000
+    });
+    let mut free = ports.filter(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok());
+    free.next().expect("a port")
 }
 
 /// This program as a rank of `size`, at `case`.
