@@ -186,17 +186,13 @@ impl Args {
         extraction = made.notes.into_iter().chain(notes).fold(extraction, Extraction::data_note);
         let examples = prompts.examples();
 
-        let drift = match self.compare_f32 {
-            Some(n) if processes.is_first() => {
-                drift(&checkpoint, examples.first(n), (dtype, suited.kernels), device)?
-            }
-            _ => Vec::new(),
+        let drift = if processes.is_first() {
+            self.drift(&checkpoint, examples, (dtype, suited.kernels), device)?
+        } else {
+            Vec::new()
         };
-        if !json && !drift.is_empty() {
-            output::page(&format!("layer  largest difference    relative ({dtype} against f32)"))?;
-            for Drift { layer, largest, relative } in &drift {
-                output::page(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"))?;
-            }
+        if !json {
+            show_drift(&drift, dtype)?;
         }
         let bar = processes.is_first().then(|| output::progress(examples.len(), "extracting"));
         let mut watch = Watch { bar, signals, processes, hashing: Hashing::default(), bytes: None };
@@ -213,6 +209,18 @@ impl Args {
             Outcome::Helped { finished: true, .. } => ExitCode::SUCCESS,
             _ => ExitCode::from(signals.exit_code()),
         })
+    }
+
+    /// How far the first examples' states are from those in f32, if that is asked for.
+    fn drift(
+        &self,
+        checkpoint: &Checkpoint,
+        examples: Examples<'_>,
+        computing: (Precision, Kernels),
+        device: tch::Device,
+    ) -> Result<Vec<Drift>, AnyError> {
+        let compare = |n| drift(checkpoint, examples.first(n), computing, device);
+        Ok(self.compare_f32.map(compare).transpose()?.unwrap_or_default())
     }
 
     /// What a store was begun with comes before what is usual.
@@ -285,6 +293,17 @@ impl Args {
         }
         Ok(())
     }
+}
+
+fn show_drift(drift: &[Drift], dtype: Precision) -> Result<(), AnyError> {
+    if drift.is_empty() {
+        return Ok(());
+    }
+    output::page(&format!("layer  largest difference    relative ({dtype} against f32)"))?;
+    for Drift { layer, largest, relative } in drift {
+        output::page(&format!("{layer:>5}  {largest:>18.2e}  {relative:>10.2e}"))?;
+    }
+    Ok(())
 }
 
 /// Has LibTorch compute with so many threads from now on.

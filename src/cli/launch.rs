@@ -163,7 +163,7 @@ fn conclude(ended: &[ExitStatus], told: Option<u8>, last_words: &[String]) -> Re
 /// is enough.
 fn pass_on(child: &mut Child) -> Option<JoinHandle<String>> {
     let lines = BufReader::new(child.stderr.take()?).lines();
-    Some(std::thread::spawn(move || {
+    let listen = move || {
         let mut last_words = String::new();
         for line in lines.map_while(Result::ok) {
             if last_words.is_empty() && !line.starts_with("error: ") {
@@ -173,7 +173,9 @@ fn pass_on(child: &mut Child) -> Option<JoinHandle<String>> {
             }
         }
         last_words
-    }))
+    };
+    // Without it, what the rank says is lost, and the rank goes on.
+    host::threads::spawn("rank", listen).ok()
 }
 
 /// A rank that a signal ended.

@@ -122,10 +122,12 @@ fn give_up(lost: &Lost) {
         _ => (TEMPORARY, "the same command continues"),
     };
     let error = Hinted::new(lost.to_string(), hint);
-    std::thread::spawn(move || {
+    let end = move || {
         std::thread::sleep(GRACE);
         host::program::fail_now(&error, code)
-    });
+    };
+    // Without it, what the command waits for ends it.
+    let _ = host::threads::spawn::<(), _>("grace", end);
 }
 
 /// What to do about a rank that was killed.
@@ -153,7 +155,7 @@ fn for_torchrun(error: &(dyn std::error::Error + 'static)) {
     let message =
         json!({ "message": { "message": error.to_string(), "extraInfo": { "timestamp": timestamp } } });
     // The error itself is on stderr, too.
-    let _ = fs_err::write(file, message.to_string());
+    let _ = host::files::replace(file, message.to_string().as_bytes());
 }
 
 impl Processes {

@@ -169,20 +169,16 @@ pub fn predict(
 
     let batch_tokens = options.batch_tokens.max(1);
     // A model that does not fit is read from disk, once for a group of batches.
-    let (llama, group) = residency::load(
-        checkpoint,
-        (precision, kernels),
-        options.device,
-        None,
-        0..checkpoint.config().n_layers,
-        (batch_tokens, 0),
-        &mut (),
-    )?;
+    let (of_all, batch) = (0..checkpoint.config().n_layers, (batch_tokens, 0));
+    let computing = (precision, kernels);
+    let (llama, group) =
+        residency::load(checkpoint, computing, options.device, None, of_all, batch, &mut ())?;
     let score = options.zero_shot.unwrap_or(Settings::of(&fitted.report)?.zero_shot);
+    let rules = [rule];
     let runner = batch::BatchRunner {
         llama: &llama,
         hooks: &hooks,
-        rules: &[rule],
+        rules: &rules,
         edits: None,
         sharing: true,
         stop: None,

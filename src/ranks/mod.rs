@@ -20,7 +20,9 @@ use crate::error::{Error, Result};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use llama_ccs::torch_runtime::dist::{Launcher, World};
 /// use llama_ccs::{Extraction, Patience, Ranks};
-/// # let (checkpoint, tokenizer, pairs): (llama_ccs::llama_core::Checkpoint, llama_ccs::llama_core::Tokenizer, Vec<llama_ccs::boolq::TokenizedPair>) = todo!();
+/// # let checkpoint = llama_ccs::llama_core::Checkpoint::open("llama-7b")?;
+/// # let tokenizer = checkpoint.tokenizer()?;
+/// # let pairs: Vec<llama_ccs::boolq::TokenizedPair> = Vec::new();
 ///
 /// // torchrun --no-python --nproc_per_node 2 this-program
 /// let Some(world) = World::from_env(Launcher::Environment)? else { return Ok(()) };

@@ -1,6 +1,7 @@
 //! Prompts laid out for one forward pass, and where each prompt's tokens are in that layout.
 
 use tch::{Device, Kind, Tensor};
+use torch_runtime::TensorExt as _;
 
 use crate::error::{Error, Result};
 use crate::hooks::Tokens;
@@ -218,7 +219,7 @@ impl Batch {
     pub(crate) fn within(&self, window: i64) -> Result<Tensor> {
         let (_, width) = self.shape();
         let columns = match &self.attends {
-            Attends::Mask(seen) => seen.size().last().copied().unwrap_or(width),
+            Attends::Mask(seen) => seen.dims4("what is seen")?.3,
             Attends::Causal => width,
         };
         let (queries, keys) = if columns == width {

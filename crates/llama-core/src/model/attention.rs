@@ -213,7 +213,7 @@ fn by_products([q, k, v]: [&Tensor; 3], scores: Scores, mask: &Tensor) -> Result
     // 0 · nothing + q kᵀ / √K: the factor goes in before scores are rounded to their type.
     let nothing = Tensor::f_zeros([1], (q.kind(), q.device()))?;
     let products = nothing.f_baddbmm(&q, &k.f_transpose(1, 2)?, 0.0, scores.scale(width));
-    let scores = scores.capped(products.view(&[b, h, t, s])?)?; // [B, H, T, S]
+    let scores = scores.capped(products?.f_view([b, h, t, s])?)?; // [B, H, T, S]
     let pattern = scores.f_add(mask)?.f_softmax(-1, None::<Kind>)?; // [B, H, T, S]
     Ok(pattern.f_view([b * g, h / g * t, s])?.f_bmm(&v).view(&[b, h, t, width])?)
 }
