@@ -5,5 +5,6 @@ mod cli;
 torch_runtime::wait_passively!();
 
 fn main() -> std::process::ExitCode {
+    torch_runtime::memory::give_back_large();
     cli::main()
 }

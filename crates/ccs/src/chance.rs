@@ -56,46 +56,113 @@ pub fn directions_above_chance(
     shuffles: usize,
     seeds: &SeedTree,
 ) -> Result<AboveChance> {
-    both_labels(pairs.labels(), "the rows")?;
-    check(predictions.len(), level, shuffles)?;
-    let ranks = predictions.iter().map(|p| ranks(p, pairs.rows())).collect::<Result<Vec<_>>>()?;
-    let ranks = Tensor::f_stack(&ranks, 0)?; // [R, N]
-    let shuffler = Shuffler::new(pairs);
-    let mut rng = seeds.child("labels by chance").rng();
-    let mut labels: Vec<f64> = pairs.labels().iter().map(|&label| f64::from(u8::from(label))).collect();
-    let trues: f64 = labels.iter().sum();
-    let own = labels.clone();
-    for _ in 0..shuffles {
-        let rows = shuffler.draw(&mut rng).rows;
-        labels.extend(rows.iter().map(|&row| own.get(row).copied().unwrap_or_default()));
+    let mut judged = ByChance::new(pairs, shuffles, seeds)?;
+    for predictions in predictions {
+        judged.take(predictions)?;
     }
-    let rows = own.len() as i64;
-    let labels = Tensor::f_from_slice(&labels)?.f_reshape([shuffles as i64 + 1, rows])?;
-    // The Mann–Whitney statistic: (Σ ranks of true rows − n₁(n₁ + 1)/2) / (n₁n₀).
-    let falses = rows as f64 - trues;
-    let sums = ranks.f_mm(&labels.f_tr()?)?.f_sub_scalar(trues * (trues + 1.0) / 2.0)?;
-    let aurocs = sums.f_div_scalar(trues * falses)?; // [R, 1 + shuffles]
-    let chance = aurocs.f_narrow(1, 1, shuffles as i64)?;
-    let threshold = quantile(&chance, level)?;
-    let counts = aurocs.f_gt(threshold)?.f_sum_dim_intlist(0, false, Kind::Int64)?; // [1 + shuffles]
-    let counts = Vec::<i64>::try_from(counts)?;
-    let directions = predictions.len();
-    let share = |count: i64| count as f64 / directions as f64;
-    let mut by_chance: Vec<f64> = counts.iter().skip(1).map(|&count| share(count)).collect();
-    by_chance.sort_unstable_by(f64::total_cmp);
-    let above = counts.first().copied().unwrap_or_default();
-    let high = exceeded_with(&by_chance, 0.05);
-    Ok(AboveChance { directions, above: above as usize, share: share(above), threshold, level, high })
+    judged.above(level)
 }
 
-fn check(directions: usize, level: f64, shuffles: usize) -> Result<()> {
-    let unusable = |name, value: String, reason, hint| Err(Error::Setting { name, value, reason, hint });
+/// [`directions_above_chance`] of directions that are taken in one after the other, so that not all have to be held.
+#[derive(Debug)]
+pub struct ByChance {
+    /// Own labels, 0 or 1, and every shuffle's. \[1 + shuffles, N\]
+    labels: Tensor,
+    /// Rows of either label: false, true.
+    rows: [f64; 2],
+    shuffles: usize,
+    /// Of directions that are not judged yet. N each
+    ranks: Vec<Tensor>,
+    /// By every labeling. \[R, 1 + shuffles\] in parts
+    aurocs: Vec<Tensor>,
+}
+
+/// Directions judged at once.
+const PART: usize = 32;
+
+impl ByChance {
+    /// Draws the labelings of `pairs`.
+    ///
+    /// # Errors
+    /// Rows of one label, or fewer than 19 shuffles.
+    pub fn new(pairs: &Contrast, shuffles: usize, seeds: &SeedTree) -> Result<Self> {
+        both_labels(pairs.labels(), "the rows")?;
+        check_shuffles(shuffles)?;
+        let shuffler = Shuffler::new(pairs);
+        let mut rng = seeds.child("labels by chance").rng();
+        let own: Vec<f64> = pairs.labels().iter().map(|&label| f64::from(u8::from(label))).collect();
+        let (rows, trues) = (own.len(), own.iter().sum::<f64>());
+        let labels = Tensor::f_zeros([shuffles as i64 + 1, rows as i64], (Kind::Double, Device::Cpu))?;
+        labels.f_select(0, 0)?.f_copy_(&Tensor::f_from_slice(&own)?)?;
+        for shuffle in 1..=shuffles {
+            let taken = shuffler.draw(&mut rng).rows;
+            let shuffled: Vec<f64> =
+                taken.iter().map(|&row| own.get(row).copied().unwrap_or_default()).collect();
+            labels.f_select(0, shuffle as i64)?.f_copy_(&Tensor::f_from_slice(&shuffled)?)?;
+        }
+        let rows = [rows as f64 - trues, trues];
+        Ok(Self { labels, rows, shuffles, ranks: Vec::new(), aurocs: Vec::new() })
+    }
+
+    /// Takes a direction in.
+    ///
+    /// # Errors
+    /// Another number of scores, or a score that is NaN.
+    pub fn take(&mut self, predictions: &Predictions) -> Result<()> {
+        self.ranks.push(ranks(predictions, self.labels.dims2("labels")?.1 as usize)?);
+        if self.ranks.len() == PART { self.judge() } else { Ok(()) }
+    }
+
+    /// The Mann–Whitney statistic: (Σ ranks of true rows − n₁(n₁ + 1)/2) / (n₁n₀). Sums of half numbers are exact.
+    fn judge(&mut self) -> Result<()> {
+        let ranks = Tensor::f_stack(&std::mem::take(&mut self.ranks), 0)?; // [R, N]
+        let [falses, trues] = self.rows;
+        let sums = ranks.f_mm(&self.labels.f_tr()?)?.f_sub_scalar(trues * (trues + 1.0) / 2.0)?;
+        self.aurocs.push(sums.f_div_scalar(trues * falses)?);
+        Ok(())
+    }
+
+    /// Counts the directions above what shuffled labels reach with probability `level`.
+    ///
+    /// # Errors
+    /// No directions, or fewer shuffles than the level needs.
+    pub fn above(mut self, level: f64) -> Result<AboveChance> {
+        if !self.ranks.is_empty() {
+            self.judge()?;
+        }
+        let directions =
+            self.aurocs.iter().map(|part| part.size().first().copied().unwrap_or_default()).sum();
+        check(directions, level)?;
+        let aurocs = Tensor::f_cat(&self.aurocs, 0)?; // [R, 1 + shuffles]
+        let chance = aurocs.f_narrow(1, 1, self.shuffles as i64)?;
+        let threshold = quantile(&chance, level)?;
+        let counts = aurocs.f_gt(threshold)?.f_sum_dim_intlist(0, false, Kind::Int64)?; // [1 + shuffles]
+        let counts = Vec::<i64>::try_from(counts)?;
+        let share = |count: i64| count as f64 / directions as f64;
+        let mut by_chance: Vec<f64> = counts.iter().skip(1).map(|&count| share(count)).collect();
+        by_chance.sort_unstable_by(f64::total_cmp);
+        let above = counts.first().copied().unwrap_or_default();
+        let high = exceeded_with(&by_chance, 0.05);
+        let (directions, share) = (directions as usize, share(above));
+        Ok(AboveChance { directions, above: above as usize, share, threshold, level, high })
+    }
+}
+
+fn unusable(name: &'static str, value: String, reason: &'static str, hint: &'static str) -> Result<()> {
+    Err(Error::Setting { name, value, reason, hint })
+}
+
+fn check(directions: i64, level: f64) -> Result<()> {
     if directions == 0 {
         return unusable("directions", "0".to_owned(), "there is nothing to count", "the default is 1000");
     }
     if !(level > 0.0 && level < 1.0) {
         return unusable("level", level.to_string(), "it is a probability", "give 0.05 or 0.025");
     }
+    Ok(())
+}
+
+fn check_shuffles(shuffles: usize) -> Result<()> {
     if shuffles < 19 {
         let reason = "the largest of 19 is the first that chance exceeds once in 20 times";
         return unusable("shuffles", shuffles.to_string(), reason, "199 is usual");

@@ -6,6 +6,7 @@ mod variants;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tch::Tensor;
 use torch_runtime::TensorExt as _;
@@ -21,7 +22,7 @@ pub struct Contrast {
     plus: Tensor,
     minus: Tensor,
     labels: Vec<bool>,
-    groups: Vec<String>,
+    groups: Arc<[String]>,
     /// Every row's question and template, where they were given.
     variants: Option<Variants>,
     /// Whether every row is affirmative, where that was given.
@@ -35,7 +36,7 @@ pub struct Contrast {
 /// What there is of every row besides its states.
 struct Columns {
     labels: Vec<bool>,
-    groups: Vec<String>,
+    groups: Arc<[String]>,
     variants: Option<Variants>,
     polarity: Option<Vec<bool>>,
 }
@@ -71,7 +72,8 @@ impl Contrast {
         }
         all_finite("the plus state", &plus)?;
         all_finite("the minus state", &minus)?;
-        Ok(Self { plus, minus, labels, groups, variants: None, polarity: None, single: false, tokens: None })
+        let (groups, variants, polarity, tokens) = (groups.into(), None, None, None);
+        Ok(Self { plus, minus, labels, groups, variants, polarity, single: false, tokens })
     }
 
     /// Rows of one side.
@@ -137,26 +139,40 @@ impl Contrast {
         if labels.len() != self.rows() {
             return Err(Error::Length { what: "labels", expected: self.rows(), found: labels.len() });
         }
-        let all: Vec<usize> = (0..self.rows()).collect();
-        let columns = Columns { labels, ..self.columns(&all)? };
-        self.again(columns)
+        self.again(Columns { labels, ..self.all_columns() })
+    }
+
+    /// The same rows once more, to be given away: to another thread, which can have rows but not share them.
+    ///
+    /// # Errors
+    /// LibTorch's.
+    pub fn alias(&self) -> Result<Self> {
+        self.again(self.all_columns())
     }
 
     /// The same rows as of no known question or template.
     pub(crate) fn without_variants(&self) -> Result<Self> {
-        let all: Vec<usize> = (0..self.rows()).collect();
-        let columns = Columns { variants: None, ..self.columns(&all)? };
-        self.again(columns)
+        self.again(Columns { variants: None, ..self.all_columns() })
     }
 
     /// Every column at these rows.
     fn columns(&self, rows: &[usize]) -> Result<Columns> {
         Ok(Columns {
             labels: pick(&self.labels, rows)?,
-            groups: pick(&self.groups, rows)?,
+            groups: pick(&self.groups, rows)?.into(),
             variants: self.variants.as_ref().map(|variants| variants.select(rows)).transpose()?,
             polarity: self.polarity.as_ref().map(|polarity| pick(polarity, rows)).transpose()?,
         })
+    }
+
+    /// Every column of all rows.
+    fn all_columns(&self) -> Columns {
+        Columns {
+            labels: self.labels.clone(),
+            groups: Arc::clone(&self.groups),
+            variants: self.variants.clone(),
+            polarity: self.polarity.clone(),
+        }
     }
 
     /// The same states with other columns.

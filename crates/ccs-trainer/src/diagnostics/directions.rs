@@ -2,8 +2,8 @@
 //! the spectra of training pairs.
 
 use ccs::Objective;
-use ccs::baselines::random_directions_as;
-use ccs::chance::{AboveChance, SHUFFLES, directions_above_chance};
+use ccs::baselines::each_random_direction;
+use ccs::chance::{AboveChance, ByChance, SHUFFLES};
 use ccs::spectrum::{Spectrum, SpectrumOptions, spectra};
 use ccs_report::{Chosen, DirectionsReport, Method, SpectrumReport};
 use indexmap::IndexMap;
@@ -30,10 +30,12 @@ pub(crate) fn method_of_layer(chosen: &IndexMap<Method, Chosen>) -> Option<Metho
 pub(crate) fn directions(plan: &Plan<'_>, data: &LayerData<'_>) -> Result<DirectionsReport> {
     let (normalization, count) = (plan.settings.normalization, plan.settings.directions);
     let stream = plan.stream_of(Method::RANDOM, data.layer);
-    let band = random_directions_as(normalization, &data.train, &data.test, count, &stream)?;
     let shared = plan.stream.child("directions").indexed("layer", data.layer.layer);
-    let found = directions_above_chance(&band.predictions, &data.test, LEVEL, SHUFFLES, &shared)?;
-    drop(band);
+    let mut by_chance = ByChance::new(&data.test, SHUFFLES, &shared)?;
+    each_random_direction(normalization, &data.train, &data.test, count, &stream, |direction| {
+        by_chance.take(&direction.predictions)
+    })?;
+    let found = by_chance.above(LEVEL)?;
     let options = SpectrumOptions { normalization, ..SpectrumOptions::default() };
     // What these maximize is of the two sides of pairs.
     let spectra = if data.train.is_single() {

@@ -1,7 +1,8 @@
 //! Diagnostics at one layer, of every method that chose it.
 
+use ccs::methods::ccs::CcsFit;
 use ccs::probe::Probe;
-use ccs_report::{Diagnostics as MethodDiagnostics, Method};
+use ccs_report::{Diagnostics as MethodDiagnostics, Method, RecursiveReport};
 
 use crate::Result;
 use crate::control::{RunControl, Work};
@@ -63,6 +64,30 @@ impl<'a> ChosenLayer<'a> {
         with_directions: bool,
         control: RunControl<'_>,
     ) -> Work<Diagnostics> {
+        if method != Method::CCS {
+            return self.of_probe(method, probe, with_directions, control);
+        }
+        let random = self.outcome.report.methods.get(&Method::RANDOM);
+        let band = random.and_then(|report| report.test.accuracy_ci);
+        // Its directions are found one after the other, which another core can do meanwhile.
+        let (plan, data, mut recursive) = (self.plan, self.data.alias()?, Ok(None));
+        let to = &mut recursive;
+        let found = rayon::in_place_scope(|scope| {
+            scope.spawn(move |_| *to = recursive_ccs(plan, &{ data }, band, control));
+            self.of_probe(method, probe, with_directions, control)
+        });
+        let mut found = found?;
+        self.of_ccs(probe, recursive?, &mut found, control)?;
+        Ok(found)
+    }
+
+    fn of_probe(
+        &self,
+        method: Method,
+        probe: &Probe,
+        with_directions: bool,
+        control: RunControl<'_>,
+    ) -> Work<Diagnostics> {
         let (plan, data) = (self.plan, &self.data);
         let l2 = self.outcome.report.methods.get(&method).and_then(|report| report.l2);
         let recipe = Recipe::known(method, plan.source.kind(), &plan.settings, l2).briefly();
@@ -71,14 +96,10 @@ impl<'a> ChosenLayer<'a> {
         found.by_method.insert(method, self.of_method(recipe, probe, control)?);
         found.predictions.push(of_probe(plan, method, probe, data)?);
         let seeds = other_seeds(plan, recipe, data, probe, control)?;
-        let cosine = seeds.as_ref().and_then(|seeds| seeds.cosines.as_ref()).map(|cosines| cosines.mean);
         found.seeds.extend(seeds.map(|seeds| (method, seeds)));
         if let Some(random) = &self.random {
             let shuffled = shuffled_labels(plan, recipe, data, probe, &self.shuffler, random, control)?;
             found.shuffled.insert(method, shuffled);
-        }
-        if method == Method::CCS {
-            self.of_ccs(probe, cosine, &mut found, control)?;
         }
         if let Some(sides) = &self.polarity {
             found.polarity.insert(method, polarity::of_method(plan, recipe, data, sides, probe, control)?);
@@ -125,18 +146,17 @@ impl<'a> ChosenLayer<'a> {
     fn of_ccs(
         &self,
         probe: &Probe,
-        seeds_cosine: Option<f64>,
+        recursive: Option<(RecursiveReport, CcsFit)>,
         found: &mut Diagnostics,
         control: RunControl<'_>,
     ) -> Work<()> {
-        let (plan, data) = (self.plan, &self.data);
-        let random = self.outcome.report.methods.get(&Method::RANDOM);
-        let band = random.and_then(|report| report.test.accuracy_ci);
-        let (recursive, fit) = recursive_ccs(plan, data, band, seeds_cosine, control)?.unzip();
-        found.recursive = recursive;
-        found.within = Some(chosen_by_test_rows(plan, data, probe, fit, control)?);
-        if found.recursive.is_none() && plan.settings.recursive > 0 {
-            found.notes.push("Recursive CCS could not be fitted.".to_owned());
+        let (recursive, fit) = recursive.unzip();
+        let seeds = found.seeds.get(&Method::CCS).and_then(|seeds| seeds.cosines.as_ref());
+        let seeds_cosine = seeds.map(|cosines| cosines.mean);
+        found.recursive = recursive.map(|recursive| RecursiveReport { seeds_cosine, ..recursive });
+        found.within = Some(chosen_by_test_rows(self.plan, &self.data, probe, fit, control)?);
+        if found.recursive.is_none() && self.plan.settings.recursive > 0 {
+            found.notes.insert(0, "Recursive CCS could not be fitted.".to_owned());
         }
         Ok(())
     }

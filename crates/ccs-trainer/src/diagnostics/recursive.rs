@@ -16,12 +16,12 @@ use crate::{Result, convert};
 /// Directions that nothing is fitted to, beside recursive CCS.
 const UNTRAINED: usize = 50;
 
-/// Recursive CCS, and its first iteration, which is the run's own fit with every start.
+/// Recursive CCS, and its first iteration, which is the run's own fit with every start. What other seeds find is not in the
+/// report yet.
 pub(crate) fn recursive_ccs(
     plan: &Plan<'_>,
     data: &LayerData<'_>,
     random_accuracy: Option<Interval>,
-    seeds_cosine: Option<f64>,
     control: RunControl<'_>,
 ) -> Work<Option<(RecursiveReport, CcsFit)>> {
     let wanted = plan.settings.recursive;
@@ -54,7 +54,7 @@ pub(crate) fn recursive_ccs(
         random_accuracy,
         constant_guess: CONSTANT_GUESS,
         stop,
-        seeds_cosine,
+        seeds_cosine: None,
         untrained: untrained_directions(plan, data)?,
     };
     Ok(found.fits.into_iter().next().map(|first| (report, first)))

@@ -1,11 +1,14 @@
 //! The same fit under other seeds.
 
+use ccs::Contrast;
 use ccs::baselines::Predictions;
+use ccs::methods::Fitted;
 use ccs::methods::recursive::cosines;
 use ccs::probe::HiddenLayers;
 use ccs::probe::Probe;
 use ccs::stats::intervals::quantile;
 use ccs_report::{Method, Repetitions, SeedCosines};
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use crate::Result;
@@ -42,9 +45,15 @@ pub(crate) fn other_seeds(
         Ok(probe.weight().f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?)
     };
     let mut directions = vec![weight(probe)?];
-    for seed in 1..=seeds {
-        control.begin(method, data.layer.layer, &format!("seed {seed} of {seeds}"))?;
-        let Ok(fit) = possible(recipe.fit(&data.train, &stream.indexed("seed", seed)))? else { continue };
+    let tasks = (1..=seeds).map(|seed| Ok((seed, data.train.alias()?))).collect::<Result<Vec<_>>>()?;
+    let layer = data.layer.layer;
+    let fit = |(seed, train): (usize, Contrast)| -> Work<Option<Fitted>> {
+        control.begin(method, layer, &format!("seed {seed} of {seeds}"))?;
+        Ok(possible(recipe.fit(&train, &stream.indexed("seed", seed)))?.ok())
+    };
+    let fits: Vec<Work<Option<Fitted>>> = tasks.into_par_iter().map(fit).collect();
+    for fit in fits {
+        let Some(fit) = fit? else { continue };
         add(&mut repeated, &predict(&fit.probe, &data.test)?, data.test.labels())?;
         directions.push(weight(&fit.probe)?);
     }

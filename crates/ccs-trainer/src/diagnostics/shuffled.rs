@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
 use tch::Kind;
 
 use crate::Result;
@@ -20,6 +21,7 @@ use crate::method::Ask as _;
 use ccs::Contrast;
 use ccs::SeedTree;
 use ccs::baselines::{Directions, Predictions};
+use ccs::methods::Fitted;
 use ccs::normalize::Normalizer;
 use ccs::probe::Probe;
 use ccs::stats::intervals::Interval;
@@ -178,22 +180,33 @@ pub(crate) fn shuffled_labels(
     let shuffles = plan.settings.shuffles;
     let mut found = Repetitions { layer: data.layer.layer, asked: shuffles, ..Repetitions::default() };
     let (on_train, on_test) = (predict(probe, &data.train)?, predict(probe, &data.test)?);
-    for shuffle in 0..shuffles {
-        // The same for every method and layer.
-        let stream = plan.stream.child("shuffled labels").indexed("shuffle", shuffle);
-        let [train_labels, test_labels] = shuffler.labels(&stream);
-        if recipe.method.is_supervised() || plan.settings.removes_mean_difference(recipe.method) {
-            let what = format!("shuffle {} of {shuffles}", shuffle + 1);
-            control.begin(recipe.method, data.layer.layer, &what)?;
-            let train = data.train.relabeled(train_labels)?;
-            let stream = plan.stream_of(recipe.method, data.layer).indexed("shuffle", shuffle);
-            let fit = Recipe::new(recipe.method, &plan.settings, &train, &plan.split.folds)
-                .and_then(|recipe| recipe.briefly().fit(&train, &stream));
-            if let Ok(fit) = possible(fit)? {
-                add(&mut found, &predict(&fit.probe, &data.test)?, &test_labels)?;
-            }
-        } else {
+    // The same for every method and layer.
+    let labels = |shuffle| shuffler.labels(&plan.stream.child("shuffled labels").indexed("shuffle", shuffle));
+    if !(recipe.method.is_supervised() || plan.settings.removes_mean_difference(recipe.method)) {
+        for [train_labels, test_labels] in (0..shuffles).map(labels) {
             add(&mut found, &oriented(&on_train, &train_labels, on_test.clone())?, &test_labels)?;
+        }
+        found.band = random.band(&found);
+        return Ok(found);
+    }
+    let (mut tasks, mut test_labels) = (Vec::new(), Vec::new());
+    for (shuffle, [of_train, of_test]) in (0..shuffles).map(labels).enumerate() {
+        tasks.push((shuffle, data.train.relabeled(of_train)?));
+        test_labels.push(of_test);
+    }
+    let stream = plan.stream_of(recipe.method, data.layer);
+    let layer = data.layer.layer;
+    let fit = |(shuffle, train): (usize, Contrast)| -> Work<Option<Fitted>> {
+        control.begin(recipe.method, layer, &format!("shuffle {} of {shuffles}", shuffle + 1))?;
+        let stream = stream.indexed("shuffle", shuffle);
+        let fit = Recipe::new(recipe.method, &plan.settings, &train, &plan.split.folds)
+            .and_then(|recipe| recipe.briefly().fit(&train, &stream));
+        Ok(possible(fit)?.ok())
+    };
+    let fits: Vec<Work<Option<Fitted>>> = tasks.into_par_iter().map(fit).collect();
+    for (fit, test_labels) in fits.into_iter().zip(test_labels) {
+        if let Some(fit) = fit? {
+            add(&mut found, &predict(&fit.probe, &data.test)?, &test_labels)?;
         }
     }
     found.band = random.band(&found);

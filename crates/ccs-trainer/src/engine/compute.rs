@@ -10,8 +10,8 @@ use crate::{Error, Result};
 pub struct Compute {
     /// Where the fits run.
     pub device: Device,
-    /// Layers worked on at once, each with LibTorch at one thread; 0 is one for each core, fewer where the memory
-    /// free at the start would not hold them, and one on a GPU.
+    /// Layers worked on at once, or folds where there are fewer layers, each with LibTorch at one thread; 0 is one for each
+    /// core, fewer where the memory free at the start would not hold them, and one on a GPU.
     pub threads: usize,
 }
 
@@ -25,8 +25,8 @@ impl Default for Compute {
 const COPIES: usize = 8;
 
 impl Compute {
-    /// How many layers are worked on at once.
-    pub(crate) fn workers(self, source: &dyn Source, layers: &[Layer]) -> usize {
+    /// How many layers are worked on at once, or fits of a layer: one on every fold, and one on all rows.
+    pub(crate) fn workers(self, source: &dyn Source, layers: &[Layer], folds: usize) -> usize {
         if self.threads > 0 {
             return self.threads;
         }
@@ -39,7 +39,7 @@ impl Compute {
         let layer = rows.saturating_mul(dim).saturating_mul(4 * 2 * COPIES);
         let free = torch_runtime::machine::available_memory().and_then(|free| usize::try_from(free).ok());
         let fitting = free.and_then(|free| free.checked_div(layer)).unwrap_or(cores);
-        cores.min(layers.len()).min(fitting).max(1)
+        cores.min(layers.len() * (folds + 1)).min(fitting).max(1)
     }
 }
 

@@ -17,6 +17,14 @@ pub(crate) struct LayerData<'a> {
     pub(crate) degenerate: bool,
 }
 
+impl LayerData<'_> {
+    /// The same once more, to be given to another thread.
+    pub(crate) fn alias(&self) -> Result<Self> {
+        let (train, test) = (self.train.alias()?, self.test.alias()?);
+        Ok(Self { layer: self.layer, train, test, degenerate: self.degenerate })
+    }
+}
+
 /// Loads a layer.
 pub(crate) fn load<'l>(plan: &Plan<'_>, layer: &'l Layer) -> Result<LayerData<'l>> {
     let rows = plan.source.rows();

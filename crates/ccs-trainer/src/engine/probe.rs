@@ -8,8 +8,10 @@ use ccs::methods::{Fitted, Starts};
 use ccs::pick;
 use ccs::probe::Probe;
 use ccs::stats::calibrate::Platt;
-use ccs::stats::select::{CrossValidation, HeldOut, cross_validate};
+use ccs::stats::select::{CrossValidation, HeldOut, on_fold, over_folds};
+use ccs::stats::split::Split;
 use ccs_report::{Evaluation, LossReport, Method, MethodReport};
+use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::engine::choose_layer::layer_rule;
@@ -22,16 +24,27 @@ use crate::run::probe_path;
 use crate::source::store::LAST;
 use crate::{Result, convert};
 
-/// Fits a method's probe.
+/// Fits a method's probe. Folds and the fit on all rows are tasks of their own, for cores that have no layer to work on.
 pub(crate) fn fit(plan: &Plan<'_>, method: Method, data: &LayerData<'_>) -> Result<MethodOutcome> {
     let stream = plan.stream_of(method, data.layer);
     let folds = &plan.split.folds;
     let recipe = Recipe::new(method, &plan.settings, &data.train, folds)?;
-    let (cross_validation, held_out) = cross_validate(&data.train, folds, |part, fold| {
-        let fit = recipe.briefly().fit(part, &stream.indexed("fold", fold))?;
-        Ok::<_, crate::Error>((fit.probe, fit.objective))
-    })?;
-    let mut fit = recipe.fit(&data.train, &stream)?;
+    let aliases = folds.iter().map(|_| data.train.alias()).collect::<ccs::Result<Vec<_>>>()?;
+    let of_fold = |(number, (fold, train)): (usize, (&Split, Contrast))| {
+        on_fold(&train, fold, |part| {
+            let fit = recipe.briefly().fit(part, &stream.indexed("fold", number))?;
+            Ok::<_, crate::Error>((fit.probe, fit.objective))
+        })
+    };
+    let all = data.train.alias()?;
+    let (fit, on_folds) = rayon::join(
+        || recipe.fit(&{ all }, &stream),
+        || folds.par_iter().zip(aliases).enumerate().map(of_fold).collect::<Vec<_>>(),
+    );
+    // Of several errors the same one always, that of the first fold.
+    let on_folds = on_folds.into_iter().collect::<Result<Vec<_>>>()?;
+    let (cross_validation, held_out) = over_folds(folds, on_folds);
+    let mut fit = fit?;
     fit.probe.set_platt(scaling(&data.train, &held_out)?);
     outcome(plan, recipe, data, fit, cross_validation)
 }

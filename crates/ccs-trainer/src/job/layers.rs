@@ -55,7 +55,7 @@ struct LayerWork<'a> {
 impl LayerWork<'_> {
     fn run(&self, compute: Compute) -> Work<Run> {
         let layers = &self.plan.layers;
-        let workers = compute.workers(self.plan.source, layers);
+        let workers = compute.workers(self.plan.source, layers, self.plan.settings.folds);
         let outcomes: Vec<LayerOutcome> = in_parallel(workers, || {
             let outcome = |layer: &Layer| self.outcome(layer).map_err(|halt| in_layer(layer, halt));
             layers.par_iter().map(outcome).collect::<Work<_>>()

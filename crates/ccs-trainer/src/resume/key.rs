@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::source::Source;
 
 /// The version of the cache: raised whenever the same settings and data give other numbers, or the files change.
-const SCHEMA: u32 = 9;
+const SCHEMA: u32 = 10;
 
 /// A hash of the running program: a new build may compute otherwise under the same version. None where it cannot be read.
 fn program() -> Option<String> {

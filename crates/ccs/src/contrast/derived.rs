@@ -49,13 +49,12 @@ impl Contrast {
                 return Err(Error::Variant { row, problem });
             }
         }
-        let all: Vec<usize> = (0..first.rows()).collect();
         let beside = |side: fn(&Self) -> &Tensor| -> Result<Tensor> {
             Ok(Tensor::f_cat(&layers.iter().map(|layer| side(layer)).collect::<Vec<_>>(), 1)?)
         };
         let plus = beside(Self::plus)?;
         let minus = if first.single { plus.f_alias()? } else { beside(Self::minus)? };
-        Ok(first.with(plus, minus, first.columns(&all)?))
+        Ok(first.with(plus, minus, first.all_columns()))
     }
 
     /// The root mean square of the states about the mean of their side: how far apart rows lie, in one number.
@@ -77,10 +76,9 @@ impl Contrast {
     /// # Errors
     /// LibTorch's.
     pub fn scaled(&self, factor: f64) -> Result<Self> {
-        let all: Vec<usize> = (0..self.rows()).collect();
         let plus = self.plus.f_mul_scalar(factor)?;
         let minus = if self.single { plus.f_alias()? } else { self.minus.f_mul_scalar(factor)? };
-        Ok(self.with(plus, minus, self.columns(&all)?))
+        Ok(self.with(plus, minus, self.all_columns()))
     }
 
     /// The same rows with affirmative and negated ones as templates of their own, `NAME/affirmative` and `NAME/negated`: every
@@ -109,7 +107,6 @@ impl Contrast {
             self.question_names().get(*number).cloned().unwrap_or_else(|| number.to_string())
         };
         let (questions, templates) = (self.questions().iter().map(question).collect(), named.collect());
-        let all: Vec<usize> = (0..self.rows()).collect();
-        self.again(self.columns(&all)?)?.with_variants(questions, templates)
+        self.alias()?.with_variants(questions, templates)
     }
 }

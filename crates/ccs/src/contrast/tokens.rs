@@ -79,8 +79,7 @@ impl Contrast {
     /// # Errors
     /// LibTorch's.
     pub fn of_last_tokens(&self) -> Result<Self> {
-        let all: Vec<usize> = (0..self.rows()).collect();
-        Ok(self.with(self.plus.f_alias()?, self.minus.f_alias()?, self.columns(&all)?))
+        Ok(self.with(self.plus.f_alias()?, self.minus.f_alias()?, self.all_columns()))
     }
 
     /// The same rows with one state each, the mean of its prompt's tokens.
@@ -88,10 +87,9 @@ impl Contrast {
     /// # Errors
     /// Rows with one state each already.
     pub fn of_mean_tokens(&self) -> Result<Self> {
-        let all: Vec<usize> = (0..self.rows()).collect();
         let (plus, minus) = self.all_tokens()?;
         let plus = plus.mean()?;
         let minus = if self.single { plus.f_alias()? } else { minus.mean()? };
-        Ok(self.with(plus, minus, self.columns(&all)?))
+        Ok(self.with(plus, minus, self.all_columns()))
     }
 }

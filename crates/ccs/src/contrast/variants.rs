@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::pick;
 use crate::{Error, Result};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Variants {
     pub(super) questions: Names,
     pub(super) templates: Names,
 }
 
 /// Names by number, and every row's number. Parts of the rows keep the numbers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Names {
     names: Arc<[String]>,
     numbers: Vec<usize>, // N

@@ -219,23 +219,12 @@ impl Normalizer {
     /// A different D than the normalizer was fitted on.
     pub fn apply(&self, pairs: &Contrast, kind: Kind) -> Result<(Tensor, Tensor)> {
         self.check(pairs)?;
-        let finish = |states: Tensor| -> Result<Tensor> {
-            let states = match &self.erasure {
-                Some((left, right)) => states.f_sub(&erased(&states, left, right)?)?,
-                None => states,
-            };
-            Ok(states.f_to_kind(kind)?)
-        };
-        let Some(templates) = &self.templates else {
-            let sides = (self.plus.apply(pairs.plus())?, self.minus.apply(pairs.minus())?);
-            return Ok((finish(sides.0)?, finish(sides.1)?));
-        };
-        let index = templates.places(pairs)?; // [N]
-        let side = |of: &Moments, pooled: &Moments, states: &Tensor| of.rows(pooled, &index)?.apply(states);
-        Ok((
-            finish(side(&templates.plus, &self.plus, pairs.plus())?)?,
-            finish(side(&templates.minus, &self.minus, pairs.minus())?)?,
-        ))
+        let (plus, minus) = (like(pairs.plus(), kind)?, like(pairs.minus(), kind)?);
+        self.by_parts(pairs, |(from, rows), part, other| {
+            plus.f_narrow(0, from, rows)?.f_copy_(&part)?;
+            Ok(minus.f_narrow(0, from, rows)?.f_copy_(&other()?)?)
+        })?;
+        Ok((plus, minus))
     }
 
     /// Normalized plus minus normalized minus; of single statements, the normalized state. \[N, D\]
@@ -243,12 +232,50 @@ impl Normalizer {
     /// # Errors
     /// As [`Normalizer::apply`].
     pub fn differences(&self, pairs: &Contrast, kind: Kind) -> Result<Tensor> {
-        let (mut plus, minus) = self.apply(pairs, Kind::Double)?;
-        if pairs.is_single() {
-            return Ok(plus.f_to_kind(kind)?);
+        self.check(pairs)?;
+        let differences = like(pairs.plus(), kind)?;
+        self.by_parts(pairs, |(from, rows), mut part, other| {
+            if !pairs.is_single() {
+                let _ = part.f_sub_(&other()?)?;
+            }
+            Ok(differences.f_narrow(0, from, rows)?.f_copy_(&part)?)
+        })?;
+        Ok(differences)
+    }
+
+    /// Normalizes some rows at a time in f64: what is made on the way stays in the processor's cache, and no more than a part
+    /// of it is held. `take` gets the part's first row and number of rows, its plus states, and what makes its minus states.
+    fn by_parts(
+        &self,
+        pairs: &Contrast,
+        take: impl Fn((i64, i64), Tensor, &dyn Fn() -> Result<Tensor>) -> Result<()>,
+    ) -> Result<()> {
+        let index = self.templates.as_ref().map(|templates| templates.places(pairs)).transpose()?; // [N]
+        let (rows, dim) = (pairs.rows() as i64, pairs.dim() as i64);
+        // Products that erase would be rounded otherwise in parts; a GPU wants all its work at once.
+        let whole = self.erasure.is_some() || pairs.plus().device().is_cuda();
+        let step = if whole { rows } else { (PART / dim.max(1)).max(1) };
+        for from in (0..rows).step_by(step as usize) {
+            let count = step.min(rows - from);
+            let side = |states: &Tensor, pooled: &Moments, own: Option<&Moments>| -> Result<Tensor> {
+                let states = states.f_narrow(0, from, count)?;
+                let states = match (own, &index) {
+                    (Some(own), Some(index)) => {
+                        own.rows(pooled, &index.f_narrow(0, from, count)?)?.apply(&states)?
+                    }
+                    _ => pooled.apply(&states)?,
+                };
+                match &self.erasure {
+                    Some((left, right)) => Ok(states.f_sub(&erased(&states, left, right)?)?),
+                    None => Ok(states),
+                }
+            };
+            let own = self.templates.as_ref();
+            let plus = side(pairs.plus(), &self.plus, own.map(|templates| &templates.plus))?;
+            let minus = || side(pairs.minus(), &self.minus, own.map(|templates| &templates.minus));
+            take((from, count), plus, &minus)?;
         }
-        let _ = plus.f_sub_(&minus)?;
-        Ok(plus.f_to_kind(kind)?)
+        Ok(())
     }
 
     fn check(&self, pairs: &Contrast) -> Result<()> {
@@ -266,6 +293,14 @@ impl Normalizer {
             hint: "a probe works on states of the model and hook point it was fitted on",
         })
     }
+}
+
+/// Numbers of a part of the rows: 1 MiB in f64.
+const PART: i64 = 1 << 17;
+
+/// Room for states of another kind.
+fn like(states: &Tensor, kind: Kind) -> Result<Tensor> {
+    Ok(Tensor::f_empty(states.size(), (kind, states.device()))?)
 }
 
 #[cfg(test)]

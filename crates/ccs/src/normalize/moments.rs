@@ -51,17 +51,25 @@ impl Estimate {
     /// Two passes in f64: the difference of large squares that a single pass takes would cancel.
     pub(super) fn of(kind: Normalization, plus: &Tensor, minus: &Tensor) -> Result<Self> {
         let rows = plus.dims2("plus")?.0 as usize;
-        let (plus, plus_mean) = center(plus)?;
-        let (minus, minus_mean) = center(minus)?;
-        let variation = match kind {
-            Normalization::ElementWise => {
-                let squares = |mut x: Tensor| x.f_square_()?.f_mean_dim(0, false, Kind::Double);
-                Variation::Squares(squares(plus)?, squares(minus)?)
-            }
-            Normalization::Burns => Variation::Length(length(&plus, &minus)?),
-            Normalization::MeanOnly | Normalization::Leace | Normalization::Cluster => Variation::None,
+        // One side after the other where neither needs the other: either is as large in f64 as both are in f32.
+        let squares = |x: &Tensor| -> Result<(Tensor, Tensor)> {
+            let (mut x, mean) = center(x)?;
+            Ok((x.f_square_()?.f_mean_dim(0, false, Kind::Double)?, mean))
         };
-        Ok(Self { plus: plus_mean, minus: minus_mean, variation, rows })
+        let (plus, minus, variation) = match kind {
+            Normalization::ElementWise => {
+                let ((plus, plus_mean), (minus, minus_mean)) = (squares(plus)?, squares(minus)?);
+                (plus_mean, minus_mean, Variation::Squares(plus, minus))
+            }
+            Normalization::Burns => {
+                let ((plus, plus_mean), (minus, minus_mean)) = (center(plus)?, center(minus)?);
+                (plus_mean, minus_mean, Variation::Length(length(&plus, &minus)?))
+            }
+            Normalization::MeanOnly | Normalization::Leace | Normalization::Cluster => {
+                (center(plus)?.1, center(minus)?.1, Variation::None)
+            }
+        };
+        Ok(Self { plus, minus, variation, rows })
     }
 
     /// The moments of both sides with these means and that spread.

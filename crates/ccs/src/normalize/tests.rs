@@ -1,5 +1,7 @@
 //! What normalization takes out, for every kind.
 
+use tch::Device;
+
 use super::*;
 
 fn contrast(plus: &[f32], minus: &[f32]) -> Contrast {
@@ -163,4 +165,33 @@ fn names_are_read_back() {
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
     }
     assert!("elementwise2".parse::<Normalization>().is_err());
+}
+
+/// Rows so long that a part holds three of them: eight rows are three parts, the last of them short.
+#[test]
+fn parts_of_the_rows_are_normalized_as_all_of_them() {
+    let (rows, dim) = (8, PART / 3);
+    let states = |step: f64| {
+        let values = (Tensor::arange(rows * dim, (Kind::Double, Device::Cpu)) * step).sin();
+        values.reshape([rows, dim]).to_kind(Kind::Float)
+    };
+    let text = |of: &dyn Fn(i64) -> i64| (0..rows).map(|row| of(row).to_string()).collect::<Vec<_>>();
+    let labels = || (0..rows).map(|row| row % 2 == 0).collect::<Vec<_>>();
+    let plain = Contrast::new(states(0.7), states(1.3), labels(), text(&|row| row)).unwrap();
+    let several = Contrast::new(states(0.7), states(1.3), labels(), text(&|row| row)).unwrap();
+    // Template 2 has one row, which gets what all rows have together.
+    let several =
+        several.with_variants(text(&|row| row), text(&|row| if row == 6 { 2 } else { row % 2 })).unwrap();
+    for pairs in [plain, several] {
+        let normalizer = Normalizer::fit(&pairs).unwrap();
+        let (plus, minus) = normalizer.apply(&pairs, Kind::Double).unwrap();
+        for row in 0..rows {
+            let alone = pairs.select(&[row as usize]).unwrap();
+            let (own_plus, own_minus) = normalizer.apply(&alone, Kind::Double).unwrap();
+            assert!(plus.narrow(0, row, 1).equal(&own_plus) && minus.narrow(0, row, 1).equal(&own_minus));
+        }
+        let differences = normalizer.differences(&pairs, Kind::Float).unwrap();
+        assert!(differences.equal(&(&plus - &minus).to_kind(Kind::Float)), "subtracted in f64");
+        assert!(plus.abs().max().double_value(&[]) > 1.0 && !plus.equal(&minus));
+    }
 }

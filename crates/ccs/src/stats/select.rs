@@ -30,44 +30,64 @@ pub struct HeldOut {
     pub scores: Vec<f64>,
 }
 
-/// Fits a probe on each fold's training part and judges it on the rest. `fit` gets the part and the fold's number
-/// and returns the probe, its sign included, with its training loss. What it found of each held-out row comes too.
+/// How a probe does on the rows of a fold that it did not see.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnFold {
+    /// What its fit ended with, on the fold's training part.
+    loss: f64,
+    /// Rows judged rightly.
+    right: usize,
+    /// None if they carry one label.
+    auroc: Option<f64>,
+    scores: Vec<f64>,
+}
+
+/// Fits a probe on a fold's training part and judges it on the rest. `fit` gets the part and returns the probe, its sign
+/// included, with its training loss. Folds need nothing of each other.
 ///
 /// # Shapes
-/// `folds` index the rows of `train`.
+/// `fold` indexes the rows of `train`.
 ///
 /// # Errors
 /// Those of `fit`.
-pub fn cross_validate<E: From<Error>>(
+pub fn on_fold<E: From<Error>>(
     train: &Contrast,
-    folds: &[Split],
-    fit: impl Fn(&Contrast, usize) -> Result<(Probe, f64), E>,
-) -> Result<(CrossValidation, HeldOut), E> {
+    fold: &Split,
+    fit: impl FnOnce(&Contrast) -> Result<(Probe, f64), E>,
+) -> Result<OnFold, E> {
+    let (probe, loss) = fit(&train.select(&fold.train)?)?;
+    let held_out = train.select(&fold.test)?;
+    let scores = probe.score_pairs(&held_out)?;
+    let scored = Scored::new(&scores, held_out.labels(), probe.input.threshold())?;
+    let right = scored.correct().iter().filter(|&&right| right).count();
+    let auroc = scored.auroc();
+    Ok(OnFold { loss, right, auroc, scores })
+}
+
+/// All folds together, and what was found of each held-out row.
+///
+/// # Shapes
+/// `found`: of every fold, in their order.
+pub fn over_folds(folds: &[Split], found: Vec<OnFold>) -> (CrossValidation, HeldOut) {
     let mut all = HeldOut { rows: Vec::new(), scores: Vec::new() };
-    let (mut right, mut rows, mut losses) = (0usize, 0usize, 0.0);
-    let (mut area, mut ranked) = (0.0, 0usize);
-    for (number, fold) in folds.iter().enumerate() {
-        let (probe, loss) = fit(&train.select(&fold.train)?, number)?;
-        losses += loss;
-        let held_out = train.select(&fold.test)?;
-        let scores = probe.score_pairs(&held_out)?;
-        let scored = Scored::new(&scores, held_out.labels(), probe.input.threshold())?;
-        right += scored.correct().iter().filter(|&&right| right).count();
-        rows += held_out.rows();
-        if let Some(auroc) = scored.auroc() {
-            area += auroc * held_out.rows() as f64;
-            ranked += held_out.rows();
+    let (mut right, mut losses, mut area, mut ranked) = (0usize, 0.0, 0.0, 0usize);
+    for (fold, on_fold) in folds.iter().zip(found) {
+        losses += on_fold.loss;
+        right += on_fold.right;
+        if let Some(auroc) = on_fold.auroc {
+            area += auroc * fold.test.len() as f64;
+            ranked += fold.test.len();
         }
         all.rows.extend(&fold.test);
-        all.scores.extend(scores);
+        all.scores.extend(on_fold.scores);
     }
     let found = CrossValidation {
         folds: folds.len(),
-        accuracy: right as f64 / rows.max(1) as f64,
+        accuracy: right as f64 / all.rows.len().max(1) as f64,
         auroc: (ranked > 0).then(|| area / ranked as f64),
         loss: losses / folds.len().max(1) as f64,
     };
-    Ok((found, all))
+    (found, all)
 }
 
 /// What a layer is chosen by.

@@ -71,6 +71,9 @@ pub(super) struct Fused {
     plus: Tensor,  // [N, D]
     minus: Tensor, // [N, D]
     weights: Weights,
+    /// Short states, laid out for it.
+    #[cfg(target_arch = "x86_64")]
+    tiles: Option<fused::Tiles>,
     #[cfg(target_arch = "x86_64")]
     scratch: fused::Scratch,
 }
@@ -98,21 +101,23 @@ impl Fused {
         if !serves {
             return Ok(None);
         }
-        let (plus, minus) = (states.plus.f_contiguous()?, states.minus.f_contiguous()?);
-        Ok(Some(Self { plus, minus, weights, scratch: fused::Scratch::default() }))
+        Self::new(states.plus.f_contiguous()?, states.minus.f_contiguous()?, weights).map(Some)
+    }
+
+    fn new(plus: Tensor, minus: Tensor, weights: Weights) -> Result<Self> {
+        let tiles = fused::Tiles::of(sides(&plus, &minus)?);
+        Ok(Self { plus, minus, weights, tiles, scratch: fused::Scratch::default() })
     }
 
     fn gradient(&mut self, theta: &Parameters, gradient: &mut Parameters) -> Result<()> {
-        let (pairs, dim) = torch_runtime::TensorExt::dims2(&self.plus, "plus")?;
-        let (pairs, dim) = (pairs as usize, dim as usize);
+        let sides = sides(&self.plus, &self.minus)?;
+        let (dim, pairs) = (sides.dim, sides.plus.len() / sides.dim.max(1));
         let _ = gradient.flat.f_zero_()?;
         let probes = theta.parts.first().map_or(0, |weight| weight.size()[0] as usize);
         let terms = fused::Terms {
             consistency: self.weights.consistency as f32,
             confidence: self.weights.confidence as f32,
         };
-        let sides =
-            fused::Sides { plus: fused::numbers(&self.plus), minus: fused::numbers(&self.minus), dim };
         // Weights and, where there are any, biases, one after the other.
         let (weight, bias) = fused::numbers(&theta.flat).split_at(probes * dim);
         let (by_weight, by_bias) = fused::numbers_mut(&mut gradient.flat).split_at_mut(probes * dim);
@@ -122,11 +127,21 @@ impl Fused {
         let of = weight.chunks(fused::MOST * dim).zip(bias.chunks(fused::MOST));
         let to = by_weight.chunks_mut(fused::MOST * dim).zip(by_bias.chunks_mut(fused::MOST));
         for (of, to) in of.zip(to) {
-            fused::add_gradient(sides, terms, of, to, &mut self.scratch);
+            match &mut self.tiles {
+                Some(tiles) => tiles.add_gradient(terms, of, to),
+                None => fused::add_gradient(sides, terms, of, to, &mut self.scratch),
+            }
         }
         let _ = gradient.flat.f_mul_scalar_(1.0 / pairs as f64)?;
         Ok(())
     }
+}
+
+/// The numbers of both sides \[N, D\].
+#[cfg(target_arch = "x86_64")]
+fn sides<'a>(plus: &'a Tensor, minus: &'a Tensor) -> Result<fused::Sides<'a>> {
+    let dim = torch_runtime::TensorExt::dims2(plus, "plus")?.1 as usize;
+    Ok(fused::Sides { plus: fused::numbers(plus), minus: fused::numbers(minus), dim })
 }
 
 impl Fused {
@@ -164,6 +179,8 @@ mod tests {
             (1, 1, 1, true),
             (37, 3, 2, false),
             (70, 64, 10, true),
+            (300, 191, 10, true),
+            (530, 66, 16, false),
             (9, 200, 5, true),
             (600, 17, 15, true),
             (21, 577, 11, true),
@@ -184,9 +201,8 @@ mod tests {
                 let mut general = Objective::new(&data, &body, &loss, None, probes as usize).unwrap();
                 let (mut want, mut got) = (theta.like().unwrap(), theta.like().unwrap());
                 general.gradient(&theta, &mut want).unwrap();
-                let scratch = fused::Scratch::default();
-                let (plus, minus) = (plus.shallow_clone(), minus.shallow_clone());
-                let mut fused = Fused { plus, minus, weights: loss.weights(), scratch };
+                let mut fused =
+                    Fused::new(plus.shallow_clone(), minus.shallow_clone(), loss.weights()).unwrap();
                 fused.gradient(&theta, &mut got).unwrap();
                 // f32: logits are sums of up to 2,050 numbers below 1/2, so off by some 1e-5, and slopes are at most 4 of it.
                 let off = (&got.flat - &want.flat).abs().max().double_value(&[]);

@@ -97,8 +97,7 @@ impl LrInput {
 
     /// The rows that it sees of normalized states, f64, and their labels as 0 and 1. Single statements are rows as they are.
     fn rows(self, plus: Tensor, minus: Tensor, pairs: &Contrast) -> Result<(Tensor, Tensor)> {
-        let labels: Vec<f64> = pairs.labels().iter().map(|&l| f64::from(u8::from(l))).collect();
-        let labels = Tensor::f_from_slice(&labels)?.f_to_device(plus.device())?; // [N]
+        let labels = targets(pairs)?.f_to_device(plus.device())?; // [N]
         Ok(match self {
             Self::Differences | Self::Statements if pairs.is_single() => (plus, labels),
             Self::Differences => (plus.f_sub(&minus)?, labels),
@@ -109,6 +108,12 @@ impl LrInput {
             Self::Concatenated => (Tensor::f_cat(&[plus, minus], 1)?, labels),
         })
     }
+}
+
+/// Labels as 0 and 1. \[N\]
+fn targets(pairs: &Contrast) -> Result<Tensor> {
+    let labels: Vec<f64> = pairs.labels().iter().map(|&l| f64::from(u8::from(l))).collect();
+    Ok(Tensor::f_from_slice(&labels)?)
 }
 
 /// Fits logistic regression on the differences of training rows.
@@ -189,9 +194,19 @@ struct Rows {
 
 impl Rows {
     fn of(train: &Contrast, input: LrInput, options: &LrOptions) -> Result<(Self, Normalizer)> {
-        let (normalizer, plus, minus) =
-            Normalizer::fit_transform(options.normalization, train, Kind::Double)?;
-        let (x, targets) = input.rows(plus, minus, train)?;
+        let (normalizer, x, targets) =
+            if input == LrInput::Differences && options.normalization != Normalization::Cluster {
+                // Without both sides in f64 beside their differences.
+                let normalizer = Normalizer::fit_as(options.normalization, train)?;
+                let x = normalizer.differences(train, Kind::Double)?;
+                let targets = targets(train)?.f_to_device(x.device())?;
+                (normalizer, x, targets)
+            } else {
+                let (normalizer, plus, minus) =
+                    Normalizer::fit_transform(options.normalization, train, Kind::Double)?;
+                let (x, targets) = input.rows(plus, minus, train)?;
+                (normalizer, x, targets)
+            };
         let kind = options.precision.kind();
         let rows = Self::new(&x.f_to_kind(kind)?, targets.f_to_kind(kind)?)?;
         Ok((Self { single: train.is_single(), ..rows }, normalizer))

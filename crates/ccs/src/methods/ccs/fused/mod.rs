@@ -9,11 +9,13 @@
 
 mod products;
 mod slopes;
+mod tiles;
 
 use tch::{Device, Kind, Tensor};
 
 use products::{logits, long_logits, products};
 use slopes::take_slopes;
+pub(super) use tiles::Tiles;
 
 /// Numbers in a register.
 const LANES: usize = 16;
@@ -21,7 +23,8 @@ const LANES: usize = 16;
 const GROUP: usize = 5;
 /// Probes at once: whole groups of them in one register.
 pub(super) const MOST: usize = LANES / GROUP * GROUP;
-/// Columns at which [`long_logits`] is the faster; of more, waiting for memory is better spread over its other.
+/// Columns at which [`long_logits`] is the faster; of more, waiting for memory is better spread over its other, and of fewer
+/// there are [`Tiles`].
 const LONG: std::ops::Range<usize> = 192..2048;
 /// Numbers of states in a block: half of a core's own cache.
 const BLOCK: usize = 1 << 18;
