@@ -185,9 +185,9 @@ fn what_is_not_there_is_told_apart() {
     assert!(missing.contains("has no model org/lama for this token"), "{missing}");
     let missing = said(hub.model(&name("org/llama@none"), &mut ()));
     assert!(missing.contains("no revision `none`"), "{missing}");
-    let missing = said(hub.model(&name("org/llama:confg.json"), &mut ()));
+    let missing = said(hub.model(&name("org/llama:config.yaml"), &mut ()));
     assert!(
-        missing.contains("no file `confg.json`") && missing.contains("did you mean `config.json`"),
+        missing.contains("no file `config.yaml`") && missing.contains("did you mean `config.json`"),
         "{missing}"
     );
 
