@@ -227,3 +227,23 @@ fn collect(folder: &Path, under: &str, files: &mut Vec<String>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a file that is too large to be hashed each time, its length is compared.
+    #[test]
+    fn a_large_file_has_the_length_that_the_hub_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let cached = Cached::at(&folder.path().join("models--org--llama"));
+        let (commit, size) = ("0".repeat(40), SMALL + 1);
+        let etag = Etag::new(&"a".repeat(64)).unwrap();
+        cached.prepare().unwrap();
+        fs_err::File::create(cached.blob(&etag)).unwrap().set_len(size).unwrap(); // a hole
+        cached.link(&commit, "model.safetensors", &etag).unwrap();
+        assert!(cached.holds(&commit, "model.safetensors", Some(size)).unwrap());
+        assert!(cached.holds(&commit, "model.safetensors", None).unwrap());
+        assert!(!cached.holds(&commit, "model.safetensors", Some(size + 1)).unwrap());
+    }
+}
