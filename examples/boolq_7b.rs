@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example boolq_7b                      # the built-in teaching model and its questions
 //! cargo run --release --example boolq_7b -- --model llama-7b --data boolq/dev.jsonl --limit 1000 --dtype bf16
+//! cargo run --release --example boolq_7b -- --model HuggingFaceTB/SmolLM2-135M-Instruct --data google/boolq:validation
 //! ```
 //!
 //! Interrupted, the same command continues: the store and the run keep what was computed.
@@ -27,14 +28,16 @@ use llama_ccs::{Extraction, Observer, Outcome, PairTokenizer, computing, torch_r
 /// Runs BoolQ contrast pairs through a LLaMA, stores its hidden states, and fits CCS with its controls on every layer.
 #[derive(Parser)]
 struct Args {
-    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file [default: the built-in teaching model].
-    #[arg(long, value_name = "PATH", requires = "data")]
+    /// A model: a folder in Meta's or Hugging Face's layout, a .gguf file, or a name on the Hugging Face hub, ORG/NAME
+    /// [default: the built-in teaching model].
+    #[arg(long, value_name = "PATH|NAME", requires = "data")]
     model: Option<PathBuf>,
     /// The model's tokenizer, if it did not come with it.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// BoolQ's JSONL, or CSV or Parquet [default: the built-in questions].
-    #[arg(long, value_name = "FILE")]
+    /// BoolQ's JSONL, or CSV or Parquet; or a data set on the Hugging Face hub, ORG/NAME[/CONFIG][:SPLIT] [default: the
+    /// built-in questions].
+    #[arg(long, value_name = "FILE|NAME")]
     data: Option<PathBuf>,
     /// How questions are asked: llama-ccs, a Jinja file, or a promptsource YAML file (FILE.yaml or FILE.yaml:NAME). Can
     /// be given several times.
@@ -69,13 +72,17 @@ const TEACHING_MODEL: &str = "a teaching model of under a million parameters, tr
      models know";
 
 fn main() -> std::process::ExitCode {
-    Program::new(Errors::new().hints_of_any(llama_ccs::hint).flags::<Args>()).run(|args: Args, _| job(&args))
+    Program::new(Errors::new().hints_of_any(llama_ccs::hint).hints(hub::Error::hint).flags::<Args>())
+        .run(|args: Args, _| job(&args))
 }
 
 fn job(args: &Args) -> Result<(), AnyError> {
     let layers: LayerSelection = args.layers.parse()?;
     let device = torch_runtime::open(&args.device)?;
-    let model = args.model.clone().unwrap_or_else(|| Path::new(QUIZ).join("model"));
+    let model = match &args.model {
+        Some(given) => hub::program::model(given)?,
+        None => Path::new(QUIZ).join("model"),
+    };
     let checkpoint = Checkpoint::open(&model)?;
     let tokenizer = match &args.tokenizer {
         Some(path) => Tokenizer::open(path)?,
@@ -112,8 +119,19 @@ fn pairs(
     templates: &[Template],
     tokenizer: &Tokenizer,
 ) -> Result<(Vec<TokenizedPair>, Vec<String>), AnyError> {
-    let data = args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl"));
-    let data = DatasetOptions::new().for_templates(templates).load(data)?;
+    let options = DatasetOptions::new().for_templates(templates);
+    let data = match &args.data {
+        Some(given) => {
+            let file = hub::program::data(given)?;
+            let mut data = options.load(&file)?;
+            if file != *given {
+                // The file of a name is called 0000.parquet, whatever is in it.
+                data.name = given.display().to_string();
+            }
+            data
+        }
+        None => options.load(Path::new(QUIZ).join("questions.jsonl"))?,
+    };
     let made = boolq::pairs_with(&data, templates)?;
     let selection = Selection { limit: args.limit, ..Selection::default() };
     let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;

@@ -26,8 +26,9 @@ use llama_ccs::torch_runtime;
 /// Patches a clean run's residual stream into a corrupted run, and shows where this restores the clean answer.
 #[derive(Parser)]
 struct Args {
-    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file [default: the built-in teaching model].
-    #[arg(long, value_name = "PATH", requires = "clean", requires = "corrupted")]
+    /// A model: a folder in Meta's or Hugging Face's layout, a .gguf file, or a name on the Hugging Face hub, ORG/NAME
+    /// [default: the built-in teaching model].
+    #[arg(long, value_name = "PATH|NAME", requires = "clean", requires = "corrupted")]
     model: Option<PathBuf>,
     /// The clean prompt, whose activations are taken.
     #[arg(long, default_value = CLEAN)]
@@ -58,10 +59,12 @@ const CORRUPTED: &str = "The cup is red. The cup is in the garden. The cup is ma
      passage, I have a question: is the cup in the attic?\n\nTrue or False: True";
 
 fn main() -> std::process::ExitCode {
-    Program::new(Errors::new().hints_of_any(llama_ccs::hint).flags::<Args>()).run(|args: Args, _| {
-        let found = job(&args)?;
-        Ok(program::page(found.table(args.all).trim_end())?)
-    })
+    Program::new(Errors::new().hints_of_any(llama_ccs::hint).hints(hub::Error::hint).flags::<Args>()).run(
+        |args: Args, _| {
+            let found = job(&args)?;
+            Ok(program::page(found.table(args.all).trim_end())?)
+        },
+    )
 }
 
 /// What patching brought back.
@@ -75,7 +78,8 @@ struct Found {
 }
 
 fn job(args: &Args) -> Result<Found> {
-    let checkpoint = Checkpoint::open(args.model.clone().unwrap_or_else(|| Path::new(QUIZ).join("model")))?;
+    let model = args.model.as_deref().map(hub::program::model).transpose()?;
+    let checkpoint = Checkpoint::open(model.unwrap_or_else(|| Path::new(QUIZ).join("model")))?;
     let tokenizer = checkpoint.tokenizer()?;
     let llama = Llama::load(&checkpoint, args.dtype, torch_runtime::open(&args.device)?)?;
     let (clean, corrupted) = (tokenizer.ids(&args.clean)?, tokenizer.ids(&args.corrupted)?);

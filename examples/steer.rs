@@ -42,8 +42,9 @@ use llama_ccs::{Extraction, Origin, PairTokenizer, torch_runtime};
 /// Adds a probe's direction to a model's residual stream, and shows how its answers change.
 #[derive(Parser)]
 struct Args {
-    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file [default: the built-in teaching model].
-    #[arg(long, value_name = "PATH", requires = "data")]
+    /// A model: a folder in Meta's or Hugging Face's layout, a .gguf file, or a name on the Hugging Face hub, ORG/NAME
+    /// [default: the built-in teaching model].
+    #[arg(long, value_name = "PATH|NAME", requires = "data")]
     model: Option<PathBuf>,
     /// Questions, as for `boolq_7b` [default: the built-in ones].
     #[arg(long, value_name = "FILE")]
@@ -103,15 +104,18 @@ const SCALES: [f64; 9] = [-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0];
 const CONTROLS: usize = 5;
 
 fn main() -> std::process::ExitCode {
-    Program::new(Errors::new().hints_of_any(llama_ccs::hint).flags::<Args>()).run(|args: Args, _| {
-        let found = job(&args)?;
-        Ok(program::page(found.table().trim_end())?)
-    })
+    Program::new(Errors::new().hints_of_any(llama_ccs::hint).hints(hub::Error::hint).flags::<Args>()).run(
+        |args: Args, _| {
+            let found = job(&args)?;
+            Ok(program::page(found.table().trim_end())?)
+        },
+    )
 }
 
 fn job(args: &Args) -> Result<Effect> {
     let device = torch_runtime::open(&args.device)?;
-    let checkpoint = Checkpoint::open(args.model.clone().unwrap_or_else(|| Path::new(QUIZ).join("model")))?;
+    let model = args.model.as_deref().map(hub::program::model).transpose()?;
+    let checkpoint = Checkpoint::open(model.unwrap_or_else(|| Path::new(QUIZ).join("model")))?;
     let tokenizer = checkpoint.tokenizer()?;
     let pairs = pairs(args, &tokenizer)?;
     let (first, rest) = pairs.split_at(args.limit.min(pairs.len()));
@@ -166,7 +170,13 @@ fn fitted_on(folder: &Path, method: Method, layer: Option<usize>, checkpoint: &C
 
 /// Questions → contrast pairs that fit the model: those to fit on, then those to ask.
 fn pairs(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<TokenizedPair>> {
-    let data = Dataset::load(args.data.clone().unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl")))?;
+    let data = Dataset::load(
+        args.data
+            .as_deref()
+            .map(hub::program::data)
+            .transpose()?
+            .unwrap_or_else(|| Path::new(QUIZ).join("questions.jsonl")),
+    )?;
     let made = boolq::pairs(&data, &boolq::Template::named("llama-ccs")?)?;
     let selection = Selection { limit: Some(args.limit + args.questions), ..Selection::default() };
     let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?.examples;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use llama_ccs::boolq::{Dataset, DatasetOptions, KeepColumns, Template};
 
-use super::AnyError;
+use super::{AnyError, named};
 
 /// Where these flags stand in the help. (A heading of the struct would hold for all flags that follow it, too.)
 const HEADING: &str = "Columns of --data";
@@ -64,6 +64,12 @@ impl Columns {
                 options = decide(options, value.clone());
             }
         }
-        Ok(options.load(path)?)
+        let file = named::data(path)?;
+        let mut data = options.load(&file)?;
+        if file != path {
+            // The file of a name is called 0000.parquet, whatever is in it.
+            data.name = path.display().to_string();
+        }
+        Ok(data)
     }
 }

@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::hashing::Hashing;
 use super::ranks::{Processes, RankArgs};
-use super::{AnyError, at_least_one, kernels, output, precision, sidecar, size, tokenizer};
+use super::{AnyError, at_least_one, kernels, named, output, precision, sidecar, size, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -48,8 +48,9 @@ Example of edits.json; edits are applied in order (add, zero, scale, project_out
     { \"points\": [\"blocks.9.hook_mlp_out\"], \"tokens\": \"last\", \"change\": \"zero\" },
     { \"points\": [\"blocks.{3,4}.attn.hook_z\"], \"change\": { \"knock_out\": { \"heads\": [0, 7] } } } ] }")]
 pub(crate) struct Args {
-    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
-    #[arg(long, value_name = "PATH")]
+    /// A model: a folder in Meta's or Hugging Face's layout, a .gguf file, or a name on the Hugging Face hub,
+    /// ORG/NAME[@REVISION][:FILE], which is downloaded if it is not in the local cache.
+    #[arg(long, value_name = "PATH|NAME")]
     model: PathBuf,
     /// The prompts, pairs or single statements, from `llama-ccs prompts` or from llama-ccs' own generate_dataset.
     #[arg(long, value_name = "CSV")]
@@ -158,7 +159,7 @@ impl Args {
         if templates.is_empty() {
             templates = made.templates;
         }
-        let checkpoint = Checkpoint::open(&self.model)?;
+        let checkpoint = Checkpoint::open(named::model(&self.model)?)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         let cache = IdentityCache::of_user();
         let threads = processes.decided("threads", || Ok(self.threads(processes)))?;

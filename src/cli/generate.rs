@@ -7,7 +7,7 @@ use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Llama, Precision
 use llama_ccs::torch_runtime;
 use serde_json::json;
 
-use super::{AnyError, kernels, output, precision, tokenizer};
+use super::{AnyError, kernels, named, output, precision, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -15,8 +15,9 @@ Examples:
   llama-ccs generate --model llama-7b 'The capital of Germany is the city of'
   llama-ccs generate --model llama-7b --temperature 0 'Once upon a time' 'In the beginning'")]
 pub(crate) struct Args {
-    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
-    #[arg(long, value_name = "PATH")]
+    /// A model: a folder in Meta's or Hugging Face's layout, a .gguf file, or a name on the Hugging Face hub,
+    /// ORG/NAME[@REVISION][:FILE], which is downloaded if it is not in the local cache.
+    #[arg(long, value_name = "PATH|NAME")]
     model: PathBuf,
     /// The tokenizer, if it is neither in the model's folder nor beside it.
     #[arg(long, value_name = "FILE")]
@@ -50,7 +51,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
         let device = torch_runtime::open(&self.device)?;
-        let checkpoint = Checkpoint::open(&self.model)?;
+        let checkpoint = Checkpoint::open(named::model(&self.model)?)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         tokenizer.check_fits(checkpoint.config())?;
         let suited = checkpoint.suited(device, (self.dtype, self.kernels), &IdentityCache::of_user())?;

@@ -7,7 +7,7 @@ use llama_ccs::llama_core::names::{self, Name, Names, Relation};
 use llama_ccs::llama_core::{Checkpoint, Config, HookPoint, HookSet};
 use serde_json::json;
 
-use super::{AnyError, output};
+use super::{AnyError, named, output};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -20,7 +20,8 @@ In the columns of --names, ~ marks the same numbers in another shape or order, a
 nearest there is); --json says in words how they differ. hidden_states is Hugging Face's list, whose last entry is \
 taken after the final norm.")]
 pub(crate) struct Args {
-    /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
+    /// A model: a folder in Meta's or Hugging Face's layout, a .gguf file, or a name on the Hugging Face hub,
+    /// ORG/NAME[@REVISION][:FILE].
     model: PathBuf,
     /// Names or globs of hook points.
     #[arg(default_value = "*")]
@@ -32,7 +33,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
-        let checkpoint = Checkpoint::open(&self.model)?;
+        let checkpoint = Checkpoint::open(named::model(&self.model)?)?;
         let config = checkpoint.config();
         let set = HookSet::parse(&self.patterns, config.n_layers)?;
         let names = |point| names::of(point, config.n_layers);

@@ -19,6 +19,7 @@ mod hooks;
 #[cfg(feature = "distributed")]
 mod launch;
 mod model;
+mod named;
 mod output;
 mod predict;
 mod prompts;
@@ -80,6 +81,8 @@ pub(crate) fn main() -> ExitCode {
         .hints_of_any(llama_ccs::hint)
         .flags::<Cli>()
         .setting("stages", "--pp");
+    #[cfg(feature = "hub")]
+    let errors = errors.hints(hub::Error::hint);
     Program::new(errors).exits(ranks::exit_code).run(|cli: Cli, signals| {
         output::listen(cli.verbose);
         run(cli, signals)
@@ -106,7 +109,8 @@ fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, AnyError> {
 
 /// The tokenizer given, or the one in or beside the model.
 fn tokenizer(given: Option<&PathBuf>, model: Option<&Checkpoint>) -> Result<Tokenizer, AnyError> {
-    let tokenizer = match (given, model) {
+    let given = given.map(|given| named::tokenizer(given)).transpose()?;
+    let tokenizer = match (&given, model) {
         // A GGUF file's tokenizer is a part of it.
         (Some(path), _) if path.extension().is_some_and(|e| e == "gguf") => {
             Checkpoint::open(path)?.tokenizer()?

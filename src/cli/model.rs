@@ -9,7 +9,7 @@ use llama_ccs::llama_core::{self, Checkpoint, Config, Error, IdentityCache, Laye
 use serde_json::json;
 
 use super::hashing::Hashing;
-use super::{AnyError, output};
+use super::{AnyError, named, output};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -27,7 +27,8 @@ pub(crate) struct Args {
 enum Command {
     /// Show layout, sizes, types, tokenizer, and identity (a hash of every byte).
     Info {
-        /// A model: a folder in Meta's or Hugging Face's layout, or a .gguf file.
+        /// A model: a folder in Meta's or Hugging Face's layout, a .gguf file, or a name on the Hugging Face hub,
+        /// ORG/NAME[@REVISION][:FILE].
         model: PathBuf,
     },
     /// List the families of models that are computed, and what each does otherwise than LLaMA.
@@ -64,7 +65,7 @@ fn families(json: bool) -> Result<ExitCode, AnyError> {
 }
 
 fn info(model: &Path, json: bool) -> Result<ExitCode, AnyError> {
-    let checkpoint = Checkpoint::open(model)?;
+    let checkpoint = Checkpoint::open(named::model(model)?)?;
     let config = checkpoint.config();
     // A model without a tokenizer is a model; with a broken one it is worth knowing.
     let tokenizer = match checkpoint.tokenizer() {

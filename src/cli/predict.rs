@@ -19,7 +19,7 @@ use llama_ccs::{
 use serde_json::json;
 
 use super::data::Columns;
-use super::{AnyError, kernels, output, precision, tokenizer};
+use super::{AnyError, kernels, named, output, precision, tokenizer};
 
 /// Characters shown of a question in the table.
 const SHOWN: usize = 72;
@@ -49,14 +49,14 @@ pub(crate) struct Args {
     /// The run whose probe to use: a folder of `ccs fit`.
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
-    /// The model that the run's store was extracted from.
-    #[arg(long, value_name = "PATH")]
+    /// The model that the run's store was extracted from, as a path or a name.
+    #[arg(long, value_name = "PATH|NAME")]
     model: PathBuf,
     /// The tokenizer, if it is neither in the model's folder nor beside it.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// Labeled questions or statements, as for `llama-ccs prompts`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|NAME")]
     data: Option<PathBuf>,
     #[command(flatten)]
     columns: Columns,
@@ -137,7 +137,7 @@ impl Args {
         let device = torch_runtime::open(&self.device)?;
         let fitted = Fitted::open(&self.run, self.method, self.layer)?;
         check_predictable(&fitted)?;
-        let checkpoint = Checkpoint::open(&self.model)?;
+        let checkpoint = Checkpoint::open(named::model(&self.model)?)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         let asked = self.asked(&fitted, &tokenizer)?;
         let options = PredictOptions {

@@ -15,7 +15,7 @@ use llama_ccs::llama_core::Checkpoint;
 use serde_json::json;
 
 use super::data::Columns;
-use super::{AnyError, output, sidecar, tokenizer};
+use super::{AnyError, named, output, sidecar, tokenizer};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -57,8 +57,9 @@ plus side is the choice for label 1. The CSV file has all templates of the first
 rows of a question share idx, question_id, and group.")]
 pub(crate) struct Args {
     /// BoolQ's JSONL, or any CSV, JSON, or Parquet file with a label (true/false, yes/no, 1/0, or --positive). It may
-    /// be compressed with gzip or zstd.
-    #[arg(long, value_name = "FILE")]
+    /// be compressed with gzip or zstd. Or a data set on the Hugging Face hub, ORG/NAME[/CONFIG][:SPLIT], which is
+    /// downloaded if it is not in the local cache.
+    #[arg(long, value_name = "FILE|NAME")]
     data: PathBuf,
     #[command(flatten)]
     columns: Columns,
@@ -68,11 +69,12 @@ pub(crate) struct Args {
     /// data.NAME.
     #[arg(long, value_name = "CSV")]
     out: PathBuf,
-    /// A tokenizer to count tokens with: tokenizer.model, tokenizer.json, a .gguf file, or a folder with one.
-    #[arg(long, value_name = "FILE")]
+    /// A tokenizer to count tokens with: tokenizer.model, tokenizer.json, a .gguf file, a folder with one, or a model's
+    /// name on the Hugging Face hub (its weights are not downloaded then).
+    #[arg(long, value_name = "FILE|NAME")]
     tokenizer: Option<PathBuf>,
-    /// A model whose tokenizer counts the tokens.
-    #[arg(long, value_name = "PATH")]
+    /// A model whose tokenizer counts the tokens, as a path or a name.
+    #[arg(long, value_name = "PATH|NAME")]
     model: Option<PathBuf>,
     /// llama-ccs, statement, a Jinja file, or a promptsource YAML file (FILE.yaml for all its templates, FILE.yaml:NAME
     /// for one). Can be given several times [default: llama-ccs; with --single, as-is].
@@ -129,7 +131,12 @@ struct Made<E: boolq::Example> {
 impl Args {
     pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
         self.keep_inputs()?;
-        let checkpoint = self.model.as_ref().map(Checkpoint::open).transpose()?;
+        let checkpoint = self
+            .model
+            .as_deref()
+            .map(|model| named::model(model).map(Checkpoint::open))
+            .transpose()?
+            .transpose()?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), checkpoint.as_ref())?;
         if let Some(checkpoint) = &checkpoint {
             tokenizer.check_fits(checkpoint.config())?;

@@ -14,6 +14,8 @@ mod hints;
 mod hostile;
 mod kernels;
 mod memory;
+#[cfg(feature = "hub")]
+mod named;
 mod network;
 mod parts;
 mod predict;

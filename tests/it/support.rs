@@ -37,6 +37,8 @@ pub(crate) fn quiz() -> PathBuf {
 pub(crate) fn llama_ccs() -> Command {
     let mut command = Command::cargo_bin("llama-ccs").expect("the binary");
     command.env("OMP_NUM_THREADS", "1").env("NO_COLOR", "1").env("LLAMA_CCS_CACHE", ""); // not the user's
+    // What looks like a name is looked up nowhere.
+    command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", "/nonexistent");
     command
 }
 

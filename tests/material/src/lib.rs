@@ -5,6 +5,9 @@
 //! No such test passes unseen: each is named on stderr and in the file `LLAMA_CCS_SKIPPED`, from which `cargo xtask
 //! test` counts them at its end. With `LLAMA_CCS_REQUIRE_ALL=1` they fail.
 
+#[cfg(feature = "hub")]
+pub mod hub;
+
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write as _;
