@@ -4,7 +4,8 @@ use std::path::Path;
 
 use llama_ccs::boolq::{Dataset, DatasetOptions, KeepColumns, Template};
 
-use super::{AnyError, named};
+use super::named;
+use super::values::AnyError;
 
 /// Where these flags stand in the help. (A heading of the struct would hold for all flags that follow it, too.)
 const HEADING: &str = "Columns of --data";

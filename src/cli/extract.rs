@@ -1,12 +1,10 @@
 //! `llama-ccs extract`
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 
 use host::files::in_json;
-use host::program::{Bar, Signals};
+use host::program::Signals;
 use llama_ccs::activations::{Column, StoreDtype};
 use llama_ccs::boolq::prompts::Prompts;
 use llama_ccs::boolq::{self, Template, TokenizedPair, TokenizedStatement};
@@ -14,14 +12,15 @@ use llama_ccs::llama_core::{
     Checkpoint, Edits, HookSet, IdentityCache, Kernels, Precision, Suited, Tokenizer,
 };
 use llama_ccs::{
-    Drift, Examples, Extraction, Observer, Outcome, PartOf, TokenRule, computing, drift, recorded_threads,
-    tch, tokenize_all, tokenize_statements, torch_runtime,
+    Drift, Examples, Extraction, Outcome, PartOf, TokenRule, computing, drift, recorded_threads, tch,
+    tokenize_all, tokenize_statements, torch_runtime,
 };
 use serde_json::json;
 
-use super::hashing::Hashing;
 use super::ranks::{Processes, RankArgs};
-use super::{AnyError, at_least_one, kernels, named, output, precision, sidecar, size, tokenizer};
+use super::values::{AnyError, at_least_one, kernels, precision, size, tokenizer};
+use super::watch::Watch;
+use super::{named, output, sidecar};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -150,15 +149,7 @@ impl Args {
     fn extract(&self, json: bool, signals: &Signals, processes: &Processes) -> Result<ExitCode, AnyError> {
         let device = torch_runtime::open(&processes.device(&self.device))?;
         let edits = self.edits.as_ref().map(Edits::load).transpose()?;
-        let mut templates = Template::resolve_all(&self.template)?;
-        let made = match sidecar::load(&self.prompts) {
-            // Not needed then.
-            Err(_) if !templates.is_empty() => sidecar::Made::default(),
-            made => made?,
-        };
-        if templates.is_empty() {
-            templates = made.templates;
-        }
+        let sidecar::Made { templates, notes, .. } = self.made()?;
         let checkpoint = Checkpoint::open(named::model(&self.model)?)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         let cache = IdentityCache::of_user();
@@ -183,8 +174,8 @@ impl Args {
         if processes.is_first() {
             warnings.iter().for_each(output::warn);
         }
-        let notes = warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
-        extraction = made.notes.into_iter().chain(notes).fold(extraction, Extraction::data_note);
+        let found = warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
+        extraction = notes.into_iter().chain(found).fold(extraction, Extraction::data_note);
         let examples = prompts.examples();
 
         let drift = if processes.is_first() {
@@ -196,13 +187,13 @@ impl Args {
             show_drift(&drift, dtype)?;
         }
         let bar = processes.is_first().then(|| output::progress(examples.len(), "extracting"));
-        let mut watch = Watch { bar, signals, processes, hashing: Hashing::default(), bytes: None };
+        let mut watch = Watch::new(bar, signals, processes);
         watch.say(&format!("computing in {suited}{}", threads_shown(threads)));
         let outcome = extraction.run(examples, &self.out, &mut watch);
-        watch.bar.iter().for_each(Bar::clear);
+        watch.clear();
         let outcome = outcome?;
         if processes.is_first() {
-            self.report(&outcome, examples, (watch.bytes, &suited), &drift, json)?;
+            self.report(&outcome, examples, (watch.bytes(), &suited), &drift, json)?;
         }
         Ok(match outcome {
             Outcome::Finished(_) => ExitCode::SUCCESS,
@@ -210,6 +201,17 @@ impl Args {
             Outcome::Helped { finished: true, .. } => ExitCode::SUCCESS,
             _ => ExitCode::from(signals.exit_code()),
         })
+    }
+
+    /// What the prompts were made with: the templates given, otherwise those beside the prompts.
+    fn made(&self) -> Result<sidecar::Made, AnyError> {
+        let templates = Template::resolve_all(&self.template)?;
+        if templates.is_empty() {
+            return sidecar::load(&self.prompts);
+        }
+        // What is beside them is not needed then.
+        let made = sidecar::load(&self.prompts).unwrap_or_default();
+        Ok(sidecar::Made { templates, ..made })
     }
 
     /// How far the first examples' states are from those in f32, if that is asked for.
@@ -322,13 +324,6 @@ fn threads_shown(threads: Option<usize>) -> String {
     }
 }
 
-/// Bytes as people read them.
-fn shown(bytes: u64) -> String {
-    const UNITS: [(&str, f64); 4] = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
-    let unit = UNITS.into_iter().find(|(_, size)| bytes as f64 >= *size);
-    unit.map_or_else(|| format!("{bytes} B"), |(name, size)| format!("{:.1} {name}", bytes as f64 / size))
-}
-
 /// What the prompts file holds, tokenized.
 enum Tokenized {
     Pairs(Vec<TokenizedPair>),
@@ -351,59 +346,5 @@ impl Tokenized {
             Self::Pairs(pairs) => pairs.into(),
             Self::Statements(statements) => statements.into(),
         }
-    }
-}
-
-/// A progress bar that signals stop.
-struct Watch<'a> {
-    /// Of the process that has the store.
-    bar: Option<Bar>,
-    processes: &'a Processes,
-    signals: &'a Signals,
-    hashing: Hashing,
-    /// Bytes of the store, once they are known.
-    bytes: Option<u64>,
-}
-
-/// Bytes of a store that are worth a line in a log, too.
-const MUCH: u64 = 10 << 30;
-
-impl Watch<'_> {
-    fn say(&self, text: &str) {
-        self.bar.iter().for_each(|bar| bar.say(text));
-    }
-}
-
-impl Observer for Watch<'_> {
-    fn store(&mut self, bytes: u64) {
-        self.bytes = Some(bytes);
-        let text = format!("the store takes {} ({bytes} bytes)", shown(bytes));
-        // In a pipe only what needs attention is said.
-        match &self.bar {
-            Some(bar) if bytes >= MUCH => bar.note(&text),
-            _ => self.say(&text),
-        }
-    }
-
-    fn rows(&mut self, done: usize, _total: usize) -> ControlFlow<()> {
-        self.bar.iter().for_each(|bar| bar.set(done));
-        // Before the first call there is nothing to bring to an end: plans are made and files are hashed.
-        if self.signals.drains().load(Ordering::SeqCst) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-
-    fn notice(&mut self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.warn(text),
-            None => output::warn(&self.processes.signed(text)),
-        }
-    }
-
-    fn hashing(&mut self, _done: u64, total: u64) {
-        let bar = &self.bar;
-        self.hashing.tell(total, |text| bar.iter().for_each(|bar| bar.say(text)));
     }
 }

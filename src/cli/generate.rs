@@ -7,7 +7,8 @@ use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Llama, Precision
 use llama_ccs::torch_runtime;
 use serde_json::json;
 
-use super::{AnyError, kernels, named, output, precision, tokenizer};
+use super::values::{AnyError, kernels, precision, tokenizer};
+use super::{named, output};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\

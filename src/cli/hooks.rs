@@ -7,7 +7,8 @@ use llama_ccs::llama_core::names::{self, Name, Names, Relation};
 use llama_ccs::llama_core::{Checkpoint, Config, HookPoint, HookSet};
 use serde_json::json;
 
-use super::{AnyError, named, output};
+use super::values::AnyError;
+use super::{named, output};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use host::program::{Signals, Stderr};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::AnyError;
+use super::values::AnyError;
 
 /// Set in the processes that are started here, to the number of the one that did.
 const PARENT: &str = "LLAMA_CCS_PARENT";

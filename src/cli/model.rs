@@ -9,7 +9,8 @@ use llama_ccs::llama_core::{self, Checkpoint, Config, Error, IdentityCache, Laye
 use serde_json::json;
 
 use super::hashing::Hashing;
-use super::{AnyError, named, output};
+use super::values::AnyError;
+use super::{named, output};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\

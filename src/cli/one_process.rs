@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use host::program::Signals;
 use llama_ccs::Extraction;
 
-use super::AnyError;
+use super::values::AnyError;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct RankArgs {}

@@ -19,7 +19,8 @@ use llama_ccs::{
 use serde_json::json;
 
 use super::data::Columns;
-use super::{AnyError, kernels, named, output, precision, tokenizer};
+use super::values::{AnyError, kernels, precision, tokenizer};
+use super::{named, output};
 
 /// Characters shown of a question in the table.
 const SHOWN: usize = 72;

@@ -15,7 +15,8 @@ use llama_ccs::llama_core::Checkpoint;
 use serde_json::json;
 
 use super::data::Columns;
-use super::{AnyError, named, output, sidecar, tokenizer};
+use super::values::{AnyError, tokenizer};
+use super::{named, output, sidecar};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{AnyError, at_least_one, launch, output};
+use super::values::{AnyError, at_least_one};
+use super::{launch, output};
 
 /// A rank was lost: what ended the command is elsewhere, and it can be repeated (EX_TEMPFAIL).
 const TEMPORARY: u8 = 75;

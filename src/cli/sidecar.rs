@@ -8,7 +8,7 @@ use host::program::Hinted;
 use llama_ccs::boolq::{Template, TemplateText};
 use serde::{Deserialize, Serialize};
 
-use super::AnyError;
+use super::values::AnyError;
 
 /// `prompts.csv` → `prompts.templates.json`.
 fn path_of(prompts: &Path) -> PathBuf {

@@ -9,7 +9,8 @@ use llama_ccs::activations::provenance::short;
 use llama_ccs::activations::{self, Manifest, Status, Store};
 use serde_json::json;
 
-use super::{AnyError, output};
+use super::output;
+use super::values::AnyError;
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\

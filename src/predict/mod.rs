@@ -174,15 +174,8 @@ pub fn predict(
     let (llama, group) =
         residency::load(checkpoint, computing, options.device, None, of_all, batch, &mut ())?;
     let score = options.zero_shot.unwrap_or(Settings::of(&fitted.report)?.zero_shot);
-    let rules = [rule];
-    let runner = batch::BatchRunner {
-        llama: &llama,
-        hooks: &hooks,
-        rules: &rules,
-        edits: None,
-        sharing: true,
-        stop: None,
-    };
+    let (hooks, rules) = (&hooks, &[rule]);
+    let runner = batch::BatchRunner { llama: &llama, hooks, rules, edits: None, sharing: true, stop: None };
     let unread = Prediction { score: f64::NAN, p_true: None, zero_shot: f64::NAN, trained_on: false };
     let mut rows = vec![unread; pairs.len()];
     let mut done = 0;

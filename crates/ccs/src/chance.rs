@@ -130,8 +130,7 @@ impl ByChance {
         if !self.ranks.is_empty() {
             self.judge()?;
         }
-        let directions =
-            self.aurocs.iter().map(|part| part.size().first().copied().unwrap_or_default()).sum();
+        let directions = self.aurocs.iter().map(|part| Ok(part.dims2("AUROCs")?.0)).sum::<Result<i64>>()?;
         check(directions, level)?;
         let aurocs = Tensor::f_cat(&self.aurocs, 0)?; // [R, 1 + shuffles]
         let chance = aurocs.f_narrow(1, 1, self.shuffles as i64)?;

@@ -8,7 +8,8 @@ use llama_ccs::torch_runtime::dist;
 use llama_ccs::torch_runtime::{self, machine};
 use serde_json::json;
 
-use super::{AnyError, output};
+use super::output;
+use super::values::AnyError;
 
 #[cfg(feature = "distributed")]
 mod ranks;
@@ -23,7 +24,7 @@ pub(crate) struct Args {
     /// Start N processes on this host, and see whether they can talk to each other. Under torchrun, or with RANK,
     /// WORLD_SIZE, MASTER_ADDR and MASTER_PORT set, the processes that were started do so.
     #[cfg(feature = "distributed")]
-    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
+    #[arg(long, value_name = "N", value_parser = super::values::at_least_one)]
     ranks: Option<usize>,
 }
 

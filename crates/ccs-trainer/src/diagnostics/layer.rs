@@ -72,8 +72,8 @@ impl<'a> ChosenLayer<'a> {
         // Its directions are found one after the other, which another core can do meanwhile.
         let (plan, data, mut recursive) = (self.plan, self.data.alias()?, Ok(None));
         let to = &mut recursive;
-        let found = rayon::in_place_scope(|scope| {
-            scope.spawn(move |_| *to = recursive_ccs(plan, &{ data }, band, control));
+        let found = rayon::in_place_scope(|tasks| {
+            tasks.spawn(move |_| *to = recursive_ccs(plan, &{ data }, band, control));
             self.of_probe(method, probe, with_directions, control)
         });
         let mut found = found?;

@@ -334,3 +334,31 @@ fn parameters_are_those_of_the_files() {
         assert_eq!(checkpoint.stored_bytes().expect("bytes"), 2 * numbers as u64, "{case}");
     }
 }
+
+/// Each family in two stages: the bits of the whole, a tied embedding in both of them, local and global layers by their own
+/// numbers.
+#[test]
+fn stages_of_every_family_give_the_bits_of_the_whole() {
+    for (case, _) in FOLDERS {
+        let checkpoint = checkpoint(case);
+        let layers = checkpoint.config().n_layers;
+        let stage = |blocks| Llama::stage(&checkpoint, Precision::F32, Device::Cpu, blocks).expect("a stage");
+        let (first, second) = (stage(0..1), stage(1..layers));
+        let batch = Batch::new(&prompts()).expect("batch");
+        let [expected, logits] = run(&load(&checkpoint, Precision::F32), &batch, &Tokens::Last);
+
+        let capture = || Capture::new(HookSet::residual_stream(layers), Tokens::Last);
+        let (mut before, mut behind) = (capture(), capture());
+        let output =
+            first.forward(&batch, Forward::new().hook(&mut before).logits(Tokens::Last)).expect("first");
+        let run = Forward::new().hook(&mut behind).logits(Tokens::Last);
+        let output = second.forward(&batch, run.entering(output.leaving.expect("a stream"))).expect("second");
+        let states: Vec<_> = [before, behind]
+            .into_iter()
+            .flat_map(|c| c.finish().into_iter())
+            .map(|(_, states)| states)
+            .collect();
+        assert!(Tensor::stack(&states, 1).equal(&expected), "{case}");
+        assert!(output.logits.expect("logits").equal(&logits), "{case}");
+    }
+}

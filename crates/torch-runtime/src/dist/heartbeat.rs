@@ -196,7 +196,9 @@ fn watch(store: &Store, patience: Duration, state: &State) {
     while !state.over() {
         // A process that was stopped itself, or its host, cannot say that the others were silent.
         if looked.elapsed() > patience / 2 {
-            heard.iter_mut().for_each(|heard| heard.at = Instant::now());
+            for heard in &mut heard {
+                heard.at = Instant::now();
+            }
         }
         looked = Instant::now();
         match look(store, &own, patience, &mut heard) {
