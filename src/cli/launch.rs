@@ -74,7 +74,9 @@ pub(crate) fn spawn(size: usize, command: impl Fn(usize, &mut Command)) -> Resul
         match rank(number) {
             Ok(child) => started.push(child),
             Err(error) => {
-                started.iter_mut().for_each(|child| drop(child.kill()));
+                for mut child in started {
+                    let _ = child.kill();
+                }
                 return Err(error.into());
             }
         }
@@ -169,7 +171,8 @@ fn pass_on(child: &mut Child) -> Option<JoinHandle<String>> {
             if last_words.is_empty() && !line.starts_with("error: ") {
                 let _ = Stderr.write_all(format!("{line}\n").as_bytes());
             } else {
-                last_words += &format!("{line}\n");
+                last_words.push_str(&line);
+                last_words.push('\n');
             }
         }
         last_words

@@ -132,11 +132,11 @@ impl Ranks {
         let key = self.call(name);
         if self.is_first() {
             let value = decide()?;
-            let text = serde_json::to_vec(&value).map_err(unreadable)?;
+            let text = serde_json::to_vec(&value).map_err(|error| unreadable(&error))?;
             self.store.set(&key, &text).map_err(Error::Ranks)?;
             return Ok(value);
         }
-        Ok(serde_json::from_slice(&self.wait(&key)?).map_err(unreadable)?)
+        Ok(serde_json::from_slice(&self.wait(&key)?).map_err(|error| unreadable(&error))?)
     }
 
     /// Whether all agree; otherwise the same error on all of them. `own` is this rank's objection.
@@ -292,7 +292,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(5);
 const LINGER: Duration = Duration::from_millis(2500);
 
 /// What rank 0 decided is of another version of this program.
-fn unreadable(error: serde_json::Error) -> Error {
+fn unreadable(error: &serde_json::Error) -> Error {
     let problem = error.to_string();
     Error::Disagreement { objections: vec![format!("a rank is of another version of llama-ccs: {problem}")] }
 }

@@ -139,7 +139,9 @@ fn names_that_lead_nowhere_are_one_error_each() {
         let output = command.assert().code(1).get_output().clone();
         let error = String::from_utf8(output.stderr).expect("text");
         assert!(error.starts_with("error: ") && error.lines().count() == 2, "{error}");
-        parts.iter().for_each(|part| assert!(error.contains(part), "{part}: {error}"));
+        for part in parts {
+            assert!(error.contains(part), "{part}: {error}");
+        }
     };
     says(
         &mut info("org/tinny"),

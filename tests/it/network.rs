@@ -26,6 +26,12 @@ fn run(command: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// For who reads the test's output.
+#[allow(clippy::print_stdout)]
+fn said(text: &str) {
+    println!("{text}");
+}
+
 impl TwoHosts {
     /// None where namespaces may not be made.
     fn new() -> Option<Self> {
@@ -47,7 +53,8 @@ impl TwoHosts {
                 "ip netns exec {name} tc qdisc add dev v0 root tbf rate 1gbit burst 256kb latency 50ms"
             ))
         };
-        println!("1 Gb/s: {}", hosts.names.iter().all(|name| up && slow(name)));
+        let slow = up && hosts.names.iter().all(|name| slow(name));
+        said(&format!("1 Gb/s: {slow}"));
         up.then_some(hosts)
     }
 
@@ -75,7 +82,7 @@ impl Drop for TwoHosts {
 #[test]
 fn two_hosts_give_the_bytes_of_one_and_both_end_when_the_link_is_cut() {
     let Some(hosts) = TwoHosts::new() else {
-        return println!("SKIPPED: network namespaces may not be made here");
+        return said("SKIPPED: network namespaces may not be made here");
     };
     let folder = tempfile::tempdir().expect("folder");
     let prompts = prompts(folder.path(), 200);
@@ -109,9 +116,9 @@ fn two_hosts_give_the_bytes_of_one_and_both_end_when_the_link_is_cut() {
             "{rank}: {said}"
         );
         // Two seconds of silence, five to end; the machine may be busy.
-        assert!(cut.elapsed() < Duration::from_secs(60), "rank {rank}: {said}");
+        assert!(cut.elapsed() < Duration::from_mins(1), "rank {rank}: {said}");
     }
-    println!("ended after {:.1} s", cut.elapsed().as_secs_f64());
+    said(&format!("ended after {:.1} s", cut.elapsed().as_secs_f64()));
     extract(&prompts, &store).args(small).assert().success();
     assert!(contents(&whole) == contents(&store), "continued alone");
 }
