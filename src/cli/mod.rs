@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use host::program::{Errors, Program, Signals};
+use host::program::{Errors, Program, Signals, is_later_rank};
 
 mod data;
 mod doctor;
@@ -90,8 +90,9 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, AnyError> {
     let json = cli.json;
-    let of_all = matches!(cli.command, Command::Extract(_) | Command::Doctor(_));
-    if !of_all && ranks::is_idle() {
+    let of_all =
+        cfg!(feature = "distributed") && matches!(cli.command, Command::Extract(_) | Command::Doctor(_));
+    if !of_all && is_later_rank() {
         return Ok(ExitCode::SUCCESS);
     }
     match cli.command {

@@ -63,7 +63,3 @@ pub(crate) fn hint(_error: &(dyn std::error::Error + 'static)) -> Option<String>
 pub(crate) fn exit_code(_error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     None
 }
-
-pub(crate) fn is_idle() -> bool {
-    false
-}

@@ -210,9 +210,3 @@ impl Processes {
         }
     }
 }
-
-/// Whether this process has nothing to do in a command that one process does.
-pub(crate) fn is_idle() -> bool {
-    let world = World::from_env(Launcher::Environment);
-    world.is_ok_and(|world| world.is_some_and(|world| world.rank > 0))
-}

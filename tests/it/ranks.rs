@@ -205,6 +205,24 @@ fn what_fails_in_a_later_stage_ends_all_with_its_reason() {
         .stderr(predicate::str::contains("rank 1 on").and(predicate::str::contains("tensor `layers.3.")));
 }
 
+#[test]
+fn what_one_process_does_the_first_of_several_does() {
+    for (rank, says) in [("0", "blocks.0.hook_resid_post"), ("1", "")] {
+        let mut hooks = llama_ccs();
+        hooks.arg("hooks").arg(quiz().join("model"));
+        hooks.env("RANK", rank).env("WORLD_SIZE", "2").env("MASTER_ADDR", "127.0.0.1");
+        let output = hooks.assert().success();
+        let shown = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
+        assert!(shown.contains(says) && (rank == "0" || shown.is_empty()), "rank {rank}: {shown}");
+        let mut fit = crate::support::ccs();
+        fit.args(["fit", "/nowhere/store", "--out", "/nowhere/run"]).env("RANK", rank);
+        fit.env("WORLD_SIZE", "2")
+            .env("MASTER_ADDR", "127.0.0.1")
+            .assert()
+            .code(1 - rank.parse::<i32>().expect("0 or 1"));
+    }
+}
+
 /// Rows that are durable in a store, and all.
 fn durable(store: &Path) -> (usize, usize) {
     Status::of(store).map_or((0, usize::MAX), |status| (status.rows_done, status.rows))

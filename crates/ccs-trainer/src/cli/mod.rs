@@ -16,7 +16,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use host::program::{Program, Signals};
+use host::program::{Program, Signals, is_later_rank};
 
 use advice::Stopped;
 
@@ -54,6 +54,9 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
+    if is_later_rank() {
+        return Ok(()); // the first one does it
+    }
     match cli.command {
         Command::Fit(fit) => fit.run(signals),
         Command::Eval(eval) => eval.run(),

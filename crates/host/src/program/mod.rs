@@ -11,5 +11,5 @@ pub use crate::hint::Hinted;
 pub use bar::Bar;
 pub use errors::Errors;
 pub use output::{Stderr, data, json, note, page, say, warn};
-pub use run::{Program, fail_now};
+pub use run::{Program, fail_now, is_later_rank};
 pub use signals::Signals;

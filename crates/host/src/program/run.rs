@@ -93,6 +93,15 @@ impl Program {
     }
 }
 
+/// Whether a launcher (torchrun) started several of this program, and this is not the first: it has nothing to do in work that
+/// one of them does.
+pub fn is_later_rank() -> bool {
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
+    number("WORLD_SIZE").is_some_and(|size| size > 1)
+        && number("RANK").is_some_and(|rank| rank > 0)
+        && std::env::var_os("MASTER_ADDR").is_some()
+}
+
 /// Prints an error and ends the program now, whatever other threads do.
 pub fn fail_now(error: &(dyn Error + 'static), code: u8) -> ! {
     output::error(error);
