@@ -216,7 +216,8 @@ impl Ranks {
 
     /// A group of all ranks, met under a name.
     pub(crate) fn group(&self, name: &str) -> Result<Group> {
-        Ok(Group::new(&self.store, &self.world, name, TRANSFER)?)
+        let met = Group::new(&self.store, &self.world, name, TRANSFER);
+        met.map_err(|error| self.explained(error.into()))
     }
 
     /// A value that another rank sets.

@@ -388,7 +388,12 @@ fn every_command_speaks_json() {
     let (model, csv, store, run) = (text(&model), text(&csv), text(&store), text(&run));
     let (data, out) = (text(&quiz().join("questions.jsonl")), |name: &str| text(&dir.join(name)));
     let (made, extracted, exported) = (out("made.csv"), out("extracted"), out("exported"));
-    let cases: [(&str, Vec<&str>); 11] = [
+    let (part, merged) = (out("part"), out("merged"));
+    extract(std::path::Path::new(&csv), std::path::Path::new(&part))
+        .args(["--part", "1/1"])
+        .assert()
+        .success();
+    let cases: [(&str, Vec<&str>); 12] = [
         (
             "prompts",
             vec!["--data", &data, "--model", &model, "--limit", "3", "--preview", "2", "--out", &made],
@@ -399,6 +404,7 @@ fn every_command_speaks_json() {
         ("store info", vec![&store]),
         ("store verify", vec![&store]),
         ("store export", vec![&store, "--out", &exported]),
+        ("store merge", vec![&part, "--out", &merged]),
         ("hooks", vec![&model]),
         ("model info", vec![&model]),
         ("model families", vec![]),

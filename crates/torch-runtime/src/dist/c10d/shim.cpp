@@ -33,7 +33,7 @@ char* guarded(Call call) noexcept {
 void be_quiet() {
   static std::once_flag once;
   std::call_once(once, [] {
-    setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
+    setenv("TORCH_CPP_LOG_LEVEL", "FATAL", 0);
     c10::initLogging();
   });
 }
