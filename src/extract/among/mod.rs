@@ -1,6 +1,6 @@
 //! An extraction by several processes, each with the whole model or a stage of it: the first stages claim batches from a
-//! counter that all see, the residual stream goes from stage to stage, and rank 0
-//! commits what all computed in the plan's order.
+//! counter that all see, the residual stream goes from stage to stage, and rank 0 commits in the plan's order what all have
+//! computed.
 //!
 //! The values in the ranks' store, all under a prefix of this extraction's own:
 //!
