@@ -46,7 +46,7 @@ impl<'a> Delivery<'a> {
 
     fn deliver(&self, inbox: &Inbox<'_>) -> Result<()> {
         while let Some((batch, states)) = inbox.next()? {
-            let announced = Announcement { rank: self.ranks.rank(), batch, bytes: parcel::bytes(&states) };
+            let announced = Announcement { rank: self.ranks.rank(), batch };
             let number = self.store.add(ANNOUNCED, 1)?;
             self.store.set(&announcement(number), &announced.write())?;
             // Until rank 0 has room: this rank's model waits, too, then.

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `next` | how many batches were claimed; far beyond all of them once no more are to be |
 //! | `announced` | how many batches the other ranks have computed |
-//! | `announce/N` | the N-th of those: its rank, its number, its bytes |
+//! | `announce/N` | the N-th of those: its rank, its number |
 //! | `take/N` | rank 0 will receive it now |
 //! | `stream/R/N` | the N-th batch that rank R sends to the next stage, or `end` |
 //! | `drained` | how many of the other ranks have delivered everything |

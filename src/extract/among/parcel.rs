@@ -12,23 +12,20 @@ use crate::extract::batch::torch;
 pub(super) struct Announcement {
     pub(super) rank: usize,
     pub(super) batch: usize,
-    pub(super) bytes: u64,
 }
 
 impl Announcement {
     /// As the store of the ranks has it.
     pub(super) fn write(&self) -> Vec<u8> {
-        let Self { rank, batch, bytes } = self;
-        format!("{rank} {batch} {bytes}").into_bytes()
+        let Self { rank, batch } = self;
+        format!("{rank} {batch}").into_bytes()
     }
 
     pub(super) fn read(said: &[u8]) -> Result<Self> {
         let said = String::from_utf8_lossy(said);
-        let mut numbers = said.split(' ').map(str::parse::<u64>);
-        match (numbers.next(), numbers.next(), numbers.next()) {
-            (Some(Ok(rank)), Some(Ok(batch)), Some(Ok(bytes))) => {
-                Ok(Self { rank: rank as usize, batch: batch as usize, bytes })
-            }
+        let mut numbers = said.split(' ').map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(rank)), Some(Ok(batch))) => Ok(Self { rank, batch }),
             _ => Err(Error::Disagreement { objections: vec![format!("a rank announced `{said}`")] }),
         }
     }

@@ -39,9 +39,7 @@ impl Llama {
         device: Device,
         blocks: Range<usize>,
     ) -> Result<Self> {
-        check(checkpoint.config(), &blocks)?;
-        let mut source = |weight, into: &Tensor| checkpoint.copy(weight, into);
-        Self::assemble(checkpoint.config(), precision, device, &mut source, (None, blocks))
+        Self::of_blocks(checkpoint, precision, device, (None, blocks))
     }
 
     /// The same with its blocks on disk, as [`Llama::streamed`].
@@ -54,10 +52,18 @@ impl Llama {
         device: Device,
         blocks: Range<usize>,
     ) -> Result<Self> {
+        Self::of_blocks(checkpoint, precision, device, (Some(checkpoint.clone()), blocks))
+    }
+
+    fn of_blocks(
+        checkpoint: &Checkpoint,
+        precision: Precision,
+        device: Device,
+        (streamed, blocks): (Option<Checkpoint>, Range<usize>),
+    ) -> Result<Self> {
         check(checkpoint.config(), &blocks)?;
         let mut source = |weight, into: &Tensor| checkpoint.copy(weight, into);
-        let streamed = (Some(checkpoint.clone()), blocks);
-        Self::assemble(checkpoint.config(), precision, device, &mut source, streamed)
+        Self::assemble(checkpoint.config(), precision, device, &mut source, (streamed, blocks))
     }
 
     /// The blocks that it has: all, unless it is a [stage](Llama::stage).

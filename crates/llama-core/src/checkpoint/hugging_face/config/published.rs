@@ -1,7 +1,7 @@
 //! Published models of every family: configurations made from their numbers have the published numbers of parameters.
 //!
-//! The counts are those that model cards and the hub's safetensors metadata state, as public repositories quote them (2026; for
-//! about a third of the rows no quotation was found again, and the number is as its field knows it), less the unembedding
+//! The counts are those that model cards and the hub's safetensors metadata state, as public repositories quote them (2026;
+//! about a third were written from memory and not looked up again), less the unembedding
 //! where the files hold it beside an embedding that it is tied to (Qwen 3 0.6B and 1.7B). Not listed, since their counts could
 //! not be had: Qwen 3 14B, Gemma 3 270M, `OLMo` 2 13B and 32B, Phi-3 medium.
 
