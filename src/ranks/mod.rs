@@ -216,7 +216,8 @@ impl Ranks {
 
     /// A group of all ranks, met under a name.
     pub(crate) fn group(&self, name: &str) -> Result<Group> {
-        let met = Group::new(&self.store, &self.world, name, TRANSFER);
+        let go_on = || self.lost().is_none();
+        let met = Group::new_while(&self.store, &self.world, name, TRANSFER, go_on);
         met.map_err(|error| self.explained(error.into()))
     }
 

@@ -68,6 +68,8 @@ fn as_a_rank() {
         "exchange" => exchange(&world),
         "mismatch" => mismatch(&world),
         "claims" => claims(&world),
+        "short" => short(&world),
+        "twice" => twice(&world),
         "lost" => lose(&world),
         other => panic!("no case {other}"),
     }
@@ -175,6 +177,32 @@ fn claims(world: &World) {
     }
 }
 
+/// Groups that some ranks leave as soon as they have them, while others are busy.
+fn short(world: &World) {
+    let store = Store::join(world, LONG).expect("joined");
+    for number in 0..40 {
+        if world.rank == number % world.size {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Group::new(&store, world, &format!("short/{number}"), LONG).expect("met");
+    }
+    store.add("done", 1).expect("counted");
+    while world.rank == 0 && store.add("done", 0).expect("counted") < world.size as i64 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Two processes are told that they are rank 1, and nobody is rank 2.
+fn twice(world: &World) {
+    match Store::join(world, PATIENCE) {
+        Err(Error::Twice { rank: 1, .. }) => println!("refused"),
+        Err(Error::Missing { missing, .. }) => assert_eq!(missing, [2]),
+        // Rank 0, which serves the store, may end first.
+        Err(Error::Store { .. }) => assert_eq!(world.rank, 1),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Rank 1 only beats; rank 0 waits for it in a receive that c10d would not give up for a minute.
 fn lose(world: &World) {
     let store = Store::join(world, LONG).expect("joined");
@@ -205,6 +233,26 @@ fn what_does_not_fit_together_is_an_error_on_all_before_anything_is_sent() {
 #[test]
 fn no_two_ranks_claim_the_same() {
     all("claims", 3);
+}
+
+#[test]
+fn a_rank_may_leave_a_group_as_soon_as_it_has_it() {
+    all("short", 4);
+}
+
+#[test]
+fn a_second_process_of_a_rank_is_refused() {
+    let port = port();
+    let ranks: Vec<Child> = [0, 1, 1].map(|own| start("twice", (own, 3), port)).into();
+    let said: Vec<String> = ranks
+        .into_iter()
+        .map(|child| {
+            let output = child.wait_with_output().expect("ended");
+            assert!(output.status.success(), "{}", text(&output));
+            text(&output)
+        })
+        .collect();
+    assert_eq!(said.iter().filter(|said| said.contains("refused")).count(), 1, "{said:?}");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Tensors exchanged between ranks.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 
 use super::foreign::{self, GroupPtr, Problem, checked};
-use super::store::c_string;
+use super::store::{LOOK, c_string};
 use super::{Error, Store, World};
 
 /// Ranks that exchange tensors, over Gloo.
@@ -52,11 +52,41 @@ impl Operation {
 
 impl Group {
     /// A group of all ranks of the world; every rank makes it, under the same name. No exchange takes longer than the
-    /// timeout.
+    /// timeout. Returns when all ranks have it.
     ///
     /// # Errors
     /// [`Error::Exchange`] if ranks do not come or cannot reach each other.
     pub fn new(store: &Store, world: &World, name: &str, timeout: Duration) -> Result<Self, Error> {
+        let began = Instant::now();
+        Self::new_while(store, world, name, timeout, || began.elapsed() < timeout)
+    }
+
+    /// [`new`](Self::new), which waits for ranks that are still connecting only while `go_on` says so.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn new_while(
+        store: &Store,
+        world: &World,
+        name: &str,
+        timeout: Duration,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<Self, Error> {
+        let group = Self::connect(store, world, name, timeout)?;
+        // Gloo lets a rank go on that others have yet to accept. One that left at once would be taken for lost by them.
+        let met = store.under(&format!("group/{name}/met"))?;
+        met.add("ranks", 1)?;
+        while met.add("ranks", 0)? < world.size as i64 {
+            if !go_on() {
+                let problem = "other ranks are still connecting".to_owned();
+                return Err(Error::Exchange { operation: "meet", rank: world.rank, problem });
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(group)
+    }
+
+    fn connect(store: &Store, world: &World, name: &str, timeout: Duration) -> Result<Self, Error> {
         let World { rank, size, .. } = *world;
         let failed = |problem| Error::Exchange { operation: "meet", rank, problem };
         let address = std::env::var("GLOO_HOST").ok().or_else(|| world.own_address());

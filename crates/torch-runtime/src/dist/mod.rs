@@ -55,6 +55,14 @@ pub enum Error {
         /// Where they should have come to, as host:port.
         at: String,
     },
+    /// Two processes came as one rank.
+    #[error("another process has come to {at} as rank {rank}")]
+    Twice {
+        /// The rank.
+        rank: usize,
+        /// Where they came to, as host:port.
+        at: String,
+    },
     /// The store cannot be reached or served.
     #[error("the store at {at}: {problem}")]
     Store {
@@ -109,6 +117,9 @@ impl Error {
                 "start under torchrun, or set MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE for every process"
             }
             Self::Missing { .. } => "start every rank, and let each reach that address",
+            Self::Twice { .. } => {
+                "give every process a RANK of its own, and every job a MASTER_PORT of its own"
+            }
             Self::Store { .. } => {
                 "MASTER_ADDR and MASTER_PORT are of rank 0's host; the port must be free there and reachable"
             }

@@ -9,7 +9,7 @@ use super::{Error, World};
 
 /// How often something that is waited for is looked at. c10d's own waiting would write to stderr at every timeout, and not
 /// notice what else happens.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// How often it is told who is missing.
 const TELL: Duration = Duration::from_secs(5);
 
@@ -35,7 +35,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`] if the address cannot be reached or served within the time, [`Error::Missing`] with the ranks that
-    /// have not come.
+    /// have not come, [`Error::Twice`] if another process came as this rank.
     pub fn join(world: &World, timeout: Duration) -> Result<Self, Error> {
         Self::join_telling(world, timeout, &mut |_| ())
     }
@@ -50,6 +50,10 @@ impl Store {
         waiting: &mut dyn FnMut(&[usize]),
     ) -> Result<Self, Error> {
         let store = Self::connect(world, timeout, world.rank == 0 && !world.served)?;
+        // Unlike torchrun's, a store that rank 0 serves is of this start of the world alone.
+        if !world.served && store.add(&format!("came/{}", world.rank), 1)? > 1 {
+            return Err(Error::Twice { rank: world.rank, at: world.at() });
+        }
         store.set(&format!("here/{}", world.rank), &[])?;
         let started = Instant::now();
         let mut missing: Vec<usize> = (0..world.size).collect();
