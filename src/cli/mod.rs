@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use host::program::{Errors, Program, Signals, is_later_rank};
 
+mod check;
 mod data;
 mod doctor;
 mod extract;
@@ -26,6 +27,7 @@ mod ranks;
 #[cfg(not(feature = "distributed"))]
 #[path = "one_process.rs"]
 mod ranks;
+mod score;
 mod sidecar;
 mod store;
 mod values;
@@ -62,6 +64,8 @@ enum Command {
     Predict(Box<predict::Args>),
     /// Continue a text, as facebookresearch/llama does.
     Generate(generate::Args),
+    /// Say how probable given continuations of texts are, as lm-evaluation-harness asks for it.
+    Score(score::Args),
     /// Inspect a store, verify it, or export it in llama-ccs' layout.
     Store(store::Args),
     /// Show what kind of model a path holds.
@@ -100,6 +104,7 @@ fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, AnyError> {
         Command::Extract(args) => args.run(json, signals),
         Command::Predict(args) => args.run(json),
         Command::Generate(args) => args.run(json),
+        Command::Score(args) => args.run(json),
         Command::Store(args) => args.run(json),
         Command::Model(args) => args.run(json),
         Command::Hooks(args) => args.run(json),
