@@ -20,8 +20,7 @@ pub(crate) struct Columns {
     #[arg(long, value_name = "CLASS", requires = "data", allow_hyphen_values = true, help_heading = HEADING)]
     positive: Option<String>,
     /// The column with each row's own choices, as lists; the label says which is right, by its number counted from 0, its
-    /// letter, or its text. A pair is the right choice and a wrong one, drawn with --seed [default: choices, if it holds
-    /// lists].
+    /// letter, or its text. A pair is the right choice and a wrong one, drawn with the seed.
     #[arg(long, value_name = "COLUMN", requires = "data", conflicts_with = "positive", help_heading = HEADING)]
     choices: Option<String>,
     /// The column with the statement or question. Templates can use it as `statement` and as `question` [default:

@@ -37,7 +37,7 @@
 //! | both, or one and a column called like a label (`target`, `gold`, `is_true`, …) with booleans too | either, if they say the same in every row, else an error |
 //! | a text in `answer`, booleans in `label` | `label` |
 //! | classes with names (Parquet that `datasets` wrote) or two other values | true where the class is the positive one: the one named with [`DatasetOptions::positive`], else the one that the plus answer of a plain template is called, else the one called true or yes; under promptsource's templates alone class 1 of a file that names its classes; else an error |
-//! | a column `choices` of lists ([`DatasetOptions::choices`]) | true where the plus side has the choice that the label names; the other side has a wrong one, drawn with the seed |
+//! | a column of lists that [`DatasetOptions::choices`] names | true where the plus side has the choice that the label names; the other side has a wrong one, drawn with the seed |
 //! | nothing, `-1`, `?` or the like in a row | an error, unless such rows are left out |
 //!
 //! # Templates

@@ -3,21 +3,12 @@
 //! A pair is the right choice and a wrong one, drawn with the seed, either of them first: the rule of Burns et al. 2022 for more
 //! than two classes, and elk's.
 
-use super::classes::{Sides, drawn_of};
-use super::label::{existing, is_unlabeled};
-use super::options::DatasetOptions;
-use super::table::{Column, Table};
-use crate::error::{Error, Result, quoted};
 use minijinja::Value;
 use minijinja::value::ValueKind;
-
-/// The column that is looked for unless another is named.
-const NAME: &str = "choices";
 
 /// The choices of each row.
 #[derive(Debug)]
 pub(super) struct Choices {
-    column: Column,
     rows: Vec<Option<Own>>,
     by: By,
 }
@@ -44,6 +35,23 @@ enum By {
 
 const WAYS: [By; 4] = [By::Name, By::Number, By::Letter, By::Text];
 
+/// Why a column holds no choices, by the row at fault.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Its cell is no list.
+    NoList(usize),
+    /// Its label is none of its choices, however it is read.
+    NoChoice(usize),
+}
+
+/// The choices of a row, counted from 0, by its label.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) right: usize,
+    /// Those of other texts.
+    pub(super) wrong: Vec<usize>,
+}
+
 impl Own {
     /// The choice that a label names.
     fn right(&self, by: By, label: &str) -> Option<usize> {
@@ -60,103 +68,40 @@ impl Own {
     }
 }
 
-/// The choices of a table's rows, if they have any and no class is named as the positive one.
-///
-/// # Errors
-/// A column that was named and is not there or holds no lists; labels that do not name a choice in every row.
-pub(super) fn of(
-    table: &Table,
-    label: &str,
-    labels: &[Option<String>],
-    options: &DatasetOptions,
-) -> Result<Option<Choices>> {
-    let column = match &options.choices {
-        Some(named) => existing(table, named, "choices")?,
-        // promptsource's templates say themselves what the choices are.
-        None if options.positive.is_none() && table.has(NAME) && label != NAME && !options.by_number() => {
-            Column(NAME.to_owned())
+impl Choices {
+    /// The choices in a column's cells, with the labels of rows that have one.
+    pub(super) fn read(cells: &[Option<&Value>], labels: &[Option<&str>]) -> Result<Self, Fault> {
+        let mut rows = Vec::with_capacity(cells.len());
+        for (row, cell) in cells.iter().enumerate() {
+            let value = cell.filter(|value| !value.is_none() && !value.is_undefined());
+            rows.push(value.map(|value| own(value).ok_or(Fault::NoList(row))).transpose()?);
         }
-        None => return Ok(None),
-    };
-    let mut rows = Vec::with_capacity(table.height());
-    for row in 0..table.height() {
-        let value = table.get(&column.0, row).filter(|value| !value.is_none() && !value.is_undefined());
-        let own = value.map(|value| (own(value), value));
-        match own {
-            Some((None, _)) if options.choices.is_none() => return Ok(None), // a text, for templates
-            Some((None, value)) => {
-                let hint = "name a column of lists of texts, or of objects with the lists `text` and `label`";
-                return Err(table.cell_error(
-                    row,
-                    &column,
-                    quoted(&value.to_string()),
-                    "a list of choices",
-                    hint,
-                ));
+        let named = |by: By| {
+            rows.iter()
+                .zip(labels)
+                .map(move |(own, label)| Some(own.as_ref()?.right(by, (*label)?).is_some()))
+        };
+        let names_all = |by: &By| named(*by).flatten().all(|is| is);
+        match WAYS.into_iter().find(names_all) {
+            Some(by) => Ok(Self { rows, by }),
+            None => {
+                Err(Fault::NoChoice(named(By::Number).position(|is| is == Some(false)).unwrap_or_default()))
             }
-            Some((own, _)) => rows.push(own),
-            None => rows.push(None),
         }
     }
-    let names_all = |by: &By| {
-        let mut named = rows.iter().zip(labels).filter_map(|(own, label)| {
-            let label = label.as_deref().filter(|label| !is_unlabeled(label))?;
-            Some(own.as_ref()?.right(*by, label).is_some())
-        });
-        let first = named.next();
-        first == Some(true) && named.all(|is| is)
-    };
-    let Some(by) = WAYS.into_iter().find(names_all) else {
-        return Err(no_choice(table, label, labels, &rows));
-    };
-    Ok(Some(Choices { column, rows, by }))
-}
 
-/// The error of labels that name choices in no way that holds for all rows; of the first row that has no choice by number.
-fn no_choice(table: &Table, label: &str, labels: &[Option<String>], rows: &[Option<Own>]) -> Error {
-    let fails = |(own, label): (&Option<Own>, &Option<String>)| match (own, label.as_deref()) {
-        (Some(own), Some(label)) if !is_unlabeled(label) => own.right(By::Number, label).is_none(),
-        _ => false,
-    };
-    let row = rows.iter().zip(labels).position(fails).unwrap_or_default();
-    let found =
-        labels.get(row).cloned().flatten().map_or_else(|| "nothing".to_owned(), |label| quoted(&label));
-    let hint = "in all rows alike: its number, counted from 0, its letter, its text, or its name in `label` beside `text`; \
-                for two classes, name the positive one";
-    table.cell_error(row, &Column(label.to_owned()), found, "one of the row's choices", hint)
-}
+    /// The choices that a row's label tells apart; `None` where the row has none.
+    pub(super) fn of(&self, row: usize, label: &str) -> Option<Named> {
+        let own = self.rows.get(row)?.as_ref()?;
+        let right = own.right(self.by, label)?;
+        let wrong = (0..own.texts.len()).filter(|at| own.texts.get(*at) != own.texts.get(right)).collect();
+        Some(Named { right, wrong })
+    }
 
-impl Choices {
-    /// A row's pair; `None` without a label.
-    ///
-    /// # Errors
-    /// No choices in the row, or no wrong one.
-    pub(super) fn sides(&self, table: &Table, label: &str, row: usize, seed: u64) -> Result<Option<Sides>> {
-        let Some(own) = self.rows.get(row).and_then(Option::as_ref) else {
-            let hint = "fill the cell or remove the row";
-            return Err(table.cell_error(row, &self.column, "nothing".to_owned(), "a list of choices", hint));
-        };
-        let Some(right) = own.right(self.by, label) else { return Ok(None) };
-        let text = |at: usize| own.texts.get(at).cloned().unwrap_or_default();
-        let wrong: Vec<usize> = (0..own.texts.len()).filter(|at| text(*at) != text(right)).collect();
-        if wrong.is_empty() {
-            let found = format!("only {}", quoted(&text(right)));
-            return Err(table.cell_error(
-                row,
-                &self.column,
-                found,
-                "a wrong choice beside the right one",
-                "remove the row",
-            ));
-        }
-        let (other, plus_is_right) = drawn_of(seed, row, wrong.len());
-        let other = wrong.get(other).copied().unwrap_or_default();
-        let [plus, minus] = if plus_is_right { [right, other] } else { [other, right] };
-        Ok(Some(Sides {
-            answer: plus_is_right,
-            values: [plus, minus].map(|at| Value::from(at as i64)),
-            names: Some([text(plus), text(minus)]),
-        }))
+    /// The text of a row's choice.
+    pub(super) fn text(&self, row: usize, choice: usize) -> String {
+        let own = self.rows.get(row).and_then(Option::as_ref);
+        own.and_then(|own| own.texts.get(choice)).cloned().unwrap_or_default()
     }
 }
 
@@ -186,8 +131,8 @@ fn texts(value: &Value) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{Dataset, Template, pairs};
+    use crate::error::Result;
+    use crate::{Dataset, DatasetOptions, Template, pairs};
 
     fn load(text: &str, options: &DatasetOptions) -> Result<Dataset> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -207,7 +152,7 @@ mod tests {
         let template = Template::from_source("ask", ASK).expect("compiles");
         let (mut wrong, mut first) = ([0; 2], 0);
         for seed in 0..400 {
-            let data = load(text, &DatasetOptions::new().seed(seed)).expect("readable");
+            let data = load(text, &DatasetOptions::new().choices("choices").seed(seed)).expect("readable");
             let made = pairs(&data, &template).expect("renders").pairs;
             let answers = |pair: &crate::ContrastPair| {
                 let answer = |prompt: &str| prompt.rsplit(' ').next().expect("an answer").to_owned();
@@ -240,7 +185,7 @@ mod tests {
                 |label| format!("{{\"question\":\"q\",\"choices\":[\"B\",\"1\",\"A\"],\"l\":{label}}}\n");
             row(labels[0]) + &row(labels[1])
         };
-        let plain = DatasetOptions::new;
+        let plain = || DatasetOptions::new().choices("choices");
         assert_eq!(answers(&rows(["0", "2"]), plain()), ["B", "A"]);
         assert_eq!(answers(&rows(["\"0\"", "\"1\""]), plain()), ["B", "1"]);
         assert_eq!(answers(&rows(["\"A\"", "\"C\""]), plain()), ["B", "A"]);
@@ -256,9 +201,9 @@ mod tests {
         let row = |choices: &str, label: &str| {
             format!("{{\"question\":\"q\",\"choices\":{choices},\"answer\":{label}}}")
         };
-        let beyond = error(&row("[\"a\",\"b\"]", "2"), DatasetOptions::new());
+        let beyond = error(&row("[\"a\",\"b\"]", "2"), DatasetOptions::new().choices("choices"));
         assert!(beyond.contains("row 0") && beyond.contains("counted from 0"), "{beyond}");
-        let same = error(&row("[\"a\",\" a\"]", "0"), DatasetOptions::new());
+        let same = error(&row("[\"a\",\" a\"]", "0"), DatasetOptions::new().choices("choices"));
         assert!(same.contains("a wrong choice beside the right one"), "{same}");
         let text = error(&row("\"a, b\"", "0"), DatasetOptions::new().choices("choices"));
         assert!(text.contains("a list of choices"), "{text}");
@@ -266,10 +211,15 @@ mod tests {
         assert!(absent.contains("did you mean `choices`"), "{absent}");
         // Without choices in a row that has a label; a row without a label is left out if that is wanted.
         let two = format!("{}\n{{\"question\":\"r\",\"answer\":0}}", row("[\"a\",\"b\"]", "0"));
-        assert!(error(&two, DatasetOptions::new()).contains("row 1"));
+        assert!(error(&two, DatasetOptions::new().choices("choices")).contains("row 1"));
         let two = format!("{}\n{}", row("[\"a\",\"b\"]", "0"), row("[\"a\",\"b\"]", "-1"));
-        assert_eq!(load(&two, &DatasetOptions::new().skip_unlabeled(true)).expect("readable").unlabeled, 1);
-        // A column of texts is one for templates, and a positive class makes two classes.
+        assert_eq!(
+            load(&two, &DatasetOptions::new().choices("choices").skip_unlabeled(true))
+                .expect("readable")
+                .unlabeled,
+            1
+        );
+        // Where nobody names them, they are for templates.
         assert_eq!(
             load(&row("\"a, b\"", "true"), &DatasetOptions::new()).expect("readable").questions.len(),
             1

@@ -85,8 +85,7 @@ impl DatasetOptions {
     }
 
     /// The column that holds each row's own choices: lists of answers, or objects with the lists `text` and `label`, as ARC has
-    /// them. By default that is `choices`, where it holds lists, no class is the positive one, and not all templates are promptsource's. The label then says which is
-    /// right, by its number counted from 0, its letter, its name, or its text, in all rows alike. A pair is the right choice and
+    /// them. The label then says which is right, by its number counted from 0, its letter, its name, or its text, in all rows alike. A pair is the right choice and
     /// a wrong one, drawn with the [seed](DatasetOptions::seed) (Burns et al. 2022), which are the answers of plain templates.
     #[must_use]
     pub fn choices(mut self, column: impl Into<String>) -> Self {

@@ -53,7 +53,10 @@ impl Table {
     /// What is no table, damaged or too large; a table without rows.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            return folder::open(path);
+            let tables =
+                folder::files(path)?.iter().map(|file| Self::open(file)).collect::<Result<Vec<_>>>()?;
+            check_alike(&tables)?;
+            return Ok(Self::one_of(path, tables));
         }
         let source::Contents { identity, bytes } = source::read(path)?;
         Ok(Self { identity, ..Self::parse(path, bytes)? })
@@ -89,7 +92,7 @@ impl Table {
     }
 
     /// Tables of the same columns as one, in the columns' order of the first.
-    pub(super) fn one_of(path: &Path, tables: Vec<Self>) -> Self {
+    fn one_of(path: &Path, tables: Vec<Self>) -> Self {
         let (mut identities, mut parts, mut rows) = (blake3::Hasher::new(), Vec::new(), Vec::new());
         let names = tables.first().map(|first| first.names.clone()).unwrap_or_default();
         let (mut classes, mut unread) = (BTreeMap::new(), BTreeMap::new());
@@ -224,6 +227,31 @@ impl Table {
         let (path, row) = self.place(row);
         Error::Cell { path: path.to_owned(), row, column: column.0.clone(), found, expected, hint }
     }
+}
+
+/// Fails unless tables have the same columns, of the same classes.
+fn check_alike(tables: &[Table]) -> Result<()> {
+    let Some(first) = tables.first() else { return Ok(()) };
+    for table in tables {
+        let names = tables.iter().flat_map(|other| other.names().iter().map(move |name| (other, name)));
+        if let Some((other, name)) = names.into_iter().find(|(_, name)| !table.has(name)) {
+            return Err(Error::MissingColumns {
+                path: table.path().to_owned(),
+                missing: vec![format!("`{name}`, which {} has", other.path().display())],
+                found: table.names().to_vec(),
+                hint: "the files of a folder are read as one table: put those that belong together into one of their own",
+            });
+        }
+        let differs = |name: &&String| first.classes(name) != table.classes(name);
+        if let Some(name) = table.names().iter().find(differs) {
+            let what = format!(
+                "a file whose classes of `{name}` are others than those of {}",
+                first.path().display()
+            );
+            return Err(source::refused(table.path(), &what, "read the files one by one"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

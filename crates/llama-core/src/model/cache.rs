@@ -92,7 +92,9 @@ impl KvCache {
         let new = Tensor::f_ones([ids.len() as i64, 1], (Kind::Bool, Device::Cpu))?;
         self.seen = Tensor::f_cat(&[&self.seen, &new], 1)?;
         let step = Batch::step(ids, &self.lengths, &self.seen)?;
-        self.lengths.iter_mut().for_each(|length| *length += 1);
+        for length in &mut self.lengths {
+            *length += 1;
+        }
         Ok(step)
     }
 

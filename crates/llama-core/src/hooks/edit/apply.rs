@@ -289,7 +289,9 @@ impl Ready {
         }
         // Named positions are those of the whole text.
         for (own, past) in positions.iter_mut().zip(batch.past().unwrap_or_default()) {
-            own.iter_mut().for_each(|position| *position += past);
+            for position in own {
+                *position += past;
+            }
         }
         Ok(Cow::Owned(Tokens::At(positions)))
     }

@@ -145,8 +145,8 @@ impl Llama {
                         [Q, K, QBias, KBias, QNorm, KNorm].into_iter().filter(|part| part.is_of(&self.config))
                     {
                         let mut rows = weight(part)?;
-                        let count = rows.size().first().copied().unwrap_or_default();
-                        let order = rotary_order(&self.config, count, reading == Reading::Interleaved);
+                        let shape = Weight::Block(block, part).shape(&self.config);
+                        let order = rotary_order(&self.config, shape[0], reading == Reading::Interleaved);
                         let order = Tensor::f_from_slice(&order)?.f_to_device(self.device)?;
                         rows.f_copy_(&rows.f_index_select(0, &order)?)?;
                     }
