@@ -43,10 +43,10 @@ impl Args {
         // Weights are changed where they are, so they stay as they are read.
         let found = Llama::load(&checkpoint, suited.precision, device)?.check(&ids)?;
         if json {
-            self.print_json(&found)?
+            self.print_json(&found)?;
         } else {
-            print(&found)?
-        };
+            print(&found)?;
+        }
         Ok(if found.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

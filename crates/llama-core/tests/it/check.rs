@@ -88,12 +88,14 @@ fn a_sound_model_has_no_problems_and_is_left_as_it_was() {
     assert!((found.mean_log_prob - mean.double_value(&[])).abs() < 1e-4);
 }
 
+/// What is done to a model, and the reading that undoes it.
+type Mutation<'a> = (&'a str, Reading, Box<dyn Fn(&Llama)>);
+
 /// Each mistake is named, and nothing else is.
 #[test]
 fn mistakes_of_conversions_are_named() {
     let checkpoint = Checkpoint::open(quiz().join("model")).expect("checkpoint");
     let ids = lesson(&checkpoint);
-    type Mutation<'a> = (&'a str, Reading, Box<dyn Fn(&Llama)>);
     let mutations: [Mutation<'_>; 5] = [
         ("interleaved", Reading::Interleaved, Box::new(interleave)),
         (
