@@ -18,19 +18,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here prints, and nothing of C++ reaches stderr: errors are values. Tensors are on the CPU.
+//! Nothing here prints, and nothing of C++ reaches stderr: errors are values. Tensors are on the CPU, or on GPUs that NCCL
+//! connects ([`Group::with_nccl`]).
 
+mod communicator;
 mod foreign;
 mod group;
 mod heartbeat;
 mod lost;
+mod nccl;
 mod ranks;
 mod store;
 mod world;
 
+pub use communicator::Communicator;
 pub use group::Group;
 pub use heartbeat::Heartbeat;
 pub use lost::{Cause, Lost};
+pub use nccl::Nccl;
 pub use ranks::{Patience, Ranks};
 pub use store::Store;
 pub use world::{Launcher, World, own_address};
@@ -89,8 +94,8 @@ pub enum Error {
         /// Its tensor, or operation.
         expected: String,
     },
-    /// A tensor whose numbers do not lie one after the other, or not on the CPU.
-    #[error("`{operation}` needs a contiguous tensor on the CPU")]
+    /// A tensor whose numbers do not lie one after the other, or neither on the CPU nor on the GPU of a group with NCCL.
+    #[error("`{operation}` needs a contiguous tensor on the CPU, or on the GPU that NCCL connects")]
     Layout {
         /// The operation.
         operation: &'static str,
@@ -113,6 +118,12 @@ pub enum Error {
     Disagreement {
         /// What each of them says that differs from rank 0.
         objections: Vec<String>,
+    },
+    /// GPUs cannot exchange tensors: NCCL, or CUDA's runtime, is not in memory.
+    #[error("NCCL is not there: {problem}")]
+    NoNccl {
+        /// What is missing.
+        problem: String,
     },
     /// This LibTorch was built without c10d.
     #[error("this LibTorch has no c10d")]
@@ -154,6 +165,9 @@ impl Error {
             },
             Self::Disagreement { .. } => {
                 "give every rank the same version, data and settings, on machines of one kind"
+            }
+            Self::NoNccl { .. } => {
+                "a LibTorch with CUDA brings `libnccl.so.2`; without it tensors go by way of the CPU"
             }
             Self::NoEngine => "use the LibTorch that `cargo xtask libtorch` fetches",
             Self::Runtime(error) => return error.hint(),
