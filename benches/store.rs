@@ -10,9 +10,9 @@ use llama_ccs::activations::{
     BatchStates, Column, ColumnStates, Manifest, Row, Side, SideOf, Sides, Store, StoreDtype, StoreWriter,
 };
 
-/// LLaMA 7B's columns for a few pairs: 33 layers of dim 4096, both sides.
-const ROWS: usize = 64;
-const BATCH: usize = 8;
+/// LLaMA 7B's columns, 33 layers of dim 4096 and both sides: half a gigabyte, so that opening and closing weigh little.
+const ROWS: usize = 480;
+const BATCH: usize = 24;
 const LAYERS: usize = 33;
 const DIM: usize = 4096;
 

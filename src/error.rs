@@ -35,14 +35,10 @@ pub enum Error {
         /// The batches of the whole plan.
         batches: usize,
     },
-    /// What connects several processes.
-    #[cfg(feature = "distributed")]
-    #[error(transparent)]
-    Ranks(#[from] torch_runtime::dist::Error),
-    /// Another process of the job was lost.
+    /// What connects several processes; one of them was lost, or they are not of one mind.
     #[cfg(feature = "distributed")]
     #[error("{0}")]
-    Lost(torch_runtime::dist::Lost),
+    Ranks(#[from] torch_runtime::dist::Error),
     /// A number of stages that the processes, or the blocks, cannot be divided into.
     #[cfg(feature = "distributed")]
     #[error("{ranks} processes cannot be {stages} stages each of a model of {n_layers} blocks")]
@@ -53,13 +49,6 @@ pub enum Error {
         stages: usize,
         /// The model's blocks.
         n_layers: usize,
-    },
-    /// The processes of a job are not of one mind; nothing was written.
-    #[cfg(feature = "distributed")]
-    #[error("{}", objections.join("\n"))]
-    Disagreement {
-        /// What each of them says that differs from rank 0.
-        objections: Vec<String>,
     },
     /// A file; the message names it.
     #[error("{0}")]
@@ -152,17 +141,8 @@ impl Error {
             #[cfg(feature = "distributed")]
             Self::Ranks(error) => return error.hint(),
             #[cfg(feature = "distributed")]
-            Self::Lost(lost) => match lost.cause {
-                torch_runtime::dist::Cause::Failed(_) => "that rank's own message says more",
-                _ => "the same command continues",
-            },
-            #[cfg(feature = "distributed")]
             Self::Grid { .. } => {
                 "`stages` must divide the number of processes, and each stage has at least one block"
-            }
-            #[cfg(feature = "distributed")]
-            Self::Disagreement { .. } => {
-                "give every rank the same version, model, tokenizer, prompts and settings, on machines of one kind"
             }
             Self::Io(error) => host::hint::hint(error),
             Self::NoPairs => {
@@ -195,6 +175,12 @@ impl Error {
         };
         Some(hint.to_owned())
     }
+}
+
+/// What another rank said that makes no sense here.
+#[cfg(feature = "distributed")]
+pub(crate) fn unfit(objection: String) -> Error {
+    torch_runtime::dist::Error::Disagreement { objections: vec![objection] }.into()
 }
 
 /// What to do about an error of this crate or of one that it re-exports; none about any other error.

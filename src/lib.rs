@@ -46,8 +46,6 @@ mod error;
 mod extract;
 mod pairs;
 mod predict;
-#[cfg(feature = "distributed")]
-mod ranks;
 
 pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
@@ -55,4 +53,4 @@ pub use extract::{Examples, Extraction, Observer, Outcome, PartOf, TokenRule, co
 pub use pairs::{PairTokenizer, tokenize_all, tokenize_statements};
 pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, check_predictable, predict};
 #[cfg(feature = "distributed")]
-pub use ranks::{Patience, Ranks};
+pub use torch_runtime::dist::{Patience, Ranks};

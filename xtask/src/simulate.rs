@@ -163,10 +163,10 @@ fn simulate(model: &Model, machines: &Machines, batches: usize, writer: f64) -> 
             let comes = all[process].sent + link.latency;
             all[process + 1].came.push_back(comes);
         }
-        // One thread of rank 0 receives, hashes and writes; its own states do not travel.
+        // One thread of rank 0 receives, and then writes; its own states do not travel.
         let bytes = states(model, blocks(stage));
         let travels = if process == 0 { 0.0 } else { bytes / link.rate };
-        rank_0 = rank_0.max(ends) + travels.max(bytes / writer);
+        rank_0 = rank_0.max(ends) + travels + bytes / writer;
         all[process].taken.push(rank_0);
     }
     Took { seconds: rank_0, busy: computed / rank_0 / all.len() as f64 }
