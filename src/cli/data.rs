@@ -19,6 +19,10 @@ pub(crate) struct Columns {
     /// (Parquet files of Hugging Face's datasets have them). All other classes are negative.
     #[arg(long, value_name = "CLASS", requires = "data", allow_hyphen_values = true, help_heading = HEADING)]
     positive: Option<String>,
+    /// The column with each row's own choices, as lists; the label says which is right, by its number counted from 0, its
+    /// letter, or its text. A pair is the right choice and a wrong one, drawn with the seed.
+    #[arg(long, value_name = "COLUMN", requires = "data", conflicts_with = "positive", help_heading = HEADING)]
+    choices: Option<String>,
     /// The column with the statement or question. Templates can use it as `statement` and as `question` [default:
     /// question or statement].
     #[arg(long, value_name = "COLUMN", requires = "data", help_heading = HEADING)]
@@ -53,9 +57,10 @@ impl Columns {
             .seed(seed)
             .for_templates(templates)
             .keep_columns(keep);
-        let decided: [(&Option<String>, Decide); 5] = [
+        let decided: [(&Option<String>, Decide); 6] = [
             (&self.label, DatasetOptions::label),
             (&self.positive, DatasetOptions::positive),
+            (&self.choices, DatasetOptions::choices),
             (&self.text, DatasetOptions::text),
             (&self.id, DatasetOptions::id),
             (&self.group, DatasetOptions::group),

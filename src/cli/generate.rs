@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Llama, Precision, Sampling};
+use host::program::Hinted;
+use llama_ccs::llama_core::{
+    Change, Checkpoint, Edits, Ended, Generated, Hook, IdentityCache, Kernels, Llama, Precision, Sampling,
+};
 use llama_ccs::torch_runtime;
 use serde_json::json;
 
@@ -14,7 +17,12 @@ use super::{named, output};
 #[command(after_help = "\
 Examples:
   llama-ccs generate --model llama-7b 'The capital of Germany is the city of'
-  llama-ccs generate --model llama-7b --temperature 0 'Once upon a time' 'In the beginning'")]
+  llama-ccs generate --model llama-7b --temperature 0 'Once upon a time' 'In the beginning'
+  llama-ccs generate --model llama-7b --edits truth.json --strength=-8,0,8 'Is the earth flat? Answer:' --stop '\n'
+
+Edits are those of `llama-ccs extract --edits`. In a generation `all` means every token, the prompt's and those generated; \
+`last` the prompt's last token and every one generated; `first` the prompt's first; `at` positions of the whole text. \
+`rows` of an edit count the prompts.")]
 pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, a .gguf file, or a name on the Hugging Face hub,
     /// ORG/NAME[@REVISION][:FILE], which is downloaded if it is not in the local cache.
@@ -35,6 +43,16 @@ pub(crate) struct Args {
     /// The most new tokens.
     #[arg(long, default_value_t = 256)]
     max_new_tokens: usize,
+    /// End a text before this one; may be given several times. \n and \t are a new line and a tab. A text also ends at the
+    /// tokens that the model's files say end one.
+    #[arg(long, value_name = "TEXT", value_parser = stop_text)]
+    stop: Vec<String>,
+    /// Change activations on the way: a file of edits, as for `extract`.
+    #[arg(long, value_name = "FILE")]
+    edits: Option<PathBuf>,
+    /// Multiply what the edits add by each of these numbers, and continue every prompt once for each.
+    #[arg(long, value_name = "X,…", value_delimiter = ',', allow_hyphen_values = true, requires = "edits")]
+    strength: Vec<f64>,
     /// Seed of the sampling: the same seed gives the same text.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -57,7 +75,6 @@ impl Args {
         tokenizer.check_fits(checkpoint.config())?;
         let suited = checkpoint.suited(device, (self.dtype, self.kernels), &IdentityCache::of_user())?;
         let llama = Llama::load(&checkpoint, suited.precision, device)?.with_kernels(suited.kernels)?;
-        let prompts = self.prompts.iter().map(|p| tokenizer.ids(p)).collect::<Result<Vec<_>, _>>()?;
         let sampling = Sampling {
             temperature: self.temperature,
             top_p: self.top_p,
@@ -65,21 +82,80 @@ impl Args {
             stop: tokenizer.eos().to_vec(),
             seed: self.seed,
         };
-        let mut texts = Vec::new();
-        for (prompt, new) in prompts.iter().zip(llama.generate(&prompts, &sampling)?) {
-            // The new tokens alone would lose the space before their first word.
-            let (before, whole) =
-                (tokenizer.decode(prompt)?, tokenizer.decode(&[prompt.clone(), new].concat())?);
-            texts.push(whole.strip_prefix(&before).unwrap_or(&whole).to_owned());
-        }
-        if json {
-            let pairs = self.prompts.iter().zip(&texts).map(|(p, t)| json!({ "prompt": p, "text": t }));
-            output::json(&pairs.collect::<Vec<_>>())?;
+        // Each prompt once for each strength.
+        let strengths = if self.strength.is_empty() {
+            vec![None]
         } else {
-            for (prompt, text) in self.prompts.iter().zip(&texts) {
-                output::data(&format!("{prompt}{text}"))?;
-            }
-        }
+            self.strength.iter().map(|&x| Some(x)).collect()
+        };
+        let rows: Vec<(&String, Option<f64>)> = self
+            .prompts
+            .iter()
+            .flat_map(|prompt| strengths.iter().map(move |&strength| (prompt, strength)))
+            .collect();
+        let prompts = rows.iter().map(|(prompt, _)| tokenizer.ids(prompt)).collect::<Result<Vec<_>, _>>()?;
+        let edits = self.edits(&rows)?;
+        let mut hook = edits.map(|edits| edits.hook(llama.config(), device)).transpose()?;
+        let hook = hook.as_mut().map(|hook| hook as &mut dyn Hook);
+        let texts = llama.generate_text(&tokenizer, &prompts, &sampling, &self.stop, hook)?;
+        print(&rows, &texts, json)?;
         Ok(ExitCode::SUCCESS)
     }
+
+    /// The edits, with the strength of each row.
+    fn edits(&self, rows: &[(&String, Option<f64>)]) -> Result<Option<Edits>, AnyError> {
+        let Some(path) = &self.edits else { return Ok(None) };
+        let edits = Edits::load(path)?;
+        if self.strength.is_empty() {
+            return Ok(Some(edits));
+        }
+        if !edits.iter().any(|edit| matches!(edit.change, Change::Add { .. })) {
+            let what = format!("{} adds nothing that a strength could multiply", path.display());
+            return Err(Hinted::new(what, "leave out --strength").into());
+        }
+        if edits.iter().any(|edit| edit.rows.is_some() || edit.strengths.is_some()) {
+            let what = format!("{} has edits of certain rows", path.display());
+            return Err(Hinted::new(what, "leave out --strength, or take `rows` and `strengths` out").into());
+        }
+        let strengths: Vec<f64> = rows.iter().filter_map(|(_, strength)| *strength).collect();
+        Ok(Some(edits.with_strengths(&strengths)))
+    }
+}
+
+fn print(rows: &[(&String, Option<f64>)], texts: &[Generated], json: bool) -> Result<(), AnyError> {
+    let all = || rows.iter().zip(texts);
+    if json {
+        let object = |((prompt, strength), own): (&(&String, Option<f64>), &Generated)| {
+            let (ended, stop) = match &own.ended {
+                Ended::Length => ("length", None),
+                Ended::Token => ("token", None),
+                Ended::Text(stop) => ("text", Some(stop)),
+            };
+            let mut object = json!({
+                "prompt": prompt, "text": own.text, "tokens": own.ids.len(), "ended": ended,
+            });
+            if let Some(stop) = stop {
+                object["stop"] = json!(stop);
+            }
+            if let Some(strength) = strength {
+                object["strength"] = json!(strength);
+            }
+            object
+        };
+        output::json(&all().map(object).collect::<Vec<_>>())?;
+        return Ok(());
+    }
+    for ((prompt, strength), own) in all() {
+        let strength = strength.map_or_else(String::new, |strength| format!("[{strength}] "));
+        output::data(&format!("{strength}{prompt}{}", own.text))?;
+    }
+    Ok(())
+}
+
+/// A text of a command line, in which a new line is written `\n`.
+fn stop_text(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it must not be empty".to_owned());
+    }
+    Ok(text.replace("\\n", "\n").replace("\\t", "\t"))
 }

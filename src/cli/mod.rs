@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use host::program::{Errors, Program, Signals, is_later_rank};
 use llama_ccs::torch_runtime::program;
 
+mod check;
 mod data;
 mod doctor;
 mod extract;
@@ -20,6 +21,7 @@ mod named;
 mod output;
 mod predict;
 mod prompts;
+mod score;
 mod sidecar;
 mod store;
 mod values;
@@ -56,6 +58,8 @@ enum Command {
     Predict(Box<predict::Args>),
     /// Continue a text, as facebookresearch/llama does.
     Generate(generate::Args),
+    /// Say how probable given continuations of texts are, as lm-evaluation-harness asks for it.
+    Score(score::Args),
     /// Inspect a store, verify it, or export it in llama-ccs' layout.
     Store(store::Args),
     /// Show what kind of model a path holds.
@@ -94,6 +98,7 @@ fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, AnyError> {
         Command::Extract(args) => args.run(json, signals),
         Command::Predict(args) => args.run(json),
         Command::Generate(args) => args.run(json),
+        Command::Score(args) => args.run(json),
         Command::Store(args) => args.run(json),
         Command::Model(args) => args.run(json),
         Command::Hooks(args) => args.run(json),

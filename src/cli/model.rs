@@ -1,4 +1,4 @@
-//! `llama-ccs model info`, `llama-ccs model families`
+//! `llama-ccs model info`, `llama-ccs model check` (see `check`), `llama-ccs model families`
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::hashing::Hashing;
 use super::values::AnyError;
-use super::{named, output};
+use super::{check, named, output};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -18,6 +18,7 @@ Examples:
   llama-ccs model info llama-7b                                  # Meta's layout
   llama-ccs model info Llama-3.2-1B                              # Hugging Face's
   llama-ccs model info SmolLM2-135M-Instruct.Q4_1.gguf --json
+  llama-ccs model check Llama-3.2-1B                             # does it compute what it was trained to?
   llama-ccs model families                                       # what can be read")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -32,6 +33,9 @@ enum Command {
         /// ORG/NAME[@REVISION][:FILE].
         model: PathBuf,
     },
+    /// Check a model by a text: sizes of weights and states, how likely the text is, and whether it would be likelier if
+    /// the weights were read otherwise, which names what went wrong in a conversion. Exit code 1 if something looks wrong.
+    Check(check::Args),
     /// List the families of models that are computed, and what each does otherwise than LLaMA.
     Families,
 }
@@ -40,6 +44,7 @@ impl Args {
     pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
         match &self.command {
             Command::Info { model } => info(model, json),
+            Command::Check(args) => args.run(json),
             Command::Families => families(json),
         }
     }

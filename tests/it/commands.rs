@@ -393,7 +393,10 @@ fn every_command_speaks_json() {
         .args(["--part", "1/1"])
         .assert()
         .success();
-    let cases: [(&str, Vec<&str>); 12] = [
+    let pairs = out("pairs.csv");
+    std::fs::write(&pairs, "context,continuation\nThe cup is, red\n").expect("pairs");
+    let likely = "The cup is red.\n\nAfter reading this passage, I have a question: is the cup red?\n\nTrue or False: True right";
+    let cases: [(&str, Vec<&str>); 14] = [
         (
             "prompts",
             vec!["--data", &data, "--model", &model, "--limit", "3", "--preview", "2", "--out", &made],
@@ -401,12 +404,14 @@ fn every_command_speaks_json() {
         ("extract", vec!["--model", &model, "--prompts", &csv, "--out", &extracted]),
         ("predict", vec!["--run", &run, "--model", &model, "--prompts", &csv]),
         ("generate", vec!["--model", &model, "--max-new-tokens", "1", "The cup", "is red"]),
+        ("score", vec!["--model", &model, &pairs]),
         ("store info", vec![&store]),
         ("store verify", vec![&store]),
         ("store export", vec![&store, "--out", &exported]),
         ("store merge", vec![&part, "--out", &merged]),
         ("hooks", vec![&model]),
         ("model info", vec![&model]),
+        ("model check", vec![&model, "--text", likely]),
         ("model families", vec![]),
         ("doctor", vec![]),
     ];

@@ -23,6 +23,7 @@ mod process;
 mod quiz;
 mod ranks;
 mod resume;
+mod score;
 mod sharing;
 mod statements;
 mod support;

@@ -42,7 +42,8 @@ impl Error {
             Self::Classes { classes, .. } => {
                 let others = if classes.len() > 2 { " (all others then are negative)" } else { "" };
                 format!(
-                    "say which class is positive{others}, or write a template whose answers are called like the classes"
+                    "say which class is positive{others}, write a template whose answers are called like the classes, or name \
+                     the column of the rows' own choices"
                 )
             }
             _ => return None,

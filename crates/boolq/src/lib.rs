@@ -24,7 +24,7 @@
 //! # Data
 //!
 //! JSON (an object a line, an array, an object of columns), CSV (also with semicolons, tabs or bars) or Parquet, packed
-//! by gzip or zstd or not, in UTF-8 or UTF-16, with a label in `answer` or `label`: true/false, yes/no or 1/0.
+//! by gzip or zstd or not, in UTF-8 or UTF-16, one file, a folder of them, or standard input (`-`), with a label in `answer` or `label`: true/false, yes/no or 1/0.
 //! `question` (with `passage` and `title`, as in BoolQ) and `statement` have a meaning of their own, and the built-in
 //! templates; templates of your own may use any column, lists and objects included. CSV is what pandas reads in it
 //! (`dtype=str, na_filter=False`), or an error.
@@ -37,6 +37,7 @@
 //! | both, or one and a column called like a label (`target`, `gold`, `is_true`, …) with booleans too | either, if they say the same in every row, else an error |
 //! | a text in `answer`, booleans in `label` | `label` |
 //! | classes with names (Parquet that `datasets` wrote) or two other values | true where the class is the positive one: the one named with [`DatasetOptions::positive`], else the one that the plus answer of a plain template is called, else the one called true or yes; under promptsource's templates alone class 1 of a file that names its classes; else an error |
+//! | a column of lists that [`DatasetOptions::choices`] names | true where the plus side has the choice that the label names; the other side has a wrong one, drawn with the seed |
 //! | nothing, `-1`, `?` or the like in a row | an error, unless such rows are left out |
 //!
 //! # Templates
@@ -146,7 +147,7 @@ mod warning;
 pub use answer::{AnswerSpans, SpanFault, answer_ranges};
 pub use blank::{blank, check_blank};
 pub use columns::{DataColumns, KeepColumns};
-pub use dataset::{Dataset, DatasetOptions, Kind, Question};
+pub use dataset::{Dataset, DatasetOptions, Kind, Question, texts};
 pub use error::{BoxError, Error, Result};
 pub use example::{Example, Origin};
 pub use groups::group_of;

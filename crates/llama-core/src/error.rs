@@ -235,6 +235,15 @@ pub enum Error {
         expected: String,
     },
 
+    /// A continuation that cannot be scored.
+    #[error("the continuation {text:?} cannot be scored: {reason}")]
+    NoContinuation {
+        /// Its text, or its ids.
+        text: String,
+        /// Why not.
+        reason: &'static str,
+    },
+
     /// States that are not as wide as the model.
     #[error("`{what}` has states of {found} numbers, and the model's have {expected}")]
     Width {
@@ -390,6 +399,13 @@ pub enum Error {
         value: f64,
         /// The range.
         hint: &'static str,
+    },
+
+    /// A cache of keys and values that does not fit the pass.
+    #[error("the cache of keys and values: {reason}")]
+    Cache {
+        /// What does not fit.
+        reason: String,
     },
 
     /// A hook looked at a token that [`crate::Forward::reads`] left out.

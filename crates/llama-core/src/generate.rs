@@ -5,10 +5,13 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 use torch_runtime::{TensorChain as _, TensorExt as _};
 
-use crate::batch::{Attends, Batch, Padding};
 use crate::error::{Error, Result};
-use crate::hooks::Tokens;
+use crate::hooks::{Hook, Tokens};
 use crate::model::{Forward, KvCache, Llama};
+
+mod text;
+
+pub use text::{Ended, Generated};
 
 /// How tokens are chosen and when to stop.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,17 +44,67 @@ impl Llama {
     /// # Errors
     /// An empty prompt, a setting outside its range, a token outside the vocabulary.
     pub fn generate<P: AsRef<[u32]>>(&self, prompts: &[P], sampling: &Sampling) -> Result<Vec<Vec<u32>>> {
+        self.continue_all(prompts, sampling, None, &mut |_, _| Ok(false))
+    }
+
+    /// Continues all prompts while a hook visits the model: steering, ablation ([`crate::Edits`]), or a look at what is
+    /// generated.
+    ///
+    /// The hook sees every token once: those of the prompts in the first pass, and then in a pass of its own each token that
+    /// was generated. What it changes stays in the keys and values that later tokens read. [`Tokens`] mean:
+    ///
+    /// | | tokens |
+    /// |---|---|
+    /// | [`Tokens::All`] | every token, the prompt's and those generated |
+    /// | [`Tokens::Last`] | the prompt's last token and every one generated: those after which a token is chosen |
+    /// | [`Tokens::First`] | the prompt's first |
+    /// | [`Tokens::At`] | these positions of the text, counted from the prompt's first token; one that lies beyond the prompt is that of a generated token, if the text gets that long |
+    ///
+    /// So an edit gives what it would give if the whole text were run again for each token, with the same edit at the same
+    /// positions ([`Tokens::Last`]: at each position that was the last one before), up to rounding. `rows` and `strengths` of
+    /// an [`crate::Edit`] count the prompts. A [`crate::Change::Patch`] brings values for as many tokens as a pass has, so give it
+    /// positions of the prompts.
+    ///
+    /// ```
+    /// # use llama_core::{Change, Config, Edit, Edits, HookPoint, Llama, Precision, Sampling, Tokens, tch};
+    /// # let config = Config { dim: 8, n_layers: 2, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+    /// #     vocab_size: 10, ..Config::default() };
+    /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
+    /// let direction = tch::Tensor::f_ones([8], (tch::Kind::Float, tch::Device::Cpu))?; // [D]
+    /// let steer: Edits = Edit::new(HookPoint::resid_post(0), Tokens::Last, Change::add(&direction, 4.0)?).into();
+    /// let mut hook = steer.hook(llama.config(), llama.device())?;
+    /// let greedy = Sampling { temperature: 0.0, max_new_tokens: 5, ..Sampling::default() };
+    /// let texts = llama.generate_with(&[vec![1, 2, 3], vec![4]], &greedy, &mut hook)?;
+    /// assert_eq!(texts[1].len(), 5);
+    /// # Ok::<(), llama_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Llama::generate`]; the hook's.
+    pub fn generate_with<P: AsRef<[u32]>>(
+        &self,
+        prompts: &[P],
+        sampling: &Sampling,
+        hook: &mut dyn Hook,
+    ) -> Result<Vec<Vec<u32>>> {
+        self.continue_all(prompts, sampling, Some(hook), &mut |_, _| Ok(false))
+    }
+
+    /// The loop of all generation. `ended` is asked after each new token of a prompt whether its text ends with it.
+    fn continue_all<P: AsRef<[u32]>>(
+        &self,
+        prompts: &[P],
+        sampling: &Sampling,
+        mut hook: Option<&mut dyn Hook>,
+        ended: &mut dyn FnMut(usize, &[u32]) -> Result<bool>,
+    ) -> Result<Vec<Vec<u32>>> {
         sampling.check()?;
-        let batch = Batch::padded(prompts, Padding::Left)?;
-        let (rows, width) = batch.shape();
         let mut texts: Vec<Vec<u32>> = vec![Vec::new(); prompts.len()];
+        let (mut cache, mut step) = KvCache::begin(self, prompts, sampling.max_new_tokens)?;
         if prompts.is_empty() || sampling.max_new_tokens == 0 {
             return Ok(texts);
         }
-        let room = i64::try_from(sampling.max_new_tokens).unwrap_or(i64::MAX);
-        let capacity = width.saturating_add(room);
-        let mut cache = KvCache::new(self, rows, capacity)?;
-        let mut ended = vec![false; prompts.len()];
+        let mut done = vec![false; prompts.len()];
         // One stream a prompt, so that a prompt's text does not depend on its neighbors.
         let mut rngs: Vec<_> = (0..prompts.len() as u64)
             .map(|row| {
@@ -60,42 +113,25 @@ impl Llama {
                 rng
             })
             .collect();
-        let mut positions: Vec<i64> = batch.lengths().iter().map(|&n| n as i64).collect();
-        let mut seen = real_columns(&batch)?; // [B, T] bool
-        let mut step = batch;
         loop {
-            let output = self.forward(&step, Forward::new().cache(&mut cache).logits(Tokens::Last))?;
-            let Some(logits) = output.logits else { return Ok(texts) };
+            let mut run = Forward::new().cache(&mut cache).logits(Tokens::Last);
+            if let Some(hook) = hook.as_deref_mut() {
+                run = run.hook(hook);
+            }
+            let Some(logits) = self.forward(&step, run)?.logits else { return Ok(texts) };
             let next = sampling.choose(&logits, &mut rngs)?;
             for (row, &id) in next.iter().enumerate() {
-                ended[row] |= sampling.stop.contains(&id);
-                if !ended[row] {
+                done[row] |= sampling.stop.contains(&id);
+                if !done[row] {
                     texts[row].push(id);
-                    ended[row] = texts[row].len() == sampling.max_new_tokens;
+                    done[row] = texts[row].len() == sampling.max_new_tokens || ended(row, &texts[row])?;
                 }
             }
-            if ended.iter().all(|&e| e) {
+            if done.iter().all(|&e| e) {
                 return Ok(texts);
             }
-            seen = Tensor::f_cat(&[&seen, &Tensor::f_ones([rows, 1], (Kind::Bool, Device::Cpu))?], 1)?;
-            step = Batch::step(&next, &positions, &seen)?;
-            for position in &mut positions {
-                *position += 1;
-            }
+            step = cache.next(&next)?;
         }
-    }
-}
-
-/// Which columns of a left-padded batch hold tokens.
-///
-/// # Shapes
-/// → \[B, T\] bool
-fn real_columns(batch: &Batch) -> Result<Tensor> {
-    let (rows, width) = batch.shape();
-    match &batch.attends {
-        Attends::Causal => Ok(Tensor::f_ones([rows, width], (Kind::Bool, Device::Cpu))?),
-        // The last column sees exactly the real ones.
-        Attends::Mask(mask) => Ok(mask.f_select(1, 0)?.f_select(1, width - 1)?),
     }
 }
 

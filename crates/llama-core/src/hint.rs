@@ -71,6 +71,7 @@ impl Error {
             Self::Position { .. } => "positions count a prompt's real tokens from 0, padding excluded",
             Self::Selection { .. } => "Tokens::At takes one list per prompt, in the batch's order",
             Self::NextTokens { .. } => "log_probs takes for each state the id of the token that follows it",
+            Self::NoContinuation { .. } => "a context and a continuation need at least one token each",
             Self::TokensName { .. } => {
                 "`last`, `first`, `mean`, `all`, or positions prompt by prompt: `at:0,3;5`"
             }
@@ -101,6 +102,10 @@ impl Error {
                 "replace a tensor by one of the same shape; Activation::select gives copies of parts"
             }
             Self::NotComputed { .. } => "name the token in `Forward::reads`, or leave that away",
+            Self::Cache { .. } => {
+                "run the batch that `KvCache::begin` or `KvCache::next` gave last, once, with logits, in the model that it was \
+                 made for; for more tokens begin with more room"
+            }
             Self::Streamed { .. } => "load it with `Llama::load`",
             Self::Stage { .. } => "`Llama::load` has all blocks",
             Self::Packed { .. } => "use a model without `Llama::with_kernels`",

@@ -29,8 +29,10 @@
 //! - [`HookPoint`]s have TransformerLens' names with their exact meaning; [`HookSet`] reads globs of them. [`names`] says
 //!   what other libraries call them.
 //! - [`Edits`] change activations, written as data: steer, patch, ablate.
+//! - [`Llama::check`] says whether a model computes what it was trained to compute.
 //! - [`Llama::unembed`] reads a residual stream as logits (the logit lens), [`Llama::weight`] gives the weights.
-//! - [`Llama::generate`] continues prompts.
+//! - [`Llama::generate`] continues prompts, [`Llama::generate_with`] under a hook; [`KvCache`] is for loops of one's own.
+//! - [`Llama::score`] says how probable given continuations are.
 //!
 //! # Numbers out of tensors
 //! tch converts tensors of one, two, and three axes into `Vec<f32>`, `Vec<Vec<f32>>`, and `Vec<Vec<Vec<f32>>>`, whatever
@@ -46,6 +48,7 @@ mod generate;
 mod hint;
 mod hooks;
 mod model;
+mod score;
 mod tokenizer;
 
 pub use batch::{Batch, Padding};
@@ -57,13 +60,15 @@ pub use config::{
 };
 pub use error::{Error, Result};
 pub use family::{Family, families};
-pub use generate::Sampling;
+pub use generate::{Ended, Generated, Sampling};
 pub use hooks::{
     Action, Activation, Axis, Capture, Captured, Change, Edit, EditHook, Edits, FnHook, Hook, HookPoint,
     HookSet, Site, Tokens, Values, names,
 };
+pub use model::check;
 pub use model::{
-    Attention, Forward, KernelRates, Kernels, Llama, Output, Precision, Products, Rates, Suited,
+    Attention, Forward, KernelRates, Kernels, KvCache, Llama, Output, Precision, Products, Rates, Suited,
 };
+pub use score::{Continuation, Score};
 pub use tch;
 pub use tokenizer::{Token, Tokenizer, word_model};

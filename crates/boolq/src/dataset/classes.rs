@@ -85,18 +85,23 @@ impl Classes {
     }
 }
 
-/// Another class than a row's own, each as likely, and whether the own is the plus side: from blake3(seed, row), so that
-/// they depend on nothing else.
+/// Another class than a row's own, each as likely, and whether the own is the plus side.
 fn drawn(seed: u64, row: usize, own: usize, classes: usize) -> (usize, bool) {
+    let (other, plus_is_right) = drawn_of(seed, row, classes.saturating_sub(1));
+    (if other >= own { other + 1 } else { other }, plus_is_right)
+}
+
+/// One of a row's wrong answers, each as likely, and whether the right one is the plus side: from blake3(seed, row), so that
+/// they depend on nothing else.
+pub(super) fn drawn_of(seed: u64, row: usize, others: usize) -> (usize, bool) {
     let mut hasher = blake3::Hasher::new_derive_key("boolq classes");
     hasher.update(&seed.to_le_bytes());
     hasher.update(&(row as u64).to_le_bytes());
     let mut bytes = [0; 8];
     hasher.finalize_xof().fill(&mut bytes);
     let number = u64::from_le_bytes(bytes);
-    let others = (classes as u64).saturating_sub(1).max(1);
-    let other = usize::try_from((number >> 1) % others).unwrap_or_default();
-    (if other >= own { other + 1 } else { other }, number & 1 == 1)
+    let other = usize::try_from((number >> 1) % (others as u64).max(1)).unwrap_or_default();
+    (other, number & 1 == 1)
 }
 
 /// A value of the label with its name; without one, it is its own.
@@ -139,6 +144,12 @@ pub(super) fn of(
                 "give one of these as the positive class".into(),
             )
         })?;
+        if !values.iter().flatten().any(|text| positive.is(text)) {
+            return Err(refuse(
+                format!("no row of `{column}` is {}; there are: {}", shown(positive), listed(&all)),
+                "give a class that occurs as the positive one".into(),
+            ));
+        }
         let negative: Vec<&Class> = all.iter().filter(|class| *class != positive).collect();
         let classes = Classes::two(positive, &negative);
         return match against(&classes, &options.templates) {
@@ -162,7 +173,7 @@ pub(super) fn of(
         Some((positive, negative)) => Ok(Classes::two(positive, &[negative])),
         // A slip among booleans is named by its row.
         None if named.is_none() && is_slip(&all) => Ok(Classes::Booleans),
-        None if all.len() > 2 && numbers(&all) && only_choices(&options.templates) => {
+        None if all.len() > 2 && numbers(&all) && options.by_number() => {
             Ok(Classes::Many { all, seed: options.seed })
         }
         None => Err(Error::Classes {
@@ -260,11 +271,6 @@ fn is_slip(all: &[Class]) -> bool {
 
 fn numbers(all: &[Class]) -> bool {
     all.iter().all(|class| class.value.parse::<i64>().is_ok())
-}
-
-/// Whether all templates name their choices by the classes' numbers, so that any two classes make a pair.
-fn only_choices(templates: &[Answers]) -> bool {
-    !templates.is_empty() && templates.iter().all(|answers| *answers == Answers::ByNumber)
 }
 
 fn shown(class: &Class) -> String {

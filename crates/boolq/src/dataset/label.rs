@@ -3,6 +3,7 @@
 //! A label is chosen, not guessed: where two columns could be it and differ, or nothing says which class is the
 //! positive one, that is an error.
 
+use super::choices::{Choices, Fault, Named};
 use super::classes::{self, Sides};
 use super::options::DatasetOptions;
 use super::table::{Column, Table};
@@ -47,6 +48,15 @@ pub(super) struct Labels {
     pub(super) sides: Vec<Option<Sides>>,
     /// The names of the two classes, where they have any and are the same in all rows.
     pub(super) names: Option<[String; 2]>,
+    /// Whether rows have choices of their own, which are the answers.
+    pub(super) by_choices: bool,
+}
+
+impl Labels {
+    /// The rows that have a label, with it.
+    pub(super) fn answers(&self) -> Vec<(usize, bool)> {
+        self.sides.iter().enumerate().filter_map(|(row, sides)| Some((row, sides.as_ref()?.answer))).collect()
+    }
 }
 
 /// `1.0` and `0.0` are what pandas makes of 1 and 0 in a column that once held a missing value.
@@ -116,10 +126,19 @@ pub(super) fn read(table: &Table, options: &DatasetOptions) -> Result<Labels> {
         return Err(table.cell_error(0, &Column(column), what.to_owned(), "a label", hint));
     }
     let values: Vec<Option<String>> = texts(table, &column)?;
-    let classes = classes::of(table, &column, &values, options)?;
+    let choices = choices_of(table, &column, &values, options)?;
+    let classes = match choices {
+        Some(_) => None,
+        None => Some(classes::of(table, &column, &values, options)?),
+    };
     let mut sides = Vec::with_capacity(values.len());
     for (row, text) in values.iter().enumerate() {
-        let of_row = text.as_deref().and_then(|text| classes.sides(text, row));
+        let of_row = match (text.as_deref(), &choices, &classes) {
+            (None, ..) => None,
+            (Some(text), Some(_), _) if is_unlabeled(text) => None,
+            (Some(text), Some(choices), _) => Some(of_choices(table, choices, text, row, options.seed)?),
+            (Some(text), None, classes) => classes.as_ref().and_then(|classes| classes.sides(text, row)),
+        };
         if of_row.is_none() && !(options.skip_unlabeled && text.as_deref().is_none_or(is_unlabeled)) {
             let found = text.as_deref().map_or_else(|| "nothing".to_owned(), quoted);
             return Err(no_label(table, row, column, found, text.as_deref()));
@@ -134,12 +153,76 @@ pub(super) fn read(table: &Table, options: &DatasetOptions) -> Result<Labels> {
                 .to_owned(),
         });
     }
-    Ok(Labels { column, hidden, sides, names: classes.names() })
+    let names = classes.and_then(|classes| classes.names());
+    Ok(Labels { column, hidden, sides, names, by_choices: choices.is_some() })
+}
+
+/// The choices of a table's rows and their column, if one is named.
+///
+/// # Errors
+/// A column that is not there or holds no lists; labels that do not name a choice in every row.
+fn choices_of(
+    table: &Table,
+    label: &str,
+    labels: &[Option<String>],
+    options: &DatasetOptions,
+) -> Result<Option<(Column, Choices)>> {
+    let Some(named) = &options.choices else { return Ok(None) };
+    let column = existing(table, named, "choices")?;
+    let cells: Vec<Option<&Value>> = (0..table.height()).map(|row| table.get(&column.0, row)).collect();
+    let known: Vec<Option<&str>> =
+        labels.iter().map(|label| label.as_deref().filter(|label| !is_unlabeled(label))).collect();
+    match Choices::read(&cells, &known) {
+        Ok(choices) => Ok(Some((column, choices))),
+        Err(Fault::NoList(row)) => {
+            let hint = "name a column of lists of texts, or of objects with the lists `text` and `label`";
+            let found =
+                quoted(&cells.get(row).copied().flatten().map(ToString::to_string).unwrap_or_default());
+            Err(table.cell_error(row, &column, found, "a list of choices", hint))
+        }
+        Err(Fault::NoChoice(row)) => {
+            let found = known.get(row).copied().flatten().map_or_else(|| "nothing".to_owned(), quoted);
+            let hint = "in all rows alike: its number, counted from 0, its letter, its text, or its name in `label` beside \
+                        `text`; for two classes, name the positive one";
+            Err(table.cell_error(row, &Column(label.to_owned()), found, "one of the row's choices", hint))
+        }
+    }
+}
+
+/// The pair of a row with choices: the right one and a wrong one, either of them first.
+///
+/// # Errors
+/// No choices in the row, or no wrong one.
+fn of_choices(
+    table: &Table,
+    (column, choices): &(Column, Choices),
+    label: &str,
+    row: usize,
+    seed: u64,
+) -> Result<Sides> {
+    let refuse = |found: String, expected| {
+        Err(table.cell_error(row, column, found, expected, "fill the cell or remove the row"))
+    };
+    let Some(Named { right, wrong }) = choices.of(row, label) else {
+        return refuse("nothing".to_owned(), "a list of choices");
+    };
+    let (other, plus_is_right) = classes::drawn_of(seed, row, wrong.len());
+    let Some(&other) = wrong.get(other) else {
+        let found = format!("only {}", quoted(&choices.text(row, right)));
+        return refuse(found, "a wrong choice beside the right one");
+    };
+    let sides = if plus_is_right { [right, other] } else { [other, right] };
+    Ok(Sides {
+        answer: plus_is_right,
+        values: sides.map(|at| Value::from(at as i64)),
+        names: Some(sides.map(|at| choices.text(row, at))),
+    })
 }
 
 fn no_label(table: &Table, row: usize, column: String, found: String, text: Option<&str>) -> Error {
     if text.is_none_or(is_unlabeled) {
-        return Error::Unlabeled { path: table.path().to_owned(), row: row as u64, column, found };
+        let (path, row) = table.place(row);
+        return Error::Unlabeled { path: path.to_owned(), row, column, found };
     }
     table.cell_error(row, &Column(column), found, "a boolean", "write true/false, yes/no or 1/0")
 }
@@ -193,10 +276,11 @@ fn choose(table: &Table) -> Result<(String, Vec<String>)> {
                 let text = table.cell(&Column(column.to_owned()), row).ok().flatten();
                 format!("`{column}` {}", text.as_deref().map_or_else(|| "nothing".to_owned(), quoted))
             };
+            let (path, number) = table.place(row);
             return Err(Error::SeveralLabels {
-                path: table.path().to_owned(),
+                path: path.to_owned(),
                 columns: [chosen.to_owned(), (*other).to_owned()],
-                row: row as u64,
+                row: number,
                 found: format!("{} and {}", shown(chosen), shown(other)),
             });
         }

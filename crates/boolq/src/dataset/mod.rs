@@ -8,10 +8,12 @@
 
 mod agreement;
 mod cells;
+mod choices;
 mod classes;
 mod csv;
 mod encoding;
 mod fields;
+mod folder;
 mod format;
 mod json;
 mod kept;
@@ -22,6 +24,7 @@ mod parquet;
 mod rows;
 mod source;
 mod table;
+mod texts;
 
 pub(crate) use agreement::warnings as agreement;
 pub(crate) use fields::Fields;
@@ -29,6 +32,7 @@ pub(crate) use format::stem;
 pub(crate) use kept::plain;
 pub use options::DatasetOptions;
 pub(crate) use table::{Column, Table};
+pub use texts::texts;
 
 use crate::columns::{DataColumns, KeepColumns};
 use crate::error::Result;
@@ -109,6 +113,8 @@ pub struct Dataset {
     pub(crate) label: String,
     /// What the two prompts of a pair stand for, by the rows of the file.
     sides: Vec<Option<Sides>>,
+    /// Whether rows have choices of their own, which are the answers of plain templates.
+    by_choices: bool,
     /// The columns for templates.
     pub(crate) fields: Fields,
     /// The texts that rows share which must stay together, by the rows of the file, where a column of them was named.
@@ -130,6 +136,7 @@ impl Dataset {
             unlabeled: 0,
             label: "label".to_owned(),
             sides: Vec::new(),
+            by_choices: false,
             fields: Fields::default(),
             groups: None,
             kept: Arc::default(),
@@ -187,6 +194,11 @@ impl Dataset {
         self.sides.get(row).cloned().flatten().unwrap_or_default()
     }
 
+    /// The plus and the minus answer of a row with choices of its own.
+    pub(crate) fn choices(&self, question: &Question) -> Option<[String; 2]> {
+        self.by_choices.then(|| self.sides(question).names).flatten()
+    }
+
     /// The share of rows whose label is true; `None` without rows.
     pub fn true_share(&self) -> Option<f64> {
         let rows = self.questions.len();
@@ -212,12 +224,7 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         subject: scalars(&table, &SUBJECTS),
         table: &table,
     };
-    let kept: Vec<(usize, bool)> = labels
-        .sides
-        .iter()
-        .enumerate()
-        .filter_map(|(row, sides)| Some((row, sides.as_ref()?.answer)))
-        .collect();
+    let kept = labels.answers();
     let mut questions =
         kept.iter().map(|(row, answer)| rows.question(*row, *answer)).collect::<Result<Vec<_>>>()?;
     let mut warnings = Vec::new();
@@ -251,6 +258,7 @@ fn read(path: &Path, options: &DatasetOptions) -> Result<Dataset> {
         kept: columns.into(),
         fields: Fields::of(table, &taken, alias),
         label: labels.column,
+        by_choices: labels.by_choices,
         sides: labels.sides,
         ..Dataset::new(stem(path), kind, questions)
     })

@@ -26,6 +26,7 @@ pub struct DatasetOptions {
     pub(super) group: Option<String>,
     pub(super) text: Option<String>,
     pub(super) positive: Option<String>,
+    pub(super) choices: Option<String>,
     pub(super) skip_unlabeled: bool,
     pub(super) seed: u64,
     pub(super) templates: Vec<Answers>,
@@ -83,6 +84,15 @@ impl DatasetOptions {
         self
     }
 
+    /// The column that holds each row's own choices: lists of answers, or objects with the lists `text` and `label`, as ARC has
+    /// them. The label then says which is right, by its number counted from 0, its letter, its name, or its text, in all rows alike. A pair is the right choice and
+    /// a wrong one, drawn with the [seed](DatasetOptions::seed) (Burns et al. 2022), which are the answers of plain templates.
+    #[must_use]
+    pub fn choices(mut self, column: impl Into<String>) -> Self {
+        self.choices = Some(column.into());
+        self
+    }
+
     /// Leaves out rows without a usable label (nothing, `?`, -1 and the like); [`Dataset::unlabeled`] counts them.
     #[must_use]
     pub fn skip_unlabeled(mut self, skip: bool) -> Self {
@@ -108,6 +118,11 @@ impl DatasetOptions {
         };
         self.templates = templates.iter().map(answers).collect();
         self
+    }
+
+    /// Whether there are templates, and all name their choices by the classes' numbers, so that any two classes make a pair.
+    pub(super) fn by_number(&self) -> bool {
+        !self.templates.is_empty() && self.templates.iter().all(|answers| *answers == Answers::ByNumber)
     }
 
     /// The columns that stay with the pairs made of the rows.

@@ -23,6 +23,8 @@ pub(super) struct Contents {
 /// # Errors
 /// Folders, pipes and devices; more than [`LARGEST`] bytes; files that hold something else than data.
 pub(super) fn read(path: &Path) -> Result<Contents> {
+    // What data is called that no file has.
+    let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
     let metadata = fs_err::metadata(path)?;
     if metadata.is_dir() {
         return Err(refused(path, "a folder", "give one file of it"));
@@ -172,7 +174,7 @@ fn marked_up(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     head.starts_with("<?xml").then_some(("XML, not data", "convert it to CSV or JSON lines"))
 }
 
-fn refused(path: &Path, what: &str, hint: &str) -> Error {
+pub(super) fn refused(path: &Path, what: &str, hint: &str) -> Error {
     Error::NoData { path: path.to_owned(), what: what.to_owned(), hint: hint.to_owned() }
 }
 

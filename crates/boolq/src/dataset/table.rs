@@ -2,7 +2,7 @@
 
 use super::format::Format;
 use super::json::Row;
-use super::{csv, encoding, json, parquet, source};
+use super::{csv, encoding, folder, json, parquet, source};
 use crate::error::{Error, Result, quoted};
 use minijinja::Value;
 use minijinja::value::ValueKind;
@@ -23,6 +23,8 @@ pub(crate) struct Table {
     classes: BTreeMap<String, Vec<String>>,
     /// Columns whose type is not read, with the type.
     unread: BTreeMap<String, &'static str>,
+    /// Of a folder, its files with their first rows.
+    parts: Vec<(usize, PathBuf)>,
 }
 
 /// JSON's objects may have each its own keys; of the other formats every row has every column.
@@ -45,11 +47,17 @@ pub(crate) struct Column(pub(crate) String);
 const FILL: &str = "fill the cell or remove the row";
 
 impl Table {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`, or the files of a folder.
     ///
     /// # Errors
     /// What is no table, damaged or too large; a table without rows.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            let tables =
+                folder::files(path)?.iter().map(|file| Self::open(file)).collect::<Result<Vec<_>>>()?;
+            check_alike(&tables)?;
+            return Ok(Self::one_of(path, tables));
+        }
         let source::Contents { identity, bytes } = source::read(path)?;
         Ok(Self { identity, ..Self::parse(path, bytes)? })
     }
@@ -81,6 +89,32 @@ impl Table {
     fn new(path: &Path, names: Vec<String>, cells: Cells) -> Self {
         let by_name = names.iter().cloned().zip(0..).collect();
         Self { path: path.to_owned(), names, by_name, cells, ..Self::default() }
+    }
+
+    /// Tables of the same columns as one, in the columns' order of the first.
+    fn one_of(path: &Path, tables: Vec<Self>) -> Self {
+        let (mut identities, mut parts, mut rows) = (blake3::Hasher::new(), Vec::new(), Vec::new());
+        let names = tables.first().map(|first| first.names.clone()).unwrap_or_default();
+        let (mut classes, mut unread) = (BTreeMap::new(), BTreeMap::new());
+        for table in tables {
+            identities.update(table.identity.as_bytes());
+            parts.push((rows.len(), table.path.clone()));
+            let cell = |row, (at, name): (usize, &String)| Some((at, table.get(name, row)?.clone()));
+            rows.extend(
+                (0..table.height())
+                    .map(|row| names.iter().enumerate().filter_map(|own| cell(row, own)).collect::<Row>()),
+            );
+            classes.extend(table.classes);
+            unread.extend(table.unread);
+        }
+        let identity = identities.finalize().to_hex().to_string();
+        Self { identity, classes, unread, parts, ..Self::new(path, names, Cells::Rows(rows)) }
+    }
+
+    /// The file that a row is in, and its number there.
+    pub(crate) fn place(&self, row: usize) -> (&Path, u64) {
+        let part = self.parts.iter().rev().find(|(first, _)| *first <= row);
+        part.map_or((&self.path, row as u64), |(first, path)| (path, (row - first) as u64))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -190,15 +224,34 @@ impl Table {
         expected: &'static str,
         hint: &'static str,
     ) -> Error {
-        Error::Cell {
-            path: self.path.clone(),
-            row: row as u64,
-            column: column.0.clone(),
-            found,
-            expected,
-            hint,
+        let (path, row) = self.place(row);
+        Error::Cell { path: path.to_owned(), row, column: column.0.clone(), found, expected, hint }
+    }
+}
+
+/// Fails unless tables have the same columns, of the same classes.
+fn check_alike(tables: &[Table]) -> Result<()> {
+    let Some(first) = tables.first() else { return Ok(()) };
+    for table in tables {
+        let names = tables.iter().flat_map(|other| other.names().iter().map(move |name| (other, name)));
+        if let Some((other, name)) = names.into_iter().find(|(_, name)| !table.has(name)) {
+            return Err(Error::MissingColumns {
+                path: table.path().to_owned(),
+                missing: vec![format!("`{name}`, which {} has", other.path().display())],
+                found: table.names().to_vec(),
+                hint: "the files of a folder are read as one table: put those that belong together into one of their own",
+            });
+        }
+        let differs = |name: &&String| first.classes(name) != table.classes(name);
+        if let Some(name) = table.names().iter().find(differs) {
+            let what = format!(
+                "a file whose classes of `{name}` are others than those of {}",
+                first.path().display()
+            );
+            return Err(source::refused(table.path(), &what, "read the files one by one"));
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

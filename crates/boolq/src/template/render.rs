@@ -25,7 +25,10 @@ impl Compiled<'_> {
         let row = self.row(dataset, question);
         match (&self.template.style, &self.choices) {
             (Style::PromptSource { .. }, Some(choices)) => self.labels(choices, &row),
-            (Style::Plain { plus, minus }, _) => self.answers(plus, minus, &row),
+            (Style::Plain { plus, minus }, _) => match dataset.choices(question) {
+                Some([plus, minus]) => self.answers(&plus, &minus, &row),
+                None => self.answers(plus, minus, &row),
+            },
             (Style::PromptSource { .. }, None) => Ok(None),
         }
     }

@@ -133,8 +133,8 @@ fn what_is_no_data_is_named() {
         let said = said(name, bytes);
         assert!(said.contains(what), "{said}");
     }
-    let said = with_hint(&Dataset::load(folder.path()).expect_err("a folder"));
-    assert!(said.contains("a folder") && said.contains("one file of it"), "{said}");
+    let said = with_hint(&Dataset::load(folder.path()).expect_err("a folder of such files"));
+    assert!(said.contains("a.csv") && said.contains("a web page"), "{said}");
     let said = with_hint(&Dataset::load("/dev/zero").expect_err("no end"));
     assert!(said.contains("a pipe or a device"), "{said}");
     let huge = folder.path().join("huge.csv");

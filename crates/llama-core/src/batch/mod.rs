@@ -44,6 +44,8 @@ pub struct Batch {
     pub(crate) attends: Attends,
     /// For each prompt the slots of its tokens, in order: `row · T + column`.
     slots: Vec<Vec<i64>>,
+    /// In a generation, each prompt's tokens that were read before these.
+    past: Option<Vec<usize>>,
 }
 
 /// The id in padded slots. Any valid id does: nothing real attends to it.
@@ -91,7 +93,17 @@ impl Batch {
             positions: Tensor::f_from_slice(&positions)?.f_view(shape)?,
             attends,
             slots,
+            past: None,
         })
+    }
+
+    /// Lays out prompts that grow token by token, all ending in the last column.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`].
+    pub(crate) fn growing<P: AsRef<[u32]>>(prompts: &[P]) -> Result<Self> {
+        let past = Some(vec![0; prompts.len()]);
+        Ok(Self { past, ..Self::padded(prompts, Padding::Left)? })
     }
 
     /// Lays out groups of prompts, one group per row. A beginning that prompts of a group have in common is laid out
@@ -141,6 +153,7 @@ impl Batch {
             positions: Tensor::f_from_slice(&positions)?.f_view(shape)?,
             attends,
             slots,
+            past: None,
         })
     }
 
@@ -152,14 +165,17 @@ impl Batch {
     /// One more token for each prompt of a left-padded batch, attending to everything before it in the cache.
     ///
     /// # Shapes
-    /// `mask` \[B, S\] bool: which of the cache's columns are real, the new one included.
-    pub(crate) fn step(ids: &[u32], positions: &[i64], mask: &Tensor) -> Result<Self> {
+    /// `past` B: how many tokens each prompt has so far; `mask` \[B, S\] bool: which of the cache's columns are real, the
+    /// new one included.
+    pub(crate) fn step(ids: &[u32], past: &[usize], mask: &Tensor) -> Result<Self> {
         let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+        let positions: Vec<i64> = past.iter().map(|&own| own as i64).collect();
         Ok(Self {
             tokens: Tensor::f_from_slice(&ids)?.f_unsqueeze(1)?,
-            positions: Tensor::f_from_slice(positions)?.f_unsqueeze(1)?,
+            positions: Tensor::f_from_slice(&positions)?.f_unsqueeze(1)?,
             attends: Attends::Mask(mask.f_unsqueeze(1)?.f_unsqueeze(1)?),
             slots: (0..ids.len() as i64).map(|row| vec![row]).collect(),
+            past: Some(past.to_vec()),
         })
     }
 
@@ -183,6 +199,11 @@ impl Batch {
     /// Each prompt's number of tokens.
     pub fn lengths(&self) -> Vec<usize> {
         self.slots.iter().map(Vec::len).collect()
+    }
+
+    /// In a generation, how many tokens of each prompt were read before these; `None` elsewhere.
+    pub(crate) fn past(&self) -> Option<&[usize]> {
+        self.past.as_deref()
     }
 
     /// Rows and columns of the layout, padding included: B and T.

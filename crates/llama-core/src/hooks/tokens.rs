@@ -71,18 +71,30 @@ impl FromStr for Tokens {
 }
 
 impl Tokens {
-    /// Positions of the tokens wanted in prompts of these lengths. For `Mean`, those it averages over.
-    pub(crate) fn positions(&self, lengths: &[usize]) -> Result<Vec<Vec<usize>>> {
+    /// Positions of the tokens wanted, in each of a batch's prompts. For `Mean`, those it averages over. In a generation they
+    /// are counted from the first token of this pass, and those that it does not read are left out.
+    pub(crate) fn positions(&self, batch: &Batch) -> Result<Vec<Vec<usize>>> {
+        let lengths = batch.lengths();
         let of = |own: &dyn Fn(usize) -> Vec<usize>| Ok(lengths.iter().map(|&length| own(length)).collect());
-        match self {
-            Self::Last => of(&|length| vec![length - 1]), // a batch has no empty prompt
-            Self::First => of(&|_| vec![0]),
-            Self::Mean | Self::All => of(&|length| (0..length).collect()),
-            Self::At(wanted) => {
+        match (self, batch.past()) {
+            (Self::Last, _) => of(&|length| vec![length - 1]), // a batch has no empty prompt
+            (Self::First, Some(past)) => {
+                Ok(past.iter().map(|&past| if past == 0 { vec![0] } else { Vec::new() }).collect())
+            }
+            (Self::First, None) => of(&|_| vec![0]),
+            (Self::Mean | Self::All, _) => of(&|length| (0..length).collect()),
+            (Self::At(wanted), past) => {
                 if wanted.len() != lengths.len() {
                     return Err(Error::Selection { expected: lengths.len(), found: wanted.len() });
                 }
-                for (prompt, (positions, &tokens)) in wanted.iter().zip(lengths).enumerate() {
+                if let Some(past) = past {
+                    let own = |((wanted, past), length): ((&Vec<usize>, &usize), usize)| {
+                        let here = wanted.iter().filter_map(|position| position.checked_sub(*past));
+                        here.filter(|position| *position < length).collect()
+                    };
+                    return Ok(wanted.iter().zip(past).zip(lengths).map(own).collect());
+                }
+                for (prompt, (positions, &tokens)) in wanted.iter().zip(&lengths).enumerate() {
                     if let Some(&position) = positions.iter().find(|position| **position >= tokens) {
                         return Err(Error::Position { prompt, tokens, position });
                     }
@@ -94,7 +106,7 @@ impl Tokens {
 
     /// Slots in the batch's layout of the tokens wanted, prompt after prompt. For `Mean`, those it averages over.
     pub(crate) fn slots(&self, batch: &Batch) -> Result<Vec<i64>> {
-        let positions = self.positions(&batch.lengths())?;
+        let positions = self.positions(batch)?;
         let pairs = batch.slots().iter().zip(positions);
         Ok(pairs.flat_map(|(own, positions)| positions.into_iter().map(|position| own[position])).collect())
     }

@@ -118,9 +118,13 @@ impl<'h, H: Hook + ?Sized> Forward<'h, H> {
         self
     }
 
-    /// Keeps keys and values in `cache` and attends to those already there.
+    /// Keeps keys and values in `cache` and attends to those already there: the batch is the one that the cache gave last,
+    /// and the pass goes to its end, so ask for logits.
+    ///
+    /// # Errors
+    /// [`Llama::forward`](crate::Llama::forward) then refuses another batch with [`crate::Error::Cache`].
     #[must_use]
-    pub(crate) fn cache(mut self, cache: &'h mut KvCache) -> Self {
+    pub fn cache(mut self, cache: &'h mut KvCache) -> Self {
         self.cache = Some(cache);
         self
     }

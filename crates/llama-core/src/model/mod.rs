@@ -12,6 +12,7 @@ use crate::hooks::{Capture, Captured, Halt, HookSet, Tokens};
 mod attention;
 mod blocks;
 mod cache;
+pub mod check;
 mod forward;
 mod kernels;
 mod load;
@@ -25,7 +26,7 @@ mod unembed;
 mod weight;
 
 use blocks::{Assembly, Blocks};
-pub(crate) use cache::KvCache;
+pub use cache::KvCache;
 pub use forward::Forward;
 pub use kernels::{Attention, KernelRates, Kernels, Products, Rates, Suited};
 pub(crate) use load::random_weight;

@@ -54,6 +54,9 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
             let reason = "it neither starts from a layer, nor keeps a cache, nor has gradients".to_owned();
             return Err(Error::Stage { reason }.into());
         }
+        if let Some(cache) = &cache {
+            cache.check(llama, batch)?;
+        }
         let (next, x) = if let Some(entering) = stage::enter(llama, batch, entering)? {
             (llama.stage.start, entering) // [B, T, D]
         } else if let Some(start) = start {

@@ -1,5 +1,7 @@
 //! Logits and log-probabilities of given states, apart from a run.
 
+use std::ops::Range;
+
 use tch::{Kind, Tensor};
 use torch_runtime::{TensorChain as _, TensorExt as _};
 
@@ -99,20 +101,48 @@ impl Llama {
             let expected = format!("an id of the model's vocabulary of {vocab}");
             return Err(Error::NextTokens { found: format!("id {id}"), expected });
         }
-        let _no_gradients = tch::no_grad_guard();
         let ids: Vec<i64> = next.iter().map(|&id| i64::from(id)).collect();
         let ids = Tensor::f_from_slice(&ids)?.f_to_device(self.device)?.f_unsqueeze(1)?; // [S, 1]
-        let piece = (most / (vocab * BYTES)).max(1);
         let mut found = Vec::new();
-        for start in (0..rows).step_by(piece as usize) {
-            let length = piece.min(rows - start);
-            let log_p = self.logits(&normed.f_narrow(0, start, length)?)?.f_log_softmax(-1, Kind::Double)?; // [s, V]
-            found.push(log_p.f_gather(1, &ids.f_narrow(0, start, length)?, false)?); // [s, 1]
-        }
+        self.each_piece(normed, most, &mut |rows, log_p| {
+            let ids = ids.f_narrow(0, rows.start, rows.end - rows.start)?;
+            found.push(log_p.f_gather(1, &ids, false)?); // [s, 1]
+            Ok(())
+        })?;
         if found.is_empty() {
             return Ok(Tensor::f_zeros([0], (Kind::Double, self.device))?);
         }
         Ok(Tensor::f_cat(&found, 0)?.f_flatten(0, -1)?)
+    }
+
+    /// The log-probabilities of all tokens after each state, so many states at a time that memory does not grow with their
+    /// number.
+    ///
+    /// # Shapes
+    /// `normed` \[S, D\] → \[s, V\] in f64, with the states they are of
+    pub(crate) fn by_pieces(
+        &self,
+        normed: &Tensor,
+        take: &mut dyn FnMut(Range<i64>, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        self.each_piece(normed, LOGITS, take)
+    }
+
+    fn each_piece(
+        &self,
+        normed: &Tensor,
+        most: i64,
+        take: &mut dyn FnMut(Range<i64>, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let rows = self.check_states("normed", normed)?;
+        let _no_gradients = tch::no_grad_guard();
+        let piece = (most / (self.config.vocab_size * BYTES)).max(1);
+        for start in (0..rows).step_by(piece as usize) {
+            let length = piece.min(rows - start);
+            let log_p = self.logits(&normed.f_narrow(0, start, length)?)?.f_log_softmax(-1, Kind::Double)?;
+            take(start..start + length, &log_p)?; // [s, V]
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a test that cannot go on fails
 
+mod check;
 mod checkpoint;
 mod edit_rows;
 mod edits;
@@ -18,9 +19,11 @@ mod mutations;
 mod names;
 mod padding;
 mod rounding;
+mod score;
 mod shared;
 mod spellings;
 mod stages;
+mod steering;
 mod support;
 mod tokenizer;
 mod tokenizer_damage;

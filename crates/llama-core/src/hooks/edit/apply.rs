@@ -27,6 +27,7 @@ struct Ready {
     points: HookSet,
     tokens: Tokens,
     rows: Option<Vec<usize>>,
+    strengths: Option<Vec<f64>>,
     change: Change,
     /// The tensor of `change`, in its own type; a direction to be projected out in f64 and of length 1.
     tensor: Option<Tensor>,
@@ -79,8 +80,8 @@ fn per_pair(point: HookPoint) -> bool {
 impl Ready {
     fn new(number: usize, edit: &Edit, config: &Config, device: Device) -> Result<Self> {
         let points = HookSet::parse(&edit.points, config.n_layers)?;
-        let Edit { tokens, rows, change, .. } = edit.clone();
-        let mut ready = Self { number, points, tokens, rows, change, tensor: None };
+        let Edit { tokens, rows, strengths, change, .. } = edit.clone();
+        let mut ready = Self { number, points, tokens, rows, strengths, change, tensor: None };
         let Some(first) = ready.points.first() else {
             return Err(Error::NoPoints { edit: number, change: edit.change.name() });
         };
@@ -118,6 +119,14 @@ impl Ready {
             && !number.is_finite()
         {
             return refuse("its factor is not finite", "give a number");
+        }
+        match (&self.strengths, &self.change) {
+            (Some(strengths), Change::Add { .. }) if strengths.iter().all(|own| own.is_finite()) => {}
+            (Some(_), Change::Add { .. }) => return refuse("a strength is not finite", "give numbers"),
+            (Some(_), _) => {
+                return refuse("it has strengths", "strengths multiply what `add` adds; take them out");
+            }
+            (None, _) => {}
         }
         if !per_pair(point) {
             return Ok(());
@@ -229,6 +238,9 @@ impl Ready {
     fn apply(&self, activation: &Activation<'_>) -> Result<Tensor> {
         let tokens = self.tokens_of(activation.point, activation.batch)?;
         let x = activation.select(&tokens)?; // [S, …]
+        if x.size().first() == Some(&0) {
+            return Ok(activation.tensor.f_alias()?); // in a generation: its tokens are not in this pass
+        }
         let wide = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
         let own = |tensor: &Option<Tensor>, kind| -> Result<Tensor> {
             let Some(tensor) = tensor else { return Ok(x.f_zeros_like()?) };
@@ -238,7 +250,12 @@ impl Ready {
             Change::Zero => x.f_zeros_like()?,
             Change::Scale(factor) => x.f_to_kind(wide).mul(*factor)?,
             Change::Add { scale, .. } => {
-                x.f_to_kind(wide).add(&own(&self.tensor, wide)?.f_mul_scalar(*scale)?)?
+                let added = own(&self.tensor, wide)?.f_mul_scalar(*scale)?; // […]
+                let added = match self.strengths_of(activation, &tokens)? {
+                    Some(strengths) => added.f_unsqueeze(0)?.f_mul(&strengths.f_to_kind(wide)?)?, // [S, …]
+                    None => added,
+                };
+                x.f_to_kind(wide).add(&added)?
             }
             Change::ProjectOut(_) => {
                 let (x, unit) = (x.f_to_kind(wide)?, own(&self.tensor, wide)?);
@@ -266,11 +283,39 @@ impl Ready {
             let reason = format!("there is no row {row}: the batch has {} prompts", batch.len());
             return Err(self.refuse(point, reason, "rows are the batch's prompts, counted from 0"));
         }
-        let mut positions = self.tokens.positions(&batch.lengths())?;
+        let mut positions = self.tokens.positions(batch)?;
         for (_, own) in positions.iter_mut().enumerate().filter(|(row, _)| !rows.contains(row)) {
             own.clear();
         }
+        // Named positions are those of the whole text.
+        for (own, past) in positions.iter_mut().zip(batch.past().unwrap_or_default()) {
+            for position in own {
+                *position += past;
+            }
+        }
         Ok(Cow::Owned(Tokens::At(positions)))
+    }
+
+    /// What multiplies the addition to each of these tokens: the strength of its prompt. \[S, 1, …\]
+    fn strengths_of(&self, activation: &Activation<'_>, tokens: &Tokens) -> Result<Option<Tensor>> {
+        let Some(strengths) = &self.strengths else { return Ok(None) };
+        let (batch, device) = (activation.batch, activation.tensor.device());
+        let all: Vec<usize> = (0..batch.len()).collect();
+        let rows = self.rows.as_ref().unwrap_or(&all);
+        if strengths.len() != rows.len() {
+            let reason =
+                format!("it has {} strengths, and it changes {} prompts", strengths.len(), rows.len());
+            let hint = "give one for each prompt of the batch, or for each of `rows`";
+            return Err(self.refuse(activation.point, reason, hint));
+        }
+        let mut own = vec![0.0; batch.len()];
+        rows.iter().zip(strengths).for_each(|(&row, &strength)| own[row] = strength);
+        let positions = tokens.positions(batch)?;
+        let by_token: Vec<f64> =
+            positions.iter().zip(own).flat_map(|(own, strength)| own.iter().map(move |_| strength)).collect();
+        let mut shape = vec![1; own_axes(activation.point).len() + 1];
+        shape[0] = by_token.len() as i64;
+        Ok(Some(Tensor::f_from_slice(&by_token)?.f_view(shape.as_slice())?.f_to_device(device)?))
     }
 
     /// The values of a patch, if they are for as many tokens as are chosen. `[S, …]`

@@ -106,9 +106,9 @@ impl Edits {
     /// [`Error::EditFile`] for a tensor that has not been read, and for edits by row, which belong to one batch.
     pub fn to_json(&self) -> Result<Value> {
         let mut edits = self.clone();
-        if let Some(number) = self.0.iter().position(|edit| edit.rows.is_some()) {
+        if let Some(number) = self.0.iter().position(|edit| edit.rows.is_some() || edit.strengths.is_some()) {
             let reason = format!("edit {number} is for certain rows of a batch");
-            let hint = "what is recorded holds for all prompts; take `rows` out";
+            let hint = "what is recorded holds for all prompts; take `rows` and `strengths` out";
             return Err(Error::EditFile { path: "edits".into(), reason, hint });
         }
         let refuse = |reason: String| Error::EditFile { path: "edits".into(), reason, hint: UNREAD };

@@ -31,6 +31,10 @@ pub struct Edit {
     /// The prompts to change, by their number in the batch from 0; by default all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Vec<usize>>,
+    /// What multiplies [`Change::Add`] in each prompt that it changes: one number for each of `rows`, or for each prompt of
+    /// the batch; by default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strengths: Option<Vec<f64>>,
     /// What to do there.
     pub change: Change,
 }
@@ -162,7 +166,7 @@ impl Change {
 impl Edit {
     /// A change at one name or glob. For several, fill in [`Edit::points`].
     pub fn new(point: impl Into<String>, tokens: Tokens, change: Change) -> Self {
-        Self { points: vec![point.into()], tokens, rows: None, change }
+        Self { points: vec![point.into()], tokens, rows: None, strengths: None, change }
     }
 
     /// Changes only these prompts of a batch, by their number from 0. So one pass over a prompt that is repeated does what
@@ -187,6 +191,27 @@ impl Edit {
     #[must_use]
     pub fn rows(mut self, rows: impl Into<Vec<usize>>) -> Self {
         self.rows = Some(rows.into());
+        self
+    }
+
+    /// Adds with another strength in each prompt, so that one pass, or one generation, compares them.
+    ///
+    /// ```
+    /// # use llama_core::{Change, Config, Edit, Edits, HookPoint, Llama, Precision, Sampling, Tokens, tch};
+    /// # let config = Config { dim: 8, n_layers: 2, n_heads: 2, n_kv_heads: 2, head_dim: 4, hidden_dim: 16,
+    /// #     vocab_size: 10, ..Config::default() };
+    /// # let llama = Llama::random(&config, 0, Precision::F32, tch::Device::Cpu)?;
+    /// # let direction = tch::Tensor::f_ones([8], (tch::Kind::Float, tch::Device::Cpu))?;
+    /// let steer = Edit::new(HookPoint::resid_post(0), Tokens::All, Change::add(&direction, 1.0)?);
+    /// let edits: Edits = steer.strengths([-4.0, 0.0, 4.0]).into();
+    /// let mut hook = edits.hook(llama.config(), llama.device())?;
+    /// let texts = llama.generate_with(&[[1, 2, 3]; 3], &Sampling::default(), &mut hook)?; // one for each strength
+    /// # assert_eq!(texts.len(), 3);
+    /// # Ok::<(), llama_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn strengths(mut self, strengths: impl Into<Vec<f64>>) -> Self {
+        self.strengths = Some(strengths.into());
         self
     }
 }
@@ -231,6 +256,15 @@ impl Edits {
     /// Appends an edit.
     pub fn push(&mut self, edit: Edit) {
         self.0.push(edit);
+    }
+
+    /// The same, with these [strengths](Edit::strengths) of every [`Change::Add`].
+    #[must_use]
+    pub fn with_strengths(mut self, strengths: &[f64]) -> Self {
+        for edit in self.0.iter_mut().filter(|edit| matches!(edit.change, Change::Add { .. })) {
+            edit.strengths = Some(strengths.to_vec());
+        }
+        self
     }
 
     /// How many there are.
