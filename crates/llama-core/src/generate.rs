@@ -66,7 +66,7 @@ impl Llama {
         loop {
             let output = self.forward(&step, Forward::new().cache(&mut cache).logits(Tokens::Last))?;
             let Some(logits) = output.logits else { return Ok(texts) };
-            let next = sampling.choose(&logits, &mut rngs)?;
+            let next = self.chosen_by_first(sampling.choose(&logits, &mut rngs)?)?;
             for (row, &id) in next.iter().enumerate() {
                 ended[row] |= sampling.stop.contains(&id);
                 if !ended[row] {

@@ -31,6 +31,7 @@
 //! - [`Edits`] change activations, written as data: steer, patch, ablate.
 //! - [`Llama::unembed`] reads a residual stream as logits (the logit lens), [`Llama::weight`] gives the weights.
 //! - [`Llama::generate`] continues prompts.
+//! - [`Llama::stage`] and [`Llama::sharded`] are parts of a model: some blocks, or of every block some heads and columns.
 //!
 //! # Numbers out of tensors
 //! tch converts tensors of one, two, and three axes into `Vec<f32>`, `Vec<Vec<f32>>`, and `Vec<Vec<Vec<f32>>>`, whatever
@@ -46,6 +47,7 @@ mod generate;
 mod hint;
 mod hooks;
 mod model;
+mod shard;
 mod tokenizer;
 
 pub use batch::{Batch, Padding};
@@ -65,5 +67,6 @@ pub use hooks::{
 pub use model::{
     Attention, Forward, KernelRates, Kernels, Llama, Output, Precision, Products, Rates, Suited,
 };
+pub use shard::Together;
 pub use tch;
 pub use tokenizer::{Token, Tokenizer, word_model};

@@ -19,7 +19,7 @@ impl KvCache {
     /// Room for `capacity` tokens of each of `batch` rows.
     pub(crate) fn new(llama: &Llama, batch: i64, capacity: i64) -> Result<Self> {
         let config = llama.config();
-        let shape = [batch, config.n_kv_heads, capacity, config.head_dim];
+        let shape = [batch, llama.shard.share().kv_heads(), capacity, config.head_dim];
         let room = || Tensor::f_zeros(shape, (llama.precision().product(), llama.device()));
         let blocks = (0..config.n_layers).map(|_| Ok((room()?, room()?))).collect::<Result<Vec<_>>>()?;
         Ok(Self { filled: vec![0; blocks.len()], blocks })

@@ -18,6 +18,7 @@ mod mutations;
 mod names;
 mod padding;
 mod rounding;
+mod sharded;
 mod shared;
 mod spellings;
 mod stages;
