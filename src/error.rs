@@ -54,6 +54,15 @@ pub enum Error {
         /// The model's blocks.
         n_layers: usize,
     },
+    /// Processes that cannot hold the model together in the number that was asked for.
+    #[cfg(feature = "distributed")]
+    #[error("{wanted} processes cannot hold the model together: {reason}")]
+    TensorParallel {
+        /// How many were asked for.
+        wanted: usize,
+        /// Why not.
+        reason: String,
+    },
     /// The processes of a job are not of one mind; nothing was written.
     #[cfg(feature = "distributed")]
     #[error("{}", objections.join("\n"))]
@@ -159,6 +168,11 @@ impl Error {
             #[cfg(feature = "distributed")]
             Self::Grid { .. } => {
                 "`stages` must divide the number of processes, and each stage has at least one block"
+            }
+            #[cfg(feature = "distributed")]
+            Self::TensorParallel { .. } => {
+                "all processes that were started hold it together: start as many, at most one for each of its heads, so \
+                 many that each one's part fits into its memory"
             }
             #[cfg(feature = "distributed")]
             Self::Disagreement { .. } => {

@@ -48,6 +48,8 @@ mod pairs;
 mod predict;
 #[cfg(feature = "distributed")]
 mod ranks;
+#[cfg(feature = "distributed")]
+mod tensor_parallel;
 
 pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
@@ -56,3 +58,5 @@ pub use pairs::{PairTokenizer, tokenize_all, tokenize_statements};
 pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, check_predictable, predict};
 #[cfg(feature = "distributed")]
 pub use ranks::{Patience, Ranks};
+#[cfg(feature = "distributed")]
+pub use tensor_parallel::{exchange, lost_or, predict_together, sharded};

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Llama, Precision, Sampling};
+use host::program::Signals;
+use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Precision, Sampling};
 use llama_ccs::torch_runtime;
 use serde_json::json;
 
+use super::ranks::Processes;
+use super::together::TogetherArgs;
 use super::values::{AnyError, kernels, precision, tokenizer};
 use super::{named, output};
 
@@ -14,7 +17,8 @@ use super::{named, output};
 #[command(after_help = "\
 Examples:
   llama-ccs generate --model llama-7b 'The capital of Germany is the city of'
-  llama-ccs generate --model llama-7b --temperature 0 'Once upon a time' 'In the beginning'")]
+  llama-ccs generate --model llama-7b --temperature 0 'Once upon a time' 'In the beginning'
+  torchrun --no-python --nproc_per_node 2 llama-ccs generate --model llama-13b --tp 2 'The capital of Germany is'")]
 pub(crate) struct Args {
     /// A model: a folder in Meta's or Hugging Face's layout, a .gguf file, or a name on the Hugging Face hub,
     /// ORG/NAME[@REVISION][:FILE], which is downloaded if it is not in the local cache.
@@ -47,16 +51,24 @@ pub(crate) struct Args {
     /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
+    #[command(flatten)]
+    pub(super) together: TogetherArgs,
 }
 
 impl Args {
-    pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
-        let device = torch_runtime::open(&self.device)?;
+    pub(crate) fn run(&self, json: bool, signals: &Signals) -> Result<ExitCode, AnyError> {
+        self.together.run(signals, |processes| self.generate(json, processes))
+    }
+
+    fn generate(&self, json: bool, processes: &Processes) -> Result<ExitCode, AnyError> {
+        let device = torch_runtime::open(&processes.device(&self.device))?;
         let checkpoint = Checkpoint::open(named::model(&self.model)?)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         tokenizer.check_fits(checkpoint.config())?;
-        let suited = checkpoint.suited(device, (self.dtype, self.kernels), &IdentityCache::of_user())?;
-        let llama = Llama::load(&checkpoint, suited.precision, device)?.with_kernels(suited.kernels)?;
+        let suited = processes.decided("precision and kernels", || {
+            Ok(checkpoint.suited(device, (self.dtype, self.kernels), &IdentityCache::of_user())?)
+        })?;
+        let llama = processes.load(&checkpoint, (suited.precision, suited.kernels), device)?;
         let prompts = self.prompts.iter().map(|p| tokenizer.ids(p)).collect::<Result<Vec<_>, _>>()?;
         let sampling = Sampling {
             temperature: self.temperature,
@@ -66,11 +78,15 @@ impl Args {
             seed: self.seed,
         };
         let mut texts = Vec::new();
-        for (prompt, new) in prompts.iter().zip(llama.generate(&prompts, &sampling)?) {
+        let continued = processes.explained(llama.generate(&prompts, &sampling))?;
+        for (prompt, new) in prompts.iter().zip(continued) {
             // The new tokens alone would lose the space before their first word.
             let (before, whole) =
                 (tokenizer.decode(prompt)?, tokenizer.decode(&[prompt.clone(), new].concat())?);
             texts.push(whole.strip_prefix(&before).unwrap_or(&whole).to_owned());
+        }
+        if !processes.is_first() {
+            return Ok(ExitCode::SUCCESS);
         }
         if json {
             let pairs = self.prompts.iter().zip(&texts).map(|(p, t)| json!({ "prompt": p, "text": t }));

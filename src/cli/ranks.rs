@@ -4,8 +4,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use host::program::{Hinted, Signals};
+use llama_ccs::boolq::TokenizedPair;
+use llama_ccs::ccs_trainer::Fitted;
+use llama_ccs::llama_core::{self, Checkpoint, Kernels, Llama, Precision, Tokenizer};
+use llama_ccs::tch::Device;
 use llama_ccs::torch_runtime::dist::{Cause, Launcher, Lost, World};
-use llama_ccs::{Error, Extraction, Patience, Ranks};
+use llama_ccs::{
+    Error, Extraction, Patience, PredictOptions, Predicted, Ranks, lost_or, predict, predict_together,
+    sharded,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -76,6 +83,11 @@ impl RankArgs {
             (None, Some(ranks)) => launch::together(ranks, signals),
             (None, None) => work(&Processes(None)),
         }
+    }
+
+    /// Whether it starts several processes.
+    pub(crate) fn starts_several(&self) -> bool {
+        self.ranks.is_some_and(|ranks| ranks > 1) && !launch::is_started()
     }
 
     fn world(&self) -> Result<Option<World>, AnyError> {
@@ -160,6 +172,56 @@ fn for_torchrun(error: &(dyn std::error::Error + 'static)) {
 }
 
 impl Processes {
+    /// One process, whoever started it.
+    pub(crate) fn one() -> Self {
+        Self(None)
+    }
+
+    /// Whether so many processes are to hold a model together, and as many are there.
+    pub(crate) fn check_together(&self, wanted: usize) -> Result<(), AnyError> {
+        let there = self.0.as_ref().map_or(1, Ranks::size);
+        if there == wanted {
+            return Ok(());
+        }
+        let reason = if there == 1 { "there is one".to_owned() } else { format!("there are {there}") };
+        Err(Error::TensorParallel { wanted, reason }.into())
+    }
+
+    /// A model, or this process's part of it.
+    pub(crate) fn load(
+        &self,
+        checkpoint: &Checkpoint,
+        computing: (Precision, Kernels),
+        device: Device,
+    ) -> Result<Llama, AnyError> {
+        match &self.0 {
+            Some(ranks) => Ok(sharded(ranks, checkpoint, computing, device)?),
+            None => Ok(Llama::load(checkpoint, computing.0, device)?.with_kernels(computing.1)?),
+        }
+    }
+
+    /// What a model gave, or why it did not: a rank that was lost, where one was.
+    pub(crate) fn explained<T>(&self, done: Result<T, llama_core::Error>) -> Result<T, AnyError> {
+        done.map_err(|error| match &self.0 {
+            Some(ranks) => lost_or(ranks, error.into()).into(),
+            None => error.into(),
+        })
+    }
+
+    /// Predictions by a model, or by all processes that hold it together.
+    pub(crate) fn predict(
+        &self,
+        (fitted, checkpoint, tokenizer): (&Fitted, &Checkpoint, &Tokenizer),
+        pairs: &[TokenizedPair],
+        options: &PredictOptions,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Predicted, AnyError> {
+        Ok(match &self.0 {
+            Some(ranks) => predict_together(ranks, fitted, checkpoint, tokenizer, pairs, options, progress)?,
+            None => predict(fitted, checkpoint, tokenizer, pairs, options, progress)?,
+        })
+    }
+
     /// Whether this is the process that speaks and writes.
     pub(crate) fn is_first(&self) -> bool {
         self.0.as_ref().is_none_or(Ranks::is_first)

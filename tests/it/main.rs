@@ -26,5 +26,6 @@ mod resume;
 mod sharing;
 mod statements;
 mod support;
+mod together;
 mod tokens;
 mod weights;
