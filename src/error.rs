@@ -35,14 +35,10 @@ pub enum Error {
         /// The batches of the whole plan.
         batches: usize,
     },
-    /// What connects several processes.
-    #[cfg(feature = "distributed")]
-    #[error(transparent)]
-    Ranks(#[from] torch_runtime::dist::Error),
-    /// Another process of the job was lost.
+    /// What connects several processes; one of them was lost, or they are not of one mind.
     #[cfg(feature = "distributed")]
     #[error("{0}")]
-    Lost(torch_runtime::dist::Lost),
+    Ranks(#[from] torch_runtime::dist::Error),
     /// A number of stages that the processes, or the blocks, cannot be divided into.
     #[cfg(feature = "distributed")]
     #[error("{ranks} processes cannot be {stages} stages each of a model of {n_layers} blocks")]
@@ -62,13 +58,6 @@ pub enum Error {
         wanted: usize,
         /// Why not.
         reason: String,
-    },
-    /// The processes of a job are not of one mind; nothing was written.
-    #[cfg(feature = "distributed")]
-    #[error("{}", objections.join("\n"))]
-    Disagreement {
-        /// What each of them says that differs from rank 0.
-        objections: Vec<String>,
     },
     /// A file; the message names it.
     #[error("{0}")]
@@ -161,11 +150,6 @@ impl Error {
             #[cfg(feature = "distributed")]
             Self::Ranks(error) => return error.hint(),
             #[cfg(feature = "distributed")]
-            Self::Lost(lost) => match lost.cause {
-                torch_runtime::dist::Cause::Failed(_) => "that rank's own message says more",
-                _ => "the same command continues",
-            },
-            #[cfg(feature = "distributed")]
             Self::Grid { .. } => {
                 "`stages` must divide the number of processes, and each stage has at least one block"
             }
@@ -173,10 +157,6 @@ impl Error {
             Self::TensorParallel { .. } => {
                 "all processes that were started hold it together: start as many, at most one for each of its heads, so \
                  many that each one's part fits into its memory"
-            }
-            #[cfg(feature = "distributed")]
-            Self::Disagreement { .. } => {
-                "give every rank the same version, model, tokenizer, prompts and settings, on machines of one kind"
             }
             Self::Io(error) => host::hint::hint(error),
             Self::NoPairs => {
@@ -209,6 +189,12 @@ impl Error {
         };
         Some(hint.to_owned())
     }
+}
+
+/// What another rank said that makes no sense here.
+#[cfg(feature = "distributed")]
+pub(crate) fn unfit(objection: String) -> Error {
+    torch_runtime::dist::Error::Disagreement { objections: vec![objection] }.into()
 }
 
 /// What to do about an error of this crate or of one that it re-exports; none about any other error.

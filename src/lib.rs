@@ -47,8 +47,6 @@ mod extract;
 mod pairs;
 mod predict;
 #[cfg(feature = "distributed")]
-mod ranks;
-#[cfg(feature = "distributed")]
 mod tensor_parallel;
 
 pub use drift::{Drift, drift};
@@ -57,6 +55,6 @@ pub use extract::{Examples, Extraction, Observer, Outcome, PartOf, TokenRule, co
 pub use pairs::{PairTokenizer, tokenize_all, tokenize_statements};
 pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, check_predictable, predict};
 #[cfg(feature = "distributed")]
-pub use ranks::{Patience, Ranks};
+pub use tensor_parallel::{exchange, predict_together, sharded};
 #[cfg(feature = "distributed")]
-pub use tensor_parallel::{exchange, lost_or, predict_together, sharded};
+pub use torch_runtime::dist::{Patience, Ranks};

@@ -4,11 +4,10 @@ use boolq::TokenizedPair;
 use ccs_trainer::Fitted;
 use llama_core::tch::{Device, Tensor};
 use llama_core::{Checkpoint, Config, Kernels, Llama, Precision, Together, Tokenizer};
-use torch_runtime::dist::{self, Group};
+use torch_runtime::dist::{Group, Ranks};
 
 use crate::error::{Error, Result};
 use crate::predict::{PredictOptions, Predicted, predict_with};
-use crate::ranks::Ranks;
 
 /// A group as llama-core sees it. It carries tensors of the CPU; those of other devices go by way of it.
 struct Exchange(Group);
@@ -75,7 +74,7 @@ pub fn predict_together(
 ) -> Result<Predicted> {
     let mut load = |computing, _| Ok((sharded(ranks, checkpoint, computing, options.device)?, 0));
     let found = predict_with(&mut load, (fitted, checkpoint, tokenizer), pairs, options, progress);
-    found.map_err(|error| lost_or(ranks, error))
+    found.map_err(|error| ranks.explained(error))
 }
 
 /// Whether so many processes can hold a model together: all there are, and no stages of it.
@@ -89,18 +88,5 @@ pub(crate) fn check(config: &Config, wanted: usize, ranks: &Ranks, stages: Optio
         Err(error) => Err(error.into()),
         Ok(()) if wanted != ranks.size() => refuse(format!("there are {}", ranks.size())),
         Ok(()) => Ok(()),
-    }
-}
-
-/// An error of a model that ranks hold together; where an exchange failed because a rank was lost, [`Error::Lost`].
-pub fn lost_or(ranks: &Ranks, error: Error) -> Error {
-    match error {
-        Error::Llama(llama_core::Error::Together { rank, source }) => {
-            match source.downcast::<dist::Error>() {
-                Ok(source) => ranks.explained(Error::Ranks(*source)),
-                Err(source) => Error::Llama(llama_core::Error::Together { rank, source }),
-            }
-        }
-        other => ranks.explained(other),
     }
 }

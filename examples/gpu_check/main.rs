@@ -1,5 +1,5 @@
 //! What a machine shows in a few minutes, without network and without cargo: right numbers on its device in every
-//! precision, how fast a 7B model is beside the device's own rate of matrix products, what happens where memory runs out,
+//! precision, two GPUs that exchange tensors, how fast a 7B model is beside the device's own rate of matrix products, what happens where memory runs out,
 //! and the trainer beside the CPU's. Every number goes into one JSON file, after each part.
 //!
 //! `cargo xtask gpu-check` packs it with what it needs. Here, small: `cargo run --example gpu_check -- --device cpu --small`
@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 mod golden;
 mod memory;
+mod nccl;
 mod rates;
 mod shape;
 mod trainer;
@@ -40,6 +41,9 @@ struct Args {
     /// Small shapes, to try the program itself on a CPU.
     #[arg(long)]
     small: bool,
+    /// One of two processes that this program starts.
+    #[arg(long, hide = true)]
+    as_rank: bool,
 }
 
 /// What every part works with.
@@ -54,6 +58,10 @@ struct Bench {
 fn main() -> ExitCode {
     let errors = Errors::new().hints_of_any(llama_ccs::hint).flags::<Args>();
     Program::new(errors).run(|args: Args, _| {
+        if args.as_rank {
+            program::json(&nccl::as_rank()?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let passed = job(&args)?;
         Ok::<_, AnyError>(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
@@ -68,6 +76,7 @@ fn job(args: &Args) -> Result<bool, AnyError> {
     findings.part("machine", 0, || Ok(machine(device)))?;
     findings.part("rates", 10, || rates::measure(&bench))?;
     findings.part("golden", 30, || golden::check(&bench))?;
+    findings.part("nccl", 30, || nccl::check(&bench))?;
     findings.part("trainer", 60, || trainer::check(&bench))?;
     findings.part("seven_b", 60, || Ok(shape::measure(&bench)))?;
     findings.part("out_of_memory", 30, || memory::check(&bench))?;

@@ -11,13 +11,13 @@ use llama_ccs::boolq::{self, Template, TokenizedPair, TokenizedStatement};
 use llama_ccs::llama_core::{
     Checkpoint, Edits, HookSet, IdentityCache, Kernels, Precision, Suited, Tokenizer,
 };
+use llama_ccs::torch_runtime::program::{Processes, RankArgs};
 use llama_ccs::{
     Drift, Examples, Extraction, Outcome, PartOf, TokenRule, computing, drift, recorded_threads, tch,
     tokenize_all, tokenize_statements, torch_runtime,
 };
 use serde_json::json;
 
-use super::ranks::{Processes, RankArgs};
 use super::values::{AnyError, at_least_one, kernels, precision, size, tokenizer};
 use super::watch::Watch;
 use super::{named, output, sidecar};
@@ -171,7 +171,10 @@ impl Args {
             .kernels(suited.kernels)
             .device(device)
             .stop(signals.stop());
-        extraction = processes.divide(extraction);
+        #[cfg(feature = "distributed")]
+        if let Some(ranks) = processes.ranks() {
+            extraction = extraction.among(ranks);
+        }
         if let Some(edits) = &edits {
             extraction = extraction.edits(edits);
         }

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use host::program::Signals;
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Precision, Sampling};
 use llama_ccs::torch_runtime;
+use llama_ccs::torch_runtime::program::Processes;
 use serde_json::json;
 
-use super::ranks::Processes;
-use super::together::TogetherArgs;
+use super::together::{TogetherArgs, explained, load};
 use super::values::{AnyError, kernels, precision, tokenizer};
 use super::{named, output};
 
@@ -68,7 +68,7 @@ impl Args {
         let suited = processes.decided("precision and kernels", || {
             Ok(checkpoint.suited(device, (self.dtype, self.kernels), &IdentityCache::of_user())?)
         })?;
-        let llama = processes.load(&checkpoint, (suited.precision, suited.kernels), device)?;
+        let llama = load(processes, &checkpoint, (suited.precision, suited.kernels), device)?;
         let prompts = self.prompts.iter().map(|p| tokenizer.ids(p)).collect::<Result<Vec<_>, _>>()?;
         let sampling = Sampling {
             temperature: self.temperature,
@@ -78,7 +78,7 @@ impl Args {
             seed: self.seed,
         };
         let mut texts = Vec::new();
-        let continued = processes.explained(llama.generate(&prompts, &sampling))?;
+        let continued = explained(processes, llama.generate(&prompts, &sampling))?;
         for (prompt, new) in prompts.iter().zip(continued) {
             // The new tokens alone would lose the space before their first word.
             let (before, whole) =

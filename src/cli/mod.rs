@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use host::program::{Errors, Program, Signals, is_later_rank};
+use llama_ccs::torch_runtime::program;
 
 mod data;
 mod doctor;
@@ -14,18 +15,11 @@ mod flags;
 mod generate;
 mod hashing;
 mod hooks;
-#[cfg(feature = "distributed")]
-mod launch;
 mod model;
 mod named;
 mod output;
 mod predict;
 mod prompts;
-#[cfg(feature = "distributed")]
-mod ranks;
-#[cfg(not(feature = "distributed"))]
-#[path = "one_process.rs"]
-mod ranks;
 mod sidecar;
 mod store;
 mod together;
@@ -77,13 +71,13 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let errors = Errors::new()
         .hints_of_any(flags::hint)
-        .hints_of_any(ranks::hint)
+        .hints_of_any(program::hint)
         .hints_of_any(llama_ccs::hint)
         .flags::<Cli>()
         .setting("stages", "--pp");
     #[cfg(feature = "hub")]
     let errors = errors.hints(hub::Error::hint);
-    Program::new(errors).exits(ranks::exit_code).run(|cli: Cli, signals| {
+    Program::new(errors).exits(program::exit_code).run(|cli: Cli, signals| {
         output::listen(cli.verbose);
         run(cli, signals)
     })

@@ -12,6 +12,7 @@ use llama_ccs::ccs_report::sentences::FEWEST_GROUPS;
 use llama_ccs::ccs_report::{AnswerScore, Evaluation, Method};
 use llama_ccs::ccs_trainer::{self, Fitted};
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Precision, Tokenizer};
+use llama_ccs::torch_runtime::program::Processes;
 use llama_ccs::{
     Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, check_predictable, tokenize_all,
     torch_runtime,
@@ -19,8 +20,7 @@ use llama_ccs::{
 use serde_json::json;
 
 use super::data::Columns;
-use super::ranks::Processes;
-use super::together::TogetherArgs;
+use super::together::{TogetherArgs, predicted};
 use super::values::{AnyError, kernels, precision, tokenizer};
 use super::{named, output};
 
@@ -165,7 +165,7 @@ impl Args {
             }
         };
         let of = (&fitted, &checkpoint, &tokenizer);
-        let found = processes.predict(of, &asked.pairs, &options, &mut progress);
+        let found = predicted(processes, of, &asked.pairs, &options, &mut progress);
         if let Some(bar) = &bar {
             bar.clear();
         }

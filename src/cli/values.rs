@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use host::program::Hinted;
+pub(crate) use host::program::at_least_one;
 use llama_ccs::llama_core::{self, Checkpoint, Tokenizer};
 
 use super::named;
@@ -60,15 +61,6 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     let number: f64 = number.trim().parse().map_err(|_| wrong())?;
     let bytes = number * unit as f64;
     if bytes >= 1.0 && bytes <= u64::MAX as f64 { Ok(bytes as u64) } else { Err(wrong()) }
-}
-
-/// A count that is not 0.
-pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("it must be at least 1".to_owned()),
-        Ok(n) => Ok(n),
-        Err(e) => Err(format!("{e}")),
-    }
 }
 
 #[cfg(test)]

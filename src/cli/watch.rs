@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use host::program::{Bar, Signals};
 use llama_ccs::Observer;
+use llama_ccs::torch_runtime::program::Processes;
 
 use super::hashing::Hashing;
 use super::output;
-use super::ranks::Processes;
 
 /// A progress bar that signals stop.
 pub(super) struct Watch<'a> {

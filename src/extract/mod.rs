@@ -9,12 +9,12 @@ use activations::{Store, StoreDtype};
 use boolq::Template;
 use llama_core::tch::Device;
 use llama_core::{Checkpoint, Edits, HookPoint, HookSet, IdentityCache, Kernels, Precision, Tokenizer};
+#[cfg(feature = "distributed")]
+use torch_runtime::dist::Ranks;
 
 #[cfg(feature = "distributed")]
 use crate::error::Error;
 use crate::error::Result;
-#[cfg(feature = "distributed")]
-use crate::ranks::Ranks;
 
 #[cfg(feature = "distributed")]
 mod among;
@@ -288,6 +288,22 @@ impl<'a> Extraction<'a> {
     /// compute, and end as [`Outcome::Helped`]. The store's bytes are those of one process with as many threads as each of
     /// these has. Every process must make the same extraction, of the same examples; what differs is an error on all of
     /// them before anything is written.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use llama_ccs::torch_runtime::dist::{Launcher, World};
+    /// use llama_ccs::{Extraction, Patience, Ranks};
+    /// # let checkpoint = llama_ccs::llama_core::Checkpoint::open("llama-7b")?;
+    /// # let tokenizer = checkpoint.tokenizer()?;
+    /// # let pairs: Vec<llama_ccs::boolq::TokenizedPair> = Vec::new();
+    ///
+    /// // torchrun --no-python --nproc_per_node 2 this-program
+    /// let Some(world) = World::from_env(Launcher::Environment)? else { return Ok(()) };
+    /// let ranks = Ranks::join(&world, Patience::default(), |_| (), |lost| eprintln!("{lost}"))?;
+    /// let outcome = Extraction::new(&checkpoint, &tokenizer).among(&ranks).run(&pairs, "store", &mut ())?;
+    /// ranks.leave()?;
+    /// # Ok(()) }
+    /// ```
     #[cfg(feature = "distributed")]
     #[must_use]
     pub fn among(mut self, ranks: &'a Ranks) -> Self {

@@ -214,9 +214,10 @@ fn what_one_process_does_the_first_of_several_does() {
         let output = hooks.assert().success();
         let shown = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
         assert!(shown.contains(says) && (rank == "0" || shown.is_empty()), "rank {rank}: {shown}");
-        let mut fit = crate::support::ccs();
-        fit.args(["fit", "/nowhere/store", "--out", "/nowhere/run"]).env("RANK", rank);
-        fit.env("WORLD_SIZE", "2")
+        let mut report = crate::support::ccs();
+        report.args(["report", "/nowhere/run"]).env("RANK", rank);
+        report
+            .env("WORLD_SIZE", "2")
             .env("MASTER_ADDR", "127.0.0.1")
             .assert()
             .code(1 - rank.parse::<i32>().expect("0 or 1"));

@@ -155,3 +155,20 @@ impl<E: Into<Error>> From<E> for Halt {
 
 /// The result of work that can be stopped.
 pub(crate) type Work<T> = Result<T, Halt>;
+
+/// The ranks that share a job, where several do.
+#[cfg(feature = "distributed")]
+pub(crate) type Company<'a> = Option<&'a torch_runtime::dist::Ranks>;
+/// The ranks that share a job: never any.
+#[cfg(not(feature = "distributed"))]
+pub(crate) type Company<'a> = Option<&'a std::convert::Infallible>;
+
+/// What was found; an error is told to the other ranks, who would wait for this one.
+pub(crate) fn told<T>(ranks: Company<'_>, found: crate::Result<T>) -> crate::Result<T> {
+    #[cfg(feature = "distributed")]
+    if let (Some(ranks), Err(error)) = (ranks, &found) {
+        ranks.fail(error);
+    }
+    let _ = ranks;
+    found
+}

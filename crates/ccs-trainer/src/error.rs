@@ -223,6 +223,10 @@ pub enum Error {
         /// What the writer said.
         reason: String,
     },
+    /// What connects several processes; one of them was lost, or they are not of one mind.
+    #[cfg(feature = "distributed")]
+    #[error("{0}")]
+    Ranks(#[from] torch_runtime::dist::Error),
     /// The worker threads could not be started.
     #[error("cannot start {threads} worker threads: {reason}")]
     Threads {
@@ -251,6 +255,8 @@ impl Error {
             Self::Report(error) => return error.hint(),
             Self::InLayer { source, .. } => return source.hint(),
             Self::Store(error) => return error.hint(),
+            #[cfg(feature = "distributed")]
+            Self::Ranks(error) => return error.hint(),
             Self::UnknownMethod { suggestion, .. } => return Some(suggest(suggestion.as_deref())),
             Self::MethodKind { rows, .. } => return Some(methods_for(*rows)),
             Self::AllTokens { .. } => "extract the states of all tokens, and fit on those",
@@ -268,9 +274,7 @@ impl Error {
             Self::UnknownColumn { .. } => {
                 "`llama-ccs prompts` keeps short columns of the data, and `llama-ccs extract` puts them into the store"
             }
-            Self::UnknownLayer { available, .. } => {
-                return Some(format!("it has the layers {available}; name some of these"));
-            }
+            Self::UnknownLayer { available, .. } => return Some(layers(available)),
             Self::TokenRule { known, .. } => match known.first() {
                 Some(rule) => return Some(format!("fit on the rule `{rule}`, or extract others")),
                 None => "extract hook points, such as `blocks.*.hook_resid_post`",
@@ -322,6 +326,10 @@ impl From<torch_runtime::Error> for Error {
 /// A document that could not be written.
 pub(crate) fn write_error(what: &'static str, reason: &dyn std::fmt::Display) -> Error {
     Error::Write { what, reason: reason.to_string() }
+}
+
+fn layers(available: &str) -> String {
+    format!("it has the layers {available}; name some of these")
 }
 
 fn suggest(name: Option<&str>) -> String {

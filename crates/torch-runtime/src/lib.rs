@@ -26,6 +26,8 @@ pub mod dist;
 pub mod machine;
 pub mod memory;
 mod packed;
+#[cfg(feature = "program")]
+pub mod program;
 mod shape;
 pub mod waiting;
 

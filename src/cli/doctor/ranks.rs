@@ -4,13 +4,11 @@ use std::error::Error;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use host::program::Hinted;
+use host::program::{Hinted, launch};
 use llama_ccs::tch::{Device, Kind, Tensor};
 use llama_ccs::torch_runtime::dist::{Group, Heartbeat, Lost, Store, World};
 use llama_ccs::torch_runtime::{self, machine};
 use serde::{Deserialize, Serialize};
-
-use crate::cli::launch;
 
 /// How long ranks are waited for, and how long one may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);

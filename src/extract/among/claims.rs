@@ -1,10 +1,9 @@
 //! Which batch a rank computes next.
 
-use torch_runtime::dist::Store;
+use torch_runtime::dist::{Ranks, Store};
 
 use super::Run;
 use crate::error::Result;
-use crate::ranks::Ranks;
 
 /// The batches that a rank claims, one after another, of those that the store lacks. Who is fast claims more.
 pub(super) struct Claims<'a> {
@@ -29,7 +28,7 @@ impl Iterator for Claims<'_> {
 
     fn next(&mut self) -> Option<Result<usize>> {
         if let Err(lost) = self.ranks.check() {
-            return Some(Err(lost));
+            return Some(Err(lost.into()));
         }
         match self.store.add(NEXT, 1) {
             Ok(claimed) => self.missing.get(usize::try_from(claimed - 1).ok()?).copied().map(Ok),

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use activations::{BatchStates, StoreWriter};
-use torch_runtime::dist::{Group, Store};
+use torch_runtime::dist::{Group, Ranks, Store};
 
 use super::deliver::{ANNOUNCED, DRAINED, announcement, take};
 use super::parcel::{self, Announcement};
 use super::{Grid, Run, claims};
 use crate::error::Result;
 use crate::extract::pipeline::{Inbox, Progress, Received};
-use crate::ranks::{LOOK, Ranks};
 
+/// How often it is looked whether there is something to do.
+const LOOK: Duration = Duration::from_millis(5);
 /// The most bytes of states that wait for an earlier batch. What others have computed waits with them meanwhile.
 const WAITING: u64 = 2 << 30;
 

@@ -2,13 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use torch_runtime::dist::{Group, Store};
+use torch_runtime::dist::{Group, Ranks, Store};
 
 use super::parcel::{self, Announcement};
 use super::{Run, claims};
 use crate::error::Result;
 use crate::extract::pipeline::{Inbox, Progress};
-use crate::ranks::Ranks;
 
 /// How many batches were announced.
 pub(super) const ANNOUNCED: &str = "announced";
@@ -51,7 +50,7 @@ impl<'a> Delivery<'a> {
             self.store.set(&announcement(number), &announced.write())?;
             // Until rank 0 has room: this rank's model waits, too, then.
             if self.store.wait(&take(number), || self.ranks.lost().is_none())?.is_none() {
-                return self.ranks.check();
+                return Ok(self.ranks.check()?);
             }
             parcel::send(&self.group, &states, 0)?;
             self.progress.done.fetch_add(self.batches[batch].len(), Ordering::Release);

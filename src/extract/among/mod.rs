@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use activations::{Manifest, RowKind};
 use llama_core::tch::Device;
 use serde::{Deserialize, Serialize};
-use torch_runtime::dist::{Group, Store};
+use torch_runtime::dist::{Group, Ranks, Store};
 use torch_runtime::machine;
 
 use super::examples::Example;
@@ -29,7 +29,6 @@ use super::pipeline::{Inbox, Onward, Progress, Work};
 use super::run::{Begun, Planned, rows_of};
 use super::{Extraction, Observer, Outcome, log, residency};
 use crate::error::{Error, Result};
-use crate::ranks::Ranks;
 use crate::tensor_parallel;
 
 mod claims;
@@ -75,7 +74,7 @@ impl Run<'_> {
 
     /// The group that states travel in.
     fn group(&self) -> Result<Group> {
-        self.ranks.group(&self.name)
+        Ok(self.ranks.group(&self.name)?)
     }
 
     /// The groups in which this rank receives from the stage before it and sends to the one behind it, where those are:

@@ -4,7 +4,7 @@ use activations::{BatchStates, ColumnStates, RowKind};
 use llama_core::tch::{Device, Kind, Tensor};
 use torch_runtime::dist::Group;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unfit};
 use crate::extract::batch::torch;
 
 /// What a rank says of a batch that it has computed.
@@ -26,7 +26,7 @@ impl Announcement {
         let mut numbers = said.split(' ').map(str::parse);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(rank)), Some(Ok(batch))) => Ok(Self { rank, batch }),
-            _ => Err(Error::Disagreement { objections: vec![format!("a rank announced `{said}`")] }),
+            _ => Err(unfit(format!("a rank announced `{said}`"))),
         }
     }
 }
@@ -55,9 +55,7 @@ pub(super) fn receive(group: &Group, from: usize, kind: RowKind) -> Result<Batch
     let lengths = group.receive(from, TAG)?;
     let lengths: Vec<i64> = torch(Vec::try_from(&lengths))?;
     let numbers = group.receive(from, TAG)?;
-    let unfit = || Error::Disagreement {
-        objections: vec![format!("rank {from} sent states that are not of its batch")],
-    };
+    let unfit = || unfit(format!("rank {from} sent states that are not of its batch"));
     let total: i64 = lengths.iter().sum();
     if numbers.kind() != Kind::Float || numbers.numel() as i64 != total || lengths.iter().any(|n| *n < 0) {
         return Err(unfit());

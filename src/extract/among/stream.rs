@@ -5,13 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 use llama_core::tch::{Device, Tensor};
-use torch_runtime::dist::{Group, Store};
+use torch_runtime::dist::{Group, Ranks, Store};
 
 use super::Run;
-use crate::error::{Error, Result};
+use crate::error::{Result, unfit};
 use crate::extract::batch::torch;
 use crate::extract::pipeline::{Leaving, Progress, Work};
-use crate::ranks::Ranks;
 
 /// Messages are of one kind.
 const TAG: i32 = 2;
@@ -89,7 +88,7 @@ impl<'a> Upstream<'a> {
         }
         self.received += 1;
         let said = String::from_utf8_lossy(&said);
-        let unfit = || Error::Disagreement { objections: vec![format!("a stage said `{said}`")] };
+        let unfit = || unfit(format!("a stage said `{said}`"));
         let (batch, there) = said.split_once(' ').ok_or_else(unfit)?;
         let number = batch.parse().map_err(|_| unfit())?;
         let stream = |there| (there == '1').then(|| self.group.receive(self.from, TAG)).transpose();

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use activations::RowKind;
 use llama_core::Llama;
 use llama_core::tch::Device;
-use torch_runtime::dist::Store;
+use torch_runtime::dist::{self, Ranks, Store};
 
 use super::claims::Claims;
 use super::{Open, Relay, Run};
@@ -14,7 +14,6 @@ use crate::extract::examples::Example;
 use crate::extract::pipeline::{self, Inbox, Progress, Work};
 use crate::extract::run::{Begun, rows_of};
 use crate::extract::{Extraction, Observer, Outcome, log, residency};
-use crate::ranks::Ranks;
 use crate::tensor_parallel;
 
 /// The N-th batch.
@@ -63,8 +62,8 @@ impl Iterator for Following<'_> {
 
     fn next(&mut self) -> Option<Result<Work>> {
         let said = match self.store.wait(&order(self.heard), || self.ranks.lost().is_none()) {
-            Err(error) => return Some(Err(self.ranks.explained(error.into()))),
-            Ok(None) => return self.ranks.check().err().map(Err),
+            Err(error) => return Some(Err(self.ranks.explained(error).into())),
+            Ok(None) => return self.ranks.check().err().map(|lost| Err(lost.into())),
             Ok(Some(said)) => said,
         };
         self.heard += 1;
@@ -72,8 +71,11 @@ impl Iterator for Following<'_> {
             return None;
         }
         let said = String::from_utf8_lossy(&said);
-        let unknown = || Error::Disagreement { objections: vec![format!("rank 0 asked for batch `{said}`")] };
-        Some(said.parse().map(|batch: usize| Work::from(batch)).map_err(|_| unknown()))
+        let unknown = || {
+            let objections = vec![format!("rank 0 asked for batch `{said}`")];
+            dist::Error::Disagreement { objections }
+        };
+        Some(said.parse().map(|batch: usize| Work::from(batch)).map_err(|_| unknown().into()))
     }
 }
 
@@ -89,7 +91,7 @@ impl Extraction<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let ranks = run.ranks;
-        let explained = |error| tensor_parallel::lost_or(ranks, error);
+        let explained = |error| ranks.explained(error);
         let Some(mut begun) = begun else {
             let progress = Progress::new(open.done, open.done + rows_of(&open.missing, batches));
             if !open.missing.is_empty() {
@@ -154,10 +156,10 @@ impl Extraction<'_> {
             format!("has {:.1} GiB of memory for its part, which takes {:.1}", gib(limit), gib(needed))
         });
         ranks.agreed("memory", short).map_err(|error| match error {
-            Error::Disagreement { objections } => {
+            dist::Error::Disagreement { objections } => {
                 Error::TensorParallel { wanted, reason: objections.join("; ") }
             }
-            other => other,
+            other => other.into(),
         })?;
         tensor_parallel::sharded(ranks, self.checkpoint, (self.precision, self.kernels), self.device)
     }

@@ -23,6 +23,7 @@ pub(crate) fn errors<Cli: CommandFactory>() -> Errors {
     .hints(ccs_report::Error::hint)
     .hints(activations::Error::hint)
     .hints(torch_runtime::Error::hint)
+    .hints_of_any(torch_runtime::program::hint)
     .hints(|stopped: &Stopped| Some(stopped.hint()))
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use ccs_report::AnswerScore;
 use ccs_trainer::{Event, RunControl, Source, StoreSource, Subset};
@@ -9,6 +10,7 @@ use clap::Args;
 use host::files::in_json;
 use host::program::{Bar, Signals};
 use serde_json::json;
+use torch_runtime::program::{Processes, RankArgs};
 
 use super::advice::Stopped;
 use super::job::{Job, progress};
@@ -17,7 +19,7 @@ use super::output::{damaged, print, print_json};
 const EXAMPLES: &str = "\
 The progress bar counts layers, then the diagnostics of each method at its chosen layer. The first Ctrl-C stops when the \
 fits in progress are done, a second one at once. SIGTERM stops then, too, but within ten seconds. What is done is kept in \
-DIR.partial. The same command continues from there, and the run has the same bytes as one that was never stopped.
+DIR.partial. The same command continues from there, and the run has the same bytes as one that was never stopped, by any number of processes.
 
 Examples:
   ccs fit store --out run
@@ -28,6 +30,8 @@ Examples:
   ccs fit store --out run --negated polarity=negated
   ccs fit store --out run --blank store-blank
   ccs fit store --out alice --only speaker=Alice --truth truth
+  ccs fit store --out run --ranks 2
+  torchrun --no-python --nproc_per_node 4 ccs fit store --out run
   ccs fit store --out run --json | jq .chosen.ccs.test.accuracy";
 
 #[derive(Debug, Args)]
@@ -47,6 +51,9 @@ pub(crate) struct Fit {
     /// With --only, the column with the labels [default: the store's labels].
     #[arg(long, value_name = "COLUMN", requires = "only")]
     truth: Option<String>,
+    // Last: its heading is of everything that follows.
+    #[command(flatten)]
+    ranks: RankArgs,
 }
 
 /// `COLUMN=VALUE`.
@@ -56,8 +63,12 @@ fn column(text: &str) -> Result<(String, String), String> {
 }
 
 impl Fit {
-    pub(crate) fn run(self, signals: &Signals) -> Result<(), Box<dyn Error>> {
-        let started = self.job.begin()?;
+    pub(crate) fn run(self, signals: &Signals) -> Result<ExitCode, Box<dyn Error>> {
+        self.ranks.run(signals, |processes| self.fit(signals, processes).map(|()| ExitCode::SUCCESS))
+    }
+
+    fn fit(&self, signals: &Signals, processes: &Processes) -> Result<(), Box<dyn Error>> {
+        let started = self.job.begin(processes)?;
         let store = StoreSource::open_at(&self.store, &self.job.tokens)?;
         let subset = self.subset(&store)?;
         let source: &dyn Source = subset.as_ref().map_or(&store as &dyn Source, |subset| subset);
@@ -69,19 +80,26 @@ impl Fit {
                 blank.rows().answers(AnswerScore::Mean)?;
             }
         }
-        let compute = self.job.compute()?;
+        let compute = self.job.compute(processes)?;
 
-        let bar = progress(settings.layers.of(source.layers(), &source.describe())?.len());
-        let out = self.job.reserve()?;
-        let observe = |event: Event<'_>| show(&bar, event);
+        let bar = progress(processes, settings.layers.of(source.layers(), &source.describe())?.len());
+        let observe = |event: Event<'_>| bar.iter().for_each(|bar| show(bar, event));
         let control = RunControl { stop: Some(signals.drains()), observer: Some(&observe) };
         let mut fit = ccs_trainer::Fit::new(source).settings(settings).compute(compute).control(control);
         if let Some(blank) = &blank {
             fit = fit.blank(blank);
         }
-        let done = fit.run_to(out);
-        bar.clear();
+        #[cfg(feature = "distributed")]
+        if let Some(ranks) = processes.ranks() {
+            fit = fit.among(ranks);
+        }
+        let first = processes.is_first();
+        let done = if first { self.job.reserve().and_then(|out| fit.run_to(out)) } else { fit.run() };
+        bar.iter().for_each(Bar::clear);
         let done = Stopped::or_finished(done?)?;
+        if !first {
+            return Ok(());
+        }
         let layers = done.report.layers.len();
         self.job.log(
             &started,

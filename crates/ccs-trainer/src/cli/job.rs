@@ -10,6 +10,7 @@ use ccs_trainer::{ALL_TOKENS, LAST};
 use ccs_trainer::{Compute, NewRunDir, Overwrite, Settings};
 use clap::Args;
 use host::program::Bar;
+use torch_runtime::program::Processes;
 
 use super::settings::SettingsArgs;
 
@@ -28,7 +29,7 @@ pub(crate) struct Job {
     /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Layers to fit at once; 0 is one per core. Does not change results.
+    /// Layers that a process fits at once; 0 is one per core, shared among the processes of a host. Does not change results.
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Replace the run or sweep that --out already holds.
@@ -43,11 +44,13 @@ pub(crate) struct Job {
 pub(crate) struct Started(SystemTime, Instant);
 
 impl Job {
-    /// Finds mistakes in the settings and in the output folder before the store is opened.
-    pub(crate) fn begin(&self) -> Result<Started, Box<dyn Error>> {
+    /// Finds mistakes in the settings and in the output folder, which is the first process's, before the store is opened.
+    pub(crate) fn begin(&self, processes: &Processes) -> Result<Started, Box<dyn Error>> {
         let started = Started(SystemTime::now(), Instant::now());
         self.settings.check(self.all_tokens())?;
-        NewRunDir::check(&self.out, self.overwrite())?;
+        if processes.is_first() {
+            NewRunDir::check(&self.out, self.overwrite())?;
+        }
         Ok(started)
     }
 
@@ -69,8 +72,9 @@ impl Job {
         NewRunDir::reserve(&self.out, self.overwrite())
     }
 
-    pub(crate) fn compute(&self) -> Result<Compute, Box<dyn Error>> {
-        Ok(Compute { device: torch_runtime::open(&self.device)?, threads: self.threads })
+    pub(crate) fn compute(&self, processes: &Processes) -> Result<Compute, Box<dyn Error>> {
+        let device = torch_runtime::open(&processes.device(&self.device))?;
+        Ok(Compute { device, threads: self.threads })
     }
 
     /// Appends to `log.jsonl` what may differ from run to run, and is therefore not in the report; `about` says what was
@@ -88,7 +92,7 @@ impl Job {
     }
 }
 
-/// A bar of layers, and then of diagnostics, on a terminal; nothing anywhere else.
-pub(crate) fn progress(layers: usize) -> Bar {
-    Bar::of(layers, "layers", "fitting")
+/// A bar of layers, and then of diagnostics, on a terminal; nothing anywhere else, and none but of the first process.
+pub(crate) fn progress(processes: &Processes, layers: usize) -> Option<Bar> {
+    processes.is_first().then(|| Bar::of(layers, "layers", "fitting"))
 }

@@ -50,20 +50,20 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     Program::new(advice::errors::<Cli>())
         .stopped(|_: &Stopped| true)
+        .exits(torch_runtime::program::exit_code)
         .run(|cli: Cli, signals| run(cli, signals))
 }
 
-fn run(cli: Cli, signals: &Signals) -> Result<(), Box<dyn Error>> {
-    if is_later_rank() {
-        return Ok(()); // the first one does it
-    }
+fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, Box<dyn Error>> {
     match cli.command {
-        Command::Fit(fit) => fit.run(signals),
+        Command::Fit(fit) => return fit.run(signals),
+        Command::Sweep(sweep) => return sweep.run(signals),
+        _ if is_later_rank() => Ok(()), // the first one does it
         Command::Eval(eval) => eval.run(),
-        Command::Sweep(sweep) => sweep.run(signals),
         Command::Export(export) => export.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Explore(explore) => explore.run(),
         Command::Report(report) => report.run(),
     }
+    .map(|()| ExitCode::SUCCESS)
 }

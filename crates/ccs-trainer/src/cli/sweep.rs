@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 
 use ccs_report::{Against, Evaluation, Method, Report, RowKind, Transfer};
 use ccs_trainer::StoreSource;
 use ccs_trainer::{Dataset, Event, Pooled, RunControl, Source as _};
 use clap::Args;
-use host::program::Signals;
+use host::program::{Bar, Signals};
 use serde_json::json;
+use torch_runtime::program::{Processes, RankArgs};
 
 use super::advice::Stopped;
 use super::job::{Job, progress};
@@ -37,11 +39,17 @@ pub(crate) struct Sweep {
     stores: Vec<String>,
     #[command(flatten)]
     job: Job,
+    #[command(flatten)]
+    ranks: RankArgs,
 }
 
 impl Sweep {
-    pub(crate) fn run(self, signals: &Signals) -> Result<(), Box<dyn Error>> {
-        let started = self.job.begin()?;
+    pub(crate) fn run(self, signals: &Signals) -> Result<ExitCode, Box<dyn Error>> {
+        self.ranks.run(signals, |processes| self.sweep(signals, processes).map(|()| ExitCode::SUCCESS))
+    }
+
+    fn sweep(&self, signals: &Signals, processes: &Processes) -> Result<(), Box<dyn Error>> {
+        let started = self.job.begin(processes)?;
         let mut stores = Vec::new();
         for text in &self.stores {
             let (name, path) = split(text);
@@ -54,26 +62,37 @@ impl Sweep {
         let datasets: Vec<Dataset<'_>> =
             names.iter().zip(&stores).map(|(name, (.., source))| Dataset { name, source }).collect();
         let layers = Pooled::new(&datasets, &settings.layers)?.layers().len();
-        let compute = self.job.compute()?;
+        let compute = self.job.compute(processes)?;
 
         let sweep = ccs_trainer::Sweep::new(&datasets).settings(settings).compute(compute);
-        let bar = progress(layers * sweep.fits());
-        let observe = |event: Event<'_>| match event {
-            Event::Layer { dataset, layer } => {
-                bar.message(&format!("{}: {}", dataset.unwrap_or_default(), layer.hook));
-                bar.step();
-            }
-            Event::Damaged { path } => bar.warn(&damaged(path)),
-            _ => {}
-        };
+        let bar = progress(processes, layers * sweep.fits());
+        let observe = |event: Event<'_>| bar.iter().for_each(|bar| show(bar, event));
         let control = RunControl { stop: Some(signals.drains()), observer: Some(&observe) };
         let sweep = sweep.control(control);
+        #[cfg(feature = "distributed")]
+        let sweep = processes.ranks().map_or(sweep.clone(), |ranks| sweep.among(ranks));
+        #[cfg(feature = "distributed")]
+        if !processes.is_first() {
+            return Ok(Stopped::or_finished(sweep.help()?)?);
+        }
         let done = self.job.reserve().and_then(|out| sweep.run_to(out));
-        bar.clear();
+        bar.iter().for_each(Bar::clear);
         let report = Stopped::or_finished(done?)?;
         let layers = report.layers.len();
         self.job.log(&started, json!({ "command": "ccs sweep", "stores": self.stores, "layers": layers }))?;
         if self.job.json { print_json(&report) } else { print(&table(&report)) }
+    }
+}
+
+/// What a sweep does, on the bar.
+fn show(bar: &Bar, event: Event<'_>) {
+    match event {
+        Event::Layer { dataset, layer } => {
+            bar.message(&format!("{}: {}", dataset.unwrap_or_default(), layer.hook));
+            bar.step();
+        }
+        Event::Damaged { path } => bar.warn(&damaged(path)),
+        _ => {}
     }
 }
 

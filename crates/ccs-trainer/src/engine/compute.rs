@@ -25,20 +25,21 @@ impl Default for Compute {
 const COPIES: usize = 8;
 
 impl Compute {
-    /// How many layers are worked on at once, or fits of a layer: one on every fold, and one on all rows.
-    pub(crate) fn workers(self, source: &dyn Source, layers: &[Layer], folds: usize) -> usize {
+    /// How many layers are worked on at once, or fits of a layer: one on every fold, and one on all rows. `here` processes
+    /// of this host share the work, and so its cores and its memory.
+    pub(crate) fn workers(self, source: &dyn Source, layers: &[Layer], folds: usize, here: usize) -> usize {
         if self.threads > 0 {
             return self.threads;
         }
         if self.device != Device::Cpu {
             return 1;
         }
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = (std::thread::available_parallelism().map_or(1, std::num::NonZero::get) / here).max(1);
         let dim = layers.iter().filter_map(|layer| source.dim(layer)).max().unwrap_or_default();
         let rows = source.all_tokens().unwrap_or(source.rows().labels.len());
         let layer = rows.saturating_mul(dim).saturating_mul(4 * 2 * COPIES);
         let free = torch_runtime::machine::available_memory().and_then(|free| usize::try_from(free).ok());
-        let fitting = free.and_then(|free| free.checked_div(layer)).unwrap_or(cores);
+        let fitting = free.and_then(|free| (free / here).checked_div(layer)).unwrap_or(cores);
         cores.min(layers.len() * (folds + 1)).min(fitting).max(1)
     }
 }

@@ -1,11 +1,11 @@
 //! A fit of every method on every layer of one data set.
 
-use crate::control::{Outcome, RunControl};
+use crate::control::{Company, Outcome, RunControl, told};
 use crate::engine::compute::Compute;
 use crate::engine::plan::Plan;
 use crate::job::layers;
 use crate::resume::ResumeCache;
-use crate::resume::key::key;
+use crate::resume::key::{about, key};
 use crate::run::Run;
 use crate::run_dir::writer::NewRunDir;
 use crate::settings::Settings;
@@ -32,6 +32,7 @@ pub struct Fit<'a> {
     compute: Compute,
     control: RunControl<'a>,
     blank: Option<&'a dyn Source>,
+    ranks: Company<'a>,
 }
 
 impl std::fmt::Debug for Fit<'_> {
@@ -47,7 +48,7 @@ impl<'a> Fit<'a> {
     /// A fit with the default settings, on the CPU, that nothing stops.
     pub fn new(source: &'a dyn Source) -> Self {
         let (settings, compute, control) = (Settings::default(), Compute::default(), RunControl::default());
-        Self { source, settings, compute, control, blank: None }
+        Self { source, settings, compute, control, blank: None, ranks: None }
     }
 
     /// What to do.
@@ -79,6 +80,34 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Divides the layers, and the diagnostics of methods, among processes. All of them end with the run that one process
+    /// would have found, to the byte; rank 0 alone has a folder ([`Fit::run_to`]), the others call [`Fit::run`]. Every
+    /// process must make the same fit, of the same data; what differs is an error on all of them before the first layer.
+    ///
+    /// ```no_run
+    /// use ccs_trainer::{Fit, NewRunDir, Overwrite, StoreSource};
+    /// use torch_runtime::dist::{Launcher, Patience, Ranks, World};
+    ///
+    /// // torchrun --no-python --nproc_per_node 2 this-program
+    /// let Some(world) = World::from_env(Launcher::Environment)? else { return Ok(()) };
+    /// let ranks = Ranks::join(&world, Patience::default(), |_| (), |lost| eprintln!("{lost}"))?;
+    /// let source = StoreSource::open("out/store")?;
+    /// let fit = Fit::new(&source).among(&ranks);
+    /// if ranks.is_first() {
+    ///     fit.run_to(NewRunDir::reserve("out/run", Overwrite::No)?)?;
+    /// } else {
+    ///     fit.run()?;
+    /// }
+    /// ranks.leave()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "distributed")]
+    #[must_use]
+    pub fn among(mut self, ranks: &'a torch_runtime::dist::Ranks) -> Self {
+        self.ranks = Some(ranks);
+        self
+    }
+
     /// Fits in memory. If it is stopped, nothing is kept.
     ///
     /// # Errors
@@ -103,13 +132,21 @@ impl<'a> Fit<'a> {
     /// # Errors
     /// As [`Fit::run_in`] and [`NewRunDir::write`].
     pub fn run_to(&self, out: NewRunDir) -> Result<Outcome<Run>> {
-        self.run_with(Some(&out))?.and_then(|run| {
-            out.write(&run)?;
-            Ok(run)
-        })
+        let run = self.run_with(Some(&out))?;
+        told(
+            self.ranks,
+            run.and_then(|run| {
+                out.write(&run)?;
+                Ok(run)
+            }),
+        )
     }
 
     fn run_with(&self, out: Option<&NewRunDir>) -> Result<Outcome<Run>> {
+        told(self.ranks, self.fit(out))
+    }
+
+    fn fit(&self, out: Option<&NewRunDir>) -> Result<Outcome<Run>> {
         if self.blank.is_some() && self.source.all_tokens().is_some() {
             return Err(Error::Setting {
                 name: "blank",
@@ -123,7 +160,7 @@ impl<'a> Fit<'a> {
         }
         let plan = Plan::new(self.source, &self.settings, self.compute.device, None)?;
         let cache = cache(&plan, out)?;
-        layers::run(&plan, self.compute, &cache, None, self.control)?.and_then(|mut run| {
+        layers::run(&plan, self.compute, &cache, None, self.control, self.ranks)?.and_then(|mut run| {
             if let Some(blank) = self.blank {
                 run.add_blank(self.source, blank)?;
             }
@@ -135,6 +172,6 @@ impl<'a> Fit<'a> {
 /// Where a run's finished layers are kept: under the key of all that they depend on.
 pub(crate) fn cache(plan: &Plan<'_>, out: Option<&NewRunDir>) -> Result<ResumeCache> {
     let Some(out) = out else { return Ok(ResumeCache::new(None)) };
-    let key = key(plan.source, &plan.settings, plan.device, &plan.split.report.id)?;
+    let key = key(&about(plan.source, &plan.settings, plan.device, &plan.split.report.id))?;
     Ok(ResumeCache::new(Some(out.layers().join(key))))
 }

@@ -6,7 +6,7 @@ use ccs_report::{Chosen, LayerReport, Method, SeveralLayers};
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
-use crate::control::{Event, Halt, Outcome, RunControl, Work};
+use crate::control::{Company, Event, Halt, Outcome, RunControl, Work};
 use crate::diagnostics::directions::method_of_layer;
 use crate::diagnostics::found::Diagnostics;
 use crate::diagnostics::layer::ChosenLayer;
@@ -16,6 +16,8 @@ use crate::engine::compute::{Compute, in_parallel, one_thread};
 use crate::engine::outcome::LayerOutcome;
 use crate::engine::plan::Plan;
 use crate::engine::{choose_layer, layer};
+#[cfg(feature = "distributed")]
+use crate::job::among::Shared;
 use crate::job::assemble::assemble;
 use crate::method::Ask;
 use crate::resume::{Cached, ResumeCache};
@@ -23,15 +25,23 @@ use crate::run::Run;
 use crate::source::Layer;
 use crate::{Error, Result};
 
-/// Runs a plan; `dataset` is its name in a sweep.
+/// Runs a plan, alone or as one of several ranks; `dataset` is its name in a sweep.
 pub(crate) fn run(
     plan: &Plan<'_>,
     compute: Compute,
     cache: &ResumeCache,
     dataset: Option<&str>,
     control: RunControl<'_>,
+    ranks: Company<'_>,
 ) -> Result<Outcome<Run>> {
     let work = LayerWork { plan, cache, dataset, control, done: AtomicUsize::new(0) };
+    #[cfg(feature = "distributed")]
+    if let Some(ranks) = ranks {
+        let (_, here) = ranks.on_host();
+        let workers = compute.workers(plan.source, &plan.layers, plan.settings.folds, here);
+        return Shared { work: &work, ranks, workers }.run();
+    }
+    let _ = ranks;
     match work.run(compute) {
         Ok(run) => Ok(Outcome::Finished(run)),
         Err(Halt::Failed(error)) => Err(error),
@@ -43,19 +53,20 @@ pub(crate) fn run(
     }
 }
 
-struct LayerWork<'a> {
-    plan: &'a Plan<'a>,
-    cache: &'a ResumeCache,
+/// What the work on all layers needs.
+pub(crate) struct LayerWork<'a> {
+    pub(crate) plan: &'a Plan<'a>,
+    pub(crate) cache: &'a ResumeCache,
     dataset: Option<&'a str>,
-    control: RunControl<'a>,
+    pub(crate) control: RunControl<'a>,
     /// Layers that are done.
-    done: AtomicUsize,
+    pub(crate) done: AtomicUsize,
 }
 
 impl LayerWork<'_> {
     fn run(&self, compute: Compute) -> Work<Run> {
         let layers = &self.plan.layers;
-        let workers = compute.workers(self.plan.source, layers, self.plan.settings.folds);
+        let workers = compute.workers(self.plan.source, layers, self.plan.settings.folds, 1);
         let outcomes: Vec<LayerOutcome> = in_parallel(workers, || {
             let outcome = |layer: &Layer| self.outcome(layer).map_err(|halt| in_layer(layer, halt));
             layers.par_iter().map(outcome).collect::<Work<_>>()
@@ -101,13 +112,18 @@ impl LayerWork<'_> {
             self.cache.keep_outcome(layer, &outcome)?;
             outcome
         };
-        self.done.fetch_add(1, Ordering::Relaxed);
-        self.control.tell(Event::Layer { dataset: self.dataset, layer: &outcome.report });
+        self.tell(&outcome);
         Ok(outcome)
     }
 
+    /// Tells of a layer that is done.
+    pub(crate) fn tell(&self, outcome: &LayerOutcome) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.control.tell(Event::Layer { dataset: self.dataset, layer: &outcome.report });
+    }
+
     /// The layer of every method that fits probes.
-    fn choose(&self, outcomes: &[LayerOutcome]) -> IndexMap<Method, Chosen> {
+    pub(crate) fn choose(&self, outcomes: &[LayerOutcome]) -> IndexMap<Method, Chosen> {
         let layers: Vec<&LayerReport> = outcomes.iter().map(|o| &o.report).collect();
         let methods = self.plan.methods.iter().copied().filter(Ask::is_probe);
         let folds = self.plan.settings.folds;
@@ -166,7 +182,7 @@ impl LayerWork<'_> {
     }
 
     /// What is in the cache, unless it is damaged.
-    fn undamaged<T>(&self, cached: Cached<T>) -> Option<T> {
+    pub(crate) fn undamaged<T>(&self, cached: Cached<T>) -> Option<T> {
         cached.unwrap_or_else(|path| {
             self.control.tell(Event::Damaged { path: &path });
             None
@@ -175,7 +191,7 @@ impl LayerWork<'_> {
 }
 
 /// Names the layer that an error happened at.
-fn in_layer(layer: &Layer, halt: Halt) -> Halt {
+pub(crate) fn in_layer(layer: &Layer, halt: Halt) -> Halt {
     match halt {
         Halt::Stopped => Halt::Stopped,
         Halt::Failed(source) => {

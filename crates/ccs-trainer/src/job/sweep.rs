@@ -6,7 +6,7 @@ use ccs::SeedTree;
 use ccs::stats::split::{Split, test_groups};
 use ccs_report::{Method, Report, RowKind, Transfer};
 
-use crate::control::{Outcome, RunControl};
+use crate::control::{Company, Outcome, RunControl, told};
 use crate::engine::compute::{Compute, one_thread};
 use crate::engine::plan::Plan;
 use crate::job::fit::cache;
@@ -54,13 +54,14 @@ pub struct Sweep<'a> {
     settings: Settings,
     compute: Compute,
     control: RunControl<'a>,
+    ranks: Company<'a>,
 }
 
 impl<'a> Sweep<'a> {
     /// A sweep with the default settings, on the CPU, that nothing stops.
     pub fn new(datasets: &'a [Dataset<'a>]) -> Self {
         let (settings, compute, control) = (Settings::default(), Compute::default(), RunControl::default());
-        Self { datasets, settings, compute, control }
+        Self { datasets, settings, compute, control, ranks: None }
     }
 
     /// What to do with every data set.
@@ -84,6 +85,25 @@ impl<'a> Sweep<'a> {
         self
     }
 
+    /// Divides every fit among processes, as [`Fit::among`](crate::Fit::among) does: rank 0 calls [`Sweep::run_to`], the
+    /// others [`Sweep::help`].
+    #[cfg(feature = "distributed")]
+    #[must_use]
+    pub fn among(mut self, ranks: &'a torch_runtime::dist::Ranks) -> Self {
+        self.ranks = Some(ranks);
+        self
+    }
+
+    /// The part of a rank other than 0: it takes its share of every fit, and has no report.
+    ///
+    /// # Errors
+    /// As [`Sweep::run_to`].
+    #[cfg(feature = "distributed")]
+    pub fn help(&self) -> Result<Outcome<()>> {
+        let fits = || self.fits_of(&self.pooled()?, None)?.and_then(|_| Ok::<_, Error>(()));
+        told(self.ranks, fits())
+    }
+
     /// Runs the sweep and writes a folder: the run of all data sets, with the transfer in its report, `transfer.csv`, and
     /// the single runs as `runs/NAME/`. If it is stopped, what is done is kept beside the folder until the same sweep is
     /// asked for again.
@@ -93,17 +113,30 @@ impl<'a> Sweep<'a> {
     /// labels on the training side, without test rows, or without the means that zero-shot is to go by, named before the
     /// first fit.
     pub fn run_to(&self, out: NewRunDir) -> Result<Outcome<Report>> {
+        let run = || {
+            let pooled = self.pooled()?;
+            self.fits_of(&pooled, Some(&out))?.and_then(|fits| self.finish(fits, &pooled, out))
+        };
+        told(self.ranks, run())
+    }
+
+    /// All data sets together.
+    fn pooled(&self) -> Result<Pooled<'a>> {
         several(self.datasets)?;
-        let pooled = Pooled::new(self.datasets, &self.settings.layers)?;
+        Pooled::new(self.datasets, &self.settings.layers)
+    }
+
+    /// All fits; those of single data sets are written to the folder, where there is one.
+    fn fits_of(&self, pooled: &Pooled<'_>, out: Option<&NewRunDir>) -> Result<Outcome<Fits>> {
         let settings = &self.settings;
         let tested = tested_groups(self.datasets, settings)?;
-        let all = match self.run_one(&pooled, settings, &tested, ALL, &out)? {
+        let all = match self.run_one(pooled, settings, &tested, ALL, out)? {
             Outcome::Finished(run) => run,
             Outcome::Stopped { done, layers, kept } => return Ok(Outcome::Stopped { done, layers, kept }),
         };
         let mut runs = Vec::new();
         for part in self.datasets {
-            let run = self.run_one(part.source, settings, &tested, part.name, &out);
+            let run = self.run_one(part.source, settings, &tested, part.name, out);
             let mut run = match run.map_err(|error| of_part(part.name, error))? {
                 Outcome::Finished(run) => run,
                 Outcome::Stopped { done, layers, kept } => {
@@ -111,7 +144,9 @@ impl<'a> Sweep<'a> {
                 }
             };
             run.report.notes.push(SIDES.to_owned());
-            out.write_part(part.name, &run)?;
+            if let Some(out) = out {
+                out.write_part(part.name, &run)?;
+            }
             // The others are on disk; a sweep of many data sets must not hold them all.
             (run.rows, run.predictions) = (RunRows::default(), Vec::new());
             let probes = std::mem::take(&mut run.probes);
@@ -119,8 +154,7 @@ impl<'a> Sweep<'a> {
             run.probes = probes.into_iter().filter(|(m, layer, _)| needed(*m, *layer)).collect();
             runs.push(run);
         }
-        self.left_out(settings, &tested, &out)?
-            .and_then(|left_out| self.finish(all, [&runs, &left_out], &pooled, settings, out))
+        self.left_out(settings, &tested, out)?.and_then(|left_out| Ok(Fits { all, runs, left_out }))
     }
 
     /// A run of all data sets but one, for each of them; none for two, where that is the run of the other. Only what
@@ -129,7 +163,7 @@ impl<'a> Sweep<'a> {
         &self,
         settings: &Settings,
         tested: &BTreeSet<String>,
-        out: &NewRunDir,
+        out: Option<&NewRunDir>,
     ) -> Result<Outcome<Vec<Run>>> {
         let mut runs = Vec::new();
         let answers = self.datasets.iter().all(|part| part.source.rows().answer_logprob.is_some());
@@ -173,26 +207,20 @@ impl<'a> Sweep<'a> {
         settings: &Settings,
         tested: &BTreeSet<String>,
         name: &str,
-        out: &NewRunDir,
+        out: Option<&NewRunDir>,
     ) -> Result<Outcome<Run>> {
         let plan = Plan::new(source, settings, self.compute.device, Some(tested))?;
-        let cache = cache(&plan, Some(out))?;
-        layers::run(&plan, self.compute, &cache, Some(name), self.control)
+        let cache = cache(&plan, out)?;
+        layers::run(&plan, self.compute, &cache, Some(name), self.control, self.ranks)
     }
 
     /// Adds the transfer to the run of all data sets, and writes it.
-    fn finish(
-        &self,
-        mut all: Run,
-        [runs, left_out]: [&[Run]; 2],
-        pooled: &Pooled<'_>,
-        settings: &Settings,
-        out: NewRunDir,
-    ) -> Result<Report> {
+    fn finish(&self, fits: Fits, pooled: &Pooled<'_>, out: NewRunDir) -> Result<Report> {
+        let Fits { mut all, runs, left_out } = fits;
         let parts = runs.iter().enumerate().map(|(part, run)| FittedRun::of_part(run, part, pooled));
         let but = left_out.iter().enumerate().map(|(part, run)| FittedRun::of_all_but(run, part, pooled));
         let fitted: Vec<FittedRun<'_>> = parts.chain([FittedRun::of_all(&all)]).chain(but).collect();
-        let found = one_thread(|| transfers(&fitted, pooled, settings, self.compute.device))?;
+        let found = one_thread(|| transfers(&fitted, pooled, &self.settings, self.compute.device))?;
         let table = table::csv(&found.by_method)?;
         all.report.transfer = found.by_method;
         all.report.transfer_answers = found.answers;
@@ -201,6 +229,13 @@ impl<'a> Sweep<'a> {
         out.write_with(&all, Some((TRANSFER, &table)))?;
         Ok(all.report)
     }
+}
+
+/// What a sweep fits: all data sets together, each, and all but each.
+struct Fits {
+    all: Run,
+    runs: Vec<Run>,
+    left_out: Vec<Run>,
 }
 
 /// Refuses fewer than two data sets, one that is called as all of them are, and states of all tokens.

@@ -20,10 +20,15 @@ fn program() -> Option<String> {
     Some(hasher.finalize().to_hex().as_str().to_owned())
 }
 
-/// A hash of everything that a layer's outcome and diagnostics depend on.
-pub(crate) fn key(source: &dyn Source, settings: &Settings, device: Device, split: &str) -> Result<String> {
+/// Everything that a layer's outcome and diagnostics depend on.
+pub(crate) fn about(
+    source: &dyn Source,
+    settings: &Settings,
+    device: Device,
+    split: &str,
+) -> serde_json::Value {
     let rows = source.rows();
-    let about = serde_json::json!({
+    serde_json::json!({
         "schema": SCHEMA,
         "version": concat!("ccs ", env!("CARGO_PKG_VERSION")),
         "program": program(),
@@ -41,8 +46,12 @@ pub(crate) fn key(source: &dyn Source, settings: &Settings, device: Device, spli
         "labels": rows.labels,
         "columns": rows.columns,
         "answers": [&rows.answer_logprob, &rows.answer_logprob_mean],
-    });
-    let hash = blake3::hash(&sealed::text(&about)?).to_hex();
+    })
+}
+
+/// A hash of [`about`].
+pub(crate) fn key(about: &serde_json::Value) -> Result<String> {
+    let hash = blake3::hash(&sealed::text(about)?).to_hex();
     Ok(hash.as_str().chars().take(32).collect())
 }
 

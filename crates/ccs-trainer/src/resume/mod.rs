@@ -8,15 +8,12 @@
 //! before it, and `outcome.json` holds the hashes of its probes: what is damaged is computed again.
 
 pub(crate) mod key;
-mod sealed;
+pub(crate) mod outcome;
+pub(crate) mod sealed;
 
 use std::path::{Path, PathBuf};
 
-use ccs::baselines::Predictions;
-use ccs::probe::Probe;
-use ccs_report::{Comparison, LayerReport, Method, SeveralLayers};
-use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use ccs_report::{Method, SeveralLayers};
 
 use crate::diagnostics::found::Diagnostics;
 use crate::engine::outcome::LayerOutcome;
@@ -93,42 +90,14 @@ impl ResumeCache {
     }
 }
 
-/// What `outcome.json` says; probes are files beside it.
-#[derive(Serialize)]
-struct Written<'a> {
-    report: &'a LayerReport,
-    /// With the hash of each one's file.
-    probes: Vec<(Method, String)>,
-    predictions: &'a IndexMap<Method, Predictions>,
-    beyond_random: &'a IndexMap<Method, Comparison>,
-}
-
-/// The same as it is read.
-#[derive(Deserialize)]
-struct Read {
-    report: LayerReport,
-    probes: Vec<(Method, String)>,
-    predictions: IndexMap<Method, Predictions>,
-    beyond_random: IndexMap<Method, Comparison>,
-}
-
-const OUTCOME: &str = "outcome.json";
-
 fn write_outcome(dir: &Path, outcome: &LayerOutcome) -> Result<()> {
-    let LayerOutcome { report, probes, predictions, beyond_random } = outcome;
     let new = dir.with_extension("new");
     if new.exists() {
         fs_err::remove_dir_all(&new)?;
     }
-    let mut written = Vec::new();
-    for (method, probe) in probes {
-        let bytes = probe.to_bytes()?;
-        files::create(&new.join(probe_file(*method)), &bytes)?;
-        written.push((*method, files::hash(&bytes)));
+    for (name, bytes) in outcome::to_files(outcome)? {
+        files::create(&new.join(name), &bytes)?;
     }
-    // No `json!`: its objects are sorted, and a report's methods have an order of their own.
-    let about = Written { report, probes: written, predictions, beyond_random };
-    files::create(&new.join(OUTCOME), &sealed::to_bytes(&about)?)?;
     files::sync_folder(&new)?;
     if dir.exists() {
         fs_err::remove_dir_all(dir)?; // it could not be read
@@ -145,21 +114,6 @@ fn read_outcome(dir: &Path) -> std::result::Result<Option<LayerOutcome>, PathBuf
     if !dir.exists() {
         return Ok(None);
     }
-    let path = dir.join(OUTCOME);
-    let Some(Read { report, probes, predictions, beyond_random }) = sealed::read(&path).unwrap_or(None)
-    else {
-        return Err(path);
-    };
-    let load = |(method, hash): (Method, String)| {
-        let path = dir.join(probe_file(method));
-        let bytes = files::read(&path).ok().filter(|bytes| files::hash(bytes) == hash);
-        let probe = bytes.and_then(|bytes| Probe::parse(&bytes).ok());
-        probe.map(|probe| (method, probe)).ok_or(path)
-    };
-    let probes = probes.into_iter().map(load).collect::<std::result::Result<_, _>>()?;
-    Ok(Some(LayerOutcome { report, probes, predictions, beyond_random }))
-}
-
-fn probe_file(method: Method) -> String {
-    format!("{method}.safetensors")
+    let read = |name: &str| files::read(&dir.join(name)).ok();
+    outcome::from_files(&read).map(Some).map_err(|name| dir.join(name))
 }

@@ -17,9 +17,13 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> std::result::Result<Opti
     if fs_err::symlink_metadata(path).is_err() {
         return Ok(None);
     }
-    let bytes = files::read(path).map_err(|_| Damaged)?;
-    let text = unsealed(&bytes).ok_or(Damaged)?;
-    serde_json::from_slice(text).map(Some).map_err(|_| Damaged)
+    parse(&files::read(path).map_err(|_| Damaged)?).map(Some)
+}
+
+/// What [`to_bytes`] gave, from its bytes.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, Damaged> {
+    let text = unsealed(bytes).ok_or(Damaged)?;
+    serde_json::from_slice(text).map_err(|_| Damaged)
 }
 
 /// A value as a line of JSON, with the hash of that line in the next.

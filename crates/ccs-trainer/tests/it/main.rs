@@ -23,6 +23,8 @@ mod polarity;
 mod predictions;
 mod projections;
 mod quirky;
+#[cfg(feature = "distributed")]
+mod ranks;
 mod report_fixture;
 mod resume;
 mod runs;

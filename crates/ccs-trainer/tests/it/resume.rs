@@ -19,7 +19,7 @@ use crate::data::{three_layers, three_layers_and};
 use crate::store::{Stored, files, quick, succeeds, text};
 
 /// A fit of seven layers that takes some seconds.
-const SLOW: [&str; 15] = [
+pub(crate) const SLOW: [&str; 15] = [
     "fit",
     "store",
     "--methods",
@@ -43,12 +43,12 @@ fn start(dir: &Path, out: &str) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn finish(dir: &Path, out: &str) {
+pub(crate) fn finish(dir: &Path, out: &str) {
     succeeds(start(dir, out).wait_with_output().unwrap());
 }
 
 /// The finished layers and diagnostics that are kept for a run.
-fn kept(dir: &Path, out: &str) -> Vec<PathBuf> {
+pub(crate) fn kept(dir: &Path, out: &str) -> Vec<PathBuf> {
     let layers = dir.join(format!("{out}.partial/layers"));
     let keys = std::fs::read_dir(layers).into_iter().flatten().map(|key| key.unwrap().path());
     let parts = keys.flat_map(|key| std::fs::read_dir(key).into_iter().flatten());

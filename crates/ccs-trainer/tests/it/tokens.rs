@@ -26,7 +26,7 @@ const LONGEST: usize = 18;
 
 /// Prompts of noise. One token of each, wherever it is, is marked along the second axis and has truth along the first, which in
 /// others is threefold noise.
-struct Marked {
+pub(crate) struct Marked {
     labels: Vec<bool>,
     lengths: [Vec<usize>; 2],
     states: [Vec<f32>; 2],
@@ -34,7 +34,7 @@ struct Marked {
 }
 
 impl Marked {
-    fn new(rows: usize, truth: f32, seed: u64) -> Self {
+    pub(crate) fn new(rows: usize, truth: f32, seed: u64) -> Self {
         let mut rng = SeedTree::new(seed).child("marked").rng();
         let labels: Vec<bool> = (0..rows).map(|_| rng.random_bool(0.5)).collect();
         let (mut lengths, mut states, mut texts) = <([Vec<_>; 2], [Vec<_>; 2], [Vec<_>; 2])>::default();
@@ -286,7 +286,7 @@ fn what_does_not_go_together_is_refused_by_name() {
 
 impl Marked {
     /// A store of them, as an extraction of all tokens writes it; the marked tokens have the id 7.
-    fn store(&self, dir: &Path) {
+    pub(crate) fn store(&self, dir: &Path) {
         self.write_store(dir, true);
     }
 

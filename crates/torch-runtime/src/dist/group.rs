@@ -1,15 +1,16 @@
 //! Tensors exchanged between ranks.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 
 use super::foreign::{self, GroupPtr, Problem, checked};
 use super::store::{LOOK, c_string};
-use super::{Error, Store, World};
+use super::{Communicator, Error, Nccl, Store, World};
 
-/// Ranks that exchange tensors, over Gloo.
+/// Ranks that exchange tensors, over Gloo; tensors on GPUs over NCCL, where the group has it.
 ///
 /// Every rank makes the same calls in the same order. Before numbers travel, ranks compare what they are about to send: a
 /// tensor of another shape or type on another rank is an error on both, where c10d itself would add up the wrong memory or
@@ -18,14 +19,15 @@ pub struct Group {
     raw: GroupPtr,
     rank: usize,
     size: usize,
+    nccl: Option<Communicator>,
 }
 
 #[allow(unsafe_code)]
 // SAFETY: c10d's group may be driven from any one thread; the pointer is this value's alone.
 unsafe impl Send for Group {}
 
-/// Numbers of a description: operation, type, number of axes, and as many sizes as any tensor here has.
-const DESCRIPTION: usize = 3 + AXES;
+/// Numbers of a description: operation, type, number of axes, whether it is on a GPU, and as many sizes as any tensor here has.
+const DESCRIPTION: usize = 4 + AXES;
 const AXES: usize = 8;
 
 /// What a rank is about to do.
@@ -106,7 +108,29 @@ impl Group {
             )
         })
         .map_err(failed)?;
-        Ok(Self { raw, rank, size })
+        Ok(Self { raw, rank, size, nccl: None })
+    }
+
+    /// Has tensors of GPUs go from GPU to GPU; every rank calls it, with the number of its own GPU. What tensors are is still
+    /// compared over Gloo before they travel.
+    ///
+    /// # Errors
+    /// As [`Communicator::new`].
+    pub fn with_nccl(
+        mut self,
+        nccl: &Arc<Nccl>,
+        store: &Store,
+        name: &str,
+        device: usize,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        self.nccl = Some(Communicator::new(nccl, store, name, device, timeout)?);
+        Ok(self)
+    }
+
+    /// Where a tensor's exchange is NCCL's.
+    fn on_gpu(&self, tensor: &Tensor) -> Option<&Communicator> {
+        self.nccl.as_ref().filter(|_| tensor.device() != Device::Cpu)
     }
 
     /// This process.
@@ -126,6 +150,9 @@ impl Group {
     /// [`Error::Layout`], [`Error::Mismatch`], [`Error::Exchange`].
     pub fn sum(&self, tensor: &Tensor) -> Result<(), Error> {
         self.agree(Operation::Sum, tensor)?;
+        if let Some(nccl) = self.on_gpu(tensor) {
+            return nccl.sum(tensor);
+        }
         #[allow(unsafe_code)]
         // SAFETY: the tensor outlives the call, which waits for the end.
         self.done("sum", unsafe { foreign::torch_runtime_group_sum(self.raw, tensor.as_ptr()) })
@@ -137,6 +164,9 @@ impl Group {
     /// As [`Group::sum`].
     pub fn broadcast(&self, tensor: &Tensor, from: usize) -> Result<(), Error> {
         self.agree(Operation::Broadcast, tensor)?;
+        if let Some(nccl) = self.on_gpu(tensor) {
+            return nccl.broadcast(tensor, from);
+        }
         #[allow(unsafe_code)]
         // SAFETY: as in `sum`.
         self.done("broadcast", unsafe {
@@ -153,7 +183,10 @@ impl Group {
     /// As [`Group::sum`].
     pub fn gather(&self, tensor: &Tensor) -> Result<Tensor, Error> {
         self.agree(Operation::Gather, tensor)?;
-        self.gathered(tensor)
+        match self.on_gpu(tensor) {
+            Some(nccl) => nccl.all_gather(tensor),
+            None => self.gathered(tensor),
+        }
     }
 
     /// Sends to one rank, which receives. `tag` tells messages between two ranks apart.
@@ -161,15 +194,16 @@ impl Group {
     /// # Errors
     /// [`Error::Layout`], [`Error::Exchange`].
     pub fn send(&self, tensor: &Tensor, to: usize, tag: i32) -> Result<(), Error> {
-        let description = Tensor::f_from_slice(&describe(Operation::Send, tensor)?)?;
-        for part in [&description, tensor] {
+        let description = Tensor::f_from_slice(&self.describe(Operation::Send, tensor)?)?;
+        let nccl = self.on_gpu(tensor);
+        for part in std::iter::once(&description).chain(nccl.is_none().then_some(tensor)) {
             #[allow(unsafe_code)]
             // SAFETY: as in `sum`.
             self.done("send", unsafe {
                 foreign::torch_runtime_group_send(self.raw, part.as_ptr(), to as i32, tag)
             })?;
         }
-        Ok(())
+        nccl.map_or(Ok(()), |nccl| nccl.send(tensor, to))
     }
 
     /// Receives what one rank sends, whatever its shape and type.
@@ -193,6 +227,12 @@ impl Group {
             problem: format!("rank {from} sent something of an unknown type"),
         };
         let (kind, shape) = described(&description).ok_or_else(unknown)?;
+        if description.get(3) == Some(&1) {
+            let nccl = self.nccl.as_ref().ok_or_else(unknown)?;
+            let tensor = Tensor::f_empty(&shape, (kind, nccl.device()))?;
+            nccl.receive(&tensor, from)?;
+            return Ok(tensor);
+        }
         let tensor = Tensor::f_empty(&shape, (kind, Device::Cpu))?;
         receive(&tensor)?;
         Ok(tensor)
@@ -210,7 +250,7 @@ impl Group {
 
     /// Compares what all ranks are about to do. What a rank cannot send at all, it says as well, so that nobody waits.
     fn agree(&self, operation: Operation, tensor: &Tensor) -> Result<(), Error> {
-        let own = describe(operation, tensor);
+        let own = self.describe(operation, tensor);
         let sent = own.as_ref().map_or([-1; DESCRIPTION], |own| *own);
         let all = self.gathered(&Tensor::f_from_slice(&sent)?)?; // [ranks, DESCRIPTION]
         own?;
@@ -229,6 +269,11 @@ impl Group {
         Ok(())
     }
 
+    /// What a tensor is, in numbers.
+    fn describe(&self, operation: Operation, tensor: &Tensor) -> Result<[i64; DESCRIPTION], Error> {
+        describe(operation, tensor, self.nccl.as_ref().map(Communicator::device))
+    }
+
     fn gathered(&self, tensor: &Tensor) -> Result<Tensor, Error> {
         let shape = [&[self.size as i64], tensor.size().as_slice()].concat();
         let all = Tensor::f_empty(&shape, (tensor.kind(), Device::Cpu))?;
@@ -245,10 +290,14 @@ impl Group {
     }
 }
 
-/// Operation, type and shape in numbers.
-fn describe(operation: Operation, tensor: &Tensor) -> Result<[i64; DESCRIPTION], Error> {
+/// Operation, type and shape in numbers, of a tensor on the CPU or on the group's GPU.
+fn describe(operation: Operation, tensor: &Tensor, gpu: Option<Device>) -> Result<[i64; DESCRIPTION], Error> {
     let refuse = || Error::Layout { operation: operation.name() };
-    if !tensor.defined() || tensor.device() != Device::Cpu || !tensor.is_contiguous() {
+    if !tensor.defined() || !tensor.is_contiguous() {
+        return Err(refuse());
+    }
+    let on_gpu = tensor.device() != Device::Cpu;
+    if on_gpu && Some(tensor.device()) != gpu {
         return Err(refuse());
     }
     let shape = tensor.size();
@@ -257,8 +306,8 @@ fn describe(operation: Operation, tensor: &Tensor) -> Result<[i64; DESCRIPTION],
         return Err(refuse());
     }
     let mut numbers = [0; DESCRIPTION];
-    numbers[..3].copy_from_slice(&[operation as i64, kind as i64, shape.len() as i64]);
-    numbers[3..3 + shape.len()].copy_from_slice(&shape);
+    numbers[..4].copy_from_slice(&[operation as i64, kind as i64, shape.len() as i64, on_gpu.into()]);
+    numbers[4..4 + shape.len()].copy_from_slice(&shape);
     Ok(numbers)
 }
 
@@ -269,7 +318,7 @@ const KINDS: [Kind; 8] =
 /// Type and shape of a description.
 fn described(numbers: &[i64]) -> Option<(Kind, Vec<i64>)> {
     let (kind, axes) = (*numbers.get(1)?, *numbers.get(2)?);
-    let shape = numbers.get(3..3 + usize::try_from(axes).ok()?)?;
+    let shape = numbers.get(4..4 + usize::try_from(axes).ok()?)?;
     Some((*KINDS.get(usize::try_from(kind).ok()?)?, shape.to_vec()))
 }
 
@@ -277,7 +326,10 @@ fn described(numbers: &[i64]) -> Option<(Kind, Vec<i64>)> {
 fn shown(numbers: &[i64]) -> String {
     let operation = numbers.first().and_then(|n| Operation::ALL.get(usize::try_from(*n).ok()?));
     match (operation, described(numbers)) {
-        (Some(operation), Some((kind, shape))) => format!("`{}` of {kind:?} {shape:?}", operation.name()),
+        (Some(operation), Some((kind, shape))) => {
+            let place = if numbers.get(3) == Some(&1) { " on a GPU" } else { "" };
+            format!("`{}` of {kind:?} {shape:?}{place}", operation.name())
+        }
         _ => "a tensor that cannot be sent".to_owned(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Error, Store, World};
+use super::{Cause, Error, Lost, Store, World};
 
 /// Where the first loss is written that somebody noticed, so that all ranks know of the same one: the rank, its host, and
 /// the milliseconds of its silence or nothing, a line each; then what it said of itself.
@@ -13,54 +13,11 @@ const LOST: &str = "lost";
 /// How often a rank counts.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// A rank without which the others cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Lost {
-    /// The rank; `None` where the launcher's store is gone, and with it every other rank.
-    pub rank: Option<usize>,
-    /// Its host's name.
-    pub host: String,
-    /// Why it is lost.
-    pub cause: Cause,
-}
-
-/// Why a rank is lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Cause {
-    /// Nothing was heard of it for so long: it was killed or stopped, or its host or the network is gone.
-    Silent(Duration),
-    /// It failed, and said so ([`Heartbeat::fail`]).
-    Failed(String),
-    /// The store does not answer any more.
-    NoStore,
-}
-
 impl Lost {
     /// The store of a world is gone, and with it whoever served it.
     pub fn of_store(world: &World) -> Self {
         let rank = (!world.served).then_some(0);
         Self { rank, host: world.host.clone(), cause: Cause::NoStore }
-    }
-}
-
-impl std::fmt::Display for Lost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { rank, host, cause } = self;
-        let rank = rank.map_or_else(|| "the launcher's store".to_owned(), |rank| format!("rank {rank}"));
-        match cause {
-            Cause::Silent(time) => {
-                write!(f, "{rank} on {host} is gone: nothing heard for {:.0} s", time.as_secs_f64())
-            }
-            Cause::Failed(problem) => write!(f, "{rank} on {host} failed: {problem}"),
-            Cause::NoStore if self.rank.is_some() => {
-                write!(f, "{rank} on {host} is gone, and with it the store that it served")
-            }
-            Cause::NoStore => {
-                write!(f, "the launcher's store on {host} is gone, and with it the other ranks")
-            }
-        }
     }
 }
 

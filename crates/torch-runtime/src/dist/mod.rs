@@ -2,7 +2,7 @@
 //!
 //! A [`World`] is who a process is among others, as its launcher says it (torchrun, Slurm, MPI, or plain variables). The
 //! processes of a world meet in a [`Store`] of small values, and exchange tensors in a [`Group`]. [`Heartbeat`] tells who
-//! is gone.
+//! is gone. [`Ranks`] is all of that for one job: what rank 0 decides, what all agree on, who is lost.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -18,16 +18,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here prints, and nothing of C++ reaches stderr: errors are values. Tensors are on the CPU.
+//! Nothing here prints, and nothing of C++ reaches stderr: errors are values. Tensors are on the CPU, or on GPUs that NCCL
+//! connects ([`Group::with_nccl`]).
 
+mod communicator;
 mod foreign;
 mod group;
 mod heartbeat;
+mod lost;
+mod nccl;
+mod ranks;
 mod store;
 mod world;
 
+pub use communicator::Communicator;
 pub use group::Group;
-pub use heartbeat::{Cause, Heartbeat, Lost};
+pub use heartbeat::Heartbeat;
+pub use lost::{Cause, Lost};
+pub use nccl::Nccl;
+pub use ranks::{Patience, Ranks};
 pub use store::Store;
 pub use world::{Launcher, World, own_address};
 
@@ -85,8 +94,8 @@ pub enum Error {
         /// Its tensor, or operation.
         expected: String,
     },
-    /// A tensor whose numbers do not lie one after the other, or not on the CPU.
-    #[error("`{operation}` needs a contiguous tensor on the CPU")]
+    /// A tensor whose numbers do not lie one after the other, or neither on the CPU nor on the GPU of a group with NCCL.
+    #[error("`{operation}` needs a contiguous tensor on the CPU, or on the GPU that NCCL connects")]
     Layout {
         /// The operation.
         operation: &'static str,
@@ -101,15 +110,39 @@ pub enum Error {
         /// What c10d says.
         problem: String,
     },
+    /// Another process of the job was lost.
+    #[error("{0}")]
+    Lost(Lost),
+    /// The processes of a job are not of one mind; nothing was written.
+    #[error("{}", objections.join("\n"))]
+    Disagreement {
+        /// What each of them says that differs from rank 0.
+        objections: Vec<String>,
+    },
+    /// GPUs cannot exchange tensors: NCCL, or CUDA's runtime, is not in memory.
+    #[error("NCCL is not there: {problem}")]
+    NoNccl {
+        /// What is missing.
+        problem: String,
+    },
     /// This LibTorch was built without c10d.
     #[error("this LibTorch has no c10d")]
     NoEngine,
+    /// LibTorch itself.
+    #[error(transparent)]
+    Runtime(#[from] crate::Error),
     /// What tch refuses.
     #[error(transparent)]
     Torch(#[from] tch::TchError),
 }
 
 impl Error {
+    /// The error of ranks that another one is, or was caused by.
+    pub fn of<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Self> {
+        std::iter::successors(Some(error), |error| error.source())
+            .find_map(<dyn std::error::Error>::downcast_ref)
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -126,7 +159,18 @@ impl Error {
             Self::Mismatch { .. } => "give every rank the same model, prompts and settings",
             Self::Layout { .. } => "`contiguous()` makes a tensor that can be sent",
             Self::Exchange { .. } => "the same command continues",
+            Self::Lost(lost) => match lost.cause {
+                Cause::Failed(_) => "that rank's own message says more",
+                _ => "the same command continues",
+            },
+            Self::Disagreement { .. } => {
+                "give every rank the same version, data and settings, on machines of one kind"
+            }
+            Self::NoNccl { .. } => {
+                "a LibTorch with CUDA brings `libnccl.so.2`; without it tensors go by way of the CPU"
+            }
             Self::NoEngine => "use the LibTorch that `cargo xtask libtorch` fetches",
+            Self::Runtime(error) => return error.hint(),
             Self::Torch(_) => return None,
         };
         Some(hint.to_owned())

@@ -8,10 +8,13 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use host::program::{Signals, Stderr};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::values::AnyError;
+use super::{Signals, Stderr};
+use crate::threads;
+
+/// Whatever a rank's command or the system says.
+type AnyError = Box<dyn std::error::Error>;
 
 /// Set in the processes that are started here, to the number of the one that did.
 const PARENT: &str = "LLAMA_CCS_PARENT";
@@ -23,12 +26,12 @@ const LOOK: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Whether this process was started as a rank by [`together`].
-pub(crate) fn is_started() -> bool {
+pub fn is_started() -> bool {
     std::env::var_os(PARENT).is_some()
 }
 
 /// Ends this process, as SIGTERM does, with the one that started it.
-pub(crate) fn end_with_parent() {
+pub fn end_with_parent() {
     let Some(parent) = std::env::var(PARENT).ok().and_then(|parent| parent.parse::<u32>().ok()) else {
         return;
     };
@@ -52,7 +55,7 @@ fn free_port() -> std::io::Result<u16> {
 ///
 /// # Errors
 /// What the system refuses.
-pub(crate) fn spawn(size: usize, command: impl Fn(usize, &mut Command)) -> Result<Vec<Child>, AnyError> {
+pub fn spawn(size: usize, command: impl Fn(usize, &mut Command)) -> Result<Vec<Child>, AnyError> {
     let (program, port) = (std::env::current_exe()?, free_port()?);
     let rank = |rank: usize| {
         let mut rank_command = Command::new(&program);
@@ -88,7 +91,7 @@ pub(crate) fn spawn(size: usize, command: impl Fn(usize, &mut Command)) -> Resul
 ///
 /// # Errors
 /// What the system refuses; a rank that a signal killed.
-pub(crate) fn together(size: usize, signals: &Signals) -> Result<ExitCode, AnyError> {
+pub fn together(size: usize, signals: &Signals) -> Result<ExitCode, AnyError> {
     let stop = signals.drains();
     let mut ranks = spawn(size, |rank, command| {
         command.args(std::env::args_os().skip(1));
@@ -178,13 +181,13 @@ fn pass_on(child: &mut Child) -> Option<JoinHandle<String>> {
         last_words
     };
     // Without it, what the rank says is lost, and the rank goes on.
-    host::threads::spawn("rank", listen).ok()
+    threads::spawn("rank", listen).ok()
 }
 
 /// A rank that a signal ended.
 #[derive(Debug, thiserror::Error)]
 #[error("rank {rank} of {size} was killed by signal {signal}")]
-pub(crate) struct Killed {
+pub struct Killed {
     rank: usize,
     size: usize,
     signal: i32,

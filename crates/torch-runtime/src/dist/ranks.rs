@@ -6,30 +6,26 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use torch_runtime::dist::{Group, Heartbeat, Lost, Store, World};
-use torch_runtime::machine;
 
-use crate::error::{Error, Result};
+use super::{Error, Group, Heartbeat, Lost, Store, World};
+use crate::machine;
+
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The processes of one job, as one of them sees them.
 ///
 /// Every process of a [`World`] makes one, calls the same methods in the same order, and [leaves](Ranks::leave) at the
-/// end. [`Extraction::among`](crate::Extraction::among) divides an extraction among them.
+/// end. `llama_ccs::Extraction::among` divides an extraction among them, `ccs_trainer::Fit::among` a fit.
 ///
 /// ```no_run
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use llama_ccs::torch_runtime::dist::{Launcher, World};
-/// use llama_ccs::{Extraction, Patience, Ranks};
-/// # let checkpoint = llama_ccs::llama_core::Checkpoint::open("llama-7b")?;
-/// # let tokenizer = checkpoint.tokenizer()?;
-/// # let pairs: Vec<llama_ccs::boolq::TokenizedPair> = Vec::new();
+/// use torch_runtime::dist::{Launcher, Patience, Ranks, World};
 ///
 /// // torchrun --no-python --nproc_per_node 2 this-program
 /// let Some(world) = World::from_env(Launcher::Environment)? else { return Ok(()) };
 /// let ranks = Ranks::join(&world, Patience::default(), |_| (), |lost| eprintln!("{lost}"))?;
-/// let outcome = Extraction::new(&checkpoint, &tokenizer).among(&ranks).run(&pairs, "store", &mut ())?;
+/// let seed: u64 = ranks.decided("seed", || Ok::<_, Box<dyn std::error::Error>>(17))?; // rank 0's, on all
 /// ranks.leave()?;
-/// # Ok(()) }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Ranks {
@@ -76,7 +72,7 @@ impl Ranks {
         mut waiting: impl FnMut(&[usize]),
         lost: impl Fn(&Lost) + Send + 'static,
     ) -> Result<Self> {
-        torch_runtime::check()?;
+        crate::check()?;
         let store = Store::join_telling(world, patience.join, &mut waiting)?;
         let first_lost = Arc::new(OnceLock::new());
         let noted = Arc::clone(&first_lost);
@@ -133,7 +129,7 @@ impl Ranks {
         if self.is_first() {
             let value = decide()?;
             let text = serde_json::to_vec(&value).map_err(|error| unreadable(&error))?;
-            self.store.set(&key, &text).map_err(Error::Ranks)?;
+            self.store.set(&key, &text)?;
             return Ok(value);
         }
         Ok(serde_json::from_slice(&self.wait(&key)?).map_err(|error| unreadable(&error))?)
@@ -164,19 +160,21 @@ impl Ranks {
         Err(Error::Disagreement { objections })
     }
 
-    /// Tells the others of an error that ends this rank, unless it came from them.
-    pub fn fail(&self, error: &Error) {
-        match error {
-            // All are told, or find out by themselves; from this store, if this rank serves it.
-            Error::Lost(_) | Error::Ranks(_) | Error::Disagreement { .. } => self.linger(),
-            _ => self.fail_with(&error.to_string()),
-        }
+    /// Waits until all have called this.
+    ///
+    /// # Errors
+    /// A rank that is lost.
+    pub fn meet(&self, name: &str) -> Result<()> {
+        self.all_here(&self.call(name))
     }
 
-    /// [`fail`](Self::fail) with any error's text.
-    pub fn fail_with(&self, problem: &str) {
-        // Nobody is there to be told if this fails, too.
-        let _ = self.heartbeat.fail(problem);
+    /// Tells the others of an error that ends this rank, unless it came from them.
+    pub fn fail(&self, error: &(dyn std::error::Error + 'static)) {
+        // Of an error of ranks all are told, or find out by themselves; from this store, if this rank serves it.
+        if Error::of(error).is_none() {
+            // Nobody is there to be told if this fails, too.
+            let _ = self.heartbeat.fail(&with_causes(error));
+        }
         self.linger();
     }
 
@@ -205,27 +203,36 @@ impl Ranks {
     }
 
     /// [`Error::Lost`] once a rank is.
-    pub(crate) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<()> {
         self.lost().map_or(Ok(()), |lost| Err(Error::Lost(lost.clone())))
     }
 
     /// One more connection to the store, for a thread of its own.
-    pub(crate) fn connection(&self) -> Result<Store> {
-        Ok(self.store.again()?)
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn connection(&self) -> Result<Store> {
+        self.store.again()
     }
 
     /// A group of all ranks, met under a name.
-    pub(crate) fn group(&self, name: &str) -> Result<Group> {
+    ///
+    /// # Errors
+    /// As [`Group::new`]; a rank that is lost.
+    pub fn group(&self, name: &str) -> Result<Group> {
         let go_on = || self.lost().is_none();
         let met = Group::new_while(&self.store, &self.world, name, TRANSFER, go_on);
-        met.map_err(|error| self.explained(error.into()))
+        met.map_err(|error| self.explained(error))
     }
 
     /// A value that another rank sets.
     fn wait(&self, key: &str) -> Result<Vec<u8>> {
         loop {
             let value = self.store.get(key);
-            if let Some(value) = value.map_err(|error| self.explained(error.into()))? {
+            if let Some(value) = value.map_err(|error| self.explained(error))? {
                 return Ok(value);
             }
             self.check()?;
@@ -234,19 +241,19 @@ impl Ranks {
     }
 
     /// The cause of a connection's error: a rank that was lost, which the heartbeat may find out a little later.
-    pub(crate) fn explained(&self, error: Error) -> Error {
-        if !matches!(error, Error::Ranks(_)) {
+    pub fn explained<E: std::error::Error + From<Error> + 'static>(&self, error: E) -> E {
+        if matches!(Error::of(&error), None | Some(Error::Lost(_) | Error::Disagreement { .. })) {
             return error;
         }
         let began = Instant::now();
         while self.lost().is_none() && began.elapsed() < self.patience.peer + Duration::from_secs(1) {
             std::thread::sleep(LOOK);
         }
-        self.check().err().unwrap_or(error)
+        self.check().err().map_or(error, E::from)
     }
 
     /// A name for a call that all ranks make, unlike that of any other.
-    pub(crate) fn call(&self, name: &str) -> String {
+    pub fn call(&self, name: &str) -> String {
         format!("{}/{name}", self.calls.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -256,7 +263,7 @@ impl Ranks {
         self.store.add(&key, 1)?;
         loop {
             let here = self.store.add(&key, 0);
-            if here.map_err(|error| self.explained(error.into()))? >= self.size() as i64 {
+            if here.map_err(|error| self.explained(error))? >= self.size() as i64 {
                 return Ok(());
             }
             self.check()?;
@@ -289,12 +296,23 @@ impl Ranks {
 }
 
 /// How often a value that another rank sets is looked for.
-pub(crate) const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(5);
 /// How long rank 0 stays after an error, so that the others hear of it.
 const LINGER: Duration = Duration::from_millis(2500);
+
+/// An error and its causes, each that the text before it does not contain.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |said, cause| {
+        let cause = cause.to_string();
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    })
+}
 
 /// What rank 0 decided is of another version of this program.
 fn unreadable(error: &serde_json::Error) -> Error {
     let problem = error.to_string();
-    Error::Disagreement { objections: vec![format!("a rank is of another version of llama-ccs: {problem}")] }
+    Error::Disagreement {
+        objections: vec![format!("a rank is of another version of this program: {problem}")],
+    }
 }
