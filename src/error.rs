@@ -50,6 +50,15 @@ pub enum Error {
         /// The model's blocks.
         n_layers: usize,
     },
+    /// Processes that cannot hold the model together in the number that was asked for.
+    #[cfg(feature = "distributed")]
+    #[error("{wanted} processes cannot hold the model together: {reason}")]
+    TensorParallel {
+        /// How many were asked for.
+        wanted: usize,
+        /// Why not.
+        reason: String,
+    },
     /// A file; the message names it.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -143,6 +152,11 @@ impl Error {
             #[cfg(feature = "distributed")]
             Self::Grid { .. } => {
                 "`stages` must divide the number of processes, and each stage has at least one block"
+            }
+            #[cfg(feature = "distributed")]
+            Self::TensorParallel { .. } => {
+                "all processes that were started hold it together: start as many, at most one for each of its heads, so \
+                 many that each one's part fits into its memory"
             }
             Self::Io(error) => host::hint::hint(error),
             Self::NoPairs => {

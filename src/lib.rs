@@ -46,11 +46,15 @@ mod error;
 mod extract;
 mod pairs;
 mod predict;
+#[cfg(feature = "distributed")]
+mod tensor_parallel;
 
 pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
 pub use extract::{Examples, Extraction, Observer, Outcome, PartOf, TokenRule, computing, recorded_threads};
 pub use pairs::{PairTokenizer, tokenize_all, tokenize_statements};
 pub use predict::{Mismatch, Origin, PredictOptions, Predicted, Prediction, check_predictable, predict};
+#[cfg(feature = "distributed")]
+pub use tensor_parallel::{exchange, predict_together, sharded};
 #[cfg(feature = "distributed")]
 pub use torch_runtime::dist::{Patience, Ranks};

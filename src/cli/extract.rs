@@ -33,6 +33,7 @@ Examples:
   llama-ccs extract --model m --prompts p.csv --out ablated --edits edits.json
   torchrun --no-python --nproc_per_node 2 llama-ccs extract --model m --prompts p.csv --out store --device cuda
   llama-ccs extract --model m --prompts p.csv --out store --ranks 2
+  torchrun --no-python --nproc_per_node 2 llama-ccs extract --model llama-13b --prompts p.csv --out store --tp 2
   llama-ccs extract --model m --prompts p.csv --out part2 --part 2/4    # then: llama-ccs store merge
 
 After a crash or an interruption, the same command continues where it stopped, and the store has the same bytes as \
@@ -122,6 +123,11 @@ pub(crate) struct Args {
     #[cfg(feature = "distributed")]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pp: Option<usize>,
+    /// How many processes hold the model together, each some heads and columns of every block (tensor parallel): all that
+    /// were started. The last bits of states depend on the number, which the store records.
+    #[cfg(feature = "distributed")]
+    #[arg(long, value_name = "N", value_parser = at_least_one, conflicts_with = "pp")]
+    tp: Option<usize>,
     #[command(flatten)]
     ranks: RankArgs,
 }
@@ -256,6 +262,10 @@ impl Args {
         if let Some(stages) = self.pp {
             extraction = extraction.stages(stages);
         }
+        #[cfg(feature = "distributed")]
+        if let Some(ranks) = self.tp {
+            extraction = extraction.tensor_parallel(ranks);
+        }
         if let Some(part) = self.part {
             extraction = extraction.part(part);
         }
@@ -313,7 +323,7 @@ fn show_drift(drift: &[Drift], dtype: Precision) -> Result<(), AnyError> {
 }
 
 /// Has LibTorch compute with so many threads from now on.
-fn set_threads(threads: Option<usize>) {
+pub(super) fn set_threads(threads: Option<usize>) {
     if let Some(threads) = threads.and_then(|threads| i32::try_from(threads).ok()) {
         tch::set_num_threads(threads);
     }

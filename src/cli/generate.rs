@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use host::program::Hinted;
+use host::program::{Hinted, Signals};
 use llama_ccs::llama_core::{
-    Change, Checkpoint, Edits, Ended, Generated, Hook, IdentityCache, Kernels, Llama, Precision, Sampling,
+    Change, Checkpoint, Edits, Ended, Generated, Hook, IdentityCache, Kernels, Precision, Sampling,
 };
 use llama_ccs::torch_runtime;
+use llama_ccs::torch_runtime::program::Processes;
 use serde_json::json;
 
+use super::together::{TogetherArgs, explained, load};
 use super::values::{AnyError, kernels, precision, tokenizer};
 use super::{named, output};
 
@@ -18,7 +20,8 @@ use super::{named, output};
 Examples:
   llama-ccs generate --model llama-7b 'The capital of Germany is the city of'
   llama-ccs generate --model llama-7b --temperature 0 'Once upon a time' 'In the beginning'
-  llama-ccs generate --model llama-7b --edits truth.json --strength=-8,0,8 'Is the earth flat? Answer:' --stop '\n'
+  llama-ccs generate --model llama-7b --edits truth.json --strength=-8,0,8 'Is the earth flat? Answer:' --stop '\\n'
+  torchrun --no-python --nproc_per_node 2 llama-ccs generate --model llama-13b --tp 2 'The capital of Germany is'
 
 Edits are those of `llama-ccs extract --edits`. In a generation `all` means every token, the prompt's and those generated; \
 `last` the prompt's last token and every one generated; `first` the prompt's first; `at` positions of the whole text. \
@@ -65,16 +68,24 @@ pub(crate) struct Args {
     /// Where to compute: cpu, cuda, or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
+    #[command(flatten)]
+    pub(super) together: TogetherArgs,
 }
 
 impl Args {
-    pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
-        let device = torch_runtime::open(&self.device)?;
+    pub(crate) fn run(&self, json: bool, signals: &Signals) -> Result<ExitCode, AnyError> {
+        self.together.run(signals, |processes| self.generate(json, processes))
+    }
+
+    fn generate(&self, json: bool, processes: &Processes) -> Result<ExitCode, AnyError> {
+        let device = torch_runtime::open(&processes.device(&self.device))?;
         let checkpoint = Checkpoint::open(named::model(&self.model)?)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         tokenizer.check_fits(checkpoint.config())?;
-        let suited = checkpoint.suited(device, (self.dtype, self.kernels), &IdentityCache::of_user())?;
-        let llama = Llama::load(&checkpoint, suited.precision, device)?.with_kernels(suited.kernels)?;
+        let suited = processes.decided("precision and kernels", || {
+            Ok(checkpoint.suited(device, (self.dtype, self.kernels), &IdentityCache::of_user())?)
+        })?;
+        let llama = load(processes, &checkpoint, (suited.precision, suited.kernels), device)?;
         let sampling = Sampling {
             temperature: self.temperature,
             top_p: self.top_p,
@@ -97,8 +108,11 @@ impl Args {
         let edits = self.edits(&rows)?;
         let mut hook = edits.map(|edits| edits.hook(llama.config(), device)).transpose()?;
         let hook = hook.as_mut().map(|hook| hook as &mut dyn Hook);
-        let texts = llama.generate_text(&tokenizer, &prompts, &sampling, &self.stop, hook)?;
-        print(&rows, &texts, json)?;
+        let texts = llama.generate_text(&tokenizer, &prompts, &sampling, &self.stop, hook);
+        let texts = explained(processes, texts)?;
+        if processes.is_first() {
+            print(&rows, &texts, json)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 

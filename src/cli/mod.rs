@@ -24,6 +24,7 @@ mod prompts;
 mod score;
 mod sidecar;
 mod store;
+mod together;
 mod values;
 mod watch;
 
@@ -88,16 +89,21 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: Cli, signals: &Signals) -> Result<ExitCode, AnyError> {
     let json = cli.json;
-    let of_all =
-        cfg!(feature = "distributed") && matches!(cli.command, Command::Extract(_) | Command::Doctor(_));
+    let of_all = cfg!(feature = "distributed")
+        && match &cli.command {
+            Command::Extract(_) | Command::Doctor(_) => true,
+            Command::Generate(args) => args.together.is_asked(),
+            Command::Predict(args) => args.together.is_asked(),
+            _ => false,
+        };
     if !of_all && is_later_rank() {
         return Ok(ExitCode::SUCCESS);
     }
     match cli.command {
         Command::Prompts(args) => args.run(json),
         Command::Extract(args) => args.run(json, signals),
-        Command::Predict(args) => args.run(json),
-        Command::Generate(args) => args.run(json),
+        Command::Predict(args) => args.run(json, signals),
+        Command::Generate(args) => args.run(json, signals),
         Command::Score(args) => args.run(json),
         Command::Store(args) => args.run(json),
         Command::Model(args) => args.run(json),

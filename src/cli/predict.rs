@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgGroup;
-use host::program::Hinted;
+use host::program::{Hinted, Signals};
 use llama_ccs::boolq::{
     self, ContrastPair, Dataset, KeepColumns, Kind, Question, Selection, Template, TokenizedPair,
 };
@@ -12,13 +12,15 @@ use llama_ccs::ccs_report::sentences::FEWEST_GROUPS;
 use llama_ccs::ccs_report::{AnswerScore, Evaluation, Method};
 use llama_ccs::ccs_trainer::{self, Fitted};
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Precision, Tokenizer};
+use llama_ccs::torch_runtime::program::Processes;
 use llama_ccs::{
-    Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, check_predictable, predict,
-    tokenize_all, torch_runtime,
+    Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, check_predictable, tokenize_all,
+    torch_runtime,
 };
 use serde_json::json;
 
 use super::data::Columns;
+use super::together::{TogetherArgs, predicted};
 use super::values::{AnyError, kernels, precision, tokenizer};
 use super::{named, output};
 
@@ -108,6 +110,8 @@ pub(crate) struct Args {
     /// Use the probe even if the model is not the one that it was fitted on.
     #[arg(long)]
     any_model: bool,
+    #[command(flatten)]
+    pub(super) together: TogetherArgs,
 }
 
 /// What is asked, with a text for the table and whether the labels mean something.
@@ -134,8 +138,12 @@ impl Accuracy {
 }
 
 impl Args {
-    pub(crate) fn run(&self, json: bool) -> Result<ExitCode, AnyError> {
-        let device = torch_runtime::open(&self.device)?;
+    pub(crate) fn run(&self, json: bool, signals: &Signals) -> Result<ExitCode, AnyError> {
+        self.together.run(signals, |processes| self.predict(json, processes))
+    }
+
+    fn predict(&self, json: bool, processes: &Processes) -> Result<ExitCode, AnyError> {
+        let device = torch_runtime::open(&processes.device(&self.device))?;
         let fitted = Fitted::open(&self.run, self.method, self.layer)?;
         check_predictable(&fitted)?;
         let checkpoint = Checkpoint::open(named::model(&self.model)?)?;
@@ -150,11 +158,21 @@ impl Args {
             any_model: self.any_model,
             identities: IdentityCache::of_user(),
         };
-        let bar = output::progress(asked.pairs.len(), "predicting");
-        let mut progress = |done: usize, _| bar.set(done);
-        let found = predict(&fitted, &checkpoint, &tokenizer, &asked.pairs, &options, &mut progress);
-        bar.clear();
+        let bar = processes.is_first().then(|| output::progress(asked.pairs.len(), "predicting"));
+        let mut progress = |done: usize, _| {
+            if let Some(bar) = &bar {
+                bar.set(done);
+            }
+        };
+        let of = (&fitted, &checkpoint, &tokenizer);
+        let found = predicted(processes, of, &asked.pairs, &options, &mut progress);
+        if let Some(bar) = &bar {
+            bar.clear();
+        }
         let mut found = found?;
+        if !processes.is_first() {
+            return Ok(ExitCode::SUCCESS);
+        }
 
         found.warnings.extend(asked.other_text.clone());
         found.warnings.iter().for_each(output::warn);

@@ -12,6 +12,8 @@ use llama_core::{Checkpoint, Edits, HookPoint, HookSet, IdentityCache, Kernels, 
 #[cfg(feature = "distributed")]
 use torch_runtime::dist::Ranks;
 
+#[cfg(feature = "distributed")]
+use crate::error::Error;
 use crate::error::Result;
 
 #[cfg(feature = "distributed")]
@@ -84,6 +86,8 @@ pub struct Extraction<'a> {
     ranks: Option<&'a Ranks>,
     #[cfg(feature = "distributed")]
     stages: Option<usize>,
+    #[cfg(feature = "distributed")]
+    tensor_parallel: Option<usize>,
 }
 
 impl<'a> Extraction<'a> {
@@ -116,6 +120,8 @@ impl<'a> Extraction<'a> {
             ranks: None,
             #[cfg(feature = "distributed")]
             stages: None,
+            #[cfg(feature = "distributed")]
+            tensor_parallel: None,
         }
     }
 
@@ -314,6 +320,24 @@ impl<'a> Extraction<'a> {
         self
     }
 
+    /// Has so many processes hold the model together, each some heads and columns of every block, and compute every batch
+    /// together: all the processes there are. States differ in their last bits from those of one process, so the store
+    /// records the number and is continued with no other. 1 is as without this.
+    #[cfg(feature = "distributed")]
+    #[must_use]
+    pub fn tensor_parallel(mut self, ranks: usize) -> Self {
+        self.tensor_parallel = (ranks > 1).then_some(ranks);
+        self
+    }
+
+    /// How many processes hold the model together, where several do.
+    fn recorded_tensor_parallel(&self) -> Option<u64> {
+        #[cfg(feature = "distributed")]
+        return self.tensor_parallel.map(|ranks| ranks as u64);
+        #[cfg(not(feature = "distributed"))]
+        None
+    }
+
     /// Runs the model over pairs, or over single statements, and writes the store, or continues the one that an earlier run began. What that one
     /// holds is read and compared with its journal; damaged rows are named to the observer and computed again.
     ///
@@ -333,6 +357,10 @@ impl<'a> Extraction<'a> {
         #[cfg(feature = "distributed")]
         if let Some(ranks) = self.ranks {
             return self.run_among(ranks, &rows, kind, out, observer);
+        }
+        #[cfg(feature = "distributed")]
+        if let Some(wanted) = self.tensor_parallel {
+            return Err(Error::TensorParallel { wanted, reason: "there is one process".to_owned() });
         }
         self.run_alone(&rows, kind, out, observer)
     }

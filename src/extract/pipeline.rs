@@ -127,6 +127,12 @@ impl Inbox<'_> {
         self.computed.recv().ok().map(|computed| self.read(computed)).transpose()
     }
 
+    /// The number of the next batch, whose states nobody reads here; none at the end.
+    #[cfg(feature = "distributed")]
+    pub(super) fn skip(&self) -> Option<usize> {
+        self.computed.recv().ok().map(|computed| computed.number)
+    }
+
     fn read(&self, Computed { number, pieces }: Computed<'_>) -> Result<(usize, BatchStates)> {
         let _no_gradients = tch::no_grad_guard();
         let mut whole = BatchStates::default();

@@ -80,6 +80,7 @@ impl Extraction<'_> {
             padding: Some("right".to_owned()),
             sharing: Some(self.grouping() != plan::Grouping::Prompts),
             deterministic: Some(self.deterministic),
+            tensor_parallel: self.recorded_tensor_parallel(),
             answer_logprob: of_answers("sum over all tokens of the whole answer, natural logarithm"),
             answer_logprob_mean: of_answers("mean over the same tokens"),
             ..Default::default()

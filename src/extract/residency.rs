@@ -92,6 +92,16 @@ pub(super) fn fits(
     limit.is_none_or(|limit| whole + batch_bytes(config, precision, batch) + PROGRAM <= limit)
 }
 
+/// Bytes of memory that each of so many ranks needs that hold a model together.
+#[cfg(feature = "distributed")]
+pub(super) fn part_bytes(
+    (config, precision): (&Config, Precision),
+    ranks: usize,
+    batch: (usize, u64),
+) -> Result<u64> {
+    Ok(Llama::shard_bytes(config, precision, ranks)? + batch_bytes(config, precision, batch) + PROGRAM)
+}
+
 /// Bytes that a batch of so many tokens takes, where so many bytes are stored of each.
 fn batch_bytes(config: &Config, precision: Precision, (tokens, kept): (usize, u64)) -> u64 {
     tokens as u64 * (bytes_per_token(config, precision) + COPIES * kept)

@@ -7,7 +7,7 @@ use ccs::baselines::Predictions;
 use ccs_report::{AnswerScore, Evaluation};
 use ccs_trainer::{Fitted, Settings, evaluation};
 use llama_core::tch::{Device, Tensor};
-use llama_core::{Checkpoint, HookPoint, HookSet, IdentityCache, Kernels, Precision, Tokenizer};
+use llama_core::{Checkpoint, HookPoint, HookSet, IdentityCache, Kernels, Llama, Precision, Tokenizer};
 
 use crate::error::{Error, Result};
 use crate::extract::{Examples, Extraction, TokenRule, batch, plan, residency};
@@ -144,6 +144,25 @@ pub fn predict(
     options: &PredictOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Predicted> {
+    let of_all = 0..checkpoint.config().n_layers;
+    let mut load = |computing, batch_tokens| {
+        let batch = (batch_tokens, 0);
+        residency::load(checkpoint, computing, options.device, None, of_all.clone(), batch, &mut ())
+    };
+    predict_with(&mut load, (fitted, checkpoint, tokenizer), pairs, options, progress)
+}
+
+/// Loads a model that computes so, for batches of so many tokens: with the tokens that a pass over its weights is made for.
+pub(crate) type Load<'l> = dyn FnMut((Precision, Kernels), usize) -> Result<(Llama, usize)> + 'l;
+
+/// [`predict()`], however the model is loaded.
+pub(crate) fn predict_with(
+    load: &mut Load<'_>,
+    (fitted, checkpoint, tokenizer): (&Fitted, &Checkpoint, &Tokenizer),
+    pairs: &[TokenizedPair],
+    options: &PredictOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Predicted> {
     if pairs.is_empty() {
         return Err(Error::NoPairs);
     }
@@ -169,10 +188,7 @@ pub fn predict(
 
     let batch_tokens = options.batch_tokens.max(1);
     // A model that does not fit is read from disk, once for a group of batches.
-    let (of_all, batch) = (0..checkpoint.config().n_layers, (batch_tokens, 0));
-    let computing = (precision, kernels);
-    let (llama, group) =
-        residency::load(checkpoint, computing, options.device, None, of_all, batch, &mut ())?;
+    let (llama, group) = load((precision, kernels), batch_tokens)?;
     let score = options.zero_shot.unwrap_or(Settings::of(&fitted.report)?.zero_shot);
     let (hooks, rules) = (&hooks, &[rule]);
     let runner = batch::BatchRunner { llama: &llama, hooks, rules, edits: None, sharing: true, stop: None };

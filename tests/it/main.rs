@@ -27,5 +27,6 @@ mod score;
 mod sharing;
 mod statements;
 mod support;
+mod together;
 mod tokens;
 mod weights;

@@ -36,10 +36,10 @@ fn what_a_launcher_left_out_is_said() {
 }
 
 /// Small batches, so that there are many to be claimed.
-const SMALL: [&str; 2] = ["--batch-tokens", "100"];
+pub(crate) const SMALL: [&str; 2] = ["--batch-tokens", "100"];
 
 /// Two stores with the same files of the same bytes.
-fn compare(one: &Path, other: &Path, what: &str) {
+pub(crate) fn compare(one: &Path, other: &Path, what: &str) {
     let (one, other) = (contents(one), contents(other));
     assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>(), "{what}");
     for (name, bytes) in &one {
@@ -77,17 +77,17 @@ fn a_store_of_several_processes_has_the_bytes_of_one() {
 }
 
 /// Processes that a user starts by hand.
-struct ByHand {
+pub(crate) struct ByHand {
     port: u16,
     size: usize,
 }
 
 impl ByHand {
-    fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         Self { port: port(), size }
     }
 
-    fn start(&self, rank: usize, prompts: &Path, store: &Path, arguments: &[&str]) -> Child {
+    pub(crate) fn start(&self, rank: usize, prompts: &Path, store: &Path, arguments: &[&str]) -> Child {
         self.start_with(rank, prompts, store, arguments, &[])
     }
 
@@ -113,7 +113,7 @@ impl ByHand {
     }
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -274,13 +274,13 @@ fn ranks_that_are_killed_stopped_or_asked_to_end_leave_a_store_that_any_number_c
 }
 
 /// How often a store was begun or continued.
-fn starts(store: &Path) -> usize {
+pub(crate) fn starts(store: &Path) -> usize {
     let log = std::fs::read_to_string(store.join("log.jsonl")).unwrap_or_default();
     log.lines().filter(|line| line.contains("\"start\"")).count()
 }
 
 /// Sends a signal to one rank, and sees how all end; whether they were under way.
-fn strike(ranks: Vec<Child>, struck: usize, signal: &str, seed: u64) -> bool {
+pub(crate) fn strike(ranks: Vec<Child>, struck: usize, signal: &str, seed: u64) -> bool {
     let id = ranks[struck].id().to_string();
     let sent = Command::new("kill").args([signal, &id]).stderr(Stdio::null()).status().expect("kill");
     let began = Instant::now();

@@ -430,6 +430,23 @@ pub enum Error {
         reason: String,
     },
 
+    /// A model that cannot be divided among ranks ([`Llama::sharded`](crate::Llama::sharded)), or a rank's part of one that was
+    /// asked for something that it cannot do.
+    #[error("tensor parallel: {reason}")]
+    Shard {
+        /// What does not go.
+        reason: String,
+    },
+
+    /// Ranks that hold a model together could not exchange something.
+    #[error("rank {rank} and the others: {source}")]
+    Together {
+        /// This rank.
+        rank: usize,
+        /// What their [`Together`](crate::Together) says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// A model with packed weights was asked for something that needs them plain.
     #[error("the model's weights are packed for its kernels, so {what}")]
     Packed {

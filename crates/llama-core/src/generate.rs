@@ -119,7 +119,7 @@ impl Llama {
                 run = run.hook(hook);
             }
             let Some(logits) = self.forward(&step, run)?.logits else { return Ok(texts) };
-            let next = sampling.choose(&logits, &mut rngs)?;
+            let next = self.chosen_by_first(sampling.choose(&logits, &mut rngs)?)?;
             for (row, &id) in next.iter().enumerate() {
                 done[row] |= sampling.stop.contains(&id);
                 if !done[row] {

@@ -108,6 +108,10 @@ impl Error {
             }
             Self::Streamed { .. } => "load it with `Llama::load`",
             Self::Stage { .. } => "`Llama::load` has all blocks",
+            Self::Shard { .. } => {
+                "take fewer ranks, at most as many as the model has heads; one process with `Llama::load` can do everything"
+            }
+            Self::Together { .. } => "a rank has ended or cannot be reached; its own message says why",
             Self::Packed { .. } => "use a model without `Llama::with_kernels`",
             Self::Kernels { .. } => "`products=plain` computes every model",
             Self::Torch(_) => "if memory ran out, use smaller batches or a narrower type",

@@ -33,6 +33,7 @@
 //! - [`Llama::unembed`] reads a residual stream as logits (the logit lens), [`Llama::weight`] gives the weights.
 //! - [`Llama::generate`] continues prompts, [`Llama::generate_with`] under a hook; [`KvCache`] is for loops of one's own.
 //! - [`Llama::score`] says how probable given continuations are.
+//! - [`Llama::stage`] and [`Llama::sharded`] are parts of a model: some blocks, or of every block some heads and columns.
 //!
 //! # Numbers out of tensors
 //! tch converts tensors of one, two, and three axes into `Vec<f32>`, `Vec<Vec<f32>>`, and `Vec<Vec<Vec<f32>>>`, whatever
@@ -49,6 +50,7 @@ mod hint;
 mod hooks;
 mod model;
 mod score;
+mod shard;
 mod tokenizer;
 
 pub use batch::{Batch, Padding};
@@ -70,5 +72,6 @@ pub use model::{
     Attention, Forward, KernelRates, Kernels, KvCache, Llama, Output, Precision, Products, Rates, Suited,
 };
 pub use score::{Continuation, Score};
+pub use shard::Together;
 pub use tch;
 pub use tokenizer::{Token, Tokenizer, word_model};

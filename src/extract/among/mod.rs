@@ -12,6 +12,7 @@
 //! | `take/N` | rank 0 will receive it now |
 //! | `stream/R/N` | the N-th batch that rank R sends to the next stage, or `end` |
 //! | `drained` | how many of the other ranks have delivered everything |
+//! | `order/N` | the N-th batch that ranks compute together that hold one model, or `end` |
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -28,6 +29,7 @@ use super::pipeline::{Inbox, Onward, Progress, Work};
 use super::run::{Begun, Planned, rows_of};
 use super::{Extraction, Observer, Outcome, log, residency};
 use crate::error::{Error, Result};
+use crate::tensor_parallel;
 
 mod claims;
 mod collect;
@@ -35,6 +37,7 @@ mod deliver;
 mod grid;
 mod parcel;
 mod stream;
+mod together;
 
 use claims::Claims;
 use collect::Collector;
@@ -129,6 +132,9 @@ impl Extraction<'_> {
             Ok(Open { missing, done: progress.done.load(Ordering::Acquire) })
         })?;
         let run = Run { ranks, grid, name: ranks.call("states") };
+        if own.tensor_parallel.is_some() {
+            return own.compute_together(&run, (&examples, kind), &batches, begun, open, observer);
+        }
         match begun {
             Some(begun) => own.lead(&run, (&examples, kind), begun, open, observer),
             None => own.help(&run, (&examples, kind), &batches, open, observer),
@@ -242,8 +248,12 @@ impl Extraction<'_> {
         }
     }
 
-    /// Which rank has which blocks of which replica; rank 0 decides.
+    /// Which rank has which blocks of which replica; rank 0 decides. Ranks that hold a model together have all of them.
     fn grid(&self, ranks: &Ranks) -> Result<Grid> {
+        if let Some(wanted) = self.tensor_parallel {
+            tensor_parallel::check(self.checkpoint.config(), wanted, ranks, self.stages)?;
+            return Grid::new(ranks.size(), self.checkpoint.config().n_layers, Some(1), |_| true);
+        }
         ranks.decided("grid", || {
             let (config, batch) = (self.checkpoint.config(), (self.tokens_of_batch(), self.bytes_kept()));
             let memory = self.own_memory(ranks);

@@ -143,6 +143,8 @@ section! {
         sharing: bool,
         /// Whether each pair had a pass of its own.
         deterministic: bool,
+        /// How many processes held one model together, where several did: sums are added up in another order then.
+        tensor_parallel: u64,
         /// What the column `answer_logprob` holds.
         answer_logprob: String,
         /// What the column `answer_logprob_mean` holds.

@@ -20,11 +20,13 @@ mod hugging_face;
 mod identity;
 mod json;
 mod meta;
+mod part;
 mod weight;
 
 use identity::Hashed;
 pub use identity::{IdentityCache, TensorHash};
 pub use meta::{save_meta, save_random_meta};
+pub(crate) use part::{Part, Wanted};
 pub(crate) use weight::Order;
 pub use weight::{BlockWeight, Weight};
 
@@ -42,11 +44,17 @@ trait Layout: fmt::Debug + Send + Sync {
     /// The name of the type that a weight is stored in, and its bytes.
     fn stored(&self, weight: Weight) -> Result<(String, u64)>;
 
-    /// Copies a weight into `into`, converting it to its type and device; queries and keys in half-split rotary order.
+    /// Copies what is wanted of a weight into `into`, converting it to its type and device; queries and keys in half-split
+    /// rotary order, parts of them whole heads.
     ///
     /// # Shapes
-    /// `into` [`Weight::shape`], `[out, in]`; it may be a view.
-    fn copy(&self, weight: Weight, into: &Tensor) -> Result<()>;
+    /// `into` [`Weight::shape`], `[out, in]`, or its part's; it may be a view.
+    fn copy(&self, weight: Weight, wanted: Wanted, into: &Tensor) -> Result<()>;
+
+    /// The axis along which the embedding is best divided: rows, unless the files have it in columns.
+    fn embedding_axis(&self) -> Result<usize> {
+        Ok(0)
+    }
 
     /// What its files hold and its tensors are hashed by, each tensor once.
     fn hashed(&self) -> Result<Vec<Hashed<'_>>>;
@@ -229,12 +237,18 @@ impl Checkpoint {
         identity::combine(self.config(), &self.layout.hashed()?, hashes)
     }
 
-    /// Copies a weight into a tensor, converting it to the tensor's type and device.
+    /// Copies what is wanted of a weight into a tensor, converting it to the tensor's type and device.
     ///
     /// # Shapes
-    /// `into` [`Weight::shape`]; it may be a view.
-    pub(crate) fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
-        self.layout.copy(weight, into)
+    /// `into` [`Weight::shape`], or its part's; it may be a view.
+    pub(crate) fn copy(&self, weight: Weight, wanted: Wanted, into: &Tensor) -> Result<()> {
+        self.layout.copy(weight, wanted, into)
+    }
+
+    /// The axis along which the embedding is divided among processes: 0 for the vocabulary, 1 for D.
+    pub(crate) fn embedding_axis(&self) -> Result<usize> {
+        // A tied one is the unembedding, too, whose part is of the vocabulary.
+        if self.config().tied_embeddings { Ok(0) } else { self.layout.embedding_axis() }
     }
 }
 

@@ -3,6 +3,7 @@
 use tch::Tensor;
 use torch_runtime::TensorExt as _;
 
+use super::part::Part;
 use crate::config::{Biases, BlockNorms, Config, QueryKeyNorm};
 use crate::error::Result;
 
@@ -285,6 +286,13 @@ impl Rows {
             _ => return None,
         };
         Some(Self { from, count, of })
+    }
+
+    /// What is read of a tensor that holds a weight in these rows, or nothing else, where this part of the weight is wanted.
+    pub(crate) fn wanted(rows: Option<Self>, part: Option<Part>) -> Option<Part> {
+        let Some(Self { from, count, .. }) = rows else { return part };
+        // All such weights are divided by rows.
+        Some(part.map_or(Part { axis: 0, from, count }, |part| Part { from: from + part.from, ..part }))
     }
 }
 

@@ -8,6 +8,7 @@ use tch::Tensor;
 use crate::batch::{Batch, KeptTokens};
 use crate::config::{BlockNorms, Config};
 use crate::error::{Error, Result};
+use crate::shard::Shard;
 
 mod capture;
 mod edit;
@@ -16,6 +17,7 @@ pub mod names;
 mod point;
 mod set;
 mod tokens;
+mod whole;
 
 pub use capture::{Capture, Captured};
 pub use edit::{Change, Edit, EditHook, Edits, Values};
@@ -207,19 +209,6 @@ impl Activation<'_> {
     }
 }
 
-/// A replacement on the device, in the type and with the strides of what it replaces: some kernels round differently by
-/// memory layout, and tokens that nobody changed must keep every bit.
-fn laid_out_like(tensor: &Tensor, new: &Tensor) -> Result<Tensor> {
-    let new = new.f_to_device(tensor.device())?.f_to_kind(tensor.kind())?;
-    let strides = tensor.stride();
-    if new.stride() == strides {
-        return Ok(new);
-    }
-    let mut same = Tensor::f_empty_strided(&*tensor.size(), &*strides, (tensor.kind(), tensor.device()))?;
-    same.f_copy_(&new)?;
-    Ok(same)
-}
-
 /// The indices of slots among the tokens that are left.
 fn slots_in(kept: Option<&KeptTokens>, point: HookPoint, slots: &[i64]) -> Result<Vec<i64>> {
     let Some(kept) = kept else { return Ok(slots.to_vec()) };
@@ -261,6 +250,8 @@ pub(crate) struct Hooks<'h, 'b> {
     logits: Option<Tokens>,
     gradients: bool,
     batch: &'b Batch,
+    /// Who has the rest of an activation, where others have.
+    shard: &'b Shard,
     /// The tokens that are left, once some were left out.
     kept: Option<KeptTokens>,
 }
@@ -273,7 +264,7 @@ impl<'h, 'b> Hooks<'h, 'b> {
         hooks: Vec<&'h mut dyn Hook>,
         logits: Option<Tokens>,
         gradients: bool,
-        batch: &'b Batch,
+        (batch, shard): (&'b Batch, &'b Shard),
         config: &Config,
     ) -> Result<Self> {
         let visitors: Vec<_> = hooks.into_iter().map(|h| (h.points(), h)).collect();
@@ -285,7 +276,7 @@ impl<'h, 'b> Hooks<'h, 'b> {
             let reason = "this model normalizes what attention and the MLP give, not what they read";
             return Err(Error::NoSuchPoint { point, reason });
         }
-        Ok(Self { last: wanted.last(), visitors, wanted, logits, gradients, batch, kept: None })
+        Ok(Self { last: wanted.last(), visitors, wanted, logits, gradients, batch, shard, kept: None })
     }
 
     /// The first point that any hook wants.
@@ -349,7 +340,11 @@ impl<'h, 'b> Hooks<'h, 'b> {
         if !self.want(point) {
             return Ok(tensor);
         }
-        Ok(self.show(point, &tensor)?.unwrap_or(tensor))
+        let whole = whole::gathered(self.shard, point, &tensor)?;
+        match self.show(point, whole.as_ref().unwrap_or(&tensor))? {
+            None => Ok(tensor),
+            Some(new) => Ok(whole::own(self.shard, point, new, &tensor)?),
+        }
     }
 
     /// As [`Hooks::visit`], for points whose activation is made only to be looked at: what replaced it, if anything did.
@@ -359,10 +354,12 @@ impl<'h, 'b> Hooks<'h, 'b> {
         if !self.want(point) {
             return Ok(None);
         }
-        Ok(match self.show(point, tensor)? {
-            Some(new) if !new.requires_grad() && new.f_equal(tensor)? => None,
-            replaced => replaced,
-        })
+        let whole = whole::gathered(self.shard, point, tensor)?;
+        let shown = whole.as_ref().unwrap_or(tensor);
+        match self.show(point, shown)? {
+            Some(new) if !new.requires_grad() && new.f_equal(shown)? => Ok(None),
+            replaced => Ok(replaced.map(|new| whole::own(self.shard, point, new, tensor)).transpose()?),
+        }
     }
 
     /// Lets each hook that wants a point visit it; what replaced the activation, if anything did.
@@ -378,7 +375,7 @@ impl<'h, 'b> Hooks<'h, 'b> {
             match hook.visit(&Activation { point, tensor, batch, gradients, logits_of, kept })? {
                 Action::Keep => {}
                 Action::Replace(new) if new.defined() && new.size() == tensor.size() => {
-                    replaced = Some(laid_out_like(tensor, &new)?);
+                    replaced = Some(whole::laid_out_like(tensor, &new)?);
                 }
                 Action::Replace(new) => {
                     let found = if new.defined() { new.size() } else { Vec::new() };

@@ -231,7 +231,7 @@ impl Llama {
         [scores_point, pattern_point]: [HookPoint; 2],
         hooks: &mut Hooks<'_, '_>,
     ) -> Result<Option<Tensor>, Halt> {
-        let group = self.config.n_heads / self.config.n_kv_heads;
+        let group = q.dims4("q")?.1 / k.dims4("k")?.1;
         let k = k.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
         let v = v.f_repeat_interleave_self_int(group, 1, None)?; // [B, H, S, K]
         let scoring = Scores::of(&self.config);

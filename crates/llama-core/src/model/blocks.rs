@@ -8,12 +8,13 @@ use tch::{Device, Kind, Tensor};
 use super::Precision;
 use super::kernels::{Kernels, Products};
 use super::matrix::Matrix;
-use crate::checkpoint::{BlockWeight, Checkpoint, Weight};
+use crate::checkpoint::{BlockWeight, Checkpoint, Wanted, Weight};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::shard::Share;
 
 /// The weights of one block. Matrices are `[out, in]`; those that read the same input are one. What not every family has
-/// is `None` where it is not.
+/// is `None` where it is not. Where ranks hold a model together, H, G, and F count what this one has.
 #[derive(Debug)]
 pub(super) struct Block {
     /// \[D\]
@@ -58,31 +59,34 @@ pub(super) struct Assembly<'c> {
     pub(super) precision: Precision,
     pub(super) device: Device,
     pub(super) kernels: Kernels,
+    /// What of each weight.
+    pub(super) share: Share,
 }
 
-/// Puts one weight where it is wanted.
+/// Puts one weight, or what is wanted of it, where it belongs.
 pub(super) trait Source {
     /// # Shapes
-    /// `into` [`Weight::shape`]
-    fn put(&mut self, weight: Weight, into: &Tensor) -> Result<()>;
+    /// `into` [`Weight::shape`], or its part's
+    fn put(&mut self, weight: Weight, wanted: Wanted, into: &Tensor) -> Result<()>;
 }
 
-impl<F: FnMut(Weight, &Tensor) -> Result<()>> Source for F {
-    fn put(&mut self, weight: Weight, into: &Tensor) -> Result<()> {
-        self(weight, into)
+impl<F: FnMut(Weight, Wanted, &Tensor) -> Result<()>> Source for F {
+    fn put(&mut self, weight: Weight, wanted: Wanted, into: &Tensor) -> Result<()> {
+        self(weight, wanted, into)
     }
 }
 
 impl Assembly<'_> {
     /// Weights that read the same input, one below the other in one matrix; each is copied straight to its rows.
     pub(super) fn fused(&self, weights: &[Weight], kind: Kind, source: &mut dyn Source) -> Result<Tensor> {
-        let shapes: Vec<_> = weights.iter().map(|w| w.shape(self.config)).collect();
+        let wanted = |weight: Weight| self.share.wanted(weight);
+        let shapes: Vec<_> = weights.iter().map(|w| wanted(*w).shape(w.shape(self.config))).collect();
         let mut shape = shapes[0].clone();
         shape[0] = shapes.iter().map(|s| s[0]).sum();
         let whole = Tensor::f_empty(&shape, (kind, self.device))?;
         let mut row = 0;
         for (&weight, shape) in weights.iter().zip(&shapes) {
-            source.put(weight, &whole.f_narrow(0, row, shape[0])?)?;
+            source.put(weight, wanted(weight), &whole.f_narrow(0, row, shape[0])?)?;
             row += shape[0];
         }
         Ok(whole)
@@ -168,8 +172,9 @@ impl Blocks {
             let read = move || {
                 let _no_gradients = tch::no_grad_guard();
                 for index in indices {
-                    let block =
-                        assembly.block(index, &mut |weight, into: &Tensor| checkpoint.copy(weight, into));
+                    let mut source =
+                        |weight, wanted: Wanted, into: &Tensor| checkpoint.copy(weight, wanted, into);
+                    let block = assembly.block(index, &mut source);
                     let failed = block.is_err();
                     // Nobody listens any more once enough was seen.
                     if ready.send(block).is_err() || failed {

@@ -74,7 +74,7 @@ impl KvCache {
     /// Room for `capacity` tokens of each of `batch` rows.
     fn room(llama: &Llama, batch: i64, capacity: i64) -> Result<Vec<(Tensor, Tensor)>> {
         let config = llama.config();
-        let shape = [batch, config.n_kv_heads, capacity, config.head_dim];
+        let shape = [batch, llama.shard.share().kv_heads(), capacity, config.head_dim];
         let room = || Tensor::f_zeros(shape, (llama.precision().product(), llama.device()));
         (0..config.n_layers).map(|_| Ok((room()?, room()?))).collect()
     }

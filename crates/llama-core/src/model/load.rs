@@ -10,9 +10,10 @@ use tch::{Device, Kind, Tensor};
 use super::blocks::{Assembly, Blocks, Source};
 use super::kernels::Kernels;
 use super::{Llama, Precision};
-use crate::checkpoint::{Checkpoint, Order, Weight};
+use crate::checkpoint::{Checkpoint, Order, Wanted, Weight};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::shard::Shard;
 
 impl Llama {
     /// Reads a checkpoint's weights. Each is converted while it is copied from the mapped file to its destination, and
@@ -24,9 +25,10 @@ impl Llama {
     pub fn load(checkpoint: &Checkpoint, precision: Precision, device: Device) -> Result<Self> {
         tracing::debug!("loading {} ({}) as {precision}", checkpoint.path().display(), checkpoint.layout());
         let started = std::time::Instant::now();
-        let mut source = |weight, into: &Tensor| checkpoint.copy(weight, into);
-        let whole = (None, 0..checkpoint.config().n_layers);
-        let llama = Self::assemble(checkpoint.config(), precision, device, &mut source, whole)?;
+        let mut source = |weight, wanted: Wanted, into: &Tensor| checkpoint.copy(weight, wanted, into);
+        let config = checkpoint.config();
+        let of = (None, 0..config.n_layers);
+        let llama = Self::assemble(config, precision, device, &mut source, of, Shard::whole(config))?;
         tracing::debug!("loaded in {:.1} s", started.elapsed().as_secs_f64());
         Ok(llama)
     }
@@ -51,9 +53,10 @@ impl Llama {
     /// # Errors
     /// As [`Llama::load`]; those of blocks come from the passes.
     pub fn streamed(checkpoint: &Checkpoint, precision: Precision, device: Device) -> Result<Self> {
-        let mut source = |weight, into: &Tensor| checkpoint.copy(weight, into);
-        let streamed = (Some(checkpoint.clone()), 0..checkpoint.config().n_layers);
-        Self::assemble(checkpoint.config(), precision, device, &mut source, streamed)
+        let mut source = |weight, wanted: Wanted, into: &Tensor| checkpoint.copy(weight, wanted, into);
+        let config = checkpoint.config();
+        let of = (Some(checkpoint.clone()), 0..config.n_layers);
+        Self::assemble(config, precision, device, &mut source, of, Shard::whole(config))
     }
 
     /// The bytes that a model's weights take in memory.
@@ -73,9 +76,11 @@ impl Llama {
     /// # Errors
     /// What LibTorch refuses.
     pub fn random(config: &Config, seed: u64, precision: Precision, device: Device) -> Result<Self> {
-        let mut source =
-            |weight, into: &Tensor| Order::AsStored.copy(&random_weight(config, seed, weight)?, into);
-        Self::assemble(config, precision, device, &mut source, (None, 0..config.n_layers))
+        let mut source = |weight, _: Wanted, into: &Tensor| {
+            Order::AsStored.copy(&random_weight(config, seed, weight)?, into)
+        };
+        let of = (None, 0..config.n_layers);
+        Self::assemble(config, precision, device, &mut source, of, Shard::whole(config))
     }
 
     /// A model with random weights of the same distributions, drawn on the device itself, by LibTorch's generator as it
@@ -84,7 +89,7 @@ impl Llama {
     /// # Errors
     /// What LibTorch refuses.
     pub fn random_on(config: &Config, precision: Precision, device: Device) -> Result<Self> {
-        let mut source = |weight: Weight, into: &Tensor| {
+        let mut source = |weight: Weight, _: Wanted, into: &Tensor| {
             let mut into = into.f_alias()?;
             let filled = match spread(config, weight) {
                 Some(spread) => into.f_normal_(0.0, f64::from(spread)),
@@ -92,14 +97,15 @@ impl Llama {
             };
             Ok(filled.map(drop)?)
         };
-        Self::assemble(config, precision, device, &mut source, (None, 0..config.n_layers))
+        let of = (None, 0..config.n_layers);
+        Self::assemble(config, precision, device, &mut source, of, Shard::whole(config))
     }
 
     /// The weights to train, by name, as they lie in memory (queries, keys, and values are one tensor, gate and up
     /// another). Gradient tracking is switched on for all of them.
     ///
     /// # Errors
-    /// A streamed model, a stage, one with packed weights ([`crate::Products::Packed`]), or what LibTorch refuses.
+    /// A streamed model, a stage, a rank's part, one with packed weights ([`crate::Products::Packed`]), or what LibTorch refuses.
     pub fn trainable(&self) -> Result<Vec<(String, Tensor)>> {
         let Blocks::Resident(blocks) = &self.blocks else {
             return Err(Error::Streamed { what: "its weights cannot be trained" });
@@ -107,6 +113,7 @@ impl Llama {
         if !(self.is_first_stage() && self.is_last_stage()) {
             return Err(Error::Stage { reason: "its weights cannot be trained".to_owned() });
         }
+        self.check_whole("its weights cannot be trained")?;
         let mut named = vec![("embed".to_owned(), &self.embed)];
         for (i, block) in blocks.iter().enumerate() {
             let parts = [
@@ -131,14 +138,15 @@ impl Llama {
         named.into_iter().map(|(name, tensor)| Ok((name, tensor.f_set_requires_grad(true)?))).collect()
     }
 
-    /// Puts a model, or the stage of it that has these blocks, together from a source of weights, fusing those that read
-    /// the same input; with `streamed`, its blocks stay where they are.
+    /// Puts a model, the stage of it that has these blocks, or a rank's share, together from a source of weights, fusing
+    /// those that read the same input; with `streamed`, its blocks stay where they are.
     pub(super) fn assemble(
         config: &Config,
         precision: Precision,
         device: Device,
         source: &mut dyn Source,
         (streamed, stage): (Option<Checkpoint>, Range<usize>),
+        shard: Shard,
     ) -> Result<Self> {
         torch_runtime::check()?;
         if let Some(reason) = config.problem() {
@@ -146,7 +154,7 @@ impl Llama {
         }
         let _no_gradients = tch::no_grad_guard();
         let kernels = Kernels::default();
-        let assembly = Assembly { config, precision, device, kernels };
+        let assembly = Assembly { config, precision, device, kernels, share: shard.share() };
         let (stream, product) = (precision.stream(), precision.product());
         let (begins, ends) = (stage.start == 0, stage.end == config.n_layers);
         // A stage that does not begin has no embedding, one that does not end no norm: nothing asks for them.
@@ -172,6 +180,7 @@ impl Llama {
             device,
             kernels,
             stage,
+            shard,
             embed,
             blocks,
             final_gain,

@@ -8,6 +8,7 @@ use crate::batch::Batch;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hooks::{Capture, Captured, Halt, HookSet, Tokens};
+use crate::shard::Shard;
 
 mod attention;
 mod blocks;
@@ -20,6 +21,7 @@ mod matrix;
 mod pass;
 mod positions;
 mod precision;
+mod sharded;
 mod stage;
 mod start;
 mod unembed;
@@ -44,6 +46,8 @@ pub struct Llama {
     kernels: Kernels,
     /// The blocks that it has: all, unless others have the rest.
     stage: Range<usize>,
+    /// What it has of them: all, unless other ranks have the rest.
+    shard: Shard,
     /// \[V, D\]
     embed: Tensor,
     blocks: Blocks,
@@ -140,7 +144,8 @@ impl Llama {
         let blocks = passes.iter().flatten().map(Pass::blocks).filter(|blocks| !blocks.is_empty());
         let blocks = blocks.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
         let Self { config, precision, device, kernels, .. } = self;
-        let assembly = Assembly { config, precision: *precision, device: *device, kernels: *kernels };
+        let (precision, device, kernels, share) = (*precision, *device, *kernels, self.shard.share());
+        let assembly = Assembly { config, precision, device, kernels, share };
         self.blocks.visit(blocks, self.stage.start, assembly, &mut |index, block| {
             for pass in &mut passes {
                 if let Some(running) = pass.as_mut().filter(|pass| pass.blocks().start == index)

@@ -5,7 +5,8 @@
 //! the other can take many batches through each.
 //!
 //! Axis letters: B rows of the batch, T tokens of a row, S selected tokens (or cached keys), D `dim`, H heads,
-//! G key and value heads, K `head_dim`, F `hidden_dim`, V vocabulary. A comment stands where a shape changes.
+//! G key and value heads, K `head_dim`, F `hidden_dim`, V vocabulary. A comment stands where a shape changes. Where ranks hold
+//! a model together, H, G, and F count what this one has; the stream is whole on all of them.
 
 use tch::{Kind, Tensor};
 use torch_runtime::{TensorChain as _, TensorExt as _};
@@ -15,9 +16,10 @@ use super::blocks::Block;
 use super::positions::{Place, Positions};
 use super::{Forward, KvCache, Llama, Output, is_one, stage};
 use crate::batch::{Batch, KeptTokens};
-use crate::config::Gate;
+use crate::config::{Gate, QueryKeyNorm};
 use crate::error::{Error, Result};
 use crate::hooks::{Halt, HookPoint, Hooks, Site, Tokens, mean_by_prompt};
+use crate::shard::Divided;
 
 /// One batch on its way through a model.
 pub(super) struct Pass<'l, 'h, 'b> {
@@ -35,19 +37,23 @@ pub(super) struct Pass<'l, 'h, 'b> {
     gradients: bool,
 }
 
-impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
+impl<'l: 'b, 'h, 'b> Pass<'l, 'h, 'b> {
     /// The residual stream before the first block: the embedding, or what the run was given.
     pub(super) fn begin(llama: &'l Llama, batch: &'b Batch, run: Forward<'h>) -> Result<Self, Halt> {
         batch.check_vocabulary(llama.config.vocab_size)?;
         let Forward { hooks, logits, reads, cache, start, entering, gradients } = run;
         let _no_gradients = (!gradients).then(tch::no_grad_guard);
-        let mut hooks = Hooks::new(hooks, logits, gradients, batch, &llama.config)?;
+        let mut hooks = Hooks::new(hooks, logits, gradients, (batch, &llama.shard), &llama.config)?;
+        llama.shard.agree(|| hooks.description(reads.as_ref()), llama.device)?;
         let keep = match reads {
             Some(reads) if !gradients => hooks.batch().kept(&[Some(&reads), hooks.logits()])?,
             _ => None,
         };
         if !hooks.want_from(HookPoint::Embed) {
             return Err(Halt::Done);
+        }
+        if gradients {
+            llama.check_whole("it has no gradients")?;
         }
         let whole = llama.is_first_stage() && llama.is_last_stage();
         if !whole && (start.is_some() || cache.is_some() || gradients) {
@@ -63,7 +69,7 @@ impl<'l, 'h, 'b> Pass<'l, 'h, 'b> {
             start.lay_out(llama, batch, &hooks)? // [B, T, D]
         } else {
             let tokens = batch.tokens.f_to_device(llama.device)?; // [B, T]
-            let mut x = Tensor::f_embedding(&llama.embed, &tokens, -1, false, false)?; // [B, T, D]
+            let mut x = llama.embedded(&tokens)?; // [B, T, D]
             let multiplier = llama.config.multipliers.embedding;
             if !is_one(multiplier) {
                 // In the stream's own type, as transformers has it: in bf16, √3072 is 55.5.
@@ -137,13 +143,15 @@ impl Llama {
         let normed =
             self.rms_norm(x, block.ln1_gain.as_ref(), at(Site::Ln1Scale), at(Site::Ln1Normalized), hooks)?;
 
-        let heads = c.n_heads + 2 * c.n_kv_heads;
-        let qkv = block.w_qkv.affine(&normed, block.b_qkv.as_ref())?.f_view([b, t, heads, c.head_dim])?; // [B, T, H + 2G, K]
-        let q = hooks.visit(at(Site::Q), qkv.f_narrow(2, 0, c.n_heads)?)?; // [B, T, H, K]
-        let k = hooks.visit(at(Site::K), qkv.f_narrow(2, c.n_heads, c.n_kv_heads)?)?; // [B, T, G, K]
-        let v = hooks.visit(at(Site::V), qkv.f_narrow(2, c.n_heads + c.n_kv_heads, c.n_kv_heads)?)?; // [B, T, G, K]
+        let share = self.shard.share();
+        let (h, g) = (share.heads(), share.kv_heads());
+        let qkv = block.w_qkv.affine(&normed, block.b_qkv.as_ref())?.f_view([b, t, h + 2 * g, c.head_dim])?; // [B, T, H + 2G, K]
+        let q = hooks.visit(at(Site::Q), qkv.f_narrow(2, 0, h)?)?; // [B, T, H, K]
+        let k = hooks.visit(at(Site::K), qkv.f_narrow(2, h, g)?)?; // [B, T, G, K]
+        let v = hooks.visit(at(Site::V), qkv.f_narrow(2, h + g, g)?)?; // [B, T, G, K]
 
-        let (q, k) = (self.norm_heads(q, block.q_gain.as_ref())?, self.norm_heads(k, block.k_gain.as_ref())?);
+        let q = self.norm_heads(q, block.q_gain.as_ref(), Divided::Heads)?;
+        let k = self.norm_heads(k, block.k_gain.as_ref(), Divided::KvHeads)?;
         let q = hooks.visit(at(Site::RotQ), place.rotate(&q)?)?;
         let k = hooks.visit(at(Site::RotK), place.rotate(&k)?)?;
 
@@ -160,6 +168,7 @@ impl Llama {
         if let Some(cache) = cache {
             (k, v) = cache.append(index, &k, &v)?; // [B, G, S, K]
         }
+        let (k, v) = (share.for_queries(k)?, share.for_queries(v)?);
         let mut edited = None;
         if hooks.want(at(Site::AttnScores)) || hooks.want(at(Site::Pattern)) {
             let points = [at(Site::AttnScores), at(Site::Pattern)];
@@ -185,19 +194,25 @@ impl Llama {
     ) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block(index as u16, site);
         let c = &self.config;
-        let (b, t, ..) = z.dims4("z")?;
+        let (b, t, h, _) = z.dims4("z")?;
         let mut edited = None;
         if hooks.want(at(Site::Result)) {
-            let w_o = block.w_o.plain()?.f_view([c.dim, c.n_heads, c.head_dim])?.f_permute([1, 2, 0])?; // [H, K, D]
+            let w_o = block.w_o.plain()?.f_view([c.dim, h, c.head_dim])?.f_permute([1, 2, 0])?; // [H, K, D]
             let result = z.f_unsqueeze(3).matmul(&w_o).squeeze_dim(3)?; // [B, T, H, D]
             edited = hooks.look(at(Site::Result), &result)?;
         }
+        let bias = block.b_o.as_ref();
+        let z = z.f_reshape([b, t, h * c.head_dim])?;
         let out = match edited {
-            Some(result) => {
-                let sum = result.f_sum_dim_intlist([2i64].as_slice(), false, None)?;
-                if let Some(bias) = &block.b_o { sum.f_add(bias)? } else { sum }
+            None if self.shard.is_whole() => block.w_o.affine(&z, bias)?,
+            edited => {
+                let own = match edited {
+                    Some(result) => result.f_sum_dim_intlist([2i64].as_slice(), false, None)?,
+                    None => block.w_o.linear(&z)?,
+                };
+                let sum = self.shard.sum(own, self.precision.stream())?;
+                if let Some(bias) = bias { sum.f_add(bias)? } else { sum }
             }
-            None => block.w_o.affine(&z.f_reshape([b, t, c.n_heads * c.head_dim])?, block.b_o.as_ref())?,
         }; // [B, T, D]
         hooks.visit(at(Site::AttnOut), self.written(&out, block.ln1_post_gain.as_ref())?)
     }
@@ -218,13 +233,16 @@ impl Llama {
     /// Queries or keys over their root mean square, each head by itself or all together, as wide as the gain is.
     ///
     /// # Shapes
-    /// `x` \[B, T, heads, K\], `gain` \[K\] or \[heads·K\] → the same
-    fn norm_heads(&self, x: Tensor, gain: Option<&Tensor>) -> Result<Tensor> {
+    /// `x` \[B, T, heads, K\], `gain` \[K\] or of all ranks' heads together → the same
+    fn norm_heads(&self, x: Tensor, gain: Option<&Tensor>, of: Divided) -> Result<Tensor> {
         let Some(gain) = gain else { return Ok(x) };
+        let together = self.config.query_key_norm == QueryKeyNorm::Projections;
+        let x = if together { self.shard.gathered(&x, 2, of)? } else { x };
         let (b, t, ..) = x.dims4("queries or keys")?;
         let (shape, width) = (x.size(), gain.numel() as i64);
         let x = x.f_reshape([b, t, -1, width])?.f_to_kind(self.precision.stream())?;
-        Ok(self.norm(&x, gain)?.f_view(shape.as_slice())?)
+        let x = self.norm(&x, gain)?.f_view(shape.as_slice())?;
+        if together { self.shard.cut(&x, 2, of) } else { Ok(x) }
     }
 
     /// What the MLP writes into the residual stream: `W_down (g(W_gate x) · W_up x)`, where g is silu, or Gemma's GELU.
@@ -238,7 +256,7 @@ impl Llama {
         hooks: &mut Hooks<'_, '_>,
     ) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block(index as u16, site);
-        let hidden = self.config.hidden_dim;
+        let hidden = self.shard.share().hidden();
         let normed =
             self.rms_norm(x, block.ln2_gain.as_ref(), at(Site::Ln2Scale), at(Site::Ln2Normalized), hooks)?;
         let gate_up = block.w_gate_up.linear(&normed)?; // [B, T, 2F]
@@ -249,7 +267,7 @@ impl Llama {
             Gate::GeluTanh => pre.f_gelu("tanh"),
         };
         let post = hooks.visit(at(Site::MlpPost), gate.mul(&pre_linear)?)?; // [B, T, F]
-        let out = block.w_down.linear(&post)?; // [B, T, D]
+        let out = self.shard.sum(block.w_down.linear(&post)?, self.precision.stream())?; // [B, T, D]
         hooks.visit(at(Site::MlpOut), self.written(&out, block.ln2_post_gain.as_ref())?)
     }
 

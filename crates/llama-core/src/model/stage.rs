@@ -8,9 +8,10 @@ use tch::{Device, Tensor};
 use super::load::bytes;
 use super::{Forward, Llama, Precision};
 use crate::batch::Batch;
-use crate::checkpoint::{Checkpoint, Weight};
+use crate::checkpoint::{Checkpoint, Wanted, Weight};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::shard::Shard;
 
 impl Llama {
     /// Reads some blocks of a checkpoint: with the first the embedding, with the last the final norm and the unembedding.
@@ -62,8 +63,9 @@ impl Llama {
         (streamed, blocks): (Option<Checkpoint>, Range<usize>),
     ) -> Result<Self> {
         check(checkpoint.config(), &blocks)?;
-        let mut source = |weight, into: &Tensor| checkpoint.copy(weight, into);
-        Self::assemble(checkpoint.config(), precision, device, &mut source, (streamed, blocks))
+        let mut source = |weight, wanted: Wanted, into: &Tensor| checkpoint.copy(weight, wanted, into);
+        let (config, of) = (checkpoint.config(), (streamed, blocks));
+        Self::assemble(config, precision, device, &mut source, of, Shard::whole(config))
     }
 
     /// The blocks that it has: all, unless it is a [stage](Llama::stage).

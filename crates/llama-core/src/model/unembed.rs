@@ -7,6 +7,7 @@ use torch_runtime::{TensorChain as _, TensorExt as _};
 
 use super::{Llama, is_one};
 use crate::error::{Error, Result};
+use crate::shard::Divided;
 
 /// Most bytes of logits at once. An answer of sentences has many tokens, and a vocabulary 128,000 entries: a batch's logits
 /// all together would be larger than the model.
@@ -55,7 +56,8 @@ impl Llama {
     /// # Shapes
     /// `normed` \[S, D\] → \[S, V\] in f32 at least
     pub(super) fn logits(&self, normed: &Tensor) -> Result<Tensor> {
-        let logits = normed.f_linear(self.unembedding()?, None::<Tensor>)?; // [S, V]
+        let logits = normed.f_linear(self.unembedding()?, None::<Tensor>)?; // [S, V], or this rank's part
+        let logits = self.shard.gathered(&logits, 1, Divided::Vocab)?; // [S, V]
         let wide = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
         let mut logits = logits.f_to_kind(wide)?;
         if !is_one(self.config.multipliers.logit_divisor) {

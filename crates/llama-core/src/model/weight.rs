@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::Llama;
 use super::blocks::{Block, Blocks};
-use crate::checkpoint::{BlockWeight, Weight};
+use crate::checkpoint::{BlockWeight, Wanted, Weight};
 use crate::error::{Error, Result};
 
 impl Llama {
@@ -39,7 +39,7 @@ impl Llama {
     ///
     /// # Errors
     /// [`Error::NoSuchBlock`]; [`Error::NoSuchWeight`]; [`Error::Headless`] for the unembedding of a model without one; of a streamed model, what
-    /// reading its files gives.
+    /// reading its files gives; [`Error::Shard`] for what ranks have parts of.
     pub fn weight(&self, weight: Weight) -> Result<Tensor> {
         let there = match weight {
             Weight::Embed => self.is_first_stage(),
@@ -48,6 +48,9 @@ impl Llama {
         };
         if !there {
             return Err(Error::Stage { reason: format!("another stage has {weight:?}") });
+        }
+        if self.shard.share().wanted(weight).part.is_some() {
+            self.check_whole(&format!("others have the rest of {weight:?}"))?;
         }
         match weight {
             Weight::Embed => Ok(self.embed.f_alias()?),
@@ -67,7 +70,7 @@ impl Llama {
                         let gain = part.is_gain();
                         let kind = if gain { self.precision.stream() } else { self.precision.product() };
                         let into = Tensor::f_empty(weight.shape(&self.config), (kind, self.device))?;
-                        checkpoint.copy(weight, &into)?;
+                        checkpoint.copy(weight, Wanted::ALL, &into)?;
                         Ok(into)
                     }
                 }

@@ -362,3 +362,26 @@ fn stages_of_every_family_give_the_bits_of_the_whole() {
         assert!(output.logits.expect("logits").equal(&logits), "{case}");
     }
 }
+
+/// Each family on two, three and four ranks, of its heads as many as it has: at every point, what one process shows.
+#[test]
+fn ranks_that_hold_a_family_together_compute_what_one_process_does() {
+    use crate::sharded::threads::on_ranks;
+    for (case, _) in FOLDERS {
+        let gguf = fixtures().join(case).join("model.gguf");
+        let gguf = (cfg!(feature = "gguf") && gguf.exists()).then_some(gguf);
+        for path in [Some(fixtures().join(case)), gguf].into_iter().flatten() {
+            let checkpoint = Checkpoint::open(&path).expect(case);
+            let make = || Batch::shared(&[&prompts()[..]]).expect("batch");
+            let reference = everything(&load(&checkpoint, Precision::F64), &make());
+            for size in (2..=4).filter(|size| *size <= checkpoint.config().n_heads as usize) {
+                for found in on_ranks(size, |ranks| {
+                    let llama = Llama::sharded(&checkpoint, Precision::F64, Device::Cpu, ranks).expect(case);
+                    everything(&llama, &make())
+                }) {
+                    assert_close(&format!("{}, {size} ranks", path.display()), &found, &reference, 1e-12);
+                }
+            }
+        }
+    }
+}

@@ -20,6 +20,7 @@ mod names;
 mod padding;
 mod rounding;
 mod score;
+mod sharded;
 mod shared;
 mod spellings;
 mod stages;

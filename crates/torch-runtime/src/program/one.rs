@@ -27,10 +27,21 @@ impl RankArgs {
     ) -> Result<ExitCode, AnyError> {
         work(&Processes)
     }
+
+    /// Whether it starts several processes.
+    #[allow(clippy::unused_self)]
+    pub fn starts_several(&self) -> bool {
+        false
+    }
 }
 
 #[allow(clippy::unused_self)]
 impl Processes {
+    /// One process, whoever started it.
+    pub fn alone() -> Self {
+        Self
+    }
+
     /// Whether this is the process that speaks and writes.
     pub fn is_first(&self) -> bool {
         true

@@ -71,6 +71,11 @@ impl RankArgs {
         }
     }
 
+    /// Whether it starts several processes.
+    pub fn starts_several(&self) -> bool {
+        self.ranks.is_some_and(|ranks| ranks > 1) && !launch::is_started()
+    }
+
     fn world(&self) -> Result<Option<World>, AnyError> {
         Ok(World::from_env(match self.launcher {
             LauncherArg::Env => Launcher::Environment,
@@ -155,6 +160,11 @@ fn for_torchrun(error: &(dyn std::error::Error + 'static)) {
 }
 
 impl Processes {
+    /// One process, whoever started it.
+    pub fn alone() -> Self {
+        Self(None)
+    }
+
     /// Whether this is the process that speaks and writes.
     pub fn is_first(&self) -> bool {
         self.0.as_ref().is_none_or(Ranks::is_first)

@@ -5,6 +5,7 @@ use std::path::Path;
 use tch::{Kind, Tensor};
 
 use super::elements::{self, Elements, Format, Found};
+use super::part::Part;
 use super::weight::Order;
 use crate::error::{Error, Result};
 
@@ -93,46 +94,42 @@ impl TensorFile {
         })
     }
 
-    /// Copies a tensor, or `rows` of it (from which, how many), from the mapping to where it belongs, and compares its
-    /// checksum where the file has one.
+    /// Copies a tensor, or a part of it, from the mapping to where it belongs, and compares its checksum where the file has
+    /// one.
     ///
     /// # Shapes
-    /// `into` the tensor's own, or of its rows; it may be a view.
+    /// `into` the tensor's own, or its part's; it may be a view.
     ///
     /// # Errors
     /// Another checksum; elements that are not finite.
-    pub(super) fn copy(
-        &self,
-        name: &str,
-        rows: Option<(i64, i64)>,
-        into: &Tensor,
-        order: Order,
-    ) -> Result<()> {
+    pub(super) fn copy(&self, name: &str, part: Option<Part>, into: &Tensor, order: Order) -> Result<()> {
         let (kind, stored) = (self.kind(name)?, self.stored(name)?);
         let Stored { bytes, shape, stride, .. } = stored;
-        if let (Some((from, count)), None, Self::Safetensors(_)) = (rows, stride, self) {
-            // Rows lie one after the other: those are all that is read.
-            let each = bytes.len() / shape[0].max(1) as usize;
-            let start = bytes.start + from as usize * each;
-            let own = [&[count], &shape[1..]].concat();
-            let elements = Elements {
-                path: self.path(),
-                name,
-                map: self.map(),
-                bytes: start..start + count as usize * each,
-                format: Format::Plain(kind),
-                shape: &own,
-                stride: None,
-                sum: None,
-            };
-            return elements.copy(into, order).map(drop);
-        }
-        if let Some((from, count)) = rows {
+        let (path, map, format) = (self.path(), self.map(), Format::Plain(kind));
+        let elements = |sum| Elements {
+            path,
+            name,
+            map,
+            bytes: bytes.clone(),
+            format,
+            shape,
+            stride,
+            columns: None,
+            sum,
+        };
+        match (part, stride, self) {
+            (None, ..) => {}
+            // That part is all that is read.
+            (Some(part), None, Self::Safetensors(_)) => {
+                return elements(None).part(part, |own| own.copy(into, order)).map(drop);
+            }
             // A part of what torch.save wrote: all of it is read, for its checksum.
-            let whole = Tensor::f_empty(shape, (into.f_kind()?, tch::Device::Cpu))?;
-            self.copy(name, None, &whole, order)?;
-            into.f_alias()?.f_copy_(&whole.f_narrow(0, from, count)?)?;
-            return Ok(());
+            (Some(Part { axis, from, count }), ..) => {
+                let whole = Tensor::f_empty(shape, (into.f_kind()?, tch::Device::Cpu))?;
+                self.copy(name, None, &whole, order)?;
+                into.f_alias()?.f_copy_(&whole.f_narrow(axis as i64, from, count)?)?;
+                return Ok(());
+            }
         }
         let mut sum = None;
         if let Self::Torch(file) = self
@@ -144,10 +141,7 @@ impl TensorFile {
                 return Err(file.damaged(name));
             }
         }
-        let format = Format::Plain(kind);
-        let elements =
-            Elements { path: self.path(), name, map: self.map(), bytes, format, shape, stride, sum };
-        match (elements.copy(into, order)?, self) {
+        match (elements(sum).copy(into, order)?, self) {
             (Found::Damaged, Self::Torch(file)) => Err(file.damaged(name)),
             _ => Ok(()),
         }

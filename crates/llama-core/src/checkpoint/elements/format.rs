@@ -34,6 +34,15 @@ pub(super) type Room = [f32; STRETCH];
 pub(super) const ROOM: Room = [0.0; STRETCH];
 
 impl Format {
+    /// The numbers of a block and their bytes.
+    pub(super) fn block(self) -> (usize, usize) {
+        match self {
+            Self::Plain(kind) => (1, kind.elt_size_in_bytes()),
+            #[cfg(feature = "gguf")]
+            Self::Blocks(blocks) => (blocks.numbers, blocks.bytes),
+        }
+    }
+
     /// The bytes of a row; `None` if that is not a whole number of blocks.
     pub(super) fn bytes(self, columns: usize) -> Option<usize> {
         match self {

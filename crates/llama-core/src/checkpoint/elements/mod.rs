@@ -12,12 +12,15 @@ use memmap2::Mmap;
 use tch::{Device, Tensor};
 
 use super::container::mapped;
+use super::part::Part;
 use super::weight::Order;
 use crate::error::{Error, Result};
 
+mod columns;
 mod format;
 mod place;
 
+use columns::Columns;
 #[cfg(feature = "gguf")]
 pub(super) use format::Blocks;
 pub(super) use format::Format;
@@ -36,6 +39,8 @@ pub(super) struct Elements<'m> {
     pub(super) shape: &'m [i64],
     /// In elements; `None` if they lie one after the other.
     pub(super) stride: Option<&'m [i64]>,
+    /// Of a matrix whose rows lie one after the other, those that are wanted: from which, how many; `None` is all.
+    pub(super) columns: Option<(i64, i64)>,
     /// The CRC-32 of the bytes, where they are all that it is of.
     pub(super) sum: Option<u32>,
 }
@@ -49,10 +54,31 @@ pub(super) enum Found {
 }
 
 impl Elements<'_> {
+    /// Goes on with a part of elements that lie one after the other. Of rows, no other byte is read.
+    pub(super) fn part<T>(self, part: Part, work: impl FnOnce(Elements<'_>) -> T) -> T {
+        let Part { axis, from, count } = part;
+        if axis > 0 {
+            return work(Elements { columns: Some((from, count)), ..self });
+        }
+        let each = self.bytes.len() / self.shape[0].max(1) as usize;
+        let start = self.bytes.start + from as usize * each;
+        let shape = part.shape(self.shape);
+        work(Elements { bytes: start..start + count as usize * each, shape: &shape, ..self })
+    }
+
+    /// The shape of what is wanted.
+    fn wanted(&self) -> Vec<i64> {
+        let mut shape = self.shape.to_vec();
+        if let (Some((_, count)), Some(columns)) = (self.columns, shape.last_mut()) {
+            *columns = count;
+        }
+        shape
+    }
+
     /// Copies the elements to where they belong, in the model's order and type.
     ///
     /// # Shapes
-    /// `into` the tensor's own; it may be a view.
+    /// `into` the tensor's own, or that of its columns; it may be a view.
     ///
     /// # Errors
     /// Elements that are not finite.
@@ -67,7 +93,7 @@ impl Elements<'_> {
                 #[cfg(feature = "gguf")]
                 Format::Blocks(_) => into.f_kind()?,
             };
-            let here = Tensor::f_empty(self.shape, (kind, Device::Cpu))?;
+            let here = Tensor::f_empty(self.wanted(), (kind, Device::Cpu))?;
             if let Some(rows) = self.rows(&here, order) {
                 let found = self.copy_rows(&rows)?;
                 into.f_alias()?.f_copy_(&here)?;
@@ -86,13 +112,16 @@ impl Elements<'_> {
     fn rows<'t>(&self, into: &'t Tensor, order: Order) -> Option<Rows<'t>> {
         let place = Place::of(into)?;
         let (rows, columns) = place.shape();
-        let bytes = self.format.bytes(columns)?;
-        let fits = into.size() == self.shape
+        let width = if self.columns.is_some() { usize::try_from(*self.shape.last()?).ok()? } else { columns };
+        let bytes = self.format.bytes(width)?;
+        let wanted =
+            self.columns.map(|(from, count)| Columns::new(self.format, from as usize, count as usize));
+        let fits = into.size() == self.wanted()
             && self.in_order()
             && bytes.checked_mul(rows) == Some(self.bytes.len())
             && order.divides(rows)
             && self.format.converts_to(place.kind());
-        fits.then_some(Rows { place, order, bytes, each: (STRETCH / columns).clamp(1, rows) })
+        fits.then_some(Rows { place, order, bytes, wanted, each: (STRETCH / width).clamp(1, rows) })
     }
 
     /// Copies stretches of rows, as many at a time as there are cores.
@@ -157,8 +186,12 @@ impl Elements<'_> {
         if source.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
             return Err(self.not_finite());
         }
-        order.copy(&source, into)?;
-        drop(source);
+        let wanted = match self.columns {
+            Some((from, count)) => source.f_narrow(-1, from, count)?,
+            None => source.f_alias()?,
+        };
+        order.copy(&wanted, into)?;
+        drop((source, wanted));
         mapped::release(self.map, &self.bytes);
         Ok(Found::Good)
     }
@@ -181,6 +214,8 @@ struct Rows<'t> {
     order: Order,
     /// Of one row in the file.
     bytes: usize,
+    /// What is wanted of each; `None` is all.
+    wanted: Option<Columns>,
     /// Rows that a thread takes at a time.
     each: usize,
 }
@@ -196,7 +231,11 @@ impl Rows<'_> {
             // SAFETY: each row of the file has a place of its own (`Order::row`), each stretch is taken by one thread, and
             // whoever asked for the copy waits for its end with a tensor that it has not yet shown to anybody.
             let into = unsafe { self.place.row(self.order.row(row)) };
-            finite &= into.is_some_and(|into| format.convert(source, self.place.kind(), into, &mut room));
+            let kind = self.place.kind();
+            finite &= into.is_some_and(|into| match &self.wanted {
+                None => format.convert(source, kind, into, &mut room),
+                Some(columns) => columns.convert(format, source, kind, into, &mut room),
+            });
         }
         finite
     }

@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::container::mapped::{self, Mapped};
 use super::elements::Elements;
 use super::identity::Hashed;
+use super::part::{Part, Wanted};
 use super::weight::{BlockWeight, Order, Rows, Weight};
 use super::{Layout, foreign};
 use crate::config::Config;
@@ -188,20 +189,13 @@ impl Layout for Gguf {
         Ok((type_name(entry.dtype), own))
     }
 
-    fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
+    fn copy(&self, weight: Weight, wanted: Wanted, into: &Tensor) -> Result<()> {
         let name = self.name(weight);
         let entry = self.entry(&name)?;
         let neighbors = self.family.ways.pairs_are_neighbors;
         let order = if neighbors { Order::interleaved(weight, &self.config) } else { Order::AsStored };
-        let Some(Rows { from, count, of }) = self.part(weight) else {
-            return copy(&self.path, &self.map, &name, entry, into, order);
-        };
-        // Rows are whole blocks of quantized numbers, and lie one after the other.
-        let each = entry.bytes.len() / of.max(1) as usize;
-        let start = entry.bytes.start + from as usize * each;
-        let bytes = start..start + count as usize * each;
-        let own = TensorEntry { dtype: entry.dtype, shape: weight.shape(&self.config), bytes };
-        copy(&self.path, &self.map, &name, &own, into, order)
+        let part = Rows::wanted(self.part(weight), wanted.part);
+        copy((&self.path, &self.map), (&name, entry), part, into, order)
     }
 
     fn hashed(&self) -> Result<Vec<Hashed<'_>>> {
@@ -227,24 +221,28 @@ impl Layout for Gguf {
     }
 }
 
-/// Copies a tensor's numbers to where they belong.
+/// Copies a tensor's numbers, or a part of them, to where they belong. Rows are whole blocks of quantized numbers, and lie
+/// one after the other.
 fn copy(
-    path: &Path,
-    map: &Mapped,
-    name: &str,
-    entry: &TensorEntry,
+    (path, map): (&Path, &Mapped),
+    (name, entry): (&str, &TensorEntry),
+    part: Option<Part>,
     into: &Tensor,
     order: Order,
 ) -> Result<()> {
-    let (bytes, format) = (entry.bytes.clone(), blocks::format(entry.dtype));
-    let elements = Elements { path, name, map, bytes, format, shape: &entry.shape, stride: None, sum: None };
-    elements.copy(into, order).map(drop) // the format has no checksums
+    let (bytes, format, shape) = (entry.bytes.clone(), blocks::format(entry.dtype), &entry.shape);
+    let whole = Elements { path, name, map, bytes, format, shape, stride: None, columns: None, sum: None };
+    let copied = match part {
+        None => whole.copy(into, order),
+        Some(part) => whole.part(part, |own| own.copy(into, order)),
+    };
+    copied.map(drop) // the format has no checksums
 }
 
 /// The factors of the rotary embedding.
 fn factors(path: &Path, map: &Mapped, name: &str, entry: &TensorEntry) -> Result<Vec<f32>> {
     let factors = Tensor::f_empty(&entry.shape, (Kind::Float, Device::Cpu))?;
-    copy(path, map, name, entry, &factors, Order::AsStored)?;
+    copy((path, map), (name, entry), None, &factors, Order::AsStored)?;
     Ok(Vec::try_from(&factors.f_reshape(-1)?)?)
 }
 

@@ -8,6 +8,7 @@ use tch::Tensor;
 
 use super::container::TensorFile;
 use super::identity::Hashed;
+use super::part::Wanted;
 use super::weight::{Order, Rows, Weight};
 use super::{Layout, files, foreign, json};
 use crate::config::Config;
@@ -313,10 +314,10 @@ impl Layout for HuggingFace {
         ))
     }
 
-    fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
-        let (name, part) = (self.names.of(weight), self.part(weight));
-        let rows = part.map(|part| (part.from, part.count));
-        self.file(&name)?.copy(&name, rows, into, Order::AsStored)?; // queries and keys are in half-split order already
+    fn copy(&self, weight: Weight, wanted: Wanted, into: &Tensor) -> Result<()> {
+        let name = self.names.of(weight);
+        let part = Rows::wanted(self.part(weight), wanted.part);
+        self.file(&name)?.copy(&name, part, into, Order::AsStored)?; // queries and keys are in half-split order already
         if self.family.ways.gains_from_one && weight.is_gain() {
             let _ = into.f_alias()?.f_add_scalar_(1.0)?;
         }

@@ -9,6 +9,7 @@ use torch_runtime::TensorExt as _;
 
 use super::container::TensorFile;
 use super::identity::Hashed;
+use super::part::{Part, Wanted};
 use super::weight::{BlockWeight, Order, Weight};
 use super::{Layout, files};
 use crate::config::Config;
@@ -145,19 +146,35 @@ impl Layout for Meta {
         Ok((self.shards[0].stored(&name)?.kind_name, bytes))
     }
 
-    /// Each rank's part goes from its file to its place in the whole.
-    fn copy(&self, weight: Weight, into: &Tensor) -> Result<()> {
+    /// Each file's part goes to its place in what is wanted; files with nothing of that are not read.
+    fn copy(&self, weight: Weight, wanted: Wanted, into: &Tensor) -> Result<()> {
         let (name, order) = (weight.meta_name(), Order::interleaved(weight, &self.config));
         let Split::Axis(axis) = self.split(weight)? else {
-            return self.shards[0].copy(&name, None, into, order);
+            let shard = &self.shards[wanted.copy % self.shards.len()];
+            return shard.copy(&name, wanted.part, into, order);
         };
-        let mut from = 0;
+        let (mut from, mut filled) = (0, 0);
         for shard in &self.shards {
             let length = shard.stored(&name)?.shape[axis];
-            shard.copy(&name, None, &into.f_narrow(axis as i64, from, length)?, order)?;
-            from += length;
+            let (part, count) = match wanted.part {
+                Some(part) if part.axis == axis => match part.within(from, length) {
+                    Some(Part { count, .. }) if count == length => (None, length),
+                    Some(own) => (Some(own), own.count),
+                    None => (None, 0),
+                },
+                across => (across, length),
+            };
+            if count > 0 {
+                shard.copy(&name, part, &into.f_narrow(axis as i64, filled, count)?, order)?;
+            }
+            (from, filled) = (from + length, filled + count);
         }
         Ok(())
+    }
+
+    fn embedding_axis(&self) -> Result<usize> {
+        let Split::Axis(axis) = self.split(Weight::Embed)? else { return Ok(0) };
+        Ok(if self.shards.len() > 1 { axis } else { 0 })
     }
 
     fn hashed(&self) -> Result<Vec<Hashed<'_>>> {
