@@ -7,7 +7,7 @@
 //! besides (`{% if title %}`), and only tested: an empty cell of a column that there is, and the four texts that data
 //! may lack (`passage`, `question`, `title`, `statement`). Names with spaces are out of Jinja's reach: rename the column.
 //!
-//! Text comes out as Python's jinja2 renders it, or with an error. `tests/it/jinja/` holds two thousand constructs and
+//! Text comes out as Python's jinja2 renders it, or with an error. `tests/python/` holds two thousand constructs and
 //! what jinja2 makes of them. Values cannot be changed in place (`list.append`), nothing is drawn at random, and no
 //! other file is read (`include`, `extends`). A rendering may do so much work, and print so much, and no more.
 //!

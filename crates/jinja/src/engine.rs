@@ -16,7 +16,7 @@ use super::{environment, limits, source, undefined};
 /// The template's own name, as Jinja's messages show it.
 const NAME: &str = "template";
 
-pub(in crate::template) struct Engine<'source> {
+pub struct Engine<'source> {
     instructions: Instructions<'source>,
     blocks: BTreeMap<&'source str, Instructions<'source>>,
 }
@@ -24,7 +24,7 @@ pub(in crate::template) struct Engine<'source> {
 impl<'source> Engine<'source> {
     /// # Errors
     /// What is no Jinja, with the line; what this engine reads otherwise than Python's jinja2 does.
-    pub(in crate::template) fn compile(text: &'source str) -> Result<Self, Error> {
+    pub fn compile(text: &'source str) -> Result<Self, Error> {
         source::check(text)?;
         let tree = parse(text, NAME, SyntaxConfig::default())?;
         let mut generator = CodeGenerator::new(NAME, text);
@@ -36,13 +36,13 @@ impl<'source> Engine<'source> {
 
     /// # Errors
     /// Whatever Jinja refuses, undefined values and too much work.
-    pub(in crate::template) fn render(&self, variables: Value) -> Result<String, Error> {
+    pub fn render(&self, variables: Value) -> Result<String, Error> {
         static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
         self.run(ENVIRONMENT.get_or_init(environment), variables)
     }
 
     /// [`render`](Self::render) with `open` before and `close` after every value that the template prints.
-    pub(in crate::template) fn render_marked(
+    pub fn render_marked(
         &self,
         variables: Value,
         open: char,

@@ -1,5 +1,5 @@
 //! Jinja as Python's jinja2 renders it: no HTML escapes, values printed as Python's `str` prints them, Python's methods,
-//! and what is not there an error that names it, never another text. `tests/it/jinja/` holds what jinja2 prints.
+//! and what is not there an error that names it, never another text. `tests/python/` holds what jinja2 prints.
 
 mod arguments;
 mod casing;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// The empty cell of a column that there is: it may be tested (`{% if title %}`), and nothing else.
 #[derive(Debug)]
-pub(in crate::template) struct Empty(pub(in crate::template) String);
+pub struct Empty(pub(in crate::template) String);
 
 impl Object for Empty {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
@@ -59,7 +59,7 @@ pub(super) fn refuse(values: &[Value]) -> Result<(), Error> {
 }
 
 /// The expression whose value is undefined, as the template has it (`row.name`), if that is what the error is about.
-pub(in crate::template) fn expression(error: &Error) -> Option<&str> {
+pub fn expression(error: &Error) -> Option<&str> {
     let (before, _) = error.detail()?.split_once("` is undefined")?;
     before.rsplit_once('`').map(|(_, expression)| expression)
 }

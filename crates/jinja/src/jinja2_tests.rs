@@ -1,5 +1,5 @@
 //! What Python's jinja2 makes of two thousand constructs, against what we make of them: the same text, or an error of
-//! ours for a construct that stands in `refused.txt`. `tests/it/jinja/make.py` wrote the table.
+//! ours for a construct that stands in `refused.txt`. `tests/python/make.py` wrote the table.
 
 use super::Engine;
 use minijinja::Value;
@@ -30,7 +30,7 @@ const OTHER: [&str; 6] = [
 ];
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/jinja").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(name)
 }
 
 fn value(json: &serde_json::Value) -> Value {
