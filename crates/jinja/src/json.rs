@@ -1,32 +1,82 @@
-//! jinja2's `tojson`: Python's `json.dumps` with sorted keys and nothing but ASCII, and four characters of HTML escaped.
+//! `tojson`, which is Python's `json.dumps`: jinja2's with sorted keys and nothing but ASCII, and four characters of HTML
+//! escaped; transformers' with the keys as they stand, and all text as it is.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 use std::fmt::Write as _;
 
 use super::arguments::{named, whole};
-use super::{limits, python};
+use super::{limits, python, undefined};
 
 const DEEPEST: usize = 64;
 
-pub(super) fn filter(state: &State, value: &Value, args: &[Value]) -> Result<Value, Error> {
+/// jinja2's own filter.
+pub(super) fn jinja2(state: &State, value: &Value, args: &[Value]) -> Result<Value, Error> {
     let [indent] = named(args, ["indent"])?;
-    let indent = match indent {
-        None => None,
-        indent => Some(usize::try_from(whole(indent, 0)?).unwrap_or_default()),
-    };
-    if indent.is_some_and(|indent| indent > 100) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "tojson indents by 100 spaces at most"));
+    let style = Style::new(indent, Escapes::Html, true)?;
+    written(state, value, style).map(Value::from_safe_string)
+}
+
+/// What transformers puts in its place for chat templates.
+pub(super) fn transformers(state: &State, value: &Value, args: &[Value]) -> Result<Value, Error> {
+    let [ascii, indent, separators, sorted] =
+        named(args, ["ensure_ascii", "indent", "separators", "sort_keys"])?;
+    let is_true = |flag: Option<Value>| flag.is_some_and(|flag| flag.is_true());
+    let escapes = if is_true(ascii) { Escapes::Ascii } else { Escapes::None };
+    let mut style = Style::new(indent, escapes, is_true(sorted))?;
+    if let Some(separators) = separators {
+        let two: Vec<Value> = separators.try_iter()?.collect();
+        let [Some(items), Some(keys)] = [two.first(), two.get(1)].map(|one| one.and_then(Value::as_str))
+        else {
+            let message = "tojson's separators are two texts, between items and after keys";
+            return Err(Error::new(ErrorKind::InvalidOperation, message));
+        };
+        (style.between_items, style.after_keys) = (items.to_owned(), keys.to_owned());
     }
-    let mut writer = Writer { out: String::new(), indent, room: limits::room(state) };
+    written(state, value, style).map(Value::from)
+}
+
+fn written(state: &State, value: &Value, style: Style) -> Result<String, Error> {
+    let mut writer = Writer { out: String::new(), style, room: limits::room(state) };
     writer.value(value, 0)?;
     limits::charge(state, 16 * writer.out.len())?;
-    Ok(Value::from_safe_string(writer.out))
+    Ok(writer.out)
+}
+
+/// Which characters are written as escapes, besides those that JSON asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    None,
+    Ascii,
+    /// All but ASCII, and `<`, `>`, `&` and `'`.
+    Html,
+}
+
+struct Style {
+    indent: Option<usize>,
+    escapes: Escapes,
+    sorted: bool,
+    between_items: String,
+    after_keys: String,
+}
+
+impl Style {
+    fn new(indent: Option<Value>, escapes: Escapes, sorted: bool) -> Result<Self, Error> {
+        let indent = match indent {
+            None => None,
+            indent => Some(usize::try_from(whole(indent, 0)?).unwrap_or_default()),
+        };
+        if indent.is_some_and(|indent| indent > 100) {
+            return Err(Error::new(ErrorKind::InvalidOperation, "tojson indents by 100 spaces at most"));
+        }
+        let between_items = if indent.is_some() { "," } else { ", " }.to_owned();
+        Ok(Self { indent, escapes, sorted, between_items, after_keys: ": ".to_owned() })
+    }
 }
 
 struct Writer {
     out: String,
-    indent: Option<usize>,
+    style: Style,
     room: usize,
 }
 
@@ -40,7 +90,7 @@ impl Writer {
             return Ok(());
         }
         match value.kind() {
-            ValueKind::None => self.out.push_str("null"),
+            _ if undefined::is_none(value) => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => self.out.push_str(&number(value)?),
             ValueKind::Seq | ValueKind::Iterable => {
@@ -53,10 +103,12 @@ impl Writer {
                     let message = "tojson takes dictionaries whose keys are text";
                     return Err(Error::new(ErrorKind::InvalidOperation, message));
                 }
-                keys.sort();
+                if self.style.sorted {
+                    keys.sort();
+                }
                 self.list(['{', '}'], depth, &keys, |writer, key| {
                     writer.text(key.as_str().unwrap_or_default());
-                    writer.out.push_str(": ");
+                    writer.out.push_str(&writer.style.after_keys);
                     writer.value(&value.get_item(key)?, depth + 1)
                 })?;
             }
@@ -77,7 +129,7 @@ impl Writer {
         self.out.push(open);
         for (i, item) in items.iter().enumerate() {
             if i > 0 {
-                self.out.push_str(if self.indent.is_some() { "," } else { ", " });
+                self.out.push_str(&self.style.between_items);
             }
             self.line(depth + 1);
             each(self, item)?;
@@ -90,13 +142,14 @@ impl Writer {
     }
 
     fn line(&mut self, depth: usize) {
-        if let Some(indent) = self.indent {
+        if let Some(indent) = self.style.indent {
             self.out.push('\n');
             self.out.extend(std::iter::repeat_n(' ', indent * depth));
         }
     }
 
     fn text(&mut self, text: &str) {
+        let html = self.style.escapes == Escapes::Html;
         self.out.push('"');
         for c in text.chars() {
             // Writing to a String cannot fail.
@@ -108,14 +161,19 @@ impl Writer {
                 '\t' => write!(self.out, "\\t"),
                 '\u{8}' => write!(self.out, "\\b"),
                 '\u{c}' => write!(self.out, "\\f"),
-                ' '..='~' if !matches!(c, '<' | '>' | '&' | '\'') => write!(self.out, "{c}"),
-                c => {
-                    c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(self.out, "\\u{unit:04x}"))
-                }
+                ' '..='~' if html && matches!(c, '<' | '>' | '&' | '\'') => escaped(&mut self.out, c),
+                ' '..='~' => write!(self.out, "{c}"),
+                '\u{7f}'.. if self.style.escapes == Escapes::None => write!(self.out, "{c}"),
+                c => escaped(&mut self.out, c),
             };
         }
         self.out.push('"');
     }
+}
+
+/// The character as UTF-16, which is how JSON escapes one.
+fn escaped(out: &mut String, c: char) -> std::fmt::Result {
+    c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))
 }
 
 fn number(value: &Value) -> Result<String, Error> {

@@ -57,7 +57,7 @@ pub(super) fn tag_too_long() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Engine, deeply};
+    use crate::{Dialect, Engine, deeply};
     use minijinja::{ErrorKind, Value};
     use proptest::prelude::*;
     use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ mod tests {
         let row = Value::from_pairs([("text", "abc ".repeat(200))]);
         // An error holds values of the template, which only a deep stack can drop.
         let render = || {
-            Engine::compile(source)
+            Engine::compile(source, Dialect::Data)
                 .and_then(|engine| engine.render(row))
                 .map_err(|e| (e.kind(), e.to_string()))
         };
