@@ -30,7 +30,7 @@
 //!   what other libraries call them.
 //! - [`Edits`] change activations, written as data: steer, patch, ablate.
 //! - [`Llama::unembed`] reads a residual stream as logits (the logit lens), [`Llama::weight`] gives the weights.
-//! - [`Llama::generate`] continues prompts.
+//! - [`Llama::generate`] continues prompts; [`chat`] writes them as the model's own chat template does.
 //!
 //! # Numbers out of tensors
 //! tch converts tensors of one, two, and three axes into `Vec<f32>`, `Vec<Vec<f32>>`, and `Vec<Vec<Vec<f32>>>`, whatever
@@ -38,6 +38,7 @@
 //! (&tensor).try_into()?`, with the ndarray that tch uses (0.16 in tch 0.26).
 
 mod batch;
+pub mod chat;
 mod checkpoint;
 mod config;
 mod error;
