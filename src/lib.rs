@@ -41,12 +41,14 @@ pub use llama_core;
 pub use tch;
 pub use torch_runtime;
 
+mod chat;
 mod drift;
 mod error;
 mod extract;
 mod pairs;
 mod predict;
 
+pub use chat::Chat;
 pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
 pub use extract::{Examples, Extraction, Observer, Outcome, PartOf, TokenRule, computing, recorded_threads};

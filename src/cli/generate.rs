@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Llama, Precision, Sampling};
+use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Llama, Precision, Sampling, Tokenizer};
 use llama_ccs::torch_runtime;
 use serde_json::json;
 
+use super::chat::ChatArgs;
 use super::values::{AnyError, kernels, precision, tokenizer};
 use super::{named, output};
 
@@ -23,7 +24,9 @@ pub(crate) struct Args {
     /// The tokenizer, if it is neither in the model's folder nor beside it.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// Texts to continue.
+    #[command(flatten)]
+    chat: ChatArgs,
+    /// Texts to continue; with --chat, what the user says.
     #[arg(required = true)]
     prompts: Vec<String>,
     /// Sampling temperature; 0 always takes the most likely token.
@@ -57,7 +60,7 @@ impl Args {
         tokenizer.check_fits(checkpoint.config())?;
         let suited = checkpoint.suited(device, (self.dtype, self.kernels), &IdentityCache::of_user())?;
         let llama = Llama::load(&checkpoint, suited.precision, device)?.with_kernels(suited.kernels)?;
-        let prompts = self.prompts.iter().map(|p| tokenizer.ids(p)).collect::<Result<Vec<_>, _>>()?;
+        let prompts = self.ids(&tokenizer)?;
         let sampling = Sampling {
             temperature: self.temperature,
             top_p: self.top_p,
@@ -77,9 +80,23 @@ impl Args {
             output::json(&pairs.collect::<Vec<_>>())?;
         } else {
             for (prompt, text) in self.prompts.iter().zip(&texts) {
-                output::data(&format!("{prompt}{text}"))?;
+                // A chat's prompt is a question, which the answer does not continue.
+                let before = if self.chat.is_asked() { "" } else { prompt };
+                output::data(&format!("{before}{text}"))?;
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The tokens of each prompt.
+    fn ids(&self, tokenizer: &Tokenizer) -> Result<Vec<Vec<u32>>, AnyError> {
+        let Some(mut chat) = self.chat.chat(tokenizer)? else {
+            return Ok(self.prompts.iter().map(|p| tokenizer.ids(p)).collect::<Result<_, _>>()?);
+        };
+        let ids = |prompt: &String| -> Result<Vec<u32>, AnyError> {
+            let tokens = tokenizer.encode_chat(&chat.question(prompt)?)?;
+            Ok(tokens.into_iter().map(|token| token.id).collect())
+        };
+        self.prompts.iter().map(ids).collect()
     }
 }
