@@ -95,6 +95,9 @@ pub enum Error {
         /// The names that the pairs bear.
         named: String,
     },
+    /// Prompts of which some are chats and some are not, or chats of several templates.
+    #[error("the prompts are of several chat templates, or some of them are no chats")]
+    MixedChats,
     /// A probe's token rule is not one of [`crate::TokenRule`].
     #[error("the probe was fitted on states at the tokens `{rule}`, a rule that this program cannot follow")]
     UnknownTokenRule {
@@ -170,8 +173,11 @@ impl Error {
             }
             Self::NoAnswers { .. } => "the rules last, first, mean, and all are of any prompt",
             Self::TemplateOfNoPair { .. } => "give the template that the prompts were made with, or none",
+            Self::MixedChats => {
+                "a store is of one kind of prompts: make them all with the same chat template"
+            }
             Self::UnknownTokenRule { .. } => {
-                "the rules are last, first, mean, answer_mean; a store of another program needs that program"
+                "the rules are last, first, mean, answer_mean, answer_last; a store of another program needs that program"
             }
             Self::AllTokens { .. } => "of the methods for all tokens, `last` reads one state",
             Self::NotPredicted { .. } => {

@@ -41,6 +41,7 @@ pub use llama_core;
 pub use tch;
 pub use torch_runtime;
 
+mod chat;
 mod drift;
 mod error;
 mod extract;
@@ -49,6 +50,7 @@ mod predict;
 #[cfg(feature = "distributed")]
 mod tensor_parallel;
 
+pub use chat::Chat;
 pub use drift::{Drift, drift};
 pub use error::{Error, Result, hint};
 pub use extract::{Examples, Extraction, Observer, Outcome, PartOf, TokenRule, computing, recorded_threads};

@@ -11,13 +11,20 @@ pub struct PairTokenizer<'a>(pub &'a llama_core::Tokenizer);
 
 impl boolq::Tokenizer for PairTokenizer<'_> {
     fn encode(&self, text: &str) -> std::result::Result<Vec<boolq::Token>, BoxError> {
-        let tokens = self.0.encode(text)?;
-        Ok(tokens.into_iter().map(|token| boolq::Token { id: token.id, span: token.span }).collect())
+        Ok(as_boolqs(self.0.encode(text)?))
+    }
+
+    fn encode_chat(&self, text: &str) -> std::result::Result<Vec<boolq::Token>, BoxError> {
+        Ok(as_boolqs(self.0.encode_chat(text)?))
     }
 
     fn token_text(&self, id: u32) -> String {
         self.0.piece(id).to_owned()
     }
+}
+
+fn as_boolqs(tokens: Vec<llama_core::Token>) -> Vec<boolq::Token> {
+    tokens.into_iter().map(|token| boolq::Token { id: token.id, span: token.span }).collect()
 }
 
 /// Tokenizes pairs as they are, all of them, in parallel and in order.

@@ -18,6 +18,7 @@ use llama_ccs::{
 };
 use serde_json::json;
 
+use super::chat::warn_of_another;
 use super::values::{AnyError, at_least_one, kernels, precision, size, tokenizer};
 use super::watch::Watch;
 use super::{named, output, sidecar};
@@ -65,7 +66,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     hooks: Vec<String>,
     /// Tokens whose states are stored, separated by commas, each in columns of its own: last, first, mean (over all
-    /// tokens), answer_mean (over the tokens of the answer), all (every token's own state: as many times larger as prompts are long).
+    /// tokens), answer_mean (over the tokens of the answer), answer_last (the last token of the answer, for chats and other
+    /// prompts that go on after it), all (every token's own state: as many times larger as prompts are long).
     #[arg(long, value_name = "RULES", value_delimiter = ',', default_value = "last")]
     tokens: Vec<TokenRule>,
     /// The template that the prompts were made with, for prompts that `llama-ccs prompts` did not write (it leaves its
@@ -155,7 +157,7 @@ impl Args {
     fn extract(&self, json: bool, signals: &Signals, processes: &Processes) -> Result<ExitCode, AnyError> {
         let device = torch_runtime::open(&processes.device(&self.device))?;
         let edits = self.edits.as_ref().map(Edits::load).transpose()?;
-        let sidecar::Made { templates, notes, .. } = self.made()?;
+        let sidecar::Made { templates, notes, chat } = self.made()?;
         let checkpoint = Checkpoint::open(named::model(&self.model)?)?;
         let tokenizer = tokenizer(self.tokenizer.as_ref(), Some(&checkpoint))?;
         let cache = IdentityCache::of_user();
@@ -179,9 +181,14 @@ impl Args {
             extraction = extraction.edits(edits);
         }
         extraction = templates.iter().fold(extraction, Extraction::template);
+        let chat_name = chat.as_ref().and_then(|chat| chat.name.clone());
+        if let Some(chat) = chat {
+            extraction = extraction.chat(chat);
+        }
         let (prompts, warnings) = Tokenized::read(&self.prompts, &tokenizer)?;
         if processes.is_first() {
             warnings.iter().for_each(output::warn);
+            warn_of_another(prompts.chat(), chat_name.as_deref(), &tokenizer);
         }
         let found = warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
         extraction = notes.into_iter().chain(found).fold(extraction, Extraction::data_note);
@@ -352,6 +359,14 @@ impl Tokenized {
                 (Self::Statements(tokenize_statements(read.statements, tokenizer)?), read.warnings)
             }
         })
+    }
+
+    /// The hash of the chat template that rendered them, if one did.
+    fn chat(&self) -> Option<&str> {
+        match self {
+            Self::Pairs(pairs) => pairs.first()?.pair.chat.as_deref(),
+            Self::Statements(statements) => statements.first()?.statement.chat.as_deref(),
+        }
     }
 
     fn examples(&self) -> Examples<'_> {

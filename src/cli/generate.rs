@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use host::program::{Hinted, Signals};
 use llama_ccs::llama_core::{
-    Change, Checkpoint, Edits, Ended, Generated, Hook, IdentityCache, Kernels, Precision, Sampling,
+    Change, Checkpoint, Edits, Ended, Generated, Hook, IdentityCache, Kernels, Precision, Sampling, Tokenizer,
 };
 use llama_ccs::torch_runtime;
 use llama_ccs::torch_runtime::program::Processes;
 use serde_json::json;
 
+use super::chat::ChatArgs;
 use super::together::{TogetherArgs, explained, load};
 use super::values::{AnyError, kernels, precision, tokenizer};
 use super::{named, output};
@@ -34,7 +35,9 @@ pub(crate) struct Args {
     /// The tokenizer, if it is neither in the model's folder nor beside it.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// Texts to continue.
+    #[command(flatten)]
+    chat: ChatArgs,
+    /// Texts to continue; with --chat, what the user says.
     #[arg(required = true)]
     prompts: Vec<String>,
     /// Sampling temperature; 0 always takes the most likely token.
@@ -104,14 +107,14 @@ impl Args {
             .iter()
             .flat_map(|prompt| strengths.iter().map(move |&strength| (prompt, strength)))
             .collect();
-        let prompts = rows.iter().map(|(prompt, _)| tokenizer.ids(prompt)).collect::<Result<Vec<_>, _>>()?;
+        let prompts = self.ids(&tokenizer, rows.iter().map(|(prompt, _)| *prompt))?;
         let edits = self.edits(&rows)?;
         let mut hook = edits.map(|edits| edits.hook(llama.config(), device)).transpose()?;
         let hook = hook.as_mut().map(|hook| hook as &mut dyn Hook);
         let texts = llama.generate_text(&tokenizer, &prompts, &sampling, &self.stop, hook);
         let texts = explained(processes, texts)?;
         if processes.is_first() {
-            print(&rows, &texts, json)?;
+            self.print(&rows, &texts, json)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -134,36 +137,59 @@ impl Args {
         let strengths: Vec<f64> = rows.iter().filter_map(|(_, strength)| *strength).collect();
         Ok(Some(edits.with_strengths(&strengths)))
     }
-}
 
-fn print(rows: &[(&String, Option<f64>)], texts: &[Generated], json: bool) -> Result<(), AnyError> {
-    let all = || rows.iter().zip(texts);
-    if json {
-        let object = |((prompt, strength), own): (&(&String, Option<f64>), &Generated)| {
-            let (ended, stop) = match &own.ended {
-                Ended::Length => ("length", None),
-                Ended::Token => ("token", None),
-                Ended::Text(stop) => ("text", Some(stop)),
-            };
-            let mut object = json!({
-                "prompt": prompt, "text": own.text, "tokens": own.ids.len(), "ended": ended,
-            });
-            if let Some(stop) = stop {
-                object["stop"] = json!(stop);
-            }
-            if let Some(strength) = strength {
-                object["strength"] = json!(strength);
-            }
-            object
+    /// The tokens of each prompt.
+    fn ids<'a>(
+        &self,
+        tokenizer: &Tokenizer,
+        prompts: impl Iterator<Item = &'a String>,
+    ) -> Result<Vec<Vec<u32>>, AnyError> {
+        let Some(mut chat) = self.chat.chat(tokenizer)? else {
+            return Ok(prompts.map(|prompt| tokenizer.ids(prompt)).collect::<Result<_, _>>()?);
         };
-        output::json(&all().map(object).collect::<Vec<_>>())?;
-        return Ok(());
+        let ids = |prompt: &String| -> Result<Vec<u32>, AnyError> {
+            let tokens = tokenizer.encode_chat(&chat.question(prompt)?)?;
+            Ok(tokens.into_iter().map(|token| token.id).collect())
+        };
+        prompts.map(ids).collect()
     }
-    for ((prompt, strength), own) in all() {
-        let strength = strength.map_or_else(String::new, |strength| format!("[{strength}] "));
-        output::data(&format!("{strength}{prompt}{}", own.text))?;
+
+    fn print(
+        &self,
+        rows: &[(&String, Option<f64>)],
+        texts: &[Generated],
+        json: bool,
+    ) -> Result<(), AnyError> {
+        let all = || rows.iter().zip(texts);
+        if json {
+            let object = |((prompt, strength), own): (&(&String, Option<f64>), &Generated)| {
+                let (ended, stop) = match &own.ended {
+                    Ended::Length => ("length", None),
+                    Ended::Token => ("token", None),
+                    Ended::Text(stop) => ("text", Some(stop)),
+                };
+                let mut object = json!({
+                    "prompt": prompt, "text": own.text, "tokens": own.ids.len(), "ended": ended,
+                });
+                if let Some(stop) = stop {
+                    object["stop"] = json!(stop);
+                }
+                if let Some(strength) = strength {
+                    object["strength"] = json!(strength);
+                }
+                object
+            };
+            output::json(&all().map(object).collect::<Vec<_>>())?;
+            return Ok(());
+        }
+        for ((prompt, strength), own) in all() {
+            let strength = strength.map_or_else(String::new, |strength| format!("[{strength}] "));
+            // A chat's prompt is a question, which the answer does not continue.
+            let before = if self.chat.is_asked() { "" } else { prompt.as_str() };
+            output::data(&format!("{strength}{before}{}", own.text))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A text of a command line, in which a new line is written `\n`.

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use host::program::{Errors, Program, Signals, is_later_rank};
 use llama_ccs::torch_runtime::program;
 
+mod chat;
 mod check;
 mod data;
 mod doctor;

@@ -14,11 +14,12 @@ use llama_ccs::ccs_trainer::{self, Fitted};
 use llama_ccs::llama_core::{Checkpoint, IdentityCache, Kernels, Precision, Tokenizer};
 use llama_ccs::torch_runtime::program::Processes;
 use llama_ccs::{
-    Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, check_predictable, tokenize_all,
-    torch_runtime,
+    Chat, Extraction, Mismatch, Origin, PairTokenizer, PredictOptions, Predicted, check_predictable,
+    tokenize_all, torch_runtime,
 };
 use serde_json::json;
 
+use super::chat::warn_of_another;
 use super::data::Columns;
 use super::together::{TogetherArgs, predicted};
 use super::values::{AnyError, kernels, precision, tokenizer};
@@ -212,12 +213,22 @@ impl Args {
         }
         let origin = Origin::of(fitted);
         let template = self.template(&origin)?;
+        let mut chat = origin.chat.as_ref().map(Chat::from_record).transpose()?;
+        let record = origin.chat.as_ref();
+        warn_of_another(
+            record.and_then(|chat| chat.identity.as_deref()),
+            record.and_then(|chat| chat.name.as_deref()),
+            tokenizer,
+        );
         let other_text = origin.other_text(&template);
         let Some(path) = &self.data else {
-            return Ok(Asked { other_text, ..self.statements(&template, tokenizer)? });
+            return Ok(Asked { other_text, ..self.statements(&template, chat.as_mut(), tokenizer)? });
         };
         let data = self.columns.load(path, std::slice::from_ref(&template), 0, KeepColumns::Nothing)?;
-        let made = boolq::pairs(&data, &template)?;
+        let mut made = boolq::pairs(&data, &template)?;
+        if let Some(chat) = &mut chat {
+            made.pairs = chat.pairs(&made.pairs)?;
+        }
         let selection =
             Selection { offset: self.offset, limit: self.limit, max_seq_len: None, balance: None };
         let selected = boolq::select(&made.pairs, &PairTokenizer(tokenizer), &selection)?;
@@ -254,7 +265,12 @@ impl Args {
     }
 
     /// The statements or questions of the command line, whichever the template is for; their labels mean nothing.
-    fn statements(&self, template: &Template, tokenizer: &Tokenizer) -> Result<Asked, AnyError> {
+    fn statements(
+        &self,
+        template: &Template,
+        chat: Option<&mut Chat>,
+        tokenizer: &Tokenizer,
+    ) -> Result<Asked, AnyError> {
         let data = |kind: Kind| {
             let question = |(row, text): (usize, &String)| Question {
                 row: row as u64,
@@ -273,7 +289,7 @@ impl Args {
             boolq::pairs(&data(Kind::Statements), template)
                 .or_else(|_| boolq::pairs(&data(Kind::Questions), template))
         };
-        let made = made.map_err(|e| -> AnyError {
+        let mut made = made.map_err(|e| -> AnyError {
             if self.passage.is_some() {
                 return e.into();
             }
@@ -281,6 +297,9 @@ impl Args {
                 "the template needs more than a statement; give --passage TEXT, or --template statement";
             Hinted::new(e.to_string(), hint).into()
         })?;
+        if let Some(chat) = chat {
+            made.pairs = chat.pairs(&made.pairs)?;
+        }
         let pairs = tokenize_all(made.pairs, tokenizer)?;
         Ok(Asked { pairs, texts: self.statements.clone(), labeled: false, other_text: None })
     }

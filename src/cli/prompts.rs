@@ -6,14 +6,15 @@ use std::process::ExitCode;
 
 use host::files::in_json;
 use host::program::Hinted;
-use llama_ccs::PairTokenizer;
 use llama_ccs::boolq::{
     self, ContrastPair, Dataset, KeepColumns, Selected, Selection, Statement, Template, TokenizedPair,
     preview, preview_statement,
 };
 use llama_ccs::llama_core::Checkpoint;
+use llama_ccs::{Chat, PairTokenizer};
 use serde_json::json;
 
+use super::chat::ChatArgs;
 use super::data::Columns;
 use super::values::{AnyError, tokenizer};
 use super::{named, output, sidecar};
@@ -64,6 +65,8 @@ pub(crate) struct Args {
     data: PathBuf,
     #[command(flatten)]
     columns: Columns,
+    #[command(flatten)]
+    chat: ChatArgs,
     /// The file to write. Its columns: idx, plus_prompt, minus_prompt, label, question_id, group, template, dataset;
     /// where the answer is in each prompt, as START:END in characters (plus_answer, minus_answer); the classes that the
     /// two answers stand for, if they have names (plus_class, minus_class); and further columns of the data as
@@ -123,6 +126,7 @@ pub(crate) struct Args {
 struct Made<E: boolq::Example> {
     data: Dataset,
     templates: Vec<Template>,
+    chat: Option<Chat>,
     selected: Selected<E>,
     warnings: Vec<String>,
     /// What reports should say of the groups.
@@ -142,34 +146,52 @@ impl Args {
         if let Some(checkpoint) = &checkpoint {
             tokenizer.check_fits(checkpoint.config())?;
         }
+        let chat = self.chat.chat(&tokenizer)?;
         let tokenizer = PairTokenizer(&tokenizer);
         if self.single {
-            self.statements(tokenizer, json)?;
+            self.statements(tokenizer, chat, json)?;
         } else {
-            self.pairs(tokenizer, json)?;
+            self.pairs(tokenizer, chat, json)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn pairs(&self, tokenizer: PairTokenizer<'_>, json: bool) -> Result<(), AnyError> {
+    fn pairs(
+        &self,
+        tokenizer: PairTokenizer<'_>,
+        mut chat: Option<Chat>,
+        json: bool,
+    ) -> Result<(), AnyError> {
         let (templates, left_out) = self.templates()?;
         let data = self.columns.load(&self.data, &templates, self.seed, self.kept_columns())?;
         if self.blank_passage {
             boolq::check_blank(&data, &templates)?;
         }
-        let boolq::Pairs { pairs, warnings } = boolq::pairs_with(&data, &templates)?;
+        let boolq::Pairs { mut pairs, warnings } = boolq::pairs_with(&data, &templates)?;
+        if let Some(chat) = &mut chat {
+            pairs = chat.pairs(&pairs)?;
+        }
         let mut made = self.selected((data, templates), &pairs, (&left_out, &warnings), tokenizer)?;
         if self.blank_passage {
             let pairs = made.selected.examples.iter().map(|p| &p.pair);
-            let blank = boolq::blank(&made.data, &made.templates, pairs)?;
+            let mut blank = boolq::blank(&made.data, &made.templates, pairs)?;
+            if let Some(chat) = &mut chat {
+                blank = chat.pairs(&blank)?;
+            }
             let tokenized = blank.into_iter().map(|pair| TokenizedPair::new(pair, &tokenizer));
             made.selected.examples = tokenized.collect::<Result<_, _>>()?;
         }
         boolq::prompts::write(&self.out, made.selected.examples.iter().map(|p| &p.pair))?;
+        made.chat = chat;
         self.report::<ContrastPair>(made, |p| p.pair.label, |p| preview(p, &tokenizer), json)
     }
 
-    fn statements(&self, tokenizer: PairTokenizer<'_>, json: bool) -> Result<(), AnyError> {
+    fn statements(
+        &self,
+        tokenizer: PairTokenizer<'_>,
+        mut chat: Option<Chat>,
+        json: bool,
+    ) -> Result<(), AnyError> {
         if self.blank_passage {
             let what = "--single makes statements, and --blank-passage is a control for questions";
             let hint = "leave out one of them, or give a template that does not print the passage";
@@ -177,9 +199,13 @@ impl Args {
         }
         let (templates, left_out) = self.templates()?;
         let data = self.columns.load(&self.data, &templates, self.seed, self.kept_columns())?;
-        let boolq::Statements { statements, warnings } = boolq::statements_with(&data, &templates)?;
-        let made = self.selected((data, templates), &statements, (&left_out, &warnings), tokenizer)?;
+        let boolq::Statements { mut statements, warnings } = boolq::statements_with(&data, &templates)?;
+        if let Some(chat) = &mut chat {
+            statements = chat.statements(&statements)?;
+        }
+        let mut made = self.selected((data, templates), &statements, (&left_out, &warnings), tokenizer)?;
         boolq::prompts::write_statements(&self.out, made.selected.examples.iter().map(|s| &s.statement))?;
+        made.chat = chat;
         self.report::<Statement>(made, |s| s.statement.label, |s| preview_statement(s, &tokenizer), json)
     }
 
@@ -210,7 +236,7 @@ impl Args {
             return Err(Box::new(llama_ccs::Error::NoPairs));
         }
         let notes = notes(of_examples, selected.examples.len());
-        Ok(Made { data, templates, selected, warnings, notes })
+        Ok(Made { data, templates, chat: None, selected, warnings, notes })
     }
 
     /// Writes what belongs beside the prompts, and says what was made.
@@ -221,8 +247,10 @@ impl Args {
         preview: impl Fn(&E::Tokenized) -> String,
         json: bool,
     ) -> Result<(), AnyError> {
-        let Made { data, templates, selected, warnings, notes } = made;
-        sidecar::save(&self.out, &templates, notes)?;
+        let Made { data, templates, chat, selected, warnings, notes } = made;
+        let record = chat.as_ref().map(Chat::record);
+        sidecar::save(&self.out, sidecar::Made { templates: templates.clone(), chat: record, notes })?;
+        self.chat.warn(chat.as_ref());
         let true_share = selected.examples.iter().filter(|example| label(example)).count() as f64
             / selected.examples.len().max(1) as f64;
         if json {

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use host::program::Hinted;
+use llama_ccs::activations::provenance::Chat;
 use llama_ccs::boolq::{Template, TemplateText};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ struct Sidecar {
     /// Of the prompts file: a sidecar of other prompts is not used.
     blake3: String,
     templates: Vec<(String, TemplateText)>,
+    /// How the prompts were made chats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chat: Option<Chat>,
     /// Sentences on the data, such as that groups were guessed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
@@ -36,13 +40,15 @@ fn hash(prompts: &Path) -> Result<String, AnyError> {
 #[derive(Default)]
 pub(crate) struct Made {
     pub(crate) templates: Vec<Template>,
+    pub(crate) chat: Option<Chat>,
     pub(crate) notes: Vec<String>,
 }
 
-/// Writes the templates that made the prompts, and notes on the data, into their sidecar.
-pub(crate) fn save(prompts: &Path, templates: &[Template], notes: Vec<String>) -> Result<(), AnyError> {
+/// Writes how the prompts were made into their sidecar.
+pub(crate) fn save(prompts: &Path, made: Made) -> Result<(), AnyError> {
+    let Made { templates, chat, notes } = made;
     let templates = templates.iter().map(|t| (t.name().to_owned(), t.text())).collect();
-    let sidecar = Sidecar { blake3: hash(prompts)?, templates, notes };
+    let sidecar = Sidecar { blake3: hash(prompts)?, templates, chat, notes };
     Ok(host::files::replace(path_of(prompts), (serde_json::to_string_pretty(&sidecar)? + "\n").as_bytes())?)
 }
 
@@ -66,5 +72,5 @@ pub(crate) fn load(prompts: &Path) -> Result<Made, AnyError> {
     }
     let templates = sidecar.templates.iter().map(|(name, text)| Template::from_text(name, text));
     let templates = templates.collect::<Result<_, _>>().map_err(|error| damaged(&error))?;
-    Ok(Made { templates, notes: sidecar.notes })
+    Ok(Made { templates, chat: sidecar.chat, notes: sidecar.notes })
 }

@@ -222,7 +222,7 @@ impl<'p> PreparedBatch<'p> {
             let own = rules.iter().map(|rule| match rule {
                 TokenRule::Last => Some(length - 1..length),
                 TokenRule::First => Some(0..1),
-                TokenRule::AnswerMean => prompt.answer.clone(),
+                TokenRule::AnswerMean | TokenRule::AnswerLast => prompt.answer.clone(),
                 TokenRule::Mean | TokenRule::All => None,
             });
             let own = own.collect::<Option<Vec<_>>>()?.into_iter().flatten();

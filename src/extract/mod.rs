@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use activations::provenance::Chat;
 use activations::{Store, StoreDtype};
 use boolq::Template;
 use llama_core::tch::Device;
@@ -78,6 +79,7 @@ pub struct Extraction<'a> {
     sharing: bool,
     deterministic: bool,
     edits: Option<&'a Edits>,
+    chat: Option<Chat>,
     note: Option<String>,
     data_notes: Vec<String>,
     stop: Option<&'a AtomicBool>,
@@ -112,6 +114,7 @@ impl<'a> Extraction<'a> {
             sharing: true,
             deterministic: false,
             edits: None,
+            chat: None,
             note: None,
             data_notes: Vec::new(),
             stop: None,
@@ -153,6 +156,14 @@ impl<'a> Extraction<'a> {
     #[must_use]
     pub fn template(mut self, template: &'a Template) -> Self {
         self.templates.push(template);
+        self
+    }
+
+    /// Records how the prompts were made chats ([`Chat::record`](crate::Chat::record)), for [`crate::predict()`] on other
+    /// questions. Prompts themselves bear the template's hash only.
+    #[must_use]
+    pub fn chat(mut self, chat: Chat) -> Self {
+        self.chat = Some(chat);
         self
     }
 

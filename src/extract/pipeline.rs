@@ -416,6 +416,7 @@ mod tests {
                 template: String::new(),
                 dataset: String::new(),
                 classes: None,
+                chat: None,
                 columns: boolq::DataColumns::default(),
             };
             TokenizedPair { pair, plus: prompt(7), minus: prompt(8), seam: false }

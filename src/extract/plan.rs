@@ -215,6 +215,7 @@ mod tests {
             template: String::new(),
             dataset: String::new(),
             classes: None,
+            chat: None,
             columns: boolq::DataColumns::default(),
         };
         let (plus, minus) = (prompt(1000, answers.0), prompt(1001, answers.1));
@@ -232,6 +233,7 @@ mod tests {
             group: String::new(),
             template: String::new(),
             dataset: String::new(),
+            chat: None,
             columns: boolq::DataColumns::default(),
         };
         TokenizedStatement { statement, ids }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::examples::Example;
 use super::{Extraction, computing, plan};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Extraction<'_> {
     /// Everything that states depend on: no clock time and no path. `identity` is the checkpoint's.
@@ -25,6 +25,7 @@ impl Extraction<'_> {
             (template.name().to_owned(), provenance::Template { identity, text, ..Default::default() })
         };
         Ok(Provenance {
+            chat: self.chat_of(examples)?,
             dataset: Some(names(examples, |origin| origin.dataset)),
             edits: self.edits.map(llama_core::Edits::to_json).transpose()?,
             extraction: Some(self.computation(kind)),
@@ -47,6 +48,16 @@ impl Extraction<'_> {
             ),
             ..Provenance::default()
         })
+    }
+
+    /// How the prompts were made chats, if they are: as it was given, else what they themselves say.
+    fn chat_of(&self, examples: &[Example<'_>]) -> Result<Option<provenance::Chat>> {
+        let chats: BTreeSet<Option<&str>> = examples.iter().map(|example| example.origin.chat).collect();
+        let [only] = Vec::from_iter(chats)[..] else { return Err(Error::MixedChats) };
+        let Some(identity) = only else { return Ok(None) };
+        let given = self.chat.clone().filter(|chat| chat.identity.as_deref() == Some(identity));
+        let bare = || provenance::Chat { identity: Some(identity.to_owned()), ..Default::default() };
+        Ok(Some(given.unwrap_or_else(bare)))
     }
 
     fn model(&self, identity: &str) -> Result<Model> {

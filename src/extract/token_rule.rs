@@ -22,17 +22,20 @@ pub enum TokenRule {
     Mean,
     /// The mean over all tokens of the whole answer, taken in f64.
     AnswerMean,
+    /// The last token of the answer, whatever follows it: in a chat, the one before the template ends the turn.
+    AnswerLast,
     /// Every token: a state for each of them, BOS included.
     All,
 }
 
 impl TokenRule {
     /// All rules, in the order of a store's columns.
-    pub const ALL: [Self; 5] = [Self::Last, Self::First, Self::Mean, Self::AnswerMean, Self::All];
+    pub const ALL: [Self; 6] =
+        [Self::Last, Self::First, Self::Mean, Self::AnswerMean, Self::AnswerLast, Self::All];
 
     /// Whether the states are of the tokens of an answer, which single statements do not have.
     pub fn is_of_answers(self) -> bool {
-        self == Self::AnswerMean
+        matches!(self, Self::AnswerMean | Self::AnswerLast)
     }
 
     /// The name in stores and on the command line.
@@ -42,6 +45,7 @@ impl TokenRule {
             Self::First => "first",
             Self::Mean => "mean",
             Self::AnswerMean => "answer_mean",
+            Self::AnswerLast => "answer_last",
             Self::All => activations::ALL_TOKENS,
         }
     }
@@ -54,6 +58,9 @@ impl TokenRule {
             Self::Mean => Tokens::Mean,
             Self::All => Tokens::All,
             Self::AnswerMean => Tokens::At(prompts.iter().map(|prompt| answer(prompt).collect()).collect()),
+            Self::AnswerLast => Tokens::At(
+                prompts.iter().map(|prompt| answer(prompt).next_back().into_iter().collect()).collect(),
+            ),
         }
     }
 
@@ -120,7 +127,7 @@ mod tests {
         }
         assert_eq!(
             "answer".parse::<TokenRule>(),
-            Err("`answer` is none of last, first, mean, answer_mean, all".to_owned())
+            Err("`answer` is none of last, first, mean, answer_mean, answer_last, all".to_owned())
         );
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::extract::computing;
 
 /// What made the states that a probe was fitted on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Origin {
     /// The model's name, such as `LLaMA, 6.7 billion parameters`.
     pub model_name: Option<String>,
@@ -27,6 +27,8 @@ pub struct Origin {
     pub kernels: Option<Kernels>,
     /// The names of the templates.
     pub templates: Vec<String>,
+    /// How its prompts were made chats, if they were.
+    pub chat: Option<provenance::Chat>,
     /// Name, identity and text of those templates that were recorded in full ([`crate::Extraction::template`]).
     recorded: Vec<(String, String, TemplateText)>,
 }
@@ -50,6 +52,7 @@ impl Origin {
             precision: computing::recorded_precision(provenance),
             kernels: computing::recorded_kernels(provenance),
             templates: provenance.template_names().into_iter().map(str::to_owned).collect(),
+            chat: provenance.chat.clone(),
             recorded: provenance.templates.iter().flatten().filter_map(template).collect(),
         }
     }
@@ -109,12 +112,17 @@ impl Origin {
         let fitted_in = self.precision.filter(|fitted| *fitted != precision);
         let stranger = pairs.iter().map(|p| &p.pair.template).find(|name| !self.templates.contains(name));
         let template = stranger.filter(|_| !self.templates.is_empty()).cloned();
+        let chat = pairs.first().and_then(|p| p.pair.chat.clone());
+        let fitted_chat = self.chat.as_ref().map(|chat| chat.identity.clone().unwrap_or_default());
+        let other_chat = (chat != fitted_chat && !pairs.is_empty() && self.model.is_some())
+            .then_some(Mismatch::Chat { fitted: fitted_chat, found: chat });
         [
             model.map(|fitted| Mismatch::Model { fitted, found: found_model }),
             tokenizer.map(|fitted| Mismatch::Tokenizer { fitted, found: found_tokenizer }),
             self.edits.clone().map(|fitted| Mismatch::Edits { fitted }),
             fitted_in.map(|fitted| Mismatch::Precision { fitted, found: precision }),
             template.map(|found| Mismatch::Template { fitted: self.templates.join(", "), found }),
+            other_chat,
         ]
         .into_iter()
         .flatten()
@@ -159,6 +167,13 @@ pub enum Mismatch {
         /// The one given.
         found: String,
     },
+    /// Whether questions are chats, and by which chat template.
+    Chat {
+        /// The hash of the chat template that the probe was fitted on; `None` for prompts that were no chats.
+        fitted: Option<String>,
+        /// That of the prompts given.
+        found: Option<String>,
+    },
     /// Rows are of templates of whose states a probe of several templates knows no means and scales: they get those of
     /// all its templates together.
     Statistics {
@@ -193,6 +208,13 @@ impl fmt::Display for Mismatch {
             ),
             Self::Template { fitted, found } => {
                 write!(f, "the probe was fitted on the template {fitted}, these prompts are of {found}")
+            }
+            Self::Chat { fitted, found } => {
+                let named = |chat: &Option<String>| match chat.as_deref() {
+                    Some(identity) => format!("chats of the template {}…", short(identity)),
+                    None => "prompts that are no chats".to_owned(),
+                };
+                write!(f, "the probe was fitted on {}, these are {}", named(fitted), named(found))
             }
             Self::Statistics { known, rows } => {
                 let like = if known.len() > 1 { "all templates together are" } else { "that one is" };

@@ -439,7 +439,7 @@ fn every_command_speaks_json() {
 }
 
 /// A run of the last layer, quickly.
-fn fit(store: &std::path::Path, out: &std::path::Path) {
+pub(crate) fn fit(store: &std::path::Path, out: &std::path::Path) {
     use llama_ccs::ccs_trainer::{Fit, LayerSelection, NewRunDir, Overwrite, Settings};
     let source = llama_ccs::ccs_trainer::StoreSource::open(store).expect("store");
     let mut settings = Settings { layers: LayerSelection::Ranges(vec![(4, 4)]), ..Settings::default() };

@@ -4,6 +4,7 @@
 
 mod answers;
 mod bad_input;
+mod chat;
 mod columns;
 mod commands;
 mod damage;

@@ -186,6 +186,7 @@ fn a_statement_has_the_states_of_the_same_text_in_a_pair() {
         group: pair.group.clone(),
         template: pair.template.clone(),
         dataset: pair.dataset.clone(),
+        chat: None,
         columns: pair.columns.clone(),
     };
     let statements = tokenize_statements(pairs.iter().map(of_plus).collect(), &tokenizer).expect("tokens");

@@ -213,6 +213,7 @@ fn all_tokens_hold_the_states_of_every_other_rule() {
             group: pair.pair.group.clone(),
             template: pair.pair.template.clone(),
             dataset: pair.pair.dataset.clone(),
+            chat: None,
             columns: pair.pair.columns.clone(),
         },
         ids: pair.plus.ids.clone(),

@@ -35,6 +35,8 @@ use crate::template::{Sides, Template, deeply};
 /// ```
 ///
 /// # Errors
+/// A chat is one again after [`chats`](crate::chats()).
+///
 /// [`Error::NoPassage`] for a row without a passage, a template that does not use it, and prompts that stay as they were;
 /// a pair whose row or template is not among those given; what the template fails with on an empty passage.
 pub fn blank<'a>(
@@ -59,7 +61,7 @@ pub fn blank<'a>(
         if plus_prompt == pair.plus_prompt {
             return Err(refuse("has the same prompt with and without its passage"));
         }
-        Ok(ContrastPair { plus_prompt, minus_prompt, answers, ..pair.clone() })
+        Ok(ContrastPair { plus_prompt, minus_prompt, answers, chat: None, ..pair.clone() })
     };
     pairs.into_iter().map(one).collect()
 }

@@ -317,6 +317,26 @@ pub enum Error {
         fault: SpanFault,
     },
 
+    /// A chat template failed, or refused the turns.
+    #[error("row {idx}: {source}")]
+    Chat {
+        /// The row's `idx`.
+        idx: u64,
+        /// What the template said.
+        source: BoxError,
+    },
+
+    /// A pair that does not become a chat.
+    #[error("row {idx}: {reason}")]
+    ChatTurn {
+        /// The row's `idx`.
+        idx: u64,
+        /// Why not.
+        reason: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+
     /// No token of a prompt covers its answer.
     #[error("pair {idx}: no token of the {side} prompt covers its answer {answer:?}")]
     NoAnswerToken {

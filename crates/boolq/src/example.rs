@@ -27,6 +27,8 @@ pub struct Origin<'a> {
     pub template: &'a str,
     /// The name of the data set.
     pub dataset: &'a str,
+    /// Which chat template rendered it, if one did.
+    pub chat: Option<&'a str>,
     /// Further columns of the data.
     pub columns: &'a DataColumns,
 }

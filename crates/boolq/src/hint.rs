@@ -11,6 +11,7 @@ impl Error {
             | Self::TooLarge { hint, .. }
             | Self::Table { hint, .. }
             | Self::MissingColumns { hint, .. }
+            | Self::ChatTurn { hint, .. }
             | Self::Cell { hint, .. } => Some((*hint).to_owned()),
             Self::NoData { hint, .. }
             | Self::Positive { hint, .. }
@@ -75,6 +76,9 @@ impl Error {
             }
             Self::NoAnswerToken { .. } => {
                 "the tokenizer must cover all text; check the byte spans it returns"
+            }
+            Self::Chat { .. } => {
+                "these are the chat template's words: some take no system message, or want the user to speak first"
             }
             Self::Tokenizer { .. } => "is this the model's own tokenizer?",
             Self::TokenSpan { .. } => "spans are byte ranges of the text given to `encode`",

@@ -122,6 +122,12 @@
 //! [`TokenizedPrompt::answer`] are their tokens. Of a file that does not say, the words that differ are taken
 //! ([`answer_ranges`]), with [`Warning::AnswersUnknown`] where that may be too few.
 //!
+//! # Chats
+//!
+//! [`chats()`] turns pairs into chats, the question the user's turn and the answer the assistant's, by a model's own
+//! [`ChatTemplate`]. Such prompts hold their control tokens, BOS among them, and say which template made them
+//! ([`ContrastPair::chat`]).
+//!
 //! # Controls
 //!
 //! [`blank()`] asks the same questions with the passage left blank; [`Template::with_prefix`] puts a text, misleading
@@ -129,6 +135,7 @@
 
 mod answer;
 mod blank;
+mod chat;
 mod columns;
 mod dataset;
 mod error;
@@ -146,6 +153,7 @@ mod warning;
 
 pub use answer::{AnswerSpans, SpanFault, answer_ranges};
 pub use blank::{blank, check_blank};
+pub use chat::{ChatTemplate, Turn, chat_statements, chats};
 pub use columns::{DataColumns, KeepColumns};
 pub use dataset::{Dataset, DatasetOptions, Kind, Question, texts};
 pub use error::{BoxError, Error, Result};

@@ -34,6 +34,9 @@ pub struct ContrastPair {
     pub dataset: String,
     /// What the plus and the minus answer stand for, where the data's classes have names.
     pub classes: Option<[String; 2]>,
+    /// Which chat template rendered the prompts ([`ChatTemplate::identity`](crate::ChatTemplate::identity)), if one did.
+    /// Their text is whole then: nothing is put in front of it.
+    pub chat: Option<String>,
     /// Further columns of the data.
     pub columns: DataColumns,
 }
@@ -81,6 +84,7 @@ impl Example for ContrastPair {
             group: &self.group,
             template: &self.template,
             dataset: &self.dataset,
+            chat: self.chat.as_deref(),
             columns: &self.columns,
         }
     }
@@ -174,6 +178,7 @@ fn made(
             template: template.name().to_owned(),
             dataset: dataset.name.clone(),
             classes: dataset.sides(question).names,
+            chat: None,
             columns: DataColumns::default(),
         },
     }))

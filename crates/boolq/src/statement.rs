@@ -27,6 +27,9 @@ pub struct Statement {
     pub template: String,
     /// The name of the data set.
     pub dataset: String,
+    /// Which chat template rendered the prompt ([`ChatTemplate::identity`](crate::ChatTemplate::identity)), if one did.
+    /// Its text is whole then: nothing is put in front of it.
+    pub chat: Option<String>,
     /// Further columns of the data.
     pub columns: DataColumns,
 }
@@ -95,7 +98,7 @@ impl TokenizedStatement {
     /// A tokenizer that fails, or gives no token.
     pub fn new<T: Tokenizer + ?Sized>(statement: Statement, tokenizer: &T) -> Result<Self> {
         let (idx, side) = (statement.idx, "statement");
-        let tokens = tokenizer.encode(&statement.prompt);
+        let tokens = tokenizer.encode_prompt(&statement.prompt, statement.chat.is_some());
         let tokens = tokens.map_err(|source| Error::Tokenizer { idx, side, source })?;
         if tokens.is_empty() {
             return Err(Error::Tokenizer { idx, side, source: "it has no tokens".into() });
@@ -113,6 +116,7 @@ impl Example for Statement {
             group: &self.group,
             template: &self.template,
             dataset: &self.dataset,
+            chat: self.chat.as_deref(),
             columns: &self.columns,
         }
     }
@@ -141,6 +145,7 @@ impl Rendered for Statement {
             group: String::new(),
             template: template.name().to_owned(),
             dataset: dataset.name.clone(),
+            chat: None,
             columns: DataColumns::default(),
         };
         Ok(Some(Made { example: statement, inexact: false, marks: false }))

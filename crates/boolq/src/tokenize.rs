@@ -23,13 +23,32 @@ pub trait Tokenizer {
     /// Whatever the tokenizer fails with; it is passed on inside [`Error::Tokenizer`].
     fn encode(&self, text: &str) -> Result<Vec<Token>, BoxError>;
 
+    /// The tokens of a text that a chat template rendered: nothing is put in front of it, and control tokens written in it
+    /// are those tokens.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    fn encode_chat(&self, text: &str) -> Result<Vec<Token>, BoxError>;
+
     /// A token's text for people to read, such as `▁True` or `<s>`.
     fn token_text(&self, id: u32) -> String;
+
+    /// The tokens of a prompt, which is a chat or not.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    fn encode_prompt(&self, text: &str, is_chat: bool) -> Result<Vec<Token>, BoxError> {
+        if is_chat { self.encode_chat(text) } else { self.encode(text) }
+    }
 }
 
 impl<T: Tokenizer + ?Sized> Tokenizer for &T {
     fn encode(&self, text: &str) -> Result<Vec<Token>, BoxError> {
         (**self).encode(text)
+    }
+
+    fn encode_chat(&self, text: &str) -> Result<Vec<Token>, BoxError> {
+        (**self).encode_chat(text)
     }
 
     fn token_text(&self, id: u32) -> String {
@@ -85,8 +104,13 @@ impl TokenizedPair {
             SpanFault::Same => Error::NoAnswerText { idx },
             fault => Error::AnswerSpan { idx, fault },
         })?;
-        let plus = tokenize(tokenizer, idx, "plus", &pair.plus_prompt, pair.answers.plus.clone())?;
-        let minus = tokenize(tokenizer, idx, "minus", &pair.minus_prompt, pair.answers.minus.clone())?;
+        let encoded = |side, prompt: &str| {
+            let tokens = tokenizer.encode_prompt(prompt, pair.chat.is_some());
+            tokens.map_err(|source| Error::Tokenizer { idx, side, source })
+        };
+        let (plus, minus) = (encoded("plus", &pair.plus_prompt)?, encoded("minus", &pair.minus_prompt)?);
+        let plus = with_answer(plus, idx, "plus", &pair.plus_prompt, pair.answers.plus.clone())?;
+        let minus = with_answer(minus, idx, "minus", &pair.minus_prompt, pair.answers.minus.clone())?;
         let seam = plus.ids.get(..plus.answer.start) != minus.ids.get(..minus.answer.start);
         Ok(Self { pair, plus, minus, seam })
     }
@@ -97,14 +121,14 @@ impl TokenizedPair {
     }
 }
 
-fn tokenize<T: Tokenizer + ?Sized>(
-    tokenizer: &T,
+/// A prompt's tokens with those of its answer.
+fn with_answer(
+    tokens: Vec<Token>,
     idx: u64,
     side: &'static str,
     text: &str,
     answer: Range<usize>,
 ) -> Result<TokenizedPrompt> {
-    let tokens = tokenizer.encode(text).map_err(|source| Error::Tokenizer { idx, side, source })?;
     let len = text.len();
     if let Some((token, Token { span, .. })) =
         tokens.iter().enumerate().find(|(_, t)| t.span.start > t.span.end || t.span.end > len)

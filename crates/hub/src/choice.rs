@@ -1,6 +1,7 @@
 //! Which files of a repository a model needs.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -16,6 +17,9 @@ const BESIDE: [&str; 9] = [
     "chat_template.jinja",
     "chat_template.json",
 ];
+/// The folder of chat templates with names.
+const CHATS: &str = "additional_chat_templates/";
+
 /// Weights of Hugging Face's layout, in one file or by an index; the first that is there counts.
 const WEIGHTS: [(&str, &str); 2] = [
     ("model.safetensors", "model.safetensors.index.json"),
@@ -58,7 +62,11 @@ pub(crate) fn of_model(files: &BTreeSet<&str>, named: Option<&str>) -> Result<Ch
         return if there { Ok(Choice::File(file.to_owned())) } else { Err(Unfit::NoFile(file.to_owned())) };
     }
     if let Some(weights) = files.contains("config.json").then(|| hugging_face(files)).flatten() {
-        return Ok(Choice::Folder { beside: those(files, &BESIDE), weights });
+        let mut beside = those(files, &BESIDE);
+        let is_template = |file: &str| Path::new(file).extension().is_some_and(|end| end == "jinja");
+        let chats = files.iter().filter(|file| file.starts_with(CHATS) && is_template(file));
+        beside.extend(chats.map(|file| (*file).to_owned()));
+        return Ok(Choice::Folder { beside, weights });
     }
     if let Some(weights) = files.contains("params.json").then(|| meta(files)).flatten() {
         return Ok(Choice::Folder { beside: those(files, &["params.json", "tokenizer.model"]), weights });

@@ -139,6 +139,47 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A chat was asked for, and the tokenizer has no template for one.
+    #[error("{path} has no chat template", path = path.display())]
+    NoChatTemplate {
+        /// The tokenizer's file.
+        path: PathBuf,
+    },
+
+    /// A tokenizer has several chat templates, and none of that name.
+    #[error("{}", unknown_chat_template(name.as_deref(), known))]
+    UnknownChatTemplate {
+        /// The name as given.
+        name: Option<String>,
+        /// The names there are.
+        known: Vec<String>,
+    },
+
+    /// A chat template cannot be read or rendered.
+    #[error("the chat template {template} fails: {reason}")]
+    ChatTemplate {
+        /// Where the template came from.
+        template: String,
+        /// What is wrong, with the line.
+        reason: String,
+    },
+
+    /// A chat template refused the messages (`raise_exception`).
+    #[error("the chat template {template} refuses the messages: {message}")]
+    ChatRefused {
+        /// Where the template came from.
+        template: String,
+        /// What the template says.
+        message: String,
+    },
+
+    /// A date for a chat template that is none.
+    #[error("{reason}")]
+    ChatDate {
+        /// What is wrong.
+        reason: String,
+    },
+
     /// The tokenizer belongs to another model.
     #[error("ordinary text has tokens up to id {last} with this tokenizer, and the model has {model} embeddings", last = tokenizer.saturating_sub(1))]
     Vocabulary {
@@ -482,6 +523,14 @@ impl Error {
         let Self::Torch(TchError::Torch(text)) = self else { return false };
         // CUDA's allocator; the CPU's; the CPU's in older releases.
         ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|said| text.contains(said))
+    }
+}
+
+fn unknown_chat_template(name: Option<&str>, known: &[String]) -> String {
+    let known = known.join(", ");
+    match name {
+        Some(name) => format!("there is no chat template `{name}`: there are {known}"),
+        None => format!("there are several chat templates, and none is called default: {known}"),
     }
 }
 

@@ -51,6 +51,18 @@ impl Error {
     /// Where texts, tokens, and model do not fit each other.
     fn of_tokens(&self) -> Option<&'static str> {
         Some(match self {
+            Self::NoChatTemplate { .. } => {
+                "a model that was trained on chats has its template in chat_template.jinja or tokenizer_config.json, or in \
+                 its GGUF file; a base model has none, and wants prompts without one"
+            }
+            Self::UnknownChatTemplate { .. } => "name one of them",
+            Self::ChatTemplate { .. } => {
+                "it is rendered as transformers renders it; is the file the model's own, and whole?"
+            }
+            Self::ChatRefused { .. } => {
+                "these are the template's own words: some allow no system message, or want the user to speak first"
+            }
+            Self::ChatDate { .. } => "write the date as year-month-day",
             Self::Tokenize { .. } => "is this the model's own tokenizer?",
             Self::UnknownToken { .. } => "the ids were made with another tokenizer",
             Self::Vocabulary { .. } => "give the tokenizer that came with these weights",

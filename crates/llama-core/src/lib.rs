@@ -34,6 +34,7 @@
 //! - [`Llama::generate`] continues prompts, [`Llama::generate_with`] under a hook; [`KvCache`] is for loops of one's own.
 //! - [`Llama::score`] says how probable given continuations are.
 //! - [`Llama::stage`] and [`Llama::sharded`] are parts of a model: some blocks, or of every block some heads and columns.
+//! - [`chat`] writes messages as a model's own chat template does.
 //!
 //! # Numbers out of tensors
 //! tch converts tensors of one, two, and three axes into `Vec<f32>`, `Vec<Vec<f32>>`, and `Vec<Vec<Vec<f32>>>`, whatever
@@ -41,6 +42,7 @@
 //! (&tensor).try_into()?`, with the ndarray that tch uses (0.16 in tch 0.26).
 
 mod batch;
+pub mod chat;
 mod checkpoint;
 mod config;
 mod error;

@@ -95,6 +95,7 @@ impl DataRecord {
             "first" => "at the first token".to_owned(),
             "mean" => "at the mean of all tokens".to_owned(),
             "answer_mean" => "at the mean of the answer's tokens".to_owned(),
+            "answer_last" => "at the last token of the answer".to_owned(),
             "all" => "at all tokens".to_owned(),
             other => format!("at the tokens `{other}`"),
         });

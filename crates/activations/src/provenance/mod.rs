@@ -34,6 +34,8 @@ use section::section;
 section! {
     /// What made the states of a store.
     Provenance {
+        /// How prompts were made chats; `None` for prompts that are none.
+        chat: Chat,
         /// The names of the data sets, joined by `, `.
         dataset: String,
         /// Edits of activations, as in the edits' file; `None` for an unchanged model.
@@ -55,6 +57,27 @@ section! {
         tokenizer: Tokenizer,
         /// Versions of the programs and libraries, by name.
         versions: BTreeMap<String, String>,
+    }
+}
+
+section! {
+    /// A chat template, and what it was rendered with. Prompts that it rendered hold their control tokens, BOS among them:
+    /// nothing is put in front of them.
+    Chat {
+        /// A hash of the template and the special tokens that it mentions.
+        identity: String,
+        /// The template's name among the tokenizer's.
+        name: String,
+        /// Its Jinja source.
+        source: String,
+        /// The special tokens that it mentions, by their names.
+        tokens: BTreeMap<String, String>,
+        /// The system message.
+        system: String,
+        /// The date and time that the template wrote into the prompts.
+        date: String,
+        /// Further variables of the template.
+        variables: Map<String, Value>,
     }
 }
 

@@ -4,7 +4,8 @@
 //! `plus_answer,minus_answer`, where the answer stands in each prompt: `START:END` in Unicode code points, so that
 //! Python's `prompt[START:END]` is the answer. Labels are `True` and `False`, which pandas reads as booleans. Prompts hold
 //! newlines inside quotes. Further columns of the data follow, as `data.NAME` ([`DATA`]). Files with llama-ccs' four columns
-//! alone are read too.
+//! alone are read too. Where a chat template rendered the prompts, `chat` ([`CHAT`]) names it by its hash: such text is
+//! tokenized as it stands, because BOS and the other control tokens are written in it.
 //!
 //! Single statements have one prompt a row and no answer: `idx,prompt,label,question_id,group,template,dataset`
 //! ([`STATEMENT_COLUMNS`]), and `data.NAME`. [`read_any`] tells the two apart by their columns.
@@ -45,6 +46,9 @@ pub const COLUMNS: [&str; 10] = [
 /// What the two answers stand for: columns of a file whose pairs are all of classes with names.
 pub const CLASSES: [&str; 2] = ["plus_class", "minus_class"];
 
+/// Which chat template rendered the prompts: a column of a file whose prompts are chats.
+pub const CHAT: &str = "chat";
+
 /// The template of pairs from a file that does not name it.
 pub const UNKNOWN_TEMPLATE: &str = "unknown";
 
@@ -67,6 +71,9 @@ pub fn write<'a>(path: impl AsRef<Path>, pairs: impl IntoIterator<Item = &'a Con
         ];
         if let Some((column, _)) = texts.into_iter().find(|(_, text)| text.trim().is_empty()) {
             return Err(Error::EmptyField { idx: pair.idx, column });
+        }
+        if pair.chat.is_some() != pairs.first().is_some_and(|first| first.chat.is_some()) {
+            return Err(Error::EmptyField { idx: pair.idx, column: CHAT });
         }
         let checked = pair.answers.check(&pair.plus_prompt, &pair.minus_prompt);
         checked.map_err(|fault| Error::AnswerSpan { idx: pair.idx, fault })?;
@@ -108,6 +115,9 @@ fn to_csv(pairs: &[&ContrastPair]) -> Result<Vec<u8>, PolarsError> {
         if let Some(classes) = pairs.iter().map(of).collect::<Option<Vec<String>>>() {
             frame.with_column(Series::new(name.into(), classes))?;
         }
+    }
+    if let Some(chats) = pairs.iter().map(|pair| pair.chat.as_deref()).collect::<Option<Vec<&str>>>() {
+        frame.with_column(Series::new(CHAT.into(), chats))?;
     }
     for column in further::to_series(pairs.iter().map(|pair| &pair.columns)) {
         frame.with_column(column)?;
@@ -185,33 +195,42 @@ fn pairs_of(path: &Path, table: &Table) -> Result<Pairs> {
     };
 
     let classes = classes(optional(CLASSES[0])?, optional(CLASSES[1])?, table.height());
-    let classes = classes.into_iter().zip(further::read(table)?);
+    let classes = classes.into_iter().zip(chats(table)?).zip(further::read(table)?);
     let prompts = idxs.into_iter().zip(plus.into_iter().zip(minus)).zip(labels.into_iter().zip(answers));
     let names = ids.into_iter().zip(groups).zip(templates.into_iter().zip(datasets)).zip(classes);
-    let pair =
-        |((prompts, (label, answers)), (((question_id, group), (template, dataset)), (classes, columns)))| {
-            let (idx, (plus_prompt, minus_prompt)) = prompts;
-            let (label, question_id): (bool, String) = (label, question_id);
-            ContrastPair {
-                idx,
-                plus_prompt,
-                minus_prompt,
-                answers,
-                label,
-                question_id,
-                group,
-                template,
-                dataset,
-                classes,
-                columns,
-            }
-        };
+    let pair = |(
+        (prompts, (label, answers)),
+        (((question_id, group), (template, dataset)), ((classes, chat), columns)),
+    )| {
+        let (idx, (plus_prompt, minus_prompt)) = prompts;
+        let (label, question_id): (bool, String) = (label, question_id);
+        ContrastPair {
+            idx,
+            plus_prompt,
+            minus_prompt,
+            answers,
+            label,
+            question_id,
+            group,
+            template,
+            dataset,
+            classes,
+            chat,
+            columns,
+        }
+    };
     let pairs: Vec<_> = prompts.zip(names).map(pair).collect();
     refuse_duplicates(path, &pairs)?;
     let mut warnings = group_warnings(&pairs, guessed, large);
     warnings.extend(if said { spans::doubtful(&pairs) } else { spans::unknown(&pairs) });
     warnings.extend(both_labels(&pairs));
     Ok(Pairs { pairs, warnings })
+}
+
+/// Which chat template rendered each row.
+fn chats(table: &Table) -> Result<Vec<Option<String>>> {
+    let said = optional(table, CHAT)?;
+    Ok(said.map_or_else(|| vec![None; table.height()], |chats| chats.into_iter().map(Some).collect()))
 }
 
 /// The cells of a column, if there is one.
@@ -371,6 +390,7 @@ mod tests {
             template: "t".into(),
             dataset: "d".into(),
             classes: None,
+            chat: None,
             columns: crate::DataColumns::default(),
         };
         let dir = tempfile::tempdir().expect("a temporary folder");

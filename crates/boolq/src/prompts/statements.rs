@@ -1,7 +1,8 @@
 //! Single statements in a prompts file: one prompt a row, and no answer.
 
 use super::{
-    CLASSES, COLUMNS, Named, column, further, named, optional, refuse_duplicates, refuse_missing, spans,
+    CHAT, CLASSES, COLUMNS, Named, chats, column, further, named, optional, refuse_duplicates,
+    refuse_missing, spans,
 };
 use crate::dataset::Table;
 use crate::error::{Error, Result};
@@ -66,6 +67,9 @@ fn to_csv(statements: &[&Statement]) -> Result<Vec<u8>, PolarsError> {
             text("dataset", |one| &one.dataset),
         ],
     )?;
+    if let Some(chats) = statements.iter().map(|one| one.chat.as_deref()).collect::<Option<Vec<&str>>>() {
+        frame.with_column(Series::new(CHAT.into(), chats))?;
+    }
     for column in further::to_series(statements.iter().map(|one| &one.columns)) {
         frame.with_column(column)?;
     }
@@ -118,12 +122,13 @@ pub(super) fn of_table(path: &Path, table: &Table) -> Result<Statements> {
         let guessed = groups::of(&about.collect::<Vec<_>>())?;
         (guessed.names, table.height(), guessed.warning)
     };
-    let columns = further::read(table)?;
+    let columns = chats(table)?.into_iter().zip(further::read(table)?);
     let texts = idxs.into_iter().zip(prompts).zip(labels.into_iter().zip(ids));
     let names = groups.into_iter().zip(templates.into_iter().zip(datasets)).zip(columns);
-    let statement = |(((idx, prompt), (label, question_id)), ((group, (template, dataset)), columns))| {
-        Statement { idx, prompt, label, question_id, group, template, dataset, columns }
-    };
+    let statement =
+        |(((idx, prompt), (label, question_id)), ((group, (template, dataset)), (chat, columns)))| {
+            Statement { idx, prompt, label, question_id, group, template, dataset, chat, columns }
+        };
     let statements: Vec<Statement> = texts.zip(names).map(statement).collect();
     refuse_duplicates(path, &statements)?;
     let mut warnings = group_warnings(&statements, guessed, large);

@@ -7,7 +7,7 @@
 //! besides (`{% if title %}`), and only tested: an empty cell of a column that there is, and the four texts that data
 //! may lack (`passage`, `question`, `title`, `statement`). Names with spaces are out of Jinja's reach: rename the column.
 //!
-//! Text comes out as Python's jinja2 renders it, or with an error. `tests/it/jinja/` holds two thousand constructs and
+//! Text comes out as Python's jinja2 renders it, or with an error. `tests/python/` of the crate `jinja` holds two thousand constructs and
 //! what jinja2 makes of them. Values cannot be changed in place (`list.append`), nothing is drawn at random, and no
 //! other file is read (`include`, `extends`). A rendering may do so much work, and print so much, and no more.
 //!
@@ -36,7 +36,6 @@
 //! prompt, 0 for the minus prompt. What would make the two inputs differ (a `label` before the `|||`) or the two
 //! targets equal is an error. How input and target become a prompt is told on the crate's front page.
 
-mod jinja;
 mod plain;
 mod prefix;
 mod promptsource;
@@ -49,12 +48,13 @@ pub(crate) use jinja::deeply;
 pub(crate) use promptsource::reason;
 pub(crate) use render::Compiled;
 pub(crate) use resolve::refuse_namesakes;
+pub(crate) use span::{Marks, first_answers};
 pub use text::TemplateText;
 
 use crate::answer::AnswerSpans;
 use crate::dataset::{Dataset, Question};
 use crate::error::{Error, Result};
-use jinja::Engine;
+use jinja::{Dialect, Engine};
 
 /// A prompt template with its two answers.
 #[derive(Debug, Clone)]
@@ -195,7 +195,9 @@ impl Template {
     /// The template ready to render many rows. Only on a [deep](jinja::deeply) stack.
     pub(crate) fn compiled(&self) -> Result<Compiled<'_>> {
         let hint = "write a Jinja template, of at most 256 KiB, with at most 8 KiB a tag";
-        let engine = |source| Engine::compile(source).map_err(|e| refused(&self.name, message(&e), hint));
+        let engine = |source| {
+            Engine::compile(source, Dialect::Data).map_err(|e| refused(&self.name, message(&e), hint))
+        };
         let choices = match &self.style {
             Style::Plain { .. } => None,
             Style::PromptSource { choices } => Some(engine(choices)?),
@@ -214,7 +216,8 @@ const SINGLE: &str =
 
 /// Fails if a source is no template.
 fn compiles(name: &str, source: &str, hint: &str) -> Result<()> {
-    let compiled = jinja::deeply(|| Engine::compile(source).map(drop).map_err(|e| message(&e)))?;
+    let compiled =
+        jinja::deeply(|| Engine::compile(source, Dialect::Data).map(drop).map_err(|e| message(&e)))?;
     compiled.map_err(|reason| refused(name, reason, hint))
 }
 

@@ -1,6 +1,6 @@
 //! Text before every prompt of a template: misleading prefixes, instructions, examples.
 
-use super::{Style, Template, TemplateText, jinja, promptsource, refused};
+use super::{Style, Template, TemplateText, promptsource, refused};
 use crate::error::Result;
 
 impl Template {

@@ -9,10 +9,10 @@
 //! Unlike promptsource's `apply`, which by default cuts every printed value after 2,048 characters, nothing is cut: a
 //! question that is too long is dropped for its tokens, and said so.
 
-use super::jinja::{newlines, strip};
 use super::{Style, Template};
 use crate::error::{Error, Result};
 use crate::warning::Warning;
+use jinja::{newlines, strip};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use std::borrow::Cow;

@@ -1,10 +1,10 @@
 //! A row under a template: its variables, its two prompts, and what is said when something is not there.
 
-use super::jinja::{self, Empty, Engine, expression};
 use super::{SINGLE, Sides, Style, Template, message, promptsource, span};
 use crate::answer::AnswerSpans;
 use crate::dataset::{Dataset, Kind, LABELS, Question, without_question_mark};
 use crate::error::{Error, Result};
+use jinja::{Empty, Engine, expression};
 use minijinja::value::ValueKind;
 use minijinja::{ErrorKind, Value};
 use std::borrow::Cow;

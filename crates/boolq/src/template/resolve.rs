@@ -1,6 +1,6 @@
 //! What the name of a template means: a built-in name, a Jinja file, a promptsource file, or one template of the latter.
 
-use super::{Style, Template, jinja, plain, promptsource};
+use super::{Style, Template, plain, promptsource};
 use crate::dataset::stem;
 use crate::error::{Error, Result};
 use crate::warning::Warning;

@@ -39,10 +39,9 @@ impl Compiled<'_> {
             let side = |at: usize| {
                 let rendered =
                     self.rendered(&self.main, row, &own(&marks.around(answers[at], letters))).ok()?;
-                let whole = marks.read(&rendered, &prompts[at])?.into_iter();
-                Some(whole.map(|range| from_letters_before(&prompts[at], range, letters)).collect::<Vec<_>>())
+                Some(Marks::widened(marks.read(&rendered, &prompts[at])?, &prompts[at], letters))
             };
-            first_of(&side(0)?, &side(1)?, prompts)
+            first_answers(&side(0)?, &side(1)?, prompts)
         };
         let watched = || {
             let side = |at: usize| {
@@ -57,27 +56,27 @@ impl Compiled<'_> {
 
 /// Two characters that stand for the beginning and the end of something.
 #[derive(Clone, Copy)]
-struct Marks {
+pub(crate) struct Marks {
     open: char,
     close: char,
 }
 
 impl Marks {
     /// Two characters of private use that none of the texts holds.
-    fn absent_from(texts: [&str; 5]) -> Option<Self> {
+    pub(crate) fn absent_from(texts: [&str; 5]) -> Option<Self> {
         let mut free = ('\u{f0000}'..='\u{ffffd}').filter(|c| texts.iter().all(|text| !text.contains(*c)));
         Some(Self { open: free.next()?, close: free.next()? })
     }
 
     /// The text between the marks, but for its first `letters`.
-    fn around(self, text: &str, letters: usize) -> String {
+    pub(crate) fn around(self, text: &str, letters: usize) -> String {
         let at = text.char_indices().nth(letters).map_or(text.len(), |(at, _)| at);
         let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
         format!("{before}{}{after}{}", self.open, self.close)
     }
 
     /// What stands between marks, in the order of its ends, if `marked` is `text` but for them.
-    fn read(self, marked: &str, text: &str) -> Option<Vec<Range<usize>>> {
+    pub(crate) fn read(self, marked: &str, text: &str) -> Option<Vec<Range<usize>>> {
         let (mut length, mut rest, mut open, mut found) = (0, text, Vec::new(), Vec::new());
         for c in marked.chars() {
             if c == self.open {
@@ -91,17 +90,24 @@ impl Marks {
         }
         (rest.is_empty() && open.is_empty()).then_some(found)
     }
-}
 
-/// The range with so many letters before it.
-fn from_letters_before(text: &str, range: Range<usize>, letters: usize) -> Range<usize> {
-    let before = text.get(..range.start).unwrap_or_default();
-    let more: usize = before.chars().rev().take(letters).map(char::len_utf8).sum();
-    range.start - more..range.end
+    /// The ranges with so many letters before each.
+    pub(crate) fn widened(ranges: Vec<Range<usize>>, text: &str, letters: usize) -> Vec<Range<usize>> {
+        let widened = |range: Range<usize>| {
+            let before = text.get(..range.start).unwrap_or_default();
+            let more: usize = before.chars().rev().take(letters).map(char::len_utf8).sum();
+            range.start - more..range.end
+        };
+        ranges.into_iter().map(widened).collect()
+    }
 }
 
 /// The first of the ranges, in order, that can be the two answers.
-fn first_of(plus: &[Range<usize>], minus: &[Range<usize>], prompts: &[String; 2]) -> Option<AnswerSpans> {
+pub(crate) fn first_answers(
+    plus: &[Range<usize>],
+    minus: &[Range<usize>],
+    prompts: &[String; 2],
+) -> Option<AnswerSpans> {
     plus.iter().zip(minus).find_map(|(plus, minus)| answers(plus, minus, prompts))
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
 mod answers;
+mod chat;
 mod columns;
 mod golden;
 mod inputs;

@@ -165,6 +165,10 @@ impl Tokenizer for Lying {
         })
     }
 
+    fn encode_chat(&self, text: &str) -> Result<Vec<Token>, BoxError> {
+        self.encode(text)
+    }
+
     fn token_text(&self, id: u32) -> String {
         id.to_string()
     }

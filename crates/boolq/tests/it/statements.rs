@@ -178,6 +178,7 @@ proptest! {
             group: "g".into(),
             template: "t".into(),
             dataset: "d".into(),
+            chat: None,
             columns: DataColumns::new([("x".to_owned(), value.clone())]),
         };
         let written: Vec<Statement> = (0..).zip(&rows).map(statement).collect();
@@ -198,6 +199,9 @@ fn a_tokenizer_without_tokens_is_refused() {
     impl boolq::Tokenizer for None {
         fn encode(&self, _: &str) -> Result<Vec<boolq::Token>, boolq::BoxError> {
             Ok(Vec::new())
+        }
+        fn encode_chat(&self, text: &str) -> Result<Vec<boolq::Token>, boolq::BoxError> {
+            self.encode(text)
         }
         fn token_text(&self, _: u32) -> String {
             String::new()

@@ -25,6 +25,10 @@ impl Tokenizer for Words {
         Ok(tokens)
     }
 
+    fn encode_chat(&self, text: &str) -> Result<Vec<Token>, BoxError> {
+        Ok(self.encode(text)?.split_off(1))
+    }
+
     fn token_text(&self, id: u32) -> String {
         if id == BOS { "<s>".to_owned() } else { format!("w{id}") }
     }
@@ -55,6 +59,10 @@ impl Tokenizer for BytePairs {
         Ok(tokens)
     }
 
+    fn encode_chat(&self, text: &str) -> Result<Vec<Token>, BoxError> {
+        self.encode(text)
+    }
+
     fn token_text(&self, id: u32) -> String {
         format!("b{id}")
     }
@@ -74,6 +82,7 @@ pub(crate) fn pair(idx: u64, words: usize, more: usize, label: bool) -> Contrast
         template: "toy".to_owned(),
         dataset: "toy".to_owned(),
         classes: None,
+        chat: None,
         columns: boolq::DataColumns::default(),
     })
 }

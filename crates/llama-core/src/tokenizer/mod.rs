@@ -19,11 +19,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use crate::chat::ChatSource;
 use crate::error::{Error, Result};
 
 mod alphabet;
 mod bpe;
 mod charsmap;
+mod chat;
 mod from_spm;
 mod huggingface;
 mod input;
@@ -95,6 +97,8 @@ pub struct Tokenizer {
     embeddings: Option<usize>,
     /// Whether a text that begins with BOS has been warned of.
     warned: Once,
+    /// Where its chat templates are.
+    chat: ChatSource,
 }
 
 /// What cuts text.
@@ -161,7 +165,10 @@ impl Tokenizer {
     /// A vocabulary that contradicts itself, cuts text in a way that is not known here, or asks for EOS at the end.
     #[cfg(feature = "gguf")]
     pub(crate) fn from_vocabulary(vocabulary: Vocabulary, path: impl AsRef<Path>) -> Result<Self> {
-        vocabulary.into_tokenizer().map_err(|refusal| refuse(path.as_ref(), refusal))
+        let path = path.as_ref();
+        let chat = vocabulary.chat(path);
+        let tokenizer = vocabulary.into_tokenizer().map_err(|refusal| refuse(path, refusal))?;
+        Ok(Self { chat, ..tokenizer })
     }
 
     fn read(bytes: &[u8], path: &Path, folder: Option<&Path>) -> Result<Self> {
@@ -171,14 +178,19 @@ impl Tokenizer {
             return Err(refused(Refusal::new("a whole model in GGUF format, not a tokenizer", hint)));
         }
         let sidecars = Sidecars::read(folder)?;
-        if huggingface::looks_like(bytes) {
+        let tokenizer = if huggingface::looks_like(bytes) {
             huggingface::read(bytes, &sidecars)
         } else if tiktoken::looks_like(bytes) {
             tiktoken::read(bytes, &sidecars)
         } else {
             sentence_piece::read(bytes, &sidecars)
+        };
+        let tokenizer = tokenizer.map_err(refused)?;
+        let mut chat = sidecars.chat(path, folder);
+        if !sidecars.any() {
+            chat.tokens = tokenizer.own_special_tokens();
         }
-        .map_err(refused)
+        Ok(Self { chat, ..tokenizer })
     }
 
     fn new(
@@ -189,7 +201,8 @@ impl Tokenizer {
         identity: String,
         ordinary: usize,
     ) -> Self {
-        Self { engine, pieces, prefix, eos, identity, ordinary, embeddings: None, warned: Once::new() }
+        let (embeddings, warned, chat) = (None, Once::new(), ChatSource::default());
+        Self { engine, pieces, prefix, eos, identity, ordinary, embeddings, warned, chat }
     }
 
     /// The same tokenizer for one model: from now on, a text with a token that the model has no embedding for is an
@@ -214,18 +227,23 @@ impl Tokenizer {
     /// A text that the engine cannot cut: a character for which there is no token, a regular expression without end, a
     /// text that grows beyond bounds. [`Error::NoEmbedding`] after [`Tokenizer::for_model`].
     pub fn encode(&self, text: &str) -> Result<Vec<Token>> {
-        let own = match &self.engine {
-            Engine::SentencePiece(engine) => engine.encode(text),
-            Engine::Bpe(engine) => engine.encode(text),
-        };
-        let own = own.map_err(|reason| Error::Tokenize { reason })?;
+        let own = self.cut(text)?;
         self.check_embeddings(&own)?;
         let prefix = self.prefix.iter().map(|&id| Token { id, span: 0..0 });
-        let tokens: Vec<_> = prefix.chain(in_order(own, text)).collect();
+        let tokens: Vec<_> = prefix.chain(own).collect();
         if self.has_two_bos(&tokens) {
             self.warn_of_two();
         }
         Ok(tokens)
+    }
+
+    /// The text's own tokens.
+    fn cut(&self, text: &str) -> Result<Vec<Token>> {
+        let own = match &self.engine {
+            Engine::SentencePiece(engine) => engine.encode(text),
+            Engine::Bpe(engine) => engine.encode(text),
+        };
+        Ok(in_order(own.map_err(|reason| Error::Tokenize { reason })?, text))
     }
 
     /// Whether the text of tokens that [`Tokenizer::encode`] made begins with the BOS that stands in front of it anyway.

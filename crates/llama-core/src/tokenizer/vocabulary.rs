@@ -6,6 +6,8 @@
 //! The token types are llama.cpp's, and looser than SentencePiece's: converters have called `<unk>` a control or a normal
 //! token, padding unknown tokens, or written no types. [`Vocabulary::kinds`] says what is meant.
 
+use std::path::Path;
+
 use tokenizers::AddedToken;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
@@ -14,6 +16,7 @@ use super::proto::{self, Algorithm, Kind, Spec};
 use super::sentence_piece::{self, Prefix, SentencePiece};
 use super::steps::short;
 use super::{Engine, MOST_TOKENS, Refusal, Tokenizer, split};
+use crate::chat::ChatSource;
 
 /// What the keys `tokenizer.ggml.*` of a GGUF file say.
 #[derive(Clone, Debug, Default)]
@@ -46,11 +49,27 @@ pub(crate) struct Vocabulary {
     pub(crate) remove_extra_spaces: Option<bool>,
     /// Whether there is a `tokenizer.ggml.precompiled_charsmap`.
     pub(crate) rules: bool,
+    /// `tokenizer.chat_template`, and `tokenizer.chat_template.NAME`.
+    pub(crate) chat_templates: Vec<(String, String)>,
 }
 
 const OTHER_TOKENIZER: &str = "give the model's own tokenizer.json or tokenizer.model";
 
 impl Vocabulary {
+    /// The chat templates, and the special tokens that they may write.
+    pub(super) fn chat(&self, path: &Path) -> ChatSource {
+        let named = [("bos_token", self.bos), ("eos_token", self.eos), ("unk_token", self.unknown)];
+        let token = |(name, id): (&str, Option<u32>)| {
+            Some((name.to_owned(), self.tokens.get(usize::try_from(id?).ok()?)?.clone()))
+        };
+        ChatSource {
+            path: path.to_owned(),
+            metadata: self.chat_templates.clone(),
+            tokens: named.into_iter().filter_map(token).collect(),
+            ..ChatSource::default()
+        }
+    }
+
     pub(super) fn into_tokenizer(self) -> Result<Tokenizer, Refusal> {
         self.check()?;
         let identity = self.identity();

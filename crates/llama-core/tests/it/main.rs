@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a test that cannot go on fails
 
+mod chat;
 mod check;
 mod checkpoint;
 mod edit_rows;

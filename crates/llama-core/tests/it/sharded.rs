@@ -172,7 +172,7 @@ fn narrower_types_are_as_exact_as_one_process() {
 }
 
 fn edit(point: &str, tokens: Tokens, change: Change) -> Edit {
-    Edit { points: vec![point.to_owned()], tokens, rows: None, change }
+    Edit { points: vec![point.to_owned()], tokens, rows: None, strengths: None, change }
 }
 
 #[test]

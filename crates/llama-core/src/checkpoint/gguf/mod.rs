@@ -11,6 +11,7 @@ use super::identity::Hashed;
 use super::part::{Part, Wanted};
 use super::weight::{BlockWeight, Order, Rows, Weight};
 use super::{Layout, foreign};
+use crate::chat::DEFAULT;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::family::Family;
@@ -161,7 +162,24 @@ impl Gguf {
             add_space_prefix: meta.bool("tokenizer.ggml.add_space_prefix")?,
             remove_extra_spaces: meta.bool("tokenizer.ggml.remove_extra_whitespaces")?,
             rules: self.header.metadata.contains_key("tokenizer.ggml.precompiled_charsmap"),
+            chat_templates: self.chat_templates(),
         }))
+    }
+
+    /// `tokenizer.chat_template` and `tokenizer.chat_template.NAME`, sorted by name.
+    fn chat_templates(&self) -> Vec<(String, String)> {
+        let meta = Metadata(&self.header);
+        let named = meta.keys().filter_map(|key| {
+            let rest = key.strip_prefix("tokenizer.chat_template")?;
+            let name = if rest.is_empty() { DEFAULT } else { rest.strip_prefix('.')? };
+            match meta.get(key)? {
+                Value::Text(text) => Some((name.to_owned(), text.clone())),
+                _ => None,
+            }
+        });
+        let mut named: Vec<_> = named.collect();
+        named.sort();
+        named
     }
 }
 

@@ -18,9 +18,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use super::huggingface::class_tokens;
 use super::keys::Keys;
 use super::steps::short;
 use super::{Refusal, input, refuse};
+use crate::chat::ChatSource;
 use crate::error::Result;
 
 mod tokens;
@@ -111,6 +113,29 @@ impl Sidecars {
         read.generation =
             sidecar(folder, "generation_config.json")?.map(|(model, _)| model).unwrap_or_default();
         Ok(read)
+    }
+
+    /// Where the chat templates are, with the special tokens that they may write: what transformers calls
+    /// `special_tokens_map`.
+    pub(super) fn chat(&self, path: &Path, folder: Option<&Path>) -> ChatSource {
+        let mut tokens: BTreeMap<String, String> =
+            class_tokens(&self.class()).into_iter().map(|(key, token)| (key.to_owned(), token)).collect();
+        let named = self.special.iter().chain(&self.config).map(|(key, _)| key.as_str());
+        for key in named.filter(|key| key.ends_with("_token")) {
+            match self.special_token(key) {
+                Ok(Some(Some(token))) => drop(tokens.insert(key.to_owned(), token.content)),
+                Ok(Some(None)) => drop(tokens.remove(key)),
+                // `add_bos_token` and its like.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        ChatSource {
+            path: path.to_owned(),
+            folder: folder.map(Path::to_owned),
+            config: self.config.get("chat_template").cloned(),
+            metadata: Vec::new(),
+            tokens,
+        }
     }
 
     /// Whether there is a file that says something of the tokenizer.

@@ -1,35 +1,28 @@
-//! Jinja as Python's jinja2 renders it: no HTML escapes, values printed as Python's `str` prints them, Python's methods,
-//! and what is not there an error that names it, never another text. `tests/it/jinja/` holds what jinja2 prints.
+//! What a template finds: filters, tests, functions, and how values are printed, in each dialect.
 
-mod arguments;
-mod casing;
-mod checks;
-mod collections;
-mod engine;
-mod filters;
-#[cfg(test)]
-mod jinja2_tests;
-mod json;
-mod limits;
-mod operators;
-mod ordering;
-mod python;
-mod source;
-mod stack;
-mod text;
-mod undefined;
-
-pub(super) use engine::Engine;
-pub(super) use limits::{LONGEST, WORK};
-pub(crate) use stack::deeply;
-pub(super) use undefined::{Empty, expression};
+use std::sync::OnceLock;
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
-/// An environment without templates, in which using or testing an undefined value is an error.
-fn environment() -> Environment<'static> {
+use super::{Dialect, checks, collections, filters, limits, operators, python, raise, text, undefined};
+
+/// The environment that templates of a dialect share.
+pub(super) fn shared(dialect: Dialect) -> &'static Environment<'static> {
+    static DATA: OnceLock<Environment<'static>> = OnceLock::new();
+    static CHAT: OnceLock<Environment<'static>> = OnceLock::new();
+    match dialect {
+        Dialect::Data => DATA.get_or_init(|| new(dialect)),
+        Dialect::Chat => CHAT.get_or_init(|| new(dialect)),
+    }
+}
+
+/// An environment without templates.
+pub(super) fn new(dialect: Dialect) -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_undefined_behavior(match dialect {
+        Dialect::Data => UndefinedBehavior::Strict,
+        Dialect::Chat => UndefinedBehavior::Lenient,
+    });
     // Errors name what is undefined.
     environment.set_debug(true);
     environment.set_fuel(Some(limits::WORK));
@@ -39,15 +32,18 @@ fn environment() -> Environment<'static> {
     environment.set_unknown_method_callback(method);
     environment.remove_global("debug");
     environment.add_function("range", collections::range);
-    // promptsource's.
-    environment.add_function("zip", minijinja::filters::zip);
-    filters::add(&mut environment);
+    match dialect {
+        // promptsource's.
+        Dialect::Data => environment.add_function("zip", minijinja::filters::zip),
+        Dialect::Chat => environment.add_function("raise_exception", raise::raise_exception),
+    }
+    filters::add(&mut environment, dialect);
     checks::add(&mut environment);
     operators::add(&mut environment);
     environment
 }
 
-fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value.as_str() {
         Some(text) => Ok(out.write_str(text)?),
         None if undefined::is_nothing(value) => Ok(()),
@@ -64,28 +60,8 @@ fn method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Res
     }
 }
 
-/// What `str.strip` strips: Unicode's white space, and four separators of ASCII that Unicode does not count.
-fn is_python_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
-}
-
-/// Python's `str.strip()`.
-pub(super) fn strip(text: &str) -> &str {
-    text.trim_matches(is_python_space)
-}
-
-/// Python's `str.lstrip()`.
-pub(super) fn strip_start(text: &str) -> &str {
-    text.trim_start_matches(is_python_space)
-}
-
-/// Jinja reads `\r\n` and `\r` in a template as `\n`.
-pub(super) fn newlines(source: &str) -> String {
-    source.replace("\r\n", "\n").replace('\r', "\n")
-}
-
 /// What to do about an error of Jinja's.
-pub(super) fn hint(error: &Error) -> String {
+pub fn hint(error: &Error) -> String {
     match error.kind() {
         ErrorKind::UnknownFilter => filters::hint(error),
         ErrorKind::UnknownFunction => {

@@ -15,7 +15,7 @@ thread_local! {
 ///
 /// # Errors
 /// A thread that cannot start.
-pub(crate) fn deeply<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+pub fn deeply<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     if DEEP.get() {
         return Ok(work());
     }

@@ -25,6 +25,9 @@ pub(super) fn text(state: &State, value: &Value) -> Result<String, Error> {
         limits::charge(state, text.len())?;
         return Ok(text.to_owned());
     }
+    if undefined::is(value) && undefined::allowed(state) {
+        return Ok(String::new());
+    }
     let mut writer = Writer { out: String::new(), room: limits::room(state) };
     writer.value(value, 0, false)?;
     limits::charge(state, 16 * writer.out.len())?;
@@ -54,7 +57,7 @@ impl Writer {
         }
         match value.kind() {
             _ if undefined::is(value) => Err(undefined::error(value)),
-            ValueKind::None => self.push("None"),
+            _ if undefined::is_none(value) => self.push("None"),
             ValueKind::Bool => self.push(if value.is_true() { "True" } else { "False" }),
             ValueKind::Number => match f64::try_from(value.clone()) {
                 Ok(number) if !value.is_integer() => self.push(&float(number)),

@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, State};
 
 /// The work of one rendering: a step of the engine's costs one, and so do 64 bytes of text or two items of a list, made
 /// or read. BoolQ's longest passage under the largest of promptsource's templates takes a fiftieth of it.
-pub(in crate::template) const WORK: u64 = 300_000;
+pub const WORK: u64 = 300_000;
 /// The bytes that one unit of work pays for.
 const BYTES: usize = 64;
 
@@ -26,7 +26,7 @@ pub(super) fn exceeded() -> Error {
 }
 
 /// The longest text that a rendering may make, in bytes: sixty-four times the context of any LLaMA.
-pub(in crate::template) const LONGEST: usize = 16 << 20;
+pub const LONGEST: usize = 16 << 20;
 
 /// The error of a rendering whose text is longer than [`LONGEST`].
 pub(super) fn too_long() -> Error {
@@ -35,7 +35,7 @@ pub(super) fn too_long() -> Error {
 
 /// The longest source of a template, in bytes: fifty times the longest of promptsource's. The engine's stack grows with
 /// how deep a source nests, and so with its length.
-pub(in crate::template) const LONGEST_SOURCE: usize = 256 << 10;
+pub const LONGEST_SOURCE: usize = 256 << 10;
 
 /// The error of a source longer than [`LONGEST_SOURCE`].
 pub(super) fn source_too_long(length: usize) -> Error {
@@ -57,7 +57,7 @@ pub(super) fn tag_too_long() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::jinja::{Engine, deeply};
+    use crate::{Dialect, Engine, deeply};
     use minijinja::{ErrorKind, Value};
     use proptest::prelude::*;
     use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ mod tests {
         let row = Value::from_pairs([("text", "abc ".repeat(200))]);
         // An error holds values of the template, which only a deep stack can drop.
         let render = || {
-            Engine::compile(source)
+            Engine::compile(source, Dialect::Data)
                 .and_then(|engine| engine.render(row))
                 .map_err(|e| (e.kind(), e.to_string()))
         };

@@ -2,11 +2,11 @@
 
 use minijinja::{Error, ErrorKind};
 
-use super::limits;
+use super::{Dialect, limits};
 
 /// # Errors
 /// A source longer than [`limits::LONGEST_SOURCE`]; a tag longer than [`limits::LONGEST_TAG`]; escapes in a text that Python knows and the engine does not.
-pub(super) fn check(source: &str) -> Result<(), Error> {
+pub(super) fn check(source: &str, dialect: Dialect) -> Result<(), Error> {
     if source.len() > limits::LONGEST_SOURCE {
         return Err(limits::source_too_long(source.len()));
     }
@@ -17,6 +17,10 @@ pub(super) fn check(source: &str) -> Result<(), Error> {
             Some('#') => after(rest, "#}"),
             Some('{') => tag(source, rest.get(1..).unwrap_or_default(), "}}")?,
             Some('%') if is_raw(rest) => end_of_raw(rest),
+            Some('%') if dialect == Dialect::Data && controls_loop(rest) => {
+                let message = "there is no break and no continue: filter the items, `for … if …`";
+                return Err(Error::new(ErrorKind::SyntaxError, message));
+            }
             Some('%') => tag(source, rest.get(1..).unwrap_or_default(), "%}")?,
             _ => rest,
         };
@@ -33,6 +37,13 @@ fn is_raw(tag: &str) -> bool {
     inside
         .strip_prefix("raw")
         .is_some_and(|rest| rest.trim_start().trim_start_matches(['-', '+']).starts_with("%}"))
+}
+
+/// Whether a tag is of jinja2's extension `loopcontrols`.
+fn controls_loop(tag: &str) -> bool {
+    let inside = tag.trim_start_matches(['%', '-', '+']).trim_start();
+    let name = inside.split(|c: char| !c.is_ascii_alphanumeric()).next();
+    matches!(name, Some("break" | "continue"))
 }
 
 fn end_of_raw(text: &str) -> &str {
@@ -95,4 +106,49 @@ fn quoted<'a>(source: &str, text: &'a str, quote: char) -> Result<&'a str, Error
         }
     }
     Ok(rest)
+}
+
+/// A source as [`Engine::compile`](super::Engine::compile) takes it: without `\r`, and of a chat template with
+/// `{% generation %}` blocks, which print their body, as `{% with %}` blocks, which do no more and no less.
+pub fn prepared(source: &str, dialect: Dialect) -> String {
+    let source = super::newlines(source.strip_prefix('\u{feff}').unwrap_or(source));
+    if dialect == Dialect::Data {
+        return source;
+    }
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source.as_str();
+    while let Some((before, tag)) = rest.split_once("{%") {
+        out.push_str(before);
+        out.push_str("{%");
+        if is_raw(&["%", tag].concat()) {
+            // jinja2 keeps the end of the line behind `raw`, and nothing is a block before `endraw`.
+            let (inside, after) = tag.split_once("%}").unwrap_or((tag, ""));
+            let end = end_of_raw(after);
+            let keeps = if inside.ends_with(['-', '+']) { "" } else { "+" };
+            out.extend([inside, keeps, "%}", after.strip_suffix(end).unwrap_or(after)]);
+            rest = end;
+            continue;
+        }
+        rest = match generation(tag) {
+            Some((start, name, after)) => {
+                out.push_str(start);
+                out.push_str(name);
+                after
+            }
+            None => tag,
+        };
+    }
+    out + rest
+}
+
+/// What stands before a generation block's name in its tag, the name instead, and what follows.
+fn generation(tag: &str) -> Option<(&str, &'static str, &str)> {
+    let name = tag.trim_start_matches(['-', '+']).trim_start();
+    let start = tag.get(..tag.len() - name.len())?;
+    let (instead, after) = match name.strip_prefix("endgeneration") {
+        Some(after) => ("endwith", after),
+        None => ("with", name.strip_prefix("generation")?),
+    };
+    let ends = after.trim_start().trim_start_matches(['-', '+']).starts_with("%}");
+    ends.then_some((start, instead, after))
 }

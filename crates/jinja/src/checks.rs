@@ -1,4 +1,4 @@
-//! Jinja's tests, `is …`. None but `defined` and `undefined` takes an undefined value.
+//! Jinja's tests, `is …`. In data's templates none but `defined` and `undefined` takes an undefined value.
 
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value, tests};
@@ -15,7 +15,7 @@ pub(super) fn add(environment: &mut Environment) {
     for (name, test) in TESTS {
         let test = test();
         let call = move |state: &mut State, args: Rest<Value>| {
-            undefined::refuse(&args)?;
+            undefined::refuse_unless_allowed(state, &args)?;
             Ok::<_, Error>(test.call(state, &args)?.is_true())
         };
         environment.add_test(name, call);
@@ -33,7 +33,9 @@ const TESTS: [Named; 35] = [
     (">", || ordered(Ordering::is_gt)),
     (">=", || ordered(Ordering::is_ge)),
     ("boolean", || Value::from_function(tests::is_boolean)),
-    ("callable", || Value::from_function(|value: &Value| value.kind() == ValueKind::Plain)),
+    ("callable", || {
+        Value::from_function(|value: &Value| value.kind() == ValueKind::Plain && !undefined::is_none(value))
+    }),
     ("divisibleby", || Value::from_function(|value: i64, by: i64| divides(value, by))),
     ("eq", || equal(true)),
     ("equalto", || equal(true)),
@@ -58,13 +60,17 @@ const TESTS: [Named; 35] = [
     ("lt", || ordered(Ordering::is_lt)),
     ("mapping", || Value::from_function(tests::is_mapping)),
     ("ne", || equal(false)),
-    ("none", || Value::from_function(tests::is_none)),
+    ("none", || Value::from_function(undefined::is_none)),
     // In Python, True and False are numbers.
     ("number", || Value::from_function(|value: &Value| value.is_number() || value.kind() == ValueKind::Bool)),
     ("odd", || Value::from_function(|value: f64| (value - 1.0).rem_euclid(2.0) == 0.0)),
     ("sameas", || Value::from_function(tests::is_sameas)),
     // Text is a sequence of characters, and a dictionary has items and a length.
-    ("sequence", || Value::from_function(|value: &Value| value.as_str().is_some() || value.len().is_some())),
+    ("sequence", || {
+        Value::from_function(|value: &Value| {
+            value.as_str().is_some() || value.len().is_some() || undefined::is(value)
+        })
+    }),
     ("string", || Value::from_function(tests::is_string)),
     ("true", || Value::from_function(tests::is_true)),
     ("upper", || Value::from_function(|state: &State, value: &Value| is_cased(state, value, "isupper"))),

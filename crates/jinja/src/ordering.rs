@@ -8,11 +8,17 @@ use std::sync::Arc;
 
 use super::arguments::{named, text as text_of};
 use super::collections::{attribute, items};
-use super::limits;
+use super::{limits, undefined};
 
 /// Whether two values are equal: lists item by item, and each comparison is paid for.
 pub(super) fn equal(state: &State, a: &Value, b: &Value) -> Result<bool, Error> {
     limits::charge(state, 64 + a.as_str().map_or(0, str::len))?;
+    if undefined::is(a) || undefined::is(b) {
+        return Ok(undefined::is(a) && undefined::is(b));
+    }
+    if undefined::is_none(a) || undefined::is_none(b) {
+        return Ok(undefined::is_none(a) && undefined::is_none(b));
+    }
     let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
     if is_list(a) && is_list(b) {
         if a.is_tuple() != b.is_tuple() || a.len() != b.len() {

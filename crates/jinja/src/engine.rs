@@ -9,49 +9,54 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::OnceLock;
 
-use super::{environment, limits, source, undefined};
+use super::{Dialect, environment, limits, source, undefined};
 
 /// The template's own name, as Jinja's messages show it.
 const NAME: &str = "template";
 
-pub(in crate::template) struct Engine<'source> {
+/// A compiled template.
+pub struct Engine<'source> {
+    dialect: Dialect,
     instructions: Instructions<'source>,
     blocks: BTreeMap<&'source str, Instructions<'source>>,
+}
+
+impl std::fmt::Debug for Engine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("dialect", &self.dialect).finish_non_exhaustive()
+    }
 }
 
 impl<'source> Engine<'source> {
     /// # Errors
     /// What is no Jinja, with the line; what this engine reads otherwise than Python's jinja2 does.
-    pub(in crate::template) fn compile(text: &'source str) -> Result<Self, Error> {
-        source::check(text)?;
-        let tree = parse(text, NAME, SyntaxConfig::default())?;
+    pub fn compile(text: &'source str, dialect: Dialect) -> Result<Self, Error> {
+        source::check(text, dialect)?;
+        let syntax = match dialect {
+            Dialect::Data => SyntaxConfig::default(),
+            Dialect::Chat => SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?,
+        };
+        let tree = parse(text, NAME, syntax)?;
         let mut generator = CodeGenerator::new(NAME, text);
         generator.compile_stmt(&tree);
         let (mut instructions, blocks) = generator.finish();
         exchange(&mut instructions)?;
-        Ok(Self { instructions, blocks })
+        Ok(Self { dialect, instructions, blocks })
     }
 
     /// # Errors
     /// Whatever Jinja refuses, undefined values and too much work.
-    pub(in crate::template) fn render(&self, variables: Value) -> Result<String, Error> {
-        static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
-        self.run(ENVIRONMENT.get_or_init(environment), variables)
+    pub fn render(&self, variables: Value) -> Result<String, Error> {
+        self.run(environment::shared(self.dialect), variables)
     }
 
     /// [`render`](Self::render) with `open` before and `close` after every value that the template prints.
-    pub(in crate::template) fn render_marked(
-        &self,
-        variables: Value,
-        open: char,
-        close: char,
-    ) -> Result<String, Error> {
-        let mut marking = environment();
+    pub fn render_marked(&self, variables: Value, open: char, close: char) -> Result<String, Error> {
+        let mut marking = environment::new(self.dialect);
         marking.set_formatter(move |out: &mut Output, state: &mut State, value: &Value| {
             out.write_char(open)?;
-            super::print(out, state, value)?;
+            environment::print(out, state, value)?;
             Ok(out.write_char(close)?)
         });
         self.run(&marking, variables)

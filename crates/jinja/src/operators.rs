@@ -27,8 +27,8 @@ pub(super) fn add(environment: &mut Environment) {
     ];
     for (name, operator) in operators {
         let call = move |state: &State, a: &Value, b: &Value| {
-            undefined::refuse(std::slice::from_ref(a))?;
-            undefined::refuse(std::slice::from_ref(b))?;
+            undefined::refuse_unless_allowed(state, std::slice::from_ref(a))?;
+            undefined::refuse_unless_allowed(state, std::slice::from_ref(b))?;
             operator(state, a, b)
         };
         environment.add_filter(name, call);
@@ -67,6 +67,7 @@ pub(super) fn contains(state: &State, value: &Value, container: &Value) -> Resul
             }
             Ok(Value::from(false))
         }
+        _ if undefined::is(container) && undefined::allowed(state) => Ok(Value::from(false)),
         kind => Err(refused(format!("nothing can be in {kind}"))),
     }
 }

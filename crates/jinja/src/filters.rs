@@ -1,12 +1,12 @@
 //! Jinja's filters: the engine's where they do as Python's jinja2 does, and our own where they do not
-//! (jinja2's `filters.py`). None takes an undefined value but `default`.
+//! (jinja2's `filters.py`). In data's templates none takes an undefined value but `default`.
 
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
 use super::arguments::{named, text as text_of, whole};
 use super::collections::{attribute, items};
-use super::{casing, is_python_space, json, limits, ordering, python, text, undefined};
+use super::{Dialect, casing, is_python_space, json, limits, ordering, python, text, undefined};
 
 /// Filters of jinja2's and promptsource's that are not here, and why.
 const MISSING: [(&str, &str); 12] = [
@@ -37,7 +37,7 @@ pub(super) fn hint(error: &Error) -> String {
     )
 }
 
-pub(super) fn add(environment: &mut Environment) {
+pub(super) fn add(environment: &mut Environment, dialect: Dialect) {
     for (name, _) in MISSING {
         environment.remove_filter(name);
     }
@@ -48,7 +48,9 @@ pub(super) fn add(environment: &mut Environment) {
         let filter = filter();
         let call = move |state: &mut State, args: Rest<ValueOrKwargs>| {
             let args = args.into_values();
-            undefined::refuse(&args)?;
+            if let Some(made) = of_undefined(state, name, &args)? {
+                return Ok(made);
+            }
             for arg in &args {
                 let size = arg.as_str().map_or_else(|| 64 * arg.len().unwrap_or_default(), str::len);
                 limits::charge(state, size)?;
@@ -57,14 +59,33 @@ pub(super) fn add(environment: &mut Environment) {
         };
         environment.add_filter(name, call);
     }
-    for (name, filter) in OWN {
+    let tojson: (&str, Filter) = match dialect {
+        Dialect::Data => ("tojson", json::jinja2),
+        Dialect::Chat => ("tojson", json::transformers),
+    };
+    for (name, filter) in OWN.into_iter().chain([tojson]) {
         let call = move |state: &mut State, args: Rest<ValueOrKwargs>| {
             let args = args.into_values();
-            undefined::refuse(&args)?;
+            if let Some(made) = of_undefined(state, name, &args)? {
+                return Ok(made);
+            }
             let (value, args) = args.split_first().ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
             filter(state, value, args)
         };
         environment.add_filter(name, call);
+    }
+}
+
+/// What a filter makes of a value that is undefined; `None` if it is not, or makes of it what it makes of any other.
+fn of_undefined(state: &State, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+    undefined::refuse_unless_allowed(state, args)?;
+    match args.first() {
+        Some(value) if undefined::is(value) => undefined::filtered(name, value),
+        // jinja2 asks whether there is anything before it looks for items.
+        Some(value) if undefined::is_absent(value) && undefined::takes_nothing(name) => {
+            Ok(Some(Value::from(Vec::<Value>::new())))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -97,7 +118,7 @@ const ENGINES: [Named; 19] = [
 /// A filter of our own: of the value and the arguments after it.
 type Filter = fn(&State, &Value, &[Value]) -> Result<Value, Error>;
 
-const OWN: [(&str, Filter); 26] = [
+const OWN: [(&str, Filter); 25] = [
     ("capitalize", |state, value, args| recased(state, value, args, casing::capitalize)),
     ("center", center),
     ("e", escape),
@@ -122,7 +143,6 @@ const OWN: [(&str, Filter); 26] = [
     ("replace", replace),
     ("string", |state, value, args| recased(state, value, args, str::to_owned)),
     ("title", |state, value, args| recased(state, value, args, title)),
-    ("tojson", json::filter),
     ("trim", trim),
     ("truncate", truncate),
     ("upper", |state, value, args| recased(state, value, args, str::to_uppercase)),
