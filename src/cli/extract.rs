@@ -185,12 +185,7 @@ impl Args {
         if let Some(chat) = chat {
             extraction = extraction.chat(chat);
         }
-        let (prompts, warnings) = Tokenized::read(&self.prompts, &tokenizer)?;
-        if processes.is_first() {
-            warnings.iter().for_each(output::warn);
-            warn_of_another(prompts.chat(), chat_name.as_deref(), &tokenizer);
-        }
-        let found = warnings.iter().filter(|warning| warning.is_about_groups()).map(ToString::to_string);
+        let (prompts, found) = self.read(&tokenizer, chat_name.as_deref(), processes.is_first())?;
         extraction = notes.into_iter().chain(found).fold(extraction, Extraction::data_note);
         let examples = prompts.examples();
 
@@ -217,6 +212,22 @@ impl Args {
             Outcome::Helped { finished: true, .. } => ExitCode::SUCCESS,
             _ => ExitCode::from(signals.exit_code()),
         })
+    }
+
+    /// The prompts, and what a report should say of their groups; the first process warns of the rest.
+    fn read(
+        &self,
+        tokenizer: &Tokenizer,
+        chat: Option<&str>,
+        warns: bool,
+    ) -> Result<(Tokenized, Vec<String>), AnyError> {
+        let (prompts, warnings) = Tokenized::read(&self.prompts, tokenizer)?;
+        if warns {
+            warnings.iter().for_each(output::warn);
+            warn_of_another(prompts.chat(), chat, tokenizer);
+        }
+        let of_groups = warnings.iter().filter(|warning| warning.is_about_groups());
+        Ok((prompts, of_groups.map(ToString::to_string).collect()))
     }
 
     /// What the prompts were made with: the templates given, otherwise those beside the prompts.

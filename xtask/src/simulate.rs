@@ -3,6 +3,8 @@
 //! Batches, stages, links and the writer are simulated one event after the other, as `src/extract/among` runs them. What a
 //! claim, a transfer and a write cost was measured; how fast a device computes is stated, not measured.
 
+#![allow(clippy::cast_precision_loss)] // counts of blocks and batches
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 

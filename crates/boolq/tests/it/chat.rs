@@ -27,7 +27,7 @@ fn data(question: &str) -> Dataset {
     let question = Question {
         row: 7,
         question_id: "q7".into(),
-        passage: Some("Öl ist 🦙 flüssig.".into()),
+        passage: Some("Öl war 🦙 flüssig.".into()),
         question: question.into(),
         title: None,
         subject: None,
@@ -47,7 +47,7 @@ const OWN: &str = "{# answers: Yes, it is | No, it is not #}\n{{ passage }}\n{{ 
 fn the_question_is_the_users_turn_and_the_answer_the_assistants() {
     let template = plain(|turn| format!("[{}]{}[end]\n", turn.role, turn.content));
     let made = chats(&[pair(OWN)], &template, Some("Sei ehrlich.")).expect("renders").remove(0);
-    let before = "<s>[system]Sei ehrlich.[end]\n[user]Öl ist 🦙 flüssig.\nis oil wet?[end]\n[assistant]";
+    let before = "<s>[system]Sei ehrlich.[end]\n[user]Öl war 🦙 flüssig.\nis oil wet?[end]\n[assistant]";
     assert_eq!(made.plus_prompt, format!("{before}Yes, it is[end]\n"));
     assert_eq!(made.minus_prompt, format!("{before}No, it is not[end]\n"));
     assert_eq!(&made.plus_prompt[made.answers.plus.clone()], "Yes, it is");
@@ -150,7 +150,7 @@ fn a_statement_is_the_users_turn() {
     let source = Template::from_source("t", "{{ passage }}").expect("compiles");
     let made = statements(&data("?"), &source).expect("renders").statements;
     let made = chat_statements(&made, &template, Some("Hm.")).expect("renders");
-    assert_eq!(made[0].prompt, "<s>[system]Hm.[end][user]Öl ist 🦙 flüssig.[end]");
+    assert_eq!(made[0].prompt, "<s>[system]Hm.[end][user]Öl war 🦙 flüssig.[end]");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s.csv");
     prompts::write_statements(&path, &made).expect("writes");

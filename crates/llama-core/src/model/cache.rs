@@ -124,7 +124,8 @@ impl KvCache {
             return refuse(format!("it has {} blocks, and the model {}", self.blocks.len(), config.n_layers));
         };
         let (own_rows, heads, capacity, head_dim) = keys.dims4("keys")?;
-        if (own_rows, heads, head_dim) != (rows, config.n_kv_heads, config.head_dim) {
+        let own_heads = llama.shard.share().kv_heads();
+        if (own_rows, heads, head_dim) != (rows, own_heads, config.head_dim) {
             return refuse("it was made for another model".to_owned());
         }
         if columns > capacity {
